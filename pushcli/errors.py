@@ -1,0 +1,66 @@
+"""Everything that can go wrong for a user, as a tree.
+
+Each error is one line: the cause, and after it what to do. Foreign exceptions are
+translated where they occur; exit statuses are assigned in one place, `exit_status`.
+"""
+
+
+class PushcliError(Exception):
+    """Base of all errors that a user can meet.
+
+    Args:
+        message: the cause, one line, no final full stop.
+        remedy: what the user can do about it, one line, or empty.
+    """
+
+    def __init__(self, message: str, remedy: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return f"{self.message}: {self.remedy}" if self.remedy else self.message
+
+
+class UsageError(PushcliError):
+    """The command line makes no sense."""
+
+
+class ConfigError(PushcliError):
+    """A configuration file or value is missing, unreadable or wrong."""
+
+
+class KeyFileError(ConfigError):
+    """A key file is missing, unreadable, not a key, or readable by others."""
+
+
+class AuthenticationError(PushcliError):
+    """The server does not know who we are (401)."""
+
+
+class PermissionDenied(PushcliError):
+    """The server knows who we are and refuses (403)."""
+
+
+class ServerUnreachable(PushcliError):
+    """No answer from the server: connection, name, TLS or time-out."""
+
+
+class ServerError(PushcliError):
+    """The server answered something that it should not have (5xx, or not its own API)."""
+
+
+class RequestRefused(PushcliError):
+    """The server refused the request as such (400, 405, 406, 409, 413, 415)."""
+
+
+class NotFound(PushcliError):
+    """What was named does not exist, or nothing matched."""
+
+
+class StoreError(PushcliError):
+    """The server's database is missing, unreadable, or of another version."""
+
+
+class StartError(PushcliError):
+    """A process of ours cannot start: a port is taken, a directory is missing."""

@@ -1,0 +1,45 @@
+"""What `pushcli` exits with: one enum, and the one place that maps errors to it."""
+
+from enum import IntEnum
+
+from pushcli import errors
+
+
+class ExitStatus(IntEnum):
+    """Exit statuses of every pushcli command; scripts may rely on them."""
+
+    OK = 0
+    """The command did its work; a job is complete and no node failed (as knife has it)."""
+    NODE_FAILED = 1
+    """A node of the job failed or crashed."""
+    USAGE = 2
+    QUORUM_FAILED = 3
+    TIMED_OUT = 4
+    ABORTED = 5
+    NOT_ALLOWED = 6
+    """Not authenticated, or not allowed."""
+    UNREACHABLE = 7
+    """The server does not answer."""
+    NOT_FOUND = 8
+    """What was named does not exist, or nothing matched."""
+    CONFIG = 9
+    """A configuration or key file."""
+    ERROR = 10
+    """Anything else: the server failed, a port is taken, a database is damaged."""
+    INTERRUPTED = 130
+
+
+_BY_ERROR: dict[type[errors.PushcliError], ExitStatus] = {
+    errors.UsageError: ExitStatus.USAGE,
+    errors.ConfigError: ExitStatus.CONFIG,
+    errors.AuthenticationError: ExitStatus.NOT_ALLOWED,
+    errors.PermissionDenied: ExitStatus.NOT_ALLOWED,
+    errors.ServerUnreachable: ExitStatus.UNREACHABLE,
+    errors.RequestRefused: ExitStatus.USAGE,
+    errors.NotFound: ExitStatus.NOT_FOUND,
+}
+
+
+def status_of(error: errors.PushcliError) -> ExitStatus:
+    """The exit status for an error: that of its nearest listed base, else `ERROR`."""
+    return next((_BY_ERROR[t] for t in type(error).__mro__ if t in _BY_ERROR), ExitStatus.ERROR)

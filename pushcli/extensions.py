@@ -1,0 +1,28 @@
+"""Names of what our agent and server can do beyond the old protocol (docs/extensions.md).
+
+The agent offers its names with the config request, the server answers with those that it
+offers too; neither uses a field or message of a name that is not in both.
+"""
+
+ADOPT = "adopt"
+"""`&adopts=JOBID` in the config request: jobs that this agent still has after a restart."""
+OUTPUT = "output"
+"""`output` and `ack_output` messages: output of any size and any bytes."""
+REASON = "reason"
+"""`reason` in `nack_commit`."""
+RESULTS = "results"
+"""Results are kept until `ack_result`; heartbeats carry `pending_results`."""
+TIMEOUT = "timeout"
+"""`run_timeout` in `commit`."""
+
+ALL = frozenset({ADOPT, OUTPUT, REASON, RESULTS, TIMEOUT})
+
+
+def parse(text: str) -> frozenset[str]:
+    """The known names in a comma-separated list; unknown ones are left out."""
+    return ALL.intersection(text.split(","))
+
+
+def render(names: frozenset[str]) -> str:
+    """The names as they travel, comma-separated and sorted."""
+    return ",".join(sorted(names))

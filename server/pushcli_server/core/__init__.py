@@ -1,0 +1,1 @@
+"""The server's pure state machines: events and the time go in, effects come out; no I/O."""

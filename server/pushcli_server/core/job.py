@@ -1,0 +1,422 @@
+"""The vote and the run of one job (Push Jobs protocol, section 7), on one page.
+
+`handle(job, event, now)` changes the job and returns what is to be done, in order. No
+clock, no random id, no socket, no database. Late, repeated and unknown messages of nodes
+are ordinary events; an impossible call of our own raises.
+"""
+
+import math
+from dataclasses import dataclass, field
+from typing import assert_never
+
+import msgspec
+
+from pushcli_server.core.job_events import (
+    AbortRequested,
+    Effect,
+    Ended,
+    Event,
+    HeartbeatReceived,
+    NodeChange,
+    NodeDown,
+    NodeRestarted,
+    Publish,
+    Reconnected,
+    Reset,
+    ResultReceived,
+    Resumed,
+    RunAnswered,
+    RunDetail,
+    SaveJob,
+    SaveNew,
+    SaveNodes,
+    SendCommit,
+    SendRun,
+    Started,
+    TimePassed,
+    UnexpectedReceived,
+    VoteReceived,
+    WakeAt,
+)
+from pushcli_server.core.states import UNFINISHED, JobStatus, NodeState
+
+IDLE_BEATS = 2
+"""So many idle heartbeats in a row end the work of a node that should be at it: one may
+have crossed our message."""
+
+
+class JobSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """What an operator asked for. `run_timeout` in seconds; `nodes` without repeats."""
+
+    command: str
+    nodes: tuple[str, ...]
+    quorum: int
+    run_timeout: float
+    user: str | None = None
+    dir: str | None = None
+    env: dict[str, str] | None = None
+    file: str | None = None
+    capture: bool = False
+
+
+class Grace(msgspec.Struct, frozen=True, kw_only=True):
+    """How long silence and indecision are borne, in seconds."""
+
+    voting: float = 60
+    """For a vote, from the start of the job."""
+    restart: float = 60
+    """After a restart of the server, before silence ends a node's work."""
+    lost: float = 300
+    """For a node that runs its command, spools its result and is not heard of."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Job:
+    """One live job. `counts` holds how many nodes are in each state."""
+
+    id: str
+    org: str
+    spec: JobSpec
+    requestor: str
+    created_at: float
+    updated_at: float
+    grace: Grace
+    status: JobStatus = JobStatus.VOTING
+    voting_deadline: float = math.inf
+    run_deadline: float = math.inf
+    nodes: dict[str, NodeState] = field(default_factory=dict)
+    counts: dict[NodeState, int] = field(default_factory=dict)
+    lost: dict[str, float] = field(default_factory=dict)
+    """Nodes out of contact while at work, and when we give them up."""
+    unsure: set[str] = field(default_factory=set)
+    """Nodes to which our last message may not have come through."""
+    idle_beats: dict[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not self.nodes:
+            self.nodes = dict.fromkeys(self.spec.nodes, NodeState.NEW)
+        for state in self.nodes.values():
+            self.counts[state] = self.counts.get(state, 0) + 1
+
+    def count(self, *states: NodeState) -> int:
+        """How many nodes are in one of these states."""
+        return sum(self.counts.get(state, 0) for state in states)
+
+    def has_unfinished(self, node: str) -> bool:
+        """Whether this node's part is not over yet."""
+        return self.nodes.get(node) in UNFINISHED
+
+
+def handle(job: Job, event: Event, now: float) -> list[Effect]:
+    """Take one event in; what is to be done comes out, in order.
+
+    Raises:
+        ValueError: an event for a node that is not in the job, or for a job that is over.
+    """
+    if job.status.is_final:
+        raise ValueError(f"job {job.id} is {job.status} and got {event}")
+    match event:
+        case Started():
+            return _start(job, event, now)
+        case Resumed():
+            return _resume(job, now)
+        case TimePassed():
+            return _time_passed(job, now)
+        case AbortRequested():
+            return _abort(job, event, now)
+        case HeartbeatReceived():
+            effects = _heartbeat(job, event)
+        case Reconnected():
+            if job.has_unfinished(event.node):
+                job.unsure.add(event.node)
+            effects = []
+        case (
+            VoteReceived()
+            | RunAnswered()
+            | ResultReceived()
+            | NodeDown()
+            | NodeRestarted()
+            | UnexpectedReceived()
+        ):
+            job.idle_beats.pop(event.node, None)
+            voting = job.status is JobStatus.VOTING
+            effects = _vote(job, event) if voting else _run(job, event, now)
+        case _:
+            assert_never(event)
+    return effects + _conclude(job, now) if effects else effects
+
+
+NodeEvent = (
+    VoteReceived | RunAnswered | ResultReceived | NodeDown | NodeRestarted | UnexpectedReceived
+)
+
+
+# --- the phases' beginnings and ends
+
+
+def _start(job: Job, event: Started, now: float) -> list[Effect]:
+    job.voting_deadline = now + job.grace.voting
+    down = [
+        NodeChange(node, NodeState.UNAVAILABLE, event.unavailable[node])
+        for node in job.nodes
+        if node in event.unavailable
+    ]
+    effects: list[Effect] = [SaveNew(), Publish("start")]
+    for change in down:
+        _set(job, change.node, change.state)
+        effects += [Publish("quorum_vote", change.node, "down"), Publish("rehab", change.node)]
+    if down:
+        effects.insert(1, SaveNodes(down))
+    asked = [node for node, state in job.nodes.items() if state is NodeState.NEW]
+    if asked:
+        effects += [SendCommit(asked), WakeAt(job.voting_deadline)]
+    return effects + _conclude(job, now)
+
+
+def _resume(job: Job, now: float) -> list[Effect]:
+    """After a restart of ours nothing is known of what was under way to the nodes."""
+    job.unsure = {node for node, state in job.nodes.items() if state in UNFINISHED}
+    if job.status is JobStatus.VOTING:
+        return [WakeAt(job.voting_deadline), *_conclude(job, now)]
+    job.lost = dict.fromkeys(job.unsure, now + job.grace.restart)
+    return [WakeAt(job.run_deadline), WakeAt(now + job.grace.restart), *_conclude(job, now)]
+
+
+def _conclude(job: Job, now: float) -> list[Effect]:
+    """After every event: is the phase over?"""
+    effects: list[Effect] = []
+    if job.status is JobStatus.VOTING and not job.count(NodeState.NEW):
+        if job.count(NodeState.READY) < job.spec.quorum:
+            return _end(job, JobStatus.QUORUM_FAILED, NodeState.WAS_READY, None, now)
+        job.status, job.updated_at = JobStatus.RUNNING, now
+        job.run_deadline = now + job.spec.run_timeout
+        ready = [node for node, state in job.nodes.items() if state is NodeState.READY]
+        effects = [SaveJob(), Publish("quorum_succeeded")]
+        if ready:
+            effects += [SendRun(ready), WakeAt(job.run_deadline)]
+    if job.status is JobStatus.RUNNING and not job.count(NodeState.READY, NodeState.RUNNING):
+        timed_out = job.count(NodeState.TIMED_OUT)
+        end = JobStatus.TIMED_OUT if timed_out else JobStatus.COMPLETE
+        effects += _end(job, end, NodeState.TIMED_OUT, None, now)
+    return effects
+
+
+def _end(
+    job: Job, status: JobStatus, rest: NodeState, reason: str | None, now: float
+) -> list[Effect]:
+    """End the job; nodes that are not done end in `rest` and are reset, without feed events."""
+    left = [node for node, state in job.nodes.items() if state in UNFINISHED]
+    for node in left:
+        _set(job, node, rest)
+    job.status, job.updated_at = status, now
+    effects: list[Effect] = [SaveJob(), Publish("job_complete", status=status), Ended()]
+    if left:
+        changes = [NodeChange(node, rest, reason) for node in left]
+        effects = [SaveNodes(changes), *effects, Reset(left)]
+    return effects
+
+
+def _abort(job: Job, event: AbortRequested, now: float) -> list[Effect]:
+    return _end(job, JobStatus.ABORTED, NodeState.ABORTED, f"aborted by {event.by}", now)
+
+
+def _time_passed(job: Job, now: float) -> list[Effect]:
+    if job.status is JobStatus.VOTING:
+        return _voting_timeout(job, now) if now >= job.voting_deadline else []
+    if now >= job.run_deadline:
+        reason = f"still running after {job.spec.run_timeout:g} s"
+        return _end(job, JobStatus.TIMED_OUT, NodeState.TIMED_OUT, reason, now)
+    given_up = [node for node, deadline in job.lost.items() if now >= deadline]
+    effects: list[Effect] = []
+    for node in given_up:
+        effects += _crash(job, node, "out of contact for too long")
+    return effects + _conclude(job, now) if effects else effects
+
+
+def _voting_timeout(job: Job, now: float) -> list[Effect]:
+    silent = [node for node, state in job.nodes.items() if state is NodeState.NEW]
+    reason = f"no answer within {job.grace.voting:g} s"
+    for node in silent:
+        _set(job, node, NodeState.UNAVAILABLE)
+    return [
+        SaveNodes([NodeChange(node, NodeState.UNAVAILABLE, reason) for node in silent]),
+        *(Publish("quorum_vote", node, "voting_timeout") for node in silent),
+        Reset(silent),
+        *_conclude(job, now),
+    ]
+
+
+# --- one node's message, while voting
+
+
+def _vote(job: Job, event: NodeEvent) -> list[Effect]:
+    node = event.node
+    match job.nodes[node], event:
+        case NodeState.NEW, VoteReceived(ready=True):
+            return [*_save(job, node, NodeState.READY), Publish("quorum_vote", node, "success")]
+        case NodeState.NEW, VoteReceived(ready=False, reason=reason):
+            saved = _save(job, node, NodeState.NACKED, reason or "nacked")
+            return [*saved, Publish("quorum_vote", node, "failure")]
+        case NodeState.READY, VoteReceived(ready=True):
+            return []
+        case NodeState.READY, VoteReceived(ready=False, reason=reason):
+            why = f"was ready, then nacked: {reason}" if reason else "was ready, then nacked"
+            saved = _save(job, node, NodeState.UNAVAILABLE, why)
+            return [*saved, *_reset(node), Publish("quorum_vote", node, "lost_availibility")]
+        case ((NodeState.NEW | NodeState.READY), NodeDown() | NodeRestarted()):
+            why = "went offline" if isinstance(event, NodeDown) else "its agent restarted"
+            saved = _save(job, node, NodeState.UNAVAILABLE, f"{why} while voting")
+            return [*saved, Publish("quorum_vote", node, "down"), *_reset(node)]
+        case ((NodeState.NEW | NodeState.READY), _):
+            saved = _save(job, node, NodeState.UNAVAILABLE, "answered out of turn")
+            return [*saved, *_reset(node)]
+        case _, VoteReceived(ready=True):
+            return [*_reset(node), Publish("quorum_vote", node, "unexpected_commit")]
+        case _, VoteReceived(ready=False):
+            return [*_reset(node), Publish("quorum_vote", node, "client_died_while_voting")]
+        case _, NodeDown() | NodeRestarted():
+            return []
+        case _:
+            return _reset(node)
+
+
+# --- one node's message, while running
+
+
+def _run(job: Job, event: NodeEvent, now: float) -> list[Effect]:
+    node = event.node
+    state = job.nodes[node]
+    if state not in UNFINISHED:
+        return _run_final(event)
+    if not isinstance(event, NodeDown):
+        job.lost.pop(node, None)
+    match event:
+        case RunAnswered(started=True):
+            return _running(job, node) if state is NodeState.READY else []
+        case RunAnswered():
+            nacked = "run_nacked" if state is NodeState.READY else "run_nacked_while_running"
+            saved = _save(job, node, NodeState.FAILED, "refused to run")
+            return [*saved, *_reset(node), Publish("run_complete", node, nacked)]
+        case ResultReceived() if state is NodeState.RUNNING:
+            return _result(job, event)
+        case ResultReceived(spooled=True):
+            return [*_running(job, node), *_result(job, event)]
+        case NodeDown(spools=True):
+            return _lose(job, node, now)
+        case NodeDown():
+            return _crash(job, node, "went offline while running")
+        case NodeRestarted():
+            return _crash(job, node, "its agent restarted while running")
+        case _:
+            return _crash(job, node, "answered out of turn while running")
+
+
+def _run_final(event: NodeEvent) -> list[Effect]:
+    """A message from a node whose part is over: reset it; its state stays."""
+    match event:
+        case NodeDown() | NodeRestarted() | ResultReceived(spooled=True):
+            return []
+        case _:
+            return [
+                *_reset(event.node),
+                Publish("run_complete", event.node, "client_died_while_running"),
+            ]
+
+
+def _running(job: Job, node: str) -> list[Effect]:
+    return [*_save(job, node, NodeState.RUNNING), Publish("run_start", node)]
+
+
+def _result(job: Job, event: ResultReceived) -> list[Effect]:
+    detail = event.detail
+    if event.succeeded:
+        state, status = NodeState.SUCCEEDED, "success"
+    else:
+        state = NodeState.TIMED_OUT if detail.timed_out else NodeState.FAILED
+        status = "failure"
+    saved = _save(job, event.node, state, _why_failed(event), detail)
+    return [*saved, Publish("run_complete", event.node, status)]
+
+
+def _why_failed(event: ResultReceived) -> str | None:
+    detail = event.detail
+    if event.succeeded:
+        return None
+    if detail.timed_out:
+        return "timed out on the node"
+    if detail.signal is not None:
+        return f"killed by signal {detail.signal}"
+    return None if detail.exit_code is None else f"exit code {detail.exit_code}"
+
+
+def _lose(job: Job, node: str, now: float) -> list[Effect]:
+    """A blip is no crash: the command goes on and its result will come."""
+    job.lost.setdefault(node, now + job.grace.lost)
+    return [WakeAt(job.lost[node])]
+
+
+def _crash(job: Job, node: str, reason: str) -> list[Effect]:
+    saved = _save(job, node, NodeState.CRASHED, reason)
+    return [*saved, *_reset(node), Publish("run_complete", node, "crashed")]
+
+
+# --- heartbeats: they repair what a broken connection or a restart of ours lost
+
+
+def _heartbeat(job: Job, event: HeartbeatReceived) -> list[Effect]:
+    node, unsure = event.node, event.node in job.unsure
+    job.unsure.discard(node)
+    if event.doing != "idle" or event.result_pending:
+        job.idle_beats.pop(node, None)
+        job.lost.pop(node, None)
+    match job.status, job.nodes[node], event.doing:
+        case JobStatus.VOTING, NodeState.NEW, "committed":
+            return _vote(job, VoteReceived(node, ready=True))
+        case JobStatus.VOTING, NodeState.NEW, "idle" if unsure:
+            return [SendCommit([node])]
+        case JobStatus.RUNNING, NodeState.READY, "committed" if unsure:
+            return [SendRun([node])]
+        case JobStatus.RUNNING, NodeState.READY, "running":
+            return _running(job, node)
+        case _, (NodeState.READY | NodeState.RUNNING), "idle" if not event.result_pending:
+            return _idle(job, node)
+        case _:
+            return []
+
+
+def _idle(job: Job, node: str) -> list[Effect]:
+    """It should be at work and is not: its work is gone."""
+    job.idle_beats[node] = job.idle_beats.get(node, 0) + 1
+    if job.idle_beats[node] < IDLE_BEATS:
+        return []
+    if job.status is JobStatus.RUNNING:
+        return _crash(job, node, "dropped the command without a result")
+    return [*_save(job, node, NodeState.UNAVAILABLE, "dropped out while voting"), *_reset(node)]
+
+
+# --- small change
+
+
+def _set(job: Job, node: str, state: NodeState) -> None:
+    job.counts[job.nodes[node]] -= 1
+    job.counts[state] = job.counts.get(state, 0) + 1
+    job.nodes[node] = state
+    if state not in UNFINISHED:
+        job.lost.pop(node, None)
+        job.unsure.discard(node)
+        job.idle_beats.pop(node, None)
+
+
+def _save(
+    job: Job,
+    node: str,
+    state: NodeState,
+    reason: str | None = None,
+    detail: RunDetail | None = None,
+) -> list[Effect]:
+    _set(job, node, state)
+    return [SaveNodes([NodeChange(node, state, reason, detail)])]
+
+
+def _reset(node: str) -> list[Effect]:
+    return [Reset([node]), Publish("rehab", node)]

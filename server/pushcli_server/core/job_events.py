@@ -1,0 +1,185 @@
+"""What a job's machine is told, and what it asks for.
+
+Events are facts; effects are imperatives, to be carried out in their order. What must be
+durable is saved by an effect that stands before the send that depends on it.
+"""
+
+import msgspec
+
+from pushcli_server.core.states import NodeState
+
+
+class RunDetail(msgspec.Struct, frozen=True, kw_only=True):
+    """How a command ended; times in seconds since the epoch, all as the agent tells them."""
+
+    exit_code: int | None = None
+    signal: int | None = None
+    timed_out: bool = False
+    started_at: float | None = None
+    ended_at: float | None = None
+
+
+# --- events
+
+
+class Started(msgspec.Struct, frozen=True):
+    """The job begins; these nodes cannot take part, each with its reason."""
+
+    unavailable: dict[str, str]
+
+
+class Resumed(msgspec.Struct, frozen=True):
+    """The server restarted with this job in the store."""
+
+
+class VoteReceived(msgspec.Struct, frozen=True):
+    """`ack_commit` or `nack_commit`."""
+
+    node: str
+    ready: bool
+    reason: str | None = None
+
+
+class RunAnswered(msgspec.Struct, frozen=True):
+    """`ack_run` or `nack_run`."""
+
+    node: str
+    started: bool
+
+
+class ResultReceived(msgspec.Struct, frozen=True):
+    """`succeeded` or `failed`; `spooled` if the agent keeps it until it is acknowledged."""
+
+    node: str
+    succeeded: bool
+    spooled: bool = False
+    detail: RunDetail = RunDetail()
+
+
+class HeartbeatReceived(msgspec.Struct, frozen=True):
+    """The node lives.
+
+    Args:
+        doing: `idle`, `committed` or `running` this job; a node busy with another job is
+            idle in the eyes of this one.
+        result_pending: it holds this job's result and will send it.
+    """
+
+    node: str
+    doing: str
+    result_pending: bool = False
+
+
+class Reconnected(msgspec.Struct, frozen=True):
+    """The same agent on a new connection: what was under way to it may be lost."""
+
+    node: str
+
+
+class NodeDown(msgspec.Struct, frozen=True):
+    """Silent for too long. `spools`: its work goes on without us, and it will report."""
+
+    node: str
+    spools: bool = False
+
+
+class NodeRestarted(msgspec.Struct, frozen=True):
+    """Another run of the agent: what the former one was doing is gone."""
+
+    node: str
+
+
+class UnexpectedReceived(msgspec.Struct, frozen=True):
+    """`aborted`, or anything else that does not belong here."""
+
+    node: str
+
+
+class AbortRequested(msgspec.Struct, frozen=True):
+    """An operator aborts the job."""
+
+    by: str
+
+
+class TimePassed(msgspec.Struct, frozen=True):
+    """A moment that was asked for with `WakeAt`."""
+
+
+Event = (
+    Started
+    | Resumed
+    | VoteReceived
+    | RunAnswered
+    | ResultReceived
+    | HeartbeatReceived
+    | Reconnected
+    | NodeDown
+    | NodeRestarted
+    | UnexpectedReceived
+    | AbortRequested
+    | TimePassed
+)
+
+# --- effects
+
+
+class SaveNew(msgspec.Struct, frozen=True):
+    """Store the job and its nodes as they are now."""
+
+
+class SaveJob(msgspec.Struct, frozen=True):
+    """Store the job's status and deadlines as they are now."""
+
+
+class NodeChange(msgspec.Struct, frozen=True):
+    """A node's new state; the reason is one line for the operator."""
+
+    node: str
+    state: NodeState
+    reason: str | None = None
+    detail: RunDetail | None = None
+
+
+class SaveNodes(msgspec.Struct, frozen=True):
+    """Store these states."""
+
+    changes: list[NodeChange]
+
+
+class SendCommit(msgspec.Struct, frozen=True):
+    """Ask these nodes for their votes."""
+
+    nodes: list[str]
+
+
+class SendRun(msgspec.Struct, frozen=True):
+    """Have these nodes run."""
+
+    nodes: list[str]
+
+
+class Reset(msgspec.Struct, frozen=True):
+    """Abort whatever these nodes do and take them back when they are idle (rehab)."""
+
+    nodes: list[str]
+
+
+class Publish(msgspec.Struct, frozen=True):
+    """An event for the feeds (Push Jobs protocol, section 8)."""
+
+    event: str
+    node: str | None = None
+    status: str | None = None
+
+
+class WakeAt(msgspec.Struct, frozen=True):
+    """Come back with `TimePassed` at this time (seconds)."""
+
+    time: float
+
+
+class Ended(msgspec.Struct, frozen=True):
+    """The job is over."""
+
+
+Effect = SaveNew | SaveJob | SaveNodes | SendCommit | SendRun | Reset | Publish | WakeAt | Ended

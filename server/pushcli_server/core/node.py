@@ -1,0 +1,336 @@
+"""A node's presence (Push Jobs protocol, section 7): offline, in rehab, or online.
+
+`handle(node, event, now)` changes the node and returns what is to be done, in order. It
+sees only messages that were verified: the key was handed out to this node and signed them.
+"""
+
+import math
+from collections import deque
+from dataclasses import dataclass, field
+from enum import Enum, StrEnum, auto
+from typing import assert_never
+
+import msgspec
+
+from pushcli import extensions, messages
+
+ABORT_INTERVAL = 1.0
+"""Between aborts that go unanswered, in seconds."""
+DEAF_GRACE = 4.0
+"""An old agent that kills a command on abort is deaf and mute for about 3 s."""
+SETTLE = 1.0
+"""How long to wait for the other answers when several aborts were sent."""
+REMEMBERED_INCARNATIONS = 8
+
+
+class Phase(StrEnum):
+    """Where a node stands."""
+
+    OFFLINE = "offline"
+    REHAB = "rehab"
+    ONLINE = "online"
+
+
+class Interest(Enum):
+    """What the job that a message names is to us and to this node."""
+
+    NONE = auto()
+    """It names none."""
+    ACTIVE = auto()
+    """Live, and this node's part is not over."""
+    OVER = auto()
+    """Live, but this node's part is over (or it never had one)."""
+    ENDED = auto()
+    """Ended within the last 5 s."""
+    UNKNOWN = auto()
+
+
+class Patience(msgspec.Struct, frozen=True, kw_only=True):
+    """The heartbeat's settings: `interval` in seconds, the threshold in intervals."""
+
+    interval: float = 1.0
+    offline_threshold: int = 3
+
+    @property
+    def silence(self) -> float:
+        """Seconds without a message that make a node offline; 0.7 of an interval of jitter."""
+        return (self.offline_threshold + 0.7) * self.interval
+
+
+@dataclass(slots=True, kw_only=True)
+class Node:
+    """One node. Times are seconds of the clock that `handle` is given."""
+
+    org: str
+    name: str
+    patience: Patience
+    phase: Phase = Phase.OFFLINE
+    incarnation: str | None = None
+    retired: deque[str] = field(default_factory=lambda: deque(maxlen=REMEMBERED_INCARNATIONS))
+    retired_at: float = -math.inf
+    peer: bytes | None = None
+    """The routing id of its current connection."""
+    sequence: int = -1
+    extensions: frozenset[str] = frozenset()
+    adopting: bool = False
+    """It restarted and said that it still has its jobs: no abort on its first message."""
+    aborts: int = 0
+    """Sent on this connection and not answered yet."""
+    abort_at: float = math.inf
+    settle_at: float = math.inf
+    offline_at: float = math.inf
+    reset_on_return: bool = False
+    conflict_until: float = -math.inf
+
+    @property
+    def spools(self) -> bool:
+        """Whether it keeps its results until they are acknowledged."""
+        return extensions.RESULTS in self.extensions
+
+    def available(self, now: float) -> bool:
+        """Whether it may be asked to commit to a job."""
+        return self.phase is Phase.ONLINE and now >= self.conflict_until
+
+    def deadline(self) -> float:
+        """When `TimePassed` is due."""
+        return min(self.offline_at, self.abort_at, self.settle_at)
+
+    def why_unavailable(self, now: float) -> str:
+        """One line for the operator."""
+        if now < self.conflict_until:
+            return "conflict: two machines use this name"
+        return "offline" if self.phase is Phase.OFFLINE else "being reset (rehab)"
+
+
+# --- events
+
+
+class Received(msgspec.Struct, frozen=True):
+    """A verified message on a connection; `interest` is about the job that it names."""
+
+    peer: bytes
+    message: messages.NodeMessage
+    interest: Interest
+
+
+class Configured(msgspec.Struct, frozen=True):
+    """The node's own client fetched its configuration; `new_key`: its agent restarted."""
+
+    new_key: bool
+    extensions: frozenset[str]
+    adopts: frozenset[str]
+
+
+class ResetRequested(msgspec.Struct, frozen=True):
+    """A job wants it aborted and idle."""
+
+
+class TimePassed(msgspec.Struct, frozen=True):
+    """The `deadline()` is reached."""
+
+
+Event = Received | Configured | ResetRequested | TimePassed
+
+
+# --- effects
+
+
+class SendAbort(msgspec.Struct, frozen=True):
+    """Send `abort` to the current peer."""
+
+
+class SendAck(msgspec.Struct, frozen=True):
+    """Send `ack` to the current peer."""
+
+
+class Forward(msgspec.Struct, frozen=True):
+    """The message belongs to the jobs."""
+
+    message: messages.NodeMessage
+
+
+class TellDown(msgspec.Struct, frozen=True):
+    """Its jobs are to know that it went silent."""
+
+    spools: bool
+
+
+class TellRestarted(msgspec.Struct, frozen=True):
+    """Its jobs, but for these, are gone with the former run of the agent."""
+
+    keeps: frozenset[str]
+
+
+class TellReconnected(msgspec.Struct, frozen=True):
+    """Same agent, new connection."""
+
+
+class SaveNode(msgspec.Struct, frozen=True):
+    """Store its incarnation."""
+
+
+Effect = SendAbort | SendAck | Forward | TellDown | TellRestarted | TellReconnected | SaveNode
+
+
+def handle(node: Node, event: Event, now: float) -> list[Effect]:
+    """Take one event in; what is to be done comes out, in order."""
+    match event:
+        case Received():
+            return _received(node, event, now)
+        case Configured():
+            return _configured(node, event, now)
+        case ResetRequested():
+            return _reset(node, now)
+        case TimePassed():
+            return _time_passed(node, now)
+        case _:
+            assert_never(event)
+
+
+def _configured(node: Node, event: Configured, now: float) -> list[Effect]:
+    node.extensions = event.extensions
+    if not event.new_key:
+        return []
+    node.adopting = bool(event.adopts) and extensions.ADOPT in event.extensions
+    if node.incarnation is None:
+        return []
+    # Out of service at once, so that a job started now finds it so; it has no connection yet.
+    node.phase, node.peer = Phase.REHAB, None
+    node.aborts, node.abort_at, node.settle_at = 0, math.inf, math.inf
+    node.offline_at = now + node.patience.silence + DEAF_GRACE
+    return [TellRestarted(event.adopts if node.adopting else frozenset())]
+
+
+def _received(node: Node, event: Received, now: float) -> list[Effect]:
+    message = event.message
+    if message.incarnation_id in node.retired:
+        # Two machines under one name: the one that was displaced goes on talking.
+        if now - node.retired_at > 2 * node.patience.interval:
+            node.conflict_until = now + node.patience.silence
+        return []
+    effects: list[Effect] = []
+    if message.incarnation_id != node.incarnation:
+        effects += _new_incarnation(node, message.incarnation_id, now)
+    if event.peer != node.peer:
+        effects += _new_connection(node, event.peer)
+    if message.sequence <= node.sequence:
+        return effects
+    node.sequence = message.sequence
+    in_rehab = node.phase is Phase.REHAB
+    effects += _in_rehab(node, event, now) if in_rehab else _online(node, event, now)
+    deaf = DEAF_GRACE if node.phase is Phase.REHAB or node.aborts else 0.0
+    node.offline_at = now + node.patience.silence + deaf
+    return effects
+
+
+def _new_incarnation(node: Node, incarnation: str, now: float) -> list[Effect]:
+    known = node.incarnation is not None
+    if node.incarnation is not None:
+        node.retired.append(node.incarnation)
+        node.retired_at = now
+    node.incarnation, node.peer, node.sequence = incarnation, None, -1
+    if node.adopting:
+        node.adopting, node.phase = False, Phase.ONLINE
+        return [SaveNode()]
+    node.phase, node.reset_on_return = Phase.OFFLINE, True
+    return [SaveNode(), TellRestarted(frozenset())] if known else [SaveNode()]
+
+
+def _new_connection(node: Node, peer: bytes) -> list[Effect]:
+    """An old agent wants to hear something at once, or it takes the channel for dead."""
+    node.peer, node.sequence = peer, -1
+    node.aborts, node.settle_at = 0, math.inf
+    if node.phase is Phase.REHAB:
+        return []
+    if node.reset_on_return:
+        node.phase, node.reset_on_return = Phase.REHAB, False
+        return []
+    node.phase = Phase.ONLINE
+    return [SendAck(), TellReconnected()]
+
+
+def _in_rehab(node: Node, event: Received, now: float) -> list[Effect]:
+    match event.message:
+        case messages.Aborted() if node.aborts:
+            node.aborts -= 1
+            if node.aborts == 0:
+                _leave_rehab(node)
+            else:
+                node.settle_at = min(node.settle_at, now + SETTLE)
+            return []
+        case messages.Succeeded(spooled=True) | messages.Failed(spooled=True) | messages.Output():
+            return [Forward(event.message)]
+        case _:
+            return [] if node.aborts else _send_abort(node, now)
+
+
+def _online(node: Node, event: Received, now: float) -> list[Effect]:
+    message = event.message
+    match message, event.interest:
+        case messages.Aborted(), _ if node.aborts:
+            node.aborts -= 1
+            return []
+        # Naming no job it may stand for a result that an old agent could not encode.
+        case messages.Aborted(), Interest.ACTIVE | Interest.OVER | Interest.NONE:
+            return [Forward(message)]
+        case messages.Aborted(), _:
+            return []
+        case messages.Succeeded(spooled=True) | messages.Failed(
+            spooled=True
+        ) | messages.Output(), _:
+            return [Forward(message)]
+        case messages.Heartbeat(), Interest.NONE | Interest.ACTIVE:
+            return [Forward(message)]
+        case _, Interest.ENDED:
+            return []
+        case messages.Heartbeat(), _:
+            return _enter_rehab(node, now)
+        case _, Interest.ACTIVE | Interest.OVER:
+            return [Forward(message)]
+        case _:
+            return _enter_rehab(node, now)
+
+
+def _reset(node: Node, now: float) -> list[Effect]:
+    match node.phase:
+        case Phase.ONLINE:
+            return _enter_rehab(node, now)
+        case Phase.OFFLINE:
+            node.reset_on_return = True
+            return []
+        case Phase.REHAB:
+            # What it is being reset from may have reached it after our last abort.
+            return _send_abort(node, now) if node.peer else []
+        case _:
+            assert_never(node.phase)
+
+
+def _enter_rehab(node: Node, now: float) -> list[Effect]:
+    node.phase = Phase.REHAB
+    node.offline_at = max(node.offline_at, now + DEAF_GRACE)
+    return _send_abort(node, now)
+
+
+def _leave_rehab(node: Node) -> None:
+    """Aborts that are still unanswered stay counted: their answers may come yet."""
+    node.phase = Phase.ONLINE
+    node.abort_at = node.settle_at = math.inf
+
+
+def _send_abort(node: Node, now: float) -> list[Effect]:
+    node.aborts += 1
+    node.abort_at = now + ABORT_INTERVAL
+    return [SendAbort()]
+
+
+def _time_passed(node: Node, now: float) -> list[Effect]:
+    if now >= node.offline_at:
+        node.phase, node.peer = Phase.OFFLINE, None
+        node.aborts, node.abort_at = 0, math.inf
+        node.settle_at = node.offline_at = math.inf
+        return [TellDown(node.spools)]
+    if now >= node.settle_at:
+        _leave_rehab(node)
+    elif now >= node.abort_at:
+        return _send_abort(node, now)
+    return []

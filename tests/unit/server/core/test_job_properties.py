@@ -1,0 +1,161 @@
+"""Whatever nodes send, and in whatever order, a job keeps its promises."""
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pushcli_server.core.job import Grace, Job, JobSpec, handle
+from pushcli_server.core.job_events import (
+    AbortRequested,
+    Effect,
+    Ended,
+    Event,
+    HeartbeatReceived,
+    NodeDown,
+    NodeRestarted,
+    Publish,
+    Reconnected,
+    Reset,
+    ResultReceived,
+    Resumed,
+    RunAnswered,
+    RunDetail,
+    SaveJob,
+    SaveNodes,
+    SendRun,
+    Started,
+    TimePassed,
+    UnexpectedReceived,
+    VoteReceived,
+)
+from pushcli_server.core.states import UNFINISHED, JobStatus, NodeState
+
+NODES = ("a", "b", "c")
+node = st.sampled_from(NODES)
+flag = st.booleans()
+node_events: st.SearchStrategy[Event] = st.one_of(
+    st.builds(VoteReceived, node, flag),
+    st.builds(RunAnswered, node, flag),
+    st.builds(ResultReceived, node, flag, flag, st.builds(RunDetail, timed_out=flag)),
+    st.builds(HeartbeatReceived, node, st.sampled_from(["idle", "committed", "running"]), flag),
+    st.builds(Reconnected, node),
+    st.builds(NodeDown, node, flag),
+    st.builds(NodeRestarted, node),
+    st.builds(UnexpectedReceived, node),
+)
+events = st.one_of(
+    node_events,
+    node_events,
+    node_events,
+    st.builds(TimePassed),
+    st.builds(Resumed),
+    st.builds(AbortRequested, st.just("ann")),
+)
+steps = st.lists(st.tuples(events, st.floats(0, 40)), max_size=60)
+starts = st.tuples(st.integers(0, 4), st.sets(node))
+
+
+def run(start: tuple[int, set[str]], script: list[tuple[Event, float]]) -> tuple[Job, list[Effect]]:
+    quorum, down = start
+    spec = JobSpec(command="x", nodes=NODES, quorum=quorum, run_timeout=90)
+    job = Job(
+        id="1" * 32, org="acme", spec=spec, requestor="ann", created_at=0, updated_at=0,
+        grace=Grace(),
+    )  # fmt: skip
+    effects = handle(job, Started(dict.fromkeys(down, "offline")), 0)
+    now = 0.0
+    for event, wait in script:
+        now += wait
+        if job.status.is_final:
+            break
+        effects += handle(job, event, now)
+    return job, effects
+
+
+@settings(max_examples=400)
+@given(starts, steps)
+def test_run_is_sent_only_after_the_quorum_was_reached_and_saved(start, script) -> None:
+    quorum, _ = start
+    ready: set[str] = set()
+    saved_running = False
+    job, effects = run(start, script)
+    for effect in effects:
+        if isinstance(effect, SaveNodes):
+            for change in effect.changes:
+                if change.state is NodeState.READY:
+                    ready.add(change.node)
+                elif not saved_running:
+                    ready.discard(change.node)
+        elif isinstance(effect, Publish) and effect.event == "quorum_succeeded":
+            assert len(ready) >= quorum
+            saved_running = True
+        elif isinstance(effect, SendRun):
+            assert saved_running
+            assert set(effect.nodes) <= ready
+    assert job.id
+
+
+@settings(max_examples=400)
+@given(starts, steps)
+def test_every_node_ends_in_exactly_one_final_state(start, script) -> None:
+    job, effects = run(start, script)
+    final: dict[str, NodeState] = {}
+    for effect in effects:
+        if isinstance(effect, SaveNodes):
+            for change in effect.changes:
+                assert change.node not in final, "a final state changed"
+                if change.state not in UNFINISHED:
+                    final[change.node] = change.state
+    assert {n: s for n, s in job.nodes.items() if s not in UNFINISHED} == final
+    if job.status.is_final:
+        assert set(final) == set(NODES)
+
+
+@settings(max_examples=400)
+@given(starts, steps)
+def test_every_job_ends_once_its_deadlines_have_passed(start, script) -> None:
+    job, effects = run(start, script)
+    now = 1e6
+    for _ in range(2):
+        if not job.status.is_final:
+            effects += handle(job, TimePassed(), now)
+            now += 1e6
+    assert job.status.is_final
+    assert sum(isinstance(e, Ended) for e in effects) == 1
+    [end] = [e for e in effects if isinstance(e, Publish) and e.event == "job_complete"]
+    assert end.status == job.status
+    assert [e for e in effects if isinstance(e, SaveJob)]
+
+
+@settings(max_examples=400)
+@given(starts, steps)
+def test_the_counts_are_those_of_the_states(start, script) -> None:
+    job, _ = run(start, script)
+    for state in NodeState:
+        assert job.count(state) == list(job.nodes.values()).count(state)
+
+
+@settings(max_examples=400)
+@given(starts, steps)
+def test_whoever_did_not_end_by_a_result_or_a_refusal_is_reset(start, script) -> None:
+    """No agent is left committed or running for a job that does not want it any more."""
+    job, effects = run(start, script)
+    reset = {name for e in effects if isinstance(e, Reset) for name in e.nodes}
+    voted = {
+        c.node
+        for e in effects
+        if isinstance(e, SaveNodes)
+        for c in e.changes
+        if c.state is NodeState.READY
+    }
+    clean = {NodeState.SUCCEEDED, NodeState.FAILED, NodeState.NACKED, *UNFINISHED}
+    for name in voted:
+        state = job.nodes[name]
+        assert (
+            state in clean
+            or name in reset
+            or (state, job.status)
+            == (
+                NodeState.TIMED_OUT,
+                JobStatus.TIMED_OUT,
+            )
+        ), f"{name} is {state} and was not reset"

@@ -1,0 +1,212 @@
+"""A node's presence as scripts: verified messages and time in, effects out."""
+
+import itertools
+
+from pushcli import extensions, messages
+from pushcli_server.core.node import (
+    Configured,
+    Effect,
+    Forward,
+    Interest,
+    Node,
+    Patience,
+    Phase,
+    Received,
+    ResetRequested,
+    SaveNode,
+    SendAbort,
+    SendAck,
+    TellDown,
+    TellReconnected,
+    TellRestarted,
+    TimePassed,
+    handle,
+)
+
+JOB = "1" * 32
+_sequence = itertools.count(1)
+
+
+def message(kind: type = messages.Heartbeat, *, run: str = "i1", job: str | None = None, **more):
+    if kind is messages.Heartbeat:
+        more.setdefault("job_state", "idle")
+    return kind(
+        node="n", org="acme", incarnation_id=run, job_id=job, sequence=next(_sequence),
+        timestamp="Mon, 23 Nov 2026 20:43:16 GMT", **more,
+    )  # fmt: skip
+
+
+def hear(
+    node: Node, kind: type = messages.Heartbeat, *, now: float = 0.0, peer: bytes = b"1",
+    interest: Interest = Interest.NONE, **more,
+) -> list[Effect]:  # fmt: skip
+    return handle(node, Received(peer, message(kind, **more), interest), now)
+
+
+def unknown_node() -> Node:
+    return Node(org="acme", name="n", patience=Patience(interval=1.0, offline_threshold=3))
+
+
+def online_node() -> Node:
+    node = unknown_node()
+    hear(node)
+    hear(node, messages.Aborted)
+    assert node.available(0.0)
+    return node
+
+
+def test_an_unknown_agent_is_aborted_and_available_once_it_says_so() -> None:
+    node = unknown_node()
+    assert hear(node) == [SaveNode(), SendAbort()]
+    assert (node.phase, node.available(0.0)) == (Phase.REHAB, False)
+    assert hear(node, messages.Aborted) == []
+    assert node.available(0.0)
+
+
+def test_aborts_are_repeated_every_second_until_answered() -> None:
+    node = unknown_node()
+    hear(node, now=0.0)
+    assert node.deadline() == 1.0
+    assert handle(node, TimePassed(), 1.0) == [SendAbort()]
+    assert node.deadline() == 2.0
+    hear(node, messages.Aborted, now=1.5)
+    assert node.phase is Phase.REHAB, "the second answer is still to come"
+    hear(node, messages.Aborted, now=1.6)
+    assert node.available(1.6)
+
+
+def test_a_deaf_agent_that_answers_fewer_aborts_is_taken_back_after_a_bounded_wait() -> None:
+    node = unknown_node()
+    hear(node, now=0.0)
+    handle(node, TimePassed(), 1.0)
+    hear(node, messages.Aborted, now=3.0)
+    handle(node, TimePassed(), 4.0)
+    assert node.available(4.0)
+    assert hear(node, messages.Aborted, now=4.5) == [], "the late answer is absorbed"
+
+
+def test_a_known_agent_on_a_new_connection_gets_an_ack() -> None:
+    node = online_node()
+    effects = hear(node, peer=b"2")
+    assert effects[:2] == [SendAck(), TellReconnected()]
+
+
+def test_a_node_in_rehab_on_a_new_connection_hears_an_abort_at_once() -> None:
+    node = unknown_node()
+    hear(node)
+    assert hear(node, peer=b"2") == [SendAbort()]
+
+
+def test_another_incarnation_is_a_restart() -> None:
+    node = online_node()
+    assert hear(node, run="i2") == [SaveNode(), TellRestarted(frozenset()), SendAbort()]
+
+
+def test_an_incarnation_that_was_left_is_never_new_again() -> None:
+    node = online_node()
+    hear(node, run="i2", now=0.0)
+    assert hear(node, run="i1", now=0.5) == []
+    assert node.incarnation == "i2"
+
+
+def test_two_live_incarnations_under_one_name_are_a_conflict() -> None:
+    node = online_node()
+    hear(node, run="i2", now=0.0)
+    hear(node, messages.Aborted, run="i2", now=0.1)
+    assert node.available(0.1)
+    hear(node, run="i1", now=3.0)
+    assert not node.available(3.0)
+    assert "two machines" in node.why_unavailable(3.0)
+    assert node.available(10.0)
+
+
+def test_silence_makes_it_offline_and_its_jobs_learn_it() -> None:
+    node = online_node()
+    hear(node, now=10.0)
+    assert 13.0 < node.deadline() < 14.0
+    assert handle(node, TimePassed(), node.deadline()) == [TellDown(False)]
+    assert node.phase is Phase.OFFLINE
+
+
+def test_a_node_that_may_be_killing_a_command_gets_4_more_seconds() -> None:
+    node = online_node()
+    hear(node, now=10.0)
+    handle(node, ResetRequested(), 10.0)
+    handle(node, TimePassed(), 13.9)
+    assert node.phase is Phase.REHAB
+    while node.phase is Phase.REHAB and node.deadline() < 100:
+        handle(node, TimePassed(), node.deadline())
+    assert node.phase is Phase.OFFLINE
+
+
+def test_a_heartbeat_that_names_an_unknown_job_leads_to_rehab() -> None:
+    node = online_node()
+    unknown = {"interest": Interest.UNKNOWN, "job": JOB, "job_state": "running"}
+    assert hear(node, **unknown) == [SendAbort()]
+    assert node.phase is Phase.REHAB
+
+
+def test_for_5_seconds_after_its_end_a_job_swallows_all() -> None:
+    node = online_node()
+    for kind in (messages.AckCommit, messages.Succeeded, messages.NackRun, messages.Aborted):
+        assert hear(node, kind, interest=Interest.ENDED, job=JOB) == []
+    assert node.available(0.0)
+
+
+def test_any_message_that_names_no_job_but_should_leads_to_rehab() -> None:
+    for kind in (messages.AckCommit, messages.Succeeded, messages.NackCommit, messages.AckRun):
+        node = online_node()
+        assert hear(node, kind) == [SendAbort()]
+
+
+def test_aborted_never_causes_rehab() -> None:
+    for interest in Interest:
+        node = online_node()
+        hear(node, messages.Aborted, interest=interest, job=JOB)
+        assert node.phase is Phase.ONLINE
+
+
+def test_a_repeated_or_old_sequence_number_is_ignored() -> None:
+    node = online_node()
+    old = message()
+    handle(node, Received(b"1", old, Interest.NONE), 0.0)
+    assert handle(node, Received(b"1", old, Interest.NONE), 0.0) == []
+
+
+def test_a_config_request_with_a_new_key_takes_it_out_of_service_at_once() -> None:
+    node = online_node()
+    effects = handle(node, Configured(True, frozenset(), frozenset()), 1.0)
+    assert effects == [TellRestarted(frozenset())]
+    assert not node.available(1.0)
+
+
+def test_a_reconfigure_with_the_same_key_changes_nothing() -> None:
+    node = online_node()
+    assert handle(node, Configured(False, frozenset(), frozenset()), 1.0) == []
+    assert node.available(1.0)
+
+
+def test_a_restarted_agent_that_adopts_its_jobs_is_not_aborted() -> None:
+    node = online_node()
+    offered = frozenset({extensions.ADOPT, extensions.RESULTS})
+    effects = handle(node, Configured(True, offered, frozenset({JOB})), 1.0)
+    assert effects == [TellRestarted(frozenset({JOB}))]
+    beat = {"interest": Interest.ACTIVE, "job": JOB, "job_state": "running"}
+    effects = hear(node, run="i2", peer=b"2", now=1.0, **beat)
+    assert SendAbort() not in effects
+    assert SendAck() in effects
+    assert isinstance(effects[-1], Forward)
+
+
+def test_a_result_from_the_spool_is_passed_on_even_in_rehab() -> None:
+    node = unknown_node()
+    hear(node)
+    effects = hear(node, messages.Succeeded, interest=Interest.UNKNOWN, job=JOB, spooled=True)
+    assert [type(e) for e in effects] == [Forward]
+
+
+def test_a_reset_of_an_offline_node_waits_for_its_return() -> None:
+    node = online_node()
+    handle(node, TimePassed(), node.deadline())
+    assert handle(node, ResetRequested(), 50.0) == []
+    assert hear(node, now=60.0, peer=b"2") == [SendAbort()]
