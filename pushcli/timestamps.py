@@ -45,3 +45,8 @@ def _format_whole(seconds: int) -> str:
 def format_rfc1123(seconds: float) -> str:
     """The RFC 1123 date of a time in seconds since the epoch."""
     return _format_whole(int(seconds))
+
+
+def format_iso8601(seconds: float) -> str:
+    """`2026-11-23T20:00:00Z`, as signed requests carry it."""
+    return datetime.fromtimestamp(int(seconds), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,136 @@
+"""The agent's settings: agent.toml, and where it lies.
+
+Its keys are those of the old agent's configuration file.
+"""
+
+import os
+import urllib.parse
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+
+from pushcli import names, toml_settings
+from pushcli.errors import ConfigError
+
+FILE = "agent.toml"
+KEY_FILE = "client.pem"
+DIRECTORY_VARIABLE = "PUSHCLI_AGENT_DIR"
+
+LogLevel = Literal["auto", "debug", "info", "warn", "warning", "error", "fatal"]
+_Positive = Annotated[int, msgspec.Meta(gt=0)]
+
+
+class AgentSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What agent.toml may say. Relative paths are relative to its directory."""
+
+    chef_server_url: str
+    """With /organizations/ORG."""
+    node_name: str
+    client_key: str = KEY_FILE
+    ca_file: str | None = None
+    """PEM; instead of it `fingerprint`, or neither for the system's authorities."""
+    fingerprint: str | None = None
+    signing_version: Literal["1.0", "1.1", "1.2", "1.3"] = "1.3"
+    whitelist: dict[str, str] = {}
+    """The requests that this node answers, and the commands that it runs for them."""
+    allowed_overwritable_env_vars: list[str] | None = None
+    allowed_users: list[str] | None = None
+    file_dir: str = "/tmp/chef-push"  # noqa: S108 - the old agent's default, kept
+    file_dir_expiry: _Positive = 86_400
+    """Seconds."""
+    spool_dir: str = "spool"
+    max_output_bytes: _Positive = 10 * 1024 * 1024
+    """Per channel of a job."""
+    log_level: LogLevel = "info"
+    log_location: str | None = None
+    """A file; without it the log goes to standard error."""
+
+    @property
+    def organization(self) -> str:
+        """From the server's URL."""
+        return urllib.parse.urlsplit(self.chef_server_url).path.rstrip("/").rpartition("/")[2]
+
+
+class Overrides(msgspec.Struct, frozen=True, kw_only=True):
+    """What the command line may say instead of agent.toml."""
+
+    chef_server_url: str | None = None
+    node_name: str | None = None
+    client_key: str | None = None
+    file_dir: str | None = None
+    log_level: str | None = None
+    log_location: str | None = None
+
+
+def directory(given: Path | None, env: Mapping[str, str]) -> Path:
+    """The agent's directory: what was given, the environment's, or the user's default."""
+    if given is not None:
+        return given
+    if env.get(DIRECTORY_VARIABLE):
+        return Path(env[DIRECTORY_VARIABLE])
+    if os.geteuid() == 0:
+        return Path("/var/lib/pushcli/agent")
+    return Path.home() / ".pushcli" / "agent"
+
+
+def load(file: Path, overrides: Overrides) -> AgentSettings:
+    """Read agent.toml, put the command line's values over it, make paths absolute.
+
+    Raises:
+        ConfigError: the file is missing or wrong, or a value makes no sense.
+    """
+    settings = toml_settings.load(file, AgentSettings)
+    given = {k: v for k, v in msgspec.structs.asdict(overrides).items() if v is not None}
+    merged = {**msgspec.structs.asdict(settings), **given}
+    try:
+        settings = msgspec.convert(merged, AgentSettings)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"a value on the command line is wrong: {error}") from error
+    _check(settings, file)
+    return _absolute(settings, file.parent.absolute())
+
+
+def _check(settings: AgentSettings, file: Path) -> None:
+    if not names.is_node_name(settings.node_name):
+        raise ConfigError(
+            f"{file}: node_name {settings.node_name!r} is no node name",
+            "use letters, digits and _ . : -",
+        )
+    check_server_url(settings.chef_server_url)
+
+
+def check_server_url(url: str) -> str:
+    """The name of the organization in a server's URL.
+
+    Raises:
+        ConfigError: it is not https://HOST[:PORT]/organizations/ORG.
+    """
+    remedy = "it must be https://HOST[:PORT]/organizations/ORG"
+    try:
+        parts = urllib.parse.urlsplit(url)
+        port_is_valid = parts.port is None or parts.port > 0
+    except ValueError as error:
+        raise ConfigError(f"chef_server_url {url!r} is no URL ({error})", remedy) from error
+    head, _, organization = parts.path.rstrip("/").rpartition("/")
+    if (
+        parts.scheme not in ("http", "https")
+        or not parts.hostname
+        or not port_is_valid
+        or not head.endswith("/organizations")
+        or not names.is_organization_name(organization)
+    ):
+        raise ConfigError(f"chef_server_url {url!r} names no organization", remedy)
+    return organization
+
+
+def _absolute(settings: AgentSettings, directory: Path) -> AgentSettings:
+    def resolve(text: str | None) -> str | None:
+        return None if text is None else str(directory / Path(text).expanduser())
+
+    changed = {
+        name: resolve(getattr(settings, name))
+        for name in ("client_key", "ca_file", "file_dir", "spool_dir", "log_location")
+    }
+    return msgspec.structs.replace(settings, **changed)

@@ -1,0 +1,25 @@
+"""What the agent and its short-lived child that fetches the configuration tell each other."""
+
+import msgspec
+
+from pushcli_agent.core.configuration import ServerConfig
+
+
+class ConfigRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """What to ask, and how: JSON on the child's standard input."""
+
+    chef_server_url: str
+    node_name: str
+    client_key: str
+    ca_file: str | None
+    fingerprint: str | None
+    signing_version: str
+    curve_public_key: str
+    adopts: tuple[str, ...]
+
+
+class ConfigAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """The configuration, or why there is none: one line of JSON on its standard output."""
+
+    config: ServerConfig | None = None
+    error: str | None = None

@@ -1,0 +1,51 @@
+"""What the server's configuration answer says (Push Jobs protocol, section 4)."""
+
+import msgspec
+
+from pushcli import extensions
+
+CHUNK = 32 * 1024
+"""Bytes of output that travel in one message, unless the server's limit asks for fewer."""
+_ENVELOPE = 2048
+"""What a message needs besides the output that it carries."""
+
+
+class ServerConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """How to reach the server, and what was agreed with it. Times in seconds."""
+
+    host: str
+    command_addr: str
+    heartbeat_addr: str
+    interval: float
+    offline_threshold: int
+    online_threshold: int
+    curve_public_key: str
+    """Z85."""
+    session_key: bytes
+    modulus: bytes
+    """Of the server's RSA key, big-endian; numbers spare the agent a PEM parser."""
+    exponent: int
+    lifetime: float
+    max_message_skew: float
+    max_body_size: int
+    incarnation_id: str
+    extensions: frozenset[str]
+
+    @property
+    def chunk(self) -> int:
+        """Bytes of output for one message to this server, in base64 within its limit."""
+        return max(1, min(CHUNK, (self.max_body_size - _ENVELOPE) * 3 // 4))
+
+    @property
+    def keeps_results(self) -> bool:
+        """Whether it acknowledges results, so that they are kept until then."""
+        return extensions.RESULTS in self.extensions
+
+    @property
+    def takes_output(self) -> bool:
+        """Whether it takes output of any size and any bytes."""
+        return extensions.OUTPUT in self.extensions
+
+    def same_channel(self, other: "ServerConfig | None") -> bool:
+        """Whether connections made with the one serve the other too."""
+        return other is not None and msgspec.structs.replace(self, lifetime=other.lifetime) == other

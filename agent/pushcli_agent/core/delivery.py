@@ -1,0 +1,167 @@
+"""Results on their way to the server (Push Jobs protocol, section 9).
+
+A server that acknowledges results gets each one again until it does, and large output
+before it: in chunks, with a window per channel, from where the server says it stands.
+Another server gets each result once.
+"""
+
+import math
+
+from pushcli import messages
+from pushcli_agent.core.configuration import ServerConfig
+from pushcli_agent.core.effects import DiscardSpool, Effect, ResultForm, SendOutput, SendResult
+from pushcli_agent.core.events import Outcome
+from pushcli_agent.core.state import Agent, Delivery, Stream
+
+WINDOW = 8
+"""Chunks of a channel that may be under way."""
+SILENCE = 2.0
+"""Without an acknowledgement for so long, what was under way is sent again."""
+REPEAT = 1.0
+MAX_REPEAT = 10.0
+
+
+def keep(
+    agent: Agent, job_id: str, outcome: Outcome, now: float, *, left_over: bool
+) -> list[Effect]:
+    """Take a result on, and send it if there is a connection."""
+    delivery = Delivery(
+        job_id,
+        outcome,
+        left_over,
+        {"stdout": Stream(outcome.stdout_size), "stderr": Stream(outcome.stderr_size)},
+    )
+    agent.deliveries[job_id] = delivery
+    return send(agent, delivery, now)
+
+
+def configured(agent: Agent, config: ServerConfig) -> list[Effect]:
+    """A server that keeps no score of results cannot place one of a former run."""
+    if config.keeps_results:
+        return []
+    dropped = [d.job_id for d in agent.deliveries.values() if d.left_over]
+    for job_id in dropped:
+        del agent.deliveries[job_id]
+    return [DiscardSpool(job_id) for job_id in dropped]
+
+
+def connected(agent: Agent, now: float) -> list[Effect]:
+    """A new connection: whatever was under way on the old one is sent again."""
+    effects: list[Effect] = []
+    for delivery in agent.deliveries.values():
+        _restart(delivery)
+    for delivery in list(agent.deliveries.values()):
+        if delivery.due_at == math.inf:
+            effects += send(agent, delivery, now)
+    return effects
+
+
+def disconnected(agent: Agent) -> None:
+    """Nothing can be sent until there is a new connection."""
+    for delivery in agent.deliveries.values():
+        delivery.due_at = math.inf
+
+
+def acknowledged(agent: Agent, message: messages.AckResult, now: float) -> list[Effect]:
+    """The server has stored the result."""
+    if agent.deliveries.pop(message.job_id, None) is None:
+        return []
+    return [DiscardSpool(message.job_id), *_next_stream(agent, now)]
+
+
+def held(agent: Agent, message: messages.AckOutput, now: float) -> list[Effect]:
+    """The server says how much of a channel it has."""
+    delivery = agent.deliveries.get(message.job_id)
+    if delivery is None:
+        return []
+    stream = delivery.streams[message.channel]
+    if message.size == stream.held or message.size > stream.size:
+        return []
+    # Less than it once had: it was restarted, or a chunk did not arrive.
+    back = message.size < stream.held
+    stream.held = message.size
+    stream.sent = message.size if back else max(stream.sent, message.size)
+    delivery.attempts = 0
+    return send(agent, delivery, now)
+
+
+def time_passed(agent: Agent, now: float) -> list[Effect]:
+    """Repeat what was not acknowledged in time."""
+    effects: list[Effect] = []
+    for delivery in list(agent.deliveries.values()):
+        if now >= delivery.due_at:
+            attempts = delivery.attempts
+            _restart(delivery)
+            delivery.attempts = min(attempts + 1, 8)
+            effects += send(agent, delivery, now)
+    return effects
+
+
+def send(agent: Agent, delivery: Delivery, now: float) -> list[Effect]:
+    """The next that this delivery needs: chunks of output, else the result."""
+    config = agent.link.config
+    if config is None or not agent.link.connected:
+        return []
+    if not config.keeps_results:
+        del agent.deliveries[delivery.job_id]
+        return [_result(delivery, config), DiscardSpool(delivery.job_id)]
+    if streams(delivery, config) and not delivery.all_held:
+        # One at a time: a node that comes back with much to tell leaves room for others.
+        if delivery is not _streaming(agent, config):
+            delivery.due_at = math.inf
+            return []
+        delivery.due_at = now + min(SILENCE * 2**delivery.attempts, MAX_REPEAT)
+        return _fill(delivery, config)
+    delivery.due_at = now + min(REPEAT * 2**delivery.attempts, MAX_REPEAT)
+    return [_result(delivery, config), *_next_stream(agent, now)]
+
+
+def streams(delivery: Delivery, config: ServerConfig) -> bool:
+    """Whether the output goes ahead of the result, in chunks."""
+    outcome = delivery.outcome
+    size = outcome.stdout_size + outcome.stderr_size
+    return outcome.capture and config.takes_output and size > config.chunk
+
+
+def _streaming(agent: Agent, config: ServerConfig) -> Delivery | None:
+    waiting = (d for d in agent.deliveries.values() if streams(d, config) and not d.all_held)
+    return next(waiting, None)
+
+
+def _next_stream(agent: Agent, now: float) -> list[Effect]:
+    config = agent.link.config
+    delivery = None if config is None else _streaming(agent, config)
+    if delivery is None or delivery.due_at < math.inf:
+        return []
+    return send(agent, delivery, now)
+
+
+def _fill(delivery: Delivery, config: ServerConfig) -> list[Effect]:
+    effects: list[Effect] = []
+    for channel, stream in delivery.streams.items():
+        end = min(stream.size, stream.held + WINDOW * config.chunk)
+        while stream.sent < end:
+            size = min(config.chunk, end - stream.sent)
+            effects.append(SendOutput(delivery.job_id, channel, stream.sent, size))
+            stream.sent += size
+    return effects
+
+
+def _result(delivery: Delivery, config: ServerConfig) -> SendResult:
+    return SendResult(
+        delivery.job_id, delivery.outcome, _form(delivery, config), config.keeps_results
+    )
+
+
+def _form(delivery: Delivery, config: ServerConfig) -> ResultForm:
+    if not delivery.outcome.capture:
+        return ResultForm.BARE
+    if not config.takes_output:
+        return ResultForm.TEXT
+    return ResultForm.SIZES if streams(delivery, config) else ResultForm.INLINE
+
+
+def _restart(delivery: Delivery) -> None:
+    delivery.attempts, delivery.due_at = 0, math.inf
+    for stream in delivery.streams.values():
+        stream.sent = stream.held

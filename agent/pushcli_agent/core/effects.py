@@ -1,0 +1,125 @@
+"""What an agent does: imperatives, executed in order by the loop."""
+
+from enum import Enum, auto
+from typing import Literal
+
+import msgspec
+
+from pushcli import messages
+from pushcli_agent.core.configuration import ServerConfig
+from pushcli_agent.core.events import Outcome
+
+JobState = Literal["idle", "committed", "running"]
+Channel = Literal["stdout", "stderr"]
+
+
+class FetchConfig(msgspec.Struct, frozen=True):
+    """Ask for the configuration; the answer is `Configured` or `ConfigFailed`."""
+
+    adopts: tuple[str, ...]
+    """Jobs that this agent still has: running, or with a result not acknowledged."""
+
+
+class Connect(msgspec.Struct, frozen=True):
+    """Drop the connections that there are and make new ones."""
+
+    config: ServerConfig
+
+
+class SendHeartbeat(msgspec.Struct, frozen=True):
+    """Alive, and doing this."""
+
+    job_state: JobState
+    job_id: str | None
+    pending_results: tuple[str, ...] | None
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """Send one of the short answers to the server's commands."""
+
+    kind: (
+        type[messages.AckCommit]
+        | type[messages.NackCommit]
+        | type[messages.AckRun]
+        | type[messages.NackRun]
+        | type[messages.Aborted]
+    )
+    job_id: str | None
+    reason: str | None = None
+
+
+class ResultForm(Enum):
+    """How a result carries the command's output."""
+
+    BARE = auto()
+    """Not at all: none was asked for."""
+    TEXT = auto()
+    """As text, cut to fit one message: for servers that know no better."""
+    INLINE = auto()
+    """As base64 in the message."""
+    SIZES = auto()
+    """By its sizes only: the bytes went before."""
+
+
+class SendResult(msgspec.Struct, frozen=True):
+    """Send how the command ended; `spooled`: it will be repeated until acknowledged."""
+
+    job_id: str
+    outcome: Outcome
+    form: ResultForm
+    spooled: bool
+
+
+class SendOutput(msgspec.Struct, frozen=True):
+    """Send this part of the spooled output."""
+
+    job_id: str
+    channel: Channel
+    offset: int
+    size: int
+
+
+class StartSupervisor(msgspec.Struct, frozen=True):
+    """Check the commit and start its supervisor: `SupervisorStarted` or `CommitRefused`."""
+
+    commit: messages.Commit
+
+
+class TellRun(msgspec.Struct, frozen=True):
+    """Tell the supervisor to run its command."""
+
+    job_id: str
+
+
+class AbortJob(msgspec.Struct, frozen=True):
+    """Have the supervisor kill its command, if it runs; `JobEnded` follows."""
+
+    job_id: str
+
+
+class DiscardSpool(msgspec.Struct, frozen=True):
+    """Nothing of this job is needed any more."""
+
+    job_id: str
+
+
+class Report(msgspec.Struct, frozen=True):
+    """Tell the operator, in the log."""
+
+    level: Literal["debug", "info", "warning"]
+    text: str
+
+
+Effect = (
+    FetchConfig
+    | Connect
+    | SendHeartbeat
+    | Answer
+    | SendResult
+    | SendOutput
+    | StartSupervisor
+    | TellRun
+    | AbortJob
+    | DiscardSpool
+    | Report
+)

@@ -1,0 +1,118 @@
+"""What happens to an agent: facts, each with all that the decision about it needs."""
+
+from typing import Literal
+
+import msgspec
+
+from pushcli import messages
+from pushcli_agent.core.configuration import ServerConfig
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """How a command ended. Times in seconds since the epoch, sizes in bytes."""
+
+    exit_code: int | None = None
+    signal: int | None = None
+    timed_out: bool = False
+    aborted: bool = False
+    started_at: float | None = None
+    ended_at: float | None = None
+    capture: bool = False
+    stdout_size: int = 0
+    stderr_size: int = 0
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether the command ended by itself, with 0."""
+        return self.exit_code == 0 and not self.timed_out and not self.aborted
+
+
+class Started(msgspec.Struct, frozen=True):
+    """The agent starts, with what a former run left: running jobs and kept results."""
+
+    running: tuple[str, ...] = ()
+    finished: tuple[tuple[str, Outcome], ...] = ()
+
+
+class Configured(msgspec.Struct, frozen=True):
+    """The server answered with a configuration."""
+
+    config: ServerConfig
+
+
+class ConfigFailed(msgspec.Struct, frozen=True):
+    """It did not; `reason` is one line."""
+
+    reason: str
+
+
+class Connected(msgspec.Struct, frozen=True):
+    """The command channel is connected and encrypted: a new connection to the server."""
+
+
+class Disconnected(msgspec.Struct, frozen=True):
+    """The command channel's connection is gone; ZeroMQ makes a new one."""
+
+
+class CommandReceived(msgspec.Struct, frozen=True):
+    """A verified message on the command channel."""
+
+    message: messages.CommandMessage
+
+
+class MalformedReceived(msgspec.Struct, frozen=True):
+    """A verified message that says what it is but is not well formed."""
+
+    kind: Literal["commit", "run"]
+    reason: str
+
+
+class ServerHeard(msgspec.Struct, frozen=True):
+    """A verified heartbeat of the server."""
+
+    message: messages.ServerHeartbeat
+
+
+class SupervisorStarted(msgspec.Struct, frozen=True):
+    """The job's supervisor is ready to run its command."""
+
+    job_id: str
+
+
+class CommitRefused(msgspec.Struct, frozen=True):
+    """This node cannot or will not run that; `reason` is one line for the operator."""
+
+    job_id: str
+    reason: str
+
+
+class JobEnded(msgspec.Struct, frozen=True):
+    """The job's supervisor ended; without an outcome its command never ended properly."""
+
+    job_id: str
+    outcome: Outcome | None
+
+
+class ReconfigureRequested(msgspec.Struct, frozen=True):
+    """The operator wants the configuration fetched now."""
+
+
+class TimePassed(msgspec.Struct, frozen=True):
+    """The `deadline()` is reached."""
+
+
+Event = (
+    Started
+    | Configured
+    | ConfigFailed
+    | Connected
+    | Disconnected
+    | CommandReceived
+    | MalformedReceived
+    | ServerHeard
+    | SupervisorStarted
+    | CommitRefused
+    | JobEnded
+    | ReconfigureRequested
+    | TimePassed
+)

@@ -1,0 +1,190 @@
+"""The link to the server: configuration, connection, heartbeats (protocol, section 7)."""
+
+import math
+
+from pushcli import messages
+from pushcli_agent.core import delivery, work
+from pushcli_agent.core.configuration import ServerConfig
+from pushcli_agent.core.effects import Connect, Effect, FetchConfig, Report, SendHeartbeat
+from pushcli_agent.core.state import MAX_PENDING, Agent, Link
+
+PROOF = 3.0
+"""Without a command message for so long, a new connection is taken for dead."""
+FIRST_DELAY = 0.5
+MAX_DELAY = 30.0
+
+
+def fetch(agent: Agent) -> list[Effect]:
+    """Ask for the configuration, naming the jobs that are still here."""
+    link = agent.link
+    link.fetching, link.fetch_at = True, math.inf
+    running = [agent.job.id] if agent.job is not None and agent.job.doing == "running" else []
+    return [FetchConfig((*running, *agent.deliveries))]
+
+
+def configured(agent: Agent, config: ServerConfig, now: float) -> list[Effect]:
+    """Connect as the answer says, unless the connection that there is serves as well."""
+    link = agent.link
+    former, link.config = link.config, config
+    link.fetching, link.refusals = False, 0
+    # Up to a tenth earlier, so that a fleet that started at once does not ask at once.
+    link.fetch_at = now + config.lifetime * (1.0 - 0.1 * agent.random())
+    if former is not None and former.incarnation_id != config.incarnation_id:
+        link.retired.append(former.incarnation_id)
+    effects = delivery.configured(agent, config)
+    if link.proven and link.online and not link.forced and config.same_channel(former):
+        return effects
+    link.forced = link.connected = link.proven = False
+    link.online, link.heartbeat_at = True, math.inf
+    link.proof_at = now + PROOF
+    link.silent_at = now + max(PROOF, _patience(config))
+    delivery.disconnected(agent)
+    work.connection_changed(agent)
+    report = Report("info", f"connecting to {config.command_addr} of {config.host}")
+    return [*effects, report, Connect(config)]
+
+
+def config_failed(agent: Agent, reason: str, now: float) -> list[Effect]:
+    """Try again, later each time."""
+    wait = _delay(agent, agent.link.refusals)
+    agent.link.refusals += 1
+    agent.link.fetching, agent.link.fetch_at = False, now + wait
+    return [Report("warning", f"no configuration: {reason}; trying again in {wait:.1f} s")]
+
+
+def connected(agent: Agent, now: float) -> list[Effect]:
+    """A new connection: results first, so that the heartbeat finds them told."""
+    link = agent.link
+    if link.config is None:
+        raise ValueError("connected without a configuration")
+    link.connected, link.proven, link.proof_at = True, False, now + PROOF
+    link.heartbeat_at = math.inf
+    # Its key is proven: this is the server, and it lives.
+    link.online, link.silent_at = True, now + max(PROOF, _patience(link.config))
+    work.connection_changed(agent)
+    return [*delivery.connected(agent, now), *heartbeat(agent, now)]
+
+
+def disconnected(agent: Agent, now: float) -> list[Effect]:
+    """ZeroMQ tries to connect again; if that takes long, ask for the configuration."""
+    link = agent.link
+    if link.connected:
+        link.connected = link.proven = False
+        link.heartbeat_at, link.proof_at = math.inf, now + PROOF
+        delivery.disconnected(agent)
+        work.connection_changed(agent)
+        return [Report("info", "the connection to the server is gone")]
+    return []
+
+
+def proven(agent: Agent) -> list[Effect]:
+    """A command message came."""
+    link = agent.link
+    link.proof_at = math.inf
+    if link.proven:
+        return []
+    link.proven, link.forced = True, False
+    return [Report("info", "connected: the server answers")]
+
+
+def server_heard(agent: Agent, message: messages.ServerHeartbeat, now: float) -> list[Effect]:
+    """The server lives, perhaps as a new incarnation."""
+    link, config = agent.link, agent.link.config
+    incarnation, sequence = message.incarnation_id, message.sequence
+    if config is None or incarnation in link.retired:
+        return []
+    if incarnation == link.heard[0] and sequence <= link.heard[1]:
+        return []
+    link.heard = (incarnation, sequence)
+    link.silent_at = now + _patience(config)
+    if link.proven:
+        link.failures = 0
+    effects = _count_beat(agent, config, now)
+    if incarnation not in (config.incarnation_id, link.chased):
+        link.chased = incarnation
+        _schedule_fetch(link, now + agent.random() * config.interval)
+        effects.append(Report("info", "the server was restarted"))
+    return effects
+
+
+def _count_beat(agent: Agent, config: ServerConfig, now: float) -> list[Effect]:
+    link = agent.link
+    if link.online:
+        return []
+    link.beats += 1
+    if link.beats <= config.online_threshold:
+        return []
+    link.online = True
+    back = Report("info", "the server is back")
+    return [back, *heartbeat(agent, now)] if link.connected else [back]
+
+
+def heartbeat(agent: Agent, now: float) -> list[Effect]:
+    """Say that we live and what we do."""
+    link, config, job = agent.link, agent.link.config, agent.job
+    if config is None:
+        raise ValueError("nobody to send a heartbeat to")
+    on_time = link.heartbeat_at + config.interval
+    link.heartbeat_at = on_time if now < on_time < math.inf else now + config.interval
+    pending = tuple(agent.deliveries)[:MAX_PENDING] if config.keeps_results else ()
+    if job is None:
+        return [SendHeartbeat("idle", None, pending or None)]
+    return [SendHeartbeat(job.doing, job.id, pending or None)]
+
+
+def reconfigure(agent: Agent, now: float) -> list[Effect]:
+    """The operator asks for it: a new configuration and new connections, now."""
+    agent.link.forced = True
+    _schedule_fetch(agent.link, now)
+    return time_passed(agent, now)
+
+
+def time_passed(agent: Agent, now: float) -> list[Effect]:
+    """Do what is due."""
+    link = agent.link
+    effects: list[Effect] = []
+    if now >= link.silent_at:
+        effects += _went_silent(agent, now)
+    if now >= link.proof_at:
+        effects += _stayed_mute(agent, now)
+    if now >= link.heartbeat_at:
+        effects += heartbeat(agent, now)
+    if now >= link.fetch_at:
+        effects += fetch(agent)
+    return effects
+
+
+def _went_silent(agent: Agent, now: float) -> list[Effect]:
+    link = agent.link
+    link.online, link.beats = False, 0
+    link.silent_at = link.heartbeat_at = math.inf
+    link.forced = True
+    _schedule_fetch(link, now + _delay(agent, link.failures))
+    link.failures += 1
+    where = link.config.heartbeat_addr if link.config else ""
+    return [Report("warning", f"no heartbeat of the server at {where}: it is offline")]
+
+
+def _stayed_mute(agent: Agent, now: float) -> list[Effect]:
+    link = agent.link
+    link.proof_at, link.forced = math.inf, True
+    _schedule_fetch(link, now + _delay(agent, link.failures))
+    link.failures += 1
+    where = link.config.command_addr if link.config else ""
+    return [Report("warning", f"no message from the server at {where} within {PROOF:g} s")]
+
+
+def _schedule_fetch(link: Link, at: float) -> None:
+    if not link.fetching:
+        link.fetch_at = min(link.fetch_at, at)
+
+
+def _delay(agent: Agent, failures: int) -> float:
+    """Seconds to wait after so many failures."""
+    longest = min(FIRST_DELAY * 2.0 ** min(failures, 16), MAX_DELAY)
+    return longest * (0.5 + 0.5 * agent.random())
+
+
+def _patience(config: ServerConfig) -> float:
+    """More than `offline_threshold` intervals; half of one more for jitter."""
+    return (config.offline_threshold + 0.5) * config.interval

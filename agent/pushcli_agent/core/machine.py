@@ -1,0 +1,87 @@
+"""Which event concerns what."""
+
+from typing import assert_never
+
+from pushcli import messages
+from pushcli_agent.core import delivery, link, work
+from pushcli_agent.core.effects import Effect
+from pushcli_agent.core.events import (
+    CommandReceived,
+    CommitRefused,
+    ConfigFailed,
+    Configured,
+    Connected,
+    Disconnected,
+    Event,
+    JobEnded,
+    MalformedReceived,
+    ReconfigureRequested,
+    ServerHeard,
+    Started,
+    SupervisorStarted,
+    TimePassed,
+)
+from pushcli_agent.core.state import Agent
+
+
+def handle(agent: Agent, event: Event, now: float) -> list[Effect]:
+    """Take one event in; what is to be done comes out, in order.
+
+    Raises:
+        ValueError: an event that cannot be, such as a refusal of what was not asked.
+    """
+    match event:
+        case Started():
+            return [*work.adopt(agent, event, now), *link.fetch(agent)]
+        case Configured():
+            return link.configured(agent, event.config, now)
+        case ConfigFailed():
+            return link.config_failed(agent, event.reason, now)
+        case Connected():
+            return link.connected(agent, now)
+        case Disconnected():
+            return link.disconnected(agent, now)
+        case CommandReceived() | MalformedReceived():
+            return _received(agent, event, now)
+        case ServerHeard():
+            return link.server_heard(agent, event.message, now)
+        case SupervisorStarted():
+            return work.supervisor_started(agent, event)
+        case CommitRefused():
+            return work.refused(agent, event)
+        case JobEnded():
+            return work.ended(agent, event, now)
+        case ReconfigureRequested():
+            return link.reconfigure(agent, now)
+        case TimePassed():
+            return [*link.time_passed(agent, now), *delivery.time_passed(agent, now)]
+        case _:
+            assert_never(event)
+
+
+def _received(agent: Agent, event: CommandReceived | MalformedReceived, now: float) -> list[Effect]:
+    # What a lost connection left behind cannot be answered; the server will say it again.
+    if not agent.link.connected:
+        return []
+    effects = link.proven(agent)
+    if isinstance(event, MalformedReceived):
+        return effects + work.malformed(event.kind, event.reason)
+    return effects + _command(agent, event.message, now)
+
+
+def _command(agent: Agent, message: messages.CommandMessage, now: float) -> list[Effect]:
+    match message:
+        case messages.Commit():
+            return work.commit(agent, message)
+        case messages.Run():
+            return work.run(agent, message, now)
+        case messages.Abort():
+            return work.abort(agent)
+        case messages.AckResult():
+            return delivery.acknowledged(agent, message, now)
+        case messages.AckOutput():
+            return delivery.held(agent, message, now)
+        case messages.Ack():
+            return []
+        case _:
+            assert_never(message)

@@ -1,0 +1,122 @@
+"""The agent's whole state: its link to the server, its job, its undelivered results.
+
+Times are seconds of the clock that `handle` is given; `math.inf` is never.
+"""
+
+import math
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import Enum, auto
+
+from pushcli_agent.core.configuration import ServerConfig
+from pushcli_agent.core.effects import Channel, JobState
+from pushcli_agent.core.events import Outcome
+
+MAX_PENDING = 64
+"""Results that may wait for the server; the protocol bounds the heartbeat's list."""
+
+
+class Phase(Enum):
+    """Where the job stands."""
+
+    STARTING = auto()
+    COMMITTED = auto()
+    RUNNING = auto()
+    ABORTING = auto()
+
+
+@dataclass(slots=True)
+class Job:
+    """The one job that this node is at."""
+
+    id: str
+    phase: Phase
+    doing: JobState = "committed"
+    """What heartbeats say; while aborting, what it was before."""
+    owed: int = 0
+    """Aborts received on this connection and not answered yet."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Link:
+    """What is known of the server, and when to do something about it."""
+
+    config: ServerConfig | None = None
+    connected: bool = False
+    proven: bool = False
+    """A command message came on this connection: it works both ways."""
+    online: bool = True
+    """Its heartbeats come."""
+    beats: int = 0
+    """Heartbeats since it was deemed offline."""
+    heard: tuple[str, int] = ("", -1)
+    """Incarnation and sequence of its newest heartbeat."""
+    retired: deque[str] = field(default_factory=lambda: deque(maxlen=8))
+    """Incarnations that it left for good; their heartbeats can only be replayed."""
+    chased: str = ""
+    """The unknown incarnation for which a configuration was asked last."""
+    refusals: int = 0
+    """Configurations in a row that did not come, for the backoff."""
+    failures: int = 0
+    """Connections in a row that did not work, for the backoff."""
+    fetching: bool = False
+    forced: bool = False
+    """Connect anew even if the configuration stays the same."""
+    fetch_at: float = math.inf
+    heartbeat_at: float = math.inf
+    silent_at: float = math.inf
+    proof_at: float = math.inf
+
+    def deadline(self) -> float:
+        """When something is due."""
+        return min(self.fetch_at, self.heartbeat_at, self.silent_at, self.proof_at)
+
+
+@dataclass(slots=True)
+class Stream:
+    """One channel of a job's output on its way: sizes and offsets in bytes."""
+
+    size: int
+    sent: int = 0
+    held: int = 0
+    """Held by the server, as it said."""
+
+
+@dataclass(slots=True)
+class Delivery:
+    """A result that the server has not acknowledged."""
+
+    job_id: str
+    outcome: Outcome
+    left_over: bool
+    """From a former run of the agent."""
+    streams: dict[Channel, Stream]
+    attempts: int = 0
+    due_at: float = math.inf
+
+    @property
+    def all_held(self) -> bool:
+        """Whether the server has all the output."""
+        return all(stream.held == stream.size for stream in self.streams.values())
+
+
+@dataclass(slots=True, kw_only=True)
+class Agent:
+    """One agent.
+
+    Args:
+        random: numbers in [0, 1), for everything that must not happen at once in a fleet.
+    """
+
+    random: Callable[[], float]
+    link: Link = field(default_factory=Link)
+    job: Job | None = None
+    ran: deque[str] = field(default_factory=lambda: deque(maxlen=2 * MAX_PENDING))
+    """The jobs that were run here last: none runs twice."""
+    deliveries: dict[str, Delivery] = field(default_factory=dict)
+
+    def deadline(self) -> float:
+        """When `TimePassed` is due."""
+        due = min((d.due_at for d in self.deliveries.values()), default=math.inf)
+        return min(self.link.deadline(), due)

@@ -1,0 +1,183 @@
+"""The job on this node: commit, run, abort, end (Push Jobs protocol, sections 6 and 7)."""
+
+from typing import Literal
+
+import msgspec
+
+from pushcli import extensions, messages, names
+from pushcli_agent.core import delivery
+from pushcli_agent.core.effects import (
+    AbortJob,
+    Answer,
+    DiscardSpool,
+    Effect,
+    Report,
+    StartSupervisor,
+    TellRun,
+)
+from pushcli_agent.core.events import (
+    CommitRefused,
+    JobEnded,
+    Started,
+    SupervisorStarted,
+)
+from pushcli_agent.core.state import MAX_PENDING, Agent, Job, Phase
+
+
+def adopt(agent: Agent, event: Started, now: float) -> list[Effect]:
+    """Take on what a former run of the agent left."""
+    effects: list[Effect] = []
+    for job_id, outcome in event.finished:
+        effects += delivery.keep(agent, job_id, outcome, now, left_over=True)
+    agent.ran.extend([job_id for job_id, _ in event.finished] + list(event.running))
+    # One job at a time; were there more, the others could not be told to the server.
+    for job_id in event.running[1:]:
+        effects.append(AbortJob(job_id))
+    if event.running:
+        agent.job = Job(event.running[0], Phase.RUNNING, "running")
+        effects.append(Report("info", f"job {event.running[0]} is still running: adopted"))
+    return effects
+
+
+def malformed(kind: Literal["commit", "run"], reason: str) -> list[Effect]:
+    """Say no to something that names no job."""
+    report = Report("warning", f"malformed {kind}: {reason}")
+    return [report, Answer(messages.NackCommit if kind == "commit" else messages.NackRun, None)]
+
+
+def commit(agent: Agent, message: messages.Commit) -> list[Effect]:
+    """Take the job on, unless something speaks against it."""
+    if message.job_id is None or not names.is_job_id(message.job_id) or message.command is None:
+        return malformed("commit", "no job id or no command")
+    job = agent.job
+    if job is not None and job.id == message.job_id and job.phase is Phase.COMMITTED:
+        return [Answer(messages.AckCommit, message.job_id)]
+    if job is not None and job.id == message.job_id and job.phase is Phase.STARTING:
+        return []
+    reason = _objection(agent, message.job_id)
+    if reason is not None:
+        return _nack(agent, message.job_id, reason)
+    agent.job = Job(message.job_id, Phase.STARTING)
+    if not _agreed(agent, extensions.TIMEOUT):
+        message = msgspec.structs.replace(message, run_timeout=None)
+    return [StartSupervisor(message)]
+
+
+def _objection(agent: Agent, job_id: str) -> str | None:
+    if agent.job is not None:
+        return f"busy with job {agent.job.id}"
+    if not agent.link.online:
+        return "the server's heartbeats do not arrive"
+    if job_id in agent.ran:
+        return "this job has run here already"
+    if len(agent.deliveries) >= MAX_PENDING:
+        return f"{MAX_PENDING} results wait for the server"
+    return None
+
+
+def supervisor_started(agent: Agent, event: SupervisorStarted) -> list[Effect]:
+    """Ready: tell the server."""
+    job = agent.job
+    if job is None or job.id != event.job_id or job.phase is not Phase.STARTING:
+        return [AbortJob(event.job_id)]
+    job.phase = Phase.COMMITTED
+    return [Answer(messages.AckCommit, job.id)]
+
+
+def refused(agent: Agent, event: CommitRefused) -> list[Effect]:
+    """Not ready: tell the server why, and answer the aborts that came meanwhile."""
+    job, agent.job = agent.job, None
+    if job is None or job.id != event.job_id:
+        raise ValueError(f"no commit of {event.job_id} was asked for")
+    report = Report("info", f"job {job.id} refused: {event.reason}")
+    if job.phase is Phase.ABORTING:
+        return [report, *_aborted(job)]
+    return [report, *_nack(agent, job.id, event.reason)]
+
+
+def run(agent: Agent, message: messages.Run, now: float) -> list[Effect]:
+    """Run what was committed to, once; every command to run gets its answer."""
+    job_id = message.job_id
+    if job_id is None or not names.is_job_id(job_id):
+        return malformed("run", "no job id")
+    job = agent.job
+    if job is not None and job.id == job_id and job.phase is Phase.COMMITTED:
+        job.phase, job.doing = Phase.RUNNING, "running"
+        agent.ran.append(job_id)
+        return [TellRun(job_id), Answer(messages.AckRun, job_id)]
+    if job is not None and job.id == job_id and job.phase is Phase.RUNNING:
+        return [Answer(messages.AckRun, job_id)]
+    if job_id in agent.deliveries:
+        # It ended meanwhile; the result says so, or the output that goes ahead of it will.
+        effects = delivery.send(agent, agent.deliveries[job_id], now)
+        return effects or [Answer(messages.AckRun, job_id)]
+    return [Answer(messages.NackRun, job_id)]
+
+
+def abort(agent: Agent) -> list[Effect]:
+    """Drop whatever there is; the answer goes out once that is gone."""
+    job = agent.job
+    if job is None:
+        return [Answer(messages.Aborted, None)]
+    job.owed += 1
+    if job.phase is Phase.ABORTING:
+        return []
+    starting = job.phase is Phase.STARTING
+    job.phase = Phase.ABORTING
+    report = Report("info", f"job {job.id} aborted by the server")
+    return [report] if starting else [report, AbortJob(job.id)]
+
+
+def ended(agent: Agent, event: JobEnded, now: float) -> list[Effect]:
+    """The supervisor is gone."""
+    job = agent.job
+    if job is None or job.id != event.job_id:
+        return [DiscardSpool(event.job_id)]
+    agent.job = None
+    match job.phase:
+        case Phase.ABORTING:
+            return [DiscardSpool(job.id), *_aborted(job)]
+        case Phase.RUNNING if event.outcome is not None:
+            kept = delivery.keep(agent, job.id, event.outcome, now, left_over=False)
+            return [Report("info", f"job {job.id} {_story(event)}"), *kept]
+        case Phase.RUNNING:
+            # As old agents say that there will be no result.
+            lost = Report("warning", f"job {job.id} has lost its supervisor: no result")
+            return [lost, DiscardSpool(job.id), Answer(messages.Aborted, job.id)]
+        case _:
+            lost = Report("warning", f"job {job.id} has lost its supervisor before it ran")
+            nack = _nack(agent, job.id, "its supervisor died")
+            return [lost, DiscardSpool(job.id), *nack]
+
+
+def connection_changed(agent: Agent) -> None:
+    """Aborts are counted per connection: those of the old one are not answered any more."""
+    if agent.job is not None:
+        agent.job.owed = 0
+
+
+def _story(event: JobEnded) -> str:
+    outcome = event.outcome
+    if outcome is None or outcome.succeeded:
+        return "succeeded"
+    if outcome.timed_out:
+        return "failed: timed out"
+    if outcome.signal is not None:
+        return f"failed: killed by signal {outcome.signal}"
+    return f"failed: exit code {outcome.exit_code}"
+
+
+def _aborted(job: Job) -> list[Effect]:
+    named: list[str | None] = [job.id]
+    nobody: list[str | None] = [None]
+    answers = (named + nobody * job.owed)[: job.owed]
+    return [Answer(messages.Aborted, job_id) for job_id in answers]
+
+
+def _nack(agent: Agent, job_id: str, reason: str) -> list[Effect]:
+    told = reason if _agreed(agent, extensions.REASON) else None
+    return [Answer(messages.NackCommit, job_id, told)]
+
+
+def _agreed(agent: Agent, name: str) -> bool:
+    return agent.link.config is not None and name in agent.link.config.extensions

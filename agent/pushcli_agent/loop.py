@@ -1,0 +1,158 @@
+"""The poll loop: turns what happens into events, and executes the core's effects.
+
+One thread, one poll over sockets, the fetching child, the supervisors and the signals.
+"""
+
+import logging
+import math
+import time
+from collections.abc import Callable
+
+import zmq
+
+from pushcli_agent import log
+from pushcli_agent.channel import Channel
+from pushcli_agent.config_request import ConfigRequest
+from pushcli_agent.core import Agent, effects, events, handle
+from pushcli_agent.core.configuration import ServerConfig
+from pushcli_agent.fetcher import Fetcher
+from pushcli_agent.housekeeping import Housekeeping
+from pushcli_agent.jobs import Jobs
+from pushcli_agent.outgoing import Outgoing
+from pushcli_agent.signals import Signals
+
+_log = logging.getLogger("pushcli_agent")
+_LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING}
+_LONGEST = 60.0
+"""Seconds; a poll that ends early costs nothing."""
+
+
+class Loop:
+    """One run of the agent, until a signal ends it.
+
+    Args:
+        request: makes the request for a configuration that names these jobs.
+        reload: called when the operator asks for a reconfigure, before it.
+    """
+
+    def __init__(
+        self,
+        *,
+        agent: Agent,
+        channel: Channel,
+        fetcher: Fetcher,
+        jobs: Jobs,
+        outgoing: Outgoing,
+        housekeeping: Housekeeping,
+        signals: Signals,
+        request: Callable[[tuple[str, ...]], ConfigRequest],
+        reload: Callable[[], None],
+    ) -> None:
+        self._agent = agent
+        self._channel = channel
+        self._fetcher = fetcher
+        self._jobs = jobs
+        self._outgoing = outgoing
+        self._housekeeping = housekeeping
+        self._signals = signals
+        self._request = request
+        self._reload = reload
+        self._config: ServerConfig | None = None
+        self._feedback: list[events.Event] = []
+
+    def run(self) -> None:
+        """Work until told to stop."""
+        self._take(self._jobs.adopt())
+        while not self._signals.stop:
+            self._poll()
+            self._turn()
+
+    def _poll(self) -> None:
+        poller = zmq.Poller()
+        for socket in self._channel.sockets:
+            poller.register(socket, zmq.POLLIN)
+        for fd in (self._signals.fd, self._fetcher.fd, *self._jobs.fds()):
+            if fd >= 0:
+                poller.register(fd, zmq.POLLIN)
+        now = time.monotonic()
+        due = min(self._agent.deadline(), self._jobs.deadline(now), self._housekeeping.due_at)
+        wait = min(max(due - now, 0.0), _LONGEST)
+        poller.poll(math.ceil(wait * 1000))
+
+    def _turn(self) -> None:
+        self._signals.clear()
+        if self._signals.take_hangup():
+            log.reopen()
+        if self._signals.take_reconfigure():
+            self._reload()
+            self._take(events.ReconfigureRequested())
+        for ended in self._jobs.ended():
+            self._take(ended)
+        for event in self._channel.receive():
+            self._take(event)
+        if self._fetcher.fd >= 0:
+            answer = self._fetcher.receive()
+            if answer is not None:
+                self._take(answer)
+        now = time.monotonic()
+        if now >= self._agent.deadline():
+            self._take(events.TimePassed())
+        self._housekeeping.work(now)
+
+    def _take(self, event: events.Event) -> None:
+        """Have the core decide, and do it; what comes of that is taken next."""
+        queue = [event]
+        while queue:
+            for effect in handle(self._agent, queue.pop(0), time.monotonic()):
+                self._perform(effect)
+            queue += self._feedback
+            self._feedback = []
+
+    def _perform(self, effect: effects.Effect) -> None:
+        match effect:
+            case effects.FetchConfig(adopts=adopts):
+                self._fetch(adopts)
+            case effects.Connect(config=config):
+                self._connect(config)
+            case (
+                effects.SendHeartbeat()
+                | effects.Answer()
+                | effects.SendResult()
+                | effects.SendOutput()
+            ):
+                self._send(effect)
+            case effects.StartSupervisor(commit=commit):
+                self._feedback.append(self._jobs.commit(commit))
+            case effects.TellRun(job_id=job_id):
+                self._jobs.run(job_id)
+            case effects.AbortJob(job_id=job_id):
+                self._jobs.abort(job_id)
+            case effects.DiscardSpool(job_id=job_id):
+                self._jobs.discard(job_id)
+            case effects.Report(level=level, text=text):
+                _log.log(_LEVELS[level], "%s", text)
+
+    def _fetch(self, adopts: tuple[str, ...]) -> None:
+        try:
+            self._fetcher.start(self._request(adopts))
+        except OSError as error:
+            reason = f"no process can be started to ask for it ({error.strerror})"
+            self._feedback.append(events.ConfigFailed(reason))
+
+    def _connect(self, config: ServerConfig) -> None:
+        try:
+            self._channel.open(config)
+            self._config = config
+        except zmq.ZMQError as error:
+            _log.warning("cannot connect to %s: %s", config.command_addr, error.strerror)
+
+    def _send(
+        self,
+        effect: effects.SendHeartbeat | effects.Answer | effects.SendResult | effects.SendOutput,
+    ) -> None:
+        if self._config is None:
+            return
+        body = self._outgoing.body(effect, self._config.max_body_size)
+        _log.debug("sending %s", effect)
+        if not self._channel.send(body):
+            _log.debug("not sent: there is no connection")

@@ -1,0 +1,47 @@
+"""Signals as the loop sees them: a descriptor to poll, and what was asked for."""
+
+import os
+import signal
+from types import FrameType
+
+
+class Signals:
+    """SIGTERM and SIGINT stop, SIGUSR1 reconfigures, SIGHUP reopens the log."""
+
+    def __init__(self) -> None:
+        self._seen: set[int] = set()
+        self.fd, self._write = os.pipe()
+        for end in (self.fd, self._write):
+            os.set_blocking(end, False)
+        signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGHUP):
+            signal.signal(number, self._handle)
+
+    def _handle(self, number: int, _frame: FrameType | None) -> None:
+        self._seen.add(number)
+
+    @property
+    def stop(self) -> bool:
+        """Whether the agent is to end."""
+        return bool(self._seen & {signal.SIGTERM, signal.SIGINT})
+
+    def clear(self) -> None:
+        """The descriptor is to be quiet until the next signal."""
+        try:
+            while os.read(self.fd, 64):
+                pass
+        except BlockingIOError:
+            pass
+
+    def take_reconfigure(self) -> bool:
+        """Whether a reconfigure was asked for since the last call."""
+        return self._take(signal.SIGUSR1)
+
+    def take_hangup(self) -> bool:
+        """Whether the log is to be reopened."""
+        return self._take(signal.SIGHUP)
+
+    def _take(self, number: int) -> bool:
+        seen = number in self._seen
+        self._seen.discard(number)
+        return seen

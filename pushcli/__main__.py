@@ -1,0 +1,133 @@
+"""The program: `pushcli`, or `python -m pushcli`.
+
+Every error of every command becomes one line on standard error here, and an exit status.
+Imports wait until the handlers stand: Ctrl-C shows no traceback from the first moment on.
+"""
+# ruff: noqa: PLC0415
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import click
+
+DEBUG = "PUSHCLI_DEBUG"
+COMPLETE = "_PUSHCLI_COMPLETE"
+BROKEN_PIPE = 141
+"""What a shell shows for a program that SIGPIPE ended: here the reader of our output left."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line (default: `sys.argv`); returns the exit status."""
+    try:
+        try:
+            status = _run(sys.argv[1:] if arguments is None else list(arguments))
+        except Exception as error:
+            status = _report(error)
+        _flush()
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        _drop_output()
+        return BROKEN_PIPE
+    return status
+
+
+def _run(arguments: list[str]) -> int:
+    from pushcli.cli import root
+    from pushcli.context import App
+
+    if COMPLETE in os.environ:
+        return _complete()
+    with root.make_context("pushcli", arguments, obj=App()) as context:
+        status = root.invoke(context)
+    return int(status or 0)
+
+
+def _complete() -> int:
+    """Answer the shell's completion script; whatever fails, the operator's line stays clean."""
+    from contextlib import suppress
+
+    from click.shell_completion import shell_complete
+
+    from pushcli.cli import root
+
+    with suppress(Exception):
+        return shell_complete(root, {}, "pushcli", COMPLETE, os.environ[COMPLETE])
+    return 1
+
+
+def _report(error: Exception) -> int:
+    """Say what went wrong in one line; returns the exit status."""
+    if isinstance(error, BrokenPipeError):
+        raise error
+    import click
+    from click.exceptions import NoArgsIsHelpError
+
+    from pushcli.exit_status import ExitStatus
+
+    if isinstance(error, click.exceptions.Exit):
+        return error.exit_code
+    if isinstance(error, click.Abort):
+        return ExitStatus.INTERRUPTED
+    if isinstance(error, NoArgsIsHelpError):
+        sys.stderr.write(error.format_message() + "\n")
+        return ExitStatus.USAGE
+    if os.environ.get(DEBUG):
+        import traceback
+
+        traceback.print_exception(error)
+    line, status = _explain(error)
+    sys.stderr.write(f"pushcli: error: {line}\n")
+    return status
+
+
+def _explain(error: Exception) -> tuple[str, int]:
+    """The cause and the remedy in one line, and the exit status."""
+    import click
+
+    from pushcli.errors import PushcliError
+    from pushcli.exit_status import ExitStatus, status_of
+    from pushcli.render.escape import escape_line
+
+    match error:
+        case PushcliError():
+            return escape_line(str(error)), status_of(error)
+        case click.UsageError():
+            command = error.ctx.command_path if error.ctx else "pushcli"
+            sentence = _sentence(error)
+            # Near misses are asked: "did you mean ...?"
+            joint = " See" if sentence.endswith(("?", ")")) else ": see"
+            return f"{sentence}{joint} `{command} --help`", ExitStatus.USAGE
+        case click.ClickException():
+            return _sentence(error), error.exit_code
+        case _:
+            what = escape_line(f"unexpected {type(error).__name__}: {error}")
+            return f"{what}: this is a fault of pushcli; {DEBUG}=1 shows where", ExitStatus.ERROR
+
+
+def _sentence(error: "click.ClickException") -> str:
+    from pushcli.render.escape import escape_line
+
+    message = " ".join(error.format_message().split()).removesuffix(".")
+    return escape_line(message[:1].lower() + message[1:])
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            stream.flush()
+
+
+def _drop_output() -> None:
+    """What is left unwritten goes nowhere, or the interpreter's last flush would complain."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            os.dup2(nowhere, stream.fileno())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

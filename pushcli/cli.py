@@ -1,0 +1,35 @@
+"""The root command. `pushcli --help` imports no other: their names and help stand here.
+
+A new command group: a module under `commands/`, and a row in `COMMANDS`.
+"""
+
+import click
+
+from pushcli import __version__
+from pushcli.groups import Lazy, LazyGroup
+from pushcli.options import operator_options
+
+COMMANDS = {
+    "job": Lazy("pushcli.commands.job:job", "Start, watch, abort and read jobs."),
+    "node": Lazy("pushcli.commands.node:node", "See which nodes are there."),
+    "sandbox": Lazy("pushcli.commands.sandbox:sandbox", "Try it: a throw-away server with agents."),
+    "server": Lazy("pushcli.commands.server:server", "Set up and run a server."),
+    "agent": Lazy("pushcli.commands.agent:agent", "Enroll and run the agent of a node."),
+    "completion": Lazy(
+        "pushcli.commands.completion:completion", "Print or install shell completion."
+    ),
+}
+
+
+@click.group(
+    cls=LazyGroup,
+    lazy=COMMANDS,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Exit statuses, formats and examples: docs/cli.md.",
+)
+@click.version_option(
+    __version__, "-v", "--version", prog_name="pushcli", message="%(prog)s %(version)s"
+)
+@operator_options
+def root() -> None:
+    """Run whitelisted commands on many nodes at once, if a quorum of them is ready."""

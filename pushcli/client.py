@@ -1,0 +1,120 @@
+"""The server's REST API as calls (Push Jobs protocol, section 3, and docs/extensions.md)."""
+
+import uuid
+from typing import Any
+from urllib.parse import quote
+
+import msgspec
+
+from pushcli import errors, names
+from pushcli.credentials import Profile
+from pushcli.http import READ_TIMEOUT, SignedSession
+
+ATTEMPTS = 3
+"""Of a POST that carries a request id, when the connection breaks under it."""
+
+
+class ApiClient:
+    """Jobs and nodes of one organization.
+
+    Every call raises `PushcliError`s: what kind tells the exit status.
+    """
+
+    def __init__(self, profile: Profile, *, timeout: float = READ_TIMEOUT) -> None:
+        self._http = SignedSession(profile, timeout=timeout)
+
+    @property
+    def extensions(self) -> frozenset[str]:
+        """What the server offers beyond the old API, as its last answer said."""
+        return self._http.extensions
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def get(self, path: str, params: dict[str, str] | None = None) -> Any:
+        """GET JSON below the organization."""
+        return self._json("GET", path, params=params)
+
+    def post(self, path: str, value: object, headers: dict[str, str] | None = None) -> Any:
+        """POST JSON below the organization."""
+        return self._json("POST", path, body=msgspec.json.encode(value), headers=headers)
+
+    def put(self, path: str, value: object, headers: dict[str, str] | None = None) -> Any:
+        """PUT JSON below the organization."""
+        return self._json("PUT", path, body=msgspec.json.encode(value), headers=headers)
+
+    def delete(self, path: str) -> Any:
+        """DELETE below the organization."""
+        return self._json("DELETE", path)
+
+    def start_job(self, spec: dict[str, Any]) -> str:
+        """Start a job; returns its id. Repeated safely if the connection breaks."""
+        headers = {"X-Pushcli-Request-Id": str(uuid.uuid4())}
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                answer = self.post("pushy/jobs", spec, headers)
+                break
+            except errors.ServerUnreachable:
+                # Only a server that knows the header starts the job once.
+                if attempt == ATTEMPTS or not self._repeats_are_safe():
+                    raise
+        uri = answer.get("uri") if isinstance(answer, dict) else None
+        job_id = uri[-32:] if isinstance(uri, str) else ""
+        if not names.is_job_id(job_id):
+            raise errors.ServerError("the server did not say which job it started")
+        return job_id
+
+    def job(self, job_id: str) -> Any:
+        """One job with its nodes by state."""
+        return self.get(f"pushy/jobs/{_quoted(job_id)}")
+
+    def jobs(self) -> Any:
+        """All jobs, without their nodes."""
+        return self.get("pushy/jobs")
+
+    def job_nodes(self, job_id: str) -> Any:
+        """Each node's part in a job; None if the server cannot tell."""
+        if "job-nodes" not in self.extensions:
+            return None
+        return self.get(f"pushy/jobs/{_quoted(job_id)}/nodes")
+
+    def job_output(self, job_id: str, node: str, channel: str) -> bytes:
+        """What the node's command wrote to `stdout` or `stderr`."""
+        path = f"pushy/jobs/{_quoted(job_id)}/output/{_quoted(node)}/{channel}"
+        accept = {"Accept": "application/octet-stream"}
+        return self._http.request("GET", path, headers=accept).content
+
+    def abort_job(self, job_id: str) -> str:
+        """Abort a job; returns the status that it has now."""
+        answer = self.post(f"pushy/jobs/{_quoted(job_id)}/abort", {})
+        return str(answer.get("status", "")) if isinstance(answer, dict) else ""
+
+    def node_states(self) -> Any:
+        """All nodes and whether they are available."""
+        return self.get("pushy/node_states")
+
+    def node_state(self, node: str) -> Any:
+        """One node and whether it is available."""
+        return self.get(f"pushy/node_states/{_quoted(node)}")
+
+    def _repeats_are_safe(self) -> bool:
+        try:
+            self.get("pushy/node_states")
+        except errors.PushcliError:
+            return False
+        return "request-id" in self.extensions
+
+    def _json(self, method: str, path: str, **more: Any) -> Any:
+        headers = {"Accept": "application/json", **(more.pop("headers", None) or {})}
+        response = self._http.request(method, path, headers=headers, **more)
+        try:
+            return msgspec.json.decode(response.content)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            raise errors.ServerError(
+                "the server's answer is no JSON", "is the URL that of a Push Jobs server?"
+            ) from error
+
+
+def _quoted(part: str) -> str:
+    return quote(part, safe="")

@@ -1,0 +1,61 @@
+"""`pushcli completion`: print or install shell completion."""
+
+from pathlib import Path
+
+import click
+
+from pushcli.context import App
+from pushcli.errors import UsageError
+from pushcli.groups import CommandGroup
+
+_SHELLS = ("bash", "zsh", "fish")
+_AFTERWARDS = {
+    "bash": "New shells complete pushcli, if the package bash-completion is there; "
+    "else put `source {path}` into ~/.bashrc.",
+    "zsh": "Put `fpath=({directory} $fpath)` into ~/.zshrc, before compinit runs.",
+    "fish": "New shells complete pushcli.",
+}
+
+
+@click.group(cls=CommandGroup)
+def completion() -> None:
+    """Print or install shell completion."""
+
+
+def _print_command(shell: str) -> None:
+    @completion.command(shell, help=f"Print the script for {shell}.")
+    @click.pass_obj
+    def print_script(app: App) -> None:
+        from pushcli.completions import script  # noqa: PLC0415
+
+        app.write(script(shell))
+
+
+for _shell in _SHELLS:
+    _print_command(_shell)
+
+
+@completion.command()
+@click.argument("shell", type=click.Choice(_SHELLS), required=False)
+@click.pass_obj
+def install(app: App, shell: str | None) -> None:
+    """Install the script for SHELL (default: yours) where the shell looks for it.
+
+    \b
+    Example:
+      pushcli completion install zsh
+    """
+    from pushcli import completions  # noqa: PLC0415
+
+    chosen = shell or _login_shell(app)
+    path = completions.install_path(chosen, app.env, Path.home())
+    completions.install(chosen, path)
+    app.print(f"Installed {path}")
+    app.note(_AFTERWARDS[chosen].format(path=path, directory=path.parent))
+
+
+def _login_shell(app: App) -> str:
+    shell = Path(app.env.get("SHELL", "")).name
+    if shell not in _SHELLS:
+        raise UsageError("which shell?", "name it: pushcli completion install bash|zsh|fish")
+    return shell

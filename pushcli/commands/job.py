@@ -1,0 +1,139 @@
+"""`pushcli job`: start, watch, abort and read jobs."""
+
+from pathlib import Path
+
+import click
+
+from pushcli import run_job, show_job
+from pushcli.context import App
+from pushcli.errors import UsageError
+from pushcli.exit_status import ExitStatus
+from pushcli.groups import CommandGroup
+from pushcli.job_request import job_request
+from pushcli.options import operator_options
+from pushcli.params import JobId, NodeName, Seconds
+from pushcli.results import CHANNELS
+
+
+@click.group(cls=CommandGroup)
+@operator_options
+def job() -> None:
+    """Start, watch, abort and read jobs."""
+
+
+@job.command()
+@click.argument("command")
+@click.argument("nodes", metavar="NODE...", type=NodeName(), nargs=-1, required=True)
+@click.option("-q", "--quorum", metavar="N|P%", help="Nodes that must be ready (default: all).")
+@click.option("--timeout", type=Seconds(), help="Time for the command to run (default: 3600).")
+@click.option("--capture", is_flag=True, help="Keep and show what the command writes.")
+@click.option("-b", "--nowait", is_flag=True, help="Start the job and return at once.")
+@click.option(
+    "--poll-interval",
+    type=Seconds(zero=False),
+    default=1.0,
+    show_default=True,
+    help="Longest pause between two looks at the job.",
+)
+@click.option("--with-env", metavar="JSON", help='Environment of the command: {"NAME": "value"}.')
+@click.option("--in-dir", metavar="DIR", help="Directory on the node to run the command in.")
+@click.option("--as-user", metavar="USER", help="User on the node to run the command as.")
+@click.option(
+    "--file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="File to send along; its place is in CHEF_PUSH_JOB_FILE.",
+)
+@operator_options
+@click.pass_obj
+def start(
+    app: App, *, command: str, nodes: tuple[str, ...], quorum: str | None, timeout: float | None,
+    capture: bool, nowait: bool, poll_interval: float, with_env: str | None,
+    in_dir: str | None, as_user: str | None, file: Path | None,
+) -> ExitStatus:  # fmt: skip
+    """Run COMMAND, which stands on the nodes' whitelists, on each NODE.
+
+    The nodes vote first; the command runs on those that are ready if they are as many as
+    the quorum. The exit status tells how the job ended.
+
+    \b
+    Examples:
+      pushcli job start chef-client web01 web02 web03
+      pushcli job start -q 80% --capture uptime web01 web02 web03
+    """
+    request = job_request(
+        command, nodes, quorum=quorum, run_timeout=timeout, capture=capture, env=with_env,
+        directory=in_dir, user=as_user, file=file,
+    )  # fmt: skip
+    job_id = run_job.start(app, request)
+    if nowait:
+        if not app.is_text:
+            app.emit({"id": job_id})
+        return ExitStatus.OK
+    return run_job.report(app, run_job.wait(app, job_id, interval=poll_interval), nodes)
+
+
+@job.command()
+@click.argument("job_id", metavar="ID", type=JobId())
+@operator_options
+@click.pass_obj
+def status(app: App, job_id: str) -> None:
+    """Show where the job ID stands; with -V each node's exit code and run time.
+
+    \b
+    Example:
+      pushcli job status aaaaaaaaaaaa25fd67fa8715fd547d3d
+    """
+    show_job.show_status(app, job_id)
+
+
+@job.command("list")
+@operator_options
+@click.pass_obj
+def list_(app: App) -> None:
+    """List the organization's jobs, the newest first.
+
+    \b
+    Example:
+      pushcli job list -F json
+    """
+    show_job.show_list(app)
+
+
+@job.command()
+@click.argument("job_id", metavar="ID", type=JobId())
+@click.argument("node", metavar="NODE", type=NodeName())
+@click.option(
+    "--channel",
+    type=click.Choice(CHANNELS),
+    default="stdout",
+    show_default=True,
+    help="Which of its outputs.",
+)
+@click.option("--raw", is_flag=True, help="The bytes as they are, control characters included.")
+@operator_options
+@click.pass_obj
+def output(app: App, job_id: str, node: str, channel: str, raw: bool) -> None:
+    """Print what the job ID, started with --capture, wrote on NODE.
+
+    \b
+    Example:
+      pushcli job output aaaaaaaaaaaa25fd67fa8715fd547d3d web01 --channel stderr
+    """
+    if raw and not app.is_text:
+        raise UsageError("--raw has no format", f"leave out --raw or -F {app.options.format}")
+    show_job.show_output(app, job_id, node, channel, raw=raw)
+
+
+@job.command()
+@click.argument("job_id", metavar="ID", type=JobId())
+@operator_options
+@click.pass_obj
+def abort(app: App, job_id: str) -> None:
+    """End the job ID: its commands are killed on all nodes that still run them.
+
+    \b
+    Example:
+      pushcli job abort aaaaaaaaaaaa25fd67fa8715fd547d3d
+    """
+    show_job.abort(app, job_id)

@@ -1,0 +1,125 @@
+"""`pushcli server`: set up and run a server."""
+# ruff: noqa: PLC0415
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from pushcli.context import App
+from pushcli.groups import CommandGroup
+
+if TYPE_CHECKING:
+    from pushcli_server.init import Made
+
+_DIRECTORY = click.option(
+    "--dir",
+    "directory",
+    type=click.Path(path_type=Path),
+    metavar="D",
+    help="Server's directory (default: $PUSHCLI_SERVER_DIR, else /var/lib/pushcli/server as "
+    "root, ~/.pushcli/server otherwise).",
+)
+
+
+@click.group(cls=CommandGroup)
+def server() -> None:
+    """Set up and run a server."""
+
+
+@server.command()
+@_DIRECTORY
+@click.option("--org", required=True, metavar="ORG", help="Name of the organization to make.")
+@click.option("--admin", required=True, metavar="USER", help="Its first user, an administrator.")
+@click.option(
+    "--server-name",
+    metavar="NAME",
+    help="Name or address that agents and operators reach the server by (default: 127.0.0.1).",
+)
+@click.option(
+    "--tls/--no-tls",
+    "with_tls",
+    default=None,
+    help="Make a self-signed certificate (default: unless the server's name is loopback).",
+)
+@click.option(
+    "--set",
+    "values",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="A setting of server.toml; may be repeated.",
+)
+@click.option("--profile", metavar="NAME", help="Profile to add to ~/.pushcli/credentials.")
+@click.pass_obj
+def init(
+    app: App,
+    directory: Path | None,
+    org: str,
+    admin: str,
+    server_name: str | None,
+    with_tls: bool | None,
+    values: tuple[str, ...],
+    profile: str | None,
+) -> None:
+    """Make a server: its directory, keys, database, organization and first user.
+
+    Example: pushcli server init --org acme --admin ann
+    """
+    from pushcli.tls import is_loopback_host
+    from pushcli_server import settings
+    from pushcli_server.init import create
+
+    place = _place(directory)
+    config = settings.Settings()
+    changes = [*values, *([f"server_name={server_name}"] if server_name else [])]
+    if changes:
+        config = settings.with_values(config, changes, "--set")
+    made = create(
+        place,
+        org=org,
+        admin=admin,
+        config=config,
+        with_tls=not is_loopback_host(config.server_name) if with_tls is None else with_tls,
+        credentials=Path.home() / ".pushcli" / "credentials",
+        profile=profile,
+    )
+    if made is None:
+        app.print(f"{place} holds a server already: nothing was changed")
+    else:
+        _tell(app, made)
+
+
+@server.command()
+@_DIRECTORY
+def start(directory: Path | None) -> None:
+    """Run the server in the foreground, until SIGTERM or Ctrl-C.
+
+    Example: pushcli server start --dir /var/lib/pushcli/server
+    """
+    from pushcli_server.server import main
+
+    main(_place(directory))
+
+
+def _place(directory: Path | None) -> Path:
+    if directory is not None:
+        return directory.absolute()
+    if given := os.environ.get("PUSHCLI_SERVER_DIR"):
+        return Path(given).absolute()
+    if os.geteuid() == 0:
+        return Path("/var/lib/pushcli/server")
+    return Path.home() / ".pushcli" / "server"
+
+
+def _tell(app: App, made: "Made") -> None:
+    app.print(f"Made a server in {made.directory} for {made.url}")
+    if made.fingerprint:
+        app.print(f"Certificate fingerprint: {made.fingerprint}")
+    app.print(f"Your key: {made.admin_key}")
+    app.print(f"Key for enrolling nodes: {made.validator_key}")
+    if made.profile:
+        app.print(f"Added profile {made.profile!r} to {made.credentials}")
+    else:
+        app.print(f"{made.credentials} has such profiles already: none was added")
+    app.print("Next: pushcli server start, then on each node pushcli agent enroll")

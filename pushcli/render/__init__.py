@@ -1,0 +1,1 @@
+"""How things look: text, JSON and YAML; nothing here talks to the server."""

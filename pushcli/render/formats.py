@@ -1,0 +1,47 @@
+"""JSON and YAML on standard output.
+
+Both are written in ASCII with everything else escaped: whatever a node sent, no control
+character reaches a terminal, and any parser reads back what was sent.
+"""
+
+import json
+from enum import StrEnum
+from typing import assert_never
+
+
+class Format(StrEnum):
+    """What `-F` takes."""
+
+    TEXT = "text"
+    JSON = "json"
+    YAML = "yaml"
+
+
+def to_json(value: object) -> str:
+    """Indented JSON with a newline at its end."""
+    # json leaves DEL as it is; it can stand only within a string.
+    return json.dumps(value, indent=2).replace("\x7f", "\\u007f") + "\n"
+
+
+def to_yaml(value: object) -> str:
+    """YAML that `yaml.safe_load` reads back."""
+    import yaml  # noqa: PLC0415 - 20 ms that only those pay who want it
+
+    return yaml.safe_dump(value, sort_keys=False, allow_unicode=False)
+
+
+def render(value: object, form: Format) -> str:
+    """The value in a machine's format.
+
+    Raises:
+        ValueError: text is no machine's format.
+    """
+    match form:
+        case Format.JSON:
+            return to_json(value)
+        case Format.YAML:
+            return to_yaml(value)
+        case Format.TEXT:
+            raise ValueError("text has a rendering of its own for each command")
+        case _:
+            assert_never(form)

@@ -1,0 +1,1 @@
+"""The server's ZeroMQ side: the command channel, its admission, the heartbeat broadcast."""

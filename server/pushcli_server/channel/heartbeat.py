@@ -1,0 +1,66 @@
+"""The heartbeat broadcast: PUB, plain text, signed with the server's RSA key."""
+
+import asyncio
+import time
+
+import zmq
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+
+from pushcli import messages, wire
+from pushcli_server.channel.broker import BACKLOG, bind, rfc1123_now
+
+
+class HeartbeatBroadcast:
+    """Says every interval (seconds) that this incarnation of the server lives."""
+
+    def __init__(
+        self,
+        context: "zmq.Context[zmq.Socket[bytes]]",
+        key: RSAPrivateKey,
+        *,
+        server: str,
+        incarnation_id: str,
+        interval: float,
+    ) -> None:
+        self._key = key
+        self._server = server
+        self._incarnation_id = incarnation_id
+        self._interval = interval
+        self._sequence = 0
+        self._socket = context.socket(zmq.PUB)
+        self._socket.linger = 0
+        self._socket.backlog = BACKLOG
+        # Subscriptions are all that a peer may send here.
+        self._socket.maxmsgsize = 1024
+        self._socket.sndhwm = 10
+
+    def bind(self, endpoint: str) -> None:
+        """Take the port.
+
+        Raises:
+            StartError: it is taken, or not ours.
+        """
+        bind(self._socket, endpoint, "server_heartbeat_port")
+
+    async def run(self) -> None:
+        """Beat until cancelled, without drift."""
+        due = time.monotonic()
+        while True:
+            self.beat()
+            due = max(due + self._interval, time.monotonic())
+            await asyncio.sleep(due - time.monotonic())
+
+    def beat(self) -> None:
+        """Send one heartbeat (about 1 ms, for the signature)."""
+        message = messages.ServerHeartbeat(
+            sequence=self._sequence,
+            timestamp=rfc1123_now(),
+            server=self._server,
+            incarnation_id=self._incarnation_id,
+        )
+        self._sequence += 1
+        self._socket.send_multipart(wire.seal_broadcast(messages.encode(message), self._key))
+
+    def close(self) -> None:
+        """No more heartbeats."""
+        self._socket.close()

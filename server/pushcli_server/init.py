@@ -1,0 +1,170 @@
+"""`pushcli server init`: a new server's directory, whole or not at all."""
+
+import asyncio
+import os
+import secrets as random
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+from pushcli import keys, names, tls
+from pushcli.credentials import add_profile
+from pushcli.errors import ConfigError, StartError, UsageError
+from pushcli_server import secrets, settings
+from pushcli_server.rest.auth import ADMINS, READERS, WRITERS
+from pushcli_server.settings import Settings
+from pushcli_server.store import Conflict, Store, operations
+from pushcli_server.store.records import AuditRecord
+
+SUPERUSER = "pivotal"
+
+
+class Made(msgspec.Struct, frozen=True, kw_only=True):
+    """What `create` did. `profile` None: there was one of each name it tried."""
+
+    directory: Path
+    url: str
+    admin_key: Path
+    validator_key: Path
+    fingerprint: str | None
+    profile: str | None
+    credentials: Path
+
+
+def create(
+    directory: Path,
+    *,
+    org: str,
+    admin: str,
+    config: Settings,
+    with_tls: bool,
+    credentials: Path,
+    profile: str | None = None,
+) -> Made | None:
+    """Make a server; None if there is one in the directory, which stays as it is.
+
+    Raises:
+        UsageError: names that cannot be.
+        ConfigError, StartError, StoreError: something is in the way.
+    """
+    _check_names(org, admin)
+    if (directory / settings.FILE).exists():
+        existing = settings.load(directory)
+        Store.create(existing.database(directory), directory / "blobs")
+        return None
+    _require_room(directory)
+    try:
+        directory.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=directory.parent, prefix=".pushcli-") as name:
+            made = _build(Path(name) / "server", directory, org, admin, config, with_tls)
+            os.replace(Path(name) / "server", directory)  # noqa: PTH105 - onto an empty directory
+    except OSError as error:
+        raise StartError(
+            f"cannot make {directory}: {error.strerror}", "check the path and its permissions"
+        ) from error
+    return _with_profile(made, credentials, org, admin, profile)
+
+
+def _check_names(org: str, admin: str) -> None:
+    if not names.is_organization_name(org):
+        raise UsageError(f"{org!r} is no name for an organization", "use a-z, 0-9, - and _")
+    if not names.is_node_name(admin):
+        raise UsageError(f"{admin!r} is no name for a user", "use letters, digits and _ . : -")
+
+
+def _require_room(directory: Path) -> None:
+    if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
+        raise ConfigError(
+            f"{directory} is not empty and holds no server", "give an empty or a new directory"
+        )
+
+
+def _build(
+    place: Path, final: Path, org: str, admin: str, config: Settings, with_tls: bool
+) -> Made:
+    place.mkdir(mode=0o700)
+    (place / "keys").mkdir(mode=0o700)
+    fingerprint = None
+    if with_tls:
+        config, fingerprint = _make_tls(place, config)
+    settings.check(config, settings.FILE)
+    # A database's URL may hold a password.
+    keys.write_secret(place / settings.FILE, settings.render(config).encode())
+    secrets.create(place, random.token_bytes(32))
+    pairs = {name: keys.generate() for name in (admin, f"{org}-validator", SUPERUSER)}
+    for name, pair in pairs.items():
+        keys.write_private_key(place / "keys" / f"{name}.pem", pair)
+    public = {name: keys.public_pem(pair) for name, pair in pairs.items()}
+    database = config.database(place)
+    Store.create(database, place / "blobs")
+    asyncio.run(_fill(database, place / "blobs", org, admin, public))
+    return Made(
+        directory=final,
+        url=f"{config.api_url}/organizations/{org}",
+        admin_key=final / "keys" / f"{admin}.pem",
+        validator_key=final / "keys" / f"{org}-validator.pem",
+        fingerprint=fingerprint,
+        profile=None,
+        credentials=final,
+    )
+
+
+def _make_tls(place: Path, config: Settings) -> tuple[Settings, str]:
+    certificate, key = tls.make_self_signed([config.server_name])
+    (place / "tls").mkdir(mode=0o700)
+    keys.write_secret(place / "tls" / "cert.pem", certificate.encode())
+    keys.write_secret(place / "tls" / "key.pem", key)
+    config = msgspec.structs.replace(config, tls_cert="tls/cert.pem", tls_key="tls/key.pem")
+    return config, tls.certificate_fingerprint(certificate)
+
+
+async def _fill(
+    database: str, blobs: Path, org: str, admin: str, public: Mapping[str, str]
+) -> None:
+    store = Store.open(database, blobs)
+    failure: list[BaseException] = []
+    store.start(asyncio.get_running_loop(), lambda _: None, failure.append)
+    validator = f"{org}-validator"
+    members = [operations.AddMember(org, group, "user", admin) for group in _GROUPS]
+    record = AuditRecord(
+        at=time.time(), org=org, actor=admin, action="server init", target=org, origin="local"
+    )
+    try:
+        await store.write(
+            operations.CreateOrganization(org),
+            operations.CreateUser(name=SUPERUSER, public_key=public[SUPERUSER], superuser=True),
+            operations.CreateUser(name=admin, public_key=public[admin]),
+            operations.AssociateUser(org, admin),
+            operations.CreateClient(
+                org=org, name=validator, public_key=public[validator], validator=True
+            ),
+            *(operations.CreateGroup(org, group) for group in _GROUPS),
+            *members,
+            operations.Audit(record),
+        )
+    except Conflict as error:
+        raise ConfigError(
+            "the database holds a server already", "give another database_url, or its directory"
+        ) from error
+    finally:
+        await store.close()
+
+
+_GROUPS = (ADMINS, READERS, WRITERS)
+
+
+def _with_profile(made: Made, credentials: Path, org: str, admin: str, profile: str | None) -> Made:
+    values = {
+        "client_name": admin,
+        "client_key": str(made.admin_key.absolute()),
+        "chef_server_url": made.url,
+    }
+    if made.fingerprint is not None:
+        values["fingerprint"] = made.fingerprint
+    for name in (profile,) if profile else ("default", org):
+        if add_profile(credentials, name, values):
+            return msgspec.structs.replace(made, profile=name, credentials=credentials)
+    return msgspec.structs.replace(made, credentials=credentials)

@@ -1,0 +1,147 @@
+"""The application: which path means what, and the order in which requests are refused.
+
+Path, method, headers, size, organization, principal, signature, association, group,
+`Accept`; then the handler: existence, Content-Type, content.
+"""
+
+import re
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from urllib.parse import unquote
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from pushcli_server.hub import Hub
+from pushcli_server.rest.accept import accepts
+from pushcli_server.rest.auth import Access, Authenticator
+from pushcli_server.rest.clients import Clients
+from pushcli_server.rest.errors import Refused, answer, answer_for, not_found
+from pushcli_server.rest.jobs import Jobs
+from pushcli_server.rest.nodes import Nodes
+from pushcli_server.rest.request import Call, read_body, signed_path
+from pushcli_server.settings import Settings
+from pushcli_server.store import Store
+
+EXTENSIONS = {"X-Pushcli-Extensions": "abort,job-nodes,request-id"}
+JSON = "application/json"
+RAW = "application/octet-stream"
+Handler = Callable[[Call], Awaitable[Response]]
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """What one method of a path does, who may, and what it answers with."""
+
+    handler: Handler
+    access: Access
+    produces: str = JSON
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A path below an organization, and its methods. None of them: it never exists."""
+
+    pattern: re.Pattern[str]
+    methods: dict[str, Operation]
+
+
+def routes(hub: Hub, settings: Settings, store: Store) -> list[Route]:
+    """The whole API below `/organizations/ORG`."""
+    jobs, nodes = Jobs(hub, settings), Nodes(hub)
+    clients = Clients(store, settings, hub.engine.clock)
+    read, write = Access.READ, Access.WRITE
+    config = {"GET": Operation(nodes.config, Access.CONFIG)}
+    return [
+        _route("pushy/(?:config|connect)/(?P<node>[^/]+)", config),
+        _route(
+            "pushy/jobs",
+            {"GET": Operation(jobs.index, read), "POST": Operation(jobs.start, write)},
+        ),
+        _route("pushy/jobs/(?P<job>[^/]+)", {"GET": Operation(jobs.show, read)}),
+        _route("pushy/jobs/(?P<job>[^/]+)/nodes", {"GET": Operation(jobs.nodes, read)}),
+        _route("pushy/jobs/(?P<job>[^/]+)/abort", {"POST": Operation(jobs.abort, write)}),
+        _route(
+            "pushy/jobs/(?P<job>[^/]+)/output/(?P<node>[^/]+)/(?P<channel>stdout|stderr)",
+            {"GET": Operation(jobs.output, read, RAW)},
+        ),
+        _route("pushy/node_states", {"GET": Operation(nodes.index, read)}),
+        _route("pushy/node_states/(?P<node>[^/]+)", {"GET": Operation(nodes.show, read)}),
+        _route("clients", {"POST": Operation(clients.create, Access.CLIENTS)}),
+    ]
+
+
+def _route(pattern: str, methods: dict[str, Operation]) -> Route:
+    return Route(re.compile(f"/organizations/(?P<org>[^/]+)/{pattern}"), methods)
+
+
+class Application:
+    """The ASGI application.
+
+    Args:
+        authenticator: whose clock decides what is too old.
+    """
+
+    def __init__(
+        self, hub: Hub, settings: Settings, store: Store, authenticator: Authenticator
+    ) -> None:
+        self._hub = hub
+        self._routes = routes(hub, settings, store)
+        self._authenticator = authenticator
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request."""
+        if scope["type"] != "http":
+            return
+        request = Request(scope, receive)
+        try:
+            response = await self._respond(request)
+        except Exception as error:
+            response = answer_for(error)
+        response.headers.update(EXTENSIONS)
+        await response(scope, receive, send)
+
+    async def _respond(self, request: Request) -> Response:
+        raw = signed_path(request)
+        if raw == "/pushy/_status":
+            _allow(request, ("GET",))
+            return answer(200, self._hub.status())
+        route, path = self._match(raw)
+        _allow(request, tuple(route.methods))
+        return await self._authorized(request, route.methods[request.method], path)
+
+    def _match(self, raw: str) -> tuple[Route, dict[str, str]]:
+        for route in self._routes:
+            if (match := route.pattern.fullmatch(raw)) is not None:
+                with _as_not_found():
+                    parts = match.groupdict().items()
+                    return route, {k: unquote(v, errors="strict") for k, v in parts}
+        raise not_found()
+
+    async def _authorized(
+        self, request: Request, operation: Operation, path: dict[str, str]
+    ) -> Response:
+        signed = self._authenticator.headers(request)
+        body = await read_body(request)
+        org = path["org"]
+        principal = await self._authenticator.principal(org, signed, request, body)
+        await self._authenticator.authorize(org, principal, operation.access, path)
+        if not accepts(request.headers.get("accept"), operation.produces):
+            raise Refused(406, [f"only {operation.produces} can be had here"])
+        call = Call(request, body, org, path, principal, signed.signed_at)
+        return await operation.handler(call)
+
+
+def _allow(request: Request, methods: tuple[str, ...]) -> None:
+    if request.method not in methods:
+        raise Refused(405, ["method not allowed"], {"Allow": ", ".join(methods)})
+
+
+@contextmanager
+def _as_not_found() -> Iterator[None]:
+    try:
+        yield
+    except UnicodeDecodeError:
+        raise not_found() from None

@@ -1,0 +1,81 @@
+"""Refusals, and the one place where exceptions become answers."""
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+from starlette.responses import Response
+
+from pushcli import verification
+from pushcli_server.hub import StaleConfigRequest
+from pushcli_server.store import StoreUnavailable
+
+_log = logging.getLogger(__name__)
+
+AUTHENTICATE = {"WWW-Authenticate": 'X-Ops-Sign version="1.0" version="1.1" version="1.3"'}
+MAX_BODY = 1_000_000
+
+
+class Refused(Exception):
+    """A refusal: status, the value of `error` in its body, headers."""
+
+    def __init__(
+        self, status: int, error: str | list[str], headers: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(str(error))
+        self.status = status
+        self.error = error
+        self.headers = dict(headers or {})
+
+
+def unauthenticated(text: str) -> Refused:
+    """401, with what would authenticate."""
+    return Refused(401, [text], AUTHENTICATE)
+
+
+def not_found(text: str = "not found") -> Refused:
+    """404."""
+    return Refused(404, [text])
+
+
+def too_large() -> Refused:
+    """413; its text is not in a list, as in the old server."""
+    return Refused(413, f"JSON must be no more than {MAX_BODY} bytes.", {"Connection": "close"})
+
+
+def answer(status: int, value: Any, headers: Mapping[str, str] | None = None) -> Response:
+    """A JSON answer."""
+    return Response(
+        msgspec.json.encode(value), status, dict(headers or {}), media_type="application/json"
+    )
+
+
+def answer_for(error: Exception) -> Response:
+    """What the client gets for an exception."""
+    refused = _refused(error)
+    return answer(refused.status, {"error": refused.error}, refused.headers)
+
+
+def _refused(error: Exception) -> Refused:
+    match error:
+        case Refused():
+            return error
+        case verification.MissingHeaders():
+            names = ", ".join(f"'{name}'" for name in error.names)
+            return Refused(400, [f"missing required authentication header(s) {names}"])
+        case verification.BadHeader():
+            return unauthenticated(f"bad header(s) '{error.name}'")
+        case verification.ClockSkew():
+            return unauthenticated(
+                f"Failed to authenticate as {error.user}. Synchronize the clock on your host."
+            )
+        case verification.UnsupportedVersion():
+            return Refused(400, ["Unsupported authentication protocol version"])
+        case StaleConfigRequest():
+            return unauthenticated("a newer request for this configuration was answered already")
+        case StoreUnavailable():
+            return Refused(503, ["the server's database is away; try again"], {"Retry-After": "5"})
+        case _:
+            _log.error("a request failed", exc_info=error)
+            return Refused(500, ["the server failed; its log says why"])

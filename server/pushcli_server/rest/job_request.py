@@ -1,0 +1,153 @@
+"""The body of `POST jobs`, checked to the letter of the old server (section 3). Pure."""
+
+import base64
+import binascii
+import json
+import math
+from typing import Any
+
+from pushcli_server.core.job import JobSpec
+
+KEYS = (
+    "command", "nodes", "run_timeout", "quorum", "user", "dir", "env", "file", "capture_output",
+)  # fmt: skip
+DEFAULT_TIMEOUT = 3600
+MAX_FILE = 100_000
+MAX_QUORUM = 2**62
+"""What the store can hold; more nodes than there can ever be."""
+MAX_NAME = 255
+
+UNKNOWN = "an unknown validation error has occurred"
+COMMAND = "invalid command supplied"
+NODES = "at least one node must be supplied"
+TIMEOUT = "invalid type supplied for run_timeout (expected a number)"
+QUORUM = "invalid type supplied for quorum (expected a number)"
+ENV_DUPLICATE = "invalid environment value (duplicate key)"
+FILE = "invalid file contents (expected 'base64:...' or 'raw:...')"
+FILE_BASE64 = "invalid file contents (couldn't decode base64 string)"
+FILE_SIZE = f"invalid file size (must be <= {MAX_FILE} bytes)"
+CAPTURE = "invalid type supplied for capture_output (expected a boolean)"
+KEY = "invalid key supplied"
+
+
+class InvalidJob(ValueError):
+    """The body is refused; the text is the old server's."""
+
+
+class _Object(dict[str, Any]):
+    """A JSON object that remembers whether a key stood in it twice."""
+
+    def __init__(self, pairs: list[tuple[str, Any]]) -> None:
+        super().__init__(pairs)
+        self.repeats = len(pairs) != len(self)
+
+
+def parse(body: bytes) -> JobSpec:
+    """The job that a body asks for.
+
+    Raises:
+        InvalidJob: with the text for the 400.
+    """
+    job = _object(body)
+    _check_types(job)
+    _check_values(job)
+    nodes = tuple(dict.fromkeys(job["nodes"]))
+    return JobSpec(
+        command=job["command"],
+        nodes=nodes,
+        quorum=min(math.ceil(job.get("quorum", len(nodes))), MAX_QUORUM),
+        run_timeout=job.get("run_timeout", DEFAULT_TIMEOUT),
+        user=job.get("user"),
+        dir=job.get("dir"),
+        env=dict(job["env"]) if "env" in job else None,
+        file=job.get("file"),
+        capture=job.get("capture_output", False),
+    )
+
+
+def _object(body: bytes) -> _Object:
+    try:
+        job = json.loads(body, object_pairs_hook=_Object, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError):
+        raise InvalidJob(UNKNOWN) from None
+    if not isinstance(job, _Object):
+        raise InvalidJob(UNKNOWN)
+    return job
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")
+
+
+def _check_types(job: _Object) -> None:
+    """Key by key, in the order of the protocol's table."""
+    nodes = job.get("nodes")
+    checks = (
+        (_is_text(job.get("command")), COMMAND),
+        (isinstance(nodes, list) and all(_is_name(node) for node in nodes), NODES),
+        (_is_amount(job.get("run_timeout", 0)), TIMEOUT),
+        (_is_amount(job.get("quorum", 0)), QUORUM),
+        (_is_text(job.get("user", "")), UNKNOWN),
+        (_is_text(job.get("dir", "")), UNKNOWN),
+        (_is_environment(job.get("env", _Object([]))), UNKNOWN),
+        (_is_text(job.get("file", "")), FILE),
+        (isinstance(job.get("capture_output", False), bool), CAPTURE),
+        (all(key in KEYS for key in job), KEY),
+        (bool(nodes), NODES),
+    )
+    for passed, text in checks:
+        if not passed:
+            raise InvalidJob(text)
+
+
+def _check_values(job: _Object) -> None:
+    if "env" in job and job["env"].repeats:
+        raise InvalidJob(ENV_DUPLICATE)
+    if "file" in job:
+        _check_file(job["file"])
+
+
+def _check_file(file: str) -> None:
+    kind, separator, content = file.partition(":")
+    if not separator or kind not in {"raw", "base64"}:
+        raise InvalidJob(FILE)
+    if kind == "raw":
+        size = len(content.encode())
+    else:
+        try:
+            size = len(base64.b64decode("".join(content.split()), validate=True))
+        except (binascii.Error, ValueError):
+            raise InvalidJob(FILE_BASE64) from None
+    if size > MAX_FILE:
+        raise InvalidJob(FILE_SIZE)
+
+
+def _is_text(value: Any) -> bool:
+    """A string that a database and a process can hold: no NUL, no half of a surrogate pair."""
+    if not isinstance(value, str) or "\0" in value:
+        return False
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _is_name(value: Any) -> bool:
+    return _is_text(value) and len(value) <= MAX_NAME
+
+
+def _is_amount(value: Any) -> bool:
+    """A number that is no boolean, finite and not negative."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    try:
+        return math.isfinite(float(value)) and value >= 0
+    except OverflowError:
+        return False
+
+
+def _is_environment(value: Any) -> bool:
+    return isinstance(value, _Object) and all(
+        _is_text(name) and _is_text(text) for name, text in value.items()
+    )

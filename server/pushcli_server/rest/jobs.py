@@ -1,0 +1,96 @@
+"""`jobs` and what lies below: starting, reading, aborting."""
+
+import re
+
+from starlette.responses import Response
+
+from pushcli_server.hub import Hub
+from pushcli_server.rest.errors import Refused, answer, not_found
+from pushcli_server.rest.job_request import InvalidJob, parse
+from pushcli_server.rest.request import Call
+from pushcli_server.settings import Settings
+
+_HOST = re.compile(r"[A-Za-z0-9._-]{1,255}(:[0-9]{1,5})?|\[[0-9A-Fa-f:.]{2,64}\](:[0-9]{1,5})?")
+_REQUEST_ID = re.compile(r"[\x21-\x7e]{1,255}")
+
+
+class Jobs:
+    """Handlers for jobs."""
+
+    def __init__(self, hub: Hub, settings: Settings) -> None:
+        self._hub = hub
+        self._settings = settings
+
+    async def index(self, call: Call) -> Response:
+        """`GET jobs`."""
+        return answer(200, await self._hub.jobs(call.org))
+
+    async def start(self, call: Call) -> Response:
+        """`POST jobs`."""
+        call.require_json()
+        request_id = _request_id(call)
+        try:
+            spec = parse(call.body)
+        except InvalidJob as error:
+            raise Refused(400, str(error)) from error
+        job_id = await self._hub.start_job(
+            call.org,
+            spec,
+            requestor=call.principal.name,
+            origin=call.origin,
+            request_id=request_id,
+        )
+        uri = f"{base_url(call, self._settings)}/organizations/{call.org}/pushy/jobs/{job_id}"
+        return answer(201, {"uri": uri}, {"Location": uri})
+
+    async def show(self, call: Call) -> Response:
+        """`GET jobs/ID`."""
+        include_file = call.http.query_params.get("include_file") == "true"
+        job = await self._hub.job(call.org, call.path["job"], include_file=include_file)
+        if job is None:
+            raise not_found("no such job")
+        return answer(200, job)
+
+    async def nodes(self, call: Call) -> Response:
+        """`GET jobs/ID/nodes` (an extension)."""
+        nodes = await self._hub.job_nodes(call.org, call.path["job"])
+        if nodes is None:
+            raise not_found("no such job")
+        return answer(200, nodes)
+
+    async def abort(self, call: Call) -> Response:
+        """`POST jobs/ID/abort` (an extension)."""
+        status = await self._hub.abort_job(
+            call.org, call.path["job"], requestor=call.principal.name, origin=call.origin
+        )
+        if status is None:
+            raise not_found("no such job")
+        return answer(200, {"status": status})
+
+    async def output(self, call: Call) -> Response:
+        """`GET jobs/ID/output/NODE/CHANNEL`, raw bytes."""
+        path = call.path
+        output = await self._hub.output(call.org, path["job"], path["node"], path["channel"])
+        if output is None:
+            raise not_found("no output was captured")
+        return Response(output, media_type="application/octet-stream")
+
+
+def base_url(call: Call, settings: Settings) -> str:
+    """Scheme and host as the client named them."""
+    request = call.http
+    scheme = request.url.scheme
+    forwarded = request.headers.get("x-forwarded-proto", "").lower()
+    if forwarded in {"http", "https"} and settings.is_trusted_proxy(call.origin):
+        scheme = forwarded
+    host = request.headers.get("host", "")
+    if not _HOST.fullmatch(host):
+        host = settings.api_url.partition("://")[2]
+    return f"{scheme}://{host.removesuffix(':80').removesuffix(':443')}"
+
+
+def _request_id(call: Call) -> str | None:
+    request_id = call.http.headers.get("x-pushcli-request-id")
+    if request_id is not None and not _REQUEST_ID.fullmatch(request_id):
+        raise Refused(400, ["X-Pushcli-Request-Id must be 1 to 255 printable characters"])
+    return request_id

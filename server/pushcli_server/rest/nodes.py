@@ -1,0 +1,62 @@
+"""`node_states`, and `config/NODE`, which hands an agent what it needs to connect."""
+
+from starlette.responses import Response
+from zmq.utils import z85
+
+from pushcli import extensions, keys, names
+from pushcli_server.hub import Hub
+from pushcli_server.rest.errors import Refused, answer, unauthenticated
+from pushcli_server.rest.request import Call
+
+MAX_ADOPTED = 16
+_CURVE_KEY = 40
+
+
+class Nodes:
+    """Handlers for nodes."""
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+
+    async def index(self, call: Call) -> Response:
+        """`GET node_states`."""
+        return answer(200, await self._hub.node_states(call.org))
+
+    async def show(self, call: Call) -> Response:
+        """`GET node_states/NODE`."""
+        return answer(200, await self._hub.node_state(call.org, call.path["node"]))
+
+    async def config(self, call: Call) -> Response:
+        """`GET config/NODE`."""
+        query = call.http.query_params
+        curve_key = query.get("ccpk")
+        if curve_key is None:
+            raise Refused(400, ["Missing ccpk"])
+        if not is_curve_key(curve_key):
+            raise unauthenticated("Bad ccpk")
+        offered = query.get("extensions")
+        configuration = await self._hub.configure(
+            call.org,
+            call.path["node"],
+            curve_key=curve_key,
+            by_client=call.principal.kind == "client",
+            requestor_key=keys.load_public_key(call.principal.public_keys[0]),
+            signed_at=call.signed_at,
+            extensions=None if offered is None else extensions.parse(offered),
+            adopts=_adopted(query.getlist("adopts")),
+        )
+        return answer(200, configuration)
+
+
+def is_curve_key(text: str) -> bool:
+    """Whether this is a CURVE key in Z85."""
+    if len(text) != _CURVE_KEY or not text.isascii():
+        return False
+    try:
+        return z85.encode(z85.decode(text.encode())) == text.encode()
+    except Exception:
+        return False
+
+
+def _adopted(ids: list[str]) -> tuple[str, ...]:
+    return tuple(job_id for job_id in ids[:MAX_ADOPTED] if names.is_job_id(job_id))

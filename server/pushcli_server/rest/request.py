@@ -1,0 +1,76 @@
+"""One request as handlers see it, and reading its body within bounds."""
+
+import asyncio
+from dataclasses import dataclass
+
+from starlette.requests import ClientDisconnect, Request
+
+from pushcli import signing
+from pushcli_server.rest.errors import MAX_BODY, Refused, too_large
+from pushcli_server.store.records import Principal
+
+BODY_TIMEOUT = 30.0
+"""Seconds in which a body must have come."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A request that passed all checks up to its group.
+
+    Args:
+        path: the parts of the path that the route names.
+        signed_at: the signed time, seconds since the epoch.
+    """
+
+    http: Request
+    body: bytes
+    org: str
+    path: dict[str, str]
+    principal: Principal
+    signed_at: float
+
+    @property
+    def origin(self) -> str:
+        """The peer's address, for the audit trail."""
+        return self.http.client.host if self.http.client else ""
+
+    def require_json(self) -> None:
+        """The body's type must be JSON.
+
+        Raises:
+            Refused: 415.
+        """
+        kind = self.http.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if kind != "application/json":
+            raise Refused(415, ["Content-Type must be application/json"])
+
+
+def signed_path(request: Request) -> str:
+    """The path as the client sent and signed it, percent-encoding and all."""
+    raw: bytes = request.scope.get("raw_path") or request.scope["path"].encode()
+    return signing.canonical_path(raw.decode("latin-1"))
+
+
+async def read_body(request: Request) -> bytes:
+    """The body, of at most 1,000,000 bytes.
+
+    Raises:
+        Refused: 413 as soon as that is clear, 408 if it does not come, 400 if it breaks off.
+    """
+    length = request.headers.get("content-length", "")
+    if length.isascii() and length.isdigit() and (len(length) > 9 or int(length) > MAX_BODY):
+        raise too_large()
+    chunks: list[bytes] = []
+    size = 0
+    try:
+        async with asyncio.timeout(BODY_TIMEOUT):
+            async for chunk in request.stream():
+                size += len(chunk)
+                if size > MAX_BODY:
+                    raise too_large()
+                chunks.append(chunk)
+    except TimeoutError:
+        raise Refused(408, ["the body did not come"], {"Connection": "close"}) from None
+    except ClientDisconnect:
+        raise Refused(400, ["the body broke off"]) from None
+    return b"".join(chunks)

@@ -1,0 +1,184 @@
+"""The running server but for REST: store, engine, channel, heartbeats, put together."""
+
+import asyncio
+import contextlib
+import logging
+import resource
+import uuid
+from collections.abc import AsyncIterator
+
+import zmq
+
+from pushcli import session_keys
+from pushcli.errors import PushcliError, StoreError
+from pushcli_server.channel.admissions import Admission, Admissions
+from pushcli_server.channel.broker import Broker
+from pushcli_server.channel.heartbeat import HeartbeatBroadcast
+from pushcli_server.channel.zap import Doorkeeper
+from pushcli_server.clock import Clock
+from pushcli_server.core import job_events as on_job
+from pushcli_server.core.job import Grace
+from pushcli_server.core.node import Patience
+from pushcli_server.engine import Engine
+from pushcli_server.feeds import Feeds
+from pushcli_server.hub import Hub
+from pushcli_server.lag import LoopLag
+from pushcli_server.persistence import Persistence
+from pushcli_server.release import Releases
+from pushcli_server.results import Results
+from pushcli_server.secrets import Secrets
+from pushcli_server.settings import Settings
+from pushcli_server.store import Store
+
+_log = logging.getLogger(__name__)
+
+
+@contextlib.asynccontextmanager
+async def open_hub(settings: Settings, secrets: Secrets, store: Store) -> AsyncIterator[Hub]:
+    """Take up the work where the store says, and serve the command channel.
+
+    Raises:
+        StartError: a port is taken.
+        StoreError: the store failed while the server ran.
+    """
+    _raise_descriptor_limit()
+    async with contextlib.AsyncExitStack() as stack:
+        tasks = await stack.enter_async_context(_Tasks())
+        clock, admissions = Clock(), Admissions()
+        releases = Releases()
+        store.start(asyncio.get_running_loop(), releases.committed, tasks.fail)
+        stack.push_async_callback(store.close)
+        engine = _engine(settings, secrets, store, clock, releases)
+        stack.callback(engine.timers.close)
+        persistence = engine.persistence
+        Results(engine, persistence, tasks.add)
+        incarnation_id = str(uuid.uuid4())
+        hub = Hub(
+            settings,
+            engine,
+            persistence,
+            admissions,
+            server_public_key=secrets.public_pem,
+            curve_public_key=secrets.curve_public.decode(),
+            incarnation_id=incarnation_id,
+        )
+        await _take_up(engine, admissions, settings, secrets)
+        _open_channel(stack, tasks, settings, secrets, hub, admissions)
+        lag = LoopLag()
+        tasks.add(asyncio.ensure_future(lag.run()))
+        hub.report = lag.report
+        yield hub
+
+
+def _engine(
+    settings: Settings, secrets: Secrets, store: Store, clock: Clock, releases: Releases
+) -> Engine:
+    return Engine(
+        server_name=settings.server_name,
+        grace=Grace(
+            voting=settings.voting_timeout,
+            restart=settings.restart_grace,
+            lost=settings.lost_grace,
+        ),
+        patience=Patience(
+            interval=settings.heartbeat_interval / 1000,
+            offline_threshold=settings.offline_threshold,
+        ),
+        clock=clock,
+        persistence=Persistence(store, clock),
+        releases=releases,
+        feeds=Feeds(clock),
+        session_key=lambda org, node: session_keys.derive(secrets.session, org, node),
+    )
+
+
+async def _take_up(
+    engine: Engine, admissions: Admissions, settings: Settings, secrets: Secrets
+) -> None:
+    """Nodes, their keys and the live jobs, as the former run of the server left them."""
+    for known in await engine.persistence.load_nodes():
+        node = engine.node(known.org, known.name)
+        node.incarnation, node.extensions = known.incarnation, known.extensions
+        expires_at = known.configured_at + settings.lifetime
+        for key in known.keys:
+            session_key = engine.session_key(known.org, known.name)
+            admissions.admit(key, Admission(known.org, known.name, session_key, expires_at))
+    for job in await engine.persistence.load_live_jobs(engine.grace):
+        engine.begin(job)
+        engine.tell_job(job, on_job.Resumed())
+
+
+def _open_channel(
+    stack: contextlib.AsyncExitStack,
+    tasks: "_Tasks",
+    settings: Settings,
+    secrets: Secrets,
+    hub: Hub,
+    admissions: Admissions,
+) -> None:
+    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+    context.max_sockets = 1024
+    stack.callback(context.term)
+    doorkeeper = Doorkeeper(context, hub.is_admitted)
+    doorkeeper.start()
+    stack.callback(doorkeeper.stop)
+    broker = Broker(context, secrets.curve_secret, admissions, hub.engine.receive)
+    stack.callback(broker.close)
+    hub.engine.connect(broker)
+    broker.bind(f"{settings.zeromq_listen_address}:{settings.command_port}")
+    broadcast = HeartbeatBroadcast(
+        context,
+        secrets.rsa,
+        server=settings.server_name,
+        incarnation_id=hub.incarnation_id,
+        interval=settings.heartbeat_interval / 1000,
+    )
+    stack.callback(broadcast.close)
+    broadcast.bind(f"{settings.zeromq_listen_address}:{settings.server_heartbeat_port}")
+    tasks.add(asyncio.ensure_future(broadcast.run()))
+
+
+def _raise_descriptor_limit() -> None:
+    """One connection is one descriptor: take as many as the system allows."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+class _Tasks:
+    """Background tasks; when one fails the server ends with its error."""
+
+    def __init__(self) -> None:
+        self._tasks: set[asyncio.Future[None]] = set()
+        self._main: asyncio.Task[object] | None = None
+        self._error: BaseException | None = None
+
+    async def __aenter__(self) -> "_Tasks":
+        self._main = asyncio.current_task()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if isinstance(self._error, PushcliError):
+            raise self._error
+        if self._error is not None:
+            raise StoreError(f"the server had to stop: {self._error}") from self._error
+
+    def add(self, task: "asyncio.Future[None]") -> None:
+        """Run beside the server."""
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+
+    def fail(self, error: BaseException) -> None:
+        """End the server: it could not keep its promises any more."""
+        _log.critical("stopping: %s", error, exc_info=error)
+        self._error = self._error or error
+        if self._main is not None:
+            self._main.cancel()
+
+    def _done(self, task: "asyncio.Future[None]") -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self.fail(error)

@@ -1,0 +1,147 @@
+"""The server process: from its directory to a clean end."""
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import uvicorn
+
+from pushcli.errors import ConfigError, StartError
+from pushcli_server import secrets, settings
+from pushcli_server.hub import Hub
+from pushcli_server.rest.app import Application
+from pushcli_server.rest.auth import Authenticator
+from pushcli_server.runtime import open_hub
+from pushcli_server.settings import Settings
+from pushcli_server.store import Store
+
+_BACKLOG = 2048
+
+
+class _Http(uvicorn.Server):
+    """uvicorn, but for the signals, which are ours."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave them alone."""
+        yield
+
+
+async def run(directory: Path, authenticator: type[Authenticator] = Authenticator) -> None:
+    """Serve until SIGTERM or SIGINT.
+
+    Raises:
+        PushcliError: it cannot start, or cannot go on.
+    """
+    config = settings.load(directory)
+    own = secrets.load(directory)
+    store = Store.open(config.database(directory), directory / "blobs")
+    try:
+        listener = _listen(config)
+    except BaseException:
+        store.dispose()
+        raise
+    with contextlib.closing(listener):
+        async with open_hub(config, own, store) as hub:
+            application = Application(hub, config, store, authenticator(store))
+            await _serve(application, listener, config, directory, hub)
+
+
+async def _serve(
+    application: Application,
+    listener: socket.socket,
+    config: Settings,
+    directory: Path,
+    hub: Hub,
+) -> None:
+    http = _Http(_uvicorn_config(application, config, directory))
+    _on_signals(http, hub)
+    serving = asyncio.create_task(http.serve(sockets=[listener]))
+    try:
+        while not http.started and not serving.done():
+            await asyncio.sleep(0.005)
+        if not serving.done():
+            _say(
+                f"ready, REST on {config.api_url}, commands on port {config.command_port}, "
+                f"heartbeats on port {config.server_heartbeat_port}"
+            )
+        await serving
+    finally:
+        http.should_exit = http.force_exit = True
+        await asyncio.gather(serving, return_exceptions=True)
+
+
+def _uvicorn_config(application: Application, config: Settings, directory: Path) -> uvicorn.Config:
+    tls = {}
+    if config.tls:
+        tls = {
+            "ssl_certfile": str(directory / config.tls_cert),
+            "ssl_keyfile": str(directory / config.tls_key),
+        }
+    uvicorn_config = uvicorn.Config(
+        application,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        lifespan="off",
+        ws="none",
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=2,
+        **tls,  # type: ignore[arg-type]
+    )
+    try:
+        uvicorn_config.load()
+    except OSError as error:
+        raise ConfigError(
+            f"cannot use tls_cert and tls_key: {error.strerror or error}", "check server.toml"
+        ) from error
+    return uvicorn_config
+
+
+def _listen(config: Settings) -> socket.socket:
+    host, port = config.listen_host, config.api_port
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=_BACKLOG)
+    except OSError as error:
+        raise StartError(
+            f"cannot listen on {host} port {port}: {error.strerror}",
+            "end what uses it or change api_port in server.toml",
+        ) from error
+
+
+def _on_signals(http: _Http, hub: Hub) -> None:
+    loop = asyncio.get_running_loop()
+
+    def stop() -> None:
+        # A second signal does not wait for open connections.
+        http.force_exit = http.should_exit
+        http.should_exit = True
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop)
+    loop.add_signal_handler(signal.SIGUSR2, lambda: _say(hub.report()))
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(f"pushcli server: {line}\n")
+    sys.stderr.flush()
+
+
+def main(directory: Path) -> None:
+    """Run a server in the foreground.
+
+    Raises:
+        PushcliError: it cannot start, or cannot go on.
+    """
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    asyncio.run(run(directory))

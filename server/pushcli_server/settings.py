@@ -1,0 +1,172 @@
+"""`server.toml`: the settings, their defaults, what they mean, and their checks."""
+
+import ipaddress
+from pathlib import Path
+
+import msgspec
+
+from pushcli import toml_settings
+from pushcli.errors import ConfigError
+from pushcli.tls import is_loopback_host
+
+FILE = "server.toml"
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How a server runs. Paths are relative to the server's directory."""
+
+    api_port: int = 10003
+    command_port: int = 10002
+    heartbeat_interval: int = 1000
+    server_heartbeat_port: int = 10000
+    server_name: str = "127.0.0.1"
+    zeromq_listen_address: str = "tcp://*"
+    api_listen_address: str = ""
+    voting_timeout: float = 60
+    offline_threshold: int = 3
+    online_threshold: int = 2
+    lifetime: int = 3600
+    restart_grace: float = 60
+    lost_grace: float = 300
+    database_url: str = ""
+    tls_cert: str = ""
+    tls_key: str = ""
+    trusted_proxies: list[str] = []
+
+    @property
+    def tls(self) -> bool:
+        """Whether REST speaks TLS."""
+        return bool(self.tls_cert)
+
+    @property
+    def listen_host(self) -> str:
+        """The address REST listens on: loopback unless TLS is on."""
+        return self.api_listen_address or ("0.0.0.0" if self.tls else "127.0.0.1")  # noqa: S104
+
+    @property
+    def api_url(self) -> str:
+        """Where agents and operators reach REST, without the organization."""
+        host = f"[{self.server_name}]" if ":" in self.server_name else self.server_name
+        return f"{'https' if self.tls else 'http'}://{host}:{self.api_port}"
+
+    def database(self, directory: Path) -> str:
+        """The database's URL; by default a file in the server's directory."""
+        return self.database_url or f"sqlite:///{(directory / 'pushcli.db').absolute()}"
+
+    def is_trusted_proxy(self, address: str) -> bool:
+        """Whether a peer at this address may say what scheme its client used."""
+        try:
+            peer = ipaddress.ip_address(address)
+        except ValueError:
+            return False
+        return any(peer in ipaddress.ip_network(proxy) for proxy in self.trusted_proxies)
+
+
+_COMMENTS = {
+    "api_port": "Port of the REST API.",
+    "command_port": "Port of the ZeroMQ command channel.",
+    "heartbeat_interval": "Milliseconds between heartbeats, the server's and the agents'.",
+    "server_heartbeat_port": "Port of the server's heartbeat broadcast.",
+    "server_name": "The name under which agents and operators reach this server.",
+    "zeromq_listen_address": "Where the two ZeroMQ ports listen.",
+    "api_listen_address": 'Where REST listens; "" is loopback, or with TLS every address.',
+    "voting_timeout": "Seconds for which a vote waits for a node.",
+    "offline_threshold": "Intervals of silence after which a node counts as offline.",
+    "online_threshold": "Heartbeats after which an agent trusts a server that was away.",
+    "lifetime": "Seconds after which an agent fetches its configuration again.",
+    "restart_grace": "Seconds after a start during which silence ends no node's work.",
+    "lost_grace": "Seconds for which a running node that fell silent is waited for.",
+    "database_url": 'postgresql://HOST/NAME, or "" for SQLite in this directory.',
+    "tls_cert": 'Certificate (PEM) for REST; "" is plain HTTP, on loopback only.',
+    "tls_key": "Private key (PEM) of that certificate.",
+    "trusted_proxies": "Addresses or networks whose X-Forwarded-Proto is believed.",
+}
+
+
+def load(directory: Path) -> Settings:
+    """Read and check `server.toml`.
+
+    Raises:
+        ConfigError: missing, unreadable, an unknown key, a wrong or impossible value.
+    """
+    path = directory / FILE
+    if not path.exists():
+        raise ConfigError(
+            f"no server at {directory}", "run `pushcli server init --org ORG --admin USER` first"
+        )
+    return check(toml_settings.load(path, Settings), str(path))
+
+
+def check(settings: Settings, source: str) -> Settings:
+    """What types cannot say.
+
+    Raises:
+        ConfigError: an impossible value, or plain HTTP beyond loopback.
+    """
+    for name in ("api_port", "command_port", "server_heartbeat_port"):
+        _within(source, name, getattr(settings, name), 1, 65_535)
+    _within(source, "heartbeat_interval", settings.heartbeat_interval, 10, 3_600_000)
+    for name in ("offline_threshold", "online_threshold"):
+        _within(source, name, getattr(settings, name), 1, 1000)
+    for name in ("voting_timeout", "lifetime", "restart_grace", "lost_grace"):
+        _within(source, name, getattr(settings, name), 1, 31_536_000)
+    if not settings.server_name:
+        raise ConfigError(f"{source}: server_name is empty", "give the name agents connect to")
+    if bool(settings.tls_cert) != bool(settings.tls_key):
+        raise ConfigError(f"{source}: tls_cert and tls_key go together", "set both or neither")
+    if not settings.tls and not is_loopback_host(settings.listen_host):
+        raise ConfigError(
+            f"{source}: plain HTTP on {settings.listen_host} would hand out keys in the clear",
+            "set tls_cert and tls_key, or listen on loopback behind a proxy that speaks TLS",
+        )
+    for proxy in settings.trusted_proxies:
+        _network(source, proxy)
+    return settings
+
+
+def render(settings: Settings) -> str:
+    """`server.toml` with every setting, its default and what it means."""
+    defaults = Settings()
+    blocks = []
+    for name, comment in _COMMENTS.items():
+        value, default = getattr(settings, name), getattr(defaults, name)
+        # JSON's scalars and lists of strings are TOML's.
+        line = f"{name} = {msgspec.json.encode(value).decode()}"
+        note = f"# {comment} Default: {msgspec.json.encode(default).decode()}"
+        blocks.append(f"{note}\n{line if value != default else '# ' + line}\n")
+    return "# Settings of a pushcli server.\n\n" + "\n".join(blocks)
+
+
+def with_values(settings: Settings, values: list[str], source: str) -> Settings:
+    """Settings with `NAME=VALUE` applied, each value as TOML or else as a plain string.
+
+    Raises:
+        ConfigError: unknown name, wrong type, impossible value.
+    """
+    content = msgspec.structs.asdict(settings)
+    known = list(content)
+    for item in values:
+        name, _, text = item.partition("=")
+        toml_settings.refuse_unknown({name: text}, known, source)
+        try:
+            content[name] = msgspec.json.decode(text)
+        except msgspec.DecodeError:
+            content[name] = text
+    try:
+        return check(msgspec.convert(content, Settings), source)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{source}: {error}".replace("`", ""), "give another value") from error
+
+
+def _within(source: str, name: str, value: float, low: int, high: int) -> None:
+    if not low <= value <= high:
+        raise ConfigError(f"{source}: {name} is {value}", f"give {low} to {high}")
+
+
+def _network(source: str, text: str) -> None:
+    try:
+        ipaddress.ip_network(text)
+    except ValueError as error:
+        raise ConfigError(
+            f"{source}: trusted_proxies has {text!r}", "give addresses or networks like 10.0.0.0/8"
+        ) from error

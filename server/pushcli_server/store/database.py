@@ -1,0 +1,160 @@
+"""Engines, versions and migrations: SQLite by default, PostgreSQL by URL."""
+
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
+
+from pushcli.errors import ConfigError, StoreError
+
+HEAD = "0001"
+"""The migration that this program needs; a test compares it with the scripts."""
+_BUSY = 30.0
+
+
+def make_engine(database_url: str) -> Engine:
+    """An engine for `sqlite:///PATH`, `postgresql://...` or `postgres://...`.
+
+    Raises:
+        ConfigError: no such URL, or its driver is not installed.
+    """
+    url = _url(database_url)
+    if url.get_backend_name() == "sqlite":
+        engine = create_engine(url, connect_args={"timeout": _BUSY, "check_same_thread": False})
+        event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+        return engine
+    try:
+        return create_engine(url, pool_pre_ping=True, connect_args={"connect_timeout": 5})
+    except ImportError as error:
+        raise ConfigError(
+            "the driver for PostgreSQL is not installed", "pip install 'pushcli[postgresql]'"
+        ) from error
+
+
+def migrate(database_url: str) -> None:
+    """Make the database, or bring it to this program's version.
+
+    Raises:
+        StoreError: it cannot be reached, or is of a newer version.
+    """
+    # Imported here: only `server init` migrates, and alembic is slow to import.
+    from alembic import command  # noqa: PLC0415
+    from alembic.config import Config  # noqa: PLC0415
+
+    engine = make_engine(database_url)
+    try:
+        _own(engine.url)
+        config = Config()
+        config.set_main_option("script_location", "pushcli_server.store:migrations")
+        config.set_main_option("path_separator", "os")
+        with engine.begin() as connection:
+            _refuse_newer(connection, database_url)
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+    except (SQLAlchemyError, sqlite3.DatabaseError) as error:
+        raise unreadable(engine.url, error) from error
+    finally:
+        engine.dispose()
+
+
+def check(engine: Engine) -> None:
+    """The database must be there, readable, and of this program's version.
+
+    Raises:
+        StoreError: it is not.
+    """
+    url = engine.url
+    if url.get_backend_name() == "sqlite" and not Path(url.database or "").exists():
+        raise StoreError(f"no database at {url.database}", "run `pushcli server init` first")
+    try:
+        with engine.connect() as connection:
+            version = _version(connection)
+    except (SQLAlchemyError, sqlite3.DatabaseError) as error:
+        raise unreadable(url, error) from error
+    if version == HEAD:
+        return
+    if version is None:
+        raise StoreError(f"{shown(url)} is empty", "run `pushcli server init` first")
+    if version > HEAD:
+        raise newer(url, version)
+    raise StoreError(
+        f"{shown(url)} is of an older version ({version}, this program needs {HEAD})",
+        "run `pushcli server init` again to bring it up to date",
+    )
+
+
+def newer(url: URL, version: str) -> StoreError:
+    """The error for a database that a later pushcli has changed."""
+    return StoreError(
+        f"{shown(url)} is of a newer version ({version}, this program knows {HEAD})",
+        "upgrade pushcli",
+    )
+
+
+def unreadable(url: URL, error: Exception) -> StoreError:
+    """The error for a database that cannot be used; one line."""
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    line = str(cause).strip().partition("\n")[0]
+    return StoreError(f"cannot use the database {shown(url)}: {line}", "check database_url")
+
+
+def shown(url: URL) -> str:
+    """The URL without its password."""
+    if url.get_backend_name() == "sqlite":
+        return str(url.database)
+    return url.render_as_string(hide_password=True)
+
+
+def _url(database_url: str) -> URL:
+    try:
+        url = make_url(database_url)
+    except ArgumentError as error:
+        raise ConfigError(
+            "database_url is no URL", "give sqlite:///PATH or postgresql://HOST/NAME"
+        ) from error
+    match url.drivername:
+        case "sqlite" if url.database:
+            return url
+        case "postgresql" | "postgres" | "postgresql+psycopg":
+            return url.set(drivername="postgresql+psycopg")
+        case _:
+            raise ConfigError(
+                f"database_url names {url.drivername!r}",
+                "give sqlite:///PATH or postgresql://HOST/NAME",
+            )
+
+
+def _own(url: URL) -> None:
+    """A new SQLite file is its owner's alone."""
+    if url.get_backend_name() == "sqlite":
+        path = Path(url.database or "")
+        if not path.exists():
+            path.touch(mode=0o600)
+
+
+def _prepare_sqlite(connection: Any, _: object) -> None:
+    # Transactions are begun by us: the driver's own rules begin them too late for savepoints.
+    connection.isolation_level = None
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    connection.exec_driver_sql("BEGIN")
+
+
+def _version(connection: Connection) -> str | None:
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    version = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+    return None if version is None else str(version)
+
+
+def _refuse_newer(connection: Connection, database_url: str) -> None:
+    version = _version(connection)
+    if version is not None and version > HEAD:
+        raise newer(_url(database_url), version)

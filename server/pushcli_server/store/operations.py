@@ -1,0 +1,208 @@
+"""What can be written, as data: made on the event loop, applied by the writer."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from pushcli_server.store.records import AuditRecord, JobRecord, NodeRecord
+
+
+class InsertJob(msgspec.Struct, frozen=True):
+    """A new job; `nodes` are names and states in the order of the request."""
+
+    job: JobRecord
+    nodes: Sequence[tuple[str, str]]
+
+
+class UpdateJob(msgspec.Struct, frozen=True, kw_only=True):
+    """A job's new status and deadlines."""
+
+    job_id: str
+    status: str
+    updated_at: float
+    voting_deadline: float | None
+    run_deadline: float | None
+
+
+class NodeChange(msgspec.Struct, frozen=True, kw_only=True):
+    """A node's new state in a job."""
+
+    node: str
+    state: str
+    reason: str | None = None
+    exit_code: int | None = None
+    signal: int | None = None
+    started_at: float | None = None
+    ended_at: float | None = None
+
+
+class UpdateJobNodes(msgspec.Struct, frozen=True):
+    """New states of nodes in a job."""
+
+    job_id: str
+    changes: Sequence[NodeChange]
+
+
+class StoreOutput(msgspec.Struct, frozen=True, kw_only=True):
+    """What a command wrote: bytes, or the file that its chunks were gathered in."""
+
+    job_id: str
+    node: str
+    stdout: bytes | Path | None
+    stderr: bytes | Path | None
+
+
+class AppendOutput(msgspec.Struct, frozen=True):
+    """A chunk for a file of gathered output; complete only with `StoreOutput`."""
+
+    path: Path
+    offset: int
+    data: bytes
+
+
+class LateResult(msgspec.Struct, frozen=True):
+    """A result that came after the node's part was over (JSON text)."""
+
+    job_id: str
+    node: str
+    detail: str
+
+
+class SaveNode(msgspec.Struct, frozen=True):
+    """A node's incarnation, keys and extensions; its attributes stay."""
+
+    node: NodeRecord
+
+
+class Audit(msgspec.Struct, frozen=True):
+    """A line of the audit trail."""
+
+    record: AuditRecord
+
+
+# --- identities: made with `Store.write`, which tells of conflicts
+
+
+class CreateOrganization(msgspec.Struct, frozen=True):
+    """A new organization."""
+
+    name: str
+
+
+class CreateUser(msgspec.Struct, frozen=True, kw_only=True):
+    """A new user with its first key (PEM)."""
+
+    name: str
+    public_key: str
+    superuser: bool = False
+
+
+class CreateClient(msgspec.Struct, frozen=True, kw_only=True):
+    """A new client of an organization with its first key (PEM)."""
+
+    org: str
+    name: str
+    public_key: str
+    validator: bool = False
+    admin: bool = False
+    enrolls: bool = False
+    """It is a node's: the node is listed from now on."""
+    created_at: float = 0.0
+
+
+class DeleteClient(msgspec.Struct, frozen=True):
+    """A client and its keys go, and its memberships."""
+
+    org: str
+    name: str
+
+
+class AssociateUser(msgspec.Struct, frozen=True):
+    """The user belongs to the organization."""
+
+    org: str
+    user: str
+
+
+class DissociateUser(msgspec.Struct, frozen=True):
+    """The user leaves the organization, not its groups."""
+
+    org: str
+    user: str
+
+
+class CreateGroup(msgspec.Struct, frozen=True):
+    """A new, empty group."""
+
+    org: str
+    name: str
+
+
+class DeleteGroup(msgspec.Struct, frozen=True):
+    """A group goes, and its memberships."""
+
+    org: str
+    name: str
+
+
+class AddMember(msgspec.Struct, frozen=True):
+    """A `user`, `client` or `group` becomes a member; it may be one already."""
+
+    org: str
+    group: str
+    kind: str
+    member: str
+
+
+class RemoveMember(msgspec.Struct, frozen=True):
+    """A member goes; it need not be one."""
+
+    org: str
+    group: str
+    kind: str
+    member: str
+
+
+class AddKey(msgspec.Struct, frozen=True, kw_only=True):
+    """Another key (PEM) of a user (`org` empty) or client, perhaps for a while."""
+
+    kind: str
+    org: str
+    name: str
+    key_name: str
+    public_key: str
+    expires_at: float | None = None
+
+
+class DeleteKey(msgspec.Struct, frozen=True):
+    """A key goes."""
+
+    kind: str
+    org: str
+    name: str
+    key_name: str
+
+
+Operation = (
+    InsertJob
+    | UpdateJob
+    | UpdateJobNodes
+    | StoreOutput
+    | AppendOutput
+    | LateResult
+    | SaveNode
+    | Audit
+    | CreateOrganization
+    | CreateUser
+    | CreateClient
+    | DeleteClient
+    | AssociateUser
+    | DissociateUser
+    | CreateGroup
+    | DeleteGroup
+    | AddMember
+    | RemoveMember
+    | AddKey
+    | DeleteKey
+)

@@ -1,0 +1,167 @@
+"""The tables. A change here needs a migration, which a test compares with this."""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+# Double precision: a time of day needs its microseconds.
+Time = Float(53)
+# SQLite counts up by itself only for INTEGER.
+Serial = BigInteger().with_variant(Integer, "sqlite")
+
+organizations = Table("organizations", metadata, Column("name", String(255), primary_key=True))
+
+users = Table(
+    "users",
+    metadata,
+    Column("name", String(255), primary_key=True),
+    Column("superuser", Boolean, nullable=False),
+)
+
+organization_users = Table(
+    "organization_users",
+    metadata,
+    Column("org", ForeignKey("organizations.name"), primary_key=True),
+    Column("name", ForeignKey("users.name"), primary_key=True),
+)
+
+clients = Table(
+    "clients",
+    metadata,
+    Column("org", ForeignKey("organizations.name"), primary_key=True),
+    Column("name", String(255), primary_key=True),
+    Column("validator", Boolean, nullable=False),
+    Column("admin", Boolean, nullable=False),
+)
+
+keys = Table(
+    "keys",
+    metadata,
+    Column("kind", String(8), primary_key=True),
+    Column("org", String(255), primary_key=True),
+    Column("name", String(255), primary_key=True),
+    Column("key_name", String(255), primary_key=True),
+    Column("public_key", Text, nullable=False),
+    Column("expires_at", Time),
+)
+
+groups = Table(
+    "groups",
+    metadata,
+    Column("org", ForeignKey("organizations.name"), primary_key=True),
+    Column("name", String(255), primary_key=True),
+)
+
+group_members = Table(
+    "group_members",
+    metadata,
+    Column("org", String(255), primary_key=True),
+    Column("group_name", String(255), primary_key=True),
+    Column("kind", String(8), primary_key=True),
+    Column("member", String(255), primary_key=True),
+    Index(None, "org", "kind", "member"),
+)
+
+nodes = Table(
+    "nodes",
+    metadata,
+    Column("org", ForeignKey("organizations.name"), primary_key=True),
+    Column("name", String(255), primary_key=True),
+    Column("incarnation", Text),
+    Column("curve_key", String(40)),
+    Column("previous_curve_key", String(40)),
+    Column("configured_at", Time, nullable=False),
+    Column("extensions", Text, nullable=False),
+    Column("chef_environment", String(255), nullable=False),
+    Column("run_list", Text, nullable=False),
+    Column("attributes", Text, nullable=False),
+    Column("created_at", Time, nullable=False),
+)
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("org", ForeignKey("organizations.name"), nullable=False),
+    Column("command", Text, nullable=False),
+    Column("status", String(16), nullable=False),
+    Column("quorum", BigInteger, nullable=False),
+    Column("run_timeout", Time, nullable=False),
+    Column("user", Text),
+    Column("dir", Text),
+    Column("env", Text),
+    Column("file", Text),
+    Column("capture", Boolean, nullable=False),
+    Column("requestor", String(255), nullable=False),
+    Column("request_id", String(255)),
+    Column("created_at", Time, nullable=False),
+    Column("updated_at", Time, nullable=False),
+    Column("voting_deadline", Time),
+    Column("run_deadline", Time),
+    UniqueConstraint("org", "requestor", "request_id"),
+    Index(None, "org", "created_at"),
+    Index(None, "status"),
+)
+
+job_nodes = Table(
+    "job_nodes",
+    metadata,
+    Column("job_id", ForeignKey("jobs.id"), primary_key=True),
+    Column("node", String(255), primary_key=True),
+    Column("position", Integer, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("reason", Text),
+    Column("exit_code", Integer),
+    Column("signal", Integer),
+    Column("started_at", Time),
+    Column("ended_at", Time),
+    Column("stdout_digest", String(64)),
+    Column("stdout_size", BigInteger),
+    Column("stderr_digest", String(64)),
+    Column("stderr_size", BigInteger),
+    Column("late_result", Text),
+)
+
+blobs = Table(
+    "blobs",
+    metadata,
+    Column("digest", String(64), primary_key=True),
+    Column("size", BigInteger, nullable=False),
+    # Absent where the bytes lie in a file of this name.
+    Column("data", LargeBinary),
+)
+
+audit = Table(
+    "audit",
+    metadata,
+    Column("id", Serial, primary_key=True),
+    Column("at", Time, nullable=False),
+    Column("org", String(255), nullable=False),
+    Column("actor", String(255), nullable=False),
+    Column("action", String(64), nullable=False),
+    Column("target", Text, nullable=False),
+    Column("origin", Text, nullable=False),
+    Column("detail", Text),
+    Index(None, "org", "at"),
+)

@@ -1,0 +1,56 @@
+"""Many timers on the event loop for the price of one handle."""
+
+import asyncio
+import heapq
+import math
+import time
+from collections.abc import Callable
+from itertools import count
+
+from pushcli_server.clock import Clock
+
+SLICE = 0.004
+"""Seconds of the event loop that one turn may take."""
+
+
+class Timers:
+    """Calls functions at times of a clock; a time that is infinite never comes."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._loop = asyncio.get_running_loop()
+        self._heap: list[tuple[float, int, Callable[[], None]]] = []
+        self._tie = count()
+        self._handle: asyncio.TimerHandle | None = None
+        self._closed = False
+
+    def at(self, when: float, call: Callable[[], None]) -> None:
+        """Call once `when` has come, on the loop."""
+        if math.isinf(when) or self._closed:
+            return
+        heapq.heappush(self._heap, (when, next(self._tie), call))
+        if self._heap[0][0] == when:
+            self._arm()
+
+    def close(self) -> None:
+        """Nothing is called any more."""
+        self._closed = True
+        self._heap.clear()
+        if self._handle is not None:
+            self._handle.cancel()
+
+    def _arm(self) -> None:
+        if self._handle is not None:
+            self._handle.cancel()
+            self._handle = None
+        if self._heap:
+            # A day at most: deadlines may lie beyond what the loop's clock can count.
+            delay = min(max(0.0, self._heap[0][0] - self._clock.now()), 86_400.0)
+            self._handle = self._loop.call_later(delay, self._fire)
+
+    def _fire(self) -> None:
+        self._handle = None
+        end = time.monotonic() + SLICE
+        while self._heap and self._heap[0][0] <= self._clock.now() and time.monotonic() < end:
+            heapq.heappop(self._heap)[2]()
+        self._arm()

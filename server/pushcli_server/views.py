@@ -1,0 +1,67 @@
+"""What REST shows of a job: exactly the keys that old scripts compare (section 3)."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Protocol
+
+from pushcli.timestamps import format_rfc1123
+from pushcli_server.core.job import Job, JobSpec
+from pushcli_server.core.states import NodeState
+
+
+class Described(Protocol):
+    """What a job's view needs; a live job and a stored one have it."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def spec(self) -> JobSpec: ...
+    @property
+    def status(self) -> str: ...
+    @property
+    def created_at(self) -> float: ...
+    @property
+    def updated_at(self) -> float: ...
+
+
+def job_summary(job: Described, *, include_file: bool = False) -> dict[str, Any]:
+    """A job as `GET jobs` lists it, without its nodes."""
+    spec = job.spec
+    view: dict[str, Any] = {
+        "id": job.id,
+        "command": spec.command,
+        "status": str(job.status),
+        "run_timeout": _number(spec.run_timeout),
+        "created_at": format_rfc1123(job.created_at),
+        "updated_at": format_rfc1123(job.updated_at),
+    }
+    given = {"user": spec.user, "dir": spec.dir, "env": spec.env}
+    view |= {key: value for key, value in given.items() if value is not None}
+    if spec.capture:
+        view["capture_output"] = True
+    if spec.file is not None:
+        view |= {"file": spec.file} if include_file else {"file_specified": True}
+    return view
+
+
+def job_with_nodes(
+    job: Described, states: Mapping[str, NodeState], *, include_file: bool = False
+) -> dict[str, Any]:
+    """A job as `GET jobs/ID` shows it: its nodes under their states."""
+    return {**job_summary(job, include_file=include_file), "nodes": by_state(states.items())}
+
+
+def by_state(states: Iterable[tuple[str, NodeState]]) -> dict[str, list[str]]:
+    """The nodes under each state that has any."""
+    grouped: dict[str, list[str]] = {}
+    for node, state in states:
+        grouped.setdefault(str(state), []).append(node)
+    return grouped
+
+
+def out_of_contact(job: Job, node: str) -> bool:
+    """Whether a node at work is not heard of, while we still wait for it."""
+    return node in job.lost
+
+
+def _number(seconds: float) -> float:
+    return int(seconds) if float(seconds).is_integer() else seconds

@@ -1,0 +1,470 @@
+"""The real agent process against a scripted server, over real sockets."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pushcli import extensions, wire
+from pushcli.timestamps import format_rfc1123
+from tests.integration.agent.agent_process import AgentProcess, agent_process
+from tests.integration.agent.scripted_server import INTERVAL, NODE, ORG, ScriptedServer, decoded
+
+JOB = "709e48adccab650bf6b33bd787c63734"
+OTHER = "331210f146204c85a1ae3099e3f1cbe6"
+OLD_KEYS = {
+    "node", "client", "protocol_version", "org", "type", "sequence", "timestamp",
+    "incarnation_id", "job_id",
+}  # fmt: skip
+WHITELIST = {
+    "hello": "echo out; echo err >&2",
+    "fail3": "exit 3",
+    "sleep": "sleep 300",
+    "wait": 'while [ ! -e "$GATE" ]; do sleep 0.05; done; echo released',
+    "large": "head -c 300000 /dev/zero; head -c 40000 /dev/zero >&2",
+    "binary": r"printf '\377\000\376'",
+}
+
+
+@pytest.fixture
+def agent(tmp_path: Path, key_file: Path, server: ScriptedServer) -> Iterator[AgentProcess]:
+    """Not started yet."""
+    assert key_file.parent == tmp_path
+    with agent_process(tmp_path, server.url, WHITELIST) as process:
+        yield process
+
+
+def commit(server: ScriptedServer, peer: bytes, job_id: str, command: str, **more: object) -> None:
+    server.send(peer, "commit", job_id=job_id, server="push", command=command, **more)
+
+
+def test_the_first_message_is_a_heartbeat_as_old_servers_know_it(
+    agent: AgentProcess, server: ScriptedServer
+) -> None:
+    agent.start()
+    message = server.receive(10)
+    assert message.header.startswith(b"Version:2.0;SigningMethod:hmac_sha256;Signature:")
+    assert set(message.body) == OLD_KEYS | {"job_state"}
+    assert message.body["node"] == NODE
+    assert message.body["org"] == ORG
+    assert message.body["protocol_version"] == "2.0"
+    assert (message.body["job_state"], message.body["job_id"]) == ("idle", None)
+
+
+def test_a_job_is_committed_run_and_its_result_repeated_until_acknowledged(
+    agent: AgentProcess, server: ScriptedServer
+) -> None:
+    agent.start()
+    peer = server.meet()
+    server.run(peer, JOB, "hello", capture=True)
+    result = server.expect("succeeded", job_id=JOB).body
+    assert (result["exit_code"], result["spooled"]) == (0, True)
+    assert decoded(result["stdout_base64"]) == b"out\n"
+    assert decoded(result["stderr_base64"]) == b"err\n"
+    assert server.expect("heartbeat").body["pending_results"] == [JOB]
+    again = server.expect("succeeded", job_id=JOB).body
+    assert {**again, "sequence": 0, "timestamp": 0} == {**result, "sequence": 0, "timestamp": 0}
+    server.send(peer, "ack_result", job_id=JOB)
+    server.expect("heartbeat", job_state="idle")
+    assert "succeeded" not in server.types_for(2.5)
+    assert list((agent.directory / "spool").glob(f"*{JOB}*")) == []
+
+
+def test_a_command_that_fails_says_how(agent: AgentProcess, server: ScriptedServer) -> None:
+    agent.start()
+    server.run(server.meet(), JOB, "fail3")
+    result = server.expect("failed", job_id=JOB).body
+    assert result["exit_code"] == 3
+    assert "stdout_base64" not in result
+
+
+def test_what_is_not_on_the_whitelist_is_nacked_with_the_reason(
+    agent: AgentProcess, server: ScriptedServer
+) -> None:
+    agent.start()
+    commit(server, server.meet(), JOB, "rm -rf /")
+    assert "whitelist" in server.expect("nack_commit", job_id=JOB).body["reason"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields", "nack"),
+    [
+        ("commit", {"job_id": OTHER}, "nack_commit"),
+        ("commit", {"command": "hello"}, "nack_commit"),
+        ("commit", {"job_id": OTHER, "command": "hello", "env": {"A": 1}}, "nack_commit"),
+        ("run", {}, "nack_run"),
+        ("run", {"job_id": ["x"]}, "nack_run"),
+    ],
+)
+def test_malformed_commands_are_nacked_with_no_job_id(
+    agent: AgentProcess, server: ScriptedServer, kind: str, fields: dict[str, object], nack: str
+) -> None:
+    agent.start()
+    server.send(server.meet(), kind, **fields)
+    assert server.expect(nack).body["job_id"] is None
+
+
+def test_a_busy_agent_nacks_other_jobs_and_acknowledges_repeats(
+    agent: AgentProcess, server: ScriptedServer
+) -> None:
+    agent.start()
+    peer = server.meet()
+    commit(server, peer, JOB, "sleep")
+    server.expect("ack_commit", job_id=JOB)
+    commit(server, peer, JOB, "sleep")
+    server.expect("ack_commit", job_id=JOB)
+    commit(server, peer, OTHER, "hello")
+    assert JOB in server.expect("nack_commit", job_id=OTHER).body["reason"]
+    assert server.expect("heartbeat", job_state="committed").body["job_id"] == JOB
+    server.send(peer, "run", job_id=OTHER)
+    server.expect("nack_run", job_id=OTHER)
+    for _ in range(2):
+        server.send(peer, "run", job_id=JOB)
+        server.expect("ack_run", job_id=JOB)
+    server.expect("heartbeat", job_state="running", job_id=JOB)
+    server.send(peer, "abort")
+    server.expect("aborted", job_id=JOB, timeout=8)
+
+
+def test_an_abort_ends_the_command_and_is_answered_once_it_is_gone(
+    agent: AgentProcess, server: ScriptedServer
+) -> None:
+    agent.start()
+    peer = server.meet()
+    server.run(peer, JOB, "sleep")
+    server.send(peer, "abort")
+    server.send(peer, "abort")
+    assert server.expect("aborted", timeout=8).body["job_id"] == JOB
+    assert server.expect("aborted").body["job_id"] is None
+    assert server.expect("heartbeat").body["job_state"] == "idle"
+    server.run(peer, OTHER, "hello")
+    server.expect("succeeded", job_id=OTHER)
+    assert "failed" not in [message.type for message in server.seen]
+
+
+def test_a_command_that_ignores_term_leaves_the_agent_talking(
+    agent: AgentProcess, server: ScriptedServer
+) -> None:
+    agent.write(server.url, {"stubborn": "trap '' TERM; while :; do sleep 0.1; done"})
+    agent.start()
+    peer = server.meet()
+    server.run(peer, JOB, "stubborn")
+    server.send(peer, "abort")
+    beats = 0
+    while (message := server.receive(8)).type != "aborted":
+        beats += message.type == "heartbeat" and message.body["job_state"] == "running"
+    assert message.body["job_id"] == JOB
+    assert beats >= 4 / INTERVAL * 0.5
+    server.expect("heartbeat", job_state="idle")
+
+
+def test_an_idle_agent_answers_an_abort_with_no_job_id(
+    agent: AgentProcess, server: ScriptedServer
+) -> None:
+    agent.start()
+    server.send(server.meet(), "abort")
+    assert server.expect("aborted").body["job_id"] is None
+
+
+def test_large_output_is_streamed_and_resumed_where_the_server_says(
+    agent: AgentProcess, server: ScriptedServer
+) -> None:
+    agent.start()
+    peer = server.meet()
+    server.run(peer, JOB, "large", capture=True)
+    held = {"stdout": bytearray(), "stderr": bytearray()}
+    lost_once = False
+    while (message := server.receive()).type != "succeeded":
+        if message.type != "output":
+            continue
+        body, data = message.body, held[message.body["channel"]]
+        if len(data) > 100_000 and not lost_once:
+            # As a server does that was restarted and had not written all to disk.
+            lost_once = True
+            del data[65_536:]
+        elif body["offset"] == len(data):
+            data += decoded(body["data"])
+        server.send(peer, "ack_output", job_id=JOB, channel=body["channel"], size=len(data))
+    assert (message.body["stdout_size"], message.body["stderr_size"]) == (300_000, 40_000)
+    assert held == {"stdout": bytes(300_000), "stderr": bytes(40_000)}
+    server.send(peer, "ack_output", job_id=JOB, channel="stderr", size=32_768)
+    assert server.expect("output", channel="stderr").body["offset"] == 32_768
+    server.send(peer, "ack_output", job_id=JOB, channel="stderr", size=40_000)
+    server.expect("succeeded", job_id=JOB)
+    server.send(peer, "ack_result", job_id=JOB)
+
+
+def test_an_old_server_gets_results_once_and_nothing_that_it_does_not_know(
+    agent: AgentProcess, server: ScriptedServer
+) -> None:
+    server.offers = frozenset()
+    agent.start()
+    peer = server.meet()
+    commit(server, peer, OTHER, "nothing")
+    assert set(server.expect("nack_commit").body) == OLD_KEYS
+    server.run(peer, JOB, "binary", capture=True)
+    result = server.expect("succeeded", job_id=JOB).body
+    assert set(result) == OLD_KEYS | {"stdout", "stderr"}
+    assert (result["stdout"], result["stderr"]) == ("�\0�", "")
+    assert set(server.types_for(1.5)) == {"heartbeat"}
+    assert set(server.seen[-1].body) == OLD_KEYS | {"job_state"}
+    server.run(peer, OTHER, "large", capture=True)
+    result = server.expect("succeeded", job_id=OTHER).body
+    assert "[output cut: " in result["stdout"]
+
+
+# --- connections
+
+
+def test_without_a_message_within_three_seconds_it_fetches_and_connects_anew(
+    agent: AgentProcess, server: ScriptedServer
+) -> None:
+    agent.start()
+    first = server.expect("heartbeat", timeout=10).peer
+    end = time.monotonic() + 8
+    while server.expect("heartbeat").peer == first:
+        assert time.monotonic() < end
+    assert len(server.requests) == 2
+    assert server.requests[0].query["ccpk"] == server.requests[1].query["ccpk"]
+
+
+def test_a_server_that_is_not_heard_gets_no_heartbeats_and_is_asked_anew(
+    agent: AgentProcess, server: ScriptedServer
+) -> None:
+    agent.start()
+    peer = server.meet()
+    server.expect("heartbeat")
+    server.refuse = (503, {"error": ["down"]})
+    server.beating.clear()
+    agent.wait_for_log("it is offline")
+    agent.wait_for_log("no configuration: the server answered 503 (down)")
+    server.types_for(0.2)
+    assert server.types_for(2 * INTERVAL) == []
+    server.refuse = None
+    server.beating.set()
+    assert server.meet() != peer or server.expect("heartbeat")
+
+
+def test_a_new_incarnation_of_the_server_is_asked_for_its_configuration(
+    agent: AgentProcess, server: ScriptedServer
+) -> None:
+    agent.start()
+    peer = server.meet()
+    server.run(peer, JOB, "sleep")
+    server.incarnation = "server-2"
+    while (message := server.expect("heartbeat")).peer == peer:
+        pass
+    assert (message.body["job_state"], message.body["job_id"]) == ("running", JOB)
+    assert len(server.requests) == 2
+    server.send(message.peer, "ack")
+    server.send(message.peer, "abort")
+    server.expect("aborted", job_id=JOB, timeout=8)
+
+
+def test_sigusr1_fetches_the_configuration_and_the_whitelist_anew(
+    agent: AgentProcess, server: ScriptedServer
+) -> None:
+    agent.start()
+    peer = server.meet()
+    agent.write(server.url, {"new": "true"})
+    agent.signal(signal.SIGUSR1)
+    while (message := server.expect("heartbeat")).peer == peer:
+        pass
+    assert len(server.requests) == 2
+    assert message.body["incarnation_id"] == server.seen[0].body["incarnation_id"]
+    server.send(message.peer, "ack")
+    server.run(message.peer, JOB, "new")
+    server.expect("succeeded", job_id=JOB)
+
+
+def test_a_whitelist_that_cannot_be_read_leaves_the_last_good_one_in_force(
+    agent: AgentProcess, server: ScriptedServer
+) -> None:
+    agent.start()
+    server.meet()
+    (agent.directory / "agent.toml").write_text("[whitelist\n")
+    agent.signal(signal.SIGUSR1)
+    agent.wait_for_log("agent.toml is not taken over")
+    peer = server.meet()
+    server.run(peer, JOB, "hello")
+
+
+def test_a_command_channel_that_comes_back_is_used_again_and_results_go_first(
+    agent: AgentProcess, server: ScriptedServer
+) -> None:
+    agent.start()
+    peer = server.meet()
+    server.run(peer, JOB, "hello")
+    server.expect("succeeded", job_id=JOB)
+    server.router.close()
+    server.open_command_channel(server.command_port)
+    first = server.receive(10)
+    assert (first.type, first.body["job_id"]) == ("succeeded", JOB)
+    assert server.receive().type == "heartbeat"
+    server.send(first.peer, "ack")
+    server.send(first.peer, "ack_result", job_id=JOB)
+    server.expect("heartbeat")
+    assert "pending_results" not in server.expect("heartbeat").body
+
+
+# --- what is not believed
+
+
+def test_wrongly_signed_replayed_and_late_commands_are_dropped(
+    agent: AgentProcess, server: ScriptedServer
+) -> None:
+    agent.start()
+    peer = server.meet()
+
+    def command(sequence: int, late: float = 0.0) -> bytes:
+        stamp = format_rfc1123(time.time() - late)
+        value = {"type": "abort", "sequence": sequence, "timestamp": stamp}
+        return json.dumps(value).encode()
+
+    server.send_body(peer, command(50), key=b"x" * 32)
+    server.send_body(peer, command(51, late=301))
+    server.send_body(peer, command(52, late=-301))
+    server.send_body(peer, command(1))
+    server.router.send_multipart([peer, *wire.seal_broadcast(command(53), server.rsa_key)])
+    server.router.send_multipart([peer, b"one frame"])
+    server.router.send_multipart([peer, b"a", b"b", b"c"])
+    server.router.send_multipart([peer, *wire.seal(b"[" * 60_000, server.session_key)])
+    assert set(server.types_for(1.0)) == {"heartbeat"}
+    server.send_body(peer, command(54))
+    server.expect("aborted")
+    assert "dropped a message on the command channel: wrong signature" in agent.log.read_text()
+
+
+def test_heartbeats_that_another_key_signed_do_not_count(
+    agent: AgentProcess, server: ScriptedServer
+) -> None:
+    agent.start()
+    server.meet()
+    server.expect("heartbeat")
+    server.rsa_key, genuine = keys_other(), server.rsa_key
+    agent.wait_for_log("it is offline")
+    server.rsa_key = genuine
+
+
+def keys_other():  # type: ignore[no-untyped-def]
+    from pushcli import keys
+
+    return keys.generate()
+
+
+# --- the process
+
+
+def test_a_job_outlives_the_agent_and_its_result_is_adopted(
+    agent: AgentProcess, server: ScriptedServer, tmp_path: Path
+) -> None:
+    gate = tmp_path / "gate"
+    agent.start()
+    peer = server.meet()
+    server.run(peer, JOB, "wait", capture=True, env={"GATE": str(gate)})
+    assert agent.end(signal.SIGTERM) == 0
+    agent.start()
+    while (message := server.expect("heartbeat", timeout=10)).peer == peer:
+        pass
+    assert server.requests[-1].query["adopts"] == [JOB]
+    assert server.requests[-1].query["ccpk"] != server.requests[0].query["ccpk"]
+    assert (message.body["job_state"], message.body["job_id"]) == ("running", JOB)
+    server.send(message.peer, "ack")
+    gate.touch()
+    result = server.expect("succeeded", job_id=JOB).body
+    assert decoded(result["stdout_base64"]) == b"released\n"
+
+
+def test_a_result_of_a_killed_agent_is_delivered_by_the_next(
+    agent: AgentProcess, server: ScriptedServer
+) -> None:
+    agent.start()
+    peer = server.meet()
+    server.run(peer, JOB, "fail3")
+    server.expect("failed", job_id=JOB)
+    agent.end(signal.SIGKILL)
+    agent.start()
+    while (message := server.receive(10)).peer == peer:
+        pass
+    assert (message.type, message.body["job_id"]) == ("failed", JOB)
+    assert server.requests[-1].query["adopts"] == [JOB]
+
+
+def test_a_job_that_was_only_committed_ends_with_the_agent(
+    agent: AgentProcess, server: ScriptedServer
+) -> None:
+    agent.start()
+    peer = server.meet()
+    commit(server, peer, JOB, "hello")
+    server.expect("ack_commit", job_id=JOB)
+    agent.end(signal.SIGKILL)
+    agent.start()
+    while (message := server.receive(10)).peer == peer:
+        pass
+    assert message.body["job_state"] == "idle"
+    server.send(message.peer, "run", job_id=JOB)
+    server.expect("nack_run", job_id=JOB)
+
+
+def test_a_second_agent_on_the_same_directory_is_refused_in_one_line(
+    agent: AgentProcess, server: ScriptedServer
+) -> None:
+    agent.start()
+    server.meet()
+    second = subprocess.run(
+        ["pushcli", "agent", "start", "--dir", str(agent.directory)],
+        capture_output=True, text=True, check=False,
+        env={**os.environ, "PATH": f"{Path(os.sys.executable).parent}:{os.environ['PATH']}"},
+    )  # fmt: skip
+    assert second.returncode == 10
+    [line] = second.stderr.splitlines()
+    assert f"already (process {agent.pid})" in line
+
+
+def test_sighup_reopens_the_log(agent: AgentProcess, server: ScriptedServer) -> None:
+    log = agent.directory / "agent.log"
+    agent.start("-L", str(log))
+    server.meet()
+    log.rename(agent.directory / "agent.log.1")
+    agent.signal(signal.SIGHUP)
+    agent.signal(signal.SIGUSR1)
+    server.meet()
+    assert "connecting" in log.read_text()
+
+
+def test_an_idle_agent_is_small_and_still(agent: AgentProcess, server: ScriptedServer) -> None:
+    agent.start()
+    peer = server.meet()
+    server.run(peer, JOB, "hello")
+    server.expect("succeeded")
+    server.send(peer, "ack_result", job_id=JOB)
+    server.types_for(0.5)
+    before = cpu_seconds(agent.pid)
+    server.types_for(3.0)
+    used = cpu_seconds(agent.pid) - before
+    # Heartbeats here come four times as often as by default.
+    assert used / 3.0 < 0.04
+    assert pss(agent.pid) < 30 * 1024
+
+
+def cpu_seconds(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def pss(pid: int) -> int:
+    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+        if line.startswith("Pss:"):
+            return int(line.split()[1])
+    raise LookupError("Pss")
+
+
+def test_all_extensions_are_offered(agent: AgentProcess, server: ScriptedServer) -> None:
+    agent.start()
+    server.meet()
+    assert server.requests[0].query["extensions"] == [extensions.render(extensions.ALL)]

@@ -1,0 +1,36 @@
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+from tests.integration.cli.program import Home
+from tests.integration.cli.responder import Responder, running_responder
+
+
+@pytest.fixture(scope="session")
+def key_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A private key that only its owner can read."""
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    path = tmp_path_factory.mktemp("keys") / "admin.pem"
+    path.touch(0o600)
+    path.write_bytes(
+        key.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption())
+    )
+    return path
+
+
+@pytest.fixture
+def responder() -> Iterator[Responder]:
+    """A server that says what the test tells it to."""
+    with running_responder() as responder:
+        yield responder
+
+
+@pytest.fixture
+def home(tmp_path: Path, key_file: Path, responder: Responder) -> Home:
+    """A home whose default profile leads to the responder."""
+    home = Home(tmp_path)
+    home.write_profile(responder.url, key_file)
+    return home

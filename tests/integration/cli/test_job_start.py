@@ -1,0 +1,202 @@
+"""`pushcli job start` from the first request to the exit status."""
+
+import json
+import signal
+from pathlib import Path
+
+import pytest
+import yaml
+
+from pushcli.exit_status import ExitStatus
+from tests.integration.cli.program import Home, assert_one_line
+from tests.integration.cli.responder import JOB_ID, Answer, Responder, job, json_answer
+
+VOTING = job("voting", nodes={"new": ["web01", "web02"]})
+RUNNING = job("running", nodes={"running": ["web01", "web02"]})
+COMPLETE = job("complete", nodes={"succeeded": ["web02", "web01"]})
+START = ("job", "start", "uptime", "web01", "web02")
+
+
+def say_results(responder: Responder, *results: dict[str, object]) -> None:
+    responder.say("GET", f"jobs/{JOB_ID}/nodes", json_answer(list(results)))
+
+
+def test_off_a_terminal_each_phase_is_a_line_beside_the_answer(
+    home: Home, responder: Responder
+) -> None:
+    responder.accept_job(VOTING, VOTING, RUNNING, RUNNING, COMPLETE)
+    say_results(
+        responder,
+        {"node": "web01", "state": "succeeded", "exit_code": 0},
+        {"node": "web02", "state": "succeeded", "exit_code": 0},
+    )
+    result = home.run(*START)
+    assert result.status == ExitStatus.OK
+    assert result.stdout == f"Started.  Job ID: {JOB_ID}\nComplete.  2 succeeded\n"
+    assert result.stderr == "Voting (0/2 ready) ...\nRunning (2/2 in progress) ...\n"
+
+
+@pytest.mark.parametrize(
+    ("end", "status"),
+    [
+        (job("complete", nodes={"succeeded": ["a"], "nacked": ["b"]}), ExitStatus.OK),
+        (job("complete", nodes={"failed": ["a"]}), ExitStatus.NODE_FAILED),
+        (job("complete", nodes={"crashed": ["a"]}), ExitStatus.NODE_FAILED),
+        (job("quorum_failed", nodes={"nacked": ["a"]}), ExitStatus.QUORUM_FAILED),
+        (job("timed_out", nodes={"timed_out": ["a"]}), ExitStatus.TIMED_OUT),
+        (job("aborted", nodes={"aborted": ["a"]}), ExitStatus.ABORTED),
+    ],
+)
+def test_the_exit_status_tells_how_the_job_ended(
+    home: Home, responder: Responder, end: dict[str, object], status: ExitStatus
+) -> None:
+    responder.accept_job(end, old=True)
+    assert home.run("job", "start", "x", "a").status == status
+
+
+def test_a_failure_names_the_nodes_and_why(home: Home, responder: Responder) -> None:
+    responder.accept_job(job("complete", nodes={"failed": ["web01"], "nacked": ["web02"]}))
+    say_results(
+        responder,
+        {"node": "web01", "state": "failed", "exit_code": 3, "reason": None},
+        {"node": "web02", "state": "nacked", "reason": "not on the whitelist: uptime"},
+    )
+    assert home.run(*START).stdout.splitlines()[1:] == [
+        "Complete.  1 failed, 1 nacked",
+        "  failed: web01 (exit code 3)",
+        "  nacked: web02 (not on the whitelist: uptime)",
+    ]
+
+
+def test_with_an_old_server_the_nodes_are_named_without_reasons(
+    home: Home, responder: Responder
+) -> None:
+    responder.accept_job(job("quorum_failed", nodes={"nacked": ["web02", "web01"]}), old=True)
+    assert home.run(*START).stdout.splitlines()[1:] == [
+        "Quorum_failed.  2 nacked",
+        "  nacked: web01, web02",
+    ]
+    assert responder.count("GET", f"jobs/{JOB_ID}/nodes") == 0
+
+
+def test_the_request_says_what_was_asked_for(
+    home: Home, responder: Responder, tmp_path: Path
+) -> None:
+    responder.accept_job(COMPLETE, old=True)
+    file = tmp_path / "f"
+    file.write_bytes(b"#!")
+    home.run(
+        "job", "start", "chef-client -o x", "a", "b", "a", "-q", "51%", "--timeout", "30",
+        "--with-env", '{"A": "b"}', "--in-dir", "/tmp", "--as-user", "www", "--file", str(file),
+        "-b", "--capture",
+    )  # fmt: skip
+    [(_, _, body)] = responder.requests
+    assert json.loads(body) == {
+        "command": "chef-client -o x", "nodes": ["a", "b"], "quorum": 2, "run_timeout": 30,
+        "env": {"A": "b"}, "dir": "/tmp", "user": "www", "file": "base64:IyE=",
+        "capture_output": True,
+    }  # fmt: skip
+
+
+def test_nowait_returns_with_the_id(home: Home, responder: Responder) -> None:
+    responder.accept_job(RUNNING)
+    assert home.run(*START, "-b").stdout == f"Started.  Job ID: {JOB_ID}\n"
+    assert json.loads(home.run(*START, "--nowait", "-F", "json").stdout) == {"id": JOB_ID}
+    assert responder.count("GET", f"jobs/{JOB_ID}") == 0
+
+
+def capture(responder: Responder) -> None:
+    """A job that captured, of which one node wrote something nasty."""
+    responder.accept_job(
+        job("complete", nodes={"succeeded": ["web02"], "failed": ["web01"]}, capture_output=True)
+    )
+    say_results(
+        responder,
+        {"node": "web02", "state": "succeeded", "stdout_size": 9, "stderr_size": 0},
+        {"node": "web01", "state": "failed", "exit_code": 1, "stdout_size": 3, "stderr_size": 1},
+    )
+    nasty = Answer(200, b"\x1b[2Jevil\n", "application/octet-stream")
+    responder.say("GET", f"jobs/{JOB_ID}/output/web02/stdout", nasty)
+    responder.say("GET", f"jobs/{JOB_ID}/output/web01/stdout", Answer(200, b"a\nb"))
+    responder.say("GET", f"jobs/{JOB_ID}/output/web01/stderr", Answer(200, b"\xff"))
+
+
+def test_captured_output_is_printed_per_node_in_the_order_asked_for(
+    home: Home, responder: Responder
+) -> None:
+    capture(responder)
+    result = home.run(*START, "--capture")
+    assert result.stdout.splitlines()[1:] == [
+        "web01 (failed, exit code 1)",
+        "  a",
+        "  b",
+        "web01 stderr",
+        r"  \xff",
+        "web02 (succeeded)",
+        r"  \x1b[2Jevil",
+        "Complete.  1 succeeded, 1 failed",
+        "  failed: web01 (exit code 1)",
+    ]
+    assert responder.count("GET", f"jobs/{JOB_ID}/output/web02/stderr") == 0
+
+
+@pytest.mark.parametrize(("name", "load"), [("json", json.loads), ("yaml", yaml.safe_load)])
+def test_programs_get_the_job_and_each_nodes_result(
+    home: Home, responder: Responder, name: str, load: "type[object]"
+) -> None:
+    capture(responder)
+    result = home.run(*START, "--capture", "-F", name)
+    answer = load(result.stdout)
+    assert answer["status"] == "complete"  # type: ignore[index]
+    assert answer["results"] == [  # type: ignore[index]
+        {"node": "web01", "state": "failed", "exit_code": 1, "stdout_size": 3, "stderr_size": 1,
+         "stdout": "a\nb", "stderr_base64": "/w=="},
+        {"node": "web02", "state": "succeeded", "stdout_size": 9, "stderr_size": 0,
+         "stdout": "\x1b[2Jevil\n", "stderr": ""},
+    ]  # fmt: skip
+    assert result.stderr.startswith(f"Started.  Job ID: {JOB_ID}\n")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_leaves_the_job_alone_and_says_how_to_end_it(
+    home: Home, responder: Responder, number: signal.Signals
+) -> None:
+    responder.accept_job(RUNNING)
+    with home.start(*START, "--profile", "default") as process:
+        responder.wait_for("GET", f"jobs/{JOB_ID}", 2)
+        process.send_signal(number)
+        stdout, stderr = process.communicate(timeout=10)
+    assert process.returncode == ExitStatus.INTERRUPTED
+    assert stdout == f"Started.  Job ID: {JOB_ID}\n"
+    assert stderr.splitlines()[-2:] == [
+        "Running (2/2 in progress): 2 running",
+        f"STILL RUNNING: pushcli job abort {JOB_ID} --profile default",
+    ]
+    assert responder.count("POST", f"jobs/{JOB_ID}/abort") == 0
+
+
+def test_a_server_that_is_away_for_a_while_is_waited_for(
+    home: Home, responder: Responder
+) -> None:
+    responder.accept_job(COMPLETE, old=True)
+    away = json_answer({"error": ["restarting"]}, 503)
+    responder.say("GET", f"jobs/{JOB_ID}", away, json_answer(COMPLETE))
+    result = home.run(*START)
+    assert result.status == ExitStatus.OK
+    assert result.stderr.count("asking again") == 1
+
+
+def test_a_right_that_is_taken_away_meanwhile_is_said_with_the_jobs_id(
+    home: Home, responder: Responder
+) -> None:
+    responder.accept_job(RUNNING)
+    refused = json_answer({"error": ["no access"]}, 403)
+    responder.say("GET", f"jobs/{JOB_ID}", json_answer(RUNNING), refused)
+    result = home.run(*START)
+    assert result.status == ExitStatus.NOT_ALLOWED
+    assert f"STILL RUNNING: pushcli job abort {JOB_ID}\n" in result.stderr
+
+
+def test_a_refused_request_is_the_servers_text(home: Home, responder: Responder) -> None:
+    responder.say("POST", "jobs", json_answer({"error": "invalid command supplied"}, 400))
+    assert_one_line(home.run(*START), ExitStatus.USAGE, "invalid command supplied")

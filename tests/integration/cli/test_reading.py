@@ -1,0 +1,161 @@
+"""The commands that look at jobs and nodes, and the shared options."""
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from pushcli.exit_status import ExitStatus
+from tests.integration.cli.program import Home, assert_one_line
+from tests.integration.cli.responder import JOB_ID, Answer, Responder, job, json_answer
+
+OTHER_ID = JOB_ID.replace("a", "b")
+
+
+def test_job_status_is_laid_out_as_by_knife_and_explains(
+    home: Home, responder: Responder
+) -> None:
+    shown = job("complete", nodes={"succeeded": ["a"], "unavailable": ["b"]}, env={"A": "b"})
+    responder.say("GET", f"jobs/{JOB_ID}", json_answer(shown))
+    results = [
+        {"node": "a", "state": "succeeded", "started_at": 1.0, "ended_at": 2.5},
+        {"node": "b", "state": "unavailable", "reason": "offline"},
+    ]
+    responder.say("GET", f"jobs/{JOB_ID}/nodes", json_answer(results))
+    lines = home.run("job", "status", JOB_ID).stdout.splitlines()
+    assert lines == [
+        f"id:          {JOB_ID}",
+        "command:     uptime",
+        "status:      complete",
+        "created_at:  Tue, 04 Sep 2012 23:01:02 GMT",
+        "updated_at:  Tue, 04 Sep 2012 23:17:56 GMT",
+        "run_timeout: 3600",
+        "env:",
+        "  A: b",
+        "nodes:",
+        "  succeeded:   a",
+        "  unavailable: b",
+        "unavailable: b (offline)",
+    ]
+    detailed = home.run("job", "status", JOB_ID, "-V").stdout.splitlines()
+    assert detailed[-2:] == ["a\tsucceeded\t1.5 s\t", "b\tunavailable\t\toffline"]
+    assert json.loads(home.run("job", "status", JOB_ID, "-F", "json").stdout) == {
+        **shown,
+        "results": results,
+    }
+
+
+def test_job_list_has_the_newest_first(home: Home, responder: Responder) -> None:
+    old = job("complete")
+    new = job("running", id=OTHER_ID, created_at="Tue, 04 Sep 2012 23:01:03 GMT")
+    for entry in (old, new):
+        del entry["nodes"]
+    responder.say("GET", "jobs", json_answer([old, new]))
+    assert home.run("job", "list").stdout.splitlines() == [
+        f"{OTHER_ID}\trunning\tTue, 04 Sep 2012 23:01:03 GMT\tuptime",
+        f"{JOB_ID}\tcomplete\tTue, 04 Sep 2012 23:01:02 GMT\tuptime",
+    ]
+    assert json.loads(home.run("job", "list", "-F", "json").stdout) == [new, old]
+
+
+def test_output_is_shown_safely_and_given_raw_on_request(
+    home: Home, responder: Responder
+) -> None:
+    data = b"\x1b[31mred\xff\r\n"
+    path = f"jobs/{JOB_ID}/output/a/stderr"
+    responder.say("GET", path, Answer(200, data, "application/octet-stream"))
+    command = ("job", "output", JOB_ID, "a", "--channel", "stderr")
+    assert home.run(*command).stdout == "\\x1b[31mred\\xff\\r\n"
+    assert home.run(*command, "--raw").stdout.encode("utf-8", "surrogateescape") == data
+    assert json.loads(home.run(*command, "-F", "json").stdout) == {
+        "id": JOB_ID, "node": "a", "stderr_base64": "G1szMW1yZWT/DQo=",
+    }  # fmt: skip
+
+
+def test_output_that_was_not_captured_is_not_found(home: Home) -> None:
+    result = home.run("job", "output", JOB_ID, "a")
+    assert_one_line(result, ExitStatus.NOT_FOUND, "--capture")
+
+
+@pytest.mark.parametrize(
+    ("status", "line"),
+    [("aborted", "Aborted."), ("complete", "Not aborted: the job was over already (complete).")],
+)
+def test_abort_says_what_became_of_the_job(
+    home: Home, responder: Responder, status: str, line: str
+) -> None:
+    responder.say("POST", f"jobs/{JOB_ID}/abort", json_answer({"status": status}))
+    result = home.run("job", "abort", JOB_ID.upper())
+    assert (result.status, result.stdout) == (ExitStatus.OK, f"{line}\n")
+    result = home.run("job", "abort", JOB_ID, "-F", "json")
+    assert json.loads(result.stdout) == {"id": JOB_ID, "status": status}
+
+
+def state(name: str, availability: str) -> dict[str, str]:
+    status = "online" if availability == "available" else "offline"
+    return {"node_name": name, "status": status, "availability": availability}
+
+
+def test_node_status_prints_what_knife_prints(home: Home, responder: Responder) -> None:
+    states = [state("web02", "unavailable"), state("web01", "available")]
+    responder.say("GET", "node_states", json_answer(states))
+    assert home.run("node", "status").stdout == "web01\tavailable\nweb02\tunavailable\n"
+    assert json.loads(home.run("node", "status", "-F", "json").stdout) == states[::-1]
+
+
+def test_node_status_asks_for_names_that_the_list_leaves_out(
+    home: Home, responder: Responder
+) -> None:
+    responder.say("GET", "node_states", json_answer([state("web01", "available")]))
+    nosuch = json_answer(state("nosuch", "unavailable"))
+    responder.say("GET", "node_states/nosuch", nosuch)
+    result = home.run("node", "status", "nosuch", "web01", "nosuch")
+    assert result.stdout == "nosuch\tunavailable\nweb01\tavailable\n"
+    assert result.status == ExitStatus.OK
+    assert home.run("node", "status", "nosuch").stdout == "nosuch\tunavailable\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "load"),
+    [
+        (("-F", "json", "job", "list"), json.loads),
+        (("job", "-F", "json", "list"), json.loads),
+        (("job", "list", "-F", "json"), json.loads),
+        (("-F", "json", "job", "-F", "json", "list", "-F", "yaml"), yaml.safe_load),
+        (("-F", "yaml", "job", "list", "--format=json"), json.loads),
+    ],
+)
+def test_shared_options_stand_anywhere_and_the_later_wins(
+    home: Home, responder: Responder, arguments: tuple[str, ...], load: "type[object]"
+) -> None:
+    entries = [job("complete")]
+    responder.say("GET", "jobs", json_answer(entries))
+    output = home.run(*arguments).stdout
+    assert load(output) == entries
+    assert output.startswith("[") is (load is json.loads)
+
+
+def test_options_reach_a_server_without_any_file(
+    home: Home, responder: Responder, key_file: Path
+) -> None:
+    (home.path / ".pushcli" / "credentials").unlink()
+    responder.say("GET", "jobs", json_answer([]))
+    options = ("--server-url", responder.url, "-u", "admin", "-k", str(key_file))
+    result = home.run("job", "list", *options)
+    assert (result.status, result.stdout, result.stderr) == (0, "", "")
+
+
+def test_a_profile_and_a_file_can_be_chosen(
+    home: Home, responder: Responder, key_file: Path
+) -> None:
+    home.write_profile(responder.url, key_file, name="staging")
+    file = (home.path / ".pushcli" / "credentials").rename(home.path / "elsewhere")
+    responder.say("GET", "jobs", json_answer([]))
+    result = home.run("job", "list", "-c", str(file), "--profile", "staging")
+    assert (result.status, result.stderr) == (0, "")
+
+
+def test_version(home: Home) -> None:
+    assert home.run("--version").stdout.startswith("pushcli 0.")
+    assert home.run("-v").stdout == home.run("--version").stdout
