@@ -24,14 +24,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         try:
             status = _run(sys.argv[1:] if arguments is None else list(arguments))
+            _flush()
         except Exception as error:
             status = _report(error)
-        _flush()
+            _flush()
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
         _drop_output()
         return BROKEN_PIPE
+    except OSError:
+        # Standard output is full: that was said already, and it can take no more.
+        _drop_output()
     return status
 
 
@@ -103,6 +107,10 @@ def _explain(error: Exception) -> tuple[str, int]:
             return f"{sentence}{joint} `{command} --help`", ExitStatus.USAGE
         case click.ClickException():
             return _sentence(error), error.exit_code
+        case OSError():
+            where = f" ({error.filename})" if error.filename else ""
+            what = escape_line(f"{error.strerror or error}{where}")
+            return f"{what}: {DEBUG}=1 shows where", ExitStatus.ERROR
         case _:
             what = escape_line(f"unexpected {type(error).__name__}: {error}")
             return f"{what}: this is a fault of pushcli; {DEBUG}=1 shows where", ExitStatus.ERROR

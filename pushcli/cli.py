@@ -12,7 +12,9 @@ from pushcli.options import operator_options
 COMMANDS = {
     "job": Lazy("pushcli.commands.job:job", "Start, watch, abort and read jobs."),
     "node": Lazy("pushcli.commands.node:node", "See which nodes are there."),
-    "sandbox": Lazy("pushcli.commands.sandbox:sandbox", "Try it: a throw-away server with agents."),
+    "sandbox": Lazy(
+        "pushcli.commands.sandbox:sandbox", "Start a throw-away server with agents on this machine."
+    ),
     "server": Lazy("pushcli.commands.server:server", "Set up and run a server."),
     "agent": Lazy("pushcli.commands.agent:agent", "Enroll and run the agent of a node."),
     "completion": Lazy(

@@ -15,7 +15,7 @@ from pushcli.exit_status import ExitStatus
 from pushcli.jobs import NodeResult
 from pushcli.progress import progress
 from pushcli.render.escape import escape_line
-from pushcli.render.job import exceptions, explain, phase, summary
+from pushcli.render.job import exceptions, explain, phase, summary, tally
 from pushcli.render.output import Outputs, as_data, block
 from pushcli.render.states import colour
 from pushcli.results import fetch_outputs, node_results
@@ -58,8 +58,7 @@ def wait(app: App, job_id: str, *, interval: float) -> Snapshot:
 def _leave(app: App, job_id: str, last: Snapshot | None) -> None:
     """Nobody watches any more: say where the job stood and how to end it."""
     if last is not None:
-        states = ", ".join(f"{count} {state}" for state, count in last.job.counts.items())
-        app.note(f"{phase(last.job)}: {states}")
+        app.note(f"{phase(last.job)}: {tally(last.job)}")
     app.note(f"STILL RUNNING: pushcli job abort {job_id}{_same_server(app)}")
 
 

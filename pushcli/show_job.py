@@ -5,7 +5,7 @@ import msgspec
 from pushcli.context import App
 from pushcli.errors import NotFound
 from pushcli.jobs import Job, NodeResult, checked
-from pushcli.render.escape import decode
+from pushcli.render.escape import decode, escape_line
 from pushcli.render.job import description, duration, exceptions, explain
 from pushcli.render.output import as_data
 from pushcli.render.table import write_table
@@ -84,4 +84,4 @@ def abort(app: App, job_id: str) -> None:
     elif status == "aborted":
         app.print("Aborted.")
     else:
-        app.print(f"Not aborted: the job was over already ({status}).")
+        app.print(f"Not aborted: the job was over already ({escape_line(status)}).")

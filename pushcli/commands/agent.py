@@ -65,8 +65,9 @@ def enroll(
 
     \b
     Example:
-      pushcli agent enroll --server https://push.example.com:10003/organizations/acme \\
-        --validator acme-validator.pem --node-name web01 --fingerprint SHA256:AA:BB:...
+      pushcli agent enroll --node-name web01 --validator acme-validator.pem \\
+        --server https://push.example.com:10003/organizations/acme \\
+        --fingerprint SHA256:AA:BB:...
     """
     from pushcli_agent import config  # noqa: PLC0415 - costs time that `--help` need not take
     from pushcli_agent.enroll import Enrolment, enroll  # noqa: PLC0415

@@ -30,8 +30,12 @@ def phase(job: Job) -> str:
 
 def summary(job: Job) -> str:
     """How a job ended: `Complete.  2 succeeded, 1 failed`."""
-    counts = ", ".join(f"{count} {escape_line(state)}" for state, count in job.counts.items())
-    return f"{phase(job)}.  {counts}".rstrip()
+    return f"{phase(job)}.  {tally(job)}".rstrip()
+
+
+def tally(job: Job) -> str:
+    """The nodes by state: `2 succeeded, 1 failed`."""
+    return ", ".join(f"{count} {escape_line(state)}" for state, count in job.counts.items())
 
 
 def description(raw: Mapping[str, Any]) -> list[str]:

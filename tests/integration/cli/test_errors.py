@@ -94,7 +94,7 @@ def test_plain_http_beyond_loopback_is_refused(home: Home) -> None:
     ("content", "words"),
     [
         (None, "credentials"),
-        ("[default]\nclient_name = ", "line 2"),
+        ("[default]\nclient_name = \n[other]\n", "line 2"),
         ('[other]\nclient_name = "a"\n', "default"),
         ('[default]\nclient_name = "a"\nclient_key = "/nosuch.pem"\n'
          'chef_server_url = "https://127.0.0.1/organizations/acme"\n', "/nosuch.pem"),
@@ -164,9 +164,7 @@ def test_a_reader_that_leaves_is_no_error(home: Home, responder: Responder) -> N
 
 
 @pytest.mark.parametrize("arguments", [("job", "list"), ("--help",)])
-def test_a_full_disk_is_said(
-    home: Home, responder: Responder, arguments: tuple[str, ...]
-) -> None:
+def test_a_full_disk_is_said(home: Home, responder: Responder, arguments: tuple[str, ...]) -> None:
     responder.say("GET", "jobs", json_answer([job("complete")]))
     with Path("/dev/full").open("wb") as full:
         done = subprocess.run(

@@ -2,7 +2,9 @@
 
 import json
 import signal
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -142,13 +144,13 @@ def test_captured_output_is_printed_per_node_in_the_order_asked_for(
 
 @pytest.mark.parametrize(("name", "load"), [("json", json.loads), ("yaml", yaml.safe_load)])
 def test_programs_get_the_job_and_each_nodes_result(
-    home: Home, responder: Responder, name: str, load: "type[object]"
+    home: Home, responder: Responder, name: str, load: Callable[[str], Any]
 ) -> None:
     capture(responder)
     result = home.run(*START, "--capture", "-F", name)
     answer = load(result.stdout)
-    assert answer["status"] == "complete"  # type: ignore[index]
-    assert answer["results"] == [  # type: ignore[index]
+    assert answer["status"] == "complete"
+    assert answer["results"] == [
         {"node": "web01", "state": "failed", "exit_code": 1, "stdout_size": 3, "stderr_size": 1,
          "stdout": "a\nb", "stderr_base64": "/w=="},
         {"node": "web02", "state": "succeeded", "stdout_size": 9, "stderr_size": 0,
@@ -175,12 +177,10 @@ def test_an_interrupt_leaves_the_job_alone_and_says_how_to_end_it(
     assert responder.count("POST", f"jobs/{JOB_ID}/abort") == 0
 
 
-def test_a_server_that_is_away_for_a_while_is_waited_for(
-    home: Home, responder: Responder
-) -> None:
+def test_a_server_that_is_away_for_a_while_is_waited_for(home: Home, responder: Responder) -> None:
     responder.accept_job(COMPLETE, old=True)
     away = json_answer({"error": ["restarting"]}, 503)
-    responder.say("GET", f"jobs/{JOB_ID}", away, json_answer(COMPLETE))
+    responder.say("GET", f"jobs/{JOB_ID}", away, json_answer(COMPLETE, old=True))
     result = home.run(*START)
     assert result.status == ExitStatus.OK
     assert result.stderr.count("asking again") == 1

@@ -1,7 +1,9 @@
 """The commands that look at jobs and nodes, and the shared options."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -13,9 +15,7 @@ from tests.integration.cli.responder import JOB_ID, Answer, Responder, job, json
 OTHER_ID = JOB_ID.replace("a", "b")
 
 
-def test_job_status_is_laid_out_as_by_knife_and_explains(
-    home: Home, responder: Responder
-) -> None:
+def test_job_status_is_laid_out_as_by_knife_and_explains(home: Home, responder: Responder) -> None:
     shown = job("complete", nodes={"succeeded": ["a"], "unavailable": ["b"]}, env={"A": "b"})
     responder.say("GET", f"jobs/{JOB_ID}", json_answer(shown))
     results = [
@@ -59,9 +59,7 @@ def test_job_list_has_the_newest_first(home: Home, responder: Responder) -> None
     assert json.loads(home.run("job", "list", "-F", "json").stdout) == [new, old]
 
 
-def test_output_is_shown_safely_and_given_raw_on_request(
-    home: Home, responder: Responder
-) -> None:
+def test_output_is_shown_safely_and_given_raw_on_request(home: Home, responder: Responder) -> None:
     data = b"\x1b[31mred\xff\r\n"
     path = f"jobs/{JOB_ID}/output/a/stderr"
     responder.say("GET", path, Answer(200, data, "application/octet-stream"))
@@ -127,7 +125,7 @@ def test_node_status_asks_for_names_that_the_list_leaves_out(
     ],
 )
 def test_shared_options_stand_anywhere_and_the_later_wins(
-    home: Home, responder: Responder, arguments: tuple[str, ...], load: "type[object]"
+    home: Home, responder: Responder, arguments: tuple[str, ...], load: Callable[[str], Any]
 ) -> None:
     entries = [job("complete")]
     responder.say("GET", "jobs", json_answer(entries))

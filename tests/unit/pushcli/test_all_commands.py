@@ -86,8 +86,6 @@ def test_the_tables_help_is_the_commands_own(name: str, lazy: Lazy) -> None:
 
 
 @pytest.mark.parametrize(("path", "command"), LEAVES)
-def test_help_fits_a_terminal_of_80_columns(
-    path: tuple[str, ...], command: click.Command
-) -> None:
+def test_help_fits_a_terminal_of_80_columns(path: tuple[str, ...], command: click.Command) -> None:
     context = click.Context(command, info_name=" ".join(path), terminal_width=80)
     assert max(map(len, command.get_help(context).splitlines())) <= 80

@@ -1,0 +1,51 @@
+# make demo   a throw-away server and three agents run a job, before your eyes
+# make test   the whole test suite
+# make check  formatting, lint, types, import contracts
+# make bench  medians of what operators wait for
+# make lock   renew requirements.lock        make completions  renew completions/
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: demo test check bench lock completions clean
+.DEFAULT_GOAL := test
+
+demo: $(STAMP)
+	@$(BIN)/pushcli sandbox --nodes 3 --run 'echo "hello from $$CHEF_PUSH_NODE_NAME"; uptime'
+
+test: $(STAMP)
+	@$(BIN)/python -m pytest -n 2 --dist loadfile -q
+
+check: $(STAMP)
+	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+bench: $(STAMP)
+	@$(BIN)/python -m tests.bench
+
+completions: $(STAMP)
+	@$(BIN)/python -m pushcli.completions completions
+
+lock: $(STAMP)
+	@$(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras --no-header \
+		--no-emit-index-url --no-emit-trusted-host --no-emit-find-links \
+		--upgrade --extra dev --output-file requirements.lock pyproject.toml requirements.in
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+$(STAMP): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+		{ echo "make: Python 3.11 or newer is needed: install it, or name one with PYTHON=..." >&2; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || \
+		{ echo "make: $(PYTHON) has no venv module: install it (Debian: apt install python3-venv)" >&2; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/pip install --quiet --require-hashes -r requirements.lock
+	@$(BIN)/pip install --quiet --no-deps --no-build-isolation -e .
+	@$(BIN)/pip check --quiet
+	@touch $@

@@ -1,0 +1,99 @@
+"""`pushcli sandbox`: try it, on this machine, for as long as you like."""
+
+import signal
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING
+
+import click
+
+from pushcli.context import App
+from pushcli.exit_status import ExitStatus
+
+if TYPE_CHECKING:
+    from pushcli.sandbox import Fleet
+
+_SAMPLES = {
+    "uptime": "uptime",
+    "disk": "df -h /",
+    "slow": "for i in 1 2 3 4 5 6 7 8 9 10; do echo step $i; sleep 1; done",
+    "fail": "echo this fails >&2; exit 3",
+}
+
+
+@click.command()
+@click.option(
+    "--nodes",
+    type=click.IntRange(1, 200),
+    default=3,
+    show_default=True,
+    help="How many agents to start.",
+)
+@click.option("--run", "command", metavar="COMMAND", help="Run one job on all of them, then end.")
+@click.pass_obj
+def sandbox(app: App, nodes: int, command: str | None) -> int:
+    """Start a throw-away server with agents on this machine.
+
+    It lives until Ctrl-C, under the profile `sandbox`; then nothing of it is left.
+
+    \b
+    Examples:
+      pushcli sandbox --nodes 5
+      pushcli sandbox --run 'echo hello; uptime'
+    """
+    from pushcli.sandbox import Fleet  # noqa: PLC0415 - slow to import
+
+    names = [f"node{number}" for number in range(1, nodes + 1)]
+    whitelist = _SAMPLES if command is None else {**_SAMPLES, command: command}
+    with tempfile.TemporaryDirectory(prefix="pushcli-sandbox-") as directory, _ending():
+        app.note(f"Starting a server and {nodes} agents ...")
+        fleet = Fleet(Path(directory), names, whitelist=whitelist)
+        try:
+            with fleet:
+                app.note("Ready: " + ", ".join(names))
+                if command is not None:
+                    return _run(app, fleet, command, names)
+                _keep(app, fleet)
+        finally:
+            app.note("Everything is shut down.")
+    return ExitStatus.OK
+
+
+def _run(app: App, fleet: "Fleet", command: str, names: list[str]) -> int:
+    arguments = ["job", "start", "--capture", command, *names]
+    app.note(f"$ pushcli {subprocess.list2cmdline(arguments)}")
+    done = subprocess.run(fleet.command(*arguments), env=fleet.environment, check=False)
+    return done.returncode
+
+
+def _keep(app: App, fleet: "Fleet") -> None:
+    from pushcli.sandbox_profile import lent_profile  # noqa: PLC0415
+
+    with lent_profile(Path.home() / ".pushcli" / "credentials", fleet.profile):
+        app.print("In another terminal:")
+        app.print("  pushcli --profile sandbox node status")
+        app.print(f"  pushcli --profile sandbox job start --capture uptime {' '.join(fleet.nodes)}")
+        app.print(f"On the whitelist: {', '.join(_SAMPLES)}.  Ctrl-C ends it.")
+        try:
+            signal.pause()
+        except KeyboardInterrupt:
+            app.note("Shutting down ...")
+
+
+@contextmanager
+def _ending() -> Iterator[None]:
+    """SIGTERM and a closed terminal end it as Ctrl-C does: nothing may be left behind."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    former = {n: signal.signal(n, interrupt) for n in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)

@@ -1,0 +1,174 @@
+"""A simulated fleet against the real server, beside the floor, in one run.
+
+usage: python -m tests.bench.fleet [N]
+"""
+
+import asyncio
+import json
+import os
+import re
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import msgspec
+
+from pushcli import keys
+from pushcli.sandbox import ORG, Fleet
+from pushcli_server import settings
+from pushcli_server.store import Store, operations
+from tests.bench.machine import cpu_seconds, describe, rss_mib
+from tests.bench.simulated import Plan
+
+PROCESSES = 2
+ROUNDS = 5
+IDLE = 10.0
+INTERVAL = 1.0
+
+
+def enroll(fleet: Fleet, names: list[str], key_file: Path) -> None:
+    """Register all nodes with one key: making thousands would take the longest."""
+    key = keys.generate()
+    keys.write_private_key(key_file, key)
+    pem = keys.public_pem(key)
+
+    async def fill() -> None:
+        directory = fleet.server_directory
+        store = Store.open(settings.load(directory).database(directory), directory / "blobs")
+        store.start(asyncio.get_running_loop(), lambda _: None, print)
+        for start in range(0, len(names), 1000):
+            batch = [
+                operations.CreateClient(org=ORG, name=name, public_key=pem, enrolls=True)
+                for name in names[start : start + 1000]
+            ]
+            await store.write(*batch)
+        await store.close()
+
+    asyncio.run(fill())
+
+
+def simulate(plans: list[Plan]) -> list["subprocess.Popen[str]"]:
+    """Start the simulators."""
+    processes = []
+    for plan in plans:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tests.bench.simulated"],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        assert process.stdin is not None
+        process.stdin.write(msgspec.json.encode(plan).decode() + "\n")
+        process.stdin.flush()
+        processes.append(process)
+    return processes
+
+
+def end(processes: list["subprocess.Popen[str]"]) -> None:
+    """Stop the simulators."""
+    for process in processes:
+        process.kill()
+        process.communicate()
+
+
+def shares(names: list[str]) -> list[list[str]]:
+    """The names, split over the processes."""
+    return [names[i::PROCESSES] for i in range(PROCESSES)]
+
+
+def floor(names: list[str]) -> tuple[float, list[float]]:
+    """Seconds to connect, and seconds for each round, of the bare loop."""
+    session_key = os.urandom(32).hex()
+    bare = subprocess.Popen(
+        [sys.executable, "-m", "tests.bench.bare", str(len(names)), session_key],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert bare.stdout is not None
+    assert bare.stdin is not None
+    told = json.loads(bare.stdout.readline())
+    plans = [
+        Plan(
+            nodes=share, interval=INTERVAL, session_key=session_key,
+            command_addr=f"tcp://127.0.0.1:{told['port']}", curve_public_key=told["key"],
+        )
+        for share in shares(names)
+    ]  # fmt: skip
+    processes = simulate(plans)
+    connected = float(bare.stdout.readline())
+    rounds = []
+    for _ in range(ROUNDS):
+        bare.stdin.write("\n")
+        bare.stdin.flush()
+        rounds.append(float(bare.stdout.readline()))
+    end([*processes, bare])
+    return connected, rounds
+
+
+def job(fleet: Fleet, names: list[str]) -> float:
+    """Seconds from the POST to the job's end, results stored."""
+    start = time.monotonic()
+    job_id = fleet.api.start_job({"command": "true", "nodes": names, "capture_output": True})
+    while (answer := fleet.api.job(job_id))["status"] in {"voting", "running"}:
+        time.sleep(0.02)
+    assert answer["status"] == "complete", answer["status"]
+    assert set(answer["nodes"]) == {"succeeded"}, {k: len(v) for k, v in answer["nodes"].items()}
+    return time.monotonic() - start
+
+
+def loop_report(fleet: Fleet) -> str:
+    """The server's own measure of its event loop since the last time."""
+    log = fleet.log("server")
+    before = log.stat().st_size
+    os.kill(fleet.pid("server"), signal.SIGUSR2)
+    while b"event loop" not in log.read_bytes()[before:]:
+        time.sleep(0.02)
+    found = re.findall(r"event loop: .*", log.read_bytes()[before:].decode())
+    return str(found[-1])
+
+
+def measure(count: int) -> None:
+    """Run it all and print it."""
+    names = [f"n{number:05}" for number in range(count)]
+    print(f"{count} simulated nodes, {INTERVAL:g} s heartbeats, on {describe()}")
+    connected, rounds = floor(names)
+    bare = statistics.median(rounds)
+    print(f"floor: all connected {connected:.2f} s, round {bare:.3f} s (median of {ROUNDS})")
+    with tempfile.TemporaryDirectory(prefix="pushcli-bench-") as directory:
+        fleet = Fleet(Path(directory), [], settings={"heartbeat_interval": int(INTERVAL * 1000)})
+        fleet.make_server()
+        key_file = Path(directory) / "nodes.pem"
+        enroll(fleet, names, key_file)
+        fleet.start_server()
+        processes = []
+        try:
+            start = time.monotonic()
+            url = fleet.url.partition("/organizations")[0]
+            plans = [
+                Plan(nodes=share, interval=INTERVAL, key_file=str(key_file), url=url)
+                for share in shares(names)
+            ]
+            processes = simulate(plans)
+            fleet.wait_available(names)
+            print(f"all configured and available: {time.monotonic() - start:.2f} s")
+            pid = fleet.pid("server")
+            loop_report(fleet)
+            cpu = cpu_seconds(pid)
+            time.sleep(IDLE)
+            print(f"idle: {(cpu_seconds(pid) - cpu) / IDLE:.1%} of a core; {loop_report(fleet)}")
+            times = [job(fleet, names) for _ in range(ROUNDS)]
+            median = statistics.median(times)
+            print(
+                f"job of `true` over all, POST to complete: {median:.3f} s (median of {ROUNDS}, "
+                f"{min(times):.3f} to {max(times):.3f}), {median / bare:.2f} x the floor"
+            )
+            print(f"during jobs: {loop_report(fleet)}")
+            print(f"server memory: {rss_mib(pid):.0f} MiB resident")
+        finally:
+            end(processes)
+            fleet.stop()
+
+
+if __name__ == "__main__":
+    measure(int(sys.argv[1]) if len(sys.argv) > 1 else 1000)

@@ -1,0 +1,38 @@
+"""What a benchmark ran on, and what a process used."""
+
+import os
+import platform
+from pathlib import Path
+
+
+def describe() -> str:
+    """Processor, cores, Python."""
+    model = "unknown processor"
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            model = line.partition(":")[2].strip()
+            break
+    return f"{model}, {os.cpu_count()} cores, Python {platform.python_version()}"
+
+
+def cpu_seconds(pid: int) -> float:
+    """Processor time of a process so far."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def rss_mib(pid: int) -> float:
+    """Resident memory."""
+    return _rollup(pid, "Rss:")
+
+
+def pss_mib(pid: int) -> float:
+    """Proportional memory: what is shared counts by its share."""
+    return _rollup(pid, "Pss:")
+
+
+def _rollup(pid: int, field: str) -> float:
+    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+        if line.startswith(field):
+            return int(line.split()[1]) / 1024
+    raise ValueError(field)

@@ -1,0 +1,156 @@
+"""Simulated agents: many in one process, on the real wire (CURVE, HMAC, heartbeats).
+
+They vote yes, run nothing and report success at once: what is left is the server's work.
+"""
+
+import heapq
+import json
+import sys
+import time
+from dataclasses import dataclass, field
+
+import msgspec
+import requests
+import zmq
+
+from pushcli import keys, messages, session_keys, signing, wire
+from pushcli.timestamps import format_iso8601, format_rfc1123
+
+
+class Plan(msgspec.Struct, kw_only=True):
+    """What one process simulates: `fetch` says whether a real server is asked first."""
+
+    nodes: list[str]
+    interval: float
+    key_file: str = ""
+    url: str = ""
+    command_addr: str = ""
+    curve_public_key: str = ""
+    session_key: str = ""
+    org: str = "sandbox"
+
+    @property
+    def fetch(self) -> bool:
+        """Whether the configuration comes from a server; else it is given here."""
+        return bool(self.url)
+
+
+@dataclass(slots=True)
+class Agent:
+    """One simulated agent."""
+
+    name: str
+    socket: "zmq.Socket[bytes]"
+    session_key: bytes
+    org: str
+    incarnation: str
+    sequence: int = 0
+    job_state: str = "idle"
+    job_id: str | None = None
+    sent: int = 0
+    seen: set[str] = field(default_factory=set)
+
+    def send(self, kind: type, **fields: object) -> None:
+        """Send one message."""
+        self.sequence += 1
+        message = kind(
+            node=self.name, org=self.org, incarnation_id=self.incarnation, client="sim",
+            sequence=self.sequence, timestamp=format_rfc1123(time.time()),
+            **{"job_id": self.job_id, **fields},
+        )  # fmt: skip
+        self.socket.send_multipart(
+            wire.seal(messages.encode(message), self.session_key), zmq.NOBLOCK
+        )
+
+    def heartbeat(self) -> None:
+        """Say what we do."""
+        self.send(messages.Heartbeat, job_state=self.job_state)
+
+    def receive(self, body: bytes) -> None:
+        """Answer as an agent would whose commands take no time."""
+        match messages.decode_command(body):
+            case messages.Commit(job_id=job_id):
+                self.job_id, self.job_state = job_id, "committed"
+                self.send(messages.AckCommit)
+            case messages.Run(job_id=job_id):
+                self.send(messages.AckRun, job_id=job_id)
+                self.send(messages.Succeeded, job_id=job_id, stdout="ok\n", stderr="")
+                self.job_id, self.job_state = None, "idle"
+            case messages.Abort():
+                self.send(messages.Aborted)
+                self.job_id, self.job_state = None, "idle"
+            case _:
+                pass
+
+
+def connect(plan: Plan, context: "zmq.Context[zmq.Socket[bytes]]") -> list[Agent]:
+    """All agents of a plan, connecting."""
+    key = keys.load_private_key(__import__("pathlib").Path(plan.key_file)) if plan.fetch else None
+    session = requests.Session()
+    session.trust_env = False
+    agents = []
+    for name in plan.nodes:
+        public, secret = zmq.curve_keypair()
+        if plan.fetch:
+            config = fetch(session, plan, key, name, public.decode())
+            address = config["push_jobs"]["heartbeat"]["command_addr"]
+            server_key = config["curve_public_key"]
+            session_key = session_keys.decrypt(config["encoded_session_key"], key)
+        else:
+            address, server_key = plan.command_addr, plan.curve_public_key
+            session_key = bytes.fromhex(plan.session_key)
+        socket = context.socket(zmq.DEALER)
+        socket.curve_serverkey = server_key.encode()
+        socket.curve_publickey, socket.curve_secretkey = public, secret
+        socket.linger = 0
+        socket.reconnect_ivl, socket.reconnect_ivl_max = 100, 2000
+        socket.connect(address)
+        agents.append(Agent(name, socket, session_key, plan.org, f"sim-{name}-{public[:8]!r}"))
+    return agents
+
+
+def fetch(session, plan: Plan, key, name: str, public: str) -> dict:
+    """A configuration from a real server."""
+    path = f"/organizations/{plan.org}/pushy/config/{name}"
+    headers = signing.sign(
+        key, method="GET", path=path, body=b"", user=name, timestamp=format_iso8601(time.time())
+    )
+    response = session.get(
+        plan.url + path, params={"ccpk": public, "version": "2.0"}, headers=headers, timeout=30
+    )
+    response.raise_for_status()
+    return response.json()
+
+
+def run(plan: Plan) -> None:
+    """Simulate until the parent closes our standard input's other end, or kills us."""
+    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context(io_threads=1)
+    context.max_sockets = 65_000
+    agents = connect(plan, context)
+    poller = zmq.Poller()
+    by_socket = {agent.socket: agent for agent in agents}
+    for socket in by_socket:
+        poller.register(socket, zmq.POLLIN)
+    start = time.monotonic()
+    step = plan.interval / max(1, len(agents))
+    beats = [(start + i * step, i) for i in range(len(agents))]
+    print("connected", flush=True)
+    while True:
+        timeout = max(0.0, beats[0][0] - time.monotonic())
+        for socket, _ in poller.poll(timeout * 1000):
+            agent = by_socket[socket]
+            while True:
+                try:
+                    _, body = socket.recv_multipart(zmq.NOBLOCK)
+                except zmq.Again:
+                    break
+                agent.receive(body)
+        now = time.monotonic()
+        while beats[0][0] <= now:
+            due, index = heapq.heappop(beats)
+            agents[index].heartbeat()
+            heapq.heappush(beats, (due + plan.interval, index))
+
+
+if __name__ == "__main__":
+    run(msgspec.convert(json.loads(sys.stdin.readline()), Plan))

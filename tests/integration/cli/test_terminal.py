@@ -1,0 +1,121 @@
+"""On a terminal (a pseudo-terminal, drawn by pyte): the live display and tables."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pexpect  # type: ignore[import-untyped]
+import pyte
+
+from pushcli.exit_status import ExitStatus
+from tests.integration.cli.program import Home
+from tests.integration.cli.responder import JOB_ID, Responder, job, json_answer
+
+WIDTH, HEIGHT = 100, 30
+RUNNING = job("running", nodes={"running": ["web01", "web02"], "failed": ["[red]web03[/red]"]})
+COMPLETE = job("complete", nodes={"succeeded": ["web01", "web02"], "failed": ["web03"]})
+
+
+class Terminal:
+    """What the operator sees, drawn from everything that the program wrote."""
+
+    def __init__(self, child: "pexpect.spawn[bytes]") -> None:
+        self.child = child
+        self.screen = pyte.Screen(WIDTH, HEIGHT)
+        self._stream = pyte.ByteStream(self.screen)
+        self.raw = b""
+
+    def expect(self, text: str) -> None:
+        """Draw until this text has been written."""
+        self.child.expect_exact(text.encode(), timeout=10)
+        self._draw(self.child.before + self.child.after)
+
+    def end(self) -> int:
+        """Draw until the program's end; returns its exit status."""
+        self.child.expect(pexpect.EOF, timeout=10)
+        self._draw(self.child.before)
+        self.child.close()
+        return int(self.child.exitstatus)
+
+    def _draw(self, data: bytes) -> None:
+        self.raw += data
+        self._stream.feed(data)
+
+    @property
+    def lines(self) -> list[str]:
+        """The lines on the screen that are not empty."""
+        return [line.rstrip() for line in self.screen.display if line.strip()]
+
+
+@contextmanager
+def on_terminal(home: Home, *arguments: str, **env: str) -> Iterator[Terminal]:
+    child = pexpect.spawn(
+        sys.executable, ["-m", "pushcli", *arguments], dimensions=(HEIGHT, WIDTH), cwd=home.path,
+        env={**home.env, "TERM": "xterm-256color", **env},
+    )  # fmt: skip
+    try:
+        yield Terminal(child)
+    finally:
+        child.close(force=True)
+
+
+def start(*nodes: str) -> tuple[str, ...]:
+    return ("job", "start", "uptime", "--poll-interval", "0.1", *nodes)
+
+
+def test_the_display_shows_the_job_while_it_runs_and_then_goes(
+    home: Home, responder: Responder
+) -> None:
+    responder.accept_job(RUNNING, old=True)
+    with on_terminal(home, *start("web01", "web02", "web03")) as terminal:
+        terminal.expect("[red]web03[/red]")
+        assert terminal.screen.cursor.hidden
+        assert terminal.lines[1].startswith("Running (2/3 in progress)")
+        assert "2 running, 1 failed" in terminal.lines[2]
+        responder.accept_job(COMPLETE, old=True)
+        assert terminal.end() == ExitStatus.NODE_FAILED
+    assert terminal.lines == [
+        f"Started.  Job ID: {JOB_ID}",
+        "Complete.  2 succeeded, 1 failed",
+        "  failed: web03",
+    ]
+    assert not terminal.screen.cursor.hidden
+
+
+def test_ctrl_c_gives_the_terminal_back_and_says_how_to_end_the_job(
+    home: Home, responder: Responder
+) -> None:
+    responder.accept_job(RUNNING, old=True)
+    with on_terminal(home, *start("web01", "web02")) as terminal:
+        terminal.expect("in progress")
+        terminal.child.sendintr()
+        assert terminal.end() == ExitStatus.INTERRUPTED
+    assert terminal.lines[-1] == f"STILL RUNNING: pushcli job abort {JOB_ID}"
+    assert not terminal.screen.cursor.hidden
+
+
+def test_a_short_job_has_no_display(home: Home, responder: Responder) -> None:
+    responder.accept_job(COMPLETE, old=True)
+    with on_terminal(home, *start("web01")) as terminal:
+        assert terminal.end() == ExitStatus.NODE_FAILED
+    assert b"\x1b[?25l" not in terminal.raw
+
+
+def test_a_list_is_a_table_with_titles(home: Home, responder: Responder) -> None:
+    entry = job("complete", command="[bold]\x1b[2Jrm[/bold]")
+    responder.say("GET", "jobs", json_answer([entry]))
+    with on_terminal(home, "job", "list") as terminal:
+        assert terminal.end() == ExitStatus.OK
+    title, line = terminal.lines
+    assert title.split() == ["ID", "STATUS", "CREATED", "COMMAND"]
+    assert line.endswith(r"[bold]\x1b[2Jrm[/bold]")
+    assert b"\x1b[32mcomplete" in terminal.raw
+
+
+def test_no_color_means_no_colour(home: Home, responder: Responder) -> None:
+    responder.say("GET", "jobs", json_answer([job("complete")]))
+    responder.accept_job(COMPLETE, old=True)
+    for arguments in (("job", "list"), start("web01")):
+        with on_terminal(home, *arguments, NO_COLOR="1") as terminal:
+            terminal.end()
+        assert not any(b"\x1b[3%d" % colour in terminal.raw for colour in range(8))
