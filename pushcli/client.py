@@ -1,5 +1,6 @@
 """The server's REST API as calls (Push Jobs protocol, section 3, and docs/extensions.md)."""
 
+import time
 import uuid
 from typing import Any
 from urllib.parse import quote
@@ -9,9 +10,11 @@ import msgspec
 from pushcli import errors, names
 from pushcli.credentials import Profile
 from pushcli.http import READ_TIMEOUT, SignedSession
+from pushcli.refusals import ConnectionLost
 
-ATTEMPTS = 3
-"""Of a POST that carries a request id, when the connection breaks under it."""
+RESTART_PATIENCE = 5.0
+"""Seconds for a server to come back after the connection broke under the start of a job."""
+_RETRY = 0.25
 
 
 class ApiClient:
@@ -49,16 +52,16 @@ class ApiClient:
         return self._json("DELETE", path)
 
     def start_job(self, spec: dict[str, Any]) -> str:
-        """Start a job; returns its id. Repeated safely if the connection breaks."""
+        """Start a job, once, even if the connection breaks; returns its id."""
         headers = {"X-Pushcli-Request-Id": str(uuid.uuid4())}
-        for attempt in range(1, ATTEMPTS + 1):
-            try:
-                answer = self.post("pushy/jobs", spec, headers)
-                break
-            except errors.ServerUnreachable:
-                # Only a server that knows the header starts the job once.
-                if attempt == ATTEMPTS or not self._repeats_are_safe():
-                    raise
+        try:
+            answer = self.post("pushy/jobs", spec, headers)
+        except ConnectionLost as error:
+            if not self._repeat_is_safe():
+                raise ConnectionLost(
+                    error.message, "the job may have started: look with `pushcli job list`"
+                ) from error
+            answer = self.post("pushy/jobs", spec, headers)
         uri = answer.get("uri") if isinstance(answer, dict) else None
         job_id = uri[-32:] if isinstance(uri, str) else ""
         if not names.is_job_id(job_id):
@@ -98,12 +101,20 @@ class ApiClient:
         """One node and whether it is available."""
         return self.get(f"pushy/node_states/{_quoted(node)}")
 
-    def _repeats_are_safe(self) -> bool:
-        try:
-            self.get("pushy/node_states")
-        except errors.PushcliError:
-            return False
-        return "request-id" in self.extensions
+    def _repeat_is_safe(self) -> bool:
+        """Whether the server, once it is back, knows the request id: it starts the job once."""
+        deadline = time.monotonic() + RESTART_PATIENCE
+        while time.monotonic() < deadline:
+            try:
+                self.get("pushy/node_states")
+            except errors.ServerUnreachable:
+                time.sleep(_RETRY)
+                continue
+            except errors.PushcliError:
+                # A refusal, too, says what the server can.
+                pass
+            return "request-id" in self.extensions
+        return False
 
     def _json(self, method: str, path: str, **more: Any) -> Any:
         headers = {"Accept": "application/json", **(more.pop("headers", None) or {})}

@@ -1,6 +1,7 @@
 """Who we are and where the server is: profiles in the format of Chef's credentials file."""
 
 import os
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ import msgspec
 import tomli
 
 from pushcli import toml_settings
-from pushcli.errors import ConfigError
+from pushcli.errors import ConfigError, KeyFileError
 
 SIGNING_VERSIONS = ("1.0", "1.1", "1.2", "1.3")
 
@@ -70,24 +71,21 @@ def load_profile(
         "client_key": str(key) if key else env.get("PUSHCLI_KEY"),
     }
     entry = _entry(path, name, needed=not all(given.values()) or config is not None)
+    source = f"{path}: profile {name!r}"
     values: dict[str, Any] = {
         "chef_server_url": entry.chef_server_url,
         "client_name": entry.client_name or entry.node_name,
-        "client_key": _key(entry.client_key, path.parent),
+        "client_key": _key(entry.client_key, path),
     }
     values |= {field: value for field, value in given.items() if value}
     for field, value in values.items():
         if not value:
-            raise ConfigError(f"{path}: profile {name!r} has no {field}", "add it there")
-    if entry.signing_version not in SIGNING_VERSIONS:
-        raise ConfigError(
-            f"{path}: unknown signing_version {entry.signing_version!r}",
-            f"use one of {', '.join(SIGNING_VERSIONS)}",
-        )
+            raise ConfigError(f"{source} has no {field}", "add it there")
+    _check(values["chef_server_url"], entry.signing_version, source)
     return Profile(
         name=name,
-        ca_file=path.parent / Path(entry.ca_file).expanduser() if entry.ca_file else None,
-        fingerprint=entry.fingerprint,
+        ca_file=_ca_file(entry, env, path),
+        fingerprint=_fingerprint(entry, env, values["chef_server_url"]),
         signing_version=entry.signing_version,
         **values,
     )
@@ -147,11 +145,53 @@ def _entry(path: Path, name: str, *, needed: bool) -> _Entry:
         raise ConfigError(f"{path}: profile {name!r}: {text}", "mend it there") from error
 
 
-def _key(value: str | None, directory: Path) -> str | None:
+def _check(url: str, signing_version: str, source: str) -> None:
+    if "/organizations/" not in url:
+        raise ConfigError(
+            f"{url!r} names no organization", "give the URL as https://HOST/organizations/ORG"
+        )
+    if signing_version not in SIGNING_VERSIONS:
+        raise ConfigError(
+            f"{source}: unknown signing_version {signing_version!r}",
+            f"use one of {', '.join(SIGNING_VERSIONS)}",
+        )
+
+
+def _key(value: str | None, path: Path) -> str | None:
     """Inline PEM stays; a path is relative to the credentials file."""
-    if value is None or value.lstrip().startswith("-----BEGIN"):
-        return value
-    return str(directory / Path(value).expanduser())
+    if value is None or not value.lstrip().startswith("-----BEGIN"):
+        return None if value is None else str(_beside(path, value))
+    mode = stat.S_IMODE(path.stat().st_mode)
+    if mode & 0o077:
+        raise KeyFileError(
+            f"{path} holds a key and is readable by others (mode {mode:04o})", f"chmod 600 {path}"
+        )
+    return value
+
+
+def _ca_file(entry: _Entry, env: Mapping[str, str], path: Path) -> Path | None:
+    if env.get("PUSHCLI_CA_FILE"):
+        return Path(env["PUSHCLI_CA_FILE"])
+    return _beside(path, entry.ca_file) if entry.ca_file else None
+
+
+def _fingerprint(entry: _Entry, env: Mapping[str, str], url: str) -> str | None:
+    """A pin is of one server: a profile's does not go with another URL."""
+    if env.get("PUSHCLI_FINGERPRINT"):
+        return env["PUSHCLI_FINGERPRINT"]
+    return entry.fingerprint if _server(url) == _server(entry.chef_server_url or "") else None
+
+
+def _server(url: str) -> str:
+    return url.partition("/organizations/")[0].rstrip("/").lower()
+
+
+def _beside(path: Path, value: str) -> Path:
+    """A path that was read in the file `path`."""
+    try:
+        return path.parent / Path(value).expanduser()
+    except RuntimeError as error:
+        raise ConfigError(f"{path}: nobody's home is {value!r}", "give the whole path") from error
 
 
 def _key_text(name: str) -> str:
@@ -163,5 +203,5 @@ def _key_text(name: str) -> str:
 
 
 def _string(value: str) -> str:
-    # A JSON string is a TOML basic string.
-    return msgspec.json.encode(value).decode()
+    # A JSON string is a TOML basic string, but for the one control character it lets stand.
+    return msgspec.json.encode(value).decode().replace("\x7f", "\\u007f")

@@ -30,10 +30,10 @@ class _TrustAdapter(HTTPAdapter):
         super().__init__(max_retries=0)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        super().init_poolmanager(*args, **kwargs, **self._tls)
+        super().init_poolmanager(*args, **{**kwargs, **self._tls})
 
     def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
-        return super().proxy_manager_for(proxy, **kwargs, **self._tls)
+        return super().proxy_manager_for(proxy, **{**kwargs, **self._tls})
 
     # Both would put requests' own CAs, or those of REQUESTS_CA_BUNDLE, over the context.
 
@@ -129,9 +129,9 @@ class SignedSession:
 
 def _session(profile: Profile, base: str) -> requests.Session:
     session = requests.Session()
-    trust = tls.ServerTrust(profile.ca_file, profile.fingerprint)
-    if base.startswith("https"):
-        # Made only where it is needed: the system's CAs take 20 ms to load.
+    if urlsplit(base).scheme == "https":
+        # Made only where it is needed: loading the system's CAs takes a while.
+        trust = tls.ServerTrust(profile.ca_file, profile.fingerprint)
         session.mount("https://", _TrustAdapter(trust))
     # A proxy of the environment has no business with a server on this machine.
     session.trust_env = not tls.is_loopback_host(urlsplit(base).hostname or "")

@@ -38,9 +38,10 @@ def read_secret(path: Path) -> bytes:
         with path.open("rb") as file:
             mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
             content = file.read()
-    except OSError as error:
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
         raise KeyFileError(
-            f"cannot read the key {path}: {error.strerror}", "check the path and its permissions"
+            f"cannot read the key {path}: {reason}", "check the path and its permissions"
         ) from error
     if mode & 0o077:
         raise KeyFileError(

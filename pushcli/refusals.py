@@ -50,7 +50,7 @@ def of_answer(response: requests.Response, profile: "Profile", base: str) -> err
     text = error_text(response)
     match response.status_code:
         case 401 if "clock" in text:
-            return errors.AuthenticationError(text, "or the server's, whichever is wrong")
+            return errors.AuthenticationError(text)
         case 401:
             remedy = f"check client_name and client_key of profile {profile.name!r}"
             return errors.AuthenticationError(text or "the server refused the signature", remedy)

@@ -12,7 +12,7 @@ import msgspec
 from pushcli.context import App
 from pushcli.errors import PushcliError
 from pushcli.exit_status import ExitStatus
-from pushcli.jobs import NodeResult
+from pushcli.jobs import Job, NodeResult
 from pushcli.progress import progress
 from pushcli.render.escape import escape_line
 from pushcli.render.job import exceptions, explain, phase, summary, tally
@@ -40,7 +40,8 @@ def wait(app: App, job_id: str, *, interval: float) -> Snapshot:
 
     Raises:
         KeyboardInterrupt: the operator left; he was told how to abort the job.
-        PushcliError: the server refused, or was away for too long; likewise.
+        PushcliError: the server refused, or was away for too long; he was told how to
+            look at the job later.
     """
     last = None
     with _detaching():
@@ -48,8 +49,11 @@ def wait(app: App, job_id: str, *, interval: float) -> Snapshot:
             with progress(app) as display:
                 for last in snapshots(app, job_id, interval=interval, note=display.note):
                     display.show(last.job)
-        except (KeyboardInterrupt, PushcliError):
+        except KeyboardInterrupt:
             _leave(app, job_id, last)
+            raise
+        except PushcliError:
+            app.note(f"UNWATCHED: pushcli job status {job_id}{_same_server(app)}")
             raise
     assert last is not None  # noqa: S101 - the snapshots end with a final one
     return last
@@ -59,7 +63,8 @@ def _leave(app: App, job_id: str, last: Snapshot | None) -> None:
     """Nobody watches any more: say where the job stood and how to end it."""
     if last is not None:
         app.note(f"{phase(last.job)}: {tally(last.job)}")
-    app.note(f"STILL RUNNING: pushcli job abort {job_id}{_same_server(app)}")
+    if last is None or not last.job.is_over:
+        app.note(f"STILL RUNNING: pushcli job abort {job_id}{_same_server(app)}")
 
 
 def _same_server(app: App) -> str:
@@ -87,16 +92,27 @@ def _detaching() -> Iterator[None]:
 
 
 def report(app: App, end: Snapshot, names: Sequence[str]) -> ExitStatus:
-    """Tell how the job ended, node by node in the order of the names."""
-    results = node_results(app, end.job, names)
-    captured = end.job.capture_output
-    outputs = {r.node: fetch_outputs(app, end.job.id, r) if captured else {} for r in results}
+    """Tell how the job ended, node by node in the order of the names.
+
+    Raises:
+        PushcliError: the server did not tell the rest; the job's end is printed all the same.
+    """
+    try:
+        results = node_results(app, end.job, names)
+        outputs = {r.node: _outputs(app, end.job, r) for r in results}
+    except PushcliError:
+        (app.print if app.is_text else app.note)(summary(end.job))
+        raise
     if app.is_text:
         _tell(app, end, results, outputs)
     else:
         rows = [{**msgspec.to_builtins(r), **as_data(outputs[r.node])} for r in results]
         app.emit({**end.raw, "results": rows})
     return verdict(end.job)
+
+
+def _outputs(app: App, job: Job, result: NodeResult) -> Outputs:
+    return fetch_outputs(app, job.id, result) if job.capture_output else {}
 
 
 def _tell(

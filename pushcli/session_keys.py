@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPubl
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 METHOD = "hmac_sha256"
+MIN_BYTES = 16
 
 
 def derive(secret: bytes, org: str, node: str) -> bytes:
@@ -38,4 +39,7 @@ def decrypt(encoded: Any, private_key: RSAPrivateKey) -> bytes:
         sealed = base64.b64decode(str(encoded.get("key")), validate=False)
     except binascii.Error as error:
         raise ValueError("the session key is no base64") from error
-    return private_key.decrypt(sealed, padding.PKCS1v15())
+    key = private_key.decrypt(sealed, padding.PKCS1v15())
+    if len(key) < MIN_BYTES:
+        raise ValueError("the session key is too short")
+    return key

@@ -9,6 +9,8 @@ import hashlib
 import re
 from typing import TYPE_CHECKING
 
+from pushcli.errors import ConfigError
+
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
@@ -86,6 +88,9 @@ def sign(
     Args:
         timestamp: UTC, `2026-11-23T20:00:00Z`.
         api_version: sent and, in 1.3, signed.
+
+    Raises:
+        ConfigError: the user's name is too long for version 1.0 and this key.
     """
     digest = content_hash(body, version)
     text = string_to_sign(
@@ -115,7 +120,13 @@ def _signature(key: "RSAPrivateKey", text: bytes, version: str) -> bytes:
     from cryptography.hazmat.primitives.asymmetric import padding, utils  # noqa: PLC0415
 
     if version in {"1.0", "1.1"}:
-        return key.sign(text, padding.PKCS1v15(), utils.NoDigestInfo())
+        try:
+            return key.sign(text, padding.PKCS1v15(), utils.NoDigestInfo())
+        except ValueError as error:
+            raise ConfigError(
+                f"the request is too long to be signed in version {version}",
+                "set signing_version to 1.3",
+            ) from error
     algorithm = hashes.SHA256() if version == "1.3" else hashes.SHA1()  # noqa: S303
     return key.sign(text, padding.PKCS1v15(), algorithm)
 

@@ -83,9 +83,10 @@ def ssl_context(trust: ServerTrust) -> ssl.SSLContext:
     """
     try:
         context = ssl.create_default_context(cafile=trust.ca_file)
-    except (OSError, ssl.SSLError) as error:
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
         raise ConfigError(
-            f"cannot use the CA file {trust.ca_file}: {error.strerror or error}", "give PEM"
+            f"cannot use the CA file {trust.ca_file}: {reason}", "give PEM"
         ) from error
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     if trust.fingerprint is not None:
@@ -113,6 +114,7 @@ def require_safe_url(url: str) -> None:
     try:
         parts = urlsplit(url)
         host = parts.hostname
+        _ = parts.port
     except ValueError:
         parts, host = urlsplit(""), None
     if parts.scheme not in {"http", "https"} or not host:
@@ -148,7 +150,9 @@ def make_self_signed(names: list[str]) -> tuple[str, bytes]:
         .not_valid_before(now - dt.timedelta(hours=1))
         .not_valid_after(now + _LIFETIME)
         .add_extension(x509.SubjectAlternativeName([_general_name(n) for n in names]), False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        # No CA: with its key nobody can make certificates for other names.
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), False)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), False)
         .sign(key, hashes.SHA256())
     )

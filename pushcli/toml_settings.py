@@ -29,12 +29,13 @@ def read(path: Path) -> str:
     """
     try:
         return path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(
-            f"cannot read {path}: {error.strerror}", "check the path and its permissions"
-        ) from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path} is not UTF-8", "save it as UTF-8") from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ConfigError(
+            f"cannot read {path}: {reason}", "check the path and its permissions"
+        ) from error
 
 
 def parse(text: str, shape: type[S], source: str) -> S:

@@ -99,23 +99,29 @@ def parse_headers(headers: Mapping[str, str], now: float) -> SignedHeaders:
 def verify(
     signed: SignedHeaders, key: "RSAPublicKey", *, method: str, path: str, body: bytes
 ) -> bool:
-    """Whether this key signed this request, body included."""
-    digest = signing.content_hash(body, signed.version)
-    if signed.signature is None or not _equal(digest.encode(), signed.content_hash.encode()):
+    """Whether this key signed this request, body included; never raises."""
+    if signed.signature is None:
         return False
-    text = signing.string_to_sign(
-        version=signed.version,
-        method=method,
-        path=path,
-        content_hash=signed.content_hash,
-        timestamp=signed.timestamp,
-        user=signed.user,
-        api_version=signed.api_version,
-    )
-    return _signed_by(key, signed.signature, text.encode("utf-8", "replace"), signed.version)
+    try:
+        digest = signing.content_hash(body, signed.version)
+        if not hmac.compare_digest(digest.encode(), signed.content_hash.encode()):
+            return False
+        text = signing.string_to_sign(
+            version=signed.version,
+            method=method,
+            path=path,
+            content_hash=signed.content_hash,
+            timestamp=signed.timestamp,
+            user=signed.user,
+            api_version=signed.api_version,
+        )
+        return _is_signed_by(key, signed.signature, text.encode(), signed.version)
+    except ValueError:
+        # Text that cannot be encoded, or a signature that is longer than the key.
+        return False
 
 
-def _signed_by(key: "RSAPublicKey", signature: bytes, text: bytes, version: str) -> bool:
+def _is_signed_by(key: "RSAPublicKey", signature: bytes, text: bytes, version: str) -> bool:
     from cryptography.exceptions import InvalidSignature  # noqa: PLC0415
     from cryptography.hazmat.primitives import hashes  # noqa: PLC0415
     from cryptography.hazmat.primitives.asymmetric import padding  # noqa: PLC0415
@@ -123,16 +129,12 @@ def _signed_by(key: "RSAPublicKey", signature: bytes, text: bytes, version: str)
     try:
         if version in {"1.0", "1.1"}:
             signed = key.recover_data_from_signature(signature, padding.PKCS1v15(), None)
-            return _equal(signed, text)
+            return hmac.compare_digest(signed, text)
         algorithm = hashes.SHA256() if version == "1.3" else hashes.SHA1()  # noqa: S303
         key.verify(signature, text, padding.PKCS1v15(), algorithm)
-    except (InvalidSignature, ValueError):
+    except InvalidSignature:
         return False
     return True
-
-
-def _equal(a: bytes, b: bytes) -> bool:
-    return hmac.compare_digest(a, b)
 
 
 def _time(text: str) -> float:

@@ -18,7 +18,7 @@ class ConfigRequest(msgspec.Struct, frozen=True, kw_only=True):
     adopts: tuple[str, ...]
 
 
-class ConfigAnswer(msgspec.Struct, frozen=True, kw_only=True):
+class ConfigReply(msgspec.Struct, frozen=True, kw_only=True):
     """The configuration, or why there is none: one line of JSON on its standard output."""
 
     config: ServerConfig | None = None

@@ -1,7 +1,7 @@
 """`python -m pushcli_agent.fetch`: asks the server for this node's configuration.
 
 A child process, because TLS, HTTP and RSA would cost the agent 15 MiB for one request an
-hour. It reads a `ConfigRequest` and prints a `ConfigAnswer`, both JSON.
+hour. It reads a `ConfigRequest` and prints a `ConfigReply`, both JSON.
 """
 
 import http.client
@@ -12,12 +12,11 @@ import urllib.parse
 from datetime import UTC, datetime
 from http import HTTPStatus
 from pathlib import Path
-from typing import Annotated
 
 import msgspec
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
-from pushcli import __version__, extensions, keys, session_keys, signing, tls
+from pushcli import __version__, extensions, keys, signing, tls
 from pushcli.errors import (
     AuthenticationError,
     PermissionDenied,
@@ -25,7 +24,8 @@ from pushcli.errors import (
     ServerError,
     ServerUnreachable,
 )
-from pushcli_agent.config_request import ConfigAnswer, ConfigRequest
+from pushcli_agent.config_answer import one_line, server_config
+from pushcli_agent.config_request import ConfigReply, ConfigRequest
 from pushcli_agent.core.configuration import ServerConfig
 
 PATIENCE = 5.0
@@ -34,48 +34,16 @@ _LIFE = 12
 """Seconds after which this process is ended, whatever it waits for."""
 _MAX_ANSWER = 65_536
 
-_Seconds = Annotated[float, msgspec.Meta(gt=0, le=10_000_000)]
-_Threshold = Annotated[int, msgspec.Meta(ge=0, le=10_000)]
-_Address = Annotated[str, msgspec.Meta(pattern=r"^tcp://\S+:\d+$", max_length=512)]
-
-
-class _Heartbeat(msgspec.Struct, frozen=True):
-    out_addr: _Address
-    command_addr: _Address
-    interval: _Seconds
-    offline_threshold: _Threshold
-    online_threshold: _Threshold
-
-
-class _PushJobs(msgspec.Struct, frozen=True):
-    heartbeat: _Heartbeat
-
-
-class _Answer(msgspec.Struct, frozen=True):
-    """The body of the answer (Push Jobs protocol, section 4)."""
-
-    host: str
-    node: str
-    push_jobs: _PushJobs
-    public_key: str
-    curve_public_key: Annotated[str, msgspec.Meta(min_length=40, max_length=40)]
-    encoded_session_key: dict[str, str]
-    lifetime: _Seconds
-    incarnation_id: str
-    max_message_skew: _Seconds = 300.0
-    max_body_size: Annotated[int, msgspec.Meta(ge=4096, le=2**31)] = 65_536
-    extensions: list[str] = []
-
 
 def main() -> None:
     """Answer one request."""
     signal.alarm(_LIFE)
     try:
-        answer = ConfigAnswer(
+        answer = ConfigReply(
             config=fetch(msgspec.json.decode(sys.stdin.buffer.read(), type=ConfigRequest))
         )
     except PushcliError as error:
-        answer = ConfigAnswer(error=str(error))
+        answer = ConfigReply(error=str(error))
     sys.stdout.buffer.write(msgspec.json.encode(answer) + b"\n")
 
 
@@ -89,7 +57,7 @@ def fetch(request: ConfigRequest) -> ServerConfig:
     status, body = _get(request, key)
     if status != HTTPStatus.OK:
         raise _refusal(status, body, request.node_name)
-    return _configuration(_decode(body), key, request.node_name)
+    return server_config(body, key, request.node_name)
 
 
 def _get(request: ConfigRequest, key: RSAPrivateKey) -> tuple[int, bytes]:
@@ -160,7 +128,7 @@ def _unreachable(error: Exception, where: str) -> PushcliError:
     if isinstance(error, TimeoutError):
         return ServerUnreachable(f"{where} did not answer within {PATIENCE:g} s")
     reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return ServerUnreachable(f"cannot reach {where} ({_one_line(reason)})")
+    return ServerUnreachable(f"cannot reach {where} ({one_line(reason)})")
 
 
 def _refusal(status: int, body: bytes, node: str) -> PushcliError:
@@ -185,62 +153,7 @@ def _error_text(body: bytes) -> str:
         error = msgspec.json.decode(body)["error"]
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, KeyError, TypeError):
         error = "no explanation"
-    return _one_line(error[0] if isinstance(error, list) and error else error)
-
-
-def _one_line(text: object) -> str:
-    """What a peer said, short and without control characters."""
-    return "".join(c if c.isprintable() else "?" for c in str(text)[:300]).strip("?")
-
-
-def _decode(body: bytes) -> _Answer:
-    try:
-        return msgspec.json.decode(body, type=_Answer)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise ServerError(
-            f"the server's answer is no configuration ({_one_line(error)})",
-            "check chef_server_url in agent.toml",
-        ) from error
-
-
-def _configuration(answer: _Answer, key: RSAPrivateKey, node: str) -> ServerConfig:
-    if answer.node != node:
-        raise ServerError(f"the server answered with the configuration of {answer.node!r}")
-    numbers = _server_key(answer.public_key).public_numbers()
-    heartbeat = answer.push_jobs.heartbeat
-    return ServerConfig(
-        host=answer.host,
-        command_addr=heartbeat.command_addr,
-        heartbeat_addr=heartbeat.out_addr,
-        interval=heartbeat.interval,
-        offline_threshold=heartbeat.offline_threshold,
-        online_threshold=heartbeat.online_threshold,
-        curve_public_key=answer.curve_public_key,
-        session_key=_session_key(answer.encoded_session_key, key),
-        modulus=numbers.n.to_bytes((numbers.n.bit_length() + 7) // 8, "big"),
-        exponent=numbers.e,
-        lifetime=answer.lifetime,
-        max_message_skew=answer.max_message_skew,
-        max_body_size=answer.max_body_size,
-        incarnation_id=answer.incarnation_id,
-        extensions=extensions.ALL.intersection(answer.extensions),
-    )
-
-
-def _server_key(pem: str) -> RSAPublicKey:
-    try:
-        return keys.load_public_key(pem)
-    except (PushcliError, ValueError) as error:
-        raise ServerError("the server's public key is no RSA key") from error
-
-
-def _session_key(encoded: dict[str, str], key: RSAPrivateKey) -> bytes:
-    try:
-        return session_keys.decrypt(encoded, key)
-    except ValueError as error:
-        raise ServerError(
-            f"the session key is unusable ({error})", "enroll the node again"
-        ) from error
+    return one_line(error[0] if isinstance(error, list) and error else error)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import sys
 
 import msgspec
 
-from pushcli_agent.config_request import ConfigAnswer, ConfigRequest
+from pushcli_agent.config_request import ConfigReply, ConfigRequest
 from pushcli_agent.core.events import ConfigFailed, Configured
 
 _MAX_ANSWER = 262_144
@@ -87,7 +87,7 @@ class Fetcher:
 
 def _read(line: bytes, status: int) -> Configured | ConfigFailed:
     try:
-        answer = msgspec.json.decode(line, type=ConfigAnswer)
+        answer = msgspec.json.decode(line, type=ConfigReply)
     except (msgspec.MsgspecError, UnicodeDecodeError):
         return ConfigFailed(f"the request for it ended with status {status} and no answer")
     if answer.config is None:

@@ -1,23 +1,16 @@
 """The node's jobs as the loop handles them: supervisors, and results in the spool."""
 
-import logging
 import math
 from pathlib import Path
 
 from pushcli import messages
-from pushcli_agent.config import AgentSettings, policy
+from pushcli_agent.config import AgentSettings
 from pushcli_agent.core.effects import Channel
-from pushcli_agent.core.events import (
-    CommitRefused,
-    JobEnded,
-    Outcome,
-    Started,
-    SupervisorStarted,
-)
-from pushcli_agent.policy import Refusal, prepare
+from pushcli_agent.core.events import CommitRefused, JobEnded, Outcome, Started, SupervisorStarted
+from pushcli_agent.policy import PolicyConfig, Refusal, prepare
 from pushcli_agent.spool import FinishedJob, JobResult, RunningJob, Spool
+from pushcli_agent.whitelist import Whitelist
 
-_log = logging.getLogger(__name__)
 _LOOK_INTERVAL = 0.1
 """Seconds between looks at a supervisor whose end no descriptor tells."""
 
@@ -34,7 +27,7 @@ class Jobs:
 
     def use(self, settings: AgentSettings) -> None:
         """Judge commits by these settings from now on."""
-        self._policy = policy(settings)
+        self._policy = _policy(settings)
 
     def adopt(self) -> Started:
         """Take over what a former run of the agent left."""
@@ -101,6 +94,20 @@ class Jobs:
             finished.discard()
         else:
             self._spool.discard(job_id)
+
+
+def _policy(settings: AgentSettings) -> PolicyConfig:
+    return PolicyConfig(
+        whitelist=Whitelist(settings.whitelist),
+        file_dir=Path(settings.file_dir),
+        allowed_overwritable_env_vars=_set(settings.allowed_overwritable_env_vars),
+        allowed_users=_set(settings.allowed_users),
+        max_output_bytes=settings.max_output_bytes,
+    )
+
+
+def _set(names: list[str] | None) -> frozenset[str] | None:
+    return None if names is None else frozenset(names)
 
 
 def _outcome(result: JobResult) -> Outcome:

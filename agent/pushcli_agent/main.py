@@ -61,8 +61,7 @@ def run(file: Path, overrides: Overrides) -> None:
     log.start(settings.log_level, _path(settings.log_location))
     signals = Signals()
     _log.info("agent of %s started (pushcli %s)", settings.node_name, __version__)
-    channel, fetcher = Channel(), Fetcher()
-    jobs = Jobs(settings)
+    jobs, channel, fetcher = Jobs(settings), Channel(), Fetcher()
     try:
         Loop(
             agent=Agent(random=random.random),

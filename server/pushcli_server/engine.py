@@ -172,7 +172,9 @@ class Engine:
                 for name in nodes:
                     self.releases.add(self._reset, job.org, name)
             case on_job.Publish():
-                self.releases.add(self.feeds.publish, job, effect)
+                ticket, show = self.feeds.record(job, effect)
+                self.releases.after(ticket)
+                self.releases.add(show)
             case on_job.WakeAt(time):
                 self.timers.at(time, partial(self._wake, job))
             case on_job.Ended():

@@ -6,12 +6,20 @@ read yet costs nothing more than the log itself.
 
 import asyncio
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
 _encode = msgspec.json.Encoder().encode
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Event(NamedTuple):
+    """One event: its number in the log, its time (microseconds), its bytes on the wire."""
+
+    number: int
+    microseconds: int
+    data: bytes
 
 
 def timestamp(microseconds: int) -> str:
@@ -32,61 +40,77 @@ def encode_event(name: str, event_id: str, microseconds: int, fields: dict[str, 
 class FeedLog:
     """Events with rising ids (`PREFIX-N`) and strictly rising timestamps.
 
+    An event is added first, so that it can be stored, and shown to readers later.
+
     Args:
         prefix: of the ids, `job` or `org`.
-        first: the number of the first event to come.
-        keep: seconds for which events are kept; None keeps all.
+        stored: events that a former run of the server left, in order.
     """
 
-    def __init__(self, prefix: str, first: int = 1, keep: float | None = None) -> None:
+    def __init__(self, prefix: str, stored: list[Event] | None = None) -> None:
         self._prefix = prefix
-        self._keep = keep
-        self._events: list[tuple[float, bytes]] = []
-        self._first = first
-        self._last_time = 0
+        self._events: list[Event] = list(stored or ())
+        self._first = self._events[0].number if self._events else 1
+        self._last_time = self._events[-1].microseconds if self._events else 0
+        self.end = self._next
+        """The number after the last event that readers may see."""
         self._news = asyncio.Event()
+        self.readers = 0
         self.complete = False
 
     @property
-    def end(self) -> int:
-        """The number that the next event will get."""
+    def first(self) -> int:
+        """The number of the oldest event that is kept."""
+        return self._first
+
+    @property
+    def _next(self) -> int:
         return self._first + len(self._events)
 
-    def append(self, name: str, now: float, fields: dict[str, Any]) -> None:
-        """Add an event; all waiting readers go on."""
+    def add(self, name: str, now: float, fields: dict[str, Any]) -> Event:
+        """Add an event (`now` in seconds) that readers do not see yet."""
         self._last_time = max(int(now * 1_000_000), self._last_time + 1)
-        event = encode_event(name, f"{self._prefix}-{self.end}", self._last_time, fields)
-        self._events.append((now, event))
-        self.prune(now)
-        self._wake()
+        number = self._next
+        data = encode_event(name, f"{self._prefix}-{number}", self._last_time, fields)
+        event = Event(number, self._last_time, data)
+        self._events.append(event)
+        return event
 
-    def finish(self) -> None:
-        """No event comes any more; readers end after the last one."""
-        self.complete = True
-        self._wake()
+    def show(self, event: Event, *, last: bool = False) -> None:
+        """Let readers see everything up to this event; after the last one they end."""
+        self.end = max(self.end, event.number + 1)
+        self.complete = self.complete or last
+        self._news.set()
+        self._news = asyncio.Event()
 
-    def prune(self, now: float) -> None:
-        """Drop events that are older than `keep`."""
-        if self._keep is None:
-            return
-        oldest = now - self._keep
-        old = next((i for i, (t, _) in enumerate(self._events) if t >= oldest), len(self._events))
+    def forget_before(self, seconds: float) -> int:
+        """Drop shown events that are older; returns the number of the oldest that is left.
+
+        The newest one stays: its number is what the next run of the server goes on from.
+        """
+        limit = int(seconds * 1_000_000)
+        shown = self.end - self._first
+        old = 0
+        while old < min(shown, len(self._events) - 1) and self._events[old].microseconds < limit:
+            old += 1
         del self._events[:old]
         self._first += old
+        return self._first
 
     def position(self, last_event_id: str) -> int | None:
         """The number of the event after this one; None for an id that is not in the log."""
         prefix, _, number = last_event_id.rpartition("-")
         if prefix != self._prefix or not (number.isascii() and number.isdigit()):
             return None
-        if len(number) > 18 or not self._first - 1 <= int(number) < self.end or int(number) < 1:
+        if len(number) > 18 or not self._first <= int(number) < self.end:
             return None
         return int(number) + 1
 
-    @property
-    def first(self) -> int:
-        """The number of the oldest event that is kept."""
-        return self._first
+    def since(self, seconds: float) -> int:
+        """The number of the first event that is not older than this."""
+        limit = int(seconds * 1_000_000)
+        shown = self._events[: self.end - self._first]
+        return next((event.number for event in shown if event.microseconds >= limit), self.end)
 
     def read(self, position: int, limit: int) -> tuple[bytes, int]:
         """Events from `position` on, about `limit` bytes of them, and the next position."""
@@ -94,9 +118,9 @@ class FeedLog:
         parts: list[bytes] = []
         size = 0
         while position < self.end and size < limit:
-            event = self._events[position - self._first][1]
-            parts.append(event)
-            size += len(event)
+            data = self._events[position - self._first].data
+            parts.append(data)
+            size += len(data)
             position += 1
         return b"".join(parts), position
 
@@ -113,7 +137,3 @@ class FeedLog:
         except TimeoutError:
             return False
         return True
-
-    def _wake(self) -> None:
-        self._news.set()
-        self._news = asyncio.Event()

@@ -14,6 +14,7 @@ from pushcli_server.core.job import Grace, Job, JobSpec
 from pushcli_server.core.job_events import NodeChange, RunDetail
 from pushcli_server.core.node import Node
 from pushcli_server.core.states import JobStatus, NodeState
+from pushcli_server.feed_log import Event
 from pushcli_server.store import Store, operations
 from pushcli_server.store.records import (
     AuditRecord,
@@ -144,6 +145,23 @@ class Persistence:
     async def output(self, job_id: str, node: str, channel: str) -> bytes | None:
         """What a node's command wrote."""
         return await self.store.output(job_id, node, channel)
+
+    # --- feeds
+
+    def save_event(self, feed: str, event: Event) -> int:
+        """Store an event of a feed; returns the ticket."""
+        return self.store.submit(operations.AppendEvent(feed, *event))
+
+    def drop_events(self, feed: str, before: int | None) -> int:
+        """Forget events of a feed; returns the ticket."""
+        return self.store.submit(operations.DropEvents(feed, before))
+
+    async def load_feeds(self) -> dict[str, list[Event]]:
+        """The feeds that a former run of the server left."""
+        feeds: dict[str, list[Event]] = {}
+        for feed, number, microseconds, data in await self.store.feed_events():
+            feeds.setdefault(feed, []).append(Event(number, microseconds, data))
+        return feeds
 
     # --- nodes
 

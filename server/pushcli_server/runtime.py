@@ -73,6 +73,7 @@ async def open_hub(settings: Settings, secrets: Secrets, store: Store) -> AsyncI
 def _engine(
     settings: Settings, secrets: Secrets, store: Store, clock: Clock, releases: Releases
 ) -> Engine:
+    persistence = Persistence(store, clock)
     return Engine(
         server_name=settings.server_name,
         grace=Grace(
@@ -85,9 +86,9 @@ def _engine(
             offline_threshold=settings.offline_threshold,
         ),
         clock=clock,
-        persistence=Persistence(store, clock),
+        persistence=persistence,
         releases=releases,
-        feeds=Feeds(clock),
+        feeds=Feeds(clock, persistence.save_event, persistence.drop_events),
         session_key=lambda org, node: session_keys.derive(secrets.session, org, node),
     )
 
@@ -103,9 +104,15 @@ async def _take_up(
         for key in known.keys:
             session_key = engine.session_key(known.org, known.name)
             admissions.admit(key, Admission(known.org, known.name, session_key, expires_at))
+    feeds = await engine.persistence.load_feeds()
+    engine.feeds.load(feeds)
     for job in await engine.persistence.load_live_jobs(engine.grace):
         engine.begin(job)
         engine.tell_job(job, on_job.Resumed())
+    for name in feeds:
+        # Feeds of jobs that ended just before the former run did.
+        if "/" not in name and name not in engine.fleet.jobs:
+            engine.feeds.forget(name)
 
 
 def _open_channel(

@@ -157,6 +157,21 @@ def _late_results(connection: Connection, ops: Sequence[operations.LateResult], 
     )
 
 
+def _append_events(
+    connection: Connection, ops: Sequence[operations.AppendEvent], root: Path
+) -> None:
+    connection.execute(insert(schema.feed_events), [msgspec.structs.asdict(op) for op in ops])
+
+
+def _drop_events(connection: Connection, ops: Sequence[operations.DropEvents], root: Path) -> None:
+    table = schema.feed_events
+    for op in ops:
+        gone = delete(table).where(table.c.feed == op.feed)
+        if op.before is not None:
+            gone = gone.where(table.c.number < op.before)
+        connection.execute(gone)
+
+
 _NEW_NODE = {"chef_environment": "_default", "run_list": "[]", "attributes": "{}"}
 
 
@@ -332,6 +347,8 @@ _BATCHES: dict[type, Callable[[Connection, Any, Path], None]] = {
     operations.AppendOutput: _append_outputs,
     operations.StoreOutput: _store_outputs,
     operations.LateResult: _late_results,
+    operations.AppendEvent: _append_events,
+    operations.DropEvents: _drop_events,
     operations.SaveNode: _save_nodes,
     operations.Audit: _audit,
     operations.CreateOrganization: _organizations,

@@ -69,6 +69,22 @@ class LateResult(msgspec.Struct, frozen=True):
     detail: str
 
 
+class AppendEvent(msgspec.Struct, frozen=True):
+    """An event of a feed, as it goes over the wire."""
+
+    feed: str
+    number: int
+    microseconds: int
+    data: bytes
+
+
+class DropEvents(msgspec.Struct, frozen=True):
+    """Events of a feed go: those before a number, or all."""
+
+    feed: str
+    before: int | None
+
+
 class SaveNode(msgspec.Struct, frozen=True):
     """A node's incarnation, keys and extensions; its attributes stay."""
 
@@ -191,6 +207,8 @@ Operation = (
     | StoreOutput
     | AppendOutput
     | LateResult
+    | AppendEvent
+    | DropEvents
     | SaveNode
     | Audit
     | CreateOrganization

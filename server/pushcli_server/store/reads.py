@@ -176,6 +176,14 @@ def nodes(connection: Connection, org: str | None) -> list[NodeRecord]:
     return _records(connection, query, NodeRecord)
 
 
+def feed_events(connection: Connection) -> list[tuple[str, int, int, bytes]]:
+    """All stored events: feed, number, microseconds, data; each feed's in order."""
+    table = schema.feed_events
+    query = select(table.c.feed, table.c.number, table.c.microseconds, table.c.data)
+    rows = connection.execute(query.order_by(table.c.feed, table.c.number))
+    return [(row.feed, row.number, row.microseconds, bytes(row.data)) for row in rows]
+
+
 def audit(connection: Connection, org: str) -> list[AuditRecord]:
     """The audit trail of an organization, oldest first."""
     table = schema.audit

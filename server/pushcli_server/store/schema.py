@@ -152,6 +152,15 @@ blobs = Table(
     Column("data", LargeBinary),
 )
 
+feed_events = Table(
+    "feed_events",
+    metadata,
+    Column("feed", String(300), primary_key=True),
+    Column("number", BigInteger, primary_key=True),
+    Column("microseconds", BigInteger, nullable=False),
+    Column("data", LargeBinary, nullable=False),
+)
+
 audit = Table(
     "audit",
     metadata,

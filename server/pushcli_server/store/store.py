@@ -209,6 +209,10 @@ class Store:
         """All nodes, of one organization or of all."""
         return await self._read(reads.nodes, org)
 
+    async def feed_events(self) -> list[tuple[str, int, int, bytes]]:
+        """All stored events: feed, number, microseconds, data; each feed's in order."""
+        return await self._read(reads.feed_events)
+
     async def audit(self, org: str) -> list[AuditRecord]:
         """The audit trail, oldest first."""
         return await self._read(reads.audit, org)

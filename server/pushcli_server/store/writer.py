@@ -18,6 +18,10 @@ from pushcli_server.store.operations import Operation
 _log = logging.getLogger(__name__)
 _FIRST_PAUSE = 0.1
 _LONGEST_PAUSE = 5.0
+_BUSY = 20
+"""So many items in a group are a fleet that answers: more are on their way."""
+_GATHER = 0.01
+"""Seconds to gather them; one statement for many rows costs a fraction of many statements."""
 
 
 class _Item(NamedTuple):
@@ -79,6 +83,8 @@ class Writer:
         while group := self._next():
             if not self._commit_patiently(group):
                 return
+            if len(group) >= _BUSY:
+                self._closing.wait(_GATHER)
 
     def _next(self) -> list[_Item]:
         with self._wake:

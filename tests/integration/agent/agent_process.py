@@ -53,7 +53,7 @@ class AgentProcess:
         assert self.process is not None
         return self.process.pid
 
-    def signal(self, number: int) -> None:
+    def send_signal(self, number: int) -> None:
         """Send a signal."""
         os.kill(self.pid, number)
 

@@ -272,7 +272,7 @@ def test_sigusr1_fetches_the_configuration_and_the_whitelist_anew(
     agent.start()
     peer = server.meet()
     agent.write(server.url, {"new": "true"})
-    agent.signal(signal.SIGUSR1)
+    agent.send_signal(signal.SIGUSR1)
     while (message := server.expect("heartbeat")).peer == peer:
         pass
     assert len(server.requests) == 2
@@ -288,7 +288,7 @@ def test_a_whitelist_that_cannot_be_read_leaves_the_last_good_one_in_force(
     agent.start()
     server.meet()
     (agent.directory / "agent.toml").write_text("[whitelist\n")
-    agent.signal(signal.SIGUSR1)
+    agent.send_signal(signal.SIGUSR1)
     agent.wait_for_log("agent.toml is not taken over")
     peer = server.meet()
     server.run(peer, JOB, "hello")
@@ -431,8 +431,8 @@ def test_sighup_reopens_the_log(agent: AgentProcess, server: ScriptedServer) -> 
     agent.start("-L", str(log))
     server.meet()
     log.rename(agent.directory / "agent.log.1")
-    agent.signal(signal.SIGHUP)
-    agent.signal(signal.SIGUSR1)
+    agent.send_signal(signal.SIGHUP)
+    agent.send_signal(signal.SIGUSR1)
     server.meet()
     assert "connecting" in log.read_text()
 

@@ -194,7 +194,15 @@ def test_a_right_that_is_taken_away_meanwhile_is_said_with_the_jobs_id(
     responder.say("GET", f"jobs/{JOB_ID}", json_answer(RUNNING), refused)
     result = home.run(*START)
     assert result.status == ExitStatus.NOT_ALLOWED
-    assert f"STILL RUNNING: pushcli job abort {JOB_ID}\n" in result.stderr
+    assert f"UNWATCHED: pushcli job status {JOB_ID}\n" in result.stderr
+
+
+def test_the_end_is_told_even_if_the_rest_cannot_be_had(home: Home, responder: Responder) -> None:
+    responder.accept_job(COMPLETE)
+    responder.say("GET", f"jobs/{JOB_ID}/nodes", json_answer({"error": ["boom"]}, 500))
+    result = home.run(*START)
+    assert_one_line(result, ExitStatus.ERROR, "boom")
+    assert result.stdout.endswith("\nComplete.  2 succeeded\n")
 
 
 def test_a_refused_request_is_the_servers_text(home: Home, responder: Responder) -> None:

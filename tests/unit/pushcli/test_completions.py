@@ -1,5 +1,7 @@
+import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -43,3 +45,35 @@ def test_an_unknown_shell_has_no_script() -> None:
         script("tcsh")
     with pytest.raises(ValueError, match="tcsh"):
         install_path("tcsh", {}, Path("/h"))
+
+
+ASK_BASH = """
+source "$1"
+COMP_WORDS=(pushcli {words})
+COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1))
+_pushcli_completion pushcli
+printf '%s\\n' "${{COMPREPLY[@]}}"
+"""
+
+
+@pytest.mark.parametrize(
+    ("words", "completions"),
+    [
+        ("jo", ["job"]),
+        ("job sta", ["start", "status"]),
+        ("job start --qu", ["--quorum"]),
+        ("job list -F ''", ["text", "json", "yaml"]),
+        ("job start uptime ''", [""]),
+    ],
+)
+def test_bash_completes(words: str, completions: list[str]) -> None:
+    program = shutil.which("bash")
+    if program is None:
+        pytest.skip("bash is not installed")
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    done = subprocess.run(
+        [program, "--norc", "-c", ASK_BASH.format(words=words), "bash", SHIPPED / "pushcli.bash"],
+        env={"PATH": path, "HOME": "/"}, text=True, capture_output=True, check=True, timeout=15,
+    )  # fmt: skip
+    assert done.stdout.splitlines() == completions
+    assert done.stderr == ""

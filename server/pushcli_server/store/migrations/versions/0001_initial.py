@@ -29,6 +29,14 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("digest", name=op.f("pk_blobs")),
     )
     op.create_table(
+        "feed_events",
+        sa.Column("feed", sa.String(length=300), nullable=False),
+        sa.Column("number", sa.BigInteger(), nullable=False),
+        sa.Column("microseconds", sa.BigInteger(), nullable=False),
+        sa.Column("data", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("feed", "number", name=op.f("pk_feed_events")),
+    )
+    op.create_table(
         "group_members",
         sa.Column("org", sa.String(length=255), nullable=False),
         sa.Column("group_name", sa.String(length=255), nullable=False),

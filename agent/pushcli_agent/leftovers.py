@@ -1,0 +1,35 @@
+"""Processes of a job whose supervisor was killed.
+
+While it lives, a supervisor knows its descendants. Without it they are known by the job's
+id in their environment, which is as good as can be had: a process may have dropped it.
+"""
+
+import os
+import signal
+from contextlib import suppress
+from pathlib import Path
+
+_ROUNDS = 5
+"""Each finds what the processes killed in the last one had just started."""
+
+
+def kill(job_id: str) -> int:
+    """Kill all processes that carry the job's id; returns how many."""
+    mark = f"CHEF_PUSH_JOB_ID={job_id}".encode()
+    killed: set[int] = set()
+    for _ in range(_ROUNDS):
+        found = {int(path.name) for path in Path("/proc").glob("[0-9]*") if _carries(path, mark)}
+        for pid in found:
+            with suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
+        if found <= killed:
+            break
+        killed |= found
+    return len(killed)
+
+
+def _carries(process: Path, mark: bytes) -> bool:
+    try:
+        return mark in (process / "environ").read_bytes().split(b"\0")
+    except OSError:
+        return False

@@ -1,0 +1,120 @@
+"""The running command: its limits, its output, its end."""
+
+import os
+import select
+import time
+
+from pushcli_agent.supervise.channel import CHUNK, Channel
+from pushcli_agent.supervise.process import start
+from pushcli_agent.supervise.tree import descendants, send
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import signal as _signal
+else:
+    import _signal
+
+TERM_GRACE = 5.0
+"""Seconds between TERM and KILL."""
+KILL_PATIENCE = 5.0
+"""Seconds after which processes that cannot be killed are left alone."""
+DRAIN = 0.1
+"""Seconds for output that comes when the command has ended already."""
+LONGEST_POLL = 60.0
+
+
+class Command:
+    """The running command and all its descendants."""
+
+    def __init__(self, spec: "dict[str, object]", channels: "list[Channel]", signals: int) -> None:
+        self._signals = signals
+        self._channels = {channel.reader: channel for channel in channels}
+        self._poll = select.poll()
+        for descriptor in (signals, *self._channels):
+            self._poll.register(descriptor, select.POLLIN)
+        self._children = True
+        self.status: int | None = None
+        self.timed_out = self.aborted = False
+        self.started_at = time.time()
+        timeout = spec["run_timeout"]
+        self._due = time.monotonic() + timeout if isinstance(timeout, int | float) else None
+        self._pid = start(spec, [channel.writer for channel in channels])
+        self.ended_at = self.started_at
+        for channel in channels:
+            os.close(channel.writer)
+
+    def supervise(self) -> None:
+        """Until the command ended, or, after an abort or its timeout, all its tree did.
+
+        What it leaves running in the background does not count: such processes may keep
+        its output open for years.
+        """
+        while self.status is None:
+            if self._due is not None and time.monotonic() >= self._due:
+                self.timed_out = True
+                break
+            if _signal.SIGTERM in self._step(self._due):
+                self.aborted = True
+                break
+        if self.timed_out or self.aborted:
+            self._stop()
+        self._drain()
+
+    def _step(self, until: "float | None") -> bytes:
+        """Wait for something, and take it in; returns the numbers of the signals that came."""
+        wait = LONGEST_POLL if until is None else min(until - time.monotonic(), LONGEST_POLL)
+        came = b""
+        for descriptor, _ in self._poll.poll(max(wait, 0) * 1000):
+            if descriptor == self._signals:
+                came = os.read(self._signals, 512)
+            elif self._channels[descriptor].collect() is None:
+                self._poll.unregister(descriptor)
+                del self._channels[descriptor]
+        if _signal.SIGCHLD in came:
+            self._reap()
+        return came
+
+    def _reap(self) -> None:
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                self._children = False
+                return
+            if pid == 0:
+                return
+            if pid == self._pid:
+                self.status, self.ended_at = status, time.time()
+
+    def _stop(self) -> None:
+        """TERM to the whole tree, and KILL to what is left of it 5 s later."""
+        until = time.monotonic() + TERM_GRACE
+        self._signal_tree(_signal.SIGTERM)
+        while self._children and time.monotonic() < until:
+            self._step(until)
+        until = time.monotonic() + KILL_PATIENCE
+        while self._children and time.monotonic() < until:
+            self._signal_tree(_signal.SIGKILL)
+            self._step(time.monotonic() + 0.02)
+
+    def _signal_tree(self, number: int) -> None:
+        # The group as one, so that nothing in it escapes by forking; then what has left it.
+        group = self._pid if self.status is None else 0
+        if group:
+            send(os.killpg, group, number)
+        for pid, its_group in descendants(os.getpid()):
+            if its_group != group:
+                send(os.kill, pid, number)
+            if number == _signal.SIGTERM:
+                send(os.kill, pid, _signal.SIGCONT)
+
+    def _drain(self) -> None:
+        """Take what the command wrote before its end, and what follows within a moment."""
+        until = time.monotonic() + DRAIN
+        for channel in self._channels.values():
+            # A pipe holds no more than 1 MiB; others may go on writing for ever.
+            for _ in range(2**20 // CHUNK):
+                if not channel.collect():
+                    break
+        while self._channels and time.monotonic() < until:
+            self._step(until)

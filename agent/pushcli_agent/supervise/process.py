@@ -1,0 +1,67 @@
+"""From the supervisor to the command: what lies between fork and exec."""
+
+import os
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import signal as _signal
+else:
+    import _signal
+
+CANNOT_RUN = 126
+"""The exit code when the command could not be started, as shells have it."""
+
+
+def start(spec: "dict[str, object]", outputs: "list[int]") -> int:
+    """Fork the process that becomes the command; returns its number."""
+    # A signal must not find our handlers in the child.
+    every = range(1, _signal.NSIG)
+    _signal.pthread_sigmask(_signal.SIG_BLOCK, every)
+    pid = os.fork()
+    if pid == 0:
+        try:
+            become(spec, outputs)
+        except BaseException as error:
+            reason = error.strerror if isinstance(error, OSError) else str(error)
+            os.write(2, f"pushcli: cannot run the command: {reason}\n".encode())
+        finally:
+            os._exit(CANNOT_RUN)
+    _signal.pthread_sigmask(_signal.SIG_UNBLOCK, every)
+    return pid
+
+
+def become(spec: "dict[str, object]", outputs: "list[int]") -> None:
+    """Turn into the command: its session, descriptors, signals, user, directory, then itself.
+
+    Every descriptor above 2 is closed by the exec.
+    """
+    os.setsid()
+    stdout, stderr = outputs or (1, 1)
+    os.dup2(1, 0)
+    os.dup2(stdout, 1)
+    os.dup2(stderr, 2)
+    restore_signals()
+    os.umask(int(str(spec["umask"])))
+    owner = spec["owner"]
+    if isinstance(owner, tuple):
+        uid, gid, groups = owner
+        os.setgroups(groups)
+        os.setresgid(gid, gid, gid)
+        os.setresuid(uid, uid, uid)
+    try:
+        os.chdir(spec["cwd"])  # type: ignore[arg-type]
+    except OSError as error:
+        raise RuntimeError(f"cannot change to its directory: {error.strerror}") from error
+    os.execve("/bin/sh", [b"/bin/sh", b"-c", spec["command"]], spec["env"])  # type: ignore  # noqa: S606
+
+
+def restore_signals() -> None:
+    """Give the command all signals as a process finds them that nobody has prepared."""
+    _signal.set_wakeup_fd(-1)
+    for number in range(1, _signal.NSIG):
+        if number not in (_signal.SIGKILL, _signal.SIGSTOP):
+            try:
+                _signal.signal(number, _signal.SIG_DFL)
+            except (OSError, ValueError):
+                continue  # Reserved by the C library.
+    _signal.pthread_sigmask(_signal.SIG_SETMASK, ())

@@ -1,0 +1,114 @@
+"""The program against the real server and a real agent."""
+
+import json
+import shlex
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pushcli.exit_status import ExitStatus
+from pushcli.sandbox import Fleet
+from tests.integration.cli.program import Result, assert_one_line
+from tests.integration.cli.responder import JOB_ID
+
+
+WHITELIST = {"nasty": r"printf '\033[2Jx\377\r\n'", "sleep": "sleep 600"}
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+    """A server with one agent, `web01`."""
+    with Fleet(tmp_path_factory.mktemp("fleet"), ["web01"], whitelist=WHITELIST) as fleet:
+        yield fleet
+
+
+def run(server: Fleet, *arguments: str) -> Result:
+    done = server.cli(*arguments, timeout=15)
+    return Result(done.returncode, done.stdout, done.stderr)
+
+
+def test_a_job_on_a_node_that_nobody_knows_fails_its_vote_and_says_why(server: Fleet) -> None:
+    result = run(server, "job", "start", "uptime", "ghost")
+    assert result.status == ExitStatus.QUORUM_FAILED
+    started, end, why = result.stdout.splitlines()
+    assert started.startswith("Started.  Job ID: ")
+    assert end == "Quorum_failed.  1 unavailable"
+    assert why.startswith("  unavailable: ghost (")
+    job_id = started.split()[-1]
+    assert f"{job_id}\tquorum_failed\t" in run(server, "job", "list").stdout
+    shown = json.loads(run(server, "job", "status", job_id, "-F", "json").stdout)
+    assert shown["nodes"] == {"unavailable": ["ghost"]}
+    assert [entry["node"] for entry in shown["results"]] == ["ghost"]
+    assert run(server, "job", "abort", job_id).stdout.startswith("Not aborted")
+    output = run(server, "job", "output", job_id, "ghost")
+    assert_one_line(output, ExitStatus.NOT_FOUND, "--capture")
+
+
+def test_a_quorum_of_none_is_complete(server: Fleet) -> None:
+    assert run(server, "job", "start", "uptime", "ghost", "-q", "0").status == ExitStatus.OK
+
+
+def test_all_that_can_be_given_is_accepted_and_echoed(server: Fleet, tmp_path: Path) -> None:
+    file = tmp_path / "f"
+    file.write_bytes(b"\x00")
+    result = run(
+        server, "job", "start", "x", "ghost", "-F", "json", "--timeout", "0.5", "--capture",
+        "--with-env", '{"A": "b"}', "--in-dir", "/", "--as-user", "www", "--file", str(file),
+    )  # fmt: skip
+    answer = json.loads(result.stdout)
+    assert answer["run_timeout"] == 0.5
+    assert answer["env"] == {"A": "b"}
+    assert (answer["dir"], answer["user"]) == ("/", "www")
+    assert answer["capture_output"] is answer["file_specified"] is True
+
+
+def test_bytes_travel_unchanged_and_are_shown_safely(server: Fleet) -> None:
+    result = run(server, "job", "start", "--capture", "nasty", "web01")
+    started, *rest = result.stdout.splitlines()
+    assert rest == ["web01 (succeeded)", r"  \x1b[2Jx\xff\r", "Complete.  1 succeeded"]
+    command = server.command("job", "output", started.split()[-1], "web01", "--raw")
+    done = subprocess.run(command, env=server.environment, capture_output=True, check=True)
+    assert done.stdout == b"\x1b[2Jx\xff\r\n"
+
+
+def test_the_command_that_an_interrupt_prints_aborts_the_job(server: Fleet) -> None:
+    with subprocess.Popen(
+        server.command("job", "start", "sleep", "web01"), env=server.environment, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    ) as process:  # fmt: skip
+        assert process.stderr is not None
+        while not process.stderr.readline().startswith("Running"):
+            assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        assert process.wait(10) == ExitStatus.INTERRUPTED
+        _, _, command = process.stderr.read().strip().rpartition("STILL RUNNING: pushcli ")
+    result = run(server, *shlex.split(command))
+    assert (result.status, result.stdout) == (ExitStatus.OK, "Aborted.\n")
+    shown = json.loads(run(server, "job", "status", command.split()[2], "-F", "json").stdout)
+    assert (shown["status"], shown["nodes"]) == ("aborted", {"aborted": ["web01"]})
+
+
+def test_an_unknown_node_is_unavailable(server: Fleet) -> None:
+    result = run(server, "node", "status", "ghost")
+    assert (result.status, result.stdout) == (ExitStatus.OK, "ghost\tunavailable\n")
+
+
+@pytest.mark.parametrize("command", [("status",), ("abort",)])
+def test_an_unknown_job_is_not_found(server: Fleet, command: tuple[str, ...]) -> None:
+    assert_one_line(run(server, "job", *command, JOB_ID), ExitStatus.NOT_FOUND)
+
+
+def test_an_unknown_user_and_a_wrong_key_are_not_allowed(server: Fleet, key_file: Path) -> None:
+    unknown = run(server, "job", "list", "-u", "nobody")
+    assert_one_line(unknown, ExitStatus.NOT_ALLOWED, "nobody")
+    wrong = run(server, "job", "list", "-k", str(key_file))
+    assert_one_line(wrong, ExitStatus.NOT_ALLOWED, "Invalid signature")
+
+
+def test_an_unknown_organization_is_not_found(server: Fleet) -> None:
+    url = server.url.replace("/sandbox", "/nosuch")
+    result = run(server, "job", "list", "--server-url", url)
+    assert_one_line(result, ExitStatus.NOT_FOUND, "nosuch")

@@ -1,0 +1,76 @@
+"""How a job is watched: seldom enough for the server, soon enough for the operator."""
+
+import io
+import socket
+from pathlib import Path
+
+import pytest
+
+from pushcli.client import ApiClient
+from pushcli.context import App
+from pushcli.credentials import Profile
+from pushcli.errors import ServerUnreachable
+from pushcli.watch import FIRST_PAUSE, PATIENCE, snapshots
+from tests.integration.cli.responder import JOB_ID, Responder, job
+
+
+class Clock:
+    """Time that passes only in `sleep`."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.pauses: list[float] = []
+
+    def __call__(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.pauses.append(seconds)
+        self.now += seconds
+
+
+def app_for(url: str, key_file: Path, clock: Clock) -> App:
+    profile = Profile(
+        name="default", chef_server_url=url, client_name="admin", client_key=str(key_file)
+    )
+    return App(
+        stdout=io.StringIO(), stderr=io.StringIO(), env={}, clock=clock, sleep=clock.sleep,
+        connect=lambda _options, _env: ApiClient(profile),
+    )  # fmt: skip
+
+
+def test_pauses_grow_up_to_the_interval(responder: Responder, key_file: Path) -> None:
+    responder.accept_job(*[job("running")] * 20, job("complete"))
+    clock, notes = Clock(), list[str]()
+    app = app_for(responder.url, key_file, clock)
+    seen = list(snapshots(app, JOB_ID, interval=1.0, note=notes.append))
+    assert [s.job.status for s in seen] == ["running"] * 20 + ["complete"]
+    assert clock.pauses[0] == FIRST_PAUSE
+    assert clock.pauses == sorted(clock.pauses)
+    assert clock.pauses[-1] == 1.0
+    assert notes == []
+    app.client.close()
+
+
+def test_an_interval_below_the_first_pause_holds_from_the_start(
+    responder: Responder, key_file: Path
+) -> None:
+    responder.accept_job(job("running"), job("running"), job("complete"))
+    clock = Clock()
+    app = app_for(responder.url, key_file, clock)
+    list(snapshots(app, JOB_ID, interval=0.001, note=print))
+    assert clock.pauses == [0.001, 0.001]
+    app.client.close()
+
+
+def test_a_server_that_stays_away_is_given_up_after_a_while(key_file: Path) -> None:
+    with socket.socket() as reserved:
+        reserved.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{reserved.getsockname()[1]}/organizations/acme"
+        clock, notes = Clock(), list[str]()
+        app = app_for(url, key_file, clock)
+        with pytest.raises(ServerUnreachable):
+            list(snapshots(app, JOB_ID, interval=1.0, note=notes.append))
+        app.client.close()
+    assert len(notes) == 1
+    assert PATIENCE <= clock.now < PATIENCE + 1

@@ -1,0 +1,51 @@
+"""A key for all tests, and a server for each."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+
+from pushcli import keys
+from pushcli.client import ApiClient
+from pushcli.credentials import Profile
+from tests.integration.pushcli import api_server
+from tests.integration.pushcli.api_server import ApiServer, Certificate
+
+Connect = Callable[..., ApiClient]
+
+
+@pytest.fixture(scope="session")
+def key() -> RSAPrivateKey:
+    """The user's."""
+    return keys.generate()
+
+
+@pytest.fixture
+def server() -> Iterator[ApiServer]:
+    """Plain HTTP on loopback."""
+    with api_server.running() as running:
+        yield running
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> Certificate:
+    """For 127.0.0.1 and push.example.com."""
+    return api_server.certificate(tmp_path / "tls", ["127.0.0.1", "push.example.com"])
+
+
+@pytest.fixture
+def connect(key: RSAPrivateKey) -> Iterator[Connect]:
+    """Makes clients of the user `ann`, and closes them."""
+    clients: list[ApiClient] = []
+
+    def make(url: str, *, timeout: float = 10, **more: object) -> ApiClient:
+        values = {"client_name": "ann", "client_key": keys.private_pem(key).decode(), **more}
+        profile = Profile(name="default", chef_server_url=url, **values)  # type: ignore[arg-type]
+        client = ApiClient(profile, timeout=timeout)
+        clients.append(client)
+        return client
+
+    yield make
+    for client in clients:
+        client.close()

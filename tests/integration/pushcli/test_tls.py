@@ -1,0 +1,158 @@
+"""Whom we talk to: pins, CA files and neither, over real TLS."""
+
+import http.client
+import socket
+import ssl
+import threading
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from pushcli import tls
+from pushcli.errors import ConfigError, ServerUnreachable
+from tests.integration.pushcli import api_server
+from tests.integration.pushcli.api_server import Certificate
+from tests.integration.pushcli.conftest import Connect
+
+OTHER_PIN = "SHA256:" + "AB" * 32
+
+
+def handshake(url: str, trust: tls.ServerTrust) -> None:
+    """As the agent does it with http.client."""
+    parts = urlsplit(url)
+    connection = http.client.HTTPSConnection(
+        parts.hostname or "", parts.port, timeout=10, context=tls.ssl_context(trust)
+    )
+    try:
+        connection.connect()
+        assert isinstance(connection.sock, ssl.SSLSocket)
+        trust.check_pin(connection.sock)
+    finally:
+        connection.close()
+
+
+def test_a_context_trusts_the_pin_or_the_ca_file_and_nothing_else(
+    certificate: Certificate, tmp_path: Path
+) -> None:
+    other = api_server.certificate(tmp_path / "other", ["127.0.0.1"])
+    with api_server.running(certificate.context) as server:
+        handshake(server.url, tls.ServerTrust(fingerprint=certificate.fingerprint))
+        handshake(server.url, tls.ServerTrust(ca_file=certificate.file))
+        with pytest.raises(ServerUnreachable, match="not the one that was pinned"):
+            handshake(server.url, tls.ServerTrust(fingerprint=OTHER_PIN))
+        for trust in (tls.ServerTrust(), tls.ServerTrust(ca_file=other.file)):
+            with pytest.raises(ssl.SSLCertVerificationError):
+                handshake(server.url, trust)
+
+
+def test_a_client_talks_to_the_pinned_server(certificate: Certificate, connect: Connect) -> None:
+    with api_server.running(certificate.context) as server:
+        client = connect(server.url, fingerprint=certificate.fingerprint)
+        assert client.jobs() == {}
+        assert client.jobs() == {}
+    assert len(server.requests) == 2
+
+
+def test_a_client_talks_to_a_server_that_the_ca_file_proves(
+    certificate: Certificate, connect: Connect
+) -> None:
+    with api_server.running(certificate.context) as server:
+        assert connect(server.url, ca_file=certificate.file).jobs() == {}
+
+
+def test_a_certificate_for_another_name_is_not_trusted_by_ca_file(
+    tmp_path: Path, connect: Connect
+) -> None:
+    elsewhere = api_server.certificate(tmp_path / "elsewhere", ["elsewhere.example.com"])
+    with api_server.running(elsewhere.context) as server:
+        with pytest.raises(ServerUnreachable, match="certificate is not trusted"):
+            connect(server.url, ca_file=elsewhere.file).jobs()
+        # A pin is of the certificate itself, whatever its names.
+        assert connect(server.url, fingerprint=elsewhere.fingerprint).jobs() == {}
+
+
+def test_a_client_without_pin_or_ca_file_refuses_a_self_signed_server(
+    certificate: Certificate, connect: Connect
+) -> None:
+    with (
+        api_server.running(certificate.context) as server,
+        pytest.raises(ServerUnreachable, match="not trusted.*give ca_file or fingerprint"),
+    ):
+        connect(server.url).jobs()
+    assert server.requests == []
+
+
+def test_bundles_of_the_environment_do_not_widen_the_trust(
+    certificate: Certificate, connect: Connect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = api_server.certificate(tmp_path / "other", ["127.0.0.1"])
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate.file))
+    monkeypatch.setattr(tls, "is_loopback_host", lambda _: False)
+    with api_server.running(certificate.context) as server:
+        client = connect(server.url, ca_file=other.file)
+        with pytest.raises(ServerUnreachable, match="not trusted"):
+            client.jobs()
+    assert server.requests == []
+
+
+def test_another_certificate_than_the_pinned_one_gets_not_a_byte(
+    certificate: Certificate, connect: Connect
+) -> None:
+    received: list[bytes] = []
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def serve() -> None:
+            accepted, _ = listening.accept()
+            with certificate.context.wrap_socket(accepted, server_side=True) as connection:
+                try:
+                    received.append(connection.recv(65_536))
+                except OSError:
+                    received.append(b"")
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        url = f"https://127.0.0.1:{listening.getsockname()[1]}/organizations/acme"
+        with pytest.raises(ServerUnreachable, match="not the pinned one.*pin the new"):
+            connect(url, fingerprint=OTHER_PIN).jobs()
+        thread.join()
+    assert received == [b""]
+
+
+@pytest.mark.parametrize("is_right", [True, False])
+def test_a_pin_holds_through_a_proxy(
+    certificate: Certificate,
+    connect: Connect,
+    monkeypatch: pytest.MonkeyPatch,
+    is_right: bool,
+) -> None:
+    with (
+        api_server.running(certificate.context) as server,
+        api_server.running_proxy(urlsplit(server.url).port or 0) as (proxy, asked),
+    ):
+        monkeypatch.setenv("HTTPS_PROXY", proxy)
+        monkeypatch.delenv("NO_PROXY", raising=False)
+        pin = certificate.fingerprint if is_right else OTHER_PIN
+        client = connect("https://push.example.com/organizations/acme", fingerprint=pin)
+        if is_right:
+            assert client.jobs() == {}
+        else:
+            with pytest.raises(ServerUnreachable, match="not the pinned one"):
+                client.jobs()
+        client.close()
+    assert asked == ["push.example.com:443"]
+    assert len(server.requests) == is_right
+
+
+def test_a_server_without_tls_is_told_plainly(connect: Connect) -> None:
+    with api_server.running() as server:
+        url = server.url.replace("http:", "https:")
+        with pytest.raises(ServerUnreachable, match="no TLS: .*is it https there"):
+            connect(url, fingerprint=OTHER_PIN).jobs()
+
+
+def test_plain_http_beyond_this_machine_is_refused_before_anything_is_sent(
+    connect: Connect,
+) -> None:
+    with pytest.raises(ConfigError, match="in the clear"):
+        connect("http://push.example.com/organizations/acme")
