@@ -23,9 +23,7 @@ class MessageError(ValueError):
     """A body that is not a message: not JSON, no object, unknown type, wrong field."""
 
 
-class Message(
-    msgspec.Struct, frozen=True, kw_only=True, tag_field="type", omit_defaults=False
-):
+class Message(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", omit_defaults=False):
     """What every body has. `timestamp` is an RFC 1123 date, `sequence` counts up."""
 
     sequence: Count
@@ -184,8 +182,8 @@ NodeMessage = (
 )
 
 
-_NODE = msgspec.json.Decoder(NodeMessage)
-_COMMAND = msgspec.json.Decoder(CommandMessage)
+_NODE: "msgspec.json.Decoder[NodeMessage]" = msgspec.json.Decoder(NodeMessage)
+_COMMAND: "msgspec.json.Decoder[CommandMessage]" = msgspec.json.Decoder(CommandMessage)
 _BROADCAST = msgspec.json.Decoder(ServerHeartbeat)
 
 

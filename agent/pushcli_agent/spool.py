@@ -125,11 +125,11 @@ class RunningJob:
         return self._ended
 
     def finished(self) -> FinishedJob | None:
-        """After the end: the result; None if there is none, and then nothing runs on."""
+        """The result; None if there is none, and then, after the end, nothing runs on."""
         result = _read_result(self._directory)
         if result is not None:
             return FinishedJob(self._directory, result)
-        if self.state == "running":
+        if self.state == "running" and self.ended():
             _clean_up(self._directory)
         return None
 
@@ -157,7 +157,7 @@ class Spool:
     """
 
     def __init__(self, directory: Path) -> None:
-        self._directory = directory
+        self.directory = directory
         try:
             directory.mkdir(0o700, exist_ok=True)
             status = directory.lstat()
@@ -176,7 +176,7 @@ class Spool:
         Raises:
             OSError: no process can be started, or the spool cannot be written.
         """
-        directory = self._directory / job.job_id
+        directory = self.directory / job.job_id
         directory.mkdir(0o700)
         try:
             return _spawn(directory, job)
@@ -196,10 +196,10 @@ class Spool:
     def discard(self, job_id: str) -> None:
         """Remove what a job without a result left."""
         if names.is_job_id(job_id):
-            _remove(self._directory / job_id)
+            _remove(self.directory / job_id)
 
     def _jobs(self) -> Iterator[Path]:
-        return (path for path in self._directory.iterdir() if names.is_job_id(path.name))
+        return (path for path in self.directory.iterdir() if names.is_job_id(path.name))
 
 
 def _spawn(directory: Path, job: PreparedJob) -> RunningJob:

@@ -17,7 +17,7 @@ from pushcli.exit_status import ExitStatus
 if TYPE_CHECKING:
     from pushcli.sandbox import Fleet
 
-_SAMPLES = {
+SAMPLES = {
     "uptime": "uptime",
     "disk": "df -h /",
     "slow": "for i in 1 2 3 4 5 6 7 8 9 10; do echo step $i; sleep 1; done",
@@ -48,7 +48,7 @@ def sandbox(app: App, nodes: int, command: str | None) -> int:
     from pushcli.sandbox import Fleet  # noqa: PLC0415 - slow to import
 
     names = [f"node{number}" for number in range(1, nodes + 1)]
-    whitelist = _SAMPLES if command is None else {**_SAMPLES, command: command}
+    whitelist = SAMPLES if command is None else {**SAMPLES, command: command}
     with tempfile.TemporaryDirectory(prefix="pushcli-sandbox-") as directory, _ending():
         app.note(f"Starting a server and {nodes} agents ...")
         fleet = Fleet(Path(directory), names, whitelist=whitelist)
@@ -77,7 +77,7 @@ def _keep(app: App, fleet: "Fleet") -> None:
         app.print("In another terminal:")
         app.print("  pushcli --profile sandbox node status")
         app.print(f"  pushcli --profile sandbox job start --capture uptime {' '.join(fleet.nodes)}")
-        app.print(f"On the whitelist: {', '.join(_SAMPLES)}.  Ctrl-C ends it.")
+        app.print(f"On the whitelist: {', '.join(SAMPLES)}.  Ctrl-C ends it.")
         try:
             signal.pause()
         except KeyboardInterrupt:

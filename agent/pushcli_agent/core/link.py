@@ -83,7 +83,7 @@ def proven(agent: Agent) -> list[Effect]:
     link.proof_at = math.inf
     if link.proven:
         return []
-    link.proven, link.forced = True, False
+    link.proven = True
     return [Report("info", "connected: the server answers")]
 
 
@@ -158,7 +158,6 @@ def _went_silent(agent: Agent, now: float) -> list[Effect]:
     link = agent.link
     link.online, link.beats = False, 0
     link.silent_at = link.heartbeat_at = math.inf
-    link.forced = True
     _schedule_fetch(link, now + _delay(agent, link.failures))
     link.failures += 1
     where = link.config.heartbeat_addr if link.config else ""
@@ -167,7 +166,7 @@ def _went_silent(agent: Agent, now: float) -> list[Effect]:
 
 def _stayed_mute(agent: Agent, now: float) -> list[Effect]:
     link = agent.link
-    link.proof_at, link.forced = math.inf, True
+    link.proof_at = math.inf
     _schedule_fetch(link, now + _delay(agent, link.failures))
     link.failures += 1
     where = link.config.command_addr if link.config else ""

@@ -62,7 +62,7 @@ class Link:
     """Connections in a row that did not work, for the backoff."""
     fetching: bool = False
     forced: bool = False
-    """Connect anew even if the configuration stays the same."""
+    """The operator wants new connections even if the configuration stays the same."""
     fetch_at: float = math.inf
     heartbeat_at: float = math.inf
     silent_at: float = math.inf

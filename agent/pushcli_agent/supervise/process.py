@@ -15,7 +15,7 @@ CANNOT_RUN = 126
 def start(spec: "dict[str, object]", outputs: "list[int]") -> int:
     """Fork the process that becomes the command; returns its number."""
     # A signal must not find our handlers in the child.
-    every = range(1, _signal.NSIG)
+    every = _signal.valid_signals()
     _signal.pthread_sigmask(_signal.SIG_BLOCK, every)
     pid = os.fork()
     if pid == 0:
@@ -58,10 +58,7 @@ def become(spec: "dict[str, object]", outputs: "list[int]") -> None:
 def restore_signals() -> None:
     """Give the command all signals as a process finds them that nobody has prepared."""
     _signal.set_wakeup_fd(-1)
-    for number in range(1, _signal.NSIG):
+    for number in _signal.valid_signals():
         if number not in (_signal.SIGKILL, _signal.SIGSTOP):
-            try:
-                _signal.signal(number, _signal.SIG_DFL)
-            except (OSError, ValueError):
-                continue  # Reserved by the C library.
+            _signal.signal(number, _signal.SIG_DFL)
     _signal.pthread_sigmask(_signal.SIG_SETMASK, ())

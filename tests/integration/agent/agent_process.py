@@ -86,3 +86,5 @@ def agent_process(directory: Path, url: str, whitelist: dict[str, str]) -> Itera
     finally:
         if agent.process is not None:
             agent.end(signal.SIGKILL)
+        # Shown with a test that failed.
+        print(agent.log.read_text() if agent.log.exists() else "")

@@ -97,7 +97,7 @@ class ScriptedServer:
         if port is None:
             self.command_port = self.router.bind_to_random_port("tcp://127.0.0.1")
         else:
-            self.router.bind(f"tcp://127.0.0.1:{port}")
+            _bind_again(self.router, f"tcp://127.0.0.1:{port}")
 
     def close(self) -> None:
         """Be gone."""
@@ -207,6 +207,19 @@ class ScriptedServer:
         self.expect("ack_commit", job_id=job_id)
         self.send(peer, "run", job_id=job_id)
         self.expect("ack_run", job_id=job_id)
+
+
+def _bind_again(socket: "zmq.Socket[bytes]", endpoint: str) -> None:
+    """ZeroMQ lets go of a closed socket's port in the background."""
+    end = time.monotonic() + 5
+    while True:
+        try:
+            socket.bind(endpoint)
+        except zmq.ZMQError:
+            assert time.monotonic() < end
+            time.sleep(0.01)
+        else:
+            return
 
 
 def handler(server: ScriptedServer) -> type[BaseHTTPRequestHandler]:

@@ -4,13 +4,14 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from pushcli import extensions, wire
+from pushcli import extensions, keys, wire
 from pushcli.timestamps import format_rfc1123
 from tests.integration.agent.agent_process import AgentProcess, agent_process
 from tests.integration.agent.scripted_server import INTERVAL, NODE, ORG, ScriptedServer, decoded
@@ -148,12 +149,16 @@ def test_an_abort_ends_the_command_and_is_answered_once_it_is_gone(
 
 
 def test_a_command_that_ignores_term_leaves_the_agent_talking(
-    agent: AgentProcess, server: ScriptedServer
+    agent: AgentProcess, server: ScriptedServer, tmp_path: Path
 ) -> None:
-    agent.write(server.url, {"stubborn": "trap '' TERM; while :; do sleep 0.1; done"})
+    ready = tmp_path / "ready"
+    command = f"trap '' TERM; touch {ready}; while :; do sleep 0.1; done"
+    agent.write(server.url, {"stubborn": command})
     agent.start()
     peer = server.meet()
     server.run(peer, JOB, "stubborn")
+    while not ready.exists():
+        server.types_for(0.05)
     server.send(peer, "abort")
     beats = 0
     while (message := server.receive(8)).type != "aborted":
@@ -346,15 +351,9 @@ def test_heartbeats_that_another_key_signed_do_not_count(
     agent.start()
     server.meet()
     server.expect("heartbeat")
-    server.rsa_key, genuine = keys_other(), server.rsa_key
+    server.rsa_key, genuine = keys.generate(), server.rsa_key
     agent.wait_for_log("it is offline")
     server.rsa_key = genuine
-
-
-def keys_other():  # type: ignore[no-untyped-def]
-    from pushcli import keys
-
-    return keys.generate()
 
 
 # --- the process
@@ -416,11 +415,8 @@ def test_a_second_agent_on_the_same_directory_is_refused_in_one_line(
 ) -> None:
     agent.start()
     server.meet()
-    second = subprocess.run(
-        ["pushcli", "agent", "start", "--dir", str(agent.directory)],
-        capture_output=True, text=True, check=False,
-        env={**os.environ, "PATH": f"{Path(os.sys.executable).parent}:{os.environ['PATH']}"},
-    )  # fmt: skip
+    command = [sys.executable, "-m", "pushcli", "agent", "start", "--dir", str(agent.directory)]
+    second = subprocess.run(command, capture_output=True, text=True, check=False)
     assert second.returncode == 10
     [line] = second.stderr.splitlines()
     assert f"already (process {agent.pid})" in line
@@ -428,13 +424,16 @@ def test_a_second_agent_on_the_same_directory_is_refused_in_one_line(
 
 def test_sighup_reopens_the_log(agent: AgentProcess, server: ScriptedServer) -> None:
     log = agent.directory / "agent.log"
+    agent.log = log
+    log.touch()
     agent.start("-L", str(log))
     server.meet()
+    agent.wait_for_log("the server answers")
     log.rename(agent.directory / "agent.log.1")
+    log.touch()
     agent.send_signal(signal.SIGHUP)
     agent.send_signal(signal.SIGUSR1)
-    server.meet()
-    assert "connecting" in log.read_text()
+    agent.wait_for_log("connecting to")
 
 
 def test_an_idle_agent_is_small_and_still(agent: AgentProcess, server: ScriptedServer) -> None:

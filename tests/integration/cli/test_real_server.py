@@ -14,6 +14,8 @@ from pushcli.sandbox import Fleet
 from tests.integration.cli.program import Result, assert_one_line
 from tests.integration.cli.responder import JOB_ID
 
+pytestmark = pytest.mark.timeout(60)
+"""The first test starts the fleet."""
 
 WHITELIST = {"nasty": r"printf '\033[2Jx\377\r\n'", "sleep": "sleep 600"}
 

@@ -145,7 +145,7 @@ def running_proxy(target_port: int) -> Iterator[tuple[str, list[str]]]:
     asked: list[str] = []
 
     class Handler(BaseHTTPRequestHandler):
-        def do_CONNECT(self) -> None:  # noqa: N802 - the name that http.server looks for
+        def do_CONNECT(self) -> None:
             asked.append(self.path)
             self.send_response(200)
             self.end_headers()

@@ -4,6 +4,7 @@ import http.client
 import socket
 import ssl
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -12,7 +13,7 @@ import pytest
 from pushcli import tls
 from pushcli.errors import ConfigError, ServerUnreachable
 from tests.integration.pushcli import api_server
-from tests.integration.pushcli.api_server import Certificate
+from tests.integration.pushcli.api_server import ApiServer, Certificate
 from tests.integration.pushcli.conftest import Connect
 
 OTHER_PIN = "SHA256:" + "AB" * 32
@@ -77,22 +78,9 @@ def test_a_client_without_pin_or_ca_file_refuses_a_self_signed_server(
 ) -> None:
     with (
         api_server.running(certificate.context) as server,
-        pytest.raises(ServerUnreachable, match="not trusted.*give ca_file or fingerprint"),
+        pytest.raises(ServerUnreachable, match=r"not trusted.*give ca_file or fingerprint"),
     ):
         connect(server.url).jobs()
-    assert server.requests == []
-
-
-def test_bundles_of_the_environment_do_not_widen_the_trust(
-    certificate: Certificate, connect: Connect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    other = api_server.certificate(tmp_path / "other", ["127.0.0.1"])
-    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate.file))
-    monkeypatch.setattr(tls, "is_loopback_host", lambda _: False)
-    with api_server.running(certificate.context) as server:
-        client = connect(server.url, ca_file=other.file)
-        with pytest.raises(ServerUnreachable, match="not trusted"):
-            client.jobs()
     assert server.requests == []
 
 
@@ -113,41 +101,86 @@ def test_another_certificate_than_the_pinned_one_gets_not_a_byte(
         thread = threading.Thread(target=serve)
         thread.start()
         url = f"https://127.0.0.1:{listening.getsockname()[1]}/organizations/acme"
-        with pytest.raises(ServerUnreachable, match="not the pinned one.*pin the new"):
+        with pytest.raises(ServerUnreachable, match=r"not the pinned one.*pin the new"):
             connect(url, fingerprint=OTHER_PIN).jobs()
         thread.join()
     assert received == [b""]
 
 
-@pytest.mark.parametrize("is_right", [True, False])
-def test_a_pin_holds_through_a_proxy(
-    certificate: Certificate,
-    connect: Connect,
-    monkeypatch: pytest.MonkeyPatch,
-    is_right: bool,
-) -> None:
+@pytest.fixture
+def behind_proxy(
+    certificate: Certificate, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[tuple[ApiServer, list[str]]]:
+    """A server that is reached as push.example.com; what the proxy was asked for."""
     with (
         api_server.running(certificate.context) as server,
         api_server.running_proxy(urlsplit(server.url).port or 0) as (proxy, asked),
     ):
         monkeypatch.setenv("HTTPS_PROXY", proxy)
         monkeypatch.delenv("NO_PROXY", raising=False)
-        pin = certificate.fingerprint if is_right else OTHER_PIN
-        client = connect("https://push.example.com/organizations/acme", fingerprint=pin)
-        if is_right:
-            assert client.jobs() == {}
-        else:
-            with pytest.raises(ServerUnreachable, match="not the pinned one"):
-                client.jobs()
-        client.close()
-    assert asked == ["push.example.com:443"]
-    assert len(server.requests) == is_right
+        yield server, asked
+
+
+BEHIND_PROXY = "https://push.example.com/organizations/acme"
+
+
+def test_a_pin_holds_through_a_proxy(
+    behind_proxy: tuple[ApiServer, list[str]], certificate: Certificate, connect: Connect
+) -> None:
+    server, asked = behind_proxy
+    with pytest.raises(ServerUnreachable, match="not the pinned one"):
+        connect(BEHIND_PROXY, fingerprint=OTHER_PIN).jobs()
+    assert server.requests == []
+    client = connect(BEHIND_PROXY, fingerprint=certificate.fingerprint)
+    assert client.jobs() == {}
+    client.close()
+    assert asked == ["push.example.com:443"] * 2
+
+
+def test_a_bundle_of_the_environment_does_not_widen_the_trust(
+    behind_proxy: tuple[ApiServer, list[str]],
+    certificate: Certificate,
+    connect: Connect,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    server, _ = behind_proxy
+    other = api_server.certificate(tmp_path / "other", ["push.example.com"])
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate.file))
+    with pytest.raises(ServerUnreachable, match="not trusted"):
+        connect(BEHIND_PROXY, ca_file=other.file).jobs()
+    assert server.requests == []
+
+
+def test_passwords_in_netrc_stay_there(
+    behind_proxy: tuple[ApiServer, list[str]],
+    certificate: Certificate,
+    connect: Connect,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    server, _ = behind_proxy
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine push.example.com login ann password secret\n")
+    netrc.chmod(0o600)
+    monkeypatch.setenv("NETRC", str(netrc))
+    connect(BEHIND_PROXY, fingerprint=certificate.fingerprint).jobs()
+    assert "authorization" not in server.requests[0].headers
+
+
+def test_a_server_on_this_machine_is_never_asked_through_a_proxy(
+    connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "HTTPS_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    with api_server.running() as server:
+        assert connect(server.url).jobs() == {}
 
 
 def test_a_server_without_tls_is_told_plainly(connect: Connect) -> None:
     with api_server.running() as server:
         url = server.url.replace("http:", "https:")
-        with pytest.raises(ServerUnreachable, match="no TLS: .*is it https there"):
+        with pytest.raises(ServerUnreachable, match=r"no TLS: .*is it https there"):
             connect(url, fingerprint=OTHER_PIN).jobs()
 
 

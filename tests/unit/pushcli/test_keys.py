@@ -61,7 +61,7 @@ def test_nothing_is_ever_overwritten_nor_a_link_followed(tmp_path: Path) -> None
 
 
 def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
-    with pytest.raises(KeyFileError, match="no/key.pem: No such file or directory"):
+    with pytest.raises(KeyFileError, match=r"no/key.pem: No such file or directory"):
         keys.write_secret(tmp_path / "no" / "key.pem", b"secret")
 
 

@@ -4,7 +4,9 @@ import calendar
 import time
 from typing import Any
 
+import msgspec
 import pytest
+from cryptography.hazmat.primitives.asymmetric import padding, utils
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -146,7 +148,8 @@ def test_missing_signature_lines_do_not_verify() -> None:
     assert not verification.verify(parsed, KEY.public_key(), method="POST", path=path, body=b"{}")
 
 
-junk = st.text(max_size=40)
+# Lone surrogates included: text that cannot be encoded.
+junk = st.text(st.characters(exclude_categories=()), max_size=40)
 
 
 @settings(max_examples=300, deadline=None)
@@ -170,3 +173,36 @@ def test_hostile_headers_are_refused_or_do_not_verify(headers: dict[str, str]) -
     except ValueError:
         return
     assert not verification.verify(parsed, KEY.public_key(), method="GET", path="/", body=b"")
+
+
+@pytest.mark.parametrize("version", sorted(signing.ALGORITHMS))
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"user": "\ud800"},
+        {"content_hash": "\udfff"},
+        {"signature": b""},
+        {"signature": b"\0" * 256},
+        {"signature": b"\xff" * 256},
+        {"signature": b"\x01" * 1536},
+        {"user": "x" * 10_000},
+    ],
+    ids=lambda changes: repr(changes)[:40],
+)
+def test_no_signature_makes_the_check_raise(version: str, changes: dict[str, Any]) -> None:
+    what: dict[str, Any] = {"method": "POST", "path": "/organizations/acme/pushy/jobs"}
+    parsed = msgspec.structs.replace(read(signed(version)), **changes)
+    assert not verification.verify(parsed, KEY.public_key(), body=b"{}", **what)
+
+
+def test_a_padded_block_with_more_behind_the_text_does_not_verify() -> None:
+    """Versions 1.0 and 1.1 have no DigestInfo: only the whole recovered text may count."""
+    what: dict[str, Any] = {"method": "POST", "path": "/"}
+    parsed = read(signed("1.1", **what))
+    text = signing.string_to_sign(
+        version="1.1", content_hash=parsed.content_hash, timestamp=NOW, user="ann", **what
+    ).encode()
+    for forged in (text + b"\n", text[:-1], b"", b"\0" + text):
+        signature = KEY.sign(forged, padding.PKCS1v15(), utils.NoDigestInfo())
+        changed = msgspec.structs.replace(parsed, signature=signature)
+        assert not verification.verify(changed, KEY.public_key(), body=b"{}", **what)

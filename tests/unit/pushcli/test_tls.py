@@ -115,7 +115,7 @@ def test_a_file_without_certificates_is_refused(tmp_path: Path, content: bytes |
     path = tmp_path / "ca.pem"
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(ConfigError, match="cannot use the CA file .*ca.pem"):
+    with pytest.raises(ConfigError, match=r"cannot use the CA file .*ca.pem"):
         tls.ssl_context(tls.ServerTrust(path))
 
 

@@ -1,5 +1,6 @@
 """Frames and messages, against the recordings and against what a hostile peer sends."""
 
+import base64
 import json
 
 import pytest
@@ -137,3 +138,85 @@ def test_a_timestamp_that_is_no_date_is_a_value_error(text: str) -> None:
     message = messages.Abort(sequence=1, timestamp=text)
     with pytest.raises(ValueError, match=r"date|range|must be|month|literal"):
         _ = message.time
+
+
+NUMBERS = RSA_KEY.public_key().public_numbers()
+
+
+def by_numbers(frames: list[bytes], max_body: int = 1000) -> bytes:
+    return wire.unseal_broadcast_by_numbers(frames, NUMBERS.n, NUMBERS.e, max_body)
+
+
+def test_recorded_broadcasts_verify_by_the_keys_bare_numbers() -> None:
+    numbers = keys.load_public_key(recordings.server_public_key()).public_numbers()
+    broadcasts = [m for m in MESSAGES if m.broadcast]
+    assert broadcasts
+    for message in broadcasts:
+        for body in (message.body, message.body + b" "):
+            frames = [message.header, body]
+            try:
+                assert wire.unseal_broadcast_by_numbers(frames, numbers.n, numbers.e, 1000) == body
+                verifies = True
+            except wire.WireError:
+                verifies = False
+            assert verifies == (body == message.body)
+
+
+@settings(max_examples=200, deadline=None)
+@given(body=st.binary(max_size=300), flipped=st.integers(0, 256 * 8 - 1))
+def test_both_ways_to_verify_a_broadcast_agree_and_one_wrong_bit_is_seen(
+    body: bytes, flipped: int
+) -> None:
+    header, _ = wire.seal_broadcast(body, RSA_KEY)
+    assert by_numbers([header, body]) == body
+    assert wire.unseal_broadcast([header, body], RSA_KEY.public_key(), 1000) == body
+    prefix, _, text = header.rpartition(b":")
+    number = int.from_bytes(base64.b64decode(text), "big") ^ (1 << flipped)
+    forged = prefix + b":" + base64.b64encode(number.to_bytes(256, "big"))
+    for unseal_it in (
+        by_numbers,
+        lambda frames: wire.unseal_broadcast(frames, RSA_KEY.public_key(), 1000),
+    ):
+        with pytest.raises(wire.WireError, match="wrong signature"):
+            unseal_it([forged, body])
+
+
+@pytest.mark.parametrize("number", [0, 1, NUMBERS.n - 1, NUMBERS.n, NUMBERS.n + 1, 2**2048 - 1])
+@pytest.mark.parametrize("size", [255, 256, 257])
+def test_degenerate_signatures_verify_nothing(number: int, size: int) -> None:
+    if number.bit_length() > size * 8:
+        return
+    prefix = wire.seal_broadcast(b"{}", RSA_KEY)[0].rpartition(b":")[0]
+    frames = [prefix + b":" + base64.b64encode(number.to_bytes(size, "big")), b"{}"]
+    with pytest.raises(wire.WireError):
+        by_numbers(frames)
+    with pytest.raises(wire.WireError):
+        wire.unseal_broadcast(frames, RSA_KEY.public_key(), 1000)
+
+
+@settings(max_examples=300)
+@given(frames=st.lists(st.binary(max_size=200), max_size=4), prefix=st.booleans())
+def test_no_frames_make_the_framing_raise_anything_else(frames: list[bytes], prefix: bool) -> None:
+    if prefix and frames:
+        frames = [b"Version:2.0;SigningMethod:rsa2048_sha1;Signature:" + frames[0], *frames[1:]]
+    for unseal_it in (
+        by_numbers,
+        lambda frames: wire.unseal(frames, KEY, 1000),
+        lambda frames: wire.unseal_broadcast(frames, RSA_KEY.public_key(), 1000),
+    ):
+        with pytest.raises(wire.WireError):
+            unseal_it(frames)
+
+
+@settings(max_examples=200)
+@given(body=st.binary(max_size=300), other=st.binary(max_size=300), key=st.binary(max_size=40))
+def test_a_sealed_body_is_bound_to_its_key_and_bytes(body: bytes, other: bytes, key: bytes) -> None:
+    header, _ = wire.seal(body, KEY)
+    assert wire.unseal([header, body], KEY, 300) == body
+    if other != body:
+        with pytest.raises(wire.WireError, match="wrong signature"):
+            wire.unseal([header, other], KEY, 300)
+    # HMAC pads keys with zeros.
+    if key.rstrip(b"\0") != KEY:
+        with pytest.raises(wire.WireError, match="wrong signature"):
+            wire.unseal([header, body], key, 300)

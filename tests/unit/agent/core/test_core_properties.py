@@ -299,7 +299,7 @@ class World(RuleBasedStateMachine):
 
 TestWorld = World.TestCase
 # Finding the shortest story of a failure takes longer than the test does.
-TestWorld.pytestmark = pytest.mark.timeout(120)
+TestWorld.pytestmark = pytest.mark.timeout(120)  # type: ignore[attr-defined]
 TestWorld.settings = settings(
     max_examples=250,
     stateful_step_count=40,
