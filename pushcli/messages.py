@@ -17,6 +17,12 @@ M = TypeVar("M", bound="Message")
 
 # Bounded on both sides: msgspec would take integers of any length.
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+Status = Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31 - 1)]
+Moment = Annotated[float, msgspec.Meta(ge=0, le=253_402_300_799)]
+"""Seconds since the epoch, up to the last that a date can express."""
+# What an agent says ends up in a database, and not every one can hold NUL.
+Identifier = Annotated[str, msgspec.Meta(max_length=64, pattern=r"^[!-~]*\Z")]
+Line = Annotated[str, msgspec.Meta(pattern=r"^[^\0]*\Z")]
 
 
 class MessageError(ValueError):
@@ -103,17 +109,17 @@ class AgentMessage(Message, frozen=True, kw_only=True):
 
     node: str
     org: str
-    incarnation_id: str
+    incarnation_id: Identifier
     client: str = ""
     protocol_version: str = "2.0"
-    job_id: str | None = None
+    job_id: Identifier | None = None
 
 
 class Heartbeat(AgentMessage, frozen=True, kw_only=True, tag="heartbeat"):
     """Alive, and doing this."""
 
     job_state: Literal["idle", "committed", "running"]
-    pending_results: Annotated[list[str], msgspec.Meta(max_length=64)] | None = None
+    pending_results: Annotated[list[Identifier], msgspec.Meta(max_length=64)] | None = None
     """Extension `results`: jobs whose results wait in the spool."""
 
 
@@ -124,7 +130,7 @@ class AckCommit(AgentMessage, frozen=True, kw_only=True, tag="ack_commit"):
 class NackCommit(AgentMessage, frozen=True, kw_only=True, tag="nack_commit"):
     """Not ready."""
 
-    reason: str | None = None
+    reason: Line | None = None
     """Extension `reason`: why, for the operator; one line."""
 
 
@@ -143,11 +149,11 @@ class _Result(AgentMessage, frozen=True, kw_only=True):
     stderr: str | None = None
     # Extension `results`: set by agents that keep the result until it is acknowledged.
     spooled: bool = False
-    exit_code: int | None = None
-    signal: int | None = None
+    exit_code: Status | None = None
+    signal: Status | None = None
     timed_out: bool = False
-    started_at: float | None = None
-    ended_at: float | None = None
+    started_at: Moment | None = None
+    ended_at: Moment | None = None
     # Extension `output`: base64 of the bytes where they are small, else their sizes only,
     # after `Output` chunks that carried them.
     stdout_base64: str | None = None

@@ -11,6 +11,8 @@ from pushcli_agent.users import User
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _RENAMED = "CHEF_PUSH_ENV_"
+_RESERVED = frozenset({"CHEF_PUSH_NODE_NAME", "CHEF_PUSH_JOB_ID", "CHEF_PUSH_JOB_FILE"})
+"""What the agent says to the command; a job cannot, not even what the agent leaves unsaid."""
 
 _PREFIXES = (
     # The dynamic linker and the C library.
@@ -20,9 +22,10 @@ _PREFIXES = (
     # Interpreters and virtual machines: search paths, preloaded modules, options.
     "PYTHON", "RUBY", "GEM_", "BUNDLE", "PERL", "NODE_", "NPM_CONFIG_", "LUA_", "TCL",
     "JAVA_TOOL_", "JAVA_OPT", "JDK_JAVA_", "_JAVA_", "CORECLR_", "DOTNET_", "COMPLUS_",
-    "PHP", "GUILE_", "R_", "ERL_", "JULIA_", "GOFLAGS",
+    "PHPRC", "PHP_INI", "GUILE_", "R_PROFILE", "R_ENVIRON", "R_LIBS", "R_HOME", "ERL_",
+    "JULIA_", "GOFLAGS",
     # Tools that run what their variables say.
-    "GIT_", "SSH_ASKPASS", "RSYNC_", "SUDO_", "DBUS_", "SYSTEMD_", "OPENSSL_", "MAKE",
+    "GIT_", "SSH_ASKPASS", "RSYNC_", "SUDO_", "DBUS_", "SYSTEMD_", "OPENSSL_",
 )  # fmt: skip
 _NAMES = frozenset({
     "PATH", "IFS", "ENV", "SHELLOPTS", "PS4", "PROMPT_COMMAND", "CDPATH", "FPATH", "SHELL",
@@ -35,6 +38,7 @@ _NAMES = frozenset({
     "TERMINFO", "TERMINFO_DIRS", "TERMCAP", "TERMPATH", "GMON_OUT_PREFIX",
     # Programs that other programs call.
     "EDITOR", "VISUAL", "PAGER", "MANPAGER", "BROWSER", "LESSOPEN", "LESSCLOSE", "TAR_OPTIONS",
+    "MAKEFLAGS", "MAKEFILES", "MFLAGS", "GNUMAKEFLAGS",
 })  # fmt: skip
 _OF_THE_AGENT = re.compile(
     r"PUSHCLI_.*|CHEF_PUSH_.*|NOTIFY_SOCKET|WATCHDOG_.*|LISTEN_.*|INVOCATION_ID|JOURNAL_STREAM"
@@ -70,7 +74,7 @@ def compose(
             belongs to the agent's login is handed on.
         given: the job's.
         allowed: `allowed_overwritable_env_vars`.
-        own: `CHEF_PUSH_*`; they win.
+        own: what the agent says; it wins.
 
     Raises:
         VariableRefused: the job sets what it may not.
@@ -88,6 +92,12 @@ def _admitted(
     for name, text in given.items():
         if not _NAME.fullmatch(name):
             raise VariableRefused(f"environment variable {name[:64]!r} has no valid name")
+        if name in _RESERVED:
+            continue
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise VariableRefused(f"environment variable {name} is not text") from None
         if "\0" in text:
             raise VariableRefused(f"environment variable {name} holds a NUL byte")
         if allowed is None and is_dangerous(name):

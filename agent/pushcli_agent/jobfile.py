@@ -83,7 +83,6 @@ def _opened(directory: Path, *, create: bool) -> Iterator[int]:
     try:
         _check(directory, os.fstat(descriptor))
         if create:
-            # Whatever the umask took away.
             os.fchmod(descriptor, _ENTER)
         yield descriptor
     finally:
@@ -103,6 +102,8 @@ def _write(directory: int, content: bytes, owner: tuple[int, int] | None) -> str
     descriptor = os.open(name, flags, 0o600, dir_fd=directory)
     try:
         with os.fdopen(descriptor, "wb") as file:
+            # Whatever the umask took away.
+            os.fchmod(file.fileno(), 0o600)
             file.write(content)
             file.flush()
             if owner is not None:

@@ -148,7 +148,9 @@ def main(directory: Path) -> None:
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
-    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    # Our errors are logged where they become answers; uvicorn would complain of every
+    # reader of a feed that is cut off.
+    logging.getLogger("uvicorn").setLevel(logging.CRITICAL)
     # The event loop gets the interpreter back from the store's threads within this time,
     # not after Python's default of 5 ms.
     sys.setswitchinterval(_SWITCH_INTERVAL)

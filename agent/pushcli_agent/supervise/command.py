@@ -6,7 +6,7 @@ import time
 
 from pushcli_agent.supervise.channel import CHUNK, Channel
 from pushcli_agent.supervise.process import start
-from pushcli_agent.supervise.tree import descendants, send
+from pushcli_agent.supervise.tree import children, descendants, send
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,6 +18,8 @@ TERM_GRACE = 5.0
 """Seconds between TERM and KILL."""
 KILL_PATIENCE = 5.0
 """Seconds after which processes that cannot be killed are left alone."""
+HUNT = 0.02
+"""Seconds for which children are killed as they come, between looks at the whole tree."""
 DRAIN = 0.1
 """Seconds for output that comes when the command has ended already."""
 LONGEST_POLL = 60.0
@@ -95,18 +97,31 @@ class Command:
         until = time.monotonic() + KILL_PATIENCE
         while self._children and time.monotonic() < until:
             self._signal_tree(_signal.SIGKILL)
-            self._step(time.monotonic() + 0.02)
+            self._hunt(time.monotonic() + HUNT)
+            self._step(time.monotonic() + HUNT)
 
     def _signal_tree(self, number: int) -> None:
-        # The group as one, so that nothing in it escapes by forking; then what has left it.
-        group = self._pid if self.status is None else 0
-        if group:
+        """Groups get it as one, so that nothing in them escapes by forking."""
+        found = list(descendants(os.getpid()))
+        groups = {group for _, group in found} | ({self._pid} if self.status is None else set())
+        for group in groups - {os.getpgrp()}:
             send(os.killpg, group, number)
-        for pid, its_group in descendants(os.getpid()):
-            if its_group != group:
+        for pid, group in found:
+            # In our own group is only what is not yet the command.
+            if group == os.getpgrp():
                 send(os.kill, pid, number)
             if number == _signal.SIGTERM:
                 send(os.kill, pid, _signal.SIGCONT)
+
+    def _hunt(self, until: float) -> None:
+        """Kill what forks, changes its session and ends faster than /proc can be walked.
+
+        Each of its generations becomes a child of ours when the one before it ends.
+        """
+        while self._children and time.monotonic() < until:
+            for pid in children():
+                send(os.kill, pid, _signal.SIGKILL)
+            self._reap()
 
     def _drain(self) -> None:
         """Take what the command wrote before its end, and what follows within a moment."""

@@ -8,13 +8,22 @@ if TYPE_CHECKING:
 else:
     import _signal
 
+_STRAY = (
+    _signal.SIGHUP, _signal.SIGINT, _signal.SIGQUIT, _signal.SIGUSR1, _signal.SIGUSR2,
+    _signal.SIGPIPE, _signal.SIGALRM, _signal.SIGVTALRM, _signal.SIGPROF, _signal.SIGIO,
+    _signal.SIGPWR, _signal.SIGXCPU, _signal.SIGXFSZ, _signal.SIGTSTP, _signal.SIGTTIN,
+    _signal.SIGTTOU,
+)  # fmt: skip
+"""Would end or stop a process that does not know them: `pkill -USR1 -f pushcli`, meant for
+the agent, must not cost a job its supervisor."""
+
 
 def catch_signals() -> int:
     """Have SIGTERM and SIGCHLD arrive as bytes in a pipe, whose reading end is returned."""
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     _signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
-    for number in (_signal.SIGHUP, _signal.SIGINT, _signal.SIGQUIT):
+    for number in _STRAY:
         _signal.signal(number, _signal.SIG_IGN)
     for number in (_signal.SIGTERM, _signal.SIGCHLD):
         _signal.signal(number, lambda _number, _frame: None)

@@ -45,6 +45,9 @@ def become(spec: "dict[str, object]", outputs: "list[int]") -> None:
     owner = spec["owner"]
     if isinstance(owner, tuple):
         uid, gid, groups = owner
+        for output in outputs:
+            # It is ours: without this its user could not open /dev/stderr.
+            os.fchown(output, uid, gid)
         os.setgroups(groups)
         os.setresgid(gid, gid, gid)
         os.setresuid(uid, uid, uid)

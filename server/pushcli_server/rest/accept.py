@@ -2,9 +2,12 @@
 
 
 def accepts(header: str | None, media_type: str) -> bool:
-    """Whether the most specific range that matches has a quality above 0; no header: yes."""
+    """Whether the most specific range that matches has a quality above 0.
+
+    No header accepts everything but a stream of events, which must be asked for.
+    """
     if header is None or not header.strip():
-        return True
+        return media_type != "text/event-stream"
     kind = media_type.partition("/")[0]
     ranks = {media_type: 2, f"{kind}/*": 1, "*/*": 0, "*": 0}
     best, quality = -1, 0.0

@@ -19,6 +19,8 @@ from pushcli_server.rest.accept import accepts
 from pushcli_server.rest.auth import Access, Authenticator
 from pushcli_server.rest.clients import Clients
 from pushcli_server.rest.errors import Refused, answer, answer_for, not_found
+from pushcli_server.rest.feeds import MEDIA_TYPE as EVENTS
+from pushcli_server.rest.feeds import Feeds
 from pushcli_server.rest.jobs import Jobs
 from pushcli_server.rest.nodes import Nodes
 from pushcli_server.rest.request import Call, read_body, signed_path
@@ -50,7 +52,7 @@ class Route:
 
 def routes(hub: Hub, settings: Settings, store: Store) -> list[Route]:
     """The whole API below `/organizations/ORG`."""
-    jobs, nodes = Jobs(hub, settings), Nodes(hub)
+    jobs, nodes, feeds = Jobs(hub, settings), Nodes(hub), Feeds(hub)
     clients = Clients(store, settings, hub.engine.clock)
     read, write = Access.READ, Access.WRITE
     config = {"GET": Operation(nodes.config, Access.CONFIG)}
@@ -66,6 +68,14 @@ def routes(hub: Hub, settings: Settings, store: Store) -> list[Route]:
         _route(
             "pushy/jobs/(?P<job>[^/]+)/output/(?P<node>[^/]+)/(?P<channel>stdout|stderr)",
             {"GET": Operation(jobs.output, read, RAW)},
+        ),
+        _route(
+            "pushy/(?:job_status_feed|jobs_status_feed)",
+            {"GET": Operation(feeds.organization, read, EVENTS)},
+        ),
+        _route(
+            "pushy/(?:job_status_feed|jobs_status_feed)/(?P<job>[^/]+)",
+            {"GET": Operation(feeds.job, read, EVENTS)},
         ),
         _route("pushy/node_states", {"GET": Operation(nodes.index, read)}),
         _route("pushy/node_states/(?P<node>[^/]+)", {"GET": Operation(nodes.show, read)}),

@@ -65,6 +65,13 @@ class AgentProcess:
         self.process = None
         return status
 
+    def end_jobs(self) -> None:
+        """Abort what its supervisors still run."""
+        for lock in self.directory.glob("spool/*/lock"):
+            pid, *_ = lock.read_text().split() or [""]
+            if pid and Path(f"/proc/{pid}/cmdline").exists():
+                os.kill(int(pid), signal.SIGTERM)
+
     def wait_for_log(self, text: str, timeout: float = 5.0) -> None:
         """Until the log says this."""
         end = time.monotonic() + timeout
@@ -86,5 +93,6 @@ def agent_process(directory: Path, url: str, whitelist: dict[str, str]) -> Itera
     finally:
         if agent.process is not None:
             agent.end(signal.SIGKILL)
+        agent.end_jobs()
         # Shown with a test that failed.
         print(agent.log.read_text() if agent.log.exists() else "")

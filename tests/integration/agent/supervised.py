@@ -5,6 +5,7 @@ import pwd
 import select
 import tempfile
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +15,8 @@ from pushcli_agent.policy import PreparedJob
 from pushcli_agent.spool import FinishedJob, RunningJob, Spool
 from pushcli_agent.users import User
 
-JOB = "709e48adccab650bf6b33bd787c63734"
+JOB = uuid.uuid4().hex
+"""New with each test process: what carries it is killed, and others may be at work too."""
 NODE_ENV = {"PATH": os.environ["PATH"], "CHEF_PUSH_JOB_ID": JOB}
 
 

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,8 +17,8 @@ from pushcli.timestamps import format_rfc1123
 from tests.integration.agent.agent_process import AgentProcess, agent_process
 from tests.integration.agent.scripted_server import INTERVAL, NODE, ORG, ScriptedServer, decoded
 
-JOB = "709e48adccab650bf6b33bd787c63734"
-OTHER = "331210f146204c85a1ae3099e3f1cbe6"
+# Never the same twice: what is left of a job is found by its id on the whole machine.
+JOB, OTHER = uuid.uuid4().hex, uuid.uuid4().hex
 OLD_KEYS = {
     "node", "client", "protocol_version", "org", "type", "sequence", "timestamp",
     "incarnation_id", "job_id",

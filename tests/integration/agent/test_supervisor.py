@@ -1,6 +1,7 @@
 """What a command finds, and how it ends, under a real supervisor."""
 
 import os
+import shutil
 import signal
 import time
 from collections.abc import Iterator
@@ -8,8 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from pushcli import messages
 from pushcli_agent import leftovers
+from pushcli_agent.policy import PolicyConfig, prepare
 from pushcli_agent.spool import Spool
+from pushcli_agent.whitelist import Whitelist
 from tests.integration.agent.supervised import (
     JOB,
     NODE_ENV,
@@ -63,8 +67,9 @@ def test_both_channels_are_captured_byte_for_byte(spool: Spool) -> None:
 
 
 def test_without_capture_output_goes_nowhere(spool: Spool, tmp_path: Path) -> None:
-    job = run(spool, "A=$(readlink /proc/$$/fd/1 /proc/$$/fd/2); echo \"$A\" > $OUT; echo x; echo y >&2",
-              capture=False, env={**NODE_ENV, "OUT": str(tmp_path / "out")})  # fmt: skip
+    command = 'A=$(readlink /proc/$$/fd/1 /proc/$$/fd/2); echo "$A" > $OUT; echo x; echo y >&2'
+    env = {**NODE_ENV, "OUT": str(tmp_path / "out")}
+    job = run(spool, command, capture=False, env=env)
     assert (tmp_path / "out").read_text() == "/dev/null\n/dev/null\n"
     assert not job.result.capture
     assert job.read_output("stdout", 0, 10) == b""
@@ -113,6 +118,23 @@ def test_a_job_runs_as_its_user_and_cannot_come_back(spool: Spool) -> None:
     assert lines[3].split()[1:] == [str(nobody.uid)] * 4
     assert lines[4].split()[1:] == [str(nobody.gid)] * 4
     assert int(lines[5].split()[1], 16) == 0
+
+
+@as_root
+def test_a_job_with_a_user_and_a_file_finds_both() -> None:
+    with open_directory() as directory:
+        config = PolicyConfig(
+            whitelist=Whitelist({"show": 'cat "$CHEF_PUSH_JOB_FILE"; echo $HOME $USER $LOGNAME'}),
+            file_dir=directory / "files",
+        )
+        commit = messages.Commit(
+            sequence=1, timestamp="", job_id=JOB, command="show", capture=True,
+            user="nobody", file="raw:content\n",
+        )  # fmt: skip
+        job = Spool(directory / "spool").start(prepare(commit, config, "web01"))
+        job.run()
+        nobody = user("nobody")
+        assert output(finish(job)) == f"content\n{nobody.home} nobody nobody\n"
 
 
 @as_root
@@ -209,6 +231,18 @@ def test_a_command_that_is_too_long_fails_with_the_reason(spool: Spool) -> None:
     assert errors(job) == "pushcli: cannot run the command: Argument list too long\n"
 
 
+@as_root
+def test_the_jobs_user_can_open_its_output_by_name(spool: Spool) -> None:
+    job = run(spool, "echo out > /dev/stdout; echo err > /dev/stderr", user=user("nobody"))
+    assert (output(job), errors(job)) == ("out\n", "err\n")
+
+
+def test_signals_that_are_meant_for_the_agent_do_not_end_a_supervisor(spool: Spool) -> None:
+    job = spool.start(prepared("for s in HUP INT QUIT USR1 USR2 ALRM; do kill -$s $PPID; done"))
+    job.run()
+    assert finish(job).result.exit_code == 0
+
+
 # --- abort and timeout
 
 TREE = (
@@ -266,9 +300,32 @@ def test_a_command_may_clean_up_when_it_is_aborted(spool: Spool) -> None:
     assert (finished.result.exit_code, finished.result.aborted) == (7, True)
 
 
+def test_no_name_hides_a_process(spool: Spool, tmp_path: Path) -> None:
+    program = tmp_path / "x) Z 1 1 (y"
+    shutil.copy2(shutil.which("sleep") or "", program)
+    job = spool.start(prepared(f"setsid '{program}' 300 & wait"))
+    job.run()
+    until(lambda: len(processes()) >= 2)
+    job.abort()
+    finish(job)
+    assert processes() == set()
+
+
 def _spooled(spool: Spool, name: str) -> bytes:
-    [path] = [path for path in spool.directory.glob(f"*/{name}")] or [Path("/dev/null")]
+    [path] = list(spool.directory.glob(f"*/{name}")) or [Path("/dev/null")]
     return path.read_bytes()
+
+
+def test_what_forks_and_leaves_its_session_for_ever_is_killed(spool: Spool, tmp_path: Path) -> None:
+    script = tmp_path / "runner"
+    script.write_text("#!/bin/sh\ntrap '' TERM\nsetsid $0 & exit 0\n")
+    script.chmod(0o755)
+    job = spool.start(prepared(f"{script}; sleep 300"))
+    job.run()
+    until(lambda: _spooled(spool, "lock").split()[1:] == [b"running"])
+    job.abort()
+    finish(job)
+    assert processes() == set()
 
 
 def test_stopped_processes_end_too(spool: Spool) -> None:

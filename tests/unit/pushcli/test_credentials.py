@@ -217,3 +217,13 @@ def test_any_name_and_value_are_read_back(
     assert added == (name != "default")
     if added:
         assert tomli.loads(path.read_text())[name] == {"client_name": value}
+
+
+def test_the_documentation_names_every_key_and_its_example_can_be_read(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[3] / "docs" / "credentials.md").read_text()
+    for field in set(Profile.__struct_fields__) - {"name"}:
+        assert f"`{field}`" in page
+    example = page.partition("```toml\n")[2].partition("```")[0]
+    file = write(tmp_path / ".pushcli" / "credentials", example)
+    for name in credentials.profiles(file):
+        assert load_profile(name, home(tmp_path)).client_name == "ann"

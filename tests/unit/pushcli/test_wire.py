@@ -2,6 +2,7 @@
 
 import base64
 import json
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given, settings
@@ -114,9 +115,55 @@ def test_frames_that_are_not_ours_are_dropped_with_a_reason(
     ],
     ids=lambda b: repr(b[:30]),
 )
-def test_a_hostile_body_is_no_message(decoder, body: bytes) -> None:
+def test_a_hostile_body_is_no_message(
+    decoder: Callable[[bytes], messages.Message], body: bytes
+) -> None:
     with pytest.raises(messages.MessageError):
         decoder(body)
+
+
+SAID = {
+    "type": "failed", "sequence": 1, "timestamp": "x", "node": "web01", "org": "acme",
+    "incarnation_id": "one", "job_id": "two",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"exit_code": 2**31},
+        {"exit_code": -(2**40)},
+        {"signal": int("9" * 400)},
+        {"started_at": -1},
+        {"ended_at": 1e300},
+        {"stdout_size": 2**63},
+        {"stdout_size": -1},
+        {"job_id": "nul\0"},
+        {"job_id": "x" * 65},
+        {"job_id": "with\n"},
+        {"incarnation_id": "nul\0"},
+        {"incarnation_id": "é"},
+        {"incarnation_id": "x" * 65},
+        {"type": "nack_commit", "reason": "nul\0"},
+        {"type": "heartbeat", "job_state": "asleep"},
+        {"type": "heartbeat", "job_state": "idle", "pending_results": ["x"] * 65},
+        {"type": "heartbeat", "job_state": "idle", "pending_results": ["nul\0"]},
+        {"type": "output", "channel": "stdin", "offset": 0, "data": ""},
+        {"type": "output", "channel": "stdout", "offset": -1, "data": ""},
+    ],
+    ids=lambda changes: repr(changes)[:60],
+)
+def test_what_no_database_or_date_can_hold_is_no_message(changes: dict[str, object]) -> None:
+    assert messages.decode_node_message(json.dumps(SAID).encode())
+    with pytest.raises(messages.MessageError):
+        messages.decode_node_message(json.dumps({**SAID, **changes}).encode())
+
+
+def test_a_reason_may_be_long_and_have_lines() -> None:
+    said = {**SAID, "type": "nack_commit", "reason": "é\n" * 1000}
+    message = messages.decode_node_message(json.dumps(said).encode())
+    assert isinstance(message, messages.NackCommit)
+    assert message.reason == said["reason"]
 
 
 @settings(max_examples=300)

@@ -1,0 +1,77 @@
+"""What lies in a job's directory in the spool (see `spool`)."""
+
+import fcntl
+import logging
+import os
+from pathlib import Path
+
+import msgspec
+
+_log = logging.getLogger(__name__)
+
+
+class JobResult(msgspec.Struct, frozen=True, kw_only=True):
+    """How a command ended, as its supervisor wrote it.
+
+    Neither `exit_code` nor `signal` is set if it could not be killed. Times in seconds
+    since the epoch; sizes in bytes, those of the spooled output with its mark.
+    """
+
+    exit_code: int | None
+    signal: int | None
+    timed_out: bool
+    aborted: bool
+    started_at: float
+    ended_at: float
+    capture: bool
+    stdout_size: int
+    stderr_size: int
+    stdout_dropped: int
+    stderr_dropped: int
+
+
+def is_locked(directory: Path) -> bool:
+    """Whether the job's supervisor lives."""
+    try:
+        descriptor = os.open(directory / "lock", os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def read_lock(directory: Path) -> tuple[int, str]:
+    """Number and state of the supervisor; 0 and nothing before it has said so."""
+    try:
+        pid, _, state = (directory / "lock").read_text("ascii").partition(" ")
+    except (FileNotFoundError, UnicodeDecodeError):
+        return 0, ""
+    return int(pid) if pid.isdigit() else 0, state.strip()
+
+
+def read_result(directory: Path) -> JobResult | None:
+    """How the job ended, or None: it has not, or nobody was left to say."""
+    try:
+        return msgspec.json.decode((directory / "result.json").read_bytes(), type=JobResult)
+    except FileNotFoundError:
+        return None
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        _log.warning("the result of job %s cannot be read: %s", directory.name, error)
+        return None
+
+
+def remove(directory: Path) -> None:
+    """Remove a job's directory, which may be gone already."""
+    try:
+        for path in directory.iterdir():
+            path.unlink()
+        directory.rmdir()
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        _log.warning("cannot remove %s: %s", directory, error.strerror)

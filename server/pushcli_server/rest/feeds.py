@@ -1,0 +1,120 @@
+"""Event feeds as server-sent events (Push Jobs protocol, section 8).
+
+A reader is a cursor on a shared log. It takes slices; between two slices it rests a little,
+the longer the more readers there are, so that hundreds of them cost what a few do. One that
+does not read is cut off.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from pushcli_server.feed_log import FeedLog, encode_event
+from pushcli_server.hub import Hub
+from pushcli_server.rest.errors import not_found
+from pushcli_server.rest.request import Call
+
+MEDIA_TYPE = "text/event-stream"
+SLICE = 65_536
+KEEPALIVE = 15.0
+"""Seconds of silence after which a comment shows that the stream lives."""
+SLOW = 20.0
+"""Seconds in which a reader must take a slice."""
+REST = 0.02
+REST_PER_READER = 0.0005
+HISTORY = 60.0
+
+
+class Feeds:
+    """Handlers for feeds."""
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+
+    async def job(self, call: Call) -> Response:
+        """`GET job_status_feed/ID`: all of a job's events; later, a summary."""
+        job_id = call.path["job"]
+        view = await self._hub.job(call.org, job_id)
+        if view is None:
+            raise not_found("no such job")
+        log = self._hub.engine.feeds.job(job_id)
+        if log is None:
+            now = int(self._hub.engine.clock.now() * 1_000_000)
+            nodes = {"nodes": view.pop("nodes")}
+            summary = encode_event("summary", "job-1", now, {**nodes, **view})
+            return Response(summary, headers=_HEADERS, media_type=MEDIA_TYPE)
+        position = log.position(call.http.headers.get("last-event-id", ""))
+        return EventStream(log, log.first if position is None else position)
+
+    async def organization(self, call: Call) -> Response:
+        """`GET job_status_feed`: what happens from now on, or since the last event seen."""
+        feeds = self._hub.engine.feeds
+        log = feeds.organization(call.org)
+        last = call.http.headers.get("last-event-id")
+        if last is None:
+            return EventStream(log, log.end)
+        position = log.position(last)
+        if position is not None:
+            return EventStream(log, position)
+        oldest = self._hub.engine.clock.now() - HISTORY
+        start = encode_event("start_of_history", "start_id", int(oldest * 1_000_000), {})
+        return EventStream(log, log.since(oldest), start)
+
+
+_HEADERS = {"X-Accel-Buffering": "no", "Cache-Control": "no-cache"}
+
+
+class EventStream(Response):
+    """A log from a position on, until it is complete or the reader leaves."""
+
+    media_type = MEDIA_TYPE
+
+    def __init__(self, log: FeedLog, position: int, prologue: bytes = b"") -> None:
+        super().__init__(headers=_HEADERS)
+        del self.headers["content-length"]
+        self._log = log
+        self._position = position
+        self._prologue = prologue
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Stream."""
+        start = {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
+        await send(start)
+        leaving = asyncio.create_task(_disconnect(receive))
+        sending = asyncio.create_task(self._send(send))
+        self._log.readers += 1
+        try:
+            await asyncio.wait({leaving, sending}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            self._log.readers -= 1
+            for task in (leaving, sending):
+                task.cancel()
+            await asyncio.gather(leaving, sending, return_exceptions=True)
+
+    async def _send(self, send: Send) -> None:
+        with contextlib.suppress(TimeoutError):
+            async for chunk in self._chunks():
+                async with asyncio.timeout(SLOW):
+                    await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _chunks(self) -> AsyncIterator[bytes]:
+        if self._prologue:
+            yield self._prologue
+        while True:
+            chunk, self._position = self._log.read(self._position, SLICE)
+            if chunk:
+                yield chunk
+                await asyncio.sleep(REST + REST_PER_READER * self._log.readers)
+            elif self._log.complete:
+                return
+            elif not await self._log.news(self._position, KEEPALIVE):
+                yield b":keepalive\n"
+
+
+async def _disconnect(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass

@@ -1,0 +1,117 @@
+"""An old agent as a script: raw frames, as push-jobs-client sends them; no extensions."""
+
+import time
+import uuid
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import zmq
+
+from pushcli import keys, session_keys, wire
+from pushcli.client import ApiClient
+from pushcli.credentials import Profile
+from pushcli.sandbox import ORG, Fleet
+from pushcli.timestamps import format_rfc1123
+
+
+def enroll(fleet: Fleet, name: str) -> Profile:
+    """Register a client by the validator's key; returns its profile."""
+    pair = keys.generate()
+    key = fleet.directory / f"{uuid.uuid4().hex}.pem"
+    keys.write_private_key(key, pair)
+    validator = fleet.server_directory / "keys" / f"{ORG}-validator.pem"
+    common = {"name": "test", "chef_server_url": fleet.url, "signing_version": "1.1"}
+    client = ApiClient(Profile(client_name=f"{ORG}-validator", client_key=str(validator), **common))
+    client.post("clients", {"name": name, "public_key": keys.public_pem(pair)})
+    client.close()
+    return Profile(client_name=name, client_key=str(key), **common)
+
+
+class OldAgent:
+    """One scripted agent. Nothing is sent or answered by itself."""
+
+    def __init__(self, fleet: Fleet, context: "zmq.Context[zmq.Socket[bytes]]", name: str) -> None:
+        self.name = name
+        self._context = context
+        self._profile = enroll(fleet, name)
+        self.sent = 0
+        self.restart()
+
+    def restart(self) -> None:
+        """A new run of the agent: new CURVE key, new incarnation, new configuration."""
+        self.incarnation = str(uuid.uuid4())
+        self._public, self._secret = zmq.curve_keypair()
+        self.configure()
+        self.socket: zmq.Socket[bytes] | None = None
+        self.connect()
+
+    def configure(self) -> None:
+        """Fetch the configuration with the key that we have."""
+        client = ApiClient(self._profile)
+        query = {"ccpk": self._public.decode(), "version": "2.0"}
+        self.config = client.get(f"pushy/config/{self.name}", query)
+        client.close()
+        self.key = session_keys.decrypt(
+            self.config["encoded_session_key"],
+            keys.load_private_key(Path(self._profile.client_key)),
+        )
+
+    def connect(self) -> None:
+        """A new connection; the sequence begins anew."""
+        self.close()
+        self.socket = socket = self._context.socket(zmq.DEALER)
+        socket.linger = 0
+        socket.curve_serverkey = self.config["curve_public_key"].encode()
+        socket.curve_publickey, socket.curve_secretkey = self._public, self._secret
+        socket.connect(self.config["push_jobs"]["heartbeat"]["command_addr"])
+        self.sequence = 0
+
+    def close(self) -> None:
+        """Hang up."""
+        if getattr(self, "socket", None) is not None:
+            assert self.socket is not None
+            self.socket.close()
+            self.socket = None
+
+    def send(self, kind: str, job_id: str | None = None, **more: Any) -> None:
+        """One message, its keys in the order of the real agent's."""
+        self.sequence += 1
+        body = {
+            "node": self.name, "client": "vm", "protocol_version": "2.0", "org": ORG,
+            "type": kind, "sequence": self.sequence, "timestamp": format_rfc1123(time.time()),
+            "incarnation_id": self.incarnation, **more, "job_id": job_id,
+        }  # fmt: skip
+        self.send_raw(msgspec.json.encode(body))
+
+    def send_raw(self, body: bytes) -> None:
+        """A body, signed."""
+        assert self.socket is not None
+        self.socket.send_multipart(wire.seal(body, self.key))
+
+    def heartbeat(self, state: str = "idle", job_id: str | None = None) -> None:
+        """Alive."""
+        self.send("heartbeat", job_id, job_state=state)
+
+    def receive(self, seconds: float = 5.0) -> dict[str, Any] | None:
+        """The next message, verified; None if none comes in time."""
+        assert self.socket is not None
+        if not self.socket.poll(seconds * 1000):
+            return None
+        frames = self.socket.recv_multipart()
+        body = wire.unseal(frames, self.key, wire.MAX_BODY_FROM_SERVER)
+        message: dict[str, Any] = msgspec.json.decode(body)
+        return message
+
+    def expect(self, kind: str, seconds: float = 5.0) -> dict[str, Any]:
+        """The next message, which must be of this type."""
+        message = self.receive(seconds)
+        assert message is not None, f"no {kind} came"
+        assert message["type"] == kind, message
+        return message
+
+    def come_online(self) -> None:
+        """First heartbeat, abort, aborted: available."""
+        self.heartbeat()
+        self.expect("abort")
+        self.send("aborted")
