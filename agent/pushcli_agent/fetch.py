@@ -142,9 +142,8 @@ def _refusal(status: int, body: bytes, node: str) -> PushcliError:
         case HTTPStatus.FORBIDDEN:
             return PermissionDenied(f"the server refuses a configuration for {node} (403: {text})")
         case _:
-            return ServerError(
-                f"the server answered {status} ({text})", "check chef_server_url in agent.toml"
-            )
+            remedy = "check chef_server_url in agent.toml" if status < 500 else ""
+            return ServerError(f"the server answered {status} ({text})", remedy)
 
 
 def _error_text(body: bytes) -> str:

@@ -106,7 +106,7 @@ class RunningJob:
 
 
 def clean_up(directory: Path) -> None:
-    """Kill what is left: a supervisor died while its command ran: nobody holds that to its limits any more."""
+    """A supervisor died while its command ran, which nobody holds to its limits any more."""
     with suppress(OSError):
         for line in (directory / "errors").read_text("utf-8", "replace").splitlines()[-1:]:
             _log.warning("the supervisor of job %s: %s", directory.name, line)

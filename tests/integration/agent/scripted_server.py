@@ -162,7 +162,7 @@ class ScriptedServer:
 
     def receive(self, timeout: float = 5.0) -> Message:
         """The next message of an agent."""
-        assert self.router.poll(int(timeout * 1000)), f"nothing came; seen: {self.seen[-8:]}"
+        assert self.router.poll(int(timeout * 1000)), f"only {[m.type for m in self.seen]}"
         peer, header, body = self.router.recv_multipart()
         assert wire.unseal([header, body], self.session_key, 65_536) == body
         message = Message(peer, header, json.loads(body))
@@ -200,6 +200,14 @@ class ScriptedServer:
         peer = self.expect("heartbeat", timeout).peer
         self.send(peer, "ack")
         return peer
+
+    def meet_again(self, former: bytes, timeout: float = 10.0) -> Message:
+        """Wait for another connection, and acknowledge it; its first message."""
+        end = time.monotonic() + timeout
+        while (message := self.receive(max(0.001, end - time.monotonic()))).peer == former:
+            pass
+        self.send(message.peer, "ack")
+        return message
 
     def run(self, peer: bytes, job_id: str, command: str, **fields: Any) -> None:
         """Take a job through the vote and start it."""

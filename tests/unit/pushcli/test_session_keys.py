@@ -69,7 +69,6 @@ def test_another_key_does_not_read_it() -> None:
         session_keys.encrypt(b"short", KEY.public_key()),
         session_keys.encrypt(b"", KEY.public_key()),
     ],
-    ids=repr,
 )
 def test_what_is_no_session_key_is_a_value_error(encoded: Any) -> None:
     with pytest.raises(ValueError, match=r"."):
