@@ -29,6 +29,8 @@ class Options:
     server_url: str | None = None
     user: str | None = None
     key: Path | None = None
+    ca_file: Path | None = None
+    fingerprint: str | None = None
     format: Format = Format.TEXT
     verbose: int = 0
     yes: bool = False
@@ -44,9 +46,10 @@ def connect(options: Options, env: Mapping[str, str]) -> "ApiClient":
     from pushcli.client import ApiClient  # noqa: PLC0415
     from pushcli.credentials import load_profile  # noqa: PLC0415
 
+    trust = {"PUSHCLI_CA_FILE": options.ca_file, "PUSHCLI_FINGERPRINT": options.fingerprint}
     profile = load_profile(
         options.profile,
-        env,
+        {**env, **{name: str(value) for name, value in trust.items() if value is not None}},
         config=options.config,
         server_url=options.server_url,
         user=options.user,

@@ -52,6 +52,14 @@ _OPTIONS: tuple[Callable[[F], F], ...] = (
         help="Private key to sign requests with.",
     ),
     click.option(
+        "--ca-file", type=_PATH, metavar="FILE", expose_value=False, callback=_remember,
+        help="CAs that prove the server (PEM).",
+    ),
+    click.option(
+        "--fingerprint", metavar="SHA256:...", expose_value=False, callback=_remember,
+        help="Of the server's certificate.",
+    ),
+    click.option(
         "-F", "--format", type=click.Choice([form.value for form in Format]),
         expose_value=False, callback=_format, help="Format of the answer (default: text).",
     ),

@@ -73,6 +73,7 @@ def _same_server(app: App) -> str:
     given = {
         "--config": options.config, "--profile": options.profile,
         "--server-url": options.server_url, "--user": options.user, "--key": options.key,
+        "--ca-file": options.ca_file, "--fingerprint": options.fingerprint,
     }  # fmt: skip
     return "".join(f" {name} {shlex.quote(str(v))}" for name, v in given.items() if v is not None)
 

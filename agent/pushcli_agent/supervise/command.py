@@ -85,7 +85,8 @@ class Command:
                 return
             if pid == 0:
                 return
-            if pid == self._pid:
+            # Once reaped, its number may come back as a descendant's.
+            if pid == self._pid and self.status is None:
                 self.status, self.ended_at = status, time.time()
 
     def _stop(self) -> None:
