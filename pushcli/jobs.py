@@ -12,6 +12,8 @@ from pushcli.errors import ServerError
 
 UNFINISHED = frozenset({"new", "voting", "running"})
 """Statuses of a job that is not over (`new`: only the old server's)."""
+VOTING = frozenset({"new", "voting"})
+"""Statuses of a job whose vote is not over."""
 PENDING = frozenset({"new", "ready", "running"})
 """States of a node whose part in a job is not over."""
 

@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
 from pushcli.context import App, is_terminal
-from pushcli.jobs import Job
+from pushcli.jobs import VOTING, Job
 from pushcli.render.escape import escape_line
-from pushcli.render.job import phase
+from pushcli.render.job import phase, vote
 
 if TYPE_CHECKING:
     from pushcli.render.live import LiveDisplay
@@ -52,6 +52,9 @@ class Lines:
 
     def show(self, job: Job) -> None:
         """Says which phase it is, once; the end is for others to tell."""
+        if not self._status and job.status not in VOTING:
+            # It was over before we could look; it was held all the same.
+            self._app.note(f"{vote(job)} ...")
         if job.status == self._status or job.is_over:
             return
         self._status = job.status

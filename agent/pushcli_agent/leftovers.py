@@ -1,7 +1,8 @@
 """Processes of a job whose supervisor was killed.
 
-While it lives, a supervisor knows its descendants. Without it they are known by the job's
-id in their environment, which is as good as can be had: a process may have dropped it.
+While it lives, a supervisor knows its descendants. Without it they are known by a mark in
+their environment, which is as good as can be had: a process may have dropped it. The mark
+is the job's directory: several agents on one machine may run the same job.
 """
 
 import os
@@ -13,9 +14,13 @@ _ROUNDS = 5
 """Each finds what the processes killed in the last one had just started."""
 
 
-def kill(job_id: str) -> int:
-    """Kill all processes that carry the job's id; returns how many."""
-    mark = f"CHEF_PUSH_JOB_ID={job_id}".encode()
+MARK = "PUSHCLI_JOB_DIRECTORY"
+"""The variable of a job's environment that says whose it is."""
+
+
+def kill(directory: Path) -> int:
+    """Kill all processes of the job in this directory; returns how many."""
+    mark = os.fsencode(f"{MARK}={directory}")
     killed: set[int] = set()
     for _ in range(_ROUNDS):
         found = {int(path.name) for path in Path("/proc").glob("[0-9]*") if _carries(path, mark)}

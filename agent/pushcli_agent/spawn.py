@@ -6,6 +6,7 @@ import os
 import sys
 from pathlib import Path
 
+from pushcli_agent import leftovers
 from pushcli_agent.policy import PreparedJob
 
 _SUPERVISOR = Path(__file__).with_name("supervisor.py")
@@ -22,7 +23,7 @@ def spawn(directory: Path, job: PreparedJob) -> tuple[int, int]:
     descriptors: list[int] = []
     try:
         descriptors.append(_locked(directory))
-        descriptors.append(_specification(job))
+        descriptors.append(_specification(directory, job))
         control, ours = os.pipe()
         descriptors.append(control)
         try:
@@ -43,10 +44,11 @@ def _locked(directory: Path) -> int:
     return descriptor
 
 
-def _specification(job: PreparedJob) -> int:
+def _specification(directory: Path, job: PreparedJob) -> int:
+    environment = {**job.env, leftovers.MARK: str(directory)}
     specification = {
         "command": _bytes(job.command),
-        "env": {_bytes(name): _bytes(text) for name, text in job.env.items()},
+        "env": {_bytes(name): _bytes(text) for name, text in environment.items()},
         "cwd": _bytes(job.cwd),
         "owner": (job.user.uid, job.user.gid, job.user.groups) if job.user.is_other else None,
         "umask": job.umask,

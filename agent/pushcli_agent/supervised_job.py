@@ -110,7 +110,7 @@ def clean_up(directory: Path) -> None:
     with suppress(OSError):
         for line in (directory / "errors").read_text("utf-8", "replace").splitlines()[-1:]:
             _log.warning("the supervisor of job %s: %s", directory.name, line)
-    killed = leftovers.kill(directory.name)
+    killed = leftovers.kill(directory)
     if killed:
         _log.warning("killed %d processes of job %s", killed, directory.name)
 

@@ -28,6 +28,14 @@ def phase(job: Job) -> str:
             return name
 
 
+def vote(job: Job) -> str:
+    """How the vote went, of a job that is past it: `Voting (3/4 ready)`."""
+    counts = job.counts
+    total = sum(counts.values())
+    missing = sum(counts.get(state, 0) for state in ("nacked", "unavailable"))
+    return f"Voting ({total - missing}/{total} ready)"
+
+
 def summary(job: Job) -> str:
     """How a job ended: `Complete.  2 succeeded, 1 failed`."""
     return f"{phase(job)}.  {tally(job)}".rstrip()

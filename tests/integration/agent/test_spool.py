@@ -31,8 +31,9 @@ OTHER = "0" * 31 + "1"
 
 @pytest.fixture
 def spool(tmp_path: Path) -> Iterator[Spool]:
-    yield Spool(tmp_path / "spool")
-    leftovers.kill(JOB)
+    spool = Spool(tmp_path / "spool")
+    yield spool
+    leftovers.kill(spool.directory / JOB)
 
 
 def test_starting_a_supervisor_does_not_hold_the_agent_up(spool: Spool) -> None:
@@ -240,3 +241,16 @@ def test_a_result_is_written_even_if_output_has_filled_the_disk(tmp_path: Path) 
         assert errors(job) in ("", "end\n")
     finally:
         subprocess.run(["umount", str(tmp_path)], check=True)
+
+
+def test_what_is_killed_of_a_job_is_not_its_like_of_another_agent_on_the_machine(
+    spool: Spool, tmp_path: Path
+) -> None:
+    other = Spool(tmp_path / "other")
+    job = other.start(prepared("sleep 0.3; echo unharmed"))
+    job.run()
+    assert leftovers.kill(spool.directory / JOB) == 0
+    until(job.ended)
+    finished = job.finished()
+    assert finished is not None
+    assert finished.result.exit_code == 0

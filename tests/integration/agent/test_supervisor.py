@@ -33,8 +33,9 @@ as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can run jobs a
 
 @pytest.fixture
 def spool(tmp_path: Path) -> Iterator[Spool]:
-    yield Spool(tmp_path / "spool")
-    leftovers.kill(JOB)
+    spool = Spool(tmp_path / "spool")
+    yield spool
+    leftovers.kill(spool.directory / JOB)
 
 
 @pytest.mark.parametrize(
@@ -100,7 +101,8 @@ def test_a_command_finds_a_clean_process(spool: Spool) -> None:
     assert int(lines[6], 8) == 0o022
     assert lines[8].split() == [lines[7], lines[7]]
     assert lines[9] == "/usr"
-    assert set(lines[10:]) == {f"PATH={NODE_ENV['PATH']}", "A=b c"}
+    mark = f"{leftovers.MARK}={spool.directory / JOB}"
+    assert set(lines[10:]) == {f"PATH={NODE_ENV['PATH']}", "A=b c", mark}
 
 
 def test_standard_input_is_empty(spool: Spool) -> None:
