@@ -35,7 +35,7 @@ class OldAgent:
         self.name = name
         self._context = context
         self._profile = enroll(fleet, name)
-        self.sent = 0
+        self.socket: zmq.Socket[bytes] | None = None
         self.restart()
 
     def restart(self) -> None:
@@ -43,7 +43,6 @@ class OldAgent:
         self.incarnation = str(uuid.uuid4())
         self._public, self._secret = zmq.curve_keypair()
         self.configure()
-        self.socket: zmq.Socket[bytes] | None = None
         self.connect()
 
     def configure(self) -> None:
@@ -69,8 +68,7 @@ class OldAgent:
 
     def close(self) -> None:
         """Hang up."""
-        if getattr(self, "socket", None) is not None:
-            assert self.socket is not None
+        if self.socket is not None:
             self.socket.close()
             self.socket = None
 

@@ -37,6 +37,7 @@ class Broker:
         curve_secret_key: the server's, Z85.
         admissions: which keys prove which nodes.
         receive: called with the admission, the key, the routing id and the message.
+        now: seconds since the epoch, which messages' timestamps are held against.
     """
 
     def __init__(
@@ -45,8 +46,10 @@ class Broker:
         curve_secret_key: bytes,
         admissions: Admissions,
         receive: Receive,
+        now: Callable[[], float] = time.time,
     ) -> None:
         self.drops = Drops()
+        self._now = now
         self._admissions = admissions
         self._receive = receive
         self._sequences: dict[bytes, int] = {}
@@ -134,7 +137,7 @@ class Broker:
             self.drops.drop(str(frames[-1].get("Peer-Address")), "unknown key", time.monotonic())
             return
         try:
-            message = _verified([frame.bytes for frame in frames[1:]], admission)
+            message = _verified([frame.bytes for frame in frames[1:]], admission, self._now())
         except ValueError as error:
             self.drops.drop(admission.node, str(error), time.monotonic())
             return
@@ -161,7 +164,7 @@ def rfc1123_now() -> str:
     return format_rfc1123(time.time())
 
 
-def _verified(frames: list[bytes], admission: Admission) -> messages.NodeMessage:
+def _verified(frames: list[bytes], admission: Admission, now: float) -> messages.NodeMessage:
     """The message of these frames, if all about it is right.
 
     Raises:
@@ -171,6 +174,6 @@ def _verified(frames: list[bytes], admission: Admission) -> messages.NodeMessage
     message = messages.decode_node_message(body)
     if message.node != admission.node or message.org != admission.org:
         raise ValueError("it speaks for another node")
-    if abs(message.time - time.time()) > MAX_MESSAGE_SKEW:
+    if abs(message.time - now) > MAX_MESSAGE_SKEW:
         raise ValueError("its timestamp is too far off")
     return message
