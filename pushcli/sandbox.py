@@ -172,8 +172,12 @@ class Fleet:
     def enroll(self, nodes: Iterable[str]) -> None:
         """`pushcli agent enroll` for each, some at a time."""
         with ThreadPoolExecutor(max(2, os.cpu_count() or 2)) as pool:
-            for done in [pool.submit(self._enroll, node) for node in nodes]:
-                done.result()
+            try:
+                for done in [pool.submit(self._enroll, node) for node in nodes]:
+                    done.result()
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
 
     def start_agent(self, node: str) -> None:
         """`pushcli agent start`; returns at once."""
@@ -333,7 +337,7 @@ def free_ports(count: int) -> list[int]:
 
 
 def end_all(directory: Path) -> None:
-    """End every process whose command line names this directory: supervisors, strays."""
+    """End every process of ours whose command line names this directory: supervisors, strays."""
     deadline = time.monotonic() + _STOP
     number = signal.SIGTERM
     while pids := _processes_of(directory):
@@ -346,12 +350,14 @@ def end_all(directory: Path) -> None:
 
 
 def _processes_of(directory: Path) -> list[int]:
-    name = os.fsencode(f"{directory}/")
+    # Only what our interpreter runs: an operator's `tail -f` on a log there is not ours.
+    name, python = os.fsencode(f"{directory}/"), os.fsencode(sys.executable)
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit() and int(entry.name) != os.getpid():
             with contextlib.suppress(OSError):
-                if name in (entry / "cmdline").read_bytes():
+                command = (entry / "cmdline").read_bytes()
+                if command.startswith(python + b"\0") and name in command:
                     found.append(int(entry.name))
     return found
 

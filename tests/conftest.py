@@ -1,6 +1,13 @@
 """For all tests: names that are the same in every worker, however a parameter was made."""
 
+import signal
 from typing import Any
+
+
+def pytest_configure() -> None:
+    """Take SIGINT back: what a shell starts in the background ignores it, and so do its children."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_make_parametrize_id(config: object, val: Any, argname: str) -> str | None:

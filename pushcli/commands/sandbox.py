@@ -48,7 +48,7 @@ def sandbox(app: App, nodes: int, command: str | None) -> int:
     from pushcli.sandbox import Fleet  # noqa: PLC0415 - slow to import
 
     names = [f"node{number}" for number in range(1, nodes + 1)]
-    whitelist = SAMPLES if command is None else {**SAMPLES, command: command}
+    whitelist = SAMPLES if command is None else {command: command, **SAMPLES}
     with tempfile.TemporaryDirectory(prefix="pushcli-sandbox-") as directory, _ending():
         app.note(f"Starting a server and {nodes} agents ...")
         fleet = Fleet(Path(directory), names, whitelist=whitelist)
@@ -86,12 +86,23 @@ def _keep(app: App, fleet: "Fleet") -> None:
 
 @contextmanager
 def _ending() -> Iterator[None]:
-    """SIGTERM and a closed terminal end it as Ctrl-C does: nothing may be left behind."""
+    """SIGTERM and a closed terminal end it as Ctrl-C does: nothing may be left behind.
+
+    An impatient second signal changes nothing: shutting down goes on. Signals that whoever
+    started us wants to be ignored (`nohup`) stay ignored.
+    """
+    numbers = [
+        number
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        if signal.getsignal(number) is not signal.SIG_IGN
+    ]
 
     def interrupt(number: int, frame: FrameType | None) -> None:
+        for each in numbers:
+            signal.signal(each, signal.SIG_IGN)
         raise KeyboardInterrupt
 
-    former = {n: signal.signal(n, interrupt) for n in (signal.SIGTERM, signal.SIGHUP)}
+    former = {number: signal.signal(number, interrupt) for number in numbers}
     try:
         yield
     finally:

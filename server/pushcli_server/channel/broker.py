@@ -82,6 +82,11 @@ class Broker:
         self._loop.add_reader(self._fd, self._drain)
         self._schedule()
 
+    @property
+    def endpoint(self) -> str:
+        """Where it listens, with the port that `*` became."""
+        return str(self._socket.get_string(zmq.LAST_ENDPOINT))
+
     def close(self) -> None:
         """Stop at once; what was sent has half a second to leave."""
         self._closed = True

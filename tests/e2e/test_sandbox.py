@@ -1,0 +1,142 @@
+"""`pushcli sandbox`: what it starts, it takes away again, however it ends."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from pushcli.exit_status import ExitStatus
+from tests.e2e.waiting import until
+
+pytestmark = pytest.mark.timeout(60)
+OTHERS = b'# mine\n[default]\nclient_name = "ann"\n'
+
+
+@dataclass(frozen=True)
+class Place:
+    """A home with a profile in it, and a directory for temporary files of its own."""
+
+    home: Path
+    temporary: Path
+
+    @property
+    def credentials(self) -> Path:
+        return self.home / ".pushcli" / "credentials"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(("PUSHCLI_", "CHEF_"))}
+        return {**kept, "HOME": str(self.home), "TMPDIR": str(self.temporary)}
+
+    def start(self, *arguments: str) -> "subprocess.Popen[str]":
+        return subprocess.Popen(
+            [sys.executable, "-m", "pushcli", *arguments], env=self.environment, text=True,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
+
+    def run(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
+        with self.start(*arguments) as process:
+            stdout, stderr = process.communicate(timeout=45)
+        return subprocess.CompletedProcess(arguments, process.returncode, stdout, stderr)
+
+    def processes(self) -> list[bytes]:
+        """Command lines of what still runs from here."""
+        found = []
+        for entry in Path("/proc").glob("[0-9]*/cmdline"):
+            try:
+                command = entry.read_bytes()
+            except OSError:
+                continue
+            if os.fsencode(self.temporary) in command:
+                found.append(command)
+        return found
+
+    def assert_nothing_is_left(self) -> None:
+        assert self.processes() == []
+        assert list(self.temporary.iterdir()) == []
+        assert self.credentials.read_bytes() == OTHERS
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    place = Place(tmp_path / "home", tmp_path / "tmp")
+    place.temporary.mkdir()
+    place.credentials.parent.mkdir(parents=True)
+    place.credentials.write_bytes(OTHERS)
+    return place
+
+
+@contextmanager
+def living(place: Place) -> Iterator["subprocess.Popen[str]"]:
+    """A sandbox of one node that says how to reach it."""
+    with place.start("sandbox", "--nodes", "1") as process:
+        assert process.stdout is not None
+        try:
+            until(lambda: "Ctrl-C" in process.stdout.readline(), "it is ready", 30)
+            yield process
+        finally:
+            process.terminate()
+
+
+def test_one_job_is_run_and_its_exit_status_is_ours(place: Place) -> None:
+    done = place.run("sandbox", "--nodes", "2", "--run", "echo I am $CHEF_PUSH_NODE_NAME")
+    assert done.returncode == ExitStatus.OK, done.stderr
+    assert "I am node1" in done.stdout
+    assert "I am node2" in done.stdout
+    place.assert_nothing_is_left()
+    assert place.run("sandbox", "--nodes", "1", "--run", "exit 7").returncode == 1
+    place.assert_nothing_is_left()
+
+
+def test_a_sample_can_be_run_by_its_name(place: Place) -> None:
+    done = place.run("sandbox", "--nodes", "1", "--run", "fail")
+    assert done.returncode == ExitStatus.NODE_FAILED
+    assert "this fails" in done.stdout
+
+
+def test_it_is_reached_under_its_profile_until_ctrl_c(place: Place) -> None:
+    with living(place) as process:
+        done = place.run("--profile", "sandbox", "job", "start", "--capture", "uptime", "node1")
+        assert done.returncode == ExitStatus.OK, done.stderr
+        assert place.credentials.read_bytes().startswith(OTHERS)
+        process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == ExitStatus.OK
+    place.assert_nothing_is_left()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_signals_end_it_as_ctrl_c_does_with_the_commands_that_run(
+    place: Place, number: signal.Signals
+) -> None:
+    with living(place) as process:
+        done = place.run("--profile", "sandbox", "job", "start", "--nowait", "slow", "node1")
+        assert done.returncode == ExitStatus.OK, done.stderr
+        until(lambda: any(b"supervisor" in command for command in place.processes()), "it runs")
+        process.send_signal(number)
+        assert process.wait(30) == ExitStatus.OK
+    place.assert_nothing_is_left()
+
+
+def test_a_signal_while_it_starts_leaves_nothing_either(place: Place) -> None:
+    with place.start("sandbox", "--nodes", "4") as process:
+        until(lambda: any(b"enroll" in command for command in place.processes()), "it enrolls", 30)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == ExitStatus.INTERRUPTED
+    place.assert_nothing_is_left()
+
+
+def test_a_second_sandbox_is_refused_and_harms_nobody(place: Place) -> None:
+    with living(place):
+        before = place.credentials.read_bytes()
+        second = place.run("sandbox", "--nodes", "1")
+        assert second.returncode == ExitStatus.CONFIG
+        assert "end the other sandbox" in second.stderr
+        assert place.credentials.read_bytes() == before
+        assert place.run("--profile", "sandbox", "node", "status").returncode == ExitStatus.OK
