@@ -5,7 +5,7 @@ from typing import Any
 
 
 def pytest_configure() -> None:
-    """Take SIGINT back: what a shell starts in the background ignores it, and so do its children."""
+    """Take SIGINT back: what a shell starts in the background ignores it, with its children."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 

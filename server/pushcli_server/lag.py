@@ -3,31 +3,45 @@
 import asyncio
 import time
 from collections import deque
+from typing import NamedTuple
 
 INTERVAL = 0.01
 
 
+class Sample(NamedTuple):
+    """How late a timer was, and how much processor time its thread had used; seconds."""
+
+    lag: float
+    used: float
+
+
 class LoopLag:
-    """Measures blocks of the event loop, in seconds, with a timer that should be punctual."""
+    """Measures blocks of the event loop with a timer that should be punctual.
+
+    A block that used little of the processor was not ours: the machine had other work.
+    """
 
     def __init__(self, samples: int = 60_000) -> None:
-        self._lags: deque[float] = deque(maxlen=samples)
+        self._samples: deque[Sample] = deque(maxlen=samples)
 
     async def run(self) -> None:
         """Measure until cancelled."""
         while True:
-            due = time.monotonic() + INTERVAL
+            due, used = time.monotonic() + INTERVAL, time.thread_time()
             await asyncio.sleep(INTERVAL)
-            self._lags.append(max(0.0, time.monotonic() - due))
+            lag = max(0.0, time.monotonic() - due)
+            self._samples.append(Sample(lag, time.thread_time() - used))
 
     def report(self) -> str:
-        """One line: longest block, and percentiles, since the last report; in ms."""
-        lags = sorted(self._lags)
-        self._lags.clear()
-        if not lags:
+        """One line about the time since the last report, in ms."""
+        samples = sorted(self._samples)
+        self._samples.clear()
+        if not samples:
             return "event loop: not measured"
-        p99, p999 = (lags[min(len(lags) - 1, int(len(lags) * q))] for q in (0.99, 0.999))
+        p99, p999 = (samples[min(len(samples) - 1, int(len(samples) * q))] for q in (0.99, 0.999))
+        worst = max(sample.used for sample in samples)
         return (
-            f"event loop: longest block {lags[-1] * 1000:.1f} ms, "
-            f"p99.9 {p999 * 1000:.1f} ms, p99 {p99 * 1000:.1f} ms, {len(lags)} samples"
+            f"event loop: longest block {samples[-1].lag * 1000:.1f} ms, "
+            f"p99.9 {p999.lag * 1000:.1f} ms, p99 {p99.lag * 1000:.1f} ms; "
+            f"most processor time in one {worst * 1000:.1f} ms; {len(samples)} samples"
         )

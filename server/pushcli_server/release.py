@@ -36,7 +36,7 @@ class Releases:
     def committed(self, ticket: int) -> None:
         """The store has committed everything up to this ticket."""
         self._committed = ticket
-        self._drain()
+        self._schedule()
 
     def _schedule(self) -> None:
         if self._queue and self._queue[0][0] <= self._committed and not self._scheduled:

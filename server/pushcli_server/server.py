@@ -68,6 +68,9 @@ async def _serve(
         while not http.started and not serving.done():
             await asyncio.sleep(0.005)
         if not serving.done():
+            # What is there now stays: no collection needs to look at it again.
+            gc.collect()
+            gc.freeze()
             _say(
                 f"ready, REST on {config.api_url}, commands on port {config.command_port}, "
                 f"heartbeats on port {config.server_heartbeat_port}"
@@ -154,7 +157,7 @@ def main(directory: Path) -> None:
     # The event loop gets the interpreter back from the store's threads within this time,
     # not after Python's default of 5 ms.
     sys.setswitchinterval(_SWITCH_INTERVAL)
-    # A full collection over a fleet's objects stops the loop for a quarter of a second, and
-    # hardly anything here is cyclic.
-    gc.set_threshold(50_000, 20, 1_000)
+    # Small collections, and hardly ever a full one: over a fleet's objects that takes a
+    # quarter of a second, and what is cyclic here dies young.
+    gc.set_threshold(1_000, 10, 1_000)
     asyncio.run(run(directory))

@@ -27,6 +27,7 @@ from tests.bench.simulated import Plan
 PROCESSES = 2
 ROUNDS = 5
 IDLE = 10.0
+READERS = 500
 INTERVAL = 1.0
 
 
@@ -117,6 +118,39 @@ def job(fleet: Fleet, names: list[str]) -> float:
     return time.monotonic() - start
 
 
+def results_phase(fleet: Fleet, names: list[str], readers: int) -> float:
+    """Seconds from the moment when all commands end to the job's end, with so many readers."""
+    moment = time.time() + 6 + readers * 0.02
+    command = f"until:{moment}"
+    job_id = fleet.api.start_job({"command": command, "nodes": names, "capture_output": True})
+    reading = watch(fleet, job_id, readers) if readers else None
+    assert time.time() < moment, "the readers took too long to connect"
+    time.sleep(moment - time.time())
+    while fleet.api.job(job_id)["status"] in {"voting", "running"}:
+        time.sleep(0.02)
+    took = time.time() - moment
+    if reading is not None:
+        out, _ = reading.communicate(timeout=120)
+        smallest, largest = out.split()
+        assert int(smallest) > 100 * len(names), out
+        print(f"each of {readers} readers got {smallest} to {largest} bytes")
+    return took
+
+
+def watch(fleet: Fleet, job_id: str, readers: int) -> "subprocess.Popen[str]":
+    """Start the readers; returns when all are connected."""
+    profile = fleet.profile
+    url = f"{fleet.url}/pushy/job_status_feed/{job_id}"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.bench.readers", url, profile.client_name,
+         str(profile.client_key), str(readers)],
+        stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stdout is not None
+    assert process.stdout.readline() == "connected\n"
+    return process
+
+
 def loop_report(fleet: Fleet) -> str:
     """The server's own measure of its event loop since the last time."""
     log = fleet.log("server")
@@ -164,6 +198,13 @@ def measure(count: int) -> None:
                 f"{min(times):.3f} to {max(times):.3f}), {median / bare:.2f} x the floor"
             )
             print(f"during jobs: {loop_report(fleet)}")
+            without = statistics.median(results_phase(fleet, names, 0) for _ in range(3))
+            loop_report(fleet)
+            with_readers = results_phase(fleet, names, READERS)
+            print(
+                f"results of all at once: {without:.3f} s, with {READERS} readers of the feed "
+                f"{with_readers:.3f} s, {with_readers / without:.2f} x; {loop_report(fleet)}"
+            )
             print(f"server memory: {rss_mib(pid):.0f} MiB resident")
         finally:
             end(processes)

@@ -2,7 +2,11 @@
 
 import os
 import platform
+import sqlite3
+from importlib.metadata import version
 from pathlib import Path
+
+import zmq
 
 
 def describe() -> str:
@@ -12,7 +16,11 @@ def describe() -> str:
         if line.startswith("model name"):
             model = line.partition(":")[2].strip()
             break
-    return f"{model}, {os.cpu_count()} cores, Python {platform.python_version()}"
+    libraries = ", ".join(f"{name} {version(name)}" for name in ("pyzmq", "sqlalchemy", "uvicorn"))
+    return (
+        f"{model}, {os.cpu_count()} cores, Python {platform.python_version()}, "
+        f"libzmq {zmq.zmq_version()}, {libraries}, SQLite {sqlite3.sqlite_version}"
+    )
 
 
 def cpu_seconds(pid: int) -> float:

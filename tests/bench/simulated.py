@@ -7,7 +7,8 @@ import heapq
 import json
 import sys
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from pathlib import Path
 
 import msgspec
 import requests
@@ -47,8 +48,8 @@ class Agent:
     sequence: int = 0
     job_state: str = "idle"
     job_id: str | None = None
-    sent: int = 0
-    seen: set[str] = field(default_factory=set)
+    ends_at: float = 0.0
+    """When the command that was committed to ends; `until:SECONDS` names a time of day."""
 
     def send(self, kind: type, **fields: object) -> None:
         """Send one message."""
@@ -69,23 +70,31 @@ class Agent:
     def receive(self, body: bytes) -> None:
         """Answer as an agent would whose commands take no time."""
         match messages.decode_command(body):
-            case messages.Commit(job_id=job_id):
+            case messages.Commit(job_id=job_id, command=command):
                 self.job_id, self.job_state = job_id, "committed"
+                name, _, when = (command or "").partition(":")
+                self.ends_at = float(when) if name == "until" else 0.0
                 self.send(messages.AckCommit)
-            case messages.Run(job_id=job_id):
-                self.send(messages.AckRun, job_id=job_id)
-                self.send(messages.Succeeded, job_id=job_id, stdout="ok\n", stderr="")
-                self.job_id, self.job_state = None, "idle"
+            case messages.Run():
+                self.job_state = "running"
+                self.send(messages.AckRun)
+                if self.ends_at <= time.time():
+                    self.finish()
             case messages.Abort():
                 self.send(messages.Aborted)
                 self.job_id, self.job_state = None, "idle"
             case _:
                 pass
 
+    def finish(self) -> None:
+        """The command ended."""
+        self.send(messages.Succeeded, stdout="ok\n", stderr="")
+        self.job_id, self.job_state = None, "idle"
+
 
 def connect(plan: Plan, context: "zmq.Context[zmq.Socket[bytes]]") -> list[Agent]:
     """All agents of a plan, connecting."""
-    key = keys.load_private_key(__import__("pathlib").Path(plan.key_file)) if plan.fetch else None
+    key = keys.load_private_key(Path(plan.key_file)) if plan.fetch else None
     session = requests.Session()
     session.trust_env = False
     agents = []
@@ -136,7 +145,7 @@ def run(plan: Plan) -> None:
     beats = [(start + i * step, i) for i in range(len(agents))]
     print("connected", flush=True)
     while True:
-        timeout = max(0.0, beats[0][0] - time.monotonic())
+        timeout = min(0.05, max(0.0, beats[0][0] - time.monotonic()))
         for socket, _ in poller.poll(timeout * 1000):
             agent = by_socket[socket]
             while True:
@@ -145,11 +154,19 @@ def run(plan: Plan) -> None:
                 except zmq.Again:
                     break
                 agent.receive(body)
+        end_commands(agents)
         now = time.monotonic()
         while beats[0][0] <= now:
             due, index = heapq.heappop(beats)
             agents[index].heartbeat()
             heapq.heappush(beats, (due + plan.interval, index))
+
+
+def end_commands(agents: list[Agent]) -> None:
+    """Commands that were to end at a time of day end all at once."""
+    for agent in agents:
+        if agent.job_state == "running" and agent.ends_at <= time.time():
+            agent.finish()
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """The main job, end to end, with real processes: what operators do all day."""
 
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -98,6 +99,16 @@ def test_a_timeout_ends_the_whole_process_tree(fleet: Fleet, tmp_path: Path) -> 
 def test_timeout_and_abort_have_their_own_exit_statuses(fleet: Fleet) -> None:
     done = fleet.cli("job", "start", "sleep", "n3", "--timeout", "1")
     assert done.returncode == ExitStatus.TIMED_OUT, done.stdout
+    fleet.wait_available(["n3"])
+    with subprocess.Popen(
+        fleet.command("job", "start", "sleep", "n3"), env=fleet.environment, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+    ) as watching:  # fmt: skip
+        assert watching.stdout is not None
+        job_id = watching.stdout.readline().split()[-1]
+        job_is(fleet, job_id, "running")
+        assert fleet.cli("job", "abort", "-y", job_id).returncode == ExitStatus.OK
+        assert watching.wait(15) == ExitStatus.ABORTED
     fleet.wait_available(["n3"])
 
 

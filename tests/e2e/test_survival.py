@@ -23,13 +23,14 @@ def test_three_of_four_nodes_up(make_fleet: MakeFleet) -> None:
     assert fleet.cli("job", "start", "-q", "100%", "true", *fleet.nodes).returncode == 3
 
 
-def test_an_agent_killed_while_running_is_adopted_by_its_next_run(
-    make_fleet: MakeFleet, tmp_path: Path
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_the_command_of_an_agent_that_ended_is_adopted_by_its_next_run(
+    make_fleet: MakeFleet, tmp_path: Path, number: signal.Signals
 ) -> None:
     fleet, marks = make_fleet("n1"), tmp_path / "marks"
     job_id = start(fleet, "slow-mark", "n1", capture_output=True, env={"MARKS": str(marks)})
     until(lambda: lines(marks), "the command runs")
-    fleet.end_agent("n1", signal.SIGKILL)
+    fleet.end_agent("n1", number)
     fleet.start_agent("n1")
     job = job_is(fleet, job_id, "complete")
     assert job["nodes"] == {"succeeded": ["n1"]}

@@ -79,7 +79,7 @@ class Broker:
             StartError: it is taken, or not ours.
         """
         bind(self._socket, endpoint, "command_port")
-        self._loop.add_reader(self._fd, self._drain)
+        self._loop.add_reader(self._fd, self._schedule)
         self._schedule()
 
     @property
@@ -117,7 +117,8 @@ class Broker:
         self._sequences.pop(peer, None)
 
     def _schedule(self) -> None:
-        # A send may have swallowed the descriptor's edge.
+        # Also after a send, which may have swallowed the descriptor's edge. One at a time:
+        # slices that were scheduled twice over would add up to one long block.
         if not self._scheduled and not self._closed:
             self._scheduled = True
             self._loop.call_soon(self._drain)

@@ -12,8 +12,9 @@ from pushcli.groups import Lazy
 from tests.unit.pushcli.commands_tree import all_commands, own_flags
 
 DOCUMENTATION = Path(__file__).parents[3] / "docs" / "cli.md"
-SHARED = {"-c", "--config", "--profile", "--server-url", "--ca-file", "--fingerprint", "-u", "--user", "-k", "--key",
-          "-F", "--format", "-V", "--verbose", "-y", "--yes"}  # fmt: skip
+SHARED = {"-c", "--config", "--profile", "--server-url", "--ca-file", "--fingerprint",
+          "-u", "--user", "-k", "--key", "-F", "--format",
+          "-V", "--verbose", "-y", "--yes"}  # fmt: skip
 OPERATOR_GROUPS = {"job", "node"}
 """Groups whose commands talk to a server as an operator."""
 EVERY_COMMAND = [pytest.param(path, c, id=" ".join(path)) for path, c in all_commands()]
