@@ -11,7 +11,7 @@ from pushcli.errors import ServerError, ServerUnreachable
 from pushcli.jobs import Job, checked
 
 FIRST_PAUSE = 0.02
-GROWTH = 1.4
+GROWTH = 1.15
 """Each pause to the next: a job's end is noticed late by at most this part of its length."""
 PATIENCE = 60.0
 """How long a server may be away (restarted, say) while we watch, in seconds."""

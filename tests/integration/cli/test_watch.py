@@ -40,11 +40,11 @@ def app_for(url: str, key_file: Path, clock: Clock) -> App:
 
 
 def test_pauses_grow_up_to_the_interval(responder: Responder, key_file: Path) -> None:
-    responder.accept_job(*[job("running")] * 20, job("complete"))
+    responder.accept_job(*[job("running")] * 40, job("complete"))
     clock, notes = Clock(), list[str]()
     app = app_for(responder.url, key_file, clock)
     seen = list(snapshots(app, JOB_ID, interval=1.0, note=notes.append))
-    assert [s.job.status for s in seen] == ["running"] * 20 + ["complete"]
+    assert [s.job.status for s in seen] == ["running"] * 40 + ["complete"]
     assert clock.pauses[0] == FIRST_PAUSE
     assert clock.pauses == sorted(clock.pauses)
     assert clock.pauses[-1] == 1.0
