@@ -106,12 +106,15 @@ class World(RuleBasedStateMachine):
 
     def end(self, job_id: str, outcome: events.Outcome | None) -> None:
         state = self.alive.pop(job_id)
+        aborting = job_id in self.aborting
         self.aborting.discard(job_id)
         if state != "running":
             outcome = None
         if outcome is not None:
             self.spool[job_id] = outcome
-        lost = outcome is None and state == "running" and self.owed == 0
+        # Of what is being aborted the server expects no result; if a new connection has
+        # made it forget the abort, it sends another.
+        lost = outcome is None and state == "running" and self.owed == 0 and not aborting
         self.owed += lost
         self.take(events.JobEnded(job_id, outcome))
 
