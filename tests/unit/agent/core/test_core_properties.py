@@ -10,6 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from pushcli import messages
 from pushcli_agent.core import Agent, effects, events, handle
 from pushcli_agent.core.configuration import ServerConfig
+from pushcli_agent.core.state import Phase
 from tests.unit.agent.core.script import STAMP, config, old_config
 
 JOBS = [f"{number:032x}" for number in range(3)]
@@ -106,14 +107,15 @@ class World(RuleBasedStateMachine):
 
     def end(self, job_id: str, outcome: events.Outcome | None) -> None:
         state = self.alive.pop(job_id)
-        aborting = job_id in self.aborting
         self.aborting.discard(job_id)
         if state != "running":
             outcome = None
         if outcome is not None:
             self.spool[job_id] = outcome
-        # Of what is being aborted the server expects no result; if a new connection has
-        # made it forget the abort, it sends another.
+        # Of what this run of the agent was told to abort the server expects no result; if a
+        # new connection has made it forget the abort, it sends another.
+        job = self.agent.job
+        aborting = job is not None and job.phase is Phase.ABORTING
         lost = outcome is None and state == "running" and self.owed == 0 and not aborting
         self.owed += lost
         self.take(events.JobEnded(job_id, outcome))
