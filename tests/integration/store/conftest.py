@@ -1,0 +1,78 @@
+"""The store's suite runs on SQLite and, where one is reachable, on PostgreSQL."""
+
+import asyncio
+import os
+import uuid
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from pushcli_server.store import Store
+
+POSTGRESQL = os.environ.get(
+    "PUSHCLI_TEST_POSTGRESQL", "postgresql://postgres@127.0.0.1:5432/postgres"
+)
+
+
+class Database:
+    """A throw-away database, and its store's directory."""
+
+    def __init__(self, url: str, root: Path) -> None:
+        self.url = url
+        self.root = root
+        self.released: list[int] = []
+        self.failures: list[BaseException] = []
+
+    def create(self) -> None:
+        """Make its tables."""
+        Store.create(self.url, self.root)
+
+    @asynccontextmanager
+    async def opened(self) -> AsyncIterator[Store]:
+        """A started store; what it released and its failures are collected here."""
+        store = Store.open(self.url, self.root)
+        store.start(asyncio.get_running_loop(), self.released.append, self.failures.append)
+        try:
+            yield store
+        finally:
+            await store.close()
+
+    def run(self, scenario: Callable[[Store], Any]) -> Any:
+        """Run a scenario with a started store, on a loop of its own."""
+
+        async def whole() -> Any:
+            async with self.opened() as store, asyncio.timeout(15):
+                return await scenario(store)
+
+        return asyncio.run(whole())
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def empty(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+    """A database without tables."""
+    if request.param == "sqlite":
+        yield Database(f"sqlite:///{tmp_path / 'pushcli.db'}", tmp_path / "blobs")
+        return
+    name = f"pushcli_test_{uuid.uuid4().hex[:12]}"
+    try:
+        connection = psycopg.connect(POSTGRESQL, autocommit=True, connect_timeout=3)
+    except psycopg.OperationalError as error:
+        pytest.skip(f"no PostgreSQL to test with: {error}")
+    with connection:
+        connection.execute(f'CREATE DATABASE "{name}"')
+        try:
+            url = POSTGRESQL.rpartition("/")[0] + f"/{name}"
+            yield Database(url, tmp_path / "blobs")
+        finally:
+            connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+@pytest.fixture
+def database(empty: Database) -> Database:
+    """A database with its tables."""
+    empty.create()
+    return empty

@@ -1,0 +1,142 @@
+"""Databases that are missing, damaged, or of another version: one line that helps."""
+
+import asyncio
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import text
+
+from pushcli.errors import ConfigError, StoreError
+from pushcli_server.store import Store
+from pushcli_server.store.database import HEAD, make_engine
+from pushcli_server.store.schema import metadata
+from tests.integration.store.conftest import Database
+
+pytestmark = pytest.mark.timeout(60)
+
+
+def refusal(database: Database) -> str:
+    with pytest.raises(StoreError) as caught:
+        Store.open(database.url, database.root)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def set_version(database: Database, version: str) -> None:
+    engine = make_engine(database.url)
+    with engine.begin() as connection:
+        connection.execute(text(f"UPDATE alembic_version SET version_num = '{version}'"))
+    engine.dispose()
+
+
+def test_the_migrated_tables_are_those_of_the_schema(database: Database) -> None:
+    engine = make_engine(database.url)
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, metadata) == []
+    engine.dispose()
+
+
+def test_the_program_knows_the_newest_migration() -> None:
+    import pushcli_server.store.migrations as scripts
+
+    directory = ScriptDirectory(str(Path(scripts.__file__).parent))
+    assert directory.get_heads() == [HEAD]
+
+
+def test_making_it_twice_changes_nothing(database: Database) -> None:
+    database.create()
+    Store.open(database.url, database.root).dispose()
+
+
+def test_a_newer_one_is_refused_by_all(database: Database) -> None:
+    set_version(database, "9999")
+    assert "newer version (9999" in refusal(database)
+    with pytest.raises(StoreError, match="newer version"):
+        database.create()
+
+
+def test_an_older_one_says_how_to_bring_it_up_to_date(database: Database) -> None:
+    set_version(database, "0000")
+    assert "server init" in refusal(database)
+
+
+def test_one_without_tables_says_what_to_run(empty: Database) -> None:
+    make_engine(empty.url).connect().close() if empty.url.startswith("sqlite") else None
+    assert "pushcli server init" in refusal(empty)
+
+
+def test_what_is_no_database_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "pushcli.db"
+    file.write_text("this is no database, whatever its name says" * 100)
+    database = Database(f"sqlite:///{file}", tmp_path)
+    assert "not a database" in refusal(database)
+
+
+def test_a_password_is_never_shown(tmp_path: Path) -> None:
+    database = Database("postgresql://ann:secret@127.0.0.1:1/x", tmp_path)
+    line = refusal(database)
+    assert "secret" not in line
+    assert "127.0.0.1" in line
+
+
+@pytest.mark.parametrize("url", ["nonsense", "mysql://x/y", "sqlite://", "redis://x"])
+def test_other_urls_are_configuration_errors(url: str) -> None:
+    with pytest.raises(ConfigError):
+        make_engine(url)
+
+
+def test_a_new_file_is_its_owners_alone(tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path / 'pushcli.db'}", tmp_path / "blobs")
+    database.create()
+    assert (tmp_path / "pushcli.db").stat().st_mode & 0o777 == 0o600
+    assert database.root.stat().st_mode & 0o777 == 0o700
+
+
+WRITER = """
+import asyncio, os, sys
+from pathlib import Path
+from pushcli_server.store import Store, operations
+async def main():
+    store = Store.open(sys.argv[1], Path(sys.argv[2]))
+    store.start(asyncio.get_running_loop(), lambda ticket: None, print)
+    await store.write(operations.CreateOrganization("acme"))
+    for number in range(100_000):
+        store.submit(operations.AppendEvent("feed", number, number, b"x"))
+        if number % 7 == 0:
+            await store.barrier()
+            print(number, flush=True)
+asyncio.run(main())
+"""
+
+
+def test_what_was_reported_committed_survives_a_kill(database: Database) -> None:
+    writer = subprocess.Popen(
+        [sys.executable, "-c", WRITER, database.url, str(database.root)],
+        stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert writer.stdout is not None
+    reported = -1
+    while reported < 300:
+        reported = int(writer.stdout.readline())
+    writer.kill()
+    rest, _ = writer.communicate()
+    # Whole lines only: the last one may have been cut.
+    reported = max([reported, *(int(line) for line in rest.split("\n")[:-1])])
+
+    async def stored(store: Store) -> list[int]:
+        return [number for _, number, _, _ in await store.feed_events()]
+
+    numbers = asyncio.run(_with(database, stored))
+    assert numbers[: reported + 1] == list(range(reported + 1))
+    assert numbers == list(range(len(numbers))), "nothing is missing in between"
+
+
+async def _with(database: Database, scenario):  # type: ignore[no-untyped-def]
+    async with database.opened() as store:
+        return await scenario(store)
