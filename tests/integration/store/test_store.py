@@ -303,6 +303,7 @@ def test_closing_commits_what_is_queued(database: Database) -> None:
 def test_a_lost_connection_is_told_and_got_over(database: Database) -> None:
     if not database.url.startswith("postgresql"):
         pytest.skip("SQLite has no connection to lose")
+
     async def scenario(store: Store) -> None:
         await with_job(store, "a")
         await store.barrier()

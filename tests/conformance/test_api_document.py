@@ -1,0 +1,97 @@
+"""docs/api.md: every request is made, in order, and answered as the page says."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from pushcli.errors import PushcliError
+from pushcli.http import SignedSession
+from pushcli.sandbox import Fleet
+from pushcli_server.rest.app import routes
+from tests.conformance.feed_reader import FeedReader
+
+PAGE = (Path(__file__).parents[2] / "docs" / "api.md").read_text(encoding="utf-8")
+EXAMPLES = re.findall(r"```http\n(.*?)```", PAGE, flags=re.DOTALL)
+pytestmark = pytest.mark.timeout(60)
+
+
+def matches(shown: Any, actual: Any) -> bool:
+    """Whether a value is as shown; `...` in a string stands for anything."""
+    if isinstance(shown, dict):
+        return (
+            isinstance(actual, dict)
+            and shown.keys() == actual.keys()
+            and all(matches(value, actual[key]) for key, value in shown.items())
+        )
+    if isinstance(shown, list):
+        return (
+            isinstance(actual, list)
+            and len(shown) == len(actual)
+            and all(matches(a, b) for a, b in zip(shown, actual, strict=True))
+        )
+    if isinstance(shown, str) and isinstance(actual, str):
+        pattern = ".*".join(re.escape(part) for part in shown.split("..."))
+        return re.fullmatch(pattern, actual, flags=re.DOTALL) is not None
+    return bool(shown == actual)
+
+
+def test_the_examples_are_answered_as_shown(server: Fleet) -> None:
+    job_id = ""
+    for example in EXAMPLES:
+        request, _, answer = example.partition("\n\n")
+        first, _, body = request.partition("\n")
+        method, path = first.split(" ")
+        status, _, shown = answer.partition("\n")
+        path = path.replace("JOB", job_id)
+        if "job_status_feed" in path:
+            feed = FeedReader(server.profile, path.partition("/pushy/")[2])
+            text = feed.response.read().decode()
+            assert feed.status == int(status)
+            assert re.match(".*?".join(re.escape(p) for p in shown.split("...")), text), text
+            feed.close()
+            continue
+        code, actual = call(server, method, path, body)
+        assert (code, matches(json.loads(shown), actual)) == (int(status), True), (first, actual)
+        if method == "POST" and path.endswith("/jobs"):
+            job_id = actual["uri"][-32:]
+
+
+def call(server: Fleet, method: str, path: str, body: str) -> tuple[int, Any]:
+    base = server.url.partition("/organizations/")[0]
+    if not path.startswith("/organizations/"):
+        response = requests.get(base + path, timeout=10)
+        return response.status_code, response.json()
+    session = SignedSession(server.profile)
+    try:
+        relative = path.removeprefix("/organizations/sandbox/")
+        headers = {"Accept": "application/octet-stream"} if "/output/" in path else {}
+        answer = session.request(method, relative, body=body.encode(), headers=headers)
+        return answer.status_code, answer.json()
+    except PushcliError as error:
+        return refused(error)
+    finally:
+        session.close()
+
+
+def refused(error: PushcliError) -> tuple[int, Any]:
+    """Status and body of a refusal, which the session tells as an error."""
+    kinds = {"NotFound": 404, "RequestRefused": 400}
+    text = error.message.rpartition(": ")[2] if "(400)" in error.message else error.message
+    return kinds[type(error).__name__], {"error": [text]}
+
+
+def test_every_path_of_the_server_stands_on_the_page() -> None:
+    class Nothing:
+        engine = type("Engine", (), {"clock": None})
+
+    for route in routes(Nothing(), None, None):  # type: ignore[arg-type]
+        examples = [example.split("\n")[0].split(" ") for example in EXAMPLES]
+        found = {m for m, path in examples if route.pattern.fullmatch(path)}
+        pattern = route.pattern.pattern
+        if pattern.endswith("job_status_feed|jobs_status_feed)"):
+            continue
+        assert found == set(route.methods), pattern

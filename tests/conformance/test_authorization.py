@@ -1,0 +1,218 @@
+"""Who may do what: every endpoint, every kind of principal, with and without the groups.
+
+The expectation is written anew from section 2; it shares nothing with the server's code.
+"""
+
+import asyncio
+import http.client
+import json
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+
+from pushcli import keys, signing
+from pushcli.sandbox import Fleet
+from pushcli.timestamps import format_iso8601
+from pushcli_server import settings
+from pushcli_server.rest.app import routes
+from pushcli_server.store import Store, operations
+
+pytestmark = pytest.mark.timeout(120)
+JOB = "0" * 32
+KEY = keys.generate()
+WRONG_KEY = keys.generate()
+READERS, WRITERS, ADMINS = "pushy_job_readers", "pushy_job_writers", "admins"
+
+ORGANIZATIONS = {
+    "all-groups": {READERS, WRITERS, ADMINS},
+    "no-readers": {WRITERS, ADMINS},
+    "no-writers": {READERS, ADMINS},
+    "only-admins": {ADMINS},
+    "no-groups": set[str](),
+    "neither-writers-nor-admins": {READERS},
+}
+MEMBERS = {
+    READERS: {"reader", "nested"},
+    WRITERS: {"writer", "nested"},
+    ADMINS: {"admin"},
+}
+USERS = ("admin", "reader", "writer", "nested", "plain")
+CLIENTS = ("node1", "other-node", "validator")
+PRINCIPALS = (*USERS, *CLIENTS, "stranger", "unknown", "wrong key")
+
+
+class Endpoint(NamedTuple):
+    method: str
+    path: str
+    access: str
+
+
+ENDPOINTS = [
+    Endpoint("GET", "pushy/jobs", "read"),
+    Endpoint("POST", "pushy/jobs", "write"),
+    Endpoint("GET", f"pushy/jobs/{JOB}", "read"),
+    Endpoint("GET", f"pushy/jobs/{JOB}/nodes", "read"),
+    Endpoint("POST", f"pushy/jobs/{JOB}/abort", "write"),
+    Endpoint("GET", f"pushy/jobs/{JOB}/output/node1/stdout", "read"),
+    Endpoint("GET", f"pushy/jobs/{JOB}/output/node1/stderr", "read"),
+    Endpoint("GET", f"pushy/job_status_feed/{JOB}", "read"),
+    Endpoint("GET", f"pushy/jobs_status_feed/{JOB}", "read"),
+    Endpoint("GET", "pushy/node_states", "read"),
+    Endpoint("GET", "pushy/node_states/node1", "read"),
+    Endpoint("GET", "pushy/config/node1", "config"),
+    Endpoint("GET", "pushy/connect/node1", "config"),
+    Endpoint("POST", "clients", "clients"),
+]
+
+
+def expected(organization: str, principal: str, access: str) -> int | None:
+    """401 or 403; None: it passes, and something else is said."""
+    groups = ORGANIZATIONS[organization]
+
+    def in_group(group: str) -> bool:
+        return group in groups and principal in MEMBERS[group]
+
+    if principal in {"unknown", "wrong key"}:
+        return 401
+    if principal == "stranger":
+        return 403
+    may_read = in_group(READERS) or READERS not in groups
+    match access:
+        case "read":
+            allowed = may_read
+        case "write":
+            allowed = in_group(WRITERS) if WRITERS in groups else in_group(ADMINS)
+        case "config" if principal in CLIENTS:
+            allowed = principal == "node1"
+        case "config":
+            allowed = may_read
+        case _:
+            allowed = principal == "validator" or in_group(ADMINS)
+    return None if allowed else 403
+
+
+async def fill(store: Store) -> None:
+    pem = keys.public_pem(KEY)
+    store.start(asyncio.get_running_loop(), lambda _: None, print)
+    users = [operations.CreateUser(name=name, public_key=pem) for name in (*USERS, "stranger")]
+    await store.write(*users, operations.CreateOrganization("elsewhere"))
+    await store.write(operations.AssociateUser("elsewhere", "stranger"))
+    for organization, groups in ORGANIZATIONS.items():
+        await store.write(operations.CreateOrganization(organization))
+        for name in USERS:
+            await store.write(operations.AssociateUser(organization, name))
+        for name in CLIENTS:
+            await store.write(
+                operations.CreateClient(
+                    org=organization, name=name, public_key=pem, validator=name == "validator"
+                )
+            )
+        await store.write(
+            operations.CreateGroup(organization, "team"),
+            operations.AddMember(organization, "team", "user", "nested"),
+            # A client of this name is no member: kinds do not mix.
+            operations.AddMember(organization, "team", "client", "plain"),
+        )
+        for group in groups:
+            await store.write(operations.CreateGroup(organization, group))
+            for name in MEMBERS[group] - {"nested"}:
+                await store.write(operations.AddMember(organization, group, "user", name))
+            if "nested" in MEMBERS[group]:
+                await store.write(operations.AddMember(organization, group, "group", "team"))
+            # A member that left the organization does not come back by its group.
+            await store.write(operations.AddMember(organization, group, "user", "stranger"))
+    await store.close()
+
+
+@pytest.fixture(scope="module")
+def crowded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+    """A server with an organization for each set of groups."""
+    fleet = Fleet(tmp_path_factory.mktemp("crowded"), [])
+    fleet.make_server()
+    place = fleet.server_directory
+    database = settings.load(place).database(place)
+    asyncio.run(_filled(database, place / "blobs"))
+    fleet.start_server()
+    yield fleet
+    fleet.stop()
+
+
+async def _filled(database: str, blobs: Path) -> None:
+    await fill(Store.open(database, blobs))
+
+
+def ask(
+    connection: http.client.HTTPConnection, path: str, method: str, user: str, key: RSAPrivateKey
+) -> tuple[int, str]:
+    body = b"{}" if method == "POST" else b""
+    headers = signing.sign(
+        key, method=method, path=path, body=body, user=user,
+        timestamp=format_iso8601(time.time()),
+    )  # fmt: skip
+    headers |= {"Accept": "*/*"}
+    if body:
+        headers["Content-Type"] = "application/json"
+    connection.request(method, path, body or None, headers)
+    response = connection.getresponse()
+    return response.status, response.read().decode()
+
+
+@pytest.mark.parametrize("principal", PRINCIPALS)
+@pytest.mark.parametrize("organization", ORGANIZATIONS)
+def test_every_endpoint(crowded: Fleet, organization: str, principal: str) -> None:
+    name = {"wrong key": "admin"}.get(principal, principal)
+    key = WRONG_KEY if principal == "wrong key" else KEY
+    connection = http.client.HTTPConnection("127.0.0.1", crowded.ports[0], timeout=10)
+    wrong = []
+    for endpoint in ENDPOINTS:
+        path = f"/organizations/{organization}/{endpoint.path}"
+        status, text = ask(connection, path, endpoint.method, name, key)
+        wanted = expected(organization, principal, endpoint.access)
+        passed = status not in {401, 403} if wanted is None else status == wanted
+        if not passed or status >= 500:
+            wrong.append(f"{endpoint.method} {endpoint.path}: {status} instead of {wanted} {text}")
+    connection.close()
+    assert wrong == []
+
+
+def test_the_matrix_has_every_endpoint_of_the_server() -> None:
+    class Nothing:
+        engine = type("Engine", (), {"clock": None})
+
+    for route in routes(Nothing(), None, None):  # type: ignore[arg-type]
+        if re.fullmatch(route.pattern, "/organizations/a/pushy/job_status_feed"):
+            continue
+        for method in route.methods:
+            assert any(
+                endpoint.method == method
+                and route.pattern.fullmatch(f"/organizations/a/{endpoint.path}")
+                for endpoint in ENDPOINTS
+            ), (method, route.pattern.pattern)
+
+
+@pytest.mark.parametrize(
+    ("principal", "path", "text"),
+    [
+        ("unknown", "pushy/jobs", "Failed to authenticate as 'unknown'. Ensure that your "
+         "node_name and client key are correct."),
+        ("wrong key", "pushy/jobs", "Invalid signature for user or client 'admin'"),
+        ("stranger", "pushy/jobs", "'stranger' is not associated with organization 'all-groups'"),
+        ("plain", "pushy/jobs", "User or client 'plain' does not have access to that action on "
+         "this server."),
+        ("other-node", "pushy/config/node1", "Client and node name must match"),
+    ],
+)  # fmt: skip
+def test_a_refusal_says_why_in_the_old_servers_words(
+    crowded: Fleet, principal: str, path: str, text: str
+) -> None:
+    name = {"wrong key": "admin"}.get(principal, principal)
+    key = WRONG_KEY if principal == "wrong key" else KEY
+    connection = http.client.HTTPConnection("127.0.0.1", crowded.ports[0], timeout=10)
+    _, body = ask(connection, f"/organizations/all-groups/{path}", "GET", name, key)
+    connection.close()
+    assert json.loads(body) == {"error": [text]}
