@@ -1,0 +1,89 @@
+"""Requests as bytes on a socket: nothing is normalised on the way."""
+
+import contextlib
+import http.client
+import json
+import socket
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+
+from pushcli import keys, signing
+from pushcli.sandbox import ADMIN, ORG, Fleet
+from pushcli.timestamps import format_iso8601
+
+JSON = {"Content-Type": "application/json", "Accept": "application/json"}
+
+
+class Answer(NamedTuple):
+    """Status, headers (names in lower case), body."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        """The body, read."""
+        return json.loads(self.body)
+
+    @property
+    def error(self) -> Any:
+        """What it says went wrong."""
+        return self.json["error"]
+
+
+class Raw:
+    """Signs as the fleet's operator unless told otherwise."""
+
+    def __init__(self, fleet: Fleet) -> None:
+        self.port = fleet.ports[0]
+        self.key: RSAPrivateKey = keys.load_private_key(Path(fleet.profile.client_key))
+
+    def __call__(
+        self,
+        method: str = "GET",
+        path: str = "pushy/jobs",
+        body: bytes | dict[str, Any] = b"",
+        *,
+        query: str = "",
+        drop: tuple[str, ...] = (),
+        version: str = "1.3",
+        user: str = ADMIN,
+        timestamp: str | None = None,
+        **headers: str,
+    ) -> Answer:
+        """One request; `path` is below the organization unless it begins with a slash."""
+        path = path if path.startswith("/") else f"/organizations/{ORG}/{path}"
+        content = body if isinstance(body, bytes) else json.dumps(body).encode()
+        signed = signing.sign(
+            self.key, method=method, path=path, body=content, user=user, version=version,
+            timestamp=timestamp or format_iso8601(time.time()),
+        )  # fmt: skip
+        sent = {**signed, **(JSON if content else {"Accept": "application/json"})}
+        sent |= {name.replace("_", "-"): value for name, value in headers.items()}
+        for name in drop:
+            sent = {k: v for k, v in sent.items() if k.lower() != name.lower()}
+        if "Host" not in sent:
+            sent["Host"] = f"127.0.0.1:{self.port}"
+        return self.send(method, path + query, sent, content)
+
+    def send(self, method: str, target: str, headers: dict[str, str], body: bytes) -> Answer:
+        """Exactly these headers, and Content-Length unless there is one."""
+        names = {name.lower() for name in headers}
+        if body and not {"content-length", "transfer-encoding"} & names:
+            headers = {**headers, "Content-Length": str(len(body))}
+        lines = [f"{method} {target} HTTP/1.1", *(f"{k}: {v}" for k, v in headers.items())]
+        head = "\r\n".join([*lines, "Connection: close", "", ""]).encode("utf-8", "replace")
+        with socket.create_connection(("127.0.0.1", self.port), timeout=10) as connection:
+            # It may be refused before all of it was read.
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                connection.sendall(head + body)
+            response = http.client.HTTPResponse(connection, method=method)
+            response.begin()
+            content = response.read()
+            found = {name.lower(): value for name, value in response.getheaders()}
+            response.close()
+        return Answer(response.status, found, content)
