@@ -1,0 +1,116 @@
+"""Both cores together, over a network that breaks, and with restarts at any moment."""
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pushcli_agent.core import events
+from pushcli_server.core import job_events as on_job
+from pushcli_server.core.states import UNFINISHED, NodeState
+from tests.unit.joined.world import JOB, Machine, World
+
+NAMES = ("a", "b")
+OUTCOMES = (
+    events.Outcome(exit_code=0, started_at=1.0, ended_at=2.0),
+    events.Outcome(exit_code=3, started_at=1.0, ended_at=2.0),
+)
+machine = st.sampled_from(NAMES)
+steps = st.lists(
+    st.one_of(
+        st.tuples(st.just("to server"), machine),
+        st.tuples(st.just("to server"), machine),
+        st.tuples(st.just("to agent"), machine),
+        st.tuples(st.just("to agent"), machine),
+        st.tuples(st.just("connect"), machine),
+        st.tuples(st.just("disconnect"), machine),
+        st.tuples(st.just("restart agent"), machine),
+        st.tuples(st.just("end"), machine),
+        st.tuples(st.just("lose supervisor"), machine),
+        st.tuples(st.just("repeat to agent"), machine),
+        st.tuples(st.just("restart server"), machine),
+        st.tuples(st.just("operator aborts"), machine),
+        st.tuples(st.sampled_from([0.5, 1.0, 3.0, 10.0, 30.0]), machine),
+    ),
+    max_size=60,
+)
+
+
+def step(world: World, what: str | float, one: Machine) -> None:
+    match what:
+        case float():
+            world.pass_time(what)
+        case "to server":
+            world.deliver_to_server(one)
+        case "to agent":
+            world.deliver_to_agent(one)
+        case "repeat to agent" if one.to_agent:
+            one.to_agent.append(one.to_agent[0])
+        case "connect":
+            world.connect(one)
+        case "disconnect":
+            world.disconnect(one)
+        case "restart agent":
+            world.boot(one)
+        case "restart server":
+            world.restart_server()
+        case "end":
+            world.end_command(one, OUTCOMES[0])
+        case "lose supervisor":
+            world.end_command(one, None)
+        case "operator aborts":
+            world.tell_job(on_job.AbortRequested("ann"))
+        case _:
+            pass
+
+
+def play(quorum: int, script: list[tuple[str | float, str]]) -> World:
+    world = World(NAMES)
+    for one in world.machines.values():
+        world.connect(one)
+    for _ in range(6):
+        for one in world.machines.values():
+            world.deliver_to_server(one)
+            world.deliver_to_agent(one)
+    world.start_job(quorum)
+    for what, name in script:
+        step(world, what, world.machines[name])
+    world.calm_down(OUTCOMES[0])
+    return world
+
+
+@settings(max_examples=250, deadline=None)
+@given(quorum=st.integers(0, 2), script=steps)
+def test_after_the_storm_everything_ended_once_and_in_the_truth(
+    quorum: int, script: list[tuple[str | float, str]]
+) -> None:
+    world = play(quorum, script)
+    assert world.stored_job["status"].is_final
+    assert set(world.finals) == set(NAMES), "every node ends in exactly one final state"
+    assert world.finals == world.stored
+    for name, one in world.machines.items():
+        assert one.runs[JOB] <= 1
+        if world.finals[name] is NodeState.SUCCEEDED:
+            assert one.runs[JOB] == 1
+        assert one.supervisors == {}, "nothing is left committed or running"
+        assert one.agent.job is None
+        assert one.spool == {}, "every result was acknowledged"
+        assert world.nodes[name].available(world.now), f"{name} {world.nodes[name].phase}"
+
+
+def test_without_a_storm_a_job_succeeds() -> None:
+    world = play(2, [])
+    assert set(world.finals.values()) == {NodeState.SUCCEEDED}
+    assert world.results == set(NAMES)
+
+
+def test_the_storm_is_one_that_reaches_every_end() -> None:
+    """The scripts above would prove nothing if all of them ended before a vote."""
+    reached: set[NodeState] = set()
+
+    @settings(max_examples=200, deadline=None, database=None, derandomize=True)
+    @given(quorum=st.integers(0, 2), script=steps)
+    def collect(quorum: int, script: list[tuple[str | float, str]]) -> None:
+        reached.update(play(quorum, script).finals.values())
+
+    collect()
+    assert {NodeState.SUCCEEDED, NodeState.ABORTED, NodeState.UNAVAILABLE} <= reached
+    assert reached.isdisjoint(UNFINISHED)
