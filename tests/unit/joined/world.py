@@ -56,6 +56,8 @@ class World:
         self.stored: dict[str, NodeState] = {}
         self.stored_job: dict[str, Any] = {}
         self.results: set[str] = set()
+        self.voted: set[str] = set()
+        """Nodes whose vote for the job was stored."""
         self.finals: dict[str, NodeState] = {}
         self.nodes: dict[str, Node] = {}
         self.job: Job | None = None
@@ -117,6 +119,8 @@ class World:
                 for change in changes:
                     assert change.node not in self.finals, "a final state changed"
                     self.stored[change.node] = change.state
+                    if change.state is NodeState.READY:
+                        self.voted.add(change.node)
                     if change.state.is_final:
                         self.finals[change.node] = change.state
             case on_job.SendCommit(nodes):
@@ -124,6 +128,7 @@ class World:
                     self.send(name, messages.Commit, job_id=JOB, command="x", run_timeout=60.0)
             case on_job.SendRun(nodes):
                 assert self.stored_job["status"] is JobStatus.RUNNING, "run before it was stored"
+                assert len(self.voted) >= job.spec.quorum, "run without a quorum"
                 for name in nodes:
                     assert self.stored[name] is NodeState.READY
                     self.send(name, messages.Run, job_id=JOB)
