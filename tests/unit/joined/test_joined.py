@@ -113,8 +113,12 @@ def test_the_storm_is_one_that_reaches_every_end() -> None:
         reached.update(play(quorum, ahead, script).finals.values())
 
     collect()
-    assert {
-        NodeState.SUCCEEDED, NodeState.ABORTED, NodeState.CRASHED, NodeState.UNAVAILABLE,
-        NodeState.WAS_READY,
-    } <= reached  # fmt: skip
+    assert {NodeState.SUCCEEDED, NodeState.CRASHED, NodeState.UNAVAILABLE} <= reached
     assert reached.isdisjoint(UNFINISHED)
+
+
+def test_an_operators_abort_and_the_timeout_reach_nodes_that_run() -> None:
+    aborted = play(2, 2, [("operator aborts", "a")])
+    assert set(aborted.finals.values()) == {NodeState.ABORTED}
+    late = play(2, 2, [(61.0, "a")])
+    assert set(late.finals.values()) == {NodeState.TIMED_OUT}
