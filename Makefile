@@ -2,6 +2,7 @@
 # make test   the whole test suite
 # make check  formatting, lint, types, import contracts
 # make bench  medians of what operators wait for
+# make bench-fleet N=1000   a simulated fleet against the real server, beside the floor
 # make lock   renew requirements.lock        make completions  renew completions/
 
 PYTHON ?= python3
@@ -10,7 +11,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test check bench lock completions clean
+.PHONY: demo test check bench bench-fleet lock completions clean
 .DEFAULT_GOAL := test
 
 demo: $(STAMP)
@@ -27,6 +28,10 @@ check: $(STAMP)
 
 bench: $(STAMP)
 	@$(BIN)/python -m tests.bench
+
+N ?= 1000
+bench-fleet: $(STAMP)
+	@$(BIN)/python -m tests.bench.fleet $(N)
 
 completions: $(STAMP)
 	@$(BIN)/python -m pushcli.completions completions

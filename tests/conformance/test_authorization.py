@@ -132,7 +132,9 @@ async def fill(store: Store) -> None:
 @pytest.fixture(scope="module")
 def crowded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     """A server with an organization for each set of groups."""
-    fleet = Fleet(tmp_path_factory.mktemp("crowded"), [])
+    fleet = Fleet(
+        tmp_path_factory.mktemp("crowded"), [], settings={"trusted_proxies": ["127.0.0.0/8"]}
+    )
     fleet.make_server()
     place = fleet.server_directory
     database = settings.load(place).database(place)
@@ -216,3 +218,18 @@ def test_a_refusal_says_why_in_the_old_servers_words(
     _, body = ask(connection, f"/organizations/all-groups/{path}", "GET", name, key)
     connection.close()
     assert json.loads(body) == {"error": [text]}
+
+
+def test_a_trusted_proxy_says_how_its_client_came(crowded: Fleet) -> None:
+    path = "/organizations/all-groups/pushy/jobs"
+    body = b'{"command": "x", "nodes": ["a"]}'
+    headers = signing.sign(
+        KEY, method="POST", path=path, body=body, user="writer",
+        timestamp=format_iso8601(time.time()),
+    )  # fmt: skip
+    headers |= {"Content-Type": "application/json", "X-Forwarded-Proto": "https"}
+    connection = http.client.HTTPConnection("127.0.0.1", crowded.ports[0], timeout=10)
+    connection.request("POST", path, body, {**headers, "Host": "push.example.com:443"})
+    uri = json.loads(connection.getresponse().read())["uri"]
+    connection.close()
+    assert uri.startswith("https://push.example.com/organizations/all-groups/pushy/jobs/")

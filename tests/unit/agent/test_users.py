@@ -44,6 +44,17 @@ def test_who_is_not_on_the_list_is_refused_the_agents_own_user_too() -> None:
 
 
 @as_root
+def test_another_account_with_roots_number_must_be_on_the_list(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    toor = pwd.struct_passwd(("toor", "x", 0, 0, "", "/root", "/bin/sh"))
+    monkeypatch.setattr(pwd, "getpwnam", lambda _name: toor)
+    with pytest.raises(UserRefused, match=r"^user toor is not allowed$"):
+        users.choose("toor", None)
+    assert users.choose("toor", frozenset({"toor"})).uid == 0
+
+
+@as_root
 def test_who_is_on_the_list_is_allowed() -> None:
     assert users.choose("nobody", frozenset({"nobody"})).name == "nobody"
     assert users.choose("root", frozenset({"root"})).name == "root"
