@@ -24,6 +24,8 @@ def kill(directory: Path) -> int:
     killed: set[int] = set()
     for _ in range(_ROUNDS):
         found = {int(path.name) for path in Path("/proc").glob("[0-9]*") if _carries(path, mark)}
+        # A job may have restarted this agent, which then has inherited its mark.
+        found.discard(os.getpid())
         for pid in found:
             with suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, signal.SIGKILL)

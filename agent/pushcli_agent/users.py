@@ -32,8 +32,8 @@ def choose(name: str | None, allowed: Collection[str] | None) -> User:
 
     Args:
         allowed: `allowed_users`. Without it, the agent's own user; if that is root, every
-            user but those with root's number too. A job that names nobody is a job for the
-            agent's own user, who must be allowed like others.
+            other user too, but not another account with root's number. A job that names
+            nobody is a job for the agent's own user, who must be allowed like others.
 
     Raises:
         UserRefused: there is no such user, or it is not allowed.
@@ -65,7 +65,8 @@ def _is_allowed(user: User, allowed: Collection[str] | None) -> bool:
         return False
     if allowed is not None:
         return user.name in allowed
-    return not user.is_other or user.uid != 0
+    # Not by number: another account with root's is neither the agent's own nor unprivileged.
+    return user.name == _own().name or user.is_other
 
 
 def _user(entry: pwd.struct_passwd) -> User:

@@ -1,6 +1,7 @@
 """Commands that do their worst: what they leave, what they flood, how they hide."""
 
 import os
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -176,3 +177,16 @@ def test_an_orphan_with_the_commands_number_does_not_change_the_result(
         pytest.skip(f"others took the number first {errors(job)}")
     assert job.result.signal == 15
     assert job.result.exit_code is None
+
+
+def test_an_agent_that_a_job_restarted_does_not_kill_itself_with_the_job(tmp_path: Path) -> None:
+    code = (
+        "import os, sys; from pathlib import Path; from pushcli_agent import leftovers;"
+        "print(leftovers.kill(Path(sys.argv[1])))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)],
+        env={**os.environ, leftovers.MARK: str(tmp_path)},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (0, "0\n")
