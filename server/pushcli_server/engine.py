@@ -103,13 +103,13 @@ class Engine:
         return self.fleet.session_keys[key]
 
     def receive(
-        self, admission: Admission, key: str, peer: bytes, message: messages.NodeMessage
+        self, admission: Admission, address: str, peer: bytes, message: messages.NodeMessage
     ) -> None:
         """A verified message of a node."""
         node = self.node(admission.org, admission.node)
         interest = self._interest(node, message.job_id)
         former = node.peer
-        self.tell_node(node, node_core.Received(peer, message, interest))
+        self.tell_node(node, node_core.Received(peer, message, interest, address))
         if former is not None and former != node.peer and self._broker is not None:
             self._broker.forget(former)
 

@@ -26,6 +26,7 @@ BACKLOG = 4096
 SEND_QUEUE = 1000
 
 Receive = Callable[[Admission, str, bytes, messages.NodeMessage], None]
+"""Admission, the peer's address, its routing id, the message."""
 _M = TypeVar("_M", bound=messages.Message)
 
 
@@ -36,7 +37,7 @@ class Broker:
         context: a plain ZeroMQ context.
         curve_secret_key: the server's, Z85.
         admissions: which keys prove which nodes.
-        receive: called with the admission, the key, the routing id and the message.
+        receive: called with the admission, the address, the routing id and the message.
         now: seconds since the epoch, which messages' timestamps are held against.
     """
 
@@ -147,7 +148,8 @@ class Broker:
         except ValueError as error:
             self.drops.drop(admission.node, str(error), time.monotonic())
             return
-        self._receive(admission, key, frames[0].bytes, message)
+        address = str(frames[-1].get("Peer-Address"))
+        self._receive(admission, address, frames[0].bytes, message)
 
 
 def bind(socket: "zmq.Socket[bytes]", endpoint: str, setting: str) -> None:

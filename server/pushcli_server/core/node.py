@@ -81,6 +81,9 @@ class Node:
     offline_at: float = math.inf
     reset_on_return: bool = False
     conflict_until: float = -math.inf
+    address: str = ""
+    rival_address: str = ""
+    """Where the other machine of this name was heard from."""
 
     @property
     def spools(self) -> bool:
@@ -98,7 +101,8 @@ class Node:
     def why_unavailable(self, now: float) -> str:
         """One line for the operator."""
         if now < self.conflict_until:
-            return "conflict: two machines use this name"
+            where = f"{self.address} and {self.rival_address}"
+            return f"conflict: two machines use this name ({where})"
         return "offline" if self.phase is Phase.OFFLINE else "being reset (rehab)"
 
 
@@ -111,6 +115,8 @@ class Received(msgspec.Struct, frozen=True):
     peer: bytes
     message: messages.NodeMessage
     interest: Interest
+    address: str = ""
+    """Of the peer, for the operator."""
 
 
 class Configured(msgspec.Struct, frozen=True):
@@ -207,10 +213,12 @@ def _received(node: Node, event: Received, now: float) -> list[Effect]:
         # Two machines under one name: the one that was displaced goes on talking.
         if now - node.retired_at > 2 * node.patience.interval:
             node.conflict_until = now + node.patience.silence
+            node.rival_address = event.address
         return []
     effects: list[Effect] = []
     if message.incarnation_id != node.incarnation:
         effects += _new_incarnation(node, message.incarnation_id, now)
+    node.address = event.address
     if event.peer != node.peer:
         effects += _new_connection(node, event.peer)
     if message.sequence <= node.sequence:

@@ -1,8 +1,8 @@
 """Event feeds as server-sent events (Push Jobs protocol, section 8).
 
-A reader is a cursor on a shared log. It takes slices; between two slices it rests a little,
-the longer the more readers there are, so that hundreds of them cost what a few do. One that
-does not read is cut off.
+A reader is a cursor on a shared log. When there is news it rests a little before it takes a
+slice, the longer the more readers there are, so that hundreds of them cost what a few do. One
+that does not read is cut off.
 """
 
 import asyncio
@@ -23,8 +23,9 @@ KEEPALIVE = 15.0
 """Seconds of silence after which a comment shows that the stream lives."""
 SLOW = 20.0
 """Seconds in which a reader must take a slice."""
-REST = 0.02
-REST_PER_READER = 0.0005
+REST_PER_READER = 0.001
+LONGEST_REST = 0.5
+"""Seconds between news and their reading: a burst reaches each of many readers as one slice."""
 HISTORY = 60.0
 
 
@@ -108,11 +109,12 @@ class EventStream(Response):
             chunk, self._position = self._log.read(self._position, SLICE)
             if chunk:
                 yield chunk
-                await asyncio.sleep(REST + REST_PER_READER * self._log.readers)
             elif self._log.complete:
                 return
             elif not await self._log.news(self._position, KEEPALIVE):
                 yield b":keepalive\n"
+            else:
+                await asyncio.sleep(min(REST_PER_READER * self._log.readers, LONGEST_REST))
 
 
 async def _disconnect(receive: Receive) -> None:

@@ -29,7 +29,7 @@ class Heard(list[messages.NodeMessage]):
         self.more = asyncio.Event()
 
     def receive(
-        self, admission: Admission, key: str, peer: bytes, message: messages.NodeMessage
+        self, admission: Admission, address: str, peer: bytes, message: messages.NodeMessage
     ) -> None:
         self.append(message)
         self.more.set()
