@@ -3,6 +3,13 @@
 import signal
 from typing import Any
 
+from hypothesis import HealthCheck, settings
+
+# On a new machine hypothesis first makes tables of characters, which takes seconds: neither
+# that nor a busy machine is a fault of a test.
+settings.register_profile("pushcli", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("pushcli")
+
 
 def pytest_configure() -> None:
     """Take SIGINT back: what a shell starts in the background ignores it, with its children."""

@@ -12,6 +12,7 @@ from pushcli.groups import CommandGroup
 
 if TYPE_CHECKING:
     from pushcli_server.init import Made
+    from pushcli_server.settings import Settings
 
 _DIRECTORY = click.option(
     "--dir",
@@ -66,7 +67,6 @@ def init(
 
     Example: pushcli server init --org acme --admin ann
     """
-    from pushcli.tls import is_loopback_host
     from pushcli_server import settings
     from pushcli_server.init import create
 
@@ -80,7 +80,7 @@ def init(
         org=org,
         admin=admin,
         config=config,
-        with_tls=not is_loopback_host(config.server_name) if with_tls is None else with_tls,
+        with_tls=with_tls if with_tls is not None else _needs_tls(config),
         credentials=Path.home() / ".pushcli" / "credentials",
         profile=profile,
     )
@@ -110,6 +110,12 @@ def _place(directory: Path | None) -> Path:
     if os.geteuid() == 0:
         return Path("/var/lib/pushcli/server")
     return Path.home() / ".pushcli" / "server"
+
+
+def _needs_tls(config: "Settings") -> bool:
+    from pushcli.tls import is_loopback_host
+
+    return not config.tls and not is_loopback_host(config.server_name)
 
 
 def _tell(app: App, made: "Made") -> None:

@@ -10,6 +10,7 @@ import secrets
 import uuid
 from collections.abc import Callable
 from typing import Any
+from weakref import WeakValueDictionary
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
@@ -62,6 +63,9 @@ class Hub:
         self._admissions = admissions
         self._server_public_key = server_public_key
         self._curve_public_key = curve_public_key
+        self._asking: WeakValueDictionary[tuple[str, str, str], asyncio.Lock] = (
+            WeakValueDictionary()
+        )
 
     # --- jobs
 
@@ -73,10 +77,23 @@ class Hub:
         Returns:
             The job's id, once the job is stored; held for up to 200 ms while votes are out.
         """
-        if request_id is not None:
-            known = await self._persistence.job_by_request(org, requestor, request_id)
-            if known is not None:
-                return known
+        if request_id is None:
+            job = self._begin(org, spec, requestor, origin, None)
+        else:
+            lock = self._asking.setdefault((org, requestor, request_id), asyncio.Lock())
+            # A repeat that comes while the first is being asked about must find it submitted.
+            async with lock:
+                known = await self._persistence.job_by_request(org, requestor, request_id)
+                if known is not None:
+                    return known
+                job = self._begin(org, spec, requestor, origin, request_id)
+        await self._persistence.barrier()
+        await self._vote_over(job)
+        return job.id
+
+    def _begin(
+        self, org: str, spec: JobSpec, requestor: str, origin: str, request_id: str | None
+    ) -> Job:
         now = self.engine.clock.now()
         job = Job(
             id=uuid.uuid4().hex,
@@ -90,9 +107,7 @@ class Hub:
         self._persistence.expect(job.id, request_id, origin)
         self.engine.begin(job)
         self.engine.tell_job(job, on_job.Started(self._unavailable(org, spec.nodes, now)))
-        await self._persistence.barrier()
-        await self._vote_over(job)
-        return job.id
+        return job
 
     async def abort_job(self, org: str, job_id: str, *, requestor: str, origin: str) -> str | None:
         """End a job and reset its nodes.

@@ -1,7 +1,6 @@
 """`pushcli server init`: a new server's directory, whole or not at all."""
 
 import asyncio
-import os
 import secrets as random
 import tempfile
 import time
@@ -11,8 +10,8 @@ from pathlib import Path
 import msgspec
 
 from pushcli import keys, names, tls
-from pushcli.credentials import add_profile
-from pushcli.errors import ConfigError, StartError, UsageError
+from pushcli.credentials import add_profile, profiles
+from pushcli.errors import ConfigError, StartError, StoreError, UsageError
 from pushcli_server import secrets, settings
 from pushcli_server.rest.auth import ADMINS, READERS, WRITERS
 from pushcli_server.settings import Settings
@@ -52,15 +51,14 @@ def create(
     """
     _check_names(org, admin)
     if (directory / settings.FILE).exists():
-        existing = settings.load(directory)
-        Store.create(existing.database(directory), directory / "blobs")
+        _bring_up_to_date(directory)
         return None
     _require_room(directory)
+    if credentials.exists():
+        # Better to know before anything is made.
+        profiles(credentials)
     try:
-        directory.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=directory.parent, prefix=".pushcli-") as name:
-            made = _build(Path(name) / "server", directory, org, admin, config, with_tls)
-            os.replace(Path(name) / "server", directory)  # noqa: PTH105 - onto an empty directory
+        made = _make(directory, org, admin, config, with_tls)
     except OSError as error:
         raise StartError(
             f"cannot make {directory}: {error.strerror}", "check the path and its permissions"
@@ -68,11 +66,49 @@ def create(
     return _with_profile(made, credentials, org, admin, profile)
 
 
+def _bring_up_to_date(directory: Path) -> None:
+    existing = settings.load(directory)
+    url = existing.database(directory)
+    if not existing.database_url and not (directory / settings.DATABASE).exists():
+        # A new one would be empty, and look as if all were well.
+        raise StoreError(
+            f"no database at {directory / settings.DATABASE}",
+            "restore it from a backup, or make a new server in another directory",
+        )
+    Store.create(url, directory / "blobs")
+
+
+def _make(directory: Path, org: str, admin: str, config: Settings, with_tls: bool) -> Made:
+    """Build beside the directory and move it there whole.
+
+    One that exists, and is empty, is filled: it may be a mounted volume, or the only place
+    where this user may write.
+    """
+    exists = directory.exists()
+    if exists:
+        directory.chmod(0o700)
+    else:
+        directory.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+    workplace = directory if exists else directory.parent
+    with tempfile.TemporaryDirectory(dir=workplace, prefix=".pushcli-") as name:
+        place = Path(name) / "server"
+        made = _build(place, directory, org, admin, config, with_tls)
+        if not exists:
+            place.rename(directory)
+            return made
+        # The settings last: they are what makes it a server.
+        for part in sorted(place.iterdir(), key=lambda part: part.name == settings.FILE):
+            part.rename(directory / part.name)
+    return made
+
+
 def _check_names(org: str, admin: str) -> None:
     if not names.is_organization_name(org):
         raise UsageError(f"{org!r} is no name for an organization", "use a-z, 0-9, - and _")
     if not names.is_node_name(admin):
         raise UsageError(f"{admin!r} is no name for a user", "use letters, digits and _ . : -")
+    if admin in {SUPERUSER, f"{org}-validator"}:
+        raise UsageError(f"{admin!r} is made by itself", "give another name for the first user")
 
 
 def _require_room(directory: Path) -> None:
@@ -87,10 +123,12 @@ def _build(
 ) -> Made:
     place.mkdir(mode=0o700)
     (place / "keys").mkdir(mode=0o700)
-    fingerprint = None
     if with_tls:
-        config, fingerprint = _make_tls(place, config)
+        if config.tls:
+            raise UsageError("tls_cert is given already", "leave out --tls")
+        config = msgspec.structs.replace(config, tls_cert="tls/cert.pem", tls_key="tls/key.pem")
     settings.check(config, settings.FILE)
+    fingerprint = _make_certificate(place, config.server_name) if with_tls else None
     # A database's URL may hold a password.
     keys.write_secret(place / settings.FILE, settings.render(config).encode())
     secrets.create(place, random.token_bytes(32))
@@ -112,13 +150,12 @@ def _build(
     )
 
 
-def _make_tls(place: Path, config: Settings) -> tuple[Settings, str]:
-    certificate, key = tls.make_self_signed([config.server_name])
+def _make_certificate(place: Path, name: str) -> str:
+    certificate, key = tls.make_self_signed([name])
     (place / "tls").mkdir(mode=0o700)
     keys.write_secret(place / "tls" / "cert.pem", certificate.encode())
     keys.write_secret(place / "tls" / "key.pem", key)
-    config = msgspec.structs.replace(config, tls_cert="tls/cert.pem", tls_key="tls/key.pem")
-    return config, tls.certificate_fingerprint(certificate)
+    return tls.certificate_fingerprint(certificate)
 
 
 async def _fill(

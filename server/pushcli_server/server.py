@@ -2,10 +2,13 @@
 
 import asyncio
 import contextlib
+import errno
 import gc
 import logging
+import os
 import signal
 import socket
+import ssl
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +20,7 @@ from pushcli_server import secrets, settings
 from pushcli_server.hub import Hub
 from pushcli_server.rest.app import Application
 from pushcli_server.rest.auth import Authenticator
+from pushcli_server.rest.http_protocol import BoundedHttp
 from pushcli_server.runtime import open_hub
 from pushcli_server.settings import Settings
 from pushcli_server.store import Store
@@ -42,6 +46,8 @@ async def run(directory: Path, authenticator: type[Authenticator] = Authenticato
     """
     config = settings.load(directory)
     own = secrets.load(directory)
+    if config.tls:
+        _check_certificate(directory / config.tls_cert, directory / config.tls_key)
     store = Store.open(config.database(directory), directory / "blobs")
     try:
         listener = _listen(config)
@@ -88,8 +94,9 @@ def _uvicorn_config(application: Application, config: Settings, directory: Path)
             "ssl_certfile": str(directory / config.tls_cert),
             "ssl_keyfile": str(directory / config.tls_key),
         }
-    uvicorn_config = uvicorn.Config(
+    return uvicorn.Config(
         application,
+        http=BoundedHttp,
         log_config=None,
         access_log=False,
         server_header=False,
@@ -100,13 +107,20 @@ def _uvicorn_config(application: Application, config: Settings, directory: Path)
         timeout_graceful_shutdown=2,
         **tls,  # type: ignore[arg-type]
     )
+
+
+def _check_certificate(certificate: Path, key: Path) -> None:
+    for path in (certificate, key):
+        if not os.access(path, os.R_OK):
+            raise ConfigError(f"cannot read {path}", "check tls_cert and tls_key in server.toml")
     try:
-        uvicorn_config.load()
-    except OSError as error:
+        # A key with a passphrase is refused; without this OpenSSL would ask the terminal.
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password=bytes)
+    except (OSError, ValueError) as error:
         raise ConfigError(
-            f"cannot use tls_cert and tls_key: {error.strerror or error}", "check server.toml"
+            f"{certificate} and {key} are no certificate and its key",
+            "check tls_cert and tls_key in server.toml; the key must have no passphrase",
         ) from error
-    return uvicorn_config
 
 
 def _listen(config: Settings) -> socket.socket:
@@ -115,9 +129,12 @@ def _listen(config: Settings) -> socket.socket:
     try:
         listener = socket.create_server((host, port), family=family, backlog=_BACKLOG)
     except OSError as error:
+        taken = error.errno == errno.EADDRINUSE
         raise StartError(
             f"cannot listen on {host} port {port}: {error.strerror}",
-            "end what uses it or change api_port in server.toml",
+            "end what uses it or change api_port in server.toml"
+            if taken
+            else "check api_listen_address and api_port in server.toml",
         ) from error
     # asyncio sets it only on sockets that it made itself; without, each answer takes 40 ms.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -1,6 +1,7 @@
 """`server.toml`: the settings, their defaults, what they mean, and their checks."""
 
 import ipaddress
+import re
 from pathlib import Path
 
 import msgspec
@@ -10,6 +11,11 @@ from pushcli.errors import ConfigError
 from pushcli.tls import is_loopback_host
 
 FILE = "server.toml"
+DATABASE = "pushcli.db"
+_PORTS = ("api_port", "command_port", "server_heartbeat_port")
+_LABEL = r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
+_HOST_NAME = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(\.{_LABEL})*")
+_ZEROMQ_ADDRESS = re.compile(r"tcp://(\*|[A-Za-z0-9_.-]+|\[[0-9A-Za-z:.%]+\])")
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -51,7 +57,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     def database(self, directory: Path) -> str:
         """The database's URL; by default a file in the server's directory."""
-        return self.database_url or f"sqlite:///{(directory / 'pushcli.db').absolute()}"
+        return self.database_url or f"sqlite:///{(directory / DATABASE).absolute()}"
 
     def is_trusted_proxy(self, address: str) -> bool:
         """Whether a peer at this address may say what scheme its client used."""
@@ -103,15 +109,16 @@ def check(settings: Settings, source: str) -> Settings:
     Raises:
         ConfigError: an impossible value, or plain HTTP beyond loopback.
     """
-    for name in ("api_port", "command_port", "server_heartbeat_port"):
+    for name in _PORTS:
         _within(source, name, getattr(settings, name), 1, 65_535)
+    if len({getattr(settings, name) for name in _PORTS}) < len(_PORTS):
+        raise ConfigError(f"{source}: {', '.join(_PORTS)} overlap", "give three different ports")
     _within(source, "heartbeat_interval", settings.heartbeat_interval, 10, 3_600_000)
     for name in ("offline_threshold", "online_threshold"):
         _within(source, name, getattr(settings, name), 1, 1000)
     for name in ("voting_timeout", "lifetime", "restart_grace", "lost_grace"):
         _within(source, name, getattr(settings, name), 1, 31_536_000)
-    if not settings.server_name:
-        raise ConfigError(f"{source}: server_name is empty", "give the name agents connect to")
+    _addresses(source, settings)
     if bool(settings.tls_cert) != bool(settings.tls_key):
         raise ConfigError(f"{source}: tls_cert and tls_key go together", "set both or neither")
     if not settings.tls and not is_loopback_host(settings.listen_host):
@@ -138,10 +145,12 @@ def render(settings: Settings) -> str:
 
 
 def with_values(settings: Settings, values: list[str], source: str) -> Settings:
-    """Settings with `NAME=VALUE` applied, each value as TOML or else as a plain string.
+    """Settings with `NAME=VALUE` applied, each value as JSON or else as a plain string.
+
+    Not checked yet: TLS may be made for them first.
 
     Raises:
-        ConfigError: unknown name, wrong type, impossible value.
+        ConfigError: unknown name, wrong type.
     """
     content = msgspec.structs.asdict(settings)
     known = list(content)
@@ -152,10 +161,33 @@ def with_values(settings: Settings, values: list[str], source: str) -> Settings:
             content[name] = msgspec.json.decode(text)
         except msgspec.DecodeError:
             content[name] = text
+        except UnicodeEncodeError as error:
+            raise ConfigError(f"{source}: {name} is not UTF-8", "give it in UTF-8") from error
     try:
-        return check(msgspec.convert(content, Settings), source)
+        return msgspec.convert(content, Settings)
     except msgspec.ValidationError as error:
         raise ConfigError(f"{source}: {error}".replace("`", ""), "give another value") from error
+
+
+def _addresses(source: str, settings: Settings) -> None:
+    name, zeromq = settings.server_name, settings.zeromq_listen_address
+    if not _HOST_NAME.fullmatch(name) and not _is_address(name):
+        raise ConfigError(
+            f"{source}: server_name is {name!r}", "give the host name or address agents connect to"
+        )
+    if not _ZEROMQ_ADDRESS.fullmatch(zeromq):
+        raise ConfigError(
+            f"{source}: zeromq_listen_address is {zeromq!r}",
+            "give tcp://* or tcp://ADDRESS, without a port",
+        )
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _within(source: str, name: str, value: float, low: int, high: int) -> None:

@@ -43,9 +43,9 @@ class HeartbeatBroadcast:
         bind(self._socket, endpoint, "server_heartbeat_port")
 
     async def run(self) -> None:
-        """Beat until cancelled, without drift."""
+        """Beat until cancelled or closed, without drift."""
         due = time.monotonic()
-        while True:
+        while not self._socket.closed:
             self.beat()
             due = max(due + self._interval, time.monotonic())
             await asyncio.sleep(due - time.monotonic())

@@ -5,11 +5,11 @@ Path, method, headers, size, organization, principal, signature, association, gr
 """
 
 import re
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from urllib.parse import unquote
 
+from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -18,16 +18,16 @@ from pushcli_server.hub import Hub
 from pushcli_server.rest.accept import accepts
 from pushcli_server.rest.auth import Access, Authenticator
 from pushcli_server.rest.clients import Clients
-from pushcli_server.rest.errors import Refused, answer, answer_for, not_found
+from pushcli_server.rest.errors import EXTENSIONS, Refused, answer, answer_for, not_found
 from pushcli_server.rest.feeds import MEDIA_TYPE as EVENTS
 from pushcli_server.rest.feeds import Feeds
 from pushcli_server.rest.jobs import Jobs
 from pushcli_server.rest.nodes import Nodes
 from pushcli_server.rest.request import Call, read_body, signed_path
+from pushcli_server.rest.unread import Incoming, closes_if_unread, outlasting
 from pushcli_server.settings import Settings
 from pushcli_server.store import Store
 
-EXTENSIONS = {"X-Pushcli-Extensions": "abort,job-nodes,request-id"}
 JSON = "application/json"
 RAW = "application/octet-stream"
 Handler = Callable[[Call], Awaitable[Response]]
@@ -105,13 +105,15 @@ class Application:
         """One request."""
         if scope["type"] != "http":
             return
-        request = Request(scope, receive)
+        incoming = Incoming(receive, Headers(scope=scope))
+        request = Request(scope, incoming)
         try:
             response = await self._respond(request)
         except Exception as error:
             response = answer_for(error)
         response.headers.update(EXTENSIONS)
-        await response(scope, receive, send)
+        closes_if_unread(response.headers, incoming)
+        await response(scope, incoming, outlasting(send, incoming))
 
     async def _respond(self, request: Request) -> Response:
         raw = signed_path(request)
@@ -125,9 +127,7 @@ class Application:
     def _match(self, raw: str) -> tuple[Route, dict[str, str]]:
         for route in self._routes:
             if (match := route.pattern.fullmatch(raw)) is not None:
-                with _as_not_found():
-                    parts = match.groupdict().items()
-                    return route, {k: unquote(v, errors="strict") for k, v in parts}
+                return route, {k: _unquoted(v) for k, v in match.groupdict().items()}
         raise not_found()
 
     async def _authorized(
@@ -136,11 +136,11 @@ class Application:
         signed = self._authenticator.headers(request)
         body = await read_body(request)
         org = path["org"]
-        principal = await self._authenticator.principal(org, signed, request, body)
+        principal, key = await self._authenticator.principal(org, signed, request, body)
         await self._authenticator.authorize(org, principal, operation.access, path)
         if not accepts(request.headers.get("accept"), operation.produces):
             raise Refused(406, [f"only {operation.produces} can be had here"])
-        call = Call(request, body, org, path, principal, signed.signed_at)
+        call = Call(request, body, org, path, principal, key, signed.signed_at)
         return await operation.handler(call)
 
 
@@ -149,9 +149,12 @@ def _allow(request: Request, methods: tuple[str, ...]) -> None:
         raise Refused(405, ["method not allowed"], {"Allow": ", ".join(methods)})
 
 
-@contextmanager
-def _as_not_found() -> Iterator[None]:
+def _unquoted(part: str) -> str:
+    """A part of a path; what no database can hold names nothing."""
     try:
-        yield
+        text = unquote(part, errors="strict")
     except UnicodeDecodeError:
         raise not_found() from None
+    if "\0" in text:
+        raise not_found()
+    return text

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from enum import Enum, auto
 from functools import lru_cache
 
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from starlette.requests import Request
 
 from pushcli import keys, verification
@@ -52,8 +53,8 @@ class Authenticator:
 
     async def principal(
         self, org: str, signed: SignedHeaders, request: Request, body: bytes
-    ) -> Principal:
-        """The user or client whose key fits: a name may belong to both.
+    ) -> tuple[Principal, RSAPublicKey]:
+        """The user or client whose key fits, and that key: a name may belong to both.
 
         Raises:
             Refused: no such organization, unknown name, wrong signature, not associated.
@@ -68,13 +69,13 @@ class Authenticator:
             )
         path = signed_path(request)
         fitting = [
-            candidate
+            (candidate, key)
             for candidate in candidates
-            if _signed_by(candidate, signed, request.method, path, body)
+            if (key := _fitting_key(candidate, signed, request.method, path, body)) is not None
         ]
         if not fitting:
             raise unauthenticated(f"Invalid signature for user or client '{signed.user}'")
-        associated = [principal for principal in fitting if principal.associated]
+        associated = [signer for signer in fitting if signer[0].associated]
         if not associated:
             raise Refused(403, [f"'{signed.user}' is not associated with organization '{org}'"])
         return associated[0]
@@ -124,14 +125,14 @@ class Authenticator:
 _public_key = lru_cache(maxsize=16_384)(keys.load_public_key)
 
 
-def _signed_by(
+def _fitting_key(
     principal: Principal, signed: SignedHeaders, method: str, path: str, body: bytes
-) -> bool:
+) -> RSAPublicKey | None:
     for pem in principal.public_keys:
         try:
             key = _public_key(pem)
         except KeyFileError:
             continue
         if verification.verify(signed, key, method=method, path=path, body=body):
-            return True
-    return False
+            return key
+    return None

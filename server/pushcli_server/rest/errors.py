@@ -13,6 +13,8 @@ from pushcli_server.store import StoreUnavailable
 
 _log = logging.getLogger(__name__)
 
+EXTENSIONS = {"X-Pushcli-Extensions": "abort,job-nodes,request-id"}
+"""On every answer: what the server can do beyond the old one."""
 AUTHENTICATE = {"WWW-Authenticate": 'X-Ops-Sign version="1.0" version="1.1" version="1.3"'}
 MAX_BODY = 1_000_000
 
@@ -41,7 +43,7 @@ def not_found(text: str = "not found") -> Refused:
 
 def too_large() -> Refused:
     """413; its text is not in a list, as in the old server."""
-    return Refused(413, f"JSON must be no more than {MAX_BODY} bytes.", {"Connection": "close"})
+    return Refused(413, f"JSON must be no more than {MAX_BODY} bytes.")
 
 
 def answer(status: int, value: Any, headers: Mapping[str, str] | None = None) -> Response:

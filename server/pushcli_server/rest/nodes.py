@@ -3,7 +3,7 @@
 from starlette.responses import Response
 from zmq.utils import z85
 
-from pushcli import extensions, keys, names
+from pushcli import extensions, names
 from pushcli_server.hub import Hub
 from pushcli_server.rest.errors import Refused, answer, unauthenticated
 from pushcli_server.rest.request import Call
@@ -40,7 +40,7 @@ class Nodes:
             call.path["node"],
             curve_key=curve_key,
             by_client=call.principal.kind == "client",
-            requestor_key=keys.load_public_key(call.principal.public_keys[0]),
+            requestor_key=call.key,
             signed_at=call.signed_at,
             extensions=None if offered is None else extensions.parse(offered),
             adopts=_adopted(query.getlist("adopts")),

@@ -3,6 +3,7 @@
 import asyncio
 from dataclasses import dataclass
 
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from starlette.requests import ClientDisconnect, Request
 
 from pushcli import signing
@@ -19,6 +20,7 @@ class Call:
 
     Args:
         path: the parts of the path that the route names.
+        key: the one of the principal's keys that fits the signature.
         signed_at: the signed time, seconds since the epoch.
     """
 
@@ -27,6 +29,7 @@ class Call:
     org: str
     path: dict[str, str]
     principal: Principal
+    key: RSAPublicKey
     signed_at: float
 
     @property
@@ -70,7 +73,7 @@ async def read_body(request: Request) -> bytes:
                     raise too_large()
                 chunks.append(chunk)
     except TimeoutError:
-        raise Refused(408, ["the body did not come"], {"Connection": "close"}) from None
+        raise Refused(408, ["the body did not come"]) from None
     except ClientDisconnect:
         raise Refused(400, ["the body broke off"]) from None
     return b"".join(chunks)

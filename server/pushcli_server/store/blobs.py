@@ -2,13 +2,36 @@
 
 import hashlib
 import os
-import shutil
-import tempfile
+import time
 from pathlib import Path
+from typing import NamedTuple
 
 INLINE = 8192
 """Bytes up to which the table holds it: a file would cost an fsync of its own."""
-_CHUNK = 1 << 20
+ABANDONED = 7 * 86400.0
+"""Seconds after which a gathered file that nobody adds to is forgotten."""
+
+
+class Blob(NamedTuple):
+    """Kept content: SHA-256 (hex), size in bytes, and the bytes where they are few."""
+
+    digest: str
+    size: int
+    data: bytes | None
+
+
+def prepare(root: Path) -> None:
+    """Make the directories, and clear what agents gave up to deliver.
+
+    An agent that does come back with it is told that nothing is held, and sends it again.
+    """
+    incoming = root / "incoming"
+    for directory in (root, incoming):
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    oldest = time.time() - ABANDONED
+    for path in incoming.iterdir():
+        if path.stat().st_mtime < oldest:
+            path.unlink()
 
 
 def digest_of(content: bytes | Path) -> tuple[str, int]:
@@ -25,36 +48,61 @@ def path_of(root: Path, digest: str) -> Path:
     return root / digest[:2] / digest[2:]
 
 
-def keep(root: Path, digest: str, content: bytes | Path) -> None:
-    """Have the content under its digest, durably; a file is moved there or, if known, removed."""
-    target = path_of(root, digest)
-    if target.exists():
-        if isinstance(content, Path):
-            content.unlink()
-        return
-    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if isinstance(content, Path):
-        _sync(content)
-        shutil.move(content, target)
-    else:
-        descriptor, name = tempfile.mkstemp(dir=root)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).replace(target)
-    _sync(target.parent)
-    _sync(root)
+def keep(root: Path, content: bytes | Path) -> Blob:
+    """Have the content; a file is taken away. Large content then lies under its digest.
+
+    The content is on the disk when this returns, its name after `sync_directories` only.
+    """
+    digest, size = digest_of(content)
+    if size > INLINE:
+        _place(path_of(root, digest), content, root)
+        return Blob(digest, size, None)
+    if isinstance(content, bytes):
+        return Blob(digest, size, content)
+    data = content.read_bytes()
+    content.unlink()
+    return Blob(digest, size, data)
+
+
+def sync_directories(root: Path, blobs: set[str]) -> None:
+    """Have the names of these digests' files on the disk."""
+    parents = {path_of(root, digest).parent for digest in blobs}
+    for directory in parents | ({root} if parents else set()):
+        _sync(directory)
 
 
 def append(path: Path, offset: int, data: bytes) -> None:
-    """Write a chunk at its place; safe to repeat."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    """Add what is new of a chunk. One that starts beyond the end is ignored.
+
+    So chunks may come twice, overlap, or go on after some were lost, and the file is always
+    a whole beginning of the output.
+    """
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     try:
-        os.pwrite(descriptor, data, offset)
+        held = os.fstat(descriptor).st_size
+        while offset <= held < offset + len(data):
+            # A disk that fills up takes a part: the next try says so, or goes on from there.
+            held += os.pwrite(descriptor, data[held - offset :], held)
     finally:
         os.close(descriptor)
+
+
+def _place(target: Path, content: bytes | Path, root: Path) -> None:
+    if not target.exists():
+        target.parent.mkdir(mode=0o700, exist_ok=True)
+        whole = content if isinstance(content, Path) else _written(root / "incoming/.new", content)
+        _sync(whole)
+        whole.replace(target)
+    elif isinstance(content, Path):
+        content.unlink()
+
+
+def _written(path: Path, content: bytes) -> Path:
+    # One writer, so one name: what a crash leaves is overwritten by the next.
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+    return path
 
 
 def _sync(path: Path) -> None:

@@ -6,13 +6,28 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import (
+    ArgumentError,
+    DBAPIError,
+    InterfaceError,
+    OperationalError,
+    SQLAlchemyError,
+)
 
 from pushcli.errors import ConfigError, StoreError
 
 HEAD = "0001"
 """The migration that this program needs; a test compares it with the scripts."""
 _BUSY = 30.0
+_READ_ONLY = "25006"
+_PATIENCE = {
+    "connect_timeout": 5,
+    # Milliseconds and seconds: a peer that vanished without a word is noticed too.
+    "tcp_user_timeout": 10_000,
+    "keepalives_idle": 10,
+    "keepalives_interval": 3,
+    "keepalives_count": 3,
+}
 
 
 def make_engine(database_url: str) -> Engine:
@@ -28,11 +43,37 @@ def make_engine(database_url: str) -> Engine:
         event.listen(engine, "begin", _begin_sqlite)
         return engine
     try:
-        return create_engine(url, pool_pre_ping=True, connect_args={"connect_timeout": 5})
+        engine = create_engine(url, pool_pre_ping=True, connect_args=_patience(url))
     except ImportError as error:
         raise ConfigError(
             "the driver for PostgreSQL is not installed", "pip install 'pushcli[postgresql]'"
         ) from error
+    event.listen(engine, "connect", _prepare_postgresql)
+    return engine
+
+
+def writing(engine: Engine) -> Engine:
+    """The same database, for transactions that write.
+
+    SQLite's then wait for others that write; begun as readers' they would fail at once.
+    """
+    return engine.execution_options(writes=True)
+
+
+def is_away(error: Exception) -> bool:
+    """Whether it is the database or the disk that fails, which may pass, not the statement."""
+    if isinstance(error, DBAPIError) and error.connection_invalidated:
+        return True
+    # Behind one address a stand-by may answer for a while.
+    if getattr(getattr(error, "orig", None), "sqlstate", None) == _READ_ONLY:
+        return True
+    return isinstance(error, (OperationalError, InterfaceError, OSError))
+
+
+def one_line(error: Exception) -> str:
+    """What the driver says, without the statement."""
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    return str(cause).strip().partition("\n")[0]
 
 
 def migrate(database_url: str) -> None:
@@ -51,11 +92,11 @@ def migrate(database_url: str) -> None:
         config = Config()
         config.set_main_option("script_location", "pushcli_server.store:migrations")
         config.set_main_option("path_separator", "os")
-        with engine.begin() as connection:
+        with writing(engine).begin() as connection:
             _refuse_newer(connection, database_url)
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
-    except (SQLAlchemyError, sqlite3.DatabaseError) as error:
+    except (SQLAlchemyError, sqlite3.DatabaseError, OSError) as error:
         raise unreadable(engine.url, error) from error
     finally:
         engine.dispose()
@@ -97,9 +138,9 @@ def newer(url: URL, version: str) -> StoreError:
 
 def unreadable(url: URL, error: Exception) -> StoreError:
     """The error for a database that cannot be used; one line."""
-    cause = error.orig if isinstance(error, DBAPIError) else error
-    line = str(cause).strip().partition("\n")[0]
-    return StoreError(f"cannot use the database {shown(url)}: {line}", "check database_url")
+    return StoreError(
+        f"cannot use the database {shown(url)}: {one_line(error)}", "check database_url"
+    )
 
 
 def shown(url: URL) -> str:
@@ -144,7 +185,21 @@ def _prepare_sqlite(connection: Any, _: object) -> None:
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    connection.exec_driver_sql("BEGIN")
+    writes = connection.get_execution_options().get("writes")
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def _patience(url: URL) -> dict[str, int]:
+    return {name: value for name, value in _PATIENCE.items() if name not in url.query}
+
+
+def _prepare_postgresql(connection: Any, _: object) -> None:
+    # A server may be set to forget commits that it has confirmed; stricter settings stay.
+    connection.execute(
+        "SELECT set_config('synchronous_commit', 'on', false)"
+        " WHERE current_setting('synchronous_commit') = 'off'"
+    )
+    connection.commit()
 
 
 def _version(connection: Connection) -> str | None:

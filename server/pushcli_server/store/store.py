@@ -9,6 +9,7 @@ from typing import TypeVar
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
+from pushcli.errors import StoreError
 from pushcli_server.store import blobs, database, reads
 from pushcli_server.store.errors import StoreUnavailable
 from pushcli_server.store.operations import Operation
@@ -49,7 +50,7 @@ class Store:
         Raises:
             StoreError: it cannot be reached, or is of a newer version.
         """
-        root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _prepare(root)
         database.migrate(url)
 
     @classmethod
@@ -62,10 +63,10 @@ class Store:
         engine = database.make_engine(url)
         try:
             database.check(engine)
+            _prepare(root)
         except BaseException:
             engine.dispose()
             raise
-        root.mkdir(mode=0o700, parents=True, exist_ok=True)
         return cls(engine, root)
 
     def start(
@@ -237,8 +238,15 @@ class Store:
         try:
             with self._engine.connect() as connection:
                 return query(connection, *args)
-        except DBAPIError as error:
-            raise StoreUnavailable(str(error.orig).strip().partition("\n")[0]) from error
+        except (DBAPIError, OSError) as error:
+            raise StoreUnavailable(database.one_line(error)) from error
+
+
+def _prepare(root: Path) -> None:
+    try:
+        blobs.prepare(root)
+    except OSError as error:
+        raise StoreError(f"cannot use {root}: {error.strerror}", "check its owner") from error
 
 
 def _ignore(ticket: int) -> None:

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
 from pushcli_server.store.apply import apply_all, apply_one
-from pushcli_server.store.errors import Conflict
+from pushcli_server.store.database import is_away, one_line, writing
+from pushcli_server.store.files import Files
 from pushcli_server.store.operations import Operation
 
 _log = logging.getLogger(__name__)
@@ -35,7 +35,8 @@ class Writer:
 
     Args:
         on_commit: called on the loop with the highest ticket that is committed.
-        on_failure: called on the loop when an operation cannot ever be applied.
+        on_failure: called on the loop when a submitted operation cannot ever be applied;
+            nothing is written from then on.
         on_health: called on the loop with whether the database can be written.
     """
 
@@ -50,7 +51,7 @@ class Writer:
         on_health: Callable[[bool], None],
     ) -> None:
         self.ticket = 0
-        self._engine = engine
+        self._engine = writing(engine)
         self._root = root
         self._loop = loop
         self._on_commit = on_commit
@@ -96,55 +97,55 @@ class Writer:
 
     def _commit_patiently(self, group: list[_Item]) -> bool:
         """Commit, trying again for as long as it takes; False if that is hopeless."""
+        files = Files((op for item in group for op in item.operations), self._root)
         pause = _FIRST_PAUSE
         while True:
             try:
-                conflicts = self._commit(group)
-            except (OperationalError, InterfaceError, OSError) as error:
+                files.finish()
+                refusals = self._commit(group, files)
+            except Exception as error:
                 self._tell(self._on_health, False)
-                _log.error("cannot write to the database, trying again: %s", _line(error))
+                if not is_away(error):
+                    self._tell(self._on_failure, error)
+                    return False
+                _log.error("cannot write to the database, trying again: %s", one_line(error))
                 if self._closing.wait(pause) and pause > _LONGEST_PAUSE / 2:
+                    _log.error("%d changes were not written", len(group) + len(self._queue))
                     return False
                 pause = min(pause * 2, _LONGEST_PAUSE)
-            except Exception as error:
-                self._tell(self._on_failure, error)
-                return False
             else:
                 break
         if pause > _FIRST_PAUSE:
             self._tell(self._on_health, True)
-        self._tell(self._answer, group, conflicts)
+        self._tell(self._answer, group, refusals)
         return True
 
-    def _commit(self, group: list[_Item]) -> dict[int, Conflict]:
-        conflicts: dict[int, Conflict] = {}
+    def _commit(self, group: list[_Item], files: Files) -> dict[int, Exception]:
+        refusals: dict[int, Exception] = {}
         with self._engine.begin() as connection:
             plain: list[Operation] = []
             for item in group:
                 if item.answer is None:
                     plain.extend(item.operations)
                     continue
-                apply_all(connection, plain, self._root)
+                apply_all(connection, plain, files)
                 plain = []
-                self._try(connection, item, conflicts)
-            apply_all(connection, plain, self._root)
-        return conflicts
+                try:
+                    _apply_apart(connection, item, files)
+                except Exception as error:
+                    if is_away(error):
+                        raise
+                    refusals[item.ticket] = error
+            apply_all(connection, plain, files)
+        return refusals
 
-    def _try(self, connection: Connection, item: _Item, conflicts: dict[int, Conflict]) -> None:
-        try:
-            with connection.begin_nested():
-                for operation in item.operations:
-                    apply_one(connection, operation, self._root)
-        except Conflict as conflict:
-            conflicts[item.ticket] = conflict
-
-    def _answer(self, group: list[_Item], conflicts: dict[int, Conflict]) -> None:
+    def _answer(self, group: list[_Item], refusals: dict[int, Exception]) -> None:
         self._on_commit(group[-1].ticket)
         for item in group:
             if item.answer is None or item.answer.done():
                 continue
-            if item.ticket in conflicts:
-                item.answer.set_exception(conflicts[item.ticket])
+            if item.ticket in refusals:
+                item.answer.set_exception(refusals[item.ticket])
             else:
                 item.answer.set_result(None)
 
@@ -156,6 +157,7 @@ class Writer:
             _log.debug("the event loop ended before the writer")
 
 
-def _line(error: Exception) -> str:
-    cause = error.orig if isinstance(error, DBAPIError) else error
-    return str(cause).strip().partition("\n")[0]
+def _apply_apart(connection: Connection, item: _Item, files: Files) -> None:
+    with connection.begin_nested():
+        for operation in item.operations:
+            apply_one(connection, operation, files)

@@ -16,6 +16,9 @@ from pushcli_server.store import Store
 POSTGRESQL = os.environ.get(
     "PUSHCLI_TEST_POSTGRESQL", "postgresql://postgres@127.0.0.1:5432/postgres"
 )
+ON_SQLITE = pytest.mark.parametrize("empty", ["sqlite"], indirect=True)
+ON_POSTGRESQL = pytest.mark.parametrize("empty", ["postgresql"], indirect=True)
+"""For a test of what only one of them has."""
 
 
 class Database:

@@ -3,32 +3,13 @@
 import asyncio
 from typing import Any
 
-import psycopg
 import pytest
 
-from pushcli_server.store import Conflict, Store, StoreUnavailable, operations, records
+from pushcli_server.store import Conflict, Store, operations, records
 from tests.integration.store.conftest import Database
+from tests.integration.store.writing import JOB, ORGS, changed, job, with_job
 
 pytestmark = pytest.mark.timeout(60)
-JOB = "1" * 32
-ORGS = (operations.CreateOrganization("acme"), operations.CreateOrganization("other"))
-
-
-def job(job_id: str = JOB, **more: Any) -> records.JobRecord:
-    fields = {
-        "org": "acme", "command": "x", "status": "voting", "quorum": 1, "run_timeout": 3600.0,
-        "requestor": "ann", "created_at": 1.5, "updated_at": 1.5, **more,
-    }  # fmt: skip
-    return records.JobRecord(id=job_id, **fields)
-
-
-def changed(node: str, state: str, **more: Any) -> operations.UpdateJobNodes:
-    return operations.UpdateJobNodes(JOB, [operations.NodeChange(node=node, state=state, **more)])
-
-
-async def with_job(store: Store, *nodes: str) -> None:
-    await store.write(*ORGS)
-    store.submit(operations.InsertJob(job(), [(node, "new") for node in nodes]))
 
 
 def test_a_job_and_its_nodes_are_read_as_they_were_written(database: Database) -> None:
@@ -121,20 +102,6 @@ def test_a_conflict_is_told_and_harms_nothing_around_it(database: Database) -> N
     database.run(scenario)
 
 
-def test_an_operation_that_can_never_be_applied_is_a_failure_not_a_retry(
-    database: Database,
-) -> None:
-    async def scenario(store: Store) -> None:
-        await with_job(store, "a")
-        await store.barrier()
-        store.submit(operations.InsertJob(job(), []))
-        while not database.failures:
-            await asyncio.sleep(0.01)
-
-    database.run(scenario)
-    assert len(database.failures) == 1
-
-
 def test_groups_nest_cycles_end_and_names_of_organizations_stay_apart(database: Database) -> None:
     async def scenario(store: Store) -> None:
         await store.write(*ORGS)
@@ -185,42 +152,6 @@ def test_principals_are_seen_from_their_organization_with_valid_keys_only(
         assert not elsewhere.associated
         await store.write(operations.DeleteClient("acme", "ann"))
         assert [p.kind for p in await store.principals("acme", "ann")] == ["user"]
-
-    database.run(scenario)
-
-
-@pytest.mark.parametrize("size", [0, 5, 8192, 8193, 300_000])
-def test_output_comes_back_byte_for_byte_and_equal_output_is_kept_once(
-    database: Database, size: int
-) -> None:
-    content = bytes(range(256)) * (size // 256) + b"\xff\x00" * 1000
-    content = content[:size]
-
-    async def scenario(store: Store) -> None:
-        await with_job(store, "a", "b", "c")
-        for node in ("a", "b"):
-            store.submit(operations.StoreOutput(job_id=JOB, node=node, stdout=content, stderr=b""))
-        assert await store.output(JOB, "a", "stdout") == content
-        assert await store.output(JOB, "b", "stdout") == content
-        assert await store.output(JOB, "a", "stderr") == b""
-        assert await store.output(JOB, "c", "stdout") is None
-        assert [node.stdout_size for node in await store.job_nodes(JOB)] == [size, size, None]
-
-    database.run(scenario)
-    files = [path for path in database.root.rglob("*") if path.is_file()]
-    assert len(files) == (1 if size > 8192 else 0)
-    assert all(path.stat().st_mode & 0o077 == 0 for path in database.root.rglob("*"))
-
-
-def test_chunks_may_be_repeated_and_make_one_output(database: Database) -> None:
-    async def scenario(store: Store) -> None:
-        await with_job(store, "a")
-        path = store.incoming("a.stdout")
-        for offset, data in ((0, b"x" * 9000), (9000, b"y" * 9000), (9000, b"y" * 9000)):
-            store.submit(operations.AppendOutput(path, offset, data))
-        store.submit(operations.StoreOutput(job_id=JOB, node="a", stdout=path, stderr=None))
-        assert await store.output(JOB, "a", "stdout") == b"x" * 9000 + b"y" * 9000
-        assert not path.exists()
 
     database.run(scenario)
 
@@ -300,31 +231,29 @@ def test_closing_commits_what_is_queued(database: Database) -> None:
     assert database.run(second) == "ready"
 
 
-def test_a_lost_connection_is_told_and_got_over(database: Database) -> None:
-    if not database.url.startswith("postgresql"):
-        pytest.skip("SQLite has no connection to lose")
-
+def test_a_group_has_the_outcome_of_its_operations_in_order(database: Database) -> None:
     async def scenario(store: Store) -> None:
-        await with_job(store, "a")
+        await with_job(store, "a", "b")
         await store.barrier()
-        server, _, name = database.url.rpartition("/")
-        with psycopg.connect(f"{server}/postgres", autocommit=True) as other:
-            other.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false')
-            other.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-                "WHERE datname = %s AND pid <> pg_backend_pid()",
-                [name],
-            )
-            store.submit(changed("a", "ready"))
-            while store.healthy:
-                await asyncio.sleep(0.01)
-            with pytest.raises(StoreUnavailable):
-                await store.barrier()
-            with pytest.raises(StoreUnavailable):
-                await store.write(operations.CreateGroup("acme", "g"))
-            other.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true')
-        while not store.healthy:
-            await asyncio.sleep(0.01)
-        assert (await store.job_nodes(JOB))[0].state == "ready"
+        # One after the other without a turn of the loop: they go in a few groups.
+        for round_ in range(50):
+            store.submit(operations.AppendEvent("feed", 1, round_, b"x"))
+            store.submit(changed("a", "ready", reason=str(round_)), changed("b", "ready"))
+            store.submit(operations.DropEvents("feed", None))
+            store.submit(changed("a", "running"), changed("b", "failed", exit_code=round_))
+            store.submit(
+                operations.UpdateJob(
+                    job_id=JOB, status="running", updated_at=float(round_),
+                    voting_deadline=None, run_deadline=None,
+                )
+            )  # fmt: skip
+        store.submit(operations.AppendEvent("feed", 1, 50, b"last"))
+        assert await store.feed_events() == [("feed", 1, 50, b"last")]
+        a, b = await store.job_nodes(JOB)
+        assert (a.state, a.reason) == ("running", "49")
+        assert (b.state, b.exit_code, b.reason) == ("failed", 49, None)
+        stored = await store.job("acme", JOB)
+        assert stored is not None
+        assert stored.updated_at == 49.0
 
     database.run(scenario)

@@ -1,8 +1,5 @@
 """Databases that are missing, damaged, or of another version: one line that helps."""
 
-import asyncio
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -15,7 +12,7 @@ from pushcli.errors import ConfigError, StoreError
 from pushcli_server.store import Store
 from pushcli_server.store.database import HEAD, make_engine
 from pushcli_server.store.schema import metadata
-from tests.integration.store.conftest import Database
+from tests.integration.store.conftest import ON_POSTGRESQL, Database
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -78,6 +75,47 @@ def test_what_is_no_database_is_named(tmp_path: Path) -> None:
     assert "not a database" in refusal(database)
 
 
+def test_a_missing_one_says_what_to_run(tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path / 'pushcli.db'}", tmp_path)
+    line = refusal(database)
+    assert "pushcli server init" in line
+    assert "pushcli.db" in line
+    assert not (tmp_path / "pushcli.db").exists()
+
+
+def test_a_damaged_one_is_named(tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path / 'pushcli.db'}", tmp_path)
+    database.create()
+    file = tmp_path / "pushcli.db"
+    whole = file.read_bytes()
+    file.write_bytes(whole[:4096] + b"\xff" * (len(whole) - 4096))
+    assert "malformed" in refusal(database)
+
+
+@ON_POSTGRESQL
+def test_a_missing_one_on_postgresql_is_named(empty: Database) -> None:
+    missing = Database(empty.url + "_missing", empty.root)
+    assert "does not exist" in refusal(missing)
+
+
+def test_a_directory_that_cannot_be_used_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    database = Database(f"sqlite:///{tmp_path / 'pushcli.db'}", tmp_path / "file" / "blobs")
+    with pytest.raises(StoreError, match="file/blobs"):
+        database.create()
+    elsewhere = Database(f"sqlite:///{tmp_path / 'none' / 'pushcli.db'}", tmp_path / "blobs")
+    with pytest.raises(StoreError, match=r"none/pushcli\.db"):
+        elsewhere.create()
+
+
+@ON_POSTGRESQL
+def test_a_commit_is_durable_even_if_the_server_is_set_not_to_be(empty: Database) -> None:
+    engine = make_engine(empty.url + "?options=-csynchronous_commit%3Doff")
+    with engine.connect() as connection:
+        assert connection.execute(text("SHOW synchronous_commit")).scalar() == "on"
+    engine.dispose()
+
+
 def test_a_password_is_never_shown(tmp_path: Path) -> None:
     database = Database("postgresql://ann:secret@127.0.0.1:1/x", tmp_path)
     line = refusal(database)
@@ -96,47 +134,3 @@ def test_a_new_file_is_its_owners_alone(tmp_path: Path) -> None:
     database.create()
     assert (tmp_path / "pushcli.db").stat().st_mode & 0o777 == 0o600
     assert database.root.stat().st_mode & 0o777 == 0o700
-
-
-WRITER = """
-import asyncio, os, sys
-from pathlib import Path
-from pushcli_server.store import Store, operations
-async def main():
-    store = Store.open(sys.argv[1], Path(sys.argv[2]))
-    store.start(asyncio.get_running_loop(), lambda ticket: None, print)
-    await store.write(operations.CreateOrganization("acme"))
-    for number in range(100_000):
-        store.submit(operations.AppendEvent("feed", number, number, b"x"))
-        if number % 7 == 0:
-            await store.barrier()
-            print(number, flush=True)
-asyncio.run(main())
-"""
-
-
-def test_what_was_reported_committed_survives_a_kill(database: Database) -> None:
-    writer = subprocess.Popen(
-        [sys.executable, "-c", WRITER, database.url, str(database.root)],
-        stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    assert writer.stdout is not None
-    reported = -1
-    while reported < 300:
-        reported = int(writer.stdout.readline())
-    writer.kill()
-    rest, _ = writer.communicate()
-    # Whole lines only: the last one may have been cut.
-    reported = max([reported, *(int(line) for line in rest.split("\n")[:-1])])
-
-    async def stored(store: Store) -> list[int]:
-        return [number for _, number, _, _ in await store.feed_events()]
-
-    numbers = asyncio.run(_with(database, stored))
-    assert numbers[: reported + 1] == list(range(reported + 1))
-    assert numbers == list(range(len(numbers))), "nothing is missing in between"
-
-
-async def _with(database: Database, scenario):  # type: ignore[no-untyped-def]
-    async with database.opened() as store:
-        return await scenario(store)

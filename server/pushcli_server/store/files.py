@@ -1,0 +1,61 @@
+"""What a group of operations does to files: once, however often its transaction is tried."""
+
+from collections import deque
+from collections.abc import Iterable
+from pathlib import Path
+
+from pushcli_server.store import blobs
+from pushcli_server.store.operations import AppendOutput, Operation, StoreOutput
+
+Kept = blobs.Blob | None
+"""A channel's content; None: there was none, or its file was taken before."""
+
+
+class Files:
+    """Appends and keeps output before the transaction that tells of it.
+
+    A file that was moved cannot be moved again, nor a chunk be added to it: work that is
+    done is remembered, and a repeat goes on where the disk failed.
+    """
+
+    def __init__(self, operations: Iterable[Operation], root: Path) -> None:
+        self._kept: dict[int, list[Kept]] = {}
+        self._root = root
+        self._unsynced: set[str] = set()
+        self._left: deque[AppendOutput | StoreOutput] = deque(
+            op for op in operations if isinstance(op, AppendOutput | StoreOutput)
+        )
+
+    def of(self, operation: StoreOutput) -> tuple[Kept, Kept]:
+        """What became of an operation's `stdout` and `stderr`."""
+        stdout, stderr = self._kept[id(operation)]
+        return stdout, stderr
+
+    def finish(self) -> None:
+        """Do what is left, in order; durable when this returns.
+
+        Raises:
+            OSError: the disk is full or failed; may be called again.
+        """
+        while self._left:
+            operation = self._left[0]
+            if isinstance(operation, AppendOutput):
+                blobs.append(operation.path, operation.offset, operation.data)
+            else:
+                self._keep(operation)
+            self._left.popleft()
+        blobs.sync_directories(self._root, self._unsynced)
+        self._unsynced.clear()
+
+    def _keep(self, operation: StoreOutput) -> None:
+        kept = self._kept.setdefault(id(operation), [])
+        for content in (operation.stdout, operation.stderr)[len(kept) :]:
+            kept.append(self._blob(content))
+
+    def _blob(self, content: bytes | Path | None) -> Kept:
+        if content is None or (isinstance(content, Path) and not content.exists()):
+            return None
+        blob = blobs.keep(self._root, content)
+        if blob.data is None:
+            self._unsynced.add(blob.digest)
+        return blob

@@ -1,0 +1,301 @@
+"""`pushcli server init`: what it makes, and what it leaves alone."""
+
+import asyncio
+import stat
+import subprocess
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pushcli import keys, tls
+from pushcli.credentials import load_profile
+from pushcli.errors import ConfigError, PushcliError, StartError, StoreError, UsageError
+from pushcli.exit_status import ExitStatus
+from pushcli_server import secrets, settings
+from pushcli_server.init import Made, create
+from pushcli_server.settings import Settings
+from pushcli_server.store import Store
+from tests.integration.server.commands import one_line, pushcli
+
+GROUPS = ("admins", "pushy_job_readers", "pushy_job_writers")
+
+
+def init(directory: Path, home: Path, **more: Any) -> Made | None:
+    given: dict[str, Any] = {
+        "org": "acme", "admin": "ann", "config": Settings(), "with_tls": False,
+        "credentials": home / ".pushcli" / "credentials", **more,
+    }  # fmt: skip
+    return create(directory, **given)
+
+
+def contents(directory: Path) -> dict[str, tuple[bytes, int]]:
+    """Every file's bytes and time of change."""
+    return {
+        str(path.relative_to(directory)): (path.read_bytes(), path.stat().st_mtime_ns)
+        for path in directory.rglob("*")
+        if path.is_file()
+    }
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture(scope="module")
+def made(
+    home: Path, tmp_path_factory: pytest.TempPathFactory
+) -> "tuple[Path, subprocess.CompletedProcess[str]]":
+    """A server made by the command, with a certificate."""
+    directory = tmp_path_factory.mktemp("servers") / "below" / "server"
+    done = pushcli(
+        home,
+        ["server", "init", "--dir", directory, "--org", "acme", "--admin", "ann", "--tls"],
+    )
+    assert done.returncode == 0, done.stderr
+    return directory, done
+
+
+Made_ = tuple[Path, "subprocess.CompletedProcess[str]"]
+
+
+def test_everything_is_there_and_for_its_owner_alone(made: Made_) -> None:
+    directory, _ = made
+    files = {str(p.relative_to(directory)) for p in directory.rglob("*") if p.is_file()}
+    assert files - {"pushcli.db-wal", "pushcli.db-shm"} == {
+        "server.toml", "pushcli.db", "secrets/rsa.pem", "secrets/curve.key",
+        "secrets/session.key", "keys/ann.pem", "keys/acme-validator.pem", "keys/pivotal.pem",
+        "tls/cert.pem", "tls/key.pem",
+    }  # fmt: skip
+    for path in [directory, *directory.rglob("*")]:
+        mode = stat.S_IMODE(path.stat().st_mode)
+        assert mode == (0o700 if path.is_dir() else 0o600), path
+
+
+def test_it_says_what_it_made(made: Made_) -> None:
+    directory, done = made
+    fingerprint = tls.certificate_fingerprint((directory / "tls" / "cert.pem").read_text())
+    assert f"Certificate fingerprint: {fingerprint}\n" in done.stdout
+    for file in ("ann.pem", "acme-validator.pem"):
+        assert str(directory / "keys" / file) in done.stdout
+    assert "profile 'default'" in done.stdout
+    assert done.stderr == ""
+
+
+def test_the_settings_and_secrets_it_made_can_be_used(made: Made_) -> None:
+    directory, _ = made
+    config = settings.load(directory)
+    assert (config.tls_cert, config.tls_key) == ("tls/cert.pem", "tls/key.pem")
+    own = secrets.load(directory)
+    assert (len(own.curve_public), len(own.curve_secret), len(own.session)) == (40, 40, 32)
+    assert "PRIVATE" not in repr(own)
+    assert own.curve_secret.decode() not in repr(own)
+
+
+def test_the_organization_is_there_with_its_first_user_and_validator(made: Made_) -> None:
+    directory, _ = made
+    seen: dict[str, Any] = {}
+
+    async def look() -> None:
+        store = Store.open(settings.load(directory).database(directory), directory / "blobs")
+        for name in ("ann", "acme-validator", "pivotal"):
+            (seen[name],) = await store.principals("acme", name)
+        seen["groups"] = [await store.is_member("acme", "user", "ann", g) for g in GROUPS]
+        seen["others"] = [
+            await store.is_member("acme", kind, name, group)
+            for group in GROUPS
+            for kind, name in (("client", "acme-validator"), ("user", "pivotal"))
+        ]
+        seen["audit"] = [(entry.actor, entry.action) for entry in await store.audit("acme")]
+        await store.close()
+
+    asyncio.run(look())
+    assert (seen["ann"].kind, seen["ann"].associated, seen["ann"].superuser) == (
+        "user", True, False,
+    )  # fmt: skip
+    assert (seen["acme-validator"].kind, seen["acme-validator"].validator) == ("client", True)
+    assert seen["pivotal"].superuser
+    for name in ("ann", "acme-validator", "pivotal"):
+        key = keys.load_private_key(directory / "keys" / f"{name}.pem")
+        assert seen[name].public_keys == (keys.public_pem(key),)
+    assert (all(seen["groups"]), any(seen["others"])) == (True, False)
+    assert seen["audit"] == [("ann", "server init")]
+
+
+def test_the_profile_it_added_can_be_used(made: Made_, home: Path) -> None:
+    directory, _ = made
+    profile = load_profile(None, {}, config=home / ".pushcli" / "credentials")
+    assert (profile.client_name, profile.chef_server_url) == (
+        "ann", "https://127.0.0.1:10003/organizations/acme",
+    )  # fmt: skip
+    assert profile.fingerprint == tls.certificate_fingerprint(
+        (directory / "tls" / "cert.pem").read_text()
+    )
+    keys.load_private_key(Path(profile.client_key))
+
+
+def test_a_second_init_changes_nothing_and_says_so(made: Made_, home: Path) -> None:
+    directory, _ = made
+    before = contents(directory), contents(home)
+    again = pushcli(
+        home,
+        ["server", "init", "--dir", directory, "--org", "other", "--admin", "bob"],
+    )
+    assert (again.returncode, again.stderr) == (0, "")
+    assert again.stdout == f"{directory} holds a server already: nothing was changed\n"
+    assert (contents(directory), contents(home)) == before
+
+
+def test_the_directory_may_come_from_the_environment(tmp_path: Path) -> None:
+    done = pushcli(
+        tmp_path,
+        ["server", "init", "--org", "acme", "--admin", "ann"],
+        PUSHCLI_SERVER_DIR=str(tmp_path / "there"),
+    )
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "there" / "server.toml").exists()
+    assert "fingerprint" not in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("options", "certificate"),
+    [
+        (["--server-name", "push.example.com"], "tls/cert.pem"),
+        (["--server-name", "push.example.com", "--no-tls"], ""),
+        (["--server-name", "localhost"], ""),
+        (["--server-name", "push.example.com", "--set=tls_cert=/c", "--set=tls_key=/k"], "/c"),
+        # The address is checked with the certificate that is made for it.
+        (["--server-name", "push.example.com", "--set=api_listen_address=0.0.0.0"],
+         "tls/cert.pem"),
+    ],
+)  # fmt: skip
+def test_beyond_loopback_a_certificate_is_made_unless_there_is_one(
+    tmp_path: Path, options: list[str], certificate: str
+) -> None:
+    place = tmp_path / "s"
+    base = ["server", "init", "--dir", place, "--org", "acme", "--admin", "ann"]
+    done = pushcli(tmp_path, [*base, *options])
+    assert done.returncode == 0, done.stderr
+    assert settings.load(place).tls_cert == certificate
+    assert ("Certificate fingerprint: SHA256:" in done.stdout) == certificate.startswith("tls/")
+
+
+def test_profiles_that_are_there_stay_and_their_file_keeps_its_mode(tmp_path: Path) -> None:
+    credentials = tmp_path / ".pushcli" / "credentials"
+    credentials.parent.mkdir()
+    old = '# mine\n[default]\nclient_name = "me"\n'
+    credentials.write_text(old)
+    credentials.chmod(0o600)
+    first = init(tmp_path / "a", tmp_path)
+    assert first is not None
+    assert first.profile == "acme"
+    text = credentials.read_text()
+    assert text.startswith(old)
+    assert tomllib.loads(text)["acme"]["client_key"] == str(tmp_path / "a/keys/ann.pem")
+    second = init(tmp_path / "b", tmp_path)
+    assert second is not None
+    assert second.profile is None
+    assert credentials.read_text() == text
+    assert stat.S_IMODE(credentials.stat().st_mode) == 0o600
+
+
+def test_an_empty_directory_is_filled_and_closed_to_others(tmp_path: Path) -> None:
+    place = tmp_path / "volume"
+    place.mkdir(mode=0o755)
+    inode = place.stat().st_ino
+    assert init(place, tmp_path) is not None
+    # It may be a mounted volume: the same directory, not another in its place.
+    assert place.stat().st_ino == inode
+    assert stat.S_IMODE(place.stat().st_mode) == 0o700
+    assert {path.name for path in place.iterdir()} == {
+        "server.toml", "pushcli.db", "secrets", "keys", "blobs",
+    }  # fmt: skip
+    assert init(place, tmp_path) is None
+
+
+REFUSED: list[tuple[dict[str, Any], type[PushcliError], str]] = [
+    ({"org": "Acme"}, UsageError, "no name for an organization"),
+    ({"org": "../x"}, UsageError, "no name for an organization"),
+    ({"admin": "../x"}, UsageError, "no name for a user"),
+    ({"admin": ".."}, UsageError, "no name for a user"),
+    ({"admin": "pivotal"}, UsageError, "give another name"),
+    ({"admin": "acme-validator"}, UsageError, "give another name"),
+    ({"config": Settings(api_port=0)}, ConfigError, "api_port is 0"),
+    ({"config": Settings(api_listen_address="0.0.0.0")}, ConfigError, "plain HTTP"),
+    ({"config": Settings(server_name="a b"), "with_tls": True}, ConfigError, "server_name"),
+    ({"config": Settings(tls_cert="c", tls_key="k"), "with_tls": True}, UsageError, "--tls"),
+    ({"config": Settings(database_url="mysql://x/y")}, ConfigError, "database_url"),
+    (
+        {"config": Settings(database_url="postgresql://127.0.0.1:1/none")},
+        StoreError,
+        "cannot use the database",
+    ),
+]
+
+
+@pytest.mark.parametrize(("given", "kind", "told"), REFUSED, ids=[row[2] for row in REFUSED])
+def test_what_cannot_be_leaves_nothing_behind(
+    tmp_path: Path, given: dict[str, Any], kind: type[PushcliError], told: str
+) -> None:
+    with pytest.raises(kind) as caught:
+        init(tmp_path / "s", tmp_path, **given)
+    assert told in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_directory_with_something_else_in_it_is_left_alone(tmp_path: Path) -> None:
+    place = tmp_path / "s"
+    place.mkdir()
+    (place / "file").write_text("mine")
+    with pytest.raises(ConfigError, match="is not empty and holds no server"):
+        init(place, tmp_path)
+    assert [path.name for path in place.iterdir()] == ["file"]
+
+
+def test_a_file_in_the_way_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(ConfigError, match="is not empty and holds no server"):
+        init(tmp_path / "file", tmp_path)
+    with pytest.raises(StartError, match="cannot make"):
+        init(tmp_path / "file" / "below", tmp_path)
+
+
+def test_a_damaged_credentials_file_is_told_before_anything_is_made(tmp_path: Path) -> None:
+    credentials = tmp_path / ".pushcli" / "credentials"
+    credentials.parent.mkdir()
+    credentials.write_text("broken [")
+    with pytest.raises(ConfigError, match="no TOML"):
+        init(tmp_path / "s", tmp_path)
+    assert not (tmp_path / "s").exists()
+    assert credentials.read_text() == "broken ["
+
+
+def test_a_lost_database_is_not_replaced_by_an_empty_one(tmp_path: Path) -> None:
+    place = tmp_path / "s"
+    assert init(place, tmp_path) is not None
+    for file in place.glob("pushcli.db*"):
+        file.unlink()
+    with pytest.raises(StoreError, match=r"no database at .*restore it from a backup"):
+        init(place, tmp_path)
+    assert list(place.glob("pushcli.db*")) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "told"),
+    [
+        (["--org", "acme"], ExitStatus.USAGE, "--admin"),
+        (["--org", "Acme", "--admin", "ann"], ExitStatus.USAGE, "no name for an organization"),
+        (["--org", "acme", "--admin", "ann", "--set", "api_prot=1"], ExitStatus.CONFIG,
+         "did you mean 'api_port'?"),
+    ],
+)  # fmt: skip
+def test_a_mistake_in_the_command_line_is_one_line(
+    tmp_path: Path, arguments: list[str], status: ExitStatus, told: str
+) -> None:
+    done = pushcli(tmp_path, ["server", "init", "--dir", tmp_path / "s", *arguments])
+    assert (done.returncode, done.stdout) == (status, "")
+    assert told in one_line(done.stderr)
+    assert not (tmp_path / "s").exists()

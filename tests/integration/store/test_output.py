@@ -1,0 +1,170 @@
+"""Output: whole, kept once, and gathered from chunks whatever comes in between."""
+
+import hashlib
+import os
+import time
+
+import pytest
+
+from pushcli_server.store import Store, operations
+from tests.integration.store.conftest import Database
+from tests.integration.store.writing import JOB, until_healthy, with_job
+
+pytestmark = pytest.mark.timeout(60)
+
+
+@pytest.mark.parametrize("size", [0, 5, 8192, 8193, 300_000])
+def test_output_comes_back_byte_for_byte_and_equal_output_is_kept_once(
+    database: Database, size: int
+) -> None:
+    content = bytes(range(256)) * (size // 256) + b"\xff\x00" * 1000
+    content = content[:size]
+
+    async def scenario(store: Store) -> None:
+        await with_job(store, "a", "b", "c")
+        for node in ("a", "b"):
+            store.submit(operations.StoreOutput(job_id=JOB, node=node, stdout=content, stderr=b""))
+        assert await store.output(JOB, "a", "stdout") == content
+        assert await store.output(JOB, "b", "stdout") == content
+        assert await store.output(JOB, "a", "stderr") == b""
+        assert await store.output(JOB, "c", "stdout") is None
+        assert [node.stdout_size for node in await store.job_nodes(JOB)] == [size, size, None]
+
+    database.run(scenario)
+    files = [path for path in database.root.rglob("*") if path.is_file()]
+    assert len(files) == (1 if size > 8192 else 0)
+    assert all(path.stat().st_mode & 0o077 == 0 for path in database.root.rglob("*"))
+
+
+def test_chunks_may_be_repeated_and_make_one_output(database: Database) -> None:
+    async def scenario(store: Store) -> None:
+        await with_job(store, "a")
+        path = store.incoming("a.stdout")
+        for offset, data in ((0, b"x" * 9000), (9000, b"y" * 9000), (9000, b"y" * 9000)):
+            store.submit(operations.AppendOutput(path, offset, data))
+        store.submit(operations.StoreOutput(job_id=JOB, node="a", stdout=path, stderr=None))
+        assert await store.output(JOB, "a", "stdout") == b"x" * 9000 + b"y" * 9000
+        assert not path.exists()
+
+    database.run(scenario)
+
+
+def stored(node: str, stdout: object = None, stderr: object = None) -> operations.StoreOutput:
+    return operations.StoreOutput(job_id=JOB, node=node, stdout=stdout, stderr=stderr)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("chunks", "whole"),
+    [
+        ([(0, b"abc"), (3, b"def")], b"abcdef"),
+        ([(0, b"abc"), (0, b"abc"), (3, b"def"), (3, b"def")], b"abcdef"),
+        ([(0, b"abcd"), (2, b"cdef")], b"abcdef"),
+        ([(0, b"abcdef"), (1, b"bc")], b"abcdef"),
+        ([(0, b"abc"), (2, b"XYZ")], b"abcYZ"),
+        ([(0, b"abc"), (9, b"lost in between"), (3, b"def")], b"abcdef"),
+        ([(5, b"the beginning is missing")], b""),
+        ([(0, b"")], b""),
+    ],
+)
+def test_chunks_make_a_whole_beginning(
+    database: Database, chunks: list[tuple[int, bytes]], whole: bytes
+) -> None:
+    async def scenario(store: Store) -> None:
+        await with_job(store, "a")
+        path = store.incoming("a.stdout")
+        for offset, data in chunks:
+            store.submit(operations.AppendOutput(path, offset, data))
+        await store.barrier()
+        assert path.read_bytes() == whole
+        store.submit(stored("a", path))
+        assert await store.output(JOB, "a", "stdout") == whole
+        assert not path.exists()
+
+    database.run(scenario)
+
+
+def test_a_file_that_lost_its_end_in_a_crash_is_gathered_on(database: Database) -> None:
+    content = os.urandom(30_000)
+
+    async def before(store: Store) -> None:
+        await with_job(store, "a")
+        path = store.incoming("a.stdout")
+        store.submit(operations.AppendOutput(path, 0, content[:20_000]))
+        await store.barrier()
+        os.truncate(path, 15_000)
+
+    async def after(store: Store) -> None:
+        path = store.incoming("a.stdout")
+        # Sent before it was known what is held, and again from there.
+        store.submit(operations.AppendOutput(path, 20_000, content[20_000:]))
+        await store.barrier()
+        assert path.stat().st_size == 15_000
+        store.submit(operations.AppendOutput(path, 15_000, content[15_000:]))
+        store.submit(stored("a", path))
+        assert await store.output(JOB, "a", "stdout") == content
+
+    database.run(before)
+    database.run(after)
+
+
+def test_a_result_that_comes_again_takes_nothing_away(database: Database) -> None:
+    async def scenario(store: Store) -> None:
+        await with_job(store, "a")
+        path = store.incoming("a.stdout")
+        store.submit(operations.AppendOutput(path, 0, b"x" * 9000))
+        again = stored("a", path, b"err")
+        store.submit(again, again)
+        await store.barrier()
+        store.submit(stored("a", path))
+        assert await store.output(JOB, "a", "stdout") == b"x" * 9000
+        assert await store.output(JOB, "a", "stderr") == b"err"
+
+    database.run(scenario)
+
+
+def test_a_gathered_file_may_hold_what_is_known_already(database: Database) -> None:
+    async def scenario(store: Store) -> None:
+        await with_job(store, "a", "b")
+        for node in ("a", "b"):
+            path = store.incoming(f"{node}.stdout")
+            store.submit(operations.AppendOutput(path, 0, b"x" * 9000), stored(node, path))
+            assert await store.output(JOB, node, "stdout") == b"x" * 9000
+            assert not path.exists()
+
+    database.run(scenario)
+    assert len([path for path in database.root.rglob("*") if path.is_file()]) == 1
+
+
+def test_a_disk_that_fails_is_waited_for_and_nothing_is_done_twice(database: Database) -> None:
+    first, second = b"x" * 10_000, b"y" * 10_000
+
+    async def scenario(store: Store) -> None:
+        await with_job(store, "a")
+        paths = store.incoming("a.stdout"), store.incoming("a.stderr")
+        for path, content in zip(paths, (first, second), strict=True):
+            store.submit(operations.AppendOutput(path, 0, content[:4000]))
+        await store.barrier()
+        in_the_way = database.root / hashlib.sha256(second).hexdigest()[:2]
+        in_the_way.write_bytes(b"")
+        for path, content in zip(paths, (first, second), strict=True):
+            store.submit(operations.AppendOutput(path, 4000, content[4000:]))
+        store.submit(stored("a", *paths))
+        await until_healthy(store, False)
+        in_the_way.unlink()
+        await until_healthy(store)
+        assert await store.output(JOB, "a", "stdout") == first
+        assert await store.output(JOB, "a", "stderr") == second
+
+    database.run(scenario)
+
+
+def test_what_agents_gave_up_is_cleared_when_the_store_opens(database: Database) -> None:
+    incoming = database.root / "incoming"
+    old, young = incoming / "old", incoming / "young"
+    for path, days in ((old, 8), (young, 6)):
+        path.write_bytes(b"x")
+        moment = time.time() - days * 86400
+        os.utime(path, (moment, moment))
+    Store.open(database.url, database.root).dispose()
+    assert not old.exists()
+    assert young.exists()

@@ -1,0 +1,35 @@
+"""What the store's tests write."""
+
+import asyncio
+from typing import Any
+
+from pushcli_server.store import Store, operations, records
+
+JOB = "1" * 32
+ORGS = (operations.CreateOrganization("acme"), operations.CreateOrganization("other"))
+
+
+def job(job_id: str = JOB, **more: Any) -> records.JobRecord:
+    """A job record with defaults."""
+    fields = {
+        "org": "acme", "command": "x", "status": "voting", "quorum": 1, "run_timeout": 3600.0,
+        "requestor": "ann", "created_at": 1.5, "updated_at": 1.5, **more,
+    }  # fmt: skip
+    return records.JobRecord(id=job_id, **fields)
+
+
+def changed(node: str, state: str, **more: Any) -> operations.UpdateJobNodes:
+    """A node's new state in the job."""
+    return operations.UpdateJobNodes(JOB, [operations.NodeChange(node=node, state=state, **more)])
+
+
+async def with_job(store: Store, *nodes: str) -> None:
+    """Have the organizations, and the job with these nodes."""
+    await store.write(*ORGS)
+    store.submit(operations.InsertJob(job(), [(node, "new") for node in nodes]))
+
+
+async def until_healthy(store: Store, healthy: bool = True) -> None:
+    """Wait until the store has noticed that its database is back, or away."""
+    while store.healthy is not healthy:
+        await asyncio.sleep(0.01)

@@ -1,0 +1,173 @@
+"""The body of `POST jobs`: what it means, and which of several faults is told."""
+
+import base64
+import contextlib
+import itertools
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pushcli_server.core.job import JobSpec
+from pushcli_server.rest import job_request
+from pushcli_server.rest.job_request import InvalidJob, parse
+
+GOOD = {"command": "x", "nodes": ["a"]}
+
+
+def body(**more: Any) -> bytes:
+    return json.dumps({**GOOD, **more}).encode()
+
+
+def refusal(text: bytes) -> str:
+    with pytest.raises(InvalidJob) as caught:
+        parse(text)
+    return str(caught.value)
+
+
+def test_what_is_not_given_has_its_default() -> None:
+    assert parse(body()) == JobSpec(command="x", nodes=("a",), quorum=1, run_timeout=3600)
+
+
+def test_what_is_given_is_taken_as_it_is() -> None:
+    given_ = {
+        "command": "", "nodes": ["b", "a"], "run_timeout": 0, "quorum": 0, "user": "", "dir": "",
+        "env": {"": "", "A": "\u2603"}, "file": "raw:", "capture_output": True,
+    }  # fmt: skip
+    assert parse(json.dumps(given_).encode()) == JobSpec(
+        command="", nodes=("b", "a"), run_timeout=0, quorum=0, user="", dir="",
+        env={"": "", "A": "\u2603"}, file="raw:", capture=True,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("quorum", "needed"), [(0, 0), (0.0, 0), (0.1, 1), (2, 2), (2.0, 2), (2.01, 3), (10**9, 10**9)]
+)
+def test_a_fraction_of_a_node_is_a_node(quorum: float, needed: int) -> None:
+    assert parse(body(quorum=quorum)).quorum == needed
+
+
+@pytest.mark.parametrize("quorum", [1e300, 10**30])
+def test_no_quorum_is_more_than_the_store_can_hold(quorum: float) -> None:
+    assert parse(body(quorum=quorum)).quorum == job_request.MAX_QUORUM < 2**63
+
+
+def test_nodes_given_twice_count_once_and_keep_their_order() -> None:
+    spec = parse(body(nodes=["b", "a", "b", "c", "a"]))
+    assert (spec.nodes, spec.quorum) == (("b", "a", "c"), 3)
+
+
+@pytest.mark.parametrize("kind", ["raw", "base64"])
+def test_a_file_is_measured_decoded(kind: str) -> None:
+    def file(size: int) -> str:
+        content = "x" * size
+        if kind == "base64":
+            content = base64.b64encode(content.encode()).decode()
+        return f"{kind}:{content}"
+
+    assert parse(body(file=file(100_000))).file == file(100_000)
+    assert refusal(body(file=file(100_001))) == job_request.FILE_SIZE
+
+
+def test_a_raw_file_is_measured_in_bytes_not_characters() -> None:
+    assert refusal(body(file="raw:" + "\u2603" * 33_334)) == job_request.FILE_SIZE
+
+
+# Each fault in the order in which they are told (protocol, section 3).
+FAULTS: list[tuple[dict[str, Any], str]] = [
+    ({"command": None}, job_request.COMMAND),
+    ({"nodes": "a"}, job_request.NODES),
+    ({"run_timeout": True}, job_request.TIMEOUT),
+    ({"quorum": "1"}, job_request.QUORUM),
+    ({"user": None}, job_request.UNKNOWN),
+    ({"dir": 0}, job_request.UNKNOWN),
+    ({"env": []}, job_request.UNKNOWN),
+    ({"file": 0}, job_request.FILE),
+    ({"capture_output": 0}, job_request.CAPTURE),
+    ({"wibble": 0}, job_request.KEY),
+    ({"nodes": []}, job_request.NODES),
+    ({"env": "DUPLICATE"}, job_request.ENV_DUPLICATE),
+    ({"file": "zip:"}, job_request.FILE),
+    ({"file": "base64:*"}, job_request.FILE_BASE64),
+    ({"file": "raw:" + "x" * 100_001}, job_request.FILE_SIZE),
+]
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    list(itertools.combinations_with_replacement(range(len(FAULTS)), 2)),
+)
+def test_of_two_faults_the_first_in_order_is_told(first: int, second: int) -> None:
+    # One key cannot have two faults: the earlier one stays.
+    faulty = {**GOOD, **FAULTS[second][0], **FAULTS[first][0]}
+    text = json.dumps(faulty).replace('"DUPLICATE"', '{"A": "1", "B": "2", "A": "1"}')
+    assert refusal(text.encode()) == FAULTS[first][1]
+
+
+NUMBERS = ["true", "null", '"1"', "[]", "{}", "-1", "-0.001", "1e400", "-1e400", "9" * 400]
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+@pytest.mark.parametrize("key", ["run_timeout", "quorum"])
+def test_what_is_no_number_of_that_kind(key: str, number: str) -> None:
+    text = body(**{key: "HERE"}).replace(b'"HERE"', number.encode())
+    expected = job_request.TIMEOUT if key == "run_timeout" else job_request.QUORUM
+    assert refusal(text) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"", b"{", b"[]", b"null", b'"x"', b"\xff", b"{}" * 2, b"[" * 60_000, b'{"a":' * 60_000,
+        body(quorum="HERE").replace(b'"HERE"', b"NaN"),
+        body(quorum="HERE").replace(b'"HERE"', b"Infinity"),
+        body(quorum="HERE").replace(b'"HERE"', b"9" * 5_000),
+    ],
+)  # fmt: skip
+def test_what_is_no_json_object(text: bytes) -> None:
+    assert refusal(text) == job_request.UNKNOWN
+
+
+@pytest.mark.parametrize("text", ["\\u0000", "a\\ud800"])
+@pytest.mark.parametrize(
+    ("key", "expected"),
+    [
+        ("command", job_request.COMMAND),
+        ("nodes", job_request.NODES),
+        ("user", job_request.UNKNOWN),
+        ("dir", job_request.UNKNOWN),
+        ("env", job_request.UNKNOWN),
+        ("file", job_request.FILE),
+    ],
+)
+def test_text_that_neither_a_process_nor_a_database_can_hold(
+    key: str, expected: str, text: str
+) -> None:
+    inside: Any = {"nodes": ["HERE"], "env": {"A": "HERE"}}.get(key, "HERE")
+    assert refusal(body(**{key: inside}).replace(b"HERE", text.encode())) == expected
+
+
+def test_names_of_environment_variables_are_text_too() -> None:
+    assert refusal(body(env={"A\0": "b"})) == job_request.UNKNOWN
+
+
+def test_a_node_name_is_as_long_as_the_store_has_room_for() -> None:
+    assert parse(body(nodes=["a" * 255])).nodes == ("a" * 255,)
+    assert refusal(body(nodes=["a" * 256])) == job_request.NODES
+
+
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=10),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
+    max_leaves=6,
+)
+
+
+@given(st.dictionaries(st.sampled_from(job_request.KEYS), values), st.booleans())
+def test_whatever_comes_is_a_job_or_refused(job: dict[str, Any], with_basics: bool) -> None:
+    with contextlib.suppress(InvalidJob):
+        spec = parse(json.dumps({**job, **GOOD} if with_basics else job).encode())
+        assert spec.nodes
+        assert 0 <= spec.quorum <= job_request.MAX_QUORUM

@@ -1,0 +1,166 @@
+"""`server.toml`: what is written, read, and refused with one clear line."""
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from pushcli.errors import ConfigError
+from pushcli_server import settings
+from pushcli_server.settings import Settings
+
+CHANGED = Settings(
+    api_port=1, command_port=2, heartbeat_interval=500, server_heartbeat_port=3,
+    server_name="push.example.com", zeromq_listen_address="tcp://[::1]",
+    api_listen_address="127.0.0.9", voting_timeout=2.5, offline_threshold=5, online_threshold=4,
+    lifetime=60, restart_grace=1.5, lost_grace=2.5, database_url="postgresql://db/pushcli",
+    tls_cert="c \"'\u2603.pem", tls_key="k.pem", trusted_proxies=["10.0.0.0/8", "::1"],
+)  # fmt: skip
+
+
+def write(directory: Path, text: str) -> Path:
+    (directory / settings.FILE).write_text(text)
+    return directory
+
+
+def message(directory: Path, text: str) -> str:
+    with pytest.raises(ConfigError) as caught:
+        settings.load(write(directory, text))
+    assert "\n" not in str(caught.value)
+    assert caught.value.remedy
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("given", [Settings(), CHANGED], ids=["defaults", "changed"])
+def test_what_is_written_is_read_again(tmp_path: Path, given: Settings) -> None:
+    assert settings.load(write(tmp_path, settings.render(given))) == given
+
+
+def test_every_setting_stands_there_with_a_comment_and_its_default() -> None:
+    text = settings.render(Settings())
+    assert tomllib.loads(text) == {}
+    for field in msgspec.structs.fields(Settings):
+        default = re.escape(msgspec.json.encode(getattr(Settings(), field.name)).decode())
+        assert re.search(rf"^# .+\. Default: {default}\n# {field.name} = {default}$", text, re.M)
+
+
+def test_the_changed_example_changes_every_setting() -> None:
+    for name in (field.name for field in msgspec.structs.fields(Settings)):
+        assert getattr(CHANGED, name) != getattr(Settings(), name), name
+
+
+def test_an_empty_file_is_all_defaults(tmp_path: Path) -> None:
+    assert settings.load(write(tmp_path, "")) == Settings()
+
+
+def test_a_missing_file_says_what_makes_one(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"no server at .*: run `pushcli server init"):
+        settings.load(tmp_path)
+
+
+def test_an_unknown_key_names_the_near_miss(tmp_path: Path) -> None:
+    told = message(tmp_path, "api_prot = 1\n")
+    assert "unknown key 'api_prot'" in told
+    assert "did you mean 'api_port'?" in told
+
+
+REFUSED: list[tuple[str, str]] = [
+    ("api_port =", "no TOML"),
+    ('api_port = "1"', "api_port: expected int"),
+    ("api_port = true", "api_port: expected int"),
+    ("api_port = 1.5", "api_port"),
+    ("api_port = 0", "api_port is 0: give 1 to 65535"),
+    ("command_port = 65536", "command_port is 65536"),
+    ("command_port = 10003", "give three different ports"),
+    ("heartbeat_interval = 9", "heartbeat_interval is 9"),
+    ("offline_threshold = 0", "offline_threshold is 0"),
+    ("online_threshold = -1", "online_threshold is -1"),
+    ("voting_timeout = nan", "voting_timeout is nan"),
+    ("lost_grace = inf", "lost_grace is inf"),
+    ("lifetime = 0", "lifetime is 0"),
+    ('server_name = ""', "server_name is ''"),
+    ('server_name = "a b"', "server_name is 'a b'"),
+    ('server_name = "https://push"', "server_name is 'https://push'"),
+    ('server_name = "b\u00fccher.example"', "server_name is"),
+    (f'server_name = "{"x" * 64}"', "server_name is"),
+    (f'server_name = "{".".join(["x" * 60] * 5)}"', "server_name is"),
+    ('zeromq_listen_address = "*"', "give tcp://* or tcp://ADDRESS"),
+    ('zeromq_listen_address = "tcp://*:10002"', "without a port"),
+    ('zeromq_listen_address = "ipc:///tmp/x"', "give tcp://* or tcp://ADDRESS"),
+    ('tls_cert = "c.pem"', "set both or neither"),
+    ('tls_key = "k.pem"', "set both or neither"),
+    ('api_listen_address = "0.0.0.0"', "plain HTTP on 0.0.0.0"),
+    ('api_listen_address = "::"', "plain HTTP on ::"),
+    ('api_listen_address = "push.example.com"', "plain HTTP on push.example.com"),
+    ('trusted_proxies = ["10.0.0.1/8"]', "trusted_proxies has '10.0.0.1/8'"),
+    ('trusted_proxies = ["proxy"]', "trusted_proxies has 'proxy'"),
+    ('trusted_proxies = "10.0.0.1"', "trusted_proxies: expected array"),
+]
+
+
+@pytest.mark.parametrize(("line", "told"), REFUSED, ids=[line[:40] for line, _ in REFUSED])
+def test_a_wrong_value_is_named(tmp_path: Path, line: str, told: str) -> None:
+    assert told in message(tmp_path, f"{line}\n")
+
+
+@pytest.mark.parametrize("name", ["push", "10.0.0.1", "::1", "a_b.example.com", "x" * 63])
+def test_names_and_addresses_of_a_server(name: str) -> None:
+    assert settings.check(Settings(server_name=name), "x").server_name == name
+
+
+@pytest.mark.parametrize("host", ["", "127.0.0.1", "127.8.8.8", "::1", "localhost"])
+def test_plain_http_may_listen_on_loopback(host: str) -> None:
+    settings.check(Settings(api_listen_address=host), "x")
+
+
+def test_with_tls_the_server_listens_everywhere_unless_told_otherwise() -> None:
+    tls: dict[str, Any] = {"tls_cert": "c", "tls_key": "k"}
+    assert Settings(**tls).listen_host == "0.0.0.0"
+    assert Settings(**tls, api_listen_address="10.0.0.1").listen_host == "10.0.0.1"
+    assert settings.check(Settings(**tls, api_listen_address="10.0.0.1"), "x").tls
+    assert Settings().listen_host == "127.0.0.1"
+
+
+def test_the_url_puts_an_ipv6_address_in_brackets() -> None:
+    assert Settings(server_name="::1").api_url == "http://[::1]:10003"
+    assert Settings(tls_cert="c", tls_key="k").api_url == "https://127.0.0.1:10003"
+
+
+@pytest.mark.parametrize(
+    ("proxies", "peer", "trusted"),
+    [
+        ([], "127.0.0.1", False),
+        (["127.0.0.1"], "127.0.0.1", True),
+        (["10.0.0.0/8", "::1"], "10.200.3.4", True),
+        (["10.0.0.0/8", "::1"], "::1", True),
+        (["10.0.0.0/8"], "11.0.0.1", False),
+        (["10.0.0.0/8"], "", False),
+    ],
+)
+def test_a_trusted_proxy(proxies: list[str], peer: str, trusted: bool) -> None:
+    assert Settings(trusted_proxies=proxies).is_trusted_proxy(peer) is trusted
+
+
+def test_values_of_the_command_line_are_json_or_plain_text() -> None:
+    made = settings.with_values(
+        Settings(), ["api_port=5", "server_name=push", 'trusted_proxies=["::1"]'], "--set"
+    )
+    assert made == Settings(api_port=5, server_name="push", trusted_proxies=["::1"])
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        ("api_prot=5", "did you mean 'api_port'?"),
+        ("api_port=x", "api_port"),
+        ("api_port", "api_port"),
+        ("server_name=\udcff", "server_name is not UTF-8"),
+    ],
+)
+def test_a_wrong_value_of_the_command_line(value: str, told: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(told)) as caught:
+        settings.with_values(Settings(), [value], "--set")
+    assert str(caught.value).startswith("--set: ")
