@@ -37,7 +37,9 @@ completions: $(STAMP)
 	@$(BIN)/python -m pushcli.completions completions
 
 # Of the registry's own files: a machine's extra places to find packages stay out of it.
-lock: $(STAMP)
+# It must run when the lock lags behind pyproject.toml, which the installation refuses.
+lock:
+	@test -x $(BIN)/pip-compile || $(MAKE) $(STAMP)
 	@env -u PIP_FIND_LINKS -u PIP_EXTRA_INDEX_URL PIP_CONFIG_FILE=/dev/null $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras --no-header \
 		--no-emit-index-url --no-emit-trusted-host --no-emit-find-links \
 		--upgrade --extra dev --output-file requirements.lock pyproject.toml requirements.in
