@@ -10,7 +10,15 @@ from pushcli_server.store import operations, schema
 from pushcli_server.store.bulk import insert_rows
 from pushcli_server.store.errors import Conflict
 
-NEW_NODE = {"chef_environment": "_default", "run_list": "[]", "attributes": "{}"}
+NEW_NODE = {
+    "chef_environment": "_default",
+    "run_list": "[]",
+    "automatic": "{}",
+    "normal": "{}",
+    "default": "{}",
+    "override": "{}",
+    "revision": 1,
+}
 """What a node has that nobody edited."""
 
 

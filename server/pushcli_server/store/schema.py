@@ -37,6 +37,8 @@ users = Table(
     metadata,
     Column("name", String(255), primary_key=True),
     Column("superuser", Boolean, nullable=False),
+    Column("display_name", Text),
+    Column("email", Text),
 )
 
 organization_users = Table(
@@ -66,6 +68,22 @@ keys = Table(
     Column("expires_at", Time),
 )
 
+# One-time enrolment: instead of the validator's key, that all nodes would share.
+tokens = Table(
+    "tokens",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("org", ForeignKey("organizations.name"), nullable=False),
+    Column("digest", String(64), nullable=False),
+    # The only name that may enroll with it; absent: any.
+    Column("node", String(255)),
+    Column("uses_left", Integer, nullable=False),
+    Column("expires_at", Time, nullable=False),
+    Column("created_by", String(255), nullable=False),
+    Column("created_at", Time, nullable=False),
+    Index(None, "org"),
+)
+
 groups = Table(
     "groups",
     metadata,
@@ -93,10 +111,41 @@ nodes = Table(
     Column("previous_curve_key", String(40)),
     Column("configured_at", Time, nullable=False),
     Column("extensions", Text, nullable=False),
+    Column("created_at", Time, nullable=False),
+    # The Chef node object. `run_list` and the four levels of attributes are JSON text;
+    # `revision` rises with each change of them.
     Column("chef_environment", String(255), nullable=False),
     Column("run_list", Text, nullable=False),
-    Column("attributes", Text, nullable=False),
-    Column("created_at", Time, nullable=False),
+    Column("automatic", Text, nullable=False),
+    Column("normal", Text, nullable=False),
+    Column("default", Text, nullable=False),
+    Column("override", Text, nullable=False),
+    Column("revision", BigInteger, nullable=False),
+    # What the agent last said of its whitelist (JSON text).
+    Column("whitelist_report", Text),
+)
+
+# What search looks at: each attribute of each node, flattened, as text and, where it is one,
+# as a number.
+node_fields = Table(
+    "node_fields",
+    metadata,
+    Column("org", String(255), primary_key=True),
+    Column("node", String(255), primary_key=True),
+    Column("field", String(255), primary_key=True),
+    Column("value", String(255), primary_key=True),
+    Column("number", Time),
+    Index(None, "org", "field", "value"),
+)
+
+# Signed statements about who may edit whitelists, as their signers made them.
+whitelist_editors = Table(
+    "whitelist_editors",
+    metadata,
+    Column("org", ForeignKey("organizations.name"), primary_key=True),
+    Column("key", String(64), primary_key=True),
+    Column("version", BigInteger, nullable=False),
+    Column("statement", Text, nullable=False),
 )
 
 jobs = Table(
