@@ -6,16 +6,24 @@ offers too; neither uses a field or message of a name that is not in both.
 
 ADOPT = "adopt"
 """`&adopts=JOBID` in the config request: jobs that this agent still has after a restart."""
+CHECKS = "checks"
+"""`check` and `checked` messages: would this node run that?"""
+FACTS = "facts"
+"""`facts` messages: the node's automatic attributes."""
 OUTPUT = "output"
 """`output` and `ack_output` messages: output of any size and any bytes."""
 REASON = "reason"
 """`reason` in `nack_commit`."""
+REQUESTOR = "requestor"
+"""`requestor` in `commit`."""
 RESULTS = "results"
 """Results are kept until `ack_result`; heartbeats carry `pending_results`."""
 TIMEOUT = "timeout"
 """`run_timeout` in `commit`."""
+WHITELIST = "whitelist"
+"""`whitelist` and `whitelist_report` messages; `whitelist` in heartbeats."""
 
-ALL = frozenset({ADOPT, OUTPUT, REASON, RESULTS, TIMEOUT})
+ALL = frozenset({ADOPT, CHECKS, FACTS, OUTPUT, REASON, REQUESTOR, RESULTS, TIMEOUT, WHITELIST})
 
 
 def parse(text: str) -> frozenset[str]:

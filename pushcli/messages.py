@@ -7,7 +7,7 @@ Unknown fields are ignored, as the old programs do; wrong types, missing fields 
 unknown types are a `MessageError`.
 """
 
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 
@@ -68,6 +68,8 @@ class Commit(Message, frozen=True, kw_only=True, tag="commit", omit_defaults=Tru
     file: str | None = None
     run_timeout: float | None = None
     """Extension `timeout`: seconds; the node's supervisor enforces it too."""
+    requestor: str | None = None
+    """Extension `requestor`: who started the job; vouched for by the server."""
 
 
 class Run(Message, frozen=True, kw_only=True, tag="run"):
@@ -98,7 +100,42 @@ class AckOutput(Message, frozen=True, kw_only=True, tag="ack_output"):
     size: Count
 
 
-CommandMessage = Commit | Run | Abort | Ack | AckResult | AckOutput
+class ServerEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An entry of a whitelist as the server has it: `value` as in JSON, `record` its signature.
+
+    What is in them is checked one by one, so that a bad entry does not cost the others.
+    """
+
+    name: str
+    value: Any = None
+    record: Any = None
+
+
+class Whitelist(Message, frozen=True, kw_only=True, tag="whitelist"):
+    """Extension `whitelist`: all that the server has for this node, each time it changes."""
+
+    digest: Identifier
+    """Of all the rest; heartbeats say it again once it is taken in."""
+    entries: list[ServerEntry] = []
+    removed: list[ServerEntry] = []
+    """Signed removals, so that no older version of an entry comes back."""
+    editors: list[Any] = []
+    """Signed statements about who may edit."""
+    left_out: Count = 0
+    """Entries for which there was no room."""
+
+
+class Check(Message, frozen=True, kw_only=True, tag="check", omit_defaults=True):
+    """Extension `checks`: would you run this? Nothing is started."""
+
+    check_id: str
+    command: str = ""
+    user: str | None = None
+    dir: str | None = None
+    requestor: str | None = None
+
+
+CommandMessage = Commit | Run | Abort | Ack | AckResult | AckOutput | Whitelist | Check
 
 
 # --- agent to server
@@ -121,6 +158,8 @@ class Heartbeat(AgentMessage, frozen=True, kw_only=True, tag="heartbeat"):
     job_state: Literal["idle", "committed", "running"]
     pending_results: Annotated[list[Identifier], msgspec.Meta(max_length=64)] | None = None
     """Extension `results`: jobs whose results wait in the spool."""
+    whitelist: Identifier | None = None
+    """Extension `whitelist`: the digest of the last one that was taken in."""
 
 
 class AckCommit(AgentMessage, frozen=True, kw_only=True, tag="ack_commit"):
@@ -182,9 +221,71 @@ class Output(AgentMessage, frozen=True, kw_only=True, tag="output"):
     data: str
 
 
+class Facts(AgentMessage, frozen=True, kw_only=True, tag="facts"):
+    """Extension `facts`: the node's `automatic` attributes, as JSON."""
+
+    automatic: dict[str, Any]
+
+
+class EntryInForce(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An entry that the agent goes by; `since` in seconds since the epoch."""
+
+    name: Line
+    value: Any
+    source: Literal["local", "server"]
+    since: Moment
+    signer: Line | None = None
+    version: Count | None = None
+
+
+class EntryRefused(msgspec.Struct, frozen=True, kw_only=True):
+    """An entry of the server that the agent does not go by."""
+
+    name: Line
+    reason: Line
+
+
+class WhitelistReport(AgentMessage, frozen=True, kw_only=True, tag="whitelist_report"):
+    """Extension `whitelist`: what is in force on the node."""
+
+    digest: Identifier | None = None
+    """Of the server's whitelist that it rests on."""
+    error: Line | None = None
+    """Why a local file is not taken over; what was last good is in force."""
+    entries: list[EntryInForce] = []
+    refused: list[EntryRefused] = []
+    left_out: Count = 0
+    """Entries for which there was no room in this message."""
+
+
+class Checked(AgentMessage, frozen=True, kw_only=True, tag="checked"):
+    """Extension `checks`: the answer to `check`."""
+
+    check_id: Identifier
+    ready: bool = False
+    reason: Line | None = None
+    entry: Line | None = None
+    source: Literal["local", "server"] | None = None
+    runs: str | list[str] | None = None
+    """For `/bin/sh -c`, or a program and its arguments."""
+
+
 Result = Succeeded | Failed
+Note = Facts | WhitelistReport | Checked
+"""Messages that tell of the node and concern no job."""
 NodeMessage = (
-    Heartbeat | AckCommit | NackCommit | AckRun | NackRun | Succeeded | Failed | Aborted | Output
+    Heartbeat
+    | AckCommit
+    | NackCommit
+    | AckRun
+    | NackRun
+    | Succeeded
+    | Failed
+    | Aborted
+    | Output
+    | Facts
+    | WhitelistReport
+    | Checked
 )
 
 

@@ -16,6 +16,7 @@ from pushcli_agent.core.effects import (
     Answer,
     Channel,
     ResultForm,
+    SendFacts,
     SendHeartbeat,
     SendOutput,
     SendResult,
@@ -46,14 +47,22 @@ class Outgoing:
         self._sequence = 0
 
     def body(
-        self, effect: SendHeartbeat | Answer | SendResult | SendOutput, max_body: int
+        self,
+        effect: SendHeartbeat | Answer | SendResult | SendOutput | SendFacts,
+        max_body: int,
     ) -> bytes:
         """The body of the message that this effect asks for, of `max_body` bytes at most."""
         match effect:
-            case SendHeartbeat(job_state=job_state, job_id=job_id, pending_results=pending):
+            case SendHeartbeat():
                 return self._write(
-                    messages.Heartbeat, job_id, job_state=job_state, pending_results=pending
+                    messages.Heartbeat,
+                    effect.job_id,
+                    job_state=effect.job_state,
+                    pending_results=effect.pending_results,
+                    whitelist=effect.whitelist,
                 )
+            case SendFacts(automatic=automatic):
+                return self._write(messages.Facts, None, automatic=automatic)
             case Answer(kind=kind, job_id=job_id, reason=None):
                 return self._write(kind, job_id)
             case Answer(kind=kind, job_id=job_id, reason=reason):
@@ -62,6 +71,10 @@ class Outgoing:
                 return self._output(effect)
             case SendResult():
                 return self._result(effect, max_body)
+
+    def note(self, note: type[messages.Note], fields: dict[str, Any]) -> bytes:
+        """The body of a message that tells of the node."""
+        return self._write(note, None, **fields)
 
     def _write(self, kind: type[messages.AgentMessage], job_id: str | None, **fields: Any) -> bytes:
         self._sequence += 1

@@ -17,17 +17,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 
+from pushcli.whitelist.rsa_numbers import PublicNumbers
+
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
 
 _ENTRY = "pushcli whitelist entry 1"
 _EDITOR = "pushcli whitelist editor 1"
 _PREFIX = b"pushcli whitelist 1\n"
-_SHA256_INFO = bytes.fromhex("3031300d060960864801650304020105000420")
-_RSA_ALGORITHM = bytes.fromhex("300d06092a864886f70d0101010500")
 MAX_DEPTH = 32
 """Of a tree: four thousand million leaves."""
-MIN_BITS, MAX_BITS = 2048, 8192
 
 _Text = Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
 _Version = Annotated[int, msgspec.Meta(ge=1, le=2**62)]
@@ -79,48 +78,14 @@ class EditorStatement(msgspec.Struct, frozen=True, kw_only=True):
     removed: bool
     signature: _Base64
 
-    def editor_key(self) -> "PublicNumbers":
+    def editor_key(self) -> PublicNumbers:
         """The key that it is about.
 
         Raises:
             ValueError: it is none.
         """
-        return PublicNumbers(_number(self.modulus), self.exponent)
-
-
-class PublicNumbers(msgspec.Struct, frozen=True):
-    """An RSA public key, as numbers."""
-
-    modulus: int
-    exponent: int
-
-    @property
-    def fingerprint(self) -> str:
-        """`SHA256:` and the digest, in base64, of the DER SubjectPublicKeyInfo."""
-        key = _der(0x30, _der_integer(self.modulus) + _der_integer(self.exponent))
-        info = _der(0x30, _RSA_ALGORITHM + _der(0x03, b"\x00" + key))
-        digest = base64.b64encode(hashlib.sha256(info).digest()).decode("ascii")
-        return f"SHA256:{digest.rstrip('=')}"
-
-    def signed(self, message: bytes, signature: str) -> bool:
-        """Whether the key made this signature (RSA PKCS#1 v1.5 with SHA-256, base64).
-
-        The whole padded block is rebuilt and compared, so that nothing in it is parsed.
-        """
-        bits = self.modulus.bit_length()
-        if not MIN_BITS <= bits <= MAX_BITS or self.exponent < 3:
-            return False
-        try:
-            raw = base64.b64decode(signature, validate=True)
-        except (binascii.Error, ValueError):
-            return False
-        size = (bits + 7) // 8
-        tail = b"\x00" + _SHA256_INFO + hashlib.sha256(message).digest()
-        block = b"\x00\x01" + b"\xff" * (size - 2 - len(tail)) + tail
-        number = int.from_bytes(raw, "big")
-        if len(raw) != size or number >= self.modulus:
-            return False
-        return pow(number, self.exponent, self.modulus) == int.from_bytes(block, "big")
+        modulus = int.from_bytes(base64.b64decode(self.modulus, validate=True), "big")
+        return PublicNumbers(modulus, self.exponent)
 
 
 def public_numbers(key: "RSAPublicKey | RSAPrivateKey") -> PublicNumbers:
@@ -320,16 +285,3 @@ def _sign(key: "RSAPrivateKey", message: bytes) -> str:
 
 def _number(text: str) -> int:
     return int.from_bytes(base64.b64decode(text, validate=True), "big")
-
-
-def _der(tag: int, content: bytes) -> bytes:
-    size = len(content)
-    if size < 0x80:
-        return bytes([tag, size]) + content
-    length = size.to_bytes((size.bit_length() + 7) // 8, "big")
-    return bytes([tag, 0x80 | len(length)]) + length + content
-
-
-def _der_integer(number: int) -> bytes:
-    # One byte more where the highest bit is set: it would be a sign.
-    return _der(0x02, number.to_bytes(number.bit_length() // 8 + 1, "big"))

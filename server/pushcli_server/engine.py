@@ -81,6 +81,9 @@ class Engine:
         # The results' side of things registers itself here.
         self.on_result: Callable[[Node, messages.Succeeded | messages.Failed, Interest], None]
         self.on_output: Callable[[Node, messages.Output], None]
+        # And here what concerns nodes, not jobs.
+        self.on_note: Callable[[Node, messages.Note], None]
+        self.on_whitelist_digest: Callable[[Node, str | None], None]
 
     def connect(self, broker: Broker) -> None:
         """Send through this broker from now on."""
@@ -197,6 +200,7 @@ class Engine:
             file=job.spec.file,
             capture=job.spec.capture,
             run_timeout=timeout,
+            requestor=job.requestor if extensions.REQUESTOR in node.extensions else None,
         )
 
     def _send_run(self, job: Job, name: str) -> None:
@@ -259,6 +263,8 @@ class Engine:
                 self.on_result(node, message, self._interest(node, message.job_id))
             case messages.Output():
                 self.on_output(node, message)
+            case messages.Facts() | messages.WhitelistReport() | messages.Checked():
+                self.on_note(node, message)
             case messages.Aborted(job_id=None):
                 self.tell_jobs_of(node, on_job.UnexpectedReceived(name))
             case messages.AckCommit():
@@ -279,6 +285,8 @@ class Engine:
             self.tell_job(job, event)
 
     def _heartbeat(self, node: Node, message: messages.Heartbeat) -> None:
+        if extensions.WHITELIST in node.extensions:
+            self.on_whitelist_digest(node, message.whitelist)
         busy = self.fleet.busy.get((node.org, node.name))
         if not busy:
             return

@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import secrets
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from pushcli import extensions, session_keys, wire
 from pushcli_server.channel.admissions import Admission, Admissions
 from pushcli_server.channel.broker import MAX_MESSAGE_SKEW
+from pushcli_server.checks import Checks
 from pushcli_server.core import job_events as on_job
 from pushcli_server.core import node as node_core
 from pushcli_server.core.job import Job, JobSpec
@@ -27,6 +28,7 @@ from pushcli_server.persistence import Persistence
 from pushcli_server.settings import Settings
 from pushcli_server.store.records import JobNodeRecord
 from pushcli_server.views import job_summary, job_with_nodes, out_of_contact
+from pushcli_server.whitelists import Summary, Whitelists
 
 VOTE_HOLD = 0.2
 """Seconds for which a POST waits for the vote: what can be over at once, is."""
@@ -51,12 +53,16 @@ class Hub:
         persistence: Persistence,
         admissions: Admissions,
         *,
+        whitelists: Whitelists,
+        checks: Checks,
         server_public_key: str,
         curve_public_key: str,
         incarnation_id: str,
     ) -> None:
         self.incarnation_id = incarnation_id
         self.engine = engine
+        self.whitelists = whitelists
+        self.checks = checks
         self.report: Callable[[], str] = str
         self._settings = settings
         self._persistence = persistence
@@ -191,6 +197,29 @@ class Hub:
     async def node_state(self, org: str, name: str) -> dict[str, str]:
         """The body of `GET node_states/NODE`; an unknown node is offline."""
         return self._node_state(org, name)
+
+    def nodes_changed(self, org: str, names: Iterable[str]) -> None:
+        """Attributes of these nodes were changed: their agents are to hear of it."""
+        self.whitelists.changed(org, names)
+
+    async def node_status(self, org: str, name: str | None = None) -> list[dict[str, Any]]:
+        """What is known of all enrolled nodes, by name, or of one; more than their states."""
+        states = await self.node_states(org) if name is None else [self._node_state(org, name)]
+        reports = await self.whitelists.summaries(org, [state["node_name"] for state in states])
+        now = self.engine.clock.now()
+        return [self._status(org, state, reports.get(state["node_name"]), now) for state in states]
+
+    def _status(
+        self, org: str, state: dict[str, str], report: Summary | None, now: float
+    ) -> dict[str, Any]:
+        key = (org, state["node_name"])
+        status: dict[str, Any] = {**state, "jobs": sorted(self.engine.fleet.busy.get(key, ()))}
+        if state["availability"] != "available":
+            node = self.engine.fleet.nodes.get(key)
+            reason = "unknown: it never connected" if node is None else node.why_unavailable(now)
+            status["reason"] = reason
+        status["whitelist"] = report
+        return status
 
     def _node_state(self, org: str, name: str) -> dict[str, str]:
         node = self.engine.fleet.nodes.get((org, name))

@@ -6,19 +6,22 @@ import logging
 import resource
 import uuid
 from collections.abc import AsyncIterator
+from functools import partial
+from typing import assert_never
 
 import zmq
 
-from pushcli import session_keys
+from pushcli import messages, session_keys
 from pushcli.errors import PushcliError, StoreError
 from pushcli_server.channel.admissions import Admission, Admissions
 from pushcli_server.channel.broker import Broker
 from pushcli_server.channel.heartbeat import HeartbeatBroadcast
 from pushcli_server.channel.zap import Doorkeeper
+from pushcli_server.checks import Checks
 from pushcli_server.clock import Clock
 from pushcli_server.core import job_events as on_job
 from pushcli_server.core.job import Grace
-from pushcli_server.core.node import Patience
+from pushcli_server.core.node import Node, Patience
 from pushcli_server.engine import Engine
 from pushcli_server.feeds import Feeds
 from pushcli_server.hub import Hub
@@ -29,6 +32,7 @@ from pushcli_server.results import Results
 from pushcli_server.secrets import Secrets
 from pushcli_server.settings import Settings
 from pushcli_server.store import Store
+from pushcli_server.whitelists import Whitelists
 
 _log = logging.getLogger(__name__)
 
@@ -53,11 +57,15 @@ async def open_hub(settings: Settings, secrets: Secrets, store: Store) -> AsyncI
         persistence = engine.persistence
         Results(engine, persistence, tasks.add)
         incarnation_id = str(uuid.uuid4())
+        whitelists, checks = Whitelists(engine, store, tasks.add), Checks(engine)
+        engine.on_note = partial(_take_note, whitelists, checks)
         hub = Hub(
             settings,
             engine,
             persistence,
             admissions,
+            whitelists=whitelists,
+            checks=checks,
             server_public_key=secrets.public_pem,
             curve_public_key=secrets.curve_public.decode(),
             incarnation_id=incarnation_id,
@@ -68,6 +76,18 @@ async def open_hub(settings: Settings, secrets: Secrets, store: Store) -> AsyncI
         tasks.add(asyncio.ensure_future(lag.run()))
         hub.report = lag.report
         yield hub
+
+
+def _take_note(whitelists: Whitelists, checks: Checks, node: Node, message: messages.Note) -> None:
+    match message:
+        case messages.WhitelistReport():
+            whitelists.report(node, message)
+        case messages.Checked():
+            checks.answer(node, message)
+        case messages.Facts():
+            pass
+        case _:
+            assert_never(message)
 
 
 def _engine(

@@ -1,7 +1,7 @@
 """What an agent does: imperatives, executed in order by the loop."""
 
 from enum import Enum, auto
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -32,6 +32,7 @@ class SendHeartbeat(msgspec.Struct, frozen=True):
     job_state: JobState
     job_id: str | None
     pending_results: tuple[str, ...] | None
+    whitelist: str | None = None
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -79,6 +80,28 @@ class SendOutput(msgspec.Struct, frozen=True):
     size: int
 
 
+class SendFacts(msgspec.Struct, frozen=True):
+    """Tell the node's automatic attributes."""
+
+    automatic: dict[str, Any]
+
+
+class SendWhitelistReport(msgspec.Struct, frozen=True):
+    """Tell what is in force."""
+
+
+class TakeWhitelist(msgspec.Struct, frozen=True):
+    """Check the server's whitelist and go by it; `WhitelistChanged` may follow."""
+
+    message: messages.Whitelist
+
+
+class AnswerCheck(msgspec.Struct, frozen=True):
+    """Tell whether this would be run, and how; nothing is started."""
+
+    check: messages.Check
+
+
 class StartSupervisor(msgspec.Struct, frozen=True):
     """Check the commit and start its supervisor: `SupervisorStarted` or `CommitRefused`."""
 
@@ -117,6 +140,10 @@ Effect = (
     | Answer
     | SendResult
     | SendOutput
+    | SendFacts
+    | SendWhitelistReport
+    | TakeWhitelist
+    | AnswerCheck
     | StartSupervisor
     | TellRun
     | AbortJob

@@ -1,6 +1,6 @@
 """What happens to an agent: facts, each with all that the decision about it needs."""
 
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -35,9 +35,10 @@ class Started(msgspec.Struct, frozen=True):
 
 
 class Configured(msgspec.Struct, frozen=True):
-    """The server answered with a configuration."""
+    """The server answered with a configuration; `facts` are this node's, as of now."""
 
     config: ServerConfig
+    facts: dict[str, Any] | None = None
 
 
 class ConfigFailed(msgspec.Struct, frozen=True):
@@ -93,6 +94,12 @@ class JobEnded(msgspec.Struct, frozen=True):
     outcome: Outcome | None
 
 
+class WhitelistChanged(msgspec.Struct, frozen=True):
+    """Another whitelist is in force, or refused; `digest` is of the server's last one."""
+
+    digest: str | None
+
+
 class ReconfigureRequested(msgspec.Struct, frozen=True):
     """The operator wants the configuration fetched now."""
 
@@ -113,6 +120,7 @@ Event = (
     | SupervisorStarted
     | CommitRefused
     | JobEnded
+    | WhitelistChanged
     | ReconfigureRequested
     | TimePassed
 )

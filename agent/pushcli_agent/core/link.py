@@ -3,7 +3,7 @@
 import math
 
 from pushcli import messages
-from pushcli_agent.core import delivery, work
+from pushcli_agent.core import delivery, notes, work
 from pushcli_agent.core.configuration import ServerConfig
 from pushcli_agent.core.effects import Connect, Effect, FetchConfig, Report, SendHeartbeat
 from pushcli_agent.core.state import MAX_PENDING, Agent, Link
@@ -62,7 +62,7 @@ def connected(agent: Agent, now: float) -> list[Effect]:
     # Its key is proven: this is the server, and it lives.
     link.online, link.silent_at = True, now + max(PROOF, _patience(link.config))
     work.connection_changed(agent)
-    return [*delivery.connected(agent, now), *heartbeat(agent, now)]
+    return [*delivery.connected(agent, now), *heartbeat(agent, now), *notes.connected(agent)]
 
 
 def disconnected(agent: Agent, now: float) -> list[Effect]:
@@ -127,9 +127,10 @@ def heartbeat(agent: Agent, now: float) -> list[Effect]:
     on_time = link.heartbeat_at + config.interval
     link.heartbeat_at = on_time if now < on_time < math.inf else now + config.interval
     pending = tuple(agent.deliveries)[:MAX_PENDING] if config.keeps_results else ()
+    whitelist = notes.digest(agent)
     if job is None:
-        return [SendHeartbeat("idle", None, pending or None)]
-    return [SendHeartbeat(job.doing, job.id, pending or None)]
+        return [SendHeartbeat("idle", None, pending or None, whitelist)]
+    return [SendHeartbeat(job.doing, job.id, pending or None, whitelist)]
 
 
 def reconfigure(agent: Agent, now: float) -> list[Effect]:

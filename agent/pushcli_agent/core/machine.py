@@ -3,7 +3,7 @@
 from typing import assert_never
 
 from pushcli import messages
-from pushcli_agent.core import delivery, link, work
+from pushcli_agent.core import delivery, link, notes, work
 from pushcli_agent.core.effects import Effect
 from pushcli_agent.core.events import (
     CommandReceived,
@@ -20,6 +20,7 @@ from pushcli_agent.core.events import (
     Started,
     SupervisorStarted,
     TimePassed,
+    WhitelistChanged,
 )
 from pushcli_agent.core.state import Agent
 
@@ -34,7 +35,8 @@ def handle(agent: Agent, event: Event, now: float) -> list[Effect]:
         case Started():
             return [*work.adopt(agent, event, now), *link.fetch(agent)]
         case Configured():
-            return link.configured(agent, event.config, now)
+            effects = link.configured(agent, event.config, now)
+            return effects + notes.configured(agent, event.facts)
         case ConfigFailed():
             return link.config_failed(agent, event.reason, now)
         case Connected():
@@ -51,6 +53,8 @@ def handle(agent: Agent, event: Event, now: float) -> list[Effect]:
             return work.refused(agent, event)
         case JobEnded():
             return work.ended(agent, event, now)
+        case WhitelistChanged():
+            return notes.whitelist_changed(agent, event.digest)
         case ReconfigureRequested():
             return link.reconfigure(agent, now)
         case TimePassed():
@@ -81,6 +85,10 @@ def _command(agent: Agent, message: messages.CommandMessage, now: float) -> list
             return delivery.acknowledged(agent, message, now)
         case messages.AckOutput():
             return delivery.held(agent, message, now)
+        case messages.Whitelist():
+            return notes.whitelist(agent, message)
+        case messages.Check():
+            return notes.check(agent, message)
         case messages.Ack():
             return []
         case _:

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum, auto
+from typing import Any
 
 from pushcli_agent.core.configuration import ServerConfig
 from pushcli_agent.core.effects import Channel, JobState
@@ -115,6 +116,10 @@ class Agent:
     ran: deque[str] = field(default_factory=lambda: deque(maxlen=2 * MAX_PENDING))
     """The jobs that were run here last: none runs twice."""
     deliveries: dict[str, Delivery] = field(default_factory=dict)
+    whitelist: str | None = None
+    """The digest of the server's whitelist that was taken in last."""
+    facts: dict[str, Any] | None = None
+    """The node's automatic attributes, as of the last configuration."""
 
     def deadline(self) -> float:
         """When `TimePassed` is due."""

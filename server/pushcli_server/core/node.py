@@ -268,6 +268,8 @@ def _in_rehab(node: Node, event: Received, now: float) -> list[Effect]:
             return []
         case messages.Succeeded(spooled=True) | messages.Failed(spooled=True) | messages.Output():
             return [Forward(event.message)]
+        case messages.Facts() | messages.WhitelistReport() | messages.Checked():
+            return [Forward(event.message)]
         case _:
             return [] if node.aborts else _send_abort(node, now)
 
@@ -286,6 +288,8 @@ def _online(node: Node, event: Received, now: float) -> list[Effect]:
         case messages.Succeeded(spooled=True) | messages.Failed(
             spooled=True
         ) | messages.Output(), _:
+            return [Forward(message)]
+        case messages.Facts() | messages.WhitelistReport() | messages.Checked(), _:
             return [Forward(message)]
         case messages.Heartbeat(), Interest.NONE | Interest.ACTIVE:
             return [Forward(message)]

@@ -25,6 +25,7 @@ from pushcli_server.rest.jobs import Jobs
 from pushcli_server.rest.nodes import Nodes
 from pushcli_server.rest.request import Call, read_body, signed_path
 from pushcli_server.rest.unread import Incoming, closes_if_unread, outlasting
+from pushcli_server.rest.whitelists import Whitelists
 from pushcli_server.settings import Settings
 from pushcli_server.store import Store
 
@@ -53,8 +54,9 @@ class Route:
 def routes(hub: Hub, settings: Settings, store: Store) -> list[Route]:
     """The whole API below `/organizations/ORG`."""
     jobs, nodes, feeds = Jobs(hub, settings), Nodes(hub), Feeds(hub)
+    whitelists = Whitelists(hub, store)
     clients = Clients(store, settings, hub.engine.clock)
-    read, write = Access.READ, Access.WRITE
+    read, write, admin = Access.READ, Access.WRITE, Access.ADMIN
     config = {"GET": Operation(nodes.config, Access.CONFIG)}
     return [
         _route("pushy/(?:config|connect)/(?P<node>[^/]+)", config),
@@ -79,6 +81,24 @@ def routes(hub: Hub, settings: Settings, store: Store) -> list[Route]:
         ),
         _route("pushy/node_states", {"GET": Operation(nodes.index, read)}),
         _route("pushy/node_states/(?P<node>[^/]+)", {"GET": Operation(nodes.show, read)}),
+        _route("pushy/node_status", {"GET": Operation(nodes.status, read)}),
+        _route("pushy/node_status/(?P<node>[^/]+)", {"GET": Operation(nodes.status_of, read)}),
+        _route("pushy/checks", {"POST": Operation(whitelists.check, read)}),
+        _route(
+            "pushy/whitelist",
+            {
+                "GET": Operation(whitelists.index, read),
+                "POST": Operation(whitelists.edit, admin),
+            },
+        ),
+        _route("pushy/whitelist/(?P<node>[^/]+)", {"GET": Operation(whitelists.show, read)}),
+        _route(
+            "pushy/whitelist_editors",
+            {
+                "GET": Operation(whitelists.editors, read),
+                "POST": Operation(whitelists.say_editor, admin),
+            },
+        ),
         _route("clients", {"POST": Operation(clients.create, Access.CLIENTS)}),
     ]
 

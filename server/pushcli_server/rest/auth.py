@@ -28,6 +28,8 @@ class Access(Enum):
     WRITE = auto()
     CONFIG = auto()
     """Of a node: its own client, or a user who may read."""
+    ADMIN = auto()
+    """A member of `admins`."""
     CLIENTS = auto()
     """Creating clients: the validator, and admins."""
 
@@ -97,6 +99,8 @@ class Authenticator:
                 allowed = await self._in_group(org, principal, READERS, otherwise=True)
             case Access.WRITE:
                 allowed = await self._may_write(org, principal)
+            case Access.ADMIN:
+                allowed = await self._in_group(org, principal, ADMINS)
             case Access.CLIENTS:
                 allowed = principal.validator or await self._in_group(org, principal, ADMINS)
         if not allowed:

@@ -13,7 +13,7 @@ from pushcli_server.store import StoreUnavailable
 
 _log = logging.getLogger(__name__)
 
-EXTENSIONS = {"X-Pushcli-Extensions": "abort,job-nodes,request-id"}
+EXTENSIONS = {"X-Pushcli-Extensions": "abort,checks,job-nodes,node-status,request-id,whitelist"}
 """On every answer: what the server can do beyond the old one."""
 AUTHENTICATE = {"WWW-Authenticate": 'X-Ops-Sign version="1.0" version="1.1" version="1.3"'}
 MAX_BODY = 1_000_000

@@ -26,6 +26,15 @@ class Nodes:
         """`GET node_states/NODE`."""
         return answer(200, await self._hub.node_state(call.org, call.path["node"]))
 
+    async def status(self, call: Call) -> Response:
+        """`GET pushy/node_status` (an extension)."""
+        return answer(200, await self._hub.node_status(call.org))
+
+    async def status_of(self, call: Call) -> Response:
+        """`GET pushy/node_status/NODE` (an extension)."""
+        found = await self._hub.node_status(call.org, call.path["node"])
+        return answer(200, found[0])
+
     async def config(self, call: Call) -> Response:
         """`GET config/NODE`."""
         query = call.http.query_params

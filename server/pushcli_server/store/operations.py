@@ -1,7 +1,8 @@
 """What can be written, as data: made on the event loop, applied by the writer."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -89,6 +90,35 @@ class SaveNode(msgspec.Struct, frozen=True):
     """A node's incarnation, keys and extensions; its attributes stay."""
 
     node: NodeRecord
+
+
+class EditWhitelists(msgspec.Struct, frozen=True, kw_only=True):
+    """Entries of whitelists are set or removed, at the level `normal`.
+
+    Args:
+        changes: by node and name the value as in JSON (None: removed) and its signature.
+    """
+
+    org: str
+    changes: Mapping[str, Mapping[str, tuple[Any, Mapping[str, Any]]]]
+
+
+class SaveWhitelistReport(msgspec.Struct, frozen=True):
+    """What a node's agent says is in force (JSON text)."""
+
+    org: str
+    node: str
+    report: str
+
+
+class SaveEditor(msgspec.Struct, frozen=True, kw_only=True):
+    """A signed statement about an editor's key (fingerprint); an older one is replaced."""
+
+    org: str
+    key: str
+    version: int
+    statement: str
+    """JSON text."""
 
 
 class Audit(msgspec.Struct, frozen=True):
@@ -210,6 +240,9 @@ Operation = (
     | AppendEvent
     | DropEvents
     | SaveNode
+    | EditWhitelists
+    | SaveWhitelistReport
+    | SaveEditor
     | Audit
     | CreateOrganization
     | CreateUser

@@ -1,16 +1,16 @@
 """The store: operations in, tickets out; questions answered from what is committed."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
 from pushcli.errors import StoreError
-from pushcli_server.store import blobs, database, reads
+from pushcli_server.store import blobs, database, reads, whitelists
 from pushcli_server.store.errors import StoreUnavailable
 from pushcli_server.store.operations import Operation
 from pushcli_server.store.records import (
@@ -20,6 +20,7 @@ from pushcli_server.store.records import (
     NodeRecord,
     Principal,
 )
+from pushcli_server.store.whitelists import NodeWhitelist
 from pushcli_server.store.writer import Writer
 
 READERS = 2
@@ -209,6 +210,24 @@ class Store:
     async def nodes(self, org: str | None = None) -> list[NodeRecord]:
         """All nodes, of one organization or of all."""
         return await self._read(reads.nodes, org)
+
+    async def whitelists(self, org: str, names: Sequence[str]) -> list[NodeWhitelist]:
+        """The whitelists of those nodes that there are, and what their agents reported."""
+        return await self._read(whitelists.of_nodes, org, names)
+
+    async def whitelist_messages(
+        self, org: str, names: Sequence[str]
+    ) -> list[tuple[str, dict[str, Any]]]:
+        """For each of those nodes that there are, the fields of its `whitelist` message."""
+        return await self._read(whitelists.messages_to, org, names)
+
+    async def whitelist_reports(self, org: str, names: Sequence[str]) -> list[tuple[str, str]]:
+        """What the agents of these nodes reported last (JSON text), where they did."""
+        return await self._read(whitelists.reports, org, names)
+
+    async def whitelist_editors(self, org: str) -> list[Any]:
+        """The newest signed statement about each editor's key, older versions first."""
+        return await self._read(whitelists.editors, org)
 
     async def feed_events(self) -> list[tuple[str, int, int, bytes]]:
         """All stored events: feed, number, microseconds, data; each feed's in order."""

@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pushcli import keys
-from pushcli.whitelist import statements
-from pushcli.whitelist.statements import Change, EditorStatement, PublicNumbers, Record
+from pushcli.whitelist import rsa_numbers, statements
+from pushcli.whitelist.rsa_numbers import PublicNumbers
+from pushcli.whitelist.statements import Change, EditorStatement, Record
 
 KEY, OTHER = keys.generate(), keys.generate()
 NUMBERS = statements.public_numbers(KEY)
@@ -43,6 +44,32 @@ def test_the_fingerprint_is_that_of_the_der_key() -> None:
         digest = base64.b64encode(hashlib.sha256(der).digest()).decode().rstrip("=")
         assert statements.fingerprint(key) == f"SHA256:{digest}"
         assert statements.fingerprint(key.public_key()) == f"SHA256:{digest}"
+
+
+def test_numbers_are_read_from_pem() -> None:
+    for key in (KEY, OTHER):
+        assert rsa_numbers.from_pem(keys.public_pem(key)) == statements.public_numbers(key)
+
+
+@pytest.mark.parametrize(
+    "pem",
+    [
+        "", "x", keys.public_pem(KEY).replace("M", "N", 1), keys.public_pem(KEY)[:-100],
+        keys.private_pem(KEY).decode(), keys.public_pem(KEY).replace("\n", "\n\x00"),
+        "-----BEGIN PUBLIC KEY-----\n-----END PUBLIC KEY-----",
+        "-----BEGIN PUBLIC KEY-----\nMIIBIjANBgkqhkiG9w0BAQEFAAOC\n-----END PUBLIC KEY-----",
+    ],
+)  # fmt: skip
+def test_what_is_no_rsa_key_in_pem(pem: str) -> None:
+    with pytest.raises(ValueError, match="key"):
+        rsa_numbers.from_pem(pem)
+
+
+@given(st.binary(max_size=400))
+def test_no_bytes_upset_the_reader_of_keys(der: bytes) -> None:
+    text = base64.b64encode(der).decode()
+    with pytest.raises(ValueError, match="key"):
+        rsa_numbers.from_pem(f"-----BEGIN PUBLIC KEY-----\n{text}\n-----END PUBLIC KEY-----")
 
 
 @pytest.mark.parametrize("count", range(1, 8))

@@ -1,0 +1,1 @@
+"""The whitelist: entries, patterns, signatures; shared by all parts."""

@@ -1,0 +1,148 @@
+"""A node's whitelist as its attributes have it: `push_jobs.whitelist`, default < normal <
+override, and beside the normal level the signatures of who set it (docs/whitelist.md).
+"""
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+
+LEVELS = ("default", "normal", "override")
+MAX_BYTES = 200_000
+"""Of a node's entries with their signatures, as JSON: they travel in one message."""
+
+
+class Entry(NamedTuple):
+    """An entry, the highest level that says something of it, and its signature if it is the
+    one that was signed.
+    """
+
+    name: str
+    value: Any
+    level: str
+    record: Any
+
+
+class Whitelist(NamedTuple):
+    """All that the attributes say; `removed` has the signatures of names that are gone."""
+
+    entries: list[Entry]
+    removed: dict[str, Any]
+
+
+class _PushJobs(msgspec.Struct):
+    whitelist: Any = None
+    whitelist_signatures: Any = None
+
+
+class _Attributes(msgspec.Struct):
+    push_jobs: msgspec.Raw = msgspec.Raw(b"{}")
+
+
+_attributes = msgspec.json.Decoder(_Attributes)
+_push_jobs = msgspec.json.Decoder(_PushJobs)
+
+
+def of_attributes(default: str, normal: str, override: str) -> Whitelist:
+    """The whitelist of a node.
+
+    Args:
+        default, normal, override: JSON texts; what is no whitelist in them counts as none.
+    """
+    parts = [_part(text) for text in (default, normal, override)]
+    merged: dict[str, Entry] = {}
+    for level, part in zip(LEVELS, parts, strict=True):
+        for name, value in part.whitelist.items():
+            below = merged.get(name)
+            merged[name] = Entry(
+                name, _merge(None if below is None else below.value, value), level, None
+            )
+    signed, signatures = parts[1].whitelist, parts[1].whitelist_signatures
+    entries = []
+    for name in sorted(merged):
+        entry = merged[name]
+        if name in signed and entry.value == signed[name]:
+            entry = entry._replace(record=signatures.get(name))
+        entries.append(entry)
+    gone = {name: record for name, record in signatures.items() if name not in merged}
+    return Whitelist(entries, gone)
+
+
+def message_fields(whitelist: Whitelist, editors: Sequence[Any]) -> dict[str, Any]:
+    """The fields of the `whitelist` message to the node; `digest` is of the others."""
+    room = MAX_BYTES
+    entries: list[msgspec.Raw] = []
+    for entry in whitelist.entries:
+        said = {"name": entry.name, "value": entry.value}
+        if entry.record is not None:
+            said["record"] = entry.record
+        text = msgspec.json.encode(said)
+        room -= len(text) + 1
+        if room < 0:
+            break
+        entries.append(msgspec.Raw(text))
+    removed = []
+    for name, record in whitelist.removed.items():
+        text = msgspec.json.encode({"name": name, "record": record})
+        room -= len(text) + 1
+        if room < 0:
+            break
+        removed.append(msgspec.Raw(text))
+    fields: dict[str, Any] = {
+        "entries": entries,
+        "removed": removed,
+        "editors": [msgspec.Raw(msgspec.json.encode(statement)) for statement in editors],
+        "left_out": len(whitelist.entries) - len(entries),
+    }
+    digest = hashlib.sha256(msgspec.json.encode(fields)).hexdigest()
+    return {"digest": digest[:32], **fields}
+
+
+def edited(
+    normal: str, changes: Mapping[str, tuple[Any, Any]], removed: Iterable[str]
+) -> tuple[str, int]:
+    """The normal attributes with entries set or removed, and the size of the whitelist.
+
+    Args:
+        normal: JSON text.
+        changes: by name the value (None: removed) and the signature's record.
+        removed: those of the names that go.
+
+    Returns:
+        JSON text, and the bytes that entries and signatures take in it.
+    """
+    attributes = _object(msgspec.json.decode(normal))
+    push_jobs = _object(attributes.get("push_jobs"))
+    whitelist = _object(push_jobs.get("whitelist"))
+    signatures = _object(push_jobs.get("whitelist_signatures"))
+    for name in removed:
+        whitelist.pop(name, None)
+    for name, (value, record) in changes.items():
+        if value is not None:
+            whitelist[name] = value
+        signatures[name] = record
+    push_jobs |= {"whitelist": whitelist, "whitelist_signatures": signatures}
+    size = len(msgspec.json.encode([whitelist, signatures]))
+    return msgspec.json.encode({**attributes, "push_jobs": push_jobs}).decode(), size
+
+
+def _part(text: str) -> _PushJobs:
+    try:
+        part = _push_jobs.decode(_attributes.decode(text).push_jobs)
+    except (msgspec.MsgspecError, RecursionError):
+        part = _PushJobs()
+    part.whitelist = _object(part.whitelist)
+    part.whitelist_signatures = _object(part.whitelist_signatures)
+    return part
+
+
+def _object(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _merge(below: Any, above: Any) -> Any:
+    """Objects are merged key by key, anything else is replaced, as Chef does it."""
+    if isinstance(below, dict) and isinstance(above, dict):
+        return below | {key: _merge(below.get(key), value) for key, value in above.items()}
+    return above

@@ -1,0 +1,238 @@
+"""`pushy/whitelist`, `pushy/whitelist_editors`, `pushy/checks`: ours (docs/extensions.md)."""
+
+import asyncio
+from typing import Annotated, Any
+
+import msgspec
+from starlette.responses import Response
+
+from pushcli.whitelist import statements
+from pushcli.whitelist.entry import InvalidEntry, parse
+from pushcli.whitelist.statements import Change, EditorStatement, Signed
+from pushcli_server.hub import Hub
+from pushcli_server.rest.errors import Refused, answer, not_found
+from pushcli_server.rest.request import Call
+from pushcli_server.store import Store, operations
+from pushcli_server.store.errors import Outdated, UnknownNodes, WhitelistConflict
+from pushcli_server.store.records import AuditRecord
+from pushcli_server.store.whitelists import NodeWhitelist
+
+MAX_LEAVES = 200_000
+"""Entries times nodes of one edit."""
+_LISTED = 20
+"""Nodes that stand in an audit record's target; more are counted there."""
+_Name = Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
+_Names = Annotated[list[_Name], msgspec.Meta(min_length=1)]
+
+
+class _Change(msgspec.Struct, forbid_unknown_fields=True):
+    name: str
+    value: Any = None
+    removed: bool = False
+
+
+class _Edit(msgspec.Struct, forbid_unknown_fields=True):
+    nodes: _Names
+    changes: Annotated[list[_Change], msgspec.Meta(min_length=1, max_length=1000)]
+    version: Annotated[int, msgspec.Meta(ge=1, le=2**62)]
+    signer: _Name
+    key: _Name
+    signature: Annotated[str, msgspec.Meta(max_length=2048)]
+
+
+class _Statement(msgspec.Struct, forbid_unknown_fields=True):
+    statement: EditorStatement
+
+
+class _Check(msgspec.Struct, forbid_unknown_fields=True):
+    command: str
+    nodes: _Names
+    user: str | None = None
+    dir: str | None = None
+
+
+class Whitelists:
+    """Handlers for whitelists."""
+
+    def __init__(self, hub: Hub, store: Store) -> None:
+        self._hub = hub
+        self._store = store
+
+    async def show(self, call: Call) -> Response:
+        """`GET pushy/whitelist/NODE`."""
+        found = await self._store.whitelists(call.org, [call.path["node"]])
+        if not found:
+            raise not_found(f"no such node: {call.path['node']}")
+        return answer(200, _view(found[0]))
+
+    async def index(self, call: Call) -> Response:
+        """`GET pushy/whitelist?node=A&node=B`."""
+        names = list(dict.fromkeys(call.http.query_params.getlist("node")))
+        found = {one.node: one for one in await self._store.whitelists(call.org, names)}
+        missing = [name for name in names if name not in found]
+        if missing:
+            raise not_found(f"no such node: {', '.join(missing[:10])}")
+        return answer(200, {"whitelists": [_view(found[name]) for name in names]})
+
+    async def edit(self, call: Call) -> Response:
+        """`POST pushy/whitelist`: signed changes on many nodes, all or none."""
+        call.require_json()
+        edit = _parse(call.body, _Edit)
+        nodes = list(dict.fromkeys(edit.nodes))
+        changes = _changes(edit)
+        if len(nodes) * len(changes) > MAX_LEAVES:
+            raise Refused(400, [f"more than {MAX_LEAVES} entries in one edit"])
+        records = await asyncio.to_thread(_records, call, edit, nodes, changes)
+        values = {change.name: change.value for change in changes}
+        try:
+            await self._store.write(
+                operations.EditWhitelists(
+                    org=call.org,
+                    changes={
+                        node: {name: (values[name], record) for name, record in of_node.items()}
+                        for node, of_node in records.items()
+                    },
+                ),
+                operations.Audit(self._audit(call, "whitelist edit", _target(nodes), edit)),
+            )
+        except UnknownNodes as error:
+            raise not_found(str(error)) from None
+        except Outdated as error:
+            raise Refused(409, [str(error)], {"X-Pushcli-Version": str(error.version)}) from None
+        except WhitelistConflict as error:
+            raise Refused(409, [str(error)]) from None
+        self._hub.nodes_changed(call.org, nodes)
+        settled = await self._hub.whitelists.settled(call.org, nodes, changes, edit.version)
+        return answer(
+            200,
+            {
+                "nodes": len(nodes),
+                "connected": settled.connected,
+                "in_force": settled.connected - len(settled.not_in_force),
+                "not_in_force": settled.not_in_force,
+            },
+        )
+
+    async def editors(self, call: Call) -> Response:
+        """`GET pushy/whitelist_editors`."""
+        return answer(200, {"statements": await self._store.whitelist_editors(call.org)})
+
+    async def say_editor(self, call: Call) -> Response:
+        """`POST pushy/whitelist_editors`: somebody vouches for a key, or takes that back."""
+        call.require_json()
+        statement = _parse(call.body, _Statement).statement
+        signer = statements.public_numbers(call.key)
+        if (statement.org, statement.signer) != (call.org, call.principal.name):
+            raise Refused(400, ["the statement is of another organization or signer"])
+        try:
+            key = statement.editor_key().fingerprint
+        except ValueError:
+            raise Refused(400, ["the statement holds no key"]) from None
+        if not statements.editor_statement_holds(statement, signer):
+            raise Refused(400, ["the statement is not signed with the key of this request"])
+        action = "editor remove" if statement.removed else "editor add"
+        try:
+            await self._store.write(
+                operations.SaveEditor(
+                    org=call.org,
+                    key=key,
+                    version=statement.version,
+                    statement=msgspec.json.encode(statement).decode(),
+                ),
+                operations.Audit(self._audit(call, action, statement.editor, {"key": key})),
+            )
+        except Outdated as error:
+            raise Refused(409, [str(error)], {"X-Pushcli-Version": str(error.version)}) from None
+        self._hub.whitelists.editors_changed(call.org)
+        return answer(200, {"statement": statement})
+
+    async def check(self, call: Call) -> Response:
+        """`POST pushy/checks`: asks the agents, starts nothing."""
+        call.require_json()
+        check = _parse(call.body, _Check)
+        verdicts = await self._hub.checks.ask(
+            call.org,
+            list(dict.fromkeys(check.nodes)),
+            command=check.command,
+            requestor=call.principal.name,
+            user=check.user,
+            directory=check.dir,
+        )
+        return answer(200, {"nodes": verdicts})
+
+    def _audit(self, call: Call, action: str, target: str, detail: Any) -> AuditRecord:
+        return AuditRecord(
+            at=self._hub.engine.clock.now(),
+            org=call.org,
+            actor=call.principal.name,
+            action=action,
+            target=target,
+            origin=call.origin,
+            detail=msgspec.json.encode(detail).decode(),
+        )
+
+
+def _changes(edit: _Edit) -> list[Change]:
+    changes = []
+    for change in edit.changes:
+        if change.removed == (change.value is not None):
+            raise Refused(400, [f"{change.name!r}: give a value, or removed: true"])
+        if change.value is not None:
+            try:
+                parse(change.name, change.value, local=False)
+            except InvalidEntry as error:
+                raise Refused(400, [f"{change.name!r}: {error.reason}"]) from None
+        changes.append(Change(change.name, change.value))
+    if len({change.name for change in changes}) < len(changes):
+        raise Refused(400, ["a name comes twice"])
+    return changes
+
+
+def _records(
+    call: Call, edit: _Edit, nodes: list[str], changes: list[Change]
+) -> dict[str, dict[str, dict[str, Any]]]:
+    """What goes with each entry, if the signature is that of the request's signer."""
+    signed = Signed(
+        signer=edit.signer, key=edit.key, version=edit.version, signature=edit.signature
+    )
+    if signed.signer != call.principal.name:
+        raise Refused(400, ["the changes are signed by somebody else"])
+    key = statements.public_numbers(call.key)
+    if not statements.is_signed_by(key, signed, org=call.org, nodes=nodes, changes=changes):
+        raise Refused(400, ["the changes are not signed with the key of this request"])
+    return statements.records(signed, org=call.org, nodes=nodes, changes=changes)
+
+
+def _parse(body: bytes, shape: Any) -> Any:
+    try:
+        return msgspec.json.decode(body, type=shape)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise Refused(400, [f"invalid request: {error}".replace("`", "")]) from error
+
+
+def _target(nodes: list[str]) -> str:
+    return ",".join(nodes) if len(nodes) <= _LISTED else f"{len(nodes)} nodes"
+
+
+def _view(found: NodeWhitelist) -> dict[str, Any]:
+    whitelist = found.whitelist
+    report = None if found.report is None else msgspec.Raw(found.report.encode())
+    return {
+        "node": found.node,
+        "entries": [
+            {
+                "name": entry.name,
+                "value": entry.value,
+                "level": entry.level,
+                "signer": _of(entry.record, "signer"),
+                "version": _of(entry.record, "version"),
+            }
+            for entry in whitelist.entries
+        ],
+        "removed": {name: _of(record, "version") for name, record in whitelist.removed.items()},
+        "in_force": report,
+    }
+
+
+def _of(record: Any, key: str) -> Any:
+    return record.get(key) if isinstance(record, dict) else None

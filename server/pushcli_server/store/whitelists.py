@@ -1,0 +1,153 @@
+"""Whitelists in the nodes' attributes, what agents report of them, and their editors, as SQL."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+from sqlalchemy import Connection, select
+
+from pushcli_server.core import whitelist as core
+from pushcli_server.store import operations, schema
+from pushcli_server.store.bulk import insert_rows, update_rows
+from pushcli_server.store.errors import Outdated, UnknownNodes, WhitelistConflict
+
+_CHUNK = 500
+"""Names in one statement."""
+_NAMED = 10
+"""Names in one line of an error."""
+
+
+class NodeWhitelist(NamedTuple):
+    """A node's whitelist, and what its agent last reported (JSON text)."""
+
+    node: str
+    whitelist: core.Whitelist
+    report: str | None
+
+
+def of_nodes(connection: Connection, org: str, names: Sequence[str]) -> list[NodeWhitelist]:
+    """The whitelists of those nodes that there are."""
+    nodes = schema.nodes
+    columns = (
+        nodes.c.name, nodes.c.default, nodes.c.normal, nodes.c.override, nodes.c.whitelist_report,
+    )  # fmt: skip
+    return [
+        NodeWhitelist(
+            row.name,
+            core.of_attributes(row.default, row.normal, row.override),
+            row.whitelist_report,
+        )
+        for row in _rows(connection, org, names, columns)
+    ]
+
+
+def messages_to(
+    connection: Connection, org: str, names: Sequence[str]
+) -> list[tuple[str, dict[str, Any]]]:
+    """For each of those nodes that there are, the fields of its `whitelist` message."""
+    statements = editors(connection, org)
+    return [
+        (node, core.message_fields(whitelist, statements))
+        for node, whitelist, _ in of_nodes(connection, org, names)
+    ]
+
+
+def reports(connection: Connection, org: str, names: Sequence[str]) -> list[tuple[str, str]]:
+    """What the agents of these nodes reported last (JSON text), where they did."""
+    columns = (schema.nodes.c.name, schema.nodes.c.whitelist_report)
+    rows = _rows(connection, org, names, columns)
+    return [(row.name, row.whitelist_report) for row in rows if row.whitelist_report]
+
+
+def editors(connection: Connection, org: str) -> list[Any]:
+    """The newest statement about each editor's key, as JSON; older versions first."""
+    table = schema.whitelist_editors
+    query = select(table.c.statement).where(table.c.org == org).order_by(table.c.version)
+    return [msgspec.json.decode(text) for text in connection.scalars(query)]
+
+
+def _edit(connection: Connection, ops: Sequence[operations.EditWhitelists]) -> None:
+    nodes = schema.nodes
+    columns = (nodes.c.name, nodes.c.default, nodes.c.normal, nodes.c.override, nodes.c.revision)
+    for op in ops:
+        rows = list(_rows(connection, op.org, list(op.changes), columns))
+        missing = op.changes.keys() - {row.name for row in rows}
+        if missing:
+            raise UnknownNodes(f"no such node: {_list(missing)}")
+        changed = [(op.org, *_edited(row, op.changes[row.name])) for row in rows]
+        update_rows(connection, nodes, ("org", "name", "normal", "revision"), changed, keys=2)
+
+
+def _edited(row: Any, changes: Mapping[str, tuple[Any, Mapping[str, Any]]]) -> tuple[Any, ...]:
+    present = core.of_attributes(row.default, row.normal, row.override)
+    signed = {entry.name: entry.record for entry in present.entries} | present.removed
+    levels = {entry.name: entry.level for entry in present.entries}
+    removed = [name for name, (value, _) in changes.items() if value is None]
+    for name, (value, record) in changes.items():
+        version = _version(signed.get(name))
+        if version >= record["version"]:
+            raise Outdated(f"the entry {name!r} of {row.name} was edited meanwhile", version)
+        if value is None and name not in levels:
+            raise WhitelistConflict(f"no entry {name!r} on the whitelist of {row.name}")
+        if levels.get(name, "normal") == "override" or (
+            value is None and levels[name] == "default"
+        ):
+            raise WhitelistConflict(
+                f"{name!r} is set at the level {levels[name]} of node {row.name}: change it there"
+            )
+    normal, size = core.edited(row.normal, changes, removed)
+    if size > core.MAX_BYTES:
+        raise WhitelistConflict(
+            f"the whitelist of {row.name} would take {size} bytes, over {core.MAX_BYTES}"
+        )
+    return row.name, normal, row.revision + 1
+
+
+def _version(record: Any) -> int:
+    version = record.get("version") if isinstance(record, dict) else None
+    return version if isinstance(version, int) else 0
+
+
+def _save_reports(connection: Connection, ops: Sequence[operations.SaveWhitelistReport]) -> None:
+    rows = [msgspec.structs.astuple(op) for op in ops]
+    update_rows(connection, schema.nodes, ("org", "name", "whitelist_report"), rows, keys=2)
+
+
+def _save_editors(connection: Connection, ops: Sequence[operations.SaveEditor]) -> None:
+    table = schema.whitelist_editors
+    for op in ops:
+        known = connection.scalar(
+            select(table.c.version).where(table.c.org == op.org, table.c.key == op.key)
+        )
+        row = (op.org, op.key, op.version, op.statement)
+        names = ("org", "key", "version", "statement")
+        if known is None:
+            insert_rows(connection, table, names, [row])
+        elif known < op.version:
+            update_rows(connection, table, names, [row], keys=2)
+        else:
+            raise Outdated("somebody said something newer about this key meanwhile", known)
+
+
+def _rows(
+    connection: Connection, org: str, names: Sequence[str], columns: Iterable[Any]
+) -> Iterator[Any]:
+    nodes = schema.nodes
+    for start in range(0, len(names), _CHUNK):
+        query = select(*columns).where(
+            nodes.c.org == org, nodes.c.name.in_(names[start : start + _CHUNK])
+        )
+        yield from connection.execute(query)
+
+
+def _list(names: Iterable[str]) -> str:
+    ordered = sorted(names)
+    more = f" and {len(ordered) - _NAMED} more" if len(ordered) > _NAMED else ""
+    return ", ".join(ordered[:_NAMED]) + more
+
+
+BATCHES: dict[type, Callable[[Connection, Any], None]] = {
+    operations.EditWhitelists: _edit,
+    operations.SaveWhitelistReport: _save_reports,
+    operations.SaveEditor: _save_editors,
+}

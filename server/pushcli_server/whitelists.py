@@ -1,0 +1,245 @@
+"""Whitelists on their way to the agents, and what agents say is in force.
+
+Level-triggered: heartbeats carry the digest of what an agent has; whoever has another one
+than the store is sent the whole again. So it does not matter what was lost, or who restarted.
+"""
+
+import asyncio
+import hashlib
+import logging
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import msgspec
+
+from pushcli import extensions, messages
+from pushcli.whitelist.statements import Change
+from pushcli_server.core.node import Node
+from pushcli_server.engine import Engine, NodeKey
+from pushcli_server.store import Store, StoreUnavailable, operations
+
+RESEND = 5.0
+"""Seconds before what an agent did not confirm is sent again."""
+SETTLE = 2.0
+"""Seconds for which an edit waits for the connected agents."""
+_BATCH = 200
+_RETRY = 1.0
+_log = logging.getLogger(__name__)
+
+
+class Summary(msgspec.Struct, frozen=True, kw_only=True):
+    """An agent's report in short; `at` in seconds since the epoch."""
+
+    at: float
+    error: str | None
+    entries: int
+    refused: int
+
+
+class _Report(msgspec.Struct, kw_only=True):
+    """As it is stored."""
+
+    at: float
+    digest: str | None
+    error: str | None
+    entries: list[messages.EntryInForce]
+    refused: list[messages.EntryRefused]
+    left_out: int
+
+
+class Settled(msgspec.Struct, frozen=True):
+    """What became of an edit: nodes that were connected, and those where it does not hold,
+    with the reason.
+    """
+
+    connected: int
+    not_in_force: dict[str, str]
+
+
+class _Waiter:
+    """An edit that waits for agents."""
+
+    def __init__(self, nodes: Iterable[NodeKey], changes: Sequence[Change], version: int) -> None:
+        self.left = set(nodes)
+        self.refusals: dict[str, str] = {}
+        self.done = asyncio.Event()
+        self._changes = changes
+        self._version = version
+        if not self.left:
+            self.done.set()
+
+    def take(self, key: NodeKey, report: messages.WhitelistReport) -> None:
+        """A report that rests on the edit or on something newer."""
+        self.left.discard(key)
+        reason = self._refusal(report)
+        if reason is not None:
+            self.refusals[key[1]] = reason
+        if not self.left:
+            self.done.set()
+
+    def _refusal(self, report: messages.WhitelistReport) -> str | None:
+        in_force = {entry.name: entry for entry in report.entries}
+        refused = {entry.name: entry.reason for entry in report.refused}
+        for change in self._changes:
+            entry = in_force.get(change.name)
+            if change.name in refused:
+                return refused[change.name]
+            if entry is not None and entry.source == "local":
+                return "a local entry of this name wins"
+            if change.value is not None and entry is None and not report.left_out:
+                return "the agent does not take entries of the server"
+        return None
+
+
+class Whitelists:
+    """Sends whitelists to agents, and keeps what they report.
+
+    Args:
+        spawn: takes the task that does it.
+    """
+
+    def __init__(
+        self, engine: Engine, store: Store, spawn: Callable[[asyncio.Future[None]], None]
+    ) -> None:
+        self._engine = engine
+        self._store = store
+        self._wanted: dict[NodeKey, str] = {}
+        self._held: dict[NodeKey, str | None] = {}
+        self._sent_at: dict[NodeKey, float] = {}
+        self._queue: dict[NodeKey, None] = {}
+        self._queued = asyncio.Event()
+        self._told: dict[NodeKey, bytes] = {}
+        self._summaries: dict[NodeKey, Summary] = {}
+        self._waiters: list[_Waiter] = []
+        engine.on_whitelist_digest = self.heard
+        spawn(asyncio.ensure_future(self._run()))
+
+    def heard(self, node: Node, digest: str | None) -> None:
+        """A heartbeat: whether the agent has what it should."""
+        key = (node.org, node.name)
+        self._held[key] = digest
+        if digest is None or self._wanted.get(key) != digest:
+            self._look_at(key)
+
+    def changed(self, org: str, names: Iterable[str]) -> None:
+        """Attributes of these nodes were changed, or who may edit them."""
+        for name in names:
+            key = (org, name)
+            self._wanted.pop(key, None)
+            self._sent_at.pop(key, None)
+            node = self._engine.fleet.nodes.get(key)
+            if node is not None and _takes(node):
+                self._look_at(key)
+
+    def editors_changed(self, org: str) -> None:
+        """All of an organization's nodes are to hear of it."""
+        self.changed(org, [name for node_org, name in self._engine.fleet.nodes if node_org == org])
+
+    async def settled(
+        self, org: str, names: Sequence[str], changes: Sequence[Change], version: int
+    ) -> Settled:
+        """Wait a little until the connected agents have it, and say where it does not hold."""
+        connected = [
+            (org, name)
+            for name in names
+            if (node := self._engine.fleet.nodes.get((org, name))) is not None and _takes(node)
+        ]
+        waiter = _Waiter(connected, changes, version)
+        self._waiters.append(waiter)
+        try:
+            async with asyncio.timeout(SETTLE):
+                await waiter.done.wait()
+        except TimeoutError:
+            late = {name: "its agent has not confirmed it yet" for _, name in waiter.left}
+            return Settled(len(connected), {**waiter.refusals, **late})
+        finally:
+            self._waiters.remove(waiter)
+        return Settled(len(connected), waiter.refusals)
+
+    def report(self, node: Node, message: messages.WhitelistReport) -> None:
+        """What is in force on a node."""
+        key = (node.org, node.name)
+        self._held[key] = message.digest
+        at = self._engine.clock.now()
+        self._summaries[key] = Summary(
+            at=at,
+            error=message.error,
+            entries=len(message.entries) + message.left_out,
+            refused=len(message.refused),
+        )
+        self._save(key, message, at)
+        if message.digest is not None and message.digest == self._wanted.get(key):
+            for waiter in self._waiters:
+                if key in waiter.left:
+                    waiter.take(key, message)
+
+    async def summaries(self, org: str, names: Sequence[str]) -> dict[str, Summary]:
+        """The reports in short of those nodes that ever reported."""
+        unknown = [name for name in names if (org, name) not in self._summaries]
+        for name, text in await self._store.whitelist_reports(org, unknown):
+            stored = msgspec.json.decode(text, type=_Report)
+            self._summaries[(org, name)] = Summary(
+                at=stored.at,
+                error=stored.error,
+                entries=len(stored.entries) + stored.left_out,
+                refused=len(stored.refused),
+            )
+        return {
+            name: self._summaries[(org, name)] for name in names if (org, name) in self._summaries
+        }
+
+    def _save(self, key: NodeKey, message: messages.WhitelistReport, at: float) -> None:
+        stored = _Report(
+            at=at,
+            digest=message.digest,
+            error=message.error,
+            entries=message.entries,
+            refused=message.refused,
+            left_out=message.left_out,
+        )
+        said = msgspec.json.encode(msgspec.structs.replace(stored, at=0.0))
+        fingerprint = hashlib.sha256(said).digest()
+        if self._told.get(key) != fingerprint:
+            # A fleet that reconnects says what it said before: nothing to write.
+            self._told[key] = fingerprint
+            text = msgspec.json.encode(stored).decode()
+            self._store.submit(operations.SaveWhitelistReport(*key, text))
+
+    # --- on their way
+
+    def _look_at(self, key: NodeKey) -> None:
+        if time.monotonic() - self._sent_at.get(key, -RESEND) >= RESEND:
+            self._queue[key] = None
+            self._queued.set()
+
+    async def _run(self) -> None:
+        while True:
+            await self._queued.wait()
+            self._queued.clear()
+            while self._queue:
+                org = next(iter(self._queue))[0]
+                names = [name for node_org, name in self._queue if node_org == org][:_BATCH]
+                for name in names:
+                    del self._queue[(org, name)]
+                    self._sent_at[(org, name)] = time.monotonic()
+                try:
+                    found = await self._store.whitelist_messages(org, names)
+                except StoreUnavailable:
+                    for name in names:
+                        self._sent_at.pop((org, name), None)
+                    await asyncio.sleep(_RETRY)
+                    continue
+                for name, fields in found:
+                    self._push((org, name), fields)
+
+    def _push(self, key: NodeKey, fields: dict[str, Any]) -> None:
+        self._wanted[key] = fields["digest"]
+        node = self._engine.fleet.nodes.get(key)
+        if node is not None and _takes(node) and self._held.get(key) != fields["digest"]:
+            _log.debug("the whitelist of %s goes out", node.name)
+            self._engine.send(node, messages.Whitelist, **fields)
+
+
+def _takes(node: Node) -> bool:
+    return node.peer is not None and extensions.WHITELIST in node.extensions
