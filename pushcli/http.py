@@ -1,20 +1,29 @@
 """Signed requests, over requests: only successes come back, the rest is raised as ours."""
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPSConnection
+from urllib3.connectionpool import HTTPSConnectionPool
 
 from pushcli import __version__, errors, keys, names, refusals, signing, tls
 from pushcli.credentials import Profile
 from pushcli.timestamps import format_iso8601
 
 if TYPE_CHECKING:
+    import ssl
+
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
+    from pushcli.whitelist.signer import Signer
+
+Params = Mapping[str, str | list[str]]
+"""Of a query; a list is the same parameter several times."""
 CONNECT_TIMEOUT = 10.0
 READ_TIMEOUT = 60.0
 
@@ -24,16 +33,28 @@ class _TrustAdapter(HTTPAdapter):
 
     def __init__(self, trust: tls.ServerTrust) -> None:
         self._tls: dict[str, Any] = {"ssl_context": tls.ssl_context(trust)}
+        self._pool: type[HTTPSConnectionPool] | None = None
         if trust.fingerprint is not None:
-            self._tls["assert_fingerprint"] = tls.pin_digest(trust.fingerprint)
             self._tls["assert_hostname"] = False
+            if len(trust.pins) == 1:
+                self._tls["assert_fingerprint"] = trust.pins[0]
+            else:
+                self._pool = _pinned_pool(trust)
         super().__init__(max_retries=0)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, **{**kwargs, **self._tls})
+        self._pin(self.poolmanager)
 
     def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
-        return super().proxy_manager_for(proxy, **{**kwargs, **self._tls})
+        manager = super().proxy_manager_for(proxy, **{**kwargs, **self._tls})
+        self._pin(manager)
+        return manager
+
+    def _pin(self, manager: Any) -> None:
+        if self._pool is not None:
+            schemes = manager.pool_classes_by_scheme
+            manager.pool_classes_by_scheme = {**schemes, "https": self._pool}
 
     # Both would put requests' own CAs, or those of REQUESTS_CA_BUNDLE, over the context.
 
@@ -45,6 +66,21 @@ class _TrustAdapter(HTTPAdapter):
 
     def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
         """The context has it all."""
+
+
+def _pinned_pool(trust: tls.ServerTrust) -> type[HTTPSConnectionPool]:
+    """Connections that may show any of several certificates; urllib3 knows of one."""
+
+    class Connection(HTTPSConnection):
+        def connect(self) -> None:
+            super().connect()
+            trust.check_pin(cast("ssl.SSLSocket", self.sock))
+            self.is_verified = True
+
+    class Pool(HTTPSConnectionPool):
+        ConnectionCls = Connection
+
+    return Pool
 
 
 class SignedSession:
@@ -63,12 +99,20 @@ class SignedSession:
         self._session = _session(profile, self.base)
         self.extensions: frozenset[str] = frozenset()
 
+    @property
+    def signer(self) -> "Signer":
+        """Signs statements about whitelists with the key that signs the requests."""
+        from pushcli.whitelist.signer import Signer  # noqa: PLC0415 - few commands need it
+
+        org = self.base.rpartition("/organizations/")[2]
+        return Signer(self._key, org=org, name=self._profile.client_name)
+
     def request(
         self,
         method: str,
         path: str,
         *,
-        params: dict[str, str] | None = None,
+        params: Params | None = None,
         body: bytes = b"",
         headers: dict[str, str] | None = None,
     ) -> requests.Response:
@@ -94,7 +138,7 @@ class SignedSession:
         self,
         method: str,
         url: str,
-        params: dict[str, str] | None,
+        params: Params | None,
         body: bytes,
         headers: dict[str, str],
     ) -> requests.Response:

@@ -26,6 +26,8 @@ _LIFETIME = dt.timedelta(days=3650)
 class ServerTrust(msgspec.Struct, frozen=True):
     """What proves the server: a file of CAs, or a fingerprint; neither: the system's CAs.
 
+    Several fingerprints, with commas between them, are right while a certificate is renewed.
+
     Raises:
         ConfigError: the fingerprint is none.
     """
@@ -35,7 +37,13 @@ class ServerTrust(msgspec.Struct, frozen=True):
 
     def __post_init__(self) -> None:
         if self.fingerprint is not None:
-            pin_digest(self.fingerprint)
+            for part in self.fingerprint.split(","):
+                pin_digest(part)
+
+    @property
+    def pins(self) -> list[str]:
+        """The digests of the certificates that are trusted, 64 hex digits each."""
+        return [pin_digest(part) for part in (self.fingerprint or "").split(",")]
 
     def check_pin(self, sock: ssl.SSLSocket) -> None:
         """After the handshake and before anything is sent.
@@ -47,7 +55,7 @@ class ServerTrust(msgspec.Struct, frozen=True):
             return
         der = sock.getpeercert(binary_form=True) or b""
         digest = hashlib.sha256(der).hexdigest()
-        if not hmac.compare_digest(digest, pin_digest(self.fingerprint)):
+        if not any([hmac.compare_digest(digest, pin) for pin in self.pins]):  # noqa: C419 - all
             raise ServerUnreachable(
                 "the server's certificate is not the one that was pinned",
                 "if it was renewed on purpose, pin the new fingerprint",

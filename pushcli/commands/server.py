@@ -102,6 +102,26 @@ def start(directory: Path | None) -> None:
     main(_place(directory))
 
 
+@server.command("rotate-keys")
+@_DIRECTORY
+@click.pass_obj
+def rotate_keys(app: App, directory: Path | None) -> None:
+    """Make new secrets for the server: the keys of heartbeats, command channel and sessions.
+
+    They count from the server's next start on. Agents fetch them by themselves within
+    seconds; jobs go on meanwhile.
+
+    Example: pushcli server rotate-keys --dir /var/lib/pushcli/server
+    """
+    from pushcli_server import secrets, settings
+
+    place = _place(directory)
+    settings.load(place)
+    secrets.rotate(place)
+    app.print(f"Made new secrets in {place}/secrets; the former ones are in secrets.previous")
+    app.print("Next: restart the server; then remove secrets.previous")
+
+
 def _place(directory: Path | None) -> Path:
     if directory is not None:
         return directory.absolute()

@@ -1,7 +1,6 @@
 """`pushcli server init`: a new server's directory, whole or not at all."""
 
 import asyncio
-import secrets as random
 import tempfile
 import time
 from collections.abc import Mapping
@@ -131,7 +130,7 @@ def _build(
     fingerprint = _make_certificate(place, config.server_name) if with_tls else None
     # A database's URL may hold a password.
     keys.write_secret(place / settings.FILE, settings.render(config).encode())
-    secrets.create(place, random.token_bytes(32))
+    secrets.create(place)
     pairs = {name: keys.generate() for name in (admin, f"{org}-validator", SUPERUSER)}
     for name, pair in pairs.items():
         keys.write_private_key(place / "keys" / f"{name}.pem", pair)

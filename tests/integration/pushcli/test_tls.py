@@ -55,6 +55,23 @@ def test_a_client_talks_to_the_pinned_server(certificate: Certificate, connect: 
     assert len(server.requests) == 2
 
 
+def test_while_a_certificate_is_renewed_two_pins_are_good(
+    certificate: Certificate, connect: Connect
+) -> None:
+    both = f"{OTHER_PIN}, {certificate.fingerprint}"
+    with api_server.running(certificate.context) as server:
+        handshake(server.url, tls.ServerTrust(fingerprint=both))
+        assert connect(server.url, fingerprint=both).jobs() == {}
+        neither = f"{OTHER_PIN},{OTHER_PIN}"
+        with pytest.raises(ServerUnreachable, match="pinned"):
+            handshake(server.url, tls.ServerTrust(fingerprint=neither))
+        with pytest.raises(ServerUnreachable, match="pinned"):
+            connect(server.url, fingerprint=neither).jobs()
+    assert len(server.requests) == 1, "nothing was sent where the pin was wrong"
+    with pytest.raises(ConfigError):
+        tls.ServerTrust(fingerprint=f"{OTHER_PIN},")
+
+
 def test_a_client_talks_to_a_server_that_the_ca_file_proves(
     certificate: Certificate, connect: Connect
 ) -> None:
