@@ -29,6 +29,8 @@ class Plan(msgspec.Struct, kw_only=True):
     curve_public_key: str = ""
     session_key: str = ""
     org: str = "sandbox"
+    extensions: str = ""
+    """What the agents offer; `whitelist` is all that they can."""
 
     @property
     def fetch(self) -> bool:
@@ -50,6 +52,8 @@ class Agent:
     job_id: str | None = None
     ends_at: float = 0.0
     """When the command that was committed to ends; `until:SECONDS` names a time of day."""
+    whitelist: str | None = None
+    """The digest of the last one."""
 
     def send(self, kind: type, **fields: object) -> None:
         """Send one message."""
@@ -65,7 +69,7 @@ class Agent:
 
     def heartbeat(self) -> None:
         """Say what we do."""
-        self.send(messages.Heartbeat, job_state=self.job_state)
+        self.send(messages.Heartbeat, job_state=self.job_state, whitelist=self.whitelist)
 
     def receive(self, body: bytes) -> None:
         """Answer as an agent would whose commands take no time."""
@@ -83,8 +87,22 @@ class Agent:
             case messages.Abort():
                 self.send(messages.Aborted)
                 self.job_id, self.job_state = None, "idle"
+            case messages.Whitelist() as whitelist:
+                self.whitelist = whitelist.digest
+                self.report(whitelist)
             case _:
                 pass
+
+    def report(self, whitelist: messages.Whitelist) -> None:
+        """Take everything: checking signatures is work of the nodes, not of the server."""
+        entries = [
+            messages.EntryInForce(
+                name=entry.name, value=entry.value, source="server", since=time.time(),
+                signer=entry.record["signer"], version=entry.record["version"],
+            )
+            for entry in whitelist.entries
+        ]  # fmt: skip
+        self.send(messages.WhitelistReport, job_id=None, digest=self.whitelist, entries=entries)
 
     def finish(self) -> None:
         """The command ended."""
@@ -125,10 +143,17 @@ def fetch(session, plan: Plan, key, name: str, public: str) -> dict:
         key, method="GET", path=path, body=b"", user=name, timestamp=format_iso8601(time.time())
     )
     response = session.get(
-        plan.url + path, params={"ccpk": public, "version": "2.0"}, headers=headers, timeout=30
+        plan.url + path,
+        params={"ccpk": public, "version": "2.0", **_offered(plan)},
+        headers=headers,
+        timeout=30,
     )
     response.raise_for_status()
     return response.json()
+
+
+def _offered(plan: Plan) -> dict[str, str]:
+    return {"extensions": plan.extensions} if plan.extensions else {}
 
 
 def run(plan: Plan) -> None:
