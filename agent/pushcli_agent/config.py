@@ -7,7 +7,7 @@ import os
 import urllib.parse
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -33,8 +33,17 @@ class AgentSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """PEM; instead of it `fingerprint`, or neither for the system's authorities."""
     fingerprint: str | None = None
     signing_version: Literal["1.0", "1.1", "1.2", "1.3"] = "1.3"
-    whitelist: dict[str, str] = {}
-    """The requests that this node answers, and the commands that it runs for them."""
+    whitelist: dict[str, Any] = {}
+    """The requests that this node answers, and the commands that it runs for them.
+
+    Read, checked and kept up to date by `LocalWhitelist`: an entry that is wrong does not
+    keep the agent from starting.
+    """
+    whitelist_source: Literal["local", "server", "both"] = "both"
+    accept_unsigned_whitelist: bool = False
+    """Whether entries of the server that no editor signed count too."""
+    lock_dir: str = "locks"
+    """For entries with `lock = true`."""
     allowed_overwritable_env_vars: list[str] | None = None
     allowed_users: list[str] | None = None
     file_dir: str = "/tmp/chef-push"  # noqa: S108 - the old agent's default, kept
@@ -131,6 +140,6 @@ def _absolute(settings: AgentSettings, directory: Path) -> AgentSettings:
 
     changed = {
         name: resolve(getattr(settings, name))
-        for name in ("client_key", "ca_file", "file_dir", "spool_dir", "log_location")
+        for name in ("client_key", "ca_file", "file_dir", "spool_dir", "lock_dir", "log_location")
     }
     return msgspec.structs.replace(settings, **changed)

@@ -3,11 +3,13 @@
 import math
 from pathlib import Path
 
+import msgspec
+
 from pushcli import messages
 from pushcli_agent.config import AgentSettings
 from pushcli_agent.core.effects import Channel
 from pushcli_agent.core.events import CommitRefused, JobEnded, Outcome, Started, SupervisorStarted
-from pushcli_agent.policy import PolicyConfig, Refusal, prepare
+from pushcli_agent.policy import PolicyConfig, Refusal, explain, prepare
 from pushcli_agent.spool import FinishedJob, JobResult, RunningJob, Spool
 from pushcli_agent.whitelist import Whitelist
 
@@ -23,11 +25,30 @@ class Jobs:
         self._node = settings.node_name
         self._running: dict[str, RunningJob] = {}
         self._finished: dict[str, FinishedJob] = {}
-        self.use(settings)
+        self._policy = _policy(settings, Whitelist())
 
     def use(self, settings: AgentSettings) -> None:
         """Judge commits by these settings from now on."""
-        self._policy = _policy(settings)
+        self._policy = _policy(settings, self._policy.whitelist)
+
+    def use_whitelist(self, whitelist: Whitelist) -> None:
+        """Judge commits by this whitelist from now on; there is none before."""
+        self._policy = msgspec.structs.replace(self._policy, whitelist=whitelist)
+
+    def check(self, check: messages.Check) -> dict[str, object]:
+        """Whether this would be run, and how: the fields of `messages.Checked`."""
+        try:
+            found = explain(check, self._policy)
+        except Refusal as refusal:
+            return {"check_id": check.check_id, "reason": refusal.reason}
+        runs = found.command if isinstance(found.command, str) else list(found.command)
+        return {
+            "check_id": check.check_id,
+            "ready": True,
+            "entry": found.entry.name,
+            "source": found.source,
+            "runs": runs,
+        }
 
     def adopt(self) -> Started:
         """Take over what a former run of the agent left."""
@@ -45,11 +66,15 @@ class Jobs:
         """Check a commit and start its supervisor."""
         job_id = str(commit.job_id)
         try:
-            job = self._spool.start(prepare(commit, self._policy, self._node))
+            prepared = prepare(commit, self._policy, self._node)
         except Refusal as refusal:
             return CommitRefused(job_id, refusal.reason)
+        try:
+            job = self._spool.start(prepared)
         except OSError as error:
             return CommitRefused(job_id, f"cannot start a supervisor: {error.strerror}")
+        finally:
+            prepared.release()
         self._running[job_id] = job
         return SupervisorStarted(job_id)
 
@@ -96,10 +121,11 @@ class Jobs:
             self._spool.discard(job_id)
 
 
-def _policy(settings: AgentSettings) -> PolicyConfig:
+def _policy(settings: AgentSettings, whitelist: Whitelist) -> PolicyConfig:
     return PolicyConfig(
-        whitelist=Whitelist(settings.whitelist),
+        whitelist=whitelist,
         file_dir=Path(settings.file_dir),
+        lock_dir=Path(settings.lock_dir),
         allowed_overwritable_env_vars=_set(settings.allowed_overwritable_env_vars),
         allowed_users=_set(settings.allowed_users),
         max_output_bytes=settings.max_output_bytes,

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import zmq
 
+from pushcli import messages
 from pushcli_agent import log
 from pushcli_agent.channel import Channel
 from pushcli_agent.config_request import ConfigRequest
@@ -20,6 +21,7 @@ from pushcli_agent.housekeeping import Housekeeping
 from pushcli_agent.jobs import Jobs
 from pushcli_agent.outgoing import Outgoing
 from pushcli_agent.signals import Signals
+from pushcli_agent.whitelists import Whitelists
 
 _log = logging.getLogger("pushcli_agent")
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING}
@@ -42,6 +44,7 @@ class Loop:
         channel: Channel,
         fetcher: Fetcher,
         jobs: Jobs,
+        whitelists: Whitelists,
         outgoing: Outgoing,
         housekeeping: Housekeeping,
         signals: Signals,
@@ -52,6 +55,7 @@ class Loop:
         self._channel = channel
         self._fetcher = fetcher
         self._jobs = jobs
+        self._whitelists = whitelists
         self._outgoing = outgoing
         self._housekeeping = housekeeping
         self._signals = signals
@@ -59,9 +63,11 @@ class Loop:
         self._reload = reload
         self._config: ServerConfig | None = None
         self._feedback: list[events.Event] = []
+        self._complaint: str | None = None
 
     def run(self) -> None:
         """Work until told to stop."""
+        self._take(self._whitelist_changed())
         self._take(self._jobs.adopt())
         while not self._signals.stop:
             self._poll()
@@ -75,7 +81,12 @@ class Loop:
             if fd >= 0:
                 poller.register(fd, zmq.POLLIN)
         now = time.monotonic()
-        due = min(self._agent.deadline(), self._jobs.deadline(now), self._housekeeping.due_at)
+        due = min(
+            self._agent.deadline(),
+            self._jobs.deadline(now),
+            self._housekeeping.due_at,
+            self._whitelists.due_at,
+        )
         wait = min(max(due - now, 0.0), _LONGEST)
         poller.poll(math.ceil(wait * 1000))
 
@@ -98,6 +109,8 @@ class Loop:
         if now >= self._agent.deadline():
             self._take(events.TimePassed())
         self._housekeeping.work(now)
+        if now >= self._whitelists.due_at and self._whitelists.refresh():
+            self._take(self._whitelist_changed())
 
     def _take(self, event: events.Event) -> None:
         """Have the core decide, and do it; what comes of that is taken next."""
@@ -119,8 +132,16 @@ class Loop:
                 | effects.Answer()
                 | effects.SendResult()
                 | effects.SendOutput()
+                | effects.SendFacts()
             ):
                 self._send(effect)
+            case effects.SendWhitelistReport():
+                self._tell(messages.WhitelistReport, self._whitelists.report)
+            case effects.TakeWhitelist(message=message):
+                self._whitelists.take(message)
+                self._feedback.append(self._whitelist_changed())
+            case effects.AnswerCheck(check=check):
+                self._tell(messages.Checked, lambda _: self._jobs.check(check))
             case effects.StartSupervisor(commit=commit):
                 self._feedback.append(self._jobs.commit(commit))
             case effects.TellRun(job_id=job_id):
@@ -146,13 +167,35 @@ class Loop:
         except zmq.ZMQError as error:
             _log.warning("cannot connect to %s: %s", config.command_addr, error.strerror)
 
+    def _whitelist_changed(self) -> events.WhitelistChanged:
+        whitelists = self._whitelists
+        self._jobs.use_whitelist(whitelists.current)
+        if whitelists.error is not None and whitelists.error != self._complaint:
+            _log.warning("the whitelist: %s", whitelists.error)
+        self._complaint = whitelists.error
+        return events.WhitelistChanged(whitelists.digest)
+
+    def _tell(
+        self, note: type[messages.Note], fields: Callable[[int], dict[str, object]]
+    ) -> None:
+        if self._config is not None:
+            max_body = self._config.max_body_size
+            self._post(self._outgoing.note(note, fields(max_body)))
+
     def _send(
         self,
-        effect: effects.SendHeartbeat | effects.Answer | effects.SendResult | effects.SendOutput,
+        effect: (
+            effects.SendHeartbeat
+            | effects.Answer
+            | effects.SendResult
+            | effects.SendOutput
+            | effects.SendFacts
+        ),
     ) -> None:
-        if self._config is None:
-            return
-        body = self._outgoing.body(effect, self._config.max_body_size)
-        _log.debug("sending %s", effect)
+        if self._config is not None:
+            _log.debug("sending %s", effect)
+            self._post(self._outgoing.body(effect, self._config.max_body_size))
+
+    def _post(self, body: bytes) -> None:
         if not self._channel.send(body):
             _log.debug("not sent: there is no connection")

@@ -29,6 +29,7 @@ from pushcli_agent.jobs import Jobs
 from pushcli_agent.loop import Loop
 from pushcli_agent.outgoing import Identity, Outgoing
 from pushcli_agent.signals import Signals
+from pushcli_agent.whitelists import Whitelists
 
 _log = logging.getLogger("pushcli_agent")
 
@@ -62,12 +63,14 @@ def run(file: Path, overrides: Overrides) -> None:
     signals = Signals()
     _log.info("agent of %s started (pushcli %s)", settings.node_name, __version__)
     jobs, channel, fetcher = Jobs(settings), Channel(), Fetcher()
+    whitelists = Whitelists(settings, file)
     try:
         Loop(
             agent=Agent(random=random.random),
             channel=channel,
             fetcher=fetcher,
             jobs=jobs,
+            whitelists=whitelists,
             outgoing=Outgoing(_identity(settings), jobs.read),
             housekeeping=Housekeeping(Path(settings.file_dir), settings.file_dir_expiry),
             signals=signals,

@@ -10,12 +10,14 @@ from pathlib import Path
 import msgspec
 
 from pushcli import messages, names
-from pushcli_agent import environment, jobfile, users
+from pushcli.whitelist.entry import Entry
+from pushcli.whitelist.match import Match
+from pushcli_agent import entry_lock, environment, jobfile, users
 from pushcli_agent.users import User
-from pushcli_agent.whitelist import Whitelist
+from pushcli_agent.whitelist import Source, Whitelist
 
 _UMASK = 0o022
-_LONGEST_COMMAND = 128 * 1024 - 1
+_LONGEST_ARGUMENT = 128 * 1024 - 1
 """Bytes; what Linux takes as one argument of a program."""
 
 
@@ -32,6 +34,8 @@ class PolicyConfig(msgspec.Struct, frozen=True, kw_only=True):
 
     whitelist: Whitelist
     file_dir: Path
+    lock_dir: Path
+    """For the locks of entries with `lock = true`."""
     allowed_overwritable_env_vars: frozenset[str] | None = None
     allowed_users: frozenset[str] | None = None
     max_output_bytes: int = 10 * 1024 * 1024
@@ -42,8 +46,8 @@ class PreparedJob(msgspec.Struct, frozen=True, kw_only=True):
     """All that a supervisor must know."""
 
     job_id: str
-    command: str
-    """For `/bin/sh -c`."""
+    command: str | tuple[str, ...]
+    """For `/bin/sh -c`, or a program and its arguments."""
     env: dict[str, str]
     """Complete."""
     cwd: str
@@ -54,35 +58,77 @@ class PreparedJob(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds."""
     max_output_bytes: int
     umask: int = _UMASK
+    lock: int = -1
+    """A descriptor that holds the entry's lock: for the supervisor, and then to be closed."""
+
+    def release(self) -> None:
+        """Let go of the lock; the supervisor, if it was started, goes on holding it."""
+        if self.lock >= 0:
+            os.close(self.lock)
+
+
+class Explanation(msgspec.Struct, frozen=True):
+    """What a request would run, by which entry."""
+
+    command: str | tuple[str, ...]
+    entry: Entry
+    source: Source
 
 
 def prepare(commit: messages.Commit, config: PolicyConfig, node_name: str) -> PreparedJob:
-    """Check a commit against this node's policy; the job's file is written last.
+    """Check a commit against this node's policy; the lock and the job's file come last.
 
     Raises:
         Refusal: something speaks against it.
     """
     job_id = _job_id(commit)
-    command = _command(commit, config)
+    match = _match(commit, config)
     user = _user(commit, config)
     cwd = _directory(commit)
     content = _content(commit)
     own = {"CHEF_PUSH_NODE_NAME": node_name, "CHEF_PUSH_JOB_ID": job_id}
     env = _environment(commit, config, user, own)
-    file = None if content is None else _write(content, config, user)
+    lock = _take_lock(match.entry, config)
+    try:
+        file = None if content is None else _write(content, config, user)
+    except BaseException:
+        if lock >= 0:
+            os.close(lock)
+        raise
     if file is not None:
         env["CHEF_PUSH_JOB_FILE"] = str(file)
     return PreparedJob(
         job_id=job_id,
-        command=command,
+        command=match.command,
         env=env,
         cwd=cwd,
         user=user,
         capture=commit.capture,
         file=file,
-        run_timeout=commit.run_timeout,
+        run_timeout=_shortest(commit.run_timeout, match.entry.timeout),
         max_output_bytes=config.max_output_bytes,
+        lock=lock,
     )
+
+
+def explain(request: messages.Commit | messages.Check, config: PolicyConfig) -> Explanation:
+    """What would be run, if it would; nothing is started, written or locked.
+
+    Raises:
+        Refusal: something speaks against it.
+    """
+    match = _match(request, config)
+    user = _user(request, config)
+    _directory(request)
+    if isinstance(request, messages.Commit):
+        _content(request)
+        _environment(request, config, user, {})
+    try:
+        if match.entry.lock:
+            entry_lock.check(match.entry, config.lock_dir)
+    except entry_lock.LockRefused as refused:
+        raise Refusal(str(refused)) from refused
+    return Explanation(match.command, match.entry, config.whitelist.source(match.entry.name))
 
 
 def _job_id(commit: messages.Commit) -> str:
@@ -92,24 +138,49 @@ def _job_id(commit: messages.Commit) -> str:
     return commit.job_id
 
 
-def _command(commit: messages.Commit, config: PolicyConfig) -> str:
+def _match(commit: messages.Commit | messages.Check, config: PolicyConfig) -> Match:
     request = commit.command or ""
-    command = config.whitelist.command_for(request)
-    if command is None:
+    match = config.whitelist.find(request)
+    if match is None:
         raise Refusal(f"not on the whitelist: {request[:128]!r}")
-    if "\0" in command or len(command.encode("utf-8", "replace")) > _LONGEST_COMMAND:
+    operators = match.entry.operators
+    if operators is not None and commit.requestor not in operators:
+        who = "unknown" if commit.requestor is None else repr(commit.requestor[:128])
+        raise Refusal(f"who started the job ({who}) is not among the operators of its entry")
+    if not all(map(_is_argument, _arguments(match.command))):
         raise Refusal(f"the whitelist's command for {request[:128]!r} cannot be run")
-    return command
+    return match
 
 
-def _user(commit: messages.Commit, config: PolicyConfig) -> User:
+def _arguments(command: str | tuple[str, ...]) -> tuple[str, ...]:
+    return (command,) if isinstance(command, str) else command
+
+
+def _is_argument(text: str) -> bool:
+    return "\0" not in text and len(text.encode("utf-8", "replace")) <= _LONGEST_ARGUMENT
+
+
+def _take_lock(entry: Entry, config: PolicyConfig) -> int:
+    if not entry.lock:
+        return -1
+    try:
+        return entry_lock.take(entry, config.lock_dir)
+    except entry_lock.LockRefused as refused:
+        raise Refusal(str(refused)) from refused
+
+
+def _shortest(*timeouts: float | None) -> float | None:
+    return min((timeout for timeout in timeouts if timeout is not None), default=None)
+
+
+def _user(commit: messages.Commit | messages.Check, config: PolicyConfig) -> User:
     try:
         return users.choose(commit.user, config.allowed_users)
     except users.UserRefused as refused:
         raise Refusal(str(refused)) from refused
 
 
-def _directory(commit: messages.Commit) -> str:
+def _directory(commit: messages.Commit | messages.Check) -> str:
     """Whether the job's user may enter it is seen when it does."""
     directory = "/" if commit.dir is None else commit.dir
     # pathlib's would raise for a name that is too long.

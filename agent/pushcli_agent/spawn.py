@@ -27,7 +27,7 @@ def spawn(directory: Path, job: PreparedJob) -> tuple[int, int]:
         control, ours = os.pipe()
         descriptors.append(control)
         try:
-            pid = _spawn_supervisor(directory, *descriptors)
+            pid = _spawn_supervisor(directory, *descriptors, entry_lock=job.lock)
         except BaseException:
             os.close(ours)
             raise
@@ -47,7 +47,7 @@ def _locked(directory: Path) -> int:
 def _specification(directory: Path, job: PreparedJob) -> int:
     environment = {**job.env, leftovers.MARK: str(directory)}
     specification = {
-        "command": _bytes(job.command),
+        "command": _command(job.command),
         "env": {_bytes(name): _bytes(text) for name, text in environment.items()},
         "cwd": _bytes(job.cwd),
         "owner": (job.user.uid, job.user.gid, job.user.groups) if job.user.is_other else None,
@@ -61,12 +61,18 @@ def _specification(directory: Path, job: PreparedJob) -> int:
     return descriptor
 
 
+def _command(command: str | tuple[str, ...]) -> bytes | tuple[bytes, ...]:
+    return _bytes(command) if isinstance(command, str) else tuple(map(_bytes, command))
+
+
 def _bytes(text: str) -> bytes:
     return text.encode("utf-8", "surrogateescape")
 
 
-def _spawn_supervisor(directory: Path, lock: int, specification: int, control: int) -> int:
-    numbers = (control, lock, specification)
+def _spawn_supervisor(
+    directory: Path, lock: int, specification: int, control: int, *, entry_lock: int
+) -> int:
+    numbers = [control, lock, specification] + ([entry_lock] if entry_lock >= 0 else [])
     for descriptor in numbers:
         os.set_inheritable(descriptor, True)
     errors = os.O_WRONLY | os.O_CREAT | os.O_APPEND

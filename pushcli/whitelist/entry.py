@@ -123,18 +123,14 @@ def _unknown(key: object) -> str:
 
 
 def _command(value: object) -> str | tuple[str, ...]:
-    match value:
-        case str():
-            command: str | tuple[str, ...] = value
-            arguments = [value]
-        case [str(), *rest] if all(isinstance(argument, str) for argument in rest):
-            command = tuple(value)
-            arguments = list(value)
-        case []:
-            raise InvalidEntry("an empty command")
-        case _:
+    if not isinstance(value, str | list):
+        raise InvalidEntry("the command is neither a string nor a list of strings")
+    arguments: list[str] = []
+    for argument in [value] if isinstance(value, str) else value:
+        if not isinstance(argument, str):
             raise InvalidEntry("the command is neither a string nor a list of strings")
-    if not arguments[0].strip():
+        arguments.append(argument)
+    if not arguments or not arguments[0].strip():
         raise InvalidEntry("an empty command")
     if any("\0" in argument for argument in arguments):
         raise InvalidEntry("a NUL character in its command")
@@ -144,7 +140,7 @@ def _command(value: object) -> str | tuple[str, ...]:
         raise InvalidEntry("a command that is no text") from error
     if size > MAX_COMMAND:
         raise InvalidEntry(f"a command of more than {MAX_COMMAND} bytes")
-    return command
+    return value if isinstance(value, str) else tuple(arguments)
 
 
 def _lock(value: object, *, local: bool) -> bool | str:

@@ -84,7 +84,7 @@ def _pieces(command: "Command", *, unsafe: bool) -> Sequence[tuple[Piece, ...]]:
 
 def _compiled(expression: str) -> Any:
     """google-re2's own cache keeps the last 128."""
-    import re2  # noqa: PLC0415
+    import re2  # type: ignore[import-untyped]  # noqa: PLC0415
 
     options = re2.Options()
     options.max_mem = _MEMORY

@@ -15,8 +15,9 @@ _PAIR = re.compile(r"\\[0-9]")
 _ARGUMENT = re.compile(r"\\(?P<number>[0-9])|\\(?P<text>\\)|(?P<rest>[^\\]+|\\)")
 _RAW = re.compile(r"\\(?P<number>[0-9])|(?P<text>\\.)|(?P<rest>[^\\]+|\\)", re.DOTALL)
 # Nothing in braces that itself would have to be read as shell text.
+# Atomic, like the loop below: what does not fit is found without going back.
 _VARIABLE = (
-    r"\$(?:[A-Za-z_][A-Za-z0-9_]*|[0-9@*#?!$-]"
+    r"\$(?>[A-Za-z_][A-Za-z0-9_]*|[0-9@*#?!$-]"
     r"|\{[A-Za-z_][A-Za-z0-9_]*(?:(?::?[-+=?]|%%?|\#\#?)[A-Za-z0-9_./:@,=*?+-]*)?\})"
 )
 _SIMPLE_SUBSTITUTION = r"\$\((?![^)]*case)[^'\"\\`(){}\[\]#<\n]*\)"
@@ -25,11 +26,12 @@ _TOKEN = re.compile(
       (?P<reference>\\[0-9])
     | (?P<blank>[ \t]+|\n|(?<=[ \t])\\\n)
     | (?P<escape>\\[^\n])
-    | (?P<quoted>'[^']*'|"(?:[^"\\$`]|\\.|{_VARIABLE}|{_SIMPLE_SUBSTITUTION})*")
+    | (?P<quoted>'[^']*'|"(?:[^"\\$`]|\\[^0-9]|{_VARIABLE}|{_SIMPLE_SUBSTITUTION})*+")
     | (?P<expansion>{_VARIABLE}|\$(?=\((?!\()))
     | (?P<heredoc><<)
     | (?P<arithmetic>\(\()
     | (?P<array>(?<==)\()
+    | (?P<duplicate>[<>]&)
     | (?P<end>[;&|()<>])
     | (?P<inner>(?<=[A-Za-z0-9_+])\[(?:\[:[a-z]+:\]|[A-Za-z0-9_.,!^-])+\])
     | (?P<hash>(?<=[A-Za-z0-9_./:=%@-])\#)
@@ -53,6 +55,7 @@ _UNKNOWN = {
 }
 _READ_AGAIN = frozenset({"eval", "let", "trap", "alias", "declare", "typeset"})
 _SHELLS = frozenset({"sh", "bash", "dash", "ash", "ksh", "mksh", "zsh", "su", "busybox"})
+_SUBSCRIPTED = re.compile(r"[A-Za-z0-9_+]")
 _OPTION_C = re.compile(r"-[a-z]*c")
 
 
@@ -149,19 +152,23 @@ class _Words:
     def __init__(self) -> None:
         self._words: list[str] = []
         self._word = ""
-        self._brackets = self._reference = False
+        self._brackets = self._reference = self._duplicates = False
 
-    def take(self, kind: str, token: str) -> None:
+    def take(self, kind: str, text: str) -> None:
         if kind in ("blank", "end"):
             self._end_word()
-            if kind == "end" or token == "\n":
+            if kind == "end" or text == "\n":
                 self._words.clear()
             return
-        if kind == "bracket" and re.search(r"[A-Za-z0-9_+]\Z", self._word):
+        if kind == "duplicate":
+            self._end_word()
+            self._duplicates = True
+            return
+        if kind == "bracket" and _SUBSCRIPTED.match(self._word[-1:]):
             raise Unquotable(_UNKNOWN["["])
         self._brackets |= kind in ("bracket", "inner")
         self._reference |= kind == "reference"
-        self._word += token
+        self._word += text
         if self._brackets and self._reference:
             raise Unquotable("a reference cannot stand in one word with [ ]")
 
@@ -175,6 +182,10 @@ class _Words:
         self._brackets = False
         if not word:
             return
+        duplicates, self._duplicates = self._duplicates, False
+        if duplicates and reference:
+            # bash takes a word that is no number for a file, and expands it a second time.
+            raise Unquotable("a reference cannot stand after >& or <&")
         if word == "[[":
             raise Unquotable("[[ ]] cannot stand beside references: use [ ]")
         if word in _READ_AGAIN:

@@ -10,6 +10,12 @@ else:
 
 CANNOT_RUN = 126
 """The exit code when the command could not be started, as shells have it."""
+NOT_FOUND = 127
+"""The exit code when there is no such program."""
+
+
+class NotFound(Exception):
+    """There is no such program."""
 
 
 def start(spec: "dict[str, object]", outputs: "list[int]") -> int:
@@ -19,13 +25,17 @@ def start(spec: "dict[str, object]", outputs: "list[int]") -> int:
     _signal.pthread_sigmask(_signal.SIG_BLOCK, every)
     pid = os.fork()
     if pid == 0:
+        code = CANNOT_RUN
         try:
             become(spec, outputs)
+        except NotFound as error:
+            code = NOT_FOUND
+            os.write(2, b"pushcli: %s: not found\n" % error.args)
         except BaseException as error:
             reason = error.strerror if isinstance(error, OSError) else str(error)
             os.write(2, f"pushcli: cannot run the command: {reason}\n".encode())
         finally:
-            os._exit(CANNOT_RUN)
+            os._exit(code)
     _signal.pthread_sigmask(_signal.SIG_UNBLOCK, every)
     return pid
 
@@ -55,7 +65,35 @@ def become(spec: "dict[str, object]", outputs: "list[int]") -> None:
         os.chdir(spec["cwd"])  # type: ignore[arg-type]
     except OSError as error:
         raise RuntimeError(f"cannot change to its directory: {error.strerror}") from error
-    os.execve("/bin/sh", [b"/bin/sh", b"-c", spec["command"]], spec["env"])  # type: ignore  # noqa: S606
+    execute(spec["command"], spec["env"])  # type: ignore[arg-type]
+
+
+def execute(command: "bytes | tuple[bytes, ...]", env: "dict[bytes, bytes]") -> None:
+    """Become a shell with this command, or a program with its arguments.
+
+    Raises:
+        NotFound: no such program.
+        OSError: it cannot be run.
+    """
+    if isinstance(command, bytes):
+        os.execve("/bin/sh", [b"/bin/sh", b"-c", command], env)  # noqa: S606
+    program = command[0]
+    places = [b""]
+    if b"/" not in program:
+        # As shells do it, in the job's own PATH: an empty place is the working directory.
+        search = env.get(b"PATH", b"/usr/bin:/bin").split(b":")
+        places = [(place or b".") + b"/" for place in search]
+    denied: OSError | None = None
+    for place in places:
+        try:
+            os.execve(place + program, command, env)  # noqa: S606
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except PermissionError as error:
+            denied = error
+    if denied is None:
+        raise NotFound(program)
+    raise denied
 
 
 def restore_signals() -> None:

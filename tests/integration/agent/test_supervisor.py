@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from pushcli import messages
+from pushcli.whitelist.entry import parse
 from pushcli_agent import leftovers
 from pushcli_agent.policy import PolicyConfig, prepare
 from pushcli_agent.spool import Spool
@@ -126,8 +127,11 @@ def test_a_job_runs_as_its_user_and_cannot_come_back(spool: Spool) -> None:
 def test_a_job_with_a_user_and_a_file_finds_both() -> None:
     with open_directory() as directory:
         config = PolicyConfig(
-            whitelist=Whitelist({"show": 'cat "$CHEF_PUSH_JOB_FILE"; echo $HOME $USER $LOGNAME'}),
+            whitelist=Whitelist(
+                {"show": parse("show", 'cat "$CHEF_PUSH_JOB_FILE"; echo $HOME $USER', local=True)}
+            ),
             file_dir=directory / "files",
+            lock_dir=directory / "locks",
         )
         commit = messages.Commit(
             sequence=1, timestamp="", job_id=JOB, command="show", capture=True,
@@ -136,7 +140,7 @@ def test_a_job_with_a_user_and_a_file_finds_both() -> None:
         job = Spool(directory / "spool").start(prepare(commit, config, "web01"))
         job.run()
         nobody = user("nobody")
-        assert output(finish(job)) == f"content\n{nobody.home} nobody nobody\n"
+        assert output(finish(job)) == f"content\n{nobody.home} nobody\n"
 
 
 @as_root

@@ -1,21 +1,35 @@
 """From commits to jobs that are ready to start, or to refusals that an operator understands."""
 
 import os
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pushcli import messages
-from pushcli_agent.policy import PolicyConfig, PreparedJob, Refusal, prepare
+from pushcli.whitelist.entry import parse
+from pushcli_agent.policy import PolicyConfig, PreparedJob, Refusal, explain, prepare
 from pushcli_agent.whitelist import Whitelist
 
 JOB = "709e48adccab650bf6b33bd787c63734"
+ENTRIES: dict[str, Any] = {
+    "hello": "echo hello",
+    "/say (.*)/": r"echo \1",
+    "/list (.*)/": ["ls", r"\1"],
+    "argv": ["ls", "-l"],
+    "locked": {"command_line": "true", "lock": True},
+    "ann's": {"command_line": "true", "operators": ["ann", "bob"]},
+    "short": {"command_line": "true", "timeout": 5},
+}
 
 
 def policy(tmp_path: Path, **changes: Any) -> PolicyConfig:
-    whitelist = Whitelist({"hello": "echo hello", "nul": "echo \0", "long": "x" * 131_072})
-    values: dict[str, Any] = {"whitelist": whitelist, "file_dir": tmp_path / "files"}
+    values: dict[str, Any] = {
+        "whitelist": Whitelist({name: parse(name, ENTRIES[name], local=True) for name in ENTRIES}),
+        "file_dir": tmp_path / "files",
+        "lock_dir": tmp_path / "locks",
+    }
     return PolicyConfig(**(values | changes))
 
 
@@ -77,11 +91,99 @@ def test_what_is_not_on_the_whitelist_is_refused(tmp_path: Path, command: str | 
     assert refusal(tmp_path, command=command).startswith("not on the whitelist: ")
 
 
-@pytest.mark.parametrize("command", ["nul", "long"])
-def test_a_command_that_no_shell_could_run_is_refused(tmp_path: Path, command: str) -> None:
+@pytest.mark.parametrize("command", ["say " + "x" * 131_072, "list " + "x" * 131_072])
+def test_a_command_that_nobody_could_run_is_refused(tmp_path: Path, command: str) -> None:
     assert refusal(tmp_path, command=command) == (
-        f"the whitelist's command for '{command}' cannot be run"
+        f"the whitelist's command for '{command[:128]}' cannot be run"
     )
+
+
+def test_an_argument_list_stays_one(tmp_path: Path) -> None:
+    assert prepared(tmp_path, command="argv").command == ("ls", "-l")
+    assert prepared(tmp_path, command="list a b").command == ("ls", "a b")
+    assert prepared(tmp_path, command="say a b").command == "echo 'a b'"
+
+
+@pytest.mark.parametrize(("asked", "timeout"), [(None, 5.0), (2.5, 2.5), (5.0, 5.0), (60.0, 5.0)])
+def test_the_entry_s_timeout_is_an_upper_bound(
+    tmp_path: Path, asked: float | None, timeout: float
+) -> None:
+    assert prepared(tmp_path, command="short", run_timeout=asked).run_timeout == timeout
+
+
+def test_an_entry_for_operators_is_for_nobody_else(tmp_path: Path) -> None:
+    assert prepared(tmp_path, command="ann's", requestor="bob").command == "true"
+    for requestor, who in ((None, "unknown"), ("carol", "'carol'"), ("Ann", "'Ann'")):
+        assert refusal(tmp_path, command="ann's", requestor=requestor) == (
+            f"who started the job ({who}) is not among the operators of its entry"
+        )
+
+
+# --- locks
+
+
+def test_a_lock_is_held_until_it_is_released(tmp_path: Path) -> None:
+    job = prepared(tmp_path, command="locked")
+    [file] = (tmp_path / "locks").iterdir()
+    assert file.name.startswith("locked-")
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert refusal(tmp_path, command="locked") == "lock: held by another process"
+    assert subprocess.run(["flock", "-n", file, "true"], check=False).returncode == 1
+    job.release()
+    prepared(tmp_path, command="locked").release()
+
+
+def test_a_job_that_is_refused_holds_no_lock(tmp_path: Path) -> None:
+    (tmp_path / "open").mkdir()
+    (tmp_path / "open").chmod(0o777)
+    config = policy(tmp_path, file_dir=tmp_path / "open")
+    refusal(tmp_path, config, command="locked", file="raw:x")
+    refusal(tmp_path, command="locked", dir="/no")
+    prepared(tmp_path, command="locked").release()
+
+
+# --- what would be run
+
+
+def explained(tmp_path: Path, **fields: Any) -> tuple[object, str, str]:
+    found = explain(commit(**fields), policy(tmp_path))
+    return found.command, found.entry.name, found.source
+
+
+def test_an_explanation_tells_what_would_run_by_which_entry(tmp_path: Path) -> None:
+    assert explained(tmp_path, command="say $x") == ("echo '$x'", "/say (.*)/", "local")
+    check = messages.Check(sequence=1, timestamp="", check_id="1", command="argv")
+    assert explain(check, policy(tmp_path)).command == ("ls", "-l")
+
+
+def test_an_explanation_touches_nothing(tmp_path: Path) -> None:
+    explained(tmp_path, command="locked", file="raw:x")
+    assert list(tmp_path.iterdir()) == []
+    prepared(tmp_path, command="locked").release()
+    explained(tmp_path, command="locked")
+    prepared(tmp_path, command="locked").release()
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"command": "id"}, "not on the whitelist"),
+        ({"user": "no-such-user"}, "unknown user"),
+        ({"dir": "/no"}, "no such directory"),
+        ({"file": "x"}, "file: "),
+        ({"env": {"IFS": "x"}}, "environment variable"),
+        ({"command": "ann's"}, "who started the job"),
+        ({"command": "locked"}, "lock: held by another process"),
+    ],
+)
+def test_an_explanation_is_refused_like_a_job(
+    tmp_path: Path, fields: dict[str, Any], reason: str
+) -> None:
+    held = prepared(tmp_path, command="locked")
+    with pytest.raises(Refusal) as refused:
+        explain(commit(**fields), policy(tmp_path))
+    held.release()
+    assert refused.value.reason.startswith(reason)
 
 
 @pytest.mark.parametrize(

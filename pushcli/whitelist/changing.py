@@ -1,0 +1,167 @@
+"""Changing whitelists on a server, and saying what became of it."""
+
+import shlex
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from pushcli.context import App
+from pushcli.errors import NotFound, PushcliError, UsageError
+from pushcli.exit_status import ExitStatus
+from pushcli.render.escape import escape_line
+from pushcli.whitelist import local, remote
+from pushcli.whitelist.entry import InvalidEntry, parse, to_value
+from pushcli.whitelist.folding import fold
+from pushcli.whitelist.partial import BrokenOff
+from pushcli.whitelist.statements import Change
+from pushcli.whitelist.views import Outcome
+
+
+def value_of(
+    name: str,
+    command: str,
+    *,
+    shell: bool,
+    lock: bool,
+    description: str | None,
+    operators: Sequence[str],
+    timeout: float | None,
+    local: bool,
+) -> Any:
+    """The entry's value, in its shortest form.
+
+    Raises:
+        UsageError: it would be refused.
+    """
+    fields = {
+        "command_line": command if shell else _arguments(command),
+        "lock": lock or None,
+        "description": description,
+        "operators": list(operators) or None,
+        "timeout": timeout,
+    }
+    given = {key: content for key, content in fields.items() if content is not None}
+    return canonical(name, given, local=local)
+
+
+def canonical(name: str, value: Any, *, local: bool) -> Any:
+    """The value in its shortest form.
+
+    Raises:
+        UsageError: it is no entry.
+    """
+    try:
+        return to_value(parse(name, value, local=local))
+    except InvalidEntry as error:
+        raise UsageError(f"entry {name!r}: {error.reason}", "see docs/whitelist.md") from error
+
+
+def _arguments(command: str) -> list[str]:
+    try:
+        return shlex.split(command)
+    except ValueError as error:
+        raise UsageError(
+            f"COMMAND cannot be split into arguments: {error}", "quote it as for a shell"
+        ) from error
+
+
+def make(app: App, nodes: Sequence[str], changes: Sequence[Change]) -> ExitStatus:
+    """Make the changes on these nodes and tell where they hold."""
+    try:
+        outcome = remote.change(app, nodes, changes)
+    except BrokenOff as error:
+        app.note(f"INTERRUPTED: {error}")
+        raise
+    return tell(app, nodes, outcome)
+
+
+def remove(app: App, nodes: Sequence[str], name: str) -> ExitStatus:
+    """Remove an entry from those of the nodes that have it.
+
+    Raises:
+        NotFound: none has it.
+        PushcliError: it is set at another level.
+    """
+    having = [one.node for one in remote.read(app, nodes) if one.entry(name) is not None]
+    if not having:
+        raise NotFound(f"no entry {name!r} on {fold(nodes)}", "see `pushcli whitelist list`")
+    if len(having) < len(nodes):
+        without = sorted(set(nodes) - set(having))
+        app.note(f"nothing to remove on {fold(without)}")
+    return make(app, having, [Change(name)])
+
+
+def copy(app: App, entries: Mapping[str, Any], nodes: Sequence[str], source: str) -> ExitStatus:
+    """Put the entries onto these nodes, signed for them.
+
+    Raises:
+        NotFound: there are none.
+        UsageError: one cannot be an entry of the server.
+    """
+    if not entries:
+        raise NotFound(f"nothing to copy: {source} has no entries", "see `pushcli whitelist list`")
+    changes = [Change(name, canonical(name, value, local=False)) for name, value in entries.items()]
+    return make(app, nodes, changes)
+
+
+def put_locally(app: App, path: Path, values: Mapping[str, Any]) -> None:
+    """Put entries into a file."""
+    say_written(app, path, changed=local.put(path, values))
+
+
+def say_written(app: App, path: Path, *, changed: bool) -> None:
+    """Whether the file is another one now."""
+    if not app.is_text:
+        app.emit({"file": str(path), "changed": changed})
+    else:
+        app.print(escape_line(f"{path} is {'written' if changed else 'unchanged'}"))
+
+
+def tell(app: App, nodes: Sequence[str], outcome: Outcome | None) -> ExitStatus:
+    """How many nodes go by it now, and why the others do not."""
+    if outcome is None:
+        if app.is_text:
+            app.print(f"written to {_count(len(nodes))}; chef-client brings it to the agents")
+        else:
+            app.emit({"nodes": len(nodes), "written": len(nodes)})
+        return ExitStatus.OK
+    status = ExitStatus.NOT_IN_FORCE if outcome.not_in_force else ExitStatus.OK
+    absent = _absent(app, nodes) if outcome.connected < outcome.nodes else []
+    if not app.is_text:
+        app.emit({**msgspec.to_builtins(outcome), "not_connected": absent})
+        return status
+    app.print(_summary(outcome, absent))
+    reasons: dict[str, list[str]] = defaultdict(list)
+    for node, reason in outcome.not_in_force.items():
+        reasons[reason].append(node)
+    for reason, found in reasons.items():
+        app.print(escape_line(f"  not in force on {fold(found)}: {reason}"))
+    return status
+
+
+def _summary(outcome: Outcome, absent: Sequence[str]) -> str:
+    everywhere = outcome.in_force == outcome.nodes
+    total = "" if everywhere else f"{outcome.in_force} of "
+    line = f"in force on {total}{_count(outcome.nodes)}"
+    missing = outcome.nodes - outcome.connected
+    if missing and len(absent) == missing:
+        return f"{line}; {missing} not connected: {fold(absent)}"
+    return f"{line}; {missing} not connected, or with an old agent" if missing else line
+
+
+def _absent(app: App, nodes: Sequence[str]) -> list[str]:
+    """Those of the nodes that are not connected; none if the server does not say so now."""
+    try:
+        states = app.client.node_states()
+        online = {s["node_name"] for s in states if s.get("status") == "online"}
+    except (PushcliError, TypeError, KeyError, AttributeError):
+        # The change is made: that it cannot be told in full is no failure.
+        return []
+    return [node for node in nodes if node not in online]
+
+
+def _count(number: int) -> str:
+    return f"{number} node" if number == 1 else f"{number} nodes"

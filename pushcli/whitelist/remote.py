@@ -1,0 +1,149 @@
+"""Whitelists on a server: ours, or a Chef Infra Server, which has a slower way."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from pushcli.context import App, is_terminal
+from pushcli.errors import NotFound, RequestRefused, ServerError, UsageError
+from pushcli.jobs import checked
+from pushcli.whitelist import chef_server, our_server
+from pushcli.whitelist.statements import Change
+from pushcli.whitelist.views import NodeWhitelist, Outcome, Verdict
+
+EXTENSION = "whitelist"
+_PAGE = 1_000
+"""Rows of one answer to a search."""
+
+T = TypeVar("T")
+
+
+def names(app: App, nodes: Sequence[str], query: str | None) -> list[str]:
+    """The nodes that a command is about: those named, or those that match.
+
+    Raises:
+        UsageError: neither, or both.
+        NotFound: none matches.
+    """
+    if nodes and query:
+        raise UsageError("nodes and --search exclude each other", "give one of the two")
+    if query is not None:
+        found = _search(app, query)
+        if not found:
+            raise NotFound(f"no node matches {query!r}", "try it with `pushcli node search`")
+        return found
+    if not nodes:
+        raise UsageError("no nodes were given", "name some, or search with -s QUERY")
+    return list(dict.fromkeys(nodes))
+
+
+def all_names(app: App) -> list[str]:
+    """Every node of the organization."""
+    return sorted(checked(app.client.get("nodes"), dict[str, Any]))
+
+
+def read(app: App, nodes: Sequence[str]) -> list[NodeWhitelist]:
+    """The whitelists of these nodes, in their order.
+
+    Raises:
+        NotFound: a node does not exist.
+    """
+
+    def on_chef_server() -> list[NodeWhitelist]:
+        with _bar(app, len(nodes)) as step:
+            return chef_server.read(app.client, nodes, step)
+
+    return _either(app, lambda: our_server.read(app.client, nodes), on_chef_server)
+
+
+def change(app: App, nodes: Sequence[str], changes: Sequence[Change]) -> Outcome | None:
+    """Sign the changes and make them; None: on a server that cannot tell what is in force.
+
+    Raises:
+        NotFound: a node does not exist.
+        PushcliError: what is done already stands in the message.
+    """
+
+    def on_chef_server() -> None:
+        with _bar(app, len(nodes)) as step:
+            chef_server.change(app.client, nodes, changes, step)
+
+    return _either(app, lambda: our_server.change(app.client, nodes, changes), on_chef_server)
+
+
+def check(app: App, node: str, request: str) -> Verdict:
+    """Ask the node's agent what it would do, without doing it.
+
+    Raises:
+        RequestRefused: the server cannot ask.
+    """
+    answer = _ours_only(
+        app, lambda: app.client.post("pushy/checks", {"command": request, "nodes": [node]})
+    )
+    verdicts = checked(answer, dict[str, dict[str, Verdict]]).get("nodes", {})
+    if node not in verdicts:
+        raise ServerError(f"the server said nothing of {node}")
+    return verdicts[node]
+
+
+def statements(app: App) -> list[dict[str, Any]]:
+    """What operators said about editors."""
+    answer = _ours_only(app, lambda: app.client.get("pushy/whitelist_editors"))
+    return checked(answer, dict[str, list[dict[str, Any]]]).get("statements", [])
+
+
+def say(app: App, statement: dict[str, Any]) -> None:
+    """Tell the server a statement about an editor."""
+    body = {"statement": statement}
+    _ours_only(app, lambda: app.client.post("pushy/whitelist_editors", body))
+
+
+def _either(app: App, ours: Callable[[], T], chefs: Callable[[], T]) -> T:
+    """Our server's way; if the server does not know it, the other."""
+    try:
+        return ours()
+    except (NotFound, RequestRefused, ServerError):
+        if EXTENSION in app.client.extensions:
+            raise
+    return chefs()
+
+
+def _ours_only(app: App, call: Callable[[], T]) -> T:
+    try:
+        return call()
+    except (NotFound, RequestRefused, ServerError) as error:
+        if EXTENSION in app.client.extensions:
+            raise
+        raise RequestRefused("this server cannot do that", "it takes a pushcli server") from error
+
+
+def _search(app: App, query: str) -> list[str]:
+    found: list[str] = []
+    while True:
+        answer = app.client.post(
+            "search/node",
+            {"name": ["name"]},
+            params={"q": query, "start": str(len(found)), "rows": str(_PAGE)},
+        )
+        try:
+            rows = [str(row["data"]["name"]) for row in answer["rows"]]
+            total = int(answer["total"])
+        except (TypeError, KeyError, ValueError) as error:
+            raise ServerError("the server's answer to the search makes no sense") from error
+        found += rows
+        if not rows or len(found) >= total:
+            return sorted(set(found))
+
+
+@contextmanager
+def _bar(app: App, length: int) -> Iterator[chef_server.Step]:
+    """A bar on a terminal that waits for many nodes; nothing elsewhere."""
+    if length < 2 or not is_terminal(app.stderr):
+        yield lambda node: None
+        return
+    import click  # noqa: PLC0415
+
+    with click.progressbar(
+        length=length, label="nodes", show_pos=True, file=app.stderr, item_show_func=str
+    ) as bar:
+        yield lambda node: bar.update(1, node)

@@ -1,0 +1,166 @@
+"""Showing whitelists: a table of many, one entry by itself, and differences."""
+
+import difflib
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from pushcli.context import App
+from pushcli.errors import NotFound
+from pushcli.exit_status import ExitStatus
+from pushcli.render.escape import escape_line
+from pushcli.render.table import write_table
+from pushcli.whitelist import local, toml_text, words
+from pushcli.whitelist.folding import fold
+from pushcli.whitelist.rows import IN_FORCE, LOCAL, Row, notes, rows, state
+from pushcli.whitelist.views import NodeWhitelist
+
+_COLOURS = {"+": "green", "-": "red"}
+
+
+def show_list(app: App, whitelists: Sequence[NodeWhitelist]) -> None:
+    """The table; what is not the same on all nodes stands out."""
+    if not app.is_text:
+        app.emit(msgspec.to_builtins(list(whitelists)))
+        return
+    write_rows(app, rows(whitelists))
+    for line, nodes in notes(whitelists).items():
+        app.note(escape_line(f"{fold(nodes)}: {line}"))
+    if empty := [one.node for one in whitelists if not one.entries and not one.local]:
+        app.note(f"{fold(empty)}: no entries")
+
+
+def show_file(app: App, path: Path) -> None:
+    """The whitelist of an `agent.toml`; what makes the agent refuse it is marked."""
+    found = local.rows(path)
+    if app.is_text:
+        write_rows(app, found)
+    else:
+        app.emit([_of_row(row) for row in found])
+
+
+def show_local_entry(app: App, path: Path, name: str) -> None:
+    """One entry of an `agent.toml`.
+
+    Raises:
+        NotFound: it has none of this name.
+    """
+    row = next((row for row in local.rows(path) if row.name == name), None)
+    if row is None:
+        raise NotFound(f"{path} has no entry {name!r}", "see `whitelist list --local`")
+    if app.is_text:
+        fields = {"file": str(path), "name": name, "state": row.state, **_value(row.value)}
+        write_fields(app, fields)
+    else:
+        app.emit({"file": str(path), **_of_row(row)})
+
+
+def _of_row(row: Row) -> dict[str, Any]:
+    return {"name": row.name, "value": row.value, "state": row.state}
+
+
+def write_rows(app: App, found: Sequence[Row]) -> None:
+    """The rows as a table."""
+    header = ("entry", "command", "options", "state", "nodes")
+    cells = [
+        (row.name, words.command(row.value), words.options(row.value), row.state, fold(row.nodes))
+        for row in found
+    ]
+    write_table(app, header, cells, styles=[_style(row) for row in found])
+
+
+def _style(row: Row) -> str:
+    if row.state.startswith(("refused", "invalid", "removed")):
+        return "red"
+    return "yellow" if row.differs or row.state not in (IN_FORCE, LOCAL) else ""
+
+
+def show_entry(app: App, whitelist: NodeWhitelist, name: str) -> None:
+    """One entry: what it runs, who said so, whether it holds.
+
+    Raises:
+        NotFound: the node has none of this name.
+    """
+    entry = whitelist.entry(name)
+    report = whitelist.in_force
+    holding = {one.name: one for one in report.entries}.get(name) if report else None
+    if entry is None and holding is None:
+        raise NotFound(
+            f"{whitelist.node} has no entry {name!r}", f"see `whitelist list {whitelist.node}`"
+        )
+    said = state(whitelist, name)
+    if not app.is_text:
+        app.emit(
+            {"node": whitelist.node, "name": name, "state": said,
+             "entry": msgspec.to_builtins(entry), "in_force": msgspec.to_builtins(holding)}
+        )  # fmt: skip
+        return
+    fields: dict[str, str] = {"node": whitelist.node, "name": name, "state": said}
+    if entry is not None:
+        fields |= _value(entry.value)
+        fields |= {"level": entry.level, "signer": entry.signer or "nobody",
+                   "version": words.version(entry.version)}  # fmt: skip
+    if holding is not None:
+        if entry is None:
+            fields |= _value(holding.value)
+        elif holding.value != entry.value:
+            fields |= {f"{key} in force": text for key, text in _value(holding.value).items()}
+        fields["source"] = holding.source
+        if holding.since is not None:
+            fields["in force for"] = words.age(max(0.0, time.time() - holding.since))
+    write_fields(app, fields)
+
+
+def write_fields(app: App, fields: Mapping[str, str]) -> None:
+    """A line for each that is not empty."""
+    width = max(map(len, fields)) + 1
+    for key, text in fields.items():
+        if text:
+            app.print(f"{key + ':':{width}} {escape_line(text)}")
+
+
+def _value(value: Any) -> dict[str, str]:
+    return {"command": words.command(value), "options": words.options(value)}
+
+
+def in_effect(whitelist: NodeWhitelist) -> dict[str, Any]:
+    """What would run: the server's entries, and over them those of the node's own files."""
+    entries = {entry.name: entry.value for entry in whitelist.entries}
+    return entries | {name: entry.value for name, entry in whitelist.local.items()}
+
+
+def show_difference(
+    app: App, titles: tuple[str, str], left: Mapping[str, Any], right: Mapping[str, Any]
+) -> ExitStatus:
+    """The entries that are not the same, as lines that go and lines that come."""
+    names = [name for name in {**left, **right} if left.get(name) != right.get(name)]
+    if not app.is_text:
+        sides = (("left", titles[0], left), ("right", titles[1], right))
+        app.emit({side: {"of": title, "entries": {n: content[n] for n in names if n in content}}
+                  for side, title, content in sides})  # fmt: skip
+    else:
+        write_difference(app, titles, lines(left), lines(right))
+    return ExitStatus.DIFFERENT if names else ExitStatus.OK
+
+
+def lines(entries: Mapping[str, Any]) -> list[str]:
+    """The entries as TOML, sorted."""
+    return [toml_text.pair(name, value) for name, value in sorted(entries.items())]
+
+
+def write_difference(
+    app: App, titles: tuple[str, str], left: Sequence[str], right: Sequence[str]
+) -> None:
+    """Two texts, line by line: what goes, what comes."""
+    say = app.print if app.is_text else app.note
+    for line in difference(titles, left, right):
+        say(app.paint(escape_line(line), _COLOURS.get(line[0], "")))
+
+
+def difference(titles: tuple[str, str], left: Sequence[str], right: Sequence[str]) -> Iterator[str]:
+    """A unified difference, without its positions."""
+    found = difflib.unified_diff(left, right, *titles, n=0, lineterm="")
+    return (line for line in found if not line.startswith("@@"))

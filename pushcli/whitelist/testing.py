@@ -1,0 +1,46 @@
+"""`whitelist test`: what would run for a request, and by which entry."""
+
+from pathlib import Path
+
+import msgspec
+
+from pushcli.context import App
+from pushcli.exit_status import ExitStatus
+from pushcli.render.escape import escape_line
+from pushcli.whitelist import local, local_file, match, remote, words
+from pushcli.whitelist.views import Verdict
+
+READY = "ready"
+
+
+def test_node(app: App, node: str, request: str) -> ExitStatus:
+    """Ask the node's agent, live."""
+    return _tell(app, node, remote.check(app, node, request))
+
+
+def test_file(app: App, path: Path, request: str) -> ExitStatus:
+    """What an agent would do that had only this file.
+
+    Raises:
+        ConfigError: the agent would not take the file.
+    """
+    found = match.find(local.checked(path, local_file.read(path)), request)
+    if found is None:
+        return _tell(app, str(path), Verdict(state="nacked", reason="not on the whitelist"))
+    runs = found.command if isinstance(found.command, str) else list(found.command)
+    verdict = Verdict(state=READY, entry=found.entry.name, source="local", runs=runs)
+    return _tell(app, str(path), verdict)
+
+
+def _tell(app: App, where: str, verdict: Verdict) -> ExitStatus:
+    ready = verdict.state == READY
+    if not app.is_text:
+        app.emit({"node": where, **msgspec.to_builtins(verdict)})
+    elif ready:
+        source = f" ({verdict.source})" if verdict.source else ""
+        app.print(escape_line(f"{where} would run: {words.runs(verdict.runs or '')}"))
+        app.print(escape_line(f"  by the entry {verdict.entry}{source}"))
+    else:
+        why = verdict.reason or "it does not say why"
+        app.print(escape_line(f"{where} would run nothing ({verdict.state}): {why}"))
+    return ExitStatus.OK if ready else ExitStatus.WOULD_NOT_RUN

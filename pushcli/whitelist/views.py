@@ -1,0 +1,118 @@
+"""Whitelists as the server tells of them, checked (docs/api.md)."""
+
+from typing import Any
+
+import msgspec
+
+NORMAL = "normal"
+"""The level of attributes that operators edit."""
+
+
+class ServerEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """An entry in the node's attributes; the signer of an unsigned one is None."""
+
+    name: str
+    value: Any
+    level: str = NORMAL
+    signer: str | None = None
+    version: int | None = None
+
+
+class EntryInForce(msgspec.Struct, frozen=True, kw_only=True):
+    """An entry that the agent goes by; `since` in seconds since the epoch."""
+
+    name: str
+    value: Any
+    source: str
+    signer: str | None = None
+    version: int | None = None
+    since: float | None = None
+
+
+class Refusal(msgspec.Struct, frozen=True, kw_only=True):
+    """An entry of the server that the agent does not take, and why."""
+
+    name: str
+    reason: str
+
+
+class InForce(msgspec.Struct, frozen=True, kw_only=True):
+    """What the agent reported last.
+
+    Args:
+        at: when, in seconds since the epoch.
+        error: why a local file was not taken over.
+        left_out: entries that did not fit into the report.
+    """
+
+    at: float
+    error: str | None = None
+    entries: list[EntryInForce] = []
+    refused: list[Refusal] = []
+    left_out: int = 0
+
+
+class NodeWhitelist(msgspec.Struct, frozen=True, kw_only=True):
+    """What the server has for a node, and what is in force there (None: never reported).
+
+    Args:
+        removed: names and versions of signed removals.
+    """
+
+    node: str
+    entries: list[ServerEntry] = []
+    removed: dict[str, int | None] = {}
+    in_force: InForce | None = None
+
+    def entry(self, name: str) -> ServerEntry | None:
+        """The server's entry of this name, at whatever level."""
+        return next((entry for entry in self.entries if entry.name == name), None)
+
+    @property
+    def normal(self) -> dict[str, Any]:
+        """The entries that operators edit."""
+        return {entry.name: entry.value for entry in self.entries if entry.level == NORMAL}
+
+    @property
+    def local(self) -> dict[str, EntryInForce]:
+        """The entries of the node's own files."""
+        entries = self.in_force.entries if self.in_force else []
+        return {entry.name: entry for entry in entries if entry.source == "local"}
+
+    def versions(self, name: str) -> list[int]:
+        """Those seen of this name; none if nothing was signed."""
+        entry = self.entry(name)
+        seen = [entry.version if entry else None, self.removed.get(name)]
+        return [version for version in seen if version is not None]
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of a change on our server.
+
+    Args:
+        connected: nodes that could be told at once.
+        not_in_force: those of them where it does not hold (yet), and why.
+    """
+
+    nodes: int
+    connected: int
+    in_force: int
+    not_in_force: dict[str, str] = {}
+
+    def __add__(self, other: "Outcome") -> "Outcome":
+        return Outcome(
+            nodes=self.nodes + other.nodes,
+            connected=self.connected + other.connected,
+            in_force=self.in_force + other.in_force,
+            not_in_force=self.not_in_force | other.not_in_force,
+        )
+
+
+class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+    """What a node says of a request: `ready`, `nacked`, `unavailable` or `unknown`."""
+
+    state: str
+    reason: str | None = None
+    entry: str | None = None
+    source: str | None = None
+    runs: str | list[str] | None = None

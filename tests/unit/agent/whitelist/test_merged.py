@@ -1,0 +1,59 @@
+"""Both sources as one."""
+
+import pytest
+
+from pushcli.whitelist.entry import parse
+from pushcli_agent.whitelist import Whitelist
+
+
+def whitelist(local: dict[str, str], server: dict[str, str] | None = None) -> Whitelist:
+    return Whitelist(
+        {name: parse(name, value, local=True) for name, value in local.items()},
+        {name: parse(name, value, local=False) for name, value in (server or {}).items()},
+    )
+
+
+def answer(whitelist: Whitelist, request: str) -> tuple[object, str] | None:
+    match = whitelist.find(request)
+    return None if match is None else (match.command, whitelist.source(match.entry.name))
+
+
+def test_a_name_on_the_whitelist_stands_for_its_command() -> None:
+    one = whitelist({"chef-client": "chef-client --once"}, {"a b": "date"})
+    assert answer(one, "chef-client") == ("chef-client --once", "local")
+    assert answer(one, "a b") == ("date", "server")
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        "chef-client ", " chef-client", "Chef-Client", "chef-client --once", "chef-client;id",
+        "chef-client\n", "chef-client\0", "chef", "", "*",
+    ],
+)  # fmt: skip
+def test_anything_else_is_not_on_it(request_: str) -> None:
+    assert whitelist({"chef-client": "chef-client --once"}).find(request_) is None
+
+
+def test_a_local_entry_wins() -> None:
+    assert answer(whitelist({"a": "local"}, {"a": "server"}), "a") == ("local", "local")
+
+
+def test_names_of_both_come_before_patterns_of_either_and_local_patterns_first() -> None:
+    one = whitelist({"/a.*/": "local"}, {"/(.*)/": r"server \1", "ab": "exact"})
+    assert answer(one, "ab") == ("exact", "server")
+    assert answer(one, "ac") == ("local", "local")
+    assert answer(one, "b") == ("server 'b'", "server")
+
+
+def test_the_first_pattern_that_matches_wins() -> None:
+    one = whitelist({"/a.*/": "first", "/.*/": "second"})
+    assert answer(one, "ab") == ("first", "local")
+    assert answer(one, "b") == ("second", "local")
+
+
+def test_later_changes_of_the_tables_have_no_effect() -> None:
+    table = {"a": parse("a", "true", local=True)}
+    one = Whitelist(table)
+    table["b"] = parse("b", "true", local=True)
+    assert one.find("b") is None
