@@ -12,6 +12,9 @@ from pushcli.options import operator_options
 COMMANDS = {
     "job": Lazy("pushcli.commands.job:job", "Start, watch, abort and read jobs."),
     "node": Lazy("pushcli.commands.node:node", "See which nodes are there."),
+    "whitelist": Lazy(
+        "pushcli.commands.whitelist:whitelist", "See and change what may be started on the nodes."
+    ),
     "sandbox": Lazy(
         "pushcli.commands.sandbox:sandbox", "Start a throw-away server with agents on this machine."
     ),

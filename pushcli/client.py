@@ -2,15 +2,18 @@
 
 import time
 import uuid
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import msgspec
 
 from pushcli import errors, names
 from pushcli.credentials import Profile
-from pushcli.http import READ_TIMEOUT, SignedSession
+from pushcli.http import READ_TIMEOUT, Params, SignedSession
 from pushcli.refusals import ConnectionLost
+
+if TYPE_CHECKING:
+    from pushcli.whitelist.signer import Signer
 
 RESTART_PATIENCE = 5.0
 """Seconds for a server to come back after the connection broke under the start of a job."""
@@ -20,7 +23,7 @@ _RETRY = 0.25
 class ApiClient:
     """Jobs and nodes of one organization.
 
-    Every call raises `PushcliError`s: what kind tells the exit status.
+    Paths are below the organization; those that begin with `/` outside of all. Every call raises `PushcliError`s: what kind tells the exit status.
     """
 
     def __init__(self, profile: Profile, *, timeout: float = READ_TIMEOUT) -> None:
@@ -35,13 +38,30 @@ class ApiClient:
         """Close the connections."""
         self._http.close()
 
-    def get(self, path: str, params: dict[str, str] | None = None) -> Any:
+    @property
+    def signer(self) -> "Signer":
+        """Signs statements about whitelists as this user."""
+        return self._http.signer
+
+    @property
+    def name(self) -> str:
+        """Whose name is in the requests."""
+        return self._http.name
+
+    def get(self, path: str, params: Params | None = None) -> Any:
         """GET JSON below the organization."""
         return self._json("GET", path, params=params)
 
-    def post(self, path: str, value: object, headers: dict[str, str] | None = None) -> Any:
+    def post(
+        self,
+        path: str,
+        value: object,
+        headers: dict[str, str] | None = None,
+        params: Params | None = None,
+    ) -> Any:
         """POST JSON below the organization."""
-        return self._json("POST", path, body=msgspec.json.encode(value), headers=headers)
+        body = msgspec.json.encode(value)
+        return self._json("POST", path, body=body, headers=headers, params=params)
 
     def put(self, path: str, value: object, headers: dict[str, str] | None = None) -> Any:
         """PUT JSON below the organization."""

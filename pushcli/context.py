@@ -73,6 +73,7 @@ class App:
 
     stdout: TextIO = field(default_factory=lambda: _standard(sys.stdout))
     stderr: TextIO = field(default_factory=lambda: _standard(sys.stderr))
+    stdin: TextIO | None = field(default_factory=lambda: sys.stdin)
     env: Mapping[str, str] = field(default_factory=lambda: os.environ)
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
@@ -116,6 +117,11 @@ class App:
     def paint(self, text: str, colour: str) -> str:
         """The text in colour, where standard output is a terminal that wants it."""
         return click.style(text, fg=colour) if colour and self.has_colour else text
+
+    @property
+    def can_ask(self) -> bool:
+        """Whether somebody is there to answer questions."""
+        return self.stdin is not None and self.stdin.isatty()
 
     @property
     def has_colour(self) -> bool:

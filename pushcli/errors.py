@@ -54,6 +54,18 @@ class RequestRefused(PushcliError):
     """The server refused the request as such (400, 405, 406, 409, 413, 415)."""
 
 
+class Conflict(RequestRefused):
+    """It exists already, or cannot be as things are (409)."""
+
+
+class Outdated(RequestRefused):
+    """Somebody signed something newer meanwhile (409); `version` is the newest that there is."""
+
+    def __init__(self, message: str, version: int) -> None:
+        super().__init__(message, "look at it, then try again")
+        self.version = version
+
+
 class NotFound(PushcliError):
     """What was named does not exist, or nothing matched."""
 

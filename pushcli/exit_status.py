@@ -26,6 +26,12 @@ class ExitStatus(IntEnum):
     """A configuration or key file."""
     ERROR = 10
     """Anything else: the server failed, a port is taken, a database is damaged."""
+    NOT_IN_FORCE = 11
+    """A whitelist was changed, but a connected node does not go by it (yet)."""
+    WOULD_NOT_RUN = 12
+    """A node would not run what it was asked about."""
+    DIFFERENT = 13
+    """What was compared is not the same."""
     INTERRUPTED = 130
 
 

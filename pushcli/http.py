@@ -93,11 +93,17 @@ class SignedSession:
     def __init__(self, profile: Profile, *, timeout: float = READ_TIMEOUT) -> None:
         tls.require_safe_url(profile.chef_server_url)
         self.base = profile.chef_server_url.rstrip("/")
+        self._root = self.base.rpartition("/organizations/")[0]
         self._profile = profile
         self._timeout = timeout
         self._key = _key(profile)
         self._session = _session(profile, self.base)
         self.extensions: frozenset[str] = frozenset()
+
+    @property
+    def name(self) -> str:
+        """Of the user or client that signs."""
+        return self._profile.client_name
 
     @property
     def signer(self) -> "Signer":
@@ -118,11 +124,13 @@ class SignedSession:
     ) -> requests.Response:
         """Send a request below the organization's URL; only a success comes back.
 
+        A path that begins with `/` is outside of the organizations.
+
         Raises:
             PushcliError: everything else, as what it is.
         """
         try:
-            response = self._send(method, f"{self.base}/{path}", params, body, headers or {})
+            response = self._send(method, self._url(path), params, body, headers or {})
         except requests.RequestException as error:
             raise refusals.of_failure(error, self.base) from error
         self.extensions = _extensions(response)
@@ -133,6 +141,9 @@ class SignedSession:
     def close(self) -> None:
         """Close the connections."""
         self._session.close()
+
+    def _url(self, path: str) -> str:
+        return f"{self._root}{path}" if path.startswith("/") else f"{self.base}/{path}"
 
     def _send(
         self,

@@ -59,9 +59,12 @@ def of_answer(response: requests.Response, profile: "Profile", base: str) -> err
             return errors.PermissionDenied(text or "not allowed", remedy)
         case 404:
             return errors.NotFound(text or "not found", f"check the name, and the URL {base}")
+        case 409 if response.headers.get("X-Pushcli-Version", "").isdecimal():
+            return errors.Outdated(text, int(response.headers["X-Pushcli-Version"]))
         case code if 400 <= code < 500:
             reason = text or "it does not say why"
-            return errors.RequestRefused(f"the server refused the request ({code}): {reason}")
+            kind = errors.Conflict if code == 409 else errors.RequestRefused
+            return kind(f"the server refused the request ({code}): {reason}")
         case code if 300 <= code < 400:
             return errors.ServerError(
                 f"the server answered with a redirect ({code})", "give its final URL"

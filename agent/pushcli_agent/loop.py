@@ -96,6 +96,7 @@ class Loop:
             log.reopen()
         if self._signals.take_reconfigure():
             self._reload()
+            self._look_at_whitelist()
             self._take(events.ReconfigureRequested())
         for ended in self._jobs.ended():
             self._take(ended)
@@ -109,8 +110,8 @@ class Loop:
         if now >= self._agent.deadline():
             self._take(events.TimePassed())
         self._housekeeping.work(now)
-        if now >= self._whitelists.due_at and self._whitelists.refresh():
-            self._take(self._whitelist_changed())
+        if now >= self._whitelists.due_at:
+            self._look_at_whitelist()
 
     def _take(self, event: events.Event) -> None:
         """Have the core decide, and do it; what comes of that is taken next."""
@@ -166,6 +167,10 @@ class Loop:
             self._config = config
         except zmq.ZMQError as error:
             _log.warning("cannot connect to %s: %s", config.command_addr, error.strerror)
+
+    def _look_at_whitelist(self) -> None:
+        if self._whitelists.refresh():
+            self._take(self._whitelist_changed())
 
     def _whitelist_changed(self) -> events.WhitelistChanged:
         whitelists = self._whitelists

@@ -6,6 +6,7 @@ import click
 
 from pushcli import run_job, show_job
 from pushcli.context import App
+from pushcli.dry_run import dry_run as ask
 from pushcli.errors import UsageError
 from pushcli.exit_status import ExitStatus
 from pushcli.groups import CommandGroup
@@ -29,6 +30,9 @@ def job() -> None:
 @click.option("--capture", is_flag=True, help="Keep and show what the command writes.")
 @click.option("-b", "--nowait", is_flag=True, help="Start the job and return at once.")
 @click.option(
+    "--dry-run", is_flag=True, help="Ask the nodes whether they would run it; start nothing."
+)
+@click.option(
     "--poll-interval",
     type=Seconds(zero=False),
     default=1.0,
@@ -48,7 +52,7 @@ def job() -> None:
 @click.pass_obj
 def start(
     app: App, *, command: str, nodes: tuple[str, ...], quorum: str | None, timeout: float | None,
-    capture: bool, nowait: bool, poll_interval: float, with_env: str | None,
+    capture: bool, nowait: bool, dry_run: bool, poll_interval: float, with_env: str | None,
     in_dir: str | None, as_user: str | None, file: Path | None,
 ) -> ExitStatus:  # fmt: skip
     """Run COMMAND, which stands on the nodes' whitelists, on each NODE.
@@ -65,6 +69,8 @@ def start(
         command, nodes, quorum=quorum, run_timeout=timeout, capture=capture, env=with_env,
         directory=in_dir, user=as_user, file=file,
     )  # fmt: skip
+    if dry_run:
+        return ask(app, request)
     job_id = run_job.start(app, request)
     if nowait:
         if not app.is_text:

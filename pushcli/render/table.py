@@ -10,17 +10,29 @@ _STATES = {"state", "status", "availability"}
 """Titles of the columns that hold states."""
 
 
-def write_table(app: App, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """To standard output; without a header where a program reads it, as knife does."""
+def write_table(
+    app: App,
+    header: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    styles: Sequence[str] = (),
+) -> None:
+    """To standard output; without a header where a program reads it, as knife does.
+
+    Args:
+        styles: of whole rows, on a terminal.
+    """
     if not rows:
         return
     if is_terminal(app.stdout):
-        _write_for_people(app, header, rows)
+        _write_for_people(app, header, rows, styles or [""] * len(rows))
     else:
         app.write("".join("\t".join(map(escape_line, row)) + "\n" for row in rows))
 
 
-def _write_for_people(app: App, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+def _write_for_people(
+    app: App, header: Sequence[str], rows: Sequence[Sequence[str]], styles: Sequence[str]
+) -> None:
     # Rich takes 80 ms to load: only here.
     from rich.console import Console  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
@@ -29,10 +41,11 @@ def _write_for_people(app: App, header: Sequence[str], rows: Sequence[Sequence[s
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold", pad_edge=False)
     for title in header:
         table.add_column(title.upper(), overflow="fold")
-    for row in rows:
+    for row, style in zip(rows, styles, strict=True):
         cells = zip(header, row, strict=True)
         table.add_row(
-            *(Text(escape_line(cell), style=_style(title, cell)) for title, cell in cells)
+            *(Text(escape_line(cell), style=_style(title, cell)) for title, cell in cells),
+            style=style,
         )
     console = Console(
         file=app.stdout, highlight=False, markup=False, emoji=False,

@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from pushcli import keys, tls
+from pushcli import extensions, keys, tls
 from pushcli_agent.config_request import ConfigRequest
 from pushcli_agent.core.configuration import ServerConfig
 from pushcli_agent.core.events import ConfigFailed, Configured
@@ -83,7 +83,7 @@ def test_the_request_is_signed_as_configured_and_says_what_we_can(
     assert seen.query["ccpk"] == [CURVE_KEY]
     assert seen.query["version"] == ["2.0"]
     assert seen.query["adopts"] == ["a", "b"]
-    assert seen.query["extensions"] == ["adopt,output,reason,results,timeout"]
+    assert seen.query["extensions"] == [extensions.render(extensions.ALL)]
     assert seen.query["client"][0].startswith("pushcli/")
 
 

@@ -1,5 +1,6 @@
 """On a terminal (a pseudo-terminal, drawn by pyte): the live display and tables."""
 
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -110,6 +111,25 @@ def test_a_list_is_a_table_with_titles(home: Home, responder: Responder) -> None
     assert title.split() == ["ID", "STATUS", "CREATED", "COMMAND"]
     assert line.endswith(r"[bold]\x1b[2Jrm[/bold]")
     assert b"\x1b[32mcomplete" in terminal.raw
+
+
+def test_a_whitelist_that_differs_stands_out(home: Home, responder: Responder) -> None:
+    def whitelist(node: str, command: str) -> dict[str, object]:
+        signed = {"level": "normal", "signer": "ann", "version": 1}
+        entries = [{"name": "same", "value": "x", **signed}, {"name": "a", "value": command}]
+        report = {**signed, "source": "server", "since": 1.0}
+        in_force = [{**report, "name": "same", "value": "x"}]
+        return {"node": node, "entries": entries, "in_force": {"at": 1.0, "entries": in_force}}
+
+    lists = [whitelist("web01", "[b]one"), whitelist("web02", "two"), whitelist("web03", "two")]
+    responder.say("GET", "whitelist", json_answer({"whitelists": lists}))
+    with on_terminal(home, "whitelist", "list", "web01", "web02", "web03") as terminal:
+        assert terminal.end() == ExitStatus.OK
+    title, two, one, same = (line.split() for line in terminal.lines)
+    assert title == ["ENTRY", "COMMAND", "OPTIONS", "STATE", "NODES"]
+    assert (two[-1], one[:2], same[-1]) == ("web[02-03]", ["a", "[b]one"], "web[01-03]")
+    assert re.search(rb"\x1b\[33ma ", terminal.raw)
+    assert not re.search(rb"\x1b\[33msame", terminal.raw)
 
 
 def test_no_color_means_no_colour(home: Home, responder: Responder) -> None:

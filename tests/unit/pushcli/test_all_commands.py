@@ -15,7 +15,7 @@ DOCUMENTATION = Path(__file__).parents[3] / "docs" / "cli.md"
 SHARED = {"-c", "--config", "--profile", "--server-url", "--ca-file", "--fingerprint",
           "-u", "--user", "-k", "--key", "-F", "--format",
           "-V", "--verbose", "-y", "--yes"}  # fmt: skip
-OPERATOR_GROUPS = {"job", "node"}
+OPERATOR_GROUPS = {"job", "node", "whitelist"}
 """Groups whose commands talk to a server as an operator."""
 EVERY_COMMAND = [pytest.param(path, c, id=" ".join(path)) for path, c in all_commands()]
 OPERATOR_COMMANDS = [

@@ -1,0 +1,104 @@
+"""`list`, `show`, `diff`, `test`."""
+
+from pathlib import Path
+
+import click
+
+from pushcli.commands.whitelist.group import (
+    FILE,
+    local_option,
+    nodes_or_search,
+    refuse_nodes,
+    whitelist,
+    words,
+)
+from pushcli.context import App
+from pushcli.exit_status import ExitStatus
+from pushcli.options import operator_options
+from pushcli.whitelist import local as local_whitelist
+from pushcli.whitelist import remote, showing, testing
+
+
+@whitelist.command("list")
+@nodes_or_search
+@local_option
+@operator_options
+@click.pass_obj
+def list_(app: App, nodes: tuple[str, ...], query: str | None, local: Path | None) -> None:
+    """Show the whitelists of the NODEs, or of all, in one table.
+
+    Equal entries are one row. What is unsigned, refused, local or not yet in force says so.
+
+    \b
+    Examples:
+      pushcli whitelist list web01 web02
+      pushcli whitelist list -s 'role:web'
+    """
+    if local is not None:
+        refuse_nodes(nodes, query)
+        showing.show_file(app, local)
+        return
+    found = remote.names(app, nodes, query) if nodes or query else remote.all_names(app)
+    showing.show_list(app, remote.read(app, found))
+
+
+@whitelist.command()
+@click.argument("given", metavar="[NODE] NAME", nargs=-1)
+@local_option
+@operator_options
+@click.pass_obj
+def show(app: App, given: tuple[str, ...], local: Path | None) -> None:
+    """Show one entry: what it runs, who signed it, whether it is in force or why not.
+
+    \b
+    Example:
+      pushcli whitelist show web01 chef-client
+    """
+    *nodes, name = words(given, local, "NODE", "NAME")
+    if local is not None:
+        showing.show_local_entry(app, local, name)
+    else:
+        showing.show_entry(app, remote.read(app, nodes)[0], name)
+
+
+@whitelist.command()
+@click.argument("given", metavar="NODE [NODE]", nargs=-1)
+@local_option
+@operator_options
+@click.pass_obj
+def diff(app: App, given: tuple[str, ...], local: Path | None) -> ExitStatus:
+    """Show what differs between two NODEs, or a NODE and a file; exit 13 if anything does.
+
+    \b
+    Examples:
+      pushcli whitelist diff web01 web02
+      pushcli whitelist diff web01 --local agent.toml
+    """
+    nodes = words(given, local, "NODE", "NODE")
+    sides = {one.node: showing.in_effect(one) for one in remote.read(app, nodes)}
+    if local is not None:
+        sides[str(local)] = local_whitelist.entries(local)
+    left, right = sides[nodes[0]], sides[nodes[-1] if local is None else str(local)]
+    titles = (nodes[0], nodes[-1] if local is None else str(local))
+    return showing.show_difference(app, titles, left, right)
+
+
+@whitelist.command()
+@click.argument("given", metavar="[NODE] REQUEST", nargs=-1)
+@click.option("--local", type=FILE, metavar="FILE", help="Ask an agent.toml on this machine.")
+@operator_options
+@click.pass_obj
+def test(app: App, given: tuple[str, ...], local: Path | None) -> ExitStatus:
+    """Show what NODE would run for REQUEST, and by which entry; nothing is started.
+
+    The exit status is 12 if nothing would run.
+
+    \b
+    Examples:
+      pushcli whitelist test web01 'service nginx restart'
+      pushcli whitelist test --local agent.toml uptime
+    """
+    *nodes, request = words(given, local, "NODE", "REQUEST")
+    if local is not None:
+        return testing.test_file(app, local, request)
+    return testing.test_node(app, nodes[0], request)

@@ -1,0 +1,152 @@
+"""`add`, `remove`, `edit`, `copy`."""
+
+from pathlib import Path
+
+import click
+
+from pushcli.commands.whitelist.group import (
+    local_option,
+    nodes_or_search,
+    refuse_nodes,
+    whitelist,
+    words,
+)
+from pushcli.context import App
+from pushcli.errors import UsageError
+from pushcli.exit_status import ExitStatus
+from pushcli.options import operator_options
+from pushcli.params import NodeName, Seconds
+from pushcli.whitelist import changing, edit_node, remote
+from pushcli.whitelist import local as local_whitelist
+from pushcli.whitelist.statements import Change
+
+
+@whitelist.command()
+@click.argument("name")
+@click.argument("command")
+@nodes_or_search
+@click.option("--lock", is_flag=True, help="Refuse while it runs already; run holding the lock.")
+@click.option("--pattern", is_flag=True, help=r"NAME is an expression; \1 in COMMAND is a group.")
+@click.option("--description", metavar="TEXT", help="What it is for.")
+@click.option(
+    "--operator",
+    "operators",
+    metavar="USER",
+    multiple=True,
+    help="Who may start it (default: all who may start jobs); may be repeated.",
+)
+@click.option("--timeout", type=Seconds(zero=False), help="It is ended after so long.")
+@click.option("--no-shell", is_flag=True, help="Split COMMAND into arguments; no shell runs it.")
+@local_option
+@operator_options
+@click.pass_obj
+def add(
+    app: App, *, name: str, command: str, nodes: tuple[str, ...], query: str | None, lock: bool,
+    pattern: bool, description: str | None, operators: tuple[str, ...], timeout: float | None,
+    no_shell: bool, local: Path | None,
+) -> ExitStatus:  # fmt: skip
+    """Let NAME run COMMAND on the NODEs; an entry of this name is replaced.
+
+    It is signed with your key, and in force within seconds on agents that are connected.
+
+    \b
+    Examples:
+      pushcli whitelist add ntpdate 'ntpdate -u time' web01 web02
+      pushcli whitelist add 'service (\\w+) restart' 'service \\1 restart' \\
+        --pattern -s 'role:web'
+    """
+    name = f"/{name}/" if pattern else name
+    value = changing.value_of(
+        name, command, shell=not no_shell, lock=lock, description=description,
+        operators=operators, timeout=timeout, local=local is not None,
+    )  # fmt: skip
+    if local is not None:
+        refuse_nodes(nodes, query)
+        changing.put_locally(app, local, {name: value})
+        return ExitStatus.OK
+    return changing.make(app, remote.names(app, nodes, query), [Change(name, value)])
+
+
+@whitelist.command()
+@click.argument("name")
+@nodes_or_search
+@click.option("--pattern", is_flag=True, help="NAME is an expression, as with add.")
+@local_option
+@operator_options
+@click.pass_obj
+def remove(
+    app: App, *, name: str, nodes: tuple[str, ...], query: str | None, pattern: bool,
+    local: Path | None,
+) -> ExitStatus:  # fmt: skip
+    """Take the entry NAME off the whitelists of the NODEs that have it.
+
+    \b
+    Example:
+      pushcli whitelist remove ntpdate -s '*:*'
+    """
+    name = f"/{name}/" if pattern else name
+    if local is not None:
+        refuse_nodes(nodes, query)
+        local_whitelist.remove(local, name)
+        changing.say_written(app, local, changed=True)
+        return ExitStatus.OK
+    return changing.remove(app, remote.names(app, nodes, query), name)
+
+
+@whitelist.command()
+@click.argument("given", metavar="[NODE]", nargs=-1)
+@local_option
+@operator_options
+@click.pass_obj
+def edit(app: App, given: tuple[str, ...], local: Path | None) -> ExitStatus:
+    """Open the whitelist of NODE in $VISUAL or $EDITOR, as TOML.
+
+    What you saved is checked, and its difference shown before anything changes.
+
+    \b
+    Example:
+      pushcli whitelist edit web01
+    """
+    nodes = words(given, local, "NODE")
+    if local is not None:
+        return edit_node.edit_file(app, local)
+    return edit_node.edit_node(app, nodes[0])
+
+
+@whitelist.command()
+@click.option("--from", "source", type=NodeName(), metavar="NODE", help="Whose entries.")
+@nodes_or_search
+@click.option(
+    "--local",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="An agent.toml: with --from where to, else where from.",
+)
+@operator_options
+@click.pass_obj
+def copy(
+    app: App, *, source: str | None, nodes: tuple[str, ...], query: str | None, local: Path | None
+) -> ExitStatus:
+    """Copy the entries that the server has for one node to the NODEs, signed by you.
+
+    Entries of the same name are replaced; others stay.
+
+    \b
+    Examples:
+      pushcli whitelist copy --from web01 web02 web03
+      pushcli whitelist copy --local agent.toml -s 'role:web'
+    """
+    if source is None and local is None:
+        raise UsageError("nowhere to copy from", "give --from NODE, or --local FILE")
+    if source is None:
+        assert local is not None  # noqa: S101 - see above
+        return changing.copy(
+            app, local_whitelist.entries(local), remote.names(app, nodes, query), str(local)
+        )
+    entries = {one.name: one.value for one in remote.read(app, [source])[0].entries}
+    if local is not None:
+        refuse_nodes(nodes, query)
+        changing.put_locally(app, local, entries)
+        return ExitStatus.OK
+    targets = remote.names(app, nodes, query)
+    return changing.copy(app, entries, targets, source)

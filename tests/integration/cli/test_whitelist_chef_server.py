@@ -1,0 +1,317 @@
+"""Whitelists on a Chef Infra Server, in the form in which it answers."""
+
+import io
+import json
+import re
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, TextIO
+from urllib.parse import parse_qs, urlsplit
+
+import click
+import msgspec
+import pytest
+import responses
+
+from pushcli import keys
+from pushcli.cli import root
+from pushcli.context import App
+from pushcli.errors import NotFound, PushcliError, RequestRefused, ServerError, UsageError
+from pushcli.exit_status import ExitStatus
+from pushcli.whitelist.statements import Record, holds, public_numbers
+
+URL = "https://chef.example.com/organizations/acme"
+HEADERS = {
+    "Server": "openresty/1.25.3.1",
+    "X-Ops-API-Info": "flavor=cs;version=12.0.0;oc_erchef=15.9.38+20240101",
+    "X-Ops-Server-API-Version": '{"min_version":"0","max_version":"2","request_version":"0"}',
+}
+
+
+def node(name: str, **push_jobs: dict[str, Any]) -> dict[str, Any]:
+    """A node object; attributes by level."""
+    levels = {level: {"push_jobs": {"whitelist": w}} for level, w in push_jobs.items()}
+    return {
+        "name": name, "chef_environment": "prod", "json_class": "Chef::Node",
+        "automatic": {"fqdn": f"{name}.example.com", "ohai_time": 1700000000.5},
+        "normal": {"tags": ["a"]}, "chef_type": "node", "default": {}, "override": {},
+        "run_list": ["role[web]"], **levels,
+    }  # fmt: skip
+
+
+class ChefServer:
+    """Nodes, and what was asked of them."""
+
+    def __init__(self, mock: responses.RequestsMock) -> None:
+        self.nodes: dict[str, dict[str, Any]] = {}
+        self.puts: list[str] = []
+        self.broken: set[str] = set()
+        for method in ("GET", "PUT", "POST"):
+            mock.add_callback(method, re.compile(re.escape(URL) + "/.*"), self._answer)
+
+    def whitelist(self, name: str) -> Any:
+        return self.nodes[name]["normal"]["push_jobs"]["whitelist"]
+
+    def record(self, name: str, entry: str) -> Any:
+        return self.nodes[name]["normal"]["push_jobs"]["whitelist_signatures"][entry]
+
+    def _answer(self, request: Any) -> tuple[int, dict[str, str], str]:
+        status, body = self._handle(request)
+        return status, HEADERS, json.dumps(body)
+
+    def _handle(self, request: Any) -> tuple[int, Any]:
+        parts = urlsplit(request.url)
+        match request.method, parts.path.removeprefix("/organizations/acme/").split("/"):
+            case "GET", ["nodes"]:
+                return 200, {name: f"{URL}/nodes/{name}" for name in self.nodes}
+            case "GET", ["nodes", name] if name in self.nodes:
+                return 200, self.nodes[name]
+            case "PUT", ["nodes", name] if name in self.broken:
+                return 403, {"error": ["missing update permission"]}
+            case "PUT", ["nodes", name]:
+                self.puts.append(name)
+                self.nodes[name] = json.loads(request.body)
+                return 200, self.nodes[name]
+            case _, ["nodes", name]:
+                return 404, {"error": [f"node '{name}' not found"]}
+            case "POST", ["search", "node"]:
+                query = parse_qs(parts.query)
+                start, rows = int(query["start"][0]), min(int(query["rows"][0]), 2)
+                found = [n for n in sorted(self.nodes) if query["q"] == ["name:*"]]
+                data = [{"url": f"{URL}/nodes/{n}", "data": {"name": n}} for n in found]
+                return 200, {"total": len(found), "start": start, "rows": data[start:][:rows]}
+            case _:
+                return 404, {"error": ["No such route"]}
+
+
+@pytest.fixture
+def chef() -> Iterator[ChefServer]:
+    with responses.RequestsMock(assert_all_requests_are_fired=False) as mock:
+        yield ChefServer(mock)
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def run(key: Path, *arguments: str, stderr: TextIO | None = None, **env: str) -> tuple[Any, str]:
+    """`pushcli whitelist ARGUMENTS` in this process: what it gave back and printed."""
+    out = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True)
+    home = {"PUSHCLI_SERVER_URL": URL, "PUSHCLI_USER": "ann", "PUSHCLI_KEY": str(key)}
+    app = App(stdout=out, stderr=stderr or io.StringIO(), stdin=None, env={**home, **env})
+    with root.make_context("pushcli", ["whitelist", *arguments], obj=app) as context:
+        status = root.invoke(context)
+    app.client.close()
+    assert isinstance(out.buffer, io.BytesIO)
+    return status, out.buffer.getvalue().decode()
+
+
+def test_an_entry_is_written_and_signed_and_the_rest_of_the_node_stays(
+    chef: ChefServer, key_file: Path
+) -> None:
+    chef.nodes = {"web01": node("web01", normal={"old": "o"}), "web02": node("web02")}
+    before = json.loads(json.dumps(chef.nodes["web02"]))
+    status, out = run(key_file, "add", "ntp", "ntpdate -u time", "web01", "web02", "--lock")
+    assert status == ExitStatus.OK
+    assert out == "written to 2 nodes; chef-client brings it to the agents\n"
+    value = {"command_line": "ntpdate -u time", "lock": True}
+    assert chef.whitelist("web01") == {"old": "o", "ntp": value}
+    assert chef.whitelist("web02") == {"ntp": value}
+    key = public_numbers(keys.load_private_key(key_file))
+    for name in chef.nodes:
+        record = msgspec.convert(chef.record(name, "ntp"), Record)
+        assert record.signer == "ann"
+        assert holds(record, key, org="acme", node=name, name="ntp", value=value)
+    del chef.nodes["web02"]["normal"]["push_jobs"]
+    assert chef.nodes["web02"] == before
+
+
+def test_a_removal_leaves_a_signed_record(chef: ChefServer, key_file: Path) -> None:
+    chef.nodes = {"web01": node("web01", normal={"a": "x", "b": "y"})}
+    run(key_file, "add", "a", "z", "web01")
+    added = chef.record("web01", "a")["version"]
+    status, _ = run(key_file, "remove", "a", "web01")
+    assert status == ExitStatus.OK
+    assert chef.whitelist("web01") == {"b": "y"}
+    record = msgspec.convert(chef.record("web01", "a"), Record)
+    assert record.removed
+    assert record.version > added
+    key = public_numbers(keys.load_private_key(key_file))
+    assert holds(record, key, org="acme", node="web01", name="a", value=None)
+
+
+def test_a_version_is_above_one_of_a_clock_that_is_ahead(chef: ChefServer, key_file: Path) -> None:
+    chef.nodes = {"web01": node("web01")}
+    run(key_file, "add", "a", "x", "web01")
+    chef.record("web01", "a")["version"] = 2**60
+    run(key_file, "add", "a", "y", "web01")
+    assert chef.record("web01", "a")["version"] == 2**60 + 1
+
+
+def test_a_search_is_read_to_its_end(chef: ChefServer, key_file: Path) -> None:
+    chef.nodes = {f"web{n}": node(f"web{n}") for n in range(5)}
+    run(key_file, "add", "a", "x", "-s", "name:*")
+    assert chef.puts == sorted(chef.nodes)
+    with pytest.raises(NotFound, match="no node matches"):
+        run(key_file, "add", "a", "x", "-s", "name:nosuch")
+
+
+def test_an_unknown_node_is_found_before_anything_is_done(chef: ChefServer, key_file: Path) -> None:
+    chef.nodes = {"web01": node("web01")}
+    with pytest.raises(NotFound, match="no such node: nosuch, other"):
+        run(key_file, "add", "a", "x", "web01", "nosuch", "other")
+    assert chef.puts == []
+
+
+def test_a_failure_names_the_node_and_what_is_done(chef: ChefServer, key_file: Path) -> None:
+    chef.nodes = {f"web0{n}": node(f"web0{n}") for n in range(1, 6)}
+    chef.broken = {"web04"}
+    with pytest.raises(PushcliError) as caught:
+        run(key_file, "add", "a", "x", *chef.nodes)
+    assert str(caught.value).startswith("web04: missing update permission")
+    assert "done: web[01-03]; not done: web[04-05]" in str(caught.value)
+
+
+@pytest.mark.parametrize("level", ["override", "automatic"])
+def test_a_name_at_a_level_that_wins_is_an_error_that_names_it(
+    chef: ChefServer, key_file: Path, level: str
+) -> None:
+    chef.nodes = {"web01": node("web01", **{level: {"a": "x"}})}
+    for arguments in (("add", "a", "y"), ("remove", "a")):
+        with pytest.raises(RequestRefused, match=f"'a' is set at the level {level}"):
+            run(key_file, *arguments, "web01")
+    assert chef.puts == []
+
+
+def test_a_default_can_be_overridden_but_not_removed(chef: ChefServer, key_file: Path) -> None:
+    chef.nodes = {"web01": node("web01", default={"a": "x"})}
+    with pytest.raises(RequestRefused, match="level default"):
+        run(key_file, "remove", "a", "web01")
+    run(key_file, "add", "a", "y", "web01")
+    assert chef.whitelist("web01") == {"a": "y"}
+
+
+def test_the_list_folds_equal_entries_and_marks_unsigned_ones(
+    chef: ChefServer, key_file: Path
+) -> None:
+    chef.nodes = {f"web0{n}": node(f"web0{n}", normal={"a": "x"}) for n in range(1, 4)}
+    chef.nodes["web02"] = node("web02", normal={"a": "other"}, override={"b": ["l", "s"]})
+    _, out = run(key_file, "list")
+    assert [line.split("\t") for line in out.splitlines()] == [
+        ["a", "x", "", "not reported, unsigned", "web[01,03]"],
+        ["a", "other", "", "not reported, unsigned", "web02"],
+        ["b", '["l", "s"]', "", "not reported, unsigned, set at override", "web02"],
+    ]
+    _, shown = run(key_file, "list", "web02", "-F", "json")
+    assert json.loads(shown)[0]["entries"][1]["level"] == "override"
+
+
+def test_nodes_are_compared(chef: ChefServer, key_file: Path) -> None:
+    chef.nodes = {"a": node("a", normal={"x": "1", "s": "s"}), "b": node("b", normal={"s": "s"})}
+    assert run(key_file, "diff", "a", "b") == (ExitStatus.DIFFERENT, '--- a\n+++ b\n-x = "1"\n')
+    assert run(key_file, "diff", "a", "a") == (ExitStatus.OK, "")
+
+
+def test_a_node_is_compared_with_a_file(chef: ChefServer, key_file: Path, tmp_path: Path) -> None:
+    chef.nodes = {"a": node("a", normal={"x": "1"})}
+    file = tmp_path / "agent.toml"
+    file.write_text('[whitelist]\nx = "2"\n')
+    status, out = run(key_file, "diff", "a", "--local", str(file), "-F", "json")
+    assert status == ExitStatus.DIFFERENT
+    assert json.loads(out)["right"] == {"of": str(file), "entries": {"x": "2"}}
+
+
+def test_entries_are_copied_and_signed_for_the_target(
+    chef: ChefServer, key_file: Path, tmp_path: Path
+) -> None:
+    chef.nodes = {"a": node("a", normal={"x": "1"}, default={"y": "2"}), "b": node("b")}
+    run(key_file, "copy", "--from", "a", "b")
+    assert chef.whitelist("b") == {"x": "1", "y": "2"}
+    key = public_numbers(keys.load_private_key(key_file))
+    record = msgspec.convert(chef.record("b", "x"), Record)
+    assert holds(record, key, org="acme", node="b", name="x", value="1")
+    file = tmp_path / "agent.toml"
+    file.write_text("# mine\n")
+    run(key_file, "copy", "--from", "a", "--local", str(file))
+    assert file.read_text() == '# mine\n\n[whitelist]\ny = "2"\nx = "1"\n'
+    chef.nodes["c"] = node("c")
+    run(key_file, "copy", "--local", str(file), "c")
+    assert chef.whitelist("c") == {"x": "1", "y": "2"}
+    with pytest.raises(UsageError, match="nowhere"):
+        run(key_file, "copy", "c")
+
+
+def test_edit_writes_what_changed_in_the_editor(
+    chef: ChefServer, key_file: Path, tmp_path: Path
+) -> None:
+    chef.nodes = {"a": node("a", normal={"x": "1", "y": "2"}, override={"z": "3"})}
+    editor = tmp_path / "editor"
+    editor.write_text('#!/bin/sh\nsed -i -e \'/^x =/d\' -e \'s/"2"/["4"]/\' "$1"\ncp $1 $1.seen\n')
+    editor.chmod(0o755)
+    status, out = run(key_file, "edit", "a", "-y", VISUAL=str(editor))
+    assert status == ExitStatus.OK
+    assert chef.whitelist("a") == {"y": ["4"]}
+    assert chef.record("a", "x")["removed"] is True
+    assert '-x = "1"\n-y = "2"\n+y = ["4"]\n' in out
+
+
+def test_what_somebody_else_changed_meanwhile_is_not_overwritten(
+    chef: ChefServer, key_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    chef.nodes = {"a": node("a", normal={"x": "1"})}
+    editor = tmp_path / "editor"
+    editor.write_text('#!/bin/sh\nsed -i \'s/"1"/"mine"/\' "$1"\n')
+    editor.chmod(0o755)
+    read = chef._handle
+
+    def changing(request: Any) -> tuple[int, Any]:
+        answer = read(request)
+        if request.method == "GET" and answer[0] == 200:
+            answer = 200, json.loads(json.dumps(answer[1]))
+            chef.whitelist("a")["x"] = "theirs"
+        return answer
+
+    chef._handle = changing  # type: ignore[method-assign]
+    with pytest.raises(RequestRefused, match=r"changed by somebody else.*kept in"):
+        run(key_file, "edit", "a", "-y", VISUAL=str(editor))
+    assert chef.whitelist("a") == {"x": "theirs"}
+
+
+def test_a_bar_moves_on_a_terminal_only(chef: ChefServer, key_file: Path) -> None:
+    chef.nodes = {f"web{n}": node(f"web{n}") for n in range(4)}
+    screen, lines = Terminal(), io.StringIO()
+    run(key_file, "add", "a", "x", *chef.nodes, stderr=screen)
+    assert "4/4" in screen.getvalue()
+    run(key_file, "add", "a", "y", *chef.nodes, stderr=lines)
+    assert lines.getvalue() == ""
+
+
+@pytest.mark.parametrize(
+    "arguments", [("test", "a", "x"), ("editors", "list"), ("editors", "remove", "bob")]
+)
+def test_what_it_cannot_do_is_said(
+    chef: ChefServer, key_file: Path, arguments: tuple[str, ...]
+) -> None:
+    chef.nodes = {"a": node("a")}
+    with pytest.raises(RequestRefused, match="takes a pushcli server"):
+        run(key_file, *arguments)
+
+
+def test_attributes_that_are_no_whitelist_are_none(chef: ChefServer, key_file: Path) -> None:
+    chef.nodes = {"a": node("a") | {"default": {"push_jobs": "x"}, "override": None}}
+    assert run(key_file, "list", "a") == (None, "")
+    chef.nodes["a"]["name"] = "b"
+    with pytest.raises(ServerError, match="no node"):
+        run(key_file, "list", "a")
+
+
+def test_nodes_must_be_given(key_file: Path) -> None:
+    with pytest.raises(UsageError, match="no nodes"):
+        run(key_file, "add", "a", "x")
+    with pytest.raises(UsageError, match="exclude"):
+        run(key_file, "add", "a", "x", "web01", "-s", "*:*")
+    with pytest.raises(click.BadParameter):
+        run(key_file, "add", "a", "x", "web/01")

@@ -1,0 +1,149 @@
+"""`pushcli whitelist` against the real server and real agents."""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from pushcli.exit_status import ExitStatus
+from pushcli.sandbox import Fleet
+from tests.integration.cli.program import Result, assert_one_line
+
+pytestmark = pytest.mark.timeout(90)
+"""The first test starts the fleet."""
+
+NODES = ("web01", "web02")
+
+
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+    """A server with two agents; their own files allow `mine`."""
+    directory = tmp_path_factory.mktemp("fleet")
+    with Fleet(directory, NODES, whitelist={"mine": "echo mine"}) as running:
+        yield running
+
+
+def whitelist(fleet: Fleet, *arguments: str) -> Result:
+    done = fleet.cli("whitelist", *arguments, timeout=30)
+    return Result(done.returncode, done.stdout, done.stderr)
+
+
+def rows(fleet: Fleet, *arguments: str) -> list[list[str]]:
+    result = whitelist(fleet, "list", *arguments)
+    assert result.status == ExitStatus.OK, result
+    return [line.split("\t") for line in result.stdout.splitlines()]
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def test_an_entry_lives_from_add_to_remove(fleet: Fleet) -> None:
+    added = whitelist(fleet, "add", r"say (\w+)", r"echo \1", *NODES, "--pattern", "--lock")
+    assert (added.status, added.stdout) == (ExitStatus.OK, "in force on 2 nodes\n"), added
+    name = r"/say (\w+)/"
+    assert rows(fleet, *NODES) == [
+        [name, r"echo \1", "lock", "in force", "web[01-02]"],
+        ["mine", "echo mine", "", "local", "web[01-02]"],
+    ]
+    tried = whitelist(fleet, "test", "web01", "say hello")
+    assert (tried.status, tried.stdout) == (
+        ExitStatus.OK, f"web01 would run: echo 'hello'\n  by the entry {name} (server)\n",
+    )  # fmt: skip
+    assert whitelist(fleet, "test", "web01", "say a;b").status == ExitStatus.WOULD_NOT_RUN
+    shown = json.loads(whitelist(fleet, "show", "web02", name, "-F", "json").stdout)
+    assert (shown["state"], shown["entry"]["signer"]) == ("in force", "operator")
+    removed = whitelist(fleet, "remove", r"say (\w+)", "--pattern", "web01")
+    assert removed.stdout == "in force on 1 node\n"
+    difference = whitelist(fleet, "diff", *NODES)
+    assert difference.status == ExitStatus.DIFFERENT
+    assert difference.stdout.startswith(f"--- web01\n+++ web02\n+'{name}' = ")
+    assert whitelist(fleet, "copy", "--from", "web02", "web01").status == ExitStatus.OK
+    assert whitelist(fleet, "diff", *NODES).status == ExitStatus.OK
+    whitelist(fleet, "remove", name, *NODES)
+    assert [row[0] for row in rows(fleet, *NODES)] == ["mine"]
+
+
+def test_a_local_entry_wins_and_that_is_said(fleet: Fleet) -> None:
+    result = whitelist(fleet, "add", "mine", "echo theirs", "web01")
+    assert result.status == ExitStatus.NOT_IN_FORCE
+    assert result.stdout.startswith("in force on 0 of 1 node\n  not in force on web01: ")
+    states = {row[3] for row in rows(fleet, "web01")}
+    assert states == {"hidden by the local entry", "local"}
+    assert "echo mine" in whitelist(fleet, "test", "web01", "mine").stdout
+    whitelist(fleet, "remove", "mine", "web01")
+
+
+def test_a_node_that_is_away_is_named_and_gets_it_later(fleet: Fleet) -> None:
+    fleet.end_agent("web02")
+    fleet.wait_available(["web02"], available=False)
+    result = whitelist(fleet, "add", "later", "true", *NODES)
+    assert (result.status, result.stdout) == (
+        ExitStatus.OK, "in force on 1 of 2 nodes; 1 not connected: web02\n",
+    )  # fmt: skip
+    assert ["later", "true", "", "not yet in force", "web02"] in rows(fleet, *NODES)
+    fleet.start_agent("web02")
+    fleet.wait_available(["web02"])
+    until(lambda: ["later", "true", "", "in force", "web[01-02]"] in rows(fleet, *NODES))
+
+
+def test_edit_goes_through_the_editor(fleet: Fleet, tmp_path: Path) -> None:
+    editor = tmp_path / "editor"
+    editor.write_text('#!/bin/sh\necho \'edited = {command_line = ["true"]}\' >> "$1"\n')
+    editor.chmod(0o755)
+    before = fleet.environment
+    assert "EDITOR" not in before or before["EDITOR"] != str(editor)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("VISUAL", str(editor))
+        result = whitelist(fleet, "edit", "web01", "-y")
+    assert result.status == ExitStatus.OK, result
+    assert '+edited = ["true"]\nin force on 1 node\n' in result.stdout
+    assert "would run: true" in whitelist(fleet, "test", "web01", "edited").stdout
+
+
+def test_a_search_names_the_nodes(fleet: Fleet) -> None:
+    result = whitelist(fleet, "add", "found", "true", "-s", "name:web*")
+    assert (result.status, result.stdout) == (ExitStatus.OK, "in force on 2 nodes\n"), result
+    assert ["found", "true", "", "in force", "web[01-02]"] in rows(fleet)
+    assert ["found", "true", "", "in force", "web02"] in rows(fleet, "-s", "name:web02")
+    nothing = whitelist(fleet, "add", "found", "true", "-s", "name:nosuch")
+    assert_one_line(nothing, ExitStatus.NOT_FOUND, "no node matches 'name:nosuch'")
+    assert whitelist(fleet, "remove", "found", "-s", "*:*").status == ExitStatus.OK
+
+
+def test_editors_are_listed_after_they_were_vouched_for(fleet: Fleet, key_file: Path) -> None:
+    from pushcli import keys
+
+    file = key_file.with_suffix(".pub")
+    file.write_text(keys.public_pem(keys.load_private_key(key_file)))
+    added = whitelist(fleet, "editors", "add", "bob", str(file))
+    assert added.status == ExitStatus.OK, added
+    listed = whitelist(fleet, "editors", "list").stdout.split("\t")
+    assert (listed[0], listed[2], listed[3]) == ("bob", "vouched for", "operator")
+    assert whitelist(fleet, "editors", "remove", "bob").status == ExitStatus.OK
+    assert "\tremoved\t" in whitelist(fleet, "editors", "list").stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "word"),
+    [
+        (["add", "x", "y", "web01", "ghost"], ExitStatus.NOT_FOUND, "ghost"),
+        (["list", "ghost"], ExitStatus.NOT_FOUND, "ghost"),
+        (["show", "web01", "nosuch"], ExitStatus.NOT_FOUND, "nosuch"),
+        (["remove", "nosuch", "web01"], ExitStatus.NOT_FOUND, "nosuch"),
+        (["copy", "--from", "ghost", "web01"], ExitStatus.NOT_FOUND, "ghost"),
+        (["editors", "remove", "nosuch"], ExitStatus.NOT_FOUND, "nosuch"),
+        (["add", "x", "y"], ExitStatus.USAGE, "no nodes"),
+    ],
+)
+def test_mistakes_are_one_line(fleet: Fleet, arguments: list[str], status: int, word: str) -> None:
+    assert_one_line(whitelist(fleet, *arguments), status, word)
+
+
+def test_a_node_that_never_was_would_run_nothing(fleet: Fleet) -> None:
+    assert whitelist(fleet, "test", "ghost", "x").status == ExitStatus.WOULD_NOT_RUN

@@ -1,0 +1,245 @@
+"""Patterns: what they match, and that a request never becomes more than text."""
+
+import re
+import subprocess
+import sys
+import time
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from pushcli.whitelist.entry import Entry, InvalidEntry, parse
+from pushcli.whitelist.match import find
+from tests.unit.pushcli.whitelist.shells import HOSTILE, SHELLS, run
+
+
+def pattern(expression: str, command: object, **more: object) -> Entry:
+    value = {"command_line": command, **more} if more else command
+    return parse(f"/{expression}/", value, local=True)
+
+
+def command_for(entry: Entry, request: str) -> str | tuple[str, ...] | None:
+    found = find({entry.name: entry}, request)
+    return None if found is None else found.command
+
+
+def reason(expression: str, command: object) -> str:
+    with pytest.raises(InvalidEntry) as refused:
+        pattern(expression, command)
+    assert refused.value.reason.isprintable()
+    return refused.value.reason
+
+
+def test_groups_are_put_into_a_shell_s_command_in_quotes() -> None:
+    entry = pattern(r"service (\w+) (\w+)", r"service \1 \2; echo \0")
+    expected = "service 'ntp' 'restart'; echo 'service ntp restart'"
+    assert command_for(entry, "service ntp restart") == expected
+
+
+def test_groups_are_put_into_arguments_as_they_are() -> None:
+    entry = pattern("ping (.*)", ["ping", "-c1", r"host=\1", r"\\1 \n"])
+    assert command_for(entry, "ping a' $b") == ("ping", "-c1", "host=a' $b", r"\1 \n")
+
+
+def test_a_group_that_took_no_part_is_empty() -> None:
+    assert command_for(pattern("a(b)?(c)?", r"echo \1 \2"), "ac") == "echo '' 'c'"
+
+
+def test_unsafe_substitution_pastes_text_anywhere() -> None:
+    entry = pattern("x(.*)", r"""echo "\1" '\1' \\1""", unsafe_substitution=True)
+    assert command_for(entry, "x$(id)") == r"""echo "$(id)" '$(id)' \\1"""
+
+
+@pytest.mark.parametrize(
+    "request_",
+    ["xrestart a", "restart a;id", "restart a\n", "\nrestart a", "restart ", "Restart a"],
+)
+def test_the_whole_request_must_match(request_: str) -> None:
+    assert command_for(pattern(r"restart \w+", "true"), request_) is None
+
+
+def test_the_longest_alternative_is_tried_too() -> None:
+    assert command_for(pattern("a|ab", "true"), "ab") == "true"
+
+
+@pytest.mark.parametrize("character", [*map(chr, range(32)), *map(chr, range(127, 160)), "\u2028",
+                                       "\u2029", "\ud800"])  # fmt: skip
+def test_control_characters_match_nothing(character: str) -> None:
+    assert command_for(pattern("(?s)(.*)", r"echo \1"), f"a{character}b") is None
+
+
+def test_a_pattern_s_own_name_is_no_request() -> None:
+    entry = pattern("x(.)", r"echo \1")
+    assert command_for(entry, "/x(.)/") is None
+
+
+def test_no_expression_takes_long() -> None:
+    pytest.importorskip("re2")
+    before = time.monotonic()
+    assert command_for(pattern("(a+)+$", "true"), "a" * 50_000 + "b") is None
+    assert command_for(pattern("(a+)+$", "true"), "a" * 50_000) == "true"
+    assert command_for(pattern("(((x*)*)*)*y{1000}", "true"), "x" * 50_000) is None
+    assert time.monotonic() - before < 1
+
+
+def test_no_expression_takes_much_memory() -> None:
+    for expression in ("((a{100}){100}){10}", "a{5000}", r"\pL{900}"):
+        assert reason(expression, "true").startswith("not a regular expression: ")
+
+
+@pytest.mark.parametrize(
+    ("expression", "why"),
+    [
+        ("(a", "missing )"),
+        (r"(a)\1", "no back-references"),
+        ("a(?=b)", "no look-around"),
+        ("a**", "bad repetition"),
+        ("a" * 1001, "more than 1000 characters"),
+    ],
+)
+def test_a_bad_expression_is_refused(expression: str, why: str) -> None:
+    assert why in reason(expression, "true")
+
+
+@pytest.mark.parametrize("command", [r"echo \1", ["echo", r"\1"]])
+def test_a_group_that_does_not_exist_is_refused(command: object) -> None:
+    assert reason("a", command) == r"\1 refers to a group that the expression does not have"
+    assert command_for(pattern("a", r"echo \0"), "a") == "echo 'a'"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        r"echo '\1'", r'echo "\1"', r'echo "a\\\1"', r"echo `id \1`", r"echo `id` \1",
+        r"echo $\1", r"echo $'\1'", r'echo $"\1"', r"echo $'a' \1", r"echo ${x:-\1}",
+        r"echo ${x/a/\1}",
+        r"echo $((\1))", r"echo $((1)) \1", r"((x=\1))", r"echo $[\1]", "cat <<E\n\\1\nE",
+        "cat <<E \\1\nE",
+        r"cat <<<\1", "# \\1", "true # it's\necho \\1", r"echo 'a \1", r'echo "a \1',
+        r"echo \1 'a", "echo \\1 \\",
+        "echo $\\\n\\1", "cat <\\\n<E \\1", r'echo "`id`" \1', r'echo "${x:-"a"}" \1',
+        r'echo "$((1))" \1',
+        r'echo "$(echo ")")" \1', r"a[\1]=1", r"a[ \1 ]=1", r"a=(\1)", r"[[ \1 -eq 1 ]]",
+        r"eval \1", r"let \1",
+        r"trap \1 EXIT", r"sh -c \1", r"/bin/bash -ec \1", r"su -c \1 bob", r"declare -i a=\1",
+        r'echo "$(case x in x) ";; esac)" \1', r"x;# \1", r"echo >&\1", r"echo 2>& \1x",
+    ],
+)  # fmt: skip
+def test_references_where_quoting_would_not_hold_are_refused(command: str) -> None:
+    assert reason("(.*)", command)
+    assert pattern("(.*)", command, unsafe_substitution=True)
+
+
+def test_the_reason_tells_what_to_do() -> None:
+    assert reason("(.*)", r"echo '\1'") == (
+        r"\1 stands inside quotes: leave them out, it is quoted when it is replaced"
+    )
+
+
+def test_commands_without_references_may_say_what_they_like() -> None:
+    command = "cat <<'E' # $(id)\nit's `id` $((1))\nE\n"
+    assert command_for(pattern(".*", command), "x") == command
+
+
+# --- what shells make of it
+
+FINE = [
+    (r"printf '%s\n' pre\1 x \2", ["pre{1}", "x", "{2}"]),
+    (r"printf '%s\n' \1\2 a\1b\2c", ["{1}{2}", "a{1}b{2}c"]),
+    (r"""printf '%s\n' 'it'\''s' "$x" "${x%e}" \1""", ["it's", "value", "valu", "{1}"]),
+    (r"""y=\1; printf '%s\n' "$y" """, ["{1}"]),
+    (r"printf '%s\n' $(echo a; echo \1 >&2) \2", ["a", "{2}"]),
+    ("printf '%s\\n' \\\n  \\1 a#b \\\n\t\\2", ["{1}", "a#b", "{2}"]),
+    (r"""f() { printf '%s\n' "$@"; }; if [ \1 = \1 ]; then f \1 --o=\2; fi""", ["{1}", "--o={2}"]),
+    (r"case \1 in a) printf '1\n';; *) printf '%s\n' \2;; esac", ["{2}"]),
+    (r"{ printf '%s\n' \1 & wait; } && (printf '%s\n' \2)", ["{1}", "{2}"]),
+    (r"""for i in \1 \2; do printf '%s\n' "$i"; done""", ["{1}", "{2}"]),
+    (r"""printf "%s\n" "$(echo a b)" \1 "\\1" """, ["a b", "{1}", r"\1"]),
+    (r"""printf '%s\n' $# "$#" \1 >/dev/null; printf '%s\n' \2 \\1 \$\2""", ["{2}", r"\1", "${2}"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+@pytest.mark.parametrize("request_", HOSTILE)
+def test_groups_arrive_as_literal_text(shell: str, request_: str) -> None:
+    for command, expected in FINE:
+        rendered = command_for(pattern("(.*):(.*)", command), f"{request_}:two")
+        assert isinstance(rendered, str)
+        ran = run(shell, rendered)
+        words = [word.replace("{1}", request_).replace("{2}", "two") for word in expected]
+        assert (ran.created, ran.output.decode().split("\n")) == ([], [*words, ""]), rendered
+
+
+# Alone, most combinations of these are refused; enough are not.
+FRAGMENTS = st.sampled_from([
+    r"\1", r"\2", " ", " ", "'", '"', "`", "$", "$(", ")", "((", "$((", "${", "}", "${x", ":-",
+    "\\", "\n", "\\\n", " \\\n", "#", " #", "<<E\n", "<", ">", ">&", "&>", "&", ";", "|", "[", "]",
+    "[[ ", " ]]", "a[", "]=", "=(", "x", "a=", "eval ", "case x in x)", ";; esac", "{ ", "!", "~",
+    "*", "=", "$x", '"$x"', "'a'", "$[", "1", "f() ", "<(", "$#", "$$", "é", "-eq 1", "-c ", "%",
+    '"$(echo x)"', r"'\''", r"\"", r"\$", "{a,", "..", "for i in ", "; do echo $i; done", "test ",
+])  # fmt: skip
+TEXT = st.text(
+    st.sampled_from("abX '\"\\$`(){}[];&|<>#*?~!=%é\u00a0日-,.:^@/\n") | st.characters(),
+    max_size=12,
+)
+CANARY = "touch CANARY"
+# Whatever the context, one of these ends it, begins another, or is evaluated there.
+ATTACKS = st.sampled_from([
+    f"$({CANARY})", f"`{CANARY}`", f"'; {CANARY}; '", f'"; {CANARY}; "', f"a[$({CANARY})]",
+    f"\\'; {CANARY} #",
+    f"}}; {CANARY};", f"); {CANARY};", f"'$({CANARY})'", f"\"$({CANARY})\"", f"\\\\'`{CANARY}`'",
+    f"]$({CANARY})",
+    f"x'$({CANARY})", f"{CANARY}", f"${{x:-$({CANARY})}}", f" & {CANARY} & ", f"|{CANARY}",
+    f"-v a[$({CANARY})]",
+])  # fmt: skip
+
+
+@pytest.mark.timeout(120)
+@settings(max_examples=1500, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    parts=st.lists(FRAGMENTS, max_size=5),
+    more=st.lists(FRAGMENTS, max_size=5),
+    groups=st.tuples(TEXT | ATTACKS, ATTACKS),
+)
+def test_no_request_makes_a_shell_run_anything_else(
+    parts: list[str], more: list[str], groups: tuple[str, str]
+) -> None:
+    command = "echo " + "".join(parts) + r"\1" + "".join(more)
+    try:
+        entry = pattern("(.*):(.*)", command)
+    except InvalidEntry:
+        return
+    rendered = command_for(entry, ":".join(groups))
+    if rendered is not None:
+        assert isinstance(rendered, str)
+        for shell in SHELLS:
+            assert "CANARY" not in run(shell, rendered).created, (shell, rendered)
+
+
+@pytest.mark.timeout(120)
+@settings(max_examples=60, deadline=None)
+@given(groups=st.tuples(TEXT | ATTACKS, TEXT))
+def test_any_text_arrives_as_it_is(groups: tuple[str, str]) -> None:
+    request = "|".join(groups)
+    entry = pattern("(?s)(.*)", r"printf '%s\n' pre\1 x \0 y'\'\1\\" + r"\"")
+    rendered = command_for(entry, request)
+    if rendered is None:
+        assert re.search("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]", request)
+        return
+    assert isinstance(rendered, str)
+    expected = f'pre{request}\nx\n{request}\ny\\{request}\\"\n'
+    for shell in SHELLS:
+        ran = run(shell, rendered)
+        assert (ran.created, ran.output.decode()) == ([], expected)
+
+
+def test_expressions_are_loaded_with_the_first_pattern_only() -> None:
+    code = (
+        "import sys; from pushcli.whitelist.entry import parse;"
+        "from pushcli.whitelist.match import find;"
+        "e = parse('a', 'b', local=True); find({'a': e}, 'x'); print('re2' in sys.modules);"
+        "parse('/a/', 'b', local=True); print('re2' in sys.modules, 'cryptography' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "True", "False"]
