@@ -180,9 +180,7 @@ class Loop:
         self._complaint = whitelists.error
         return events.WhitelistChanged(whitelists.digest)
 
-    def _tell(
-        self, note: type[messages.Note], fields: Callable[[int], dict[str, object]]
-    ) -> None:
+    def _tell(self, note: type[messages.Note], fields: Callable[[int], dict[str, object]]) -> None:
         if self._config is not None:
             max_body = self._config.max_body_size
             self._post(self._outgoing.note(note, fields(max_body)))

@@ -31,8 +31,16 @@ def enroll(fleet: Fleet, name: str) -> Profile:
 class OldAgent:
     """One scripted agent. Nothing is sent or answered by itself."""
 
-    def __init__(self, fleet: Fleet, context: "zmq.Context[zmq.Socket[bytes]]", name: str) -> None:
+    def __init__(
+        self,
+        fleet: Fleet,
+        context: "zmq.Context[zmq.Socket[bytes]]",
+        name: str,
+        *,
+        offers: str | None = None,
+    ) -> None:
         self.name = name
+        self._offers = offers
         self._context = context
         self._profile = enroll(fleet, name)
         self.socket: zmq.Socket[bytes] | None = None
@@ -49,6 +57,8 @@ class OldAgent:
         """Fetch the configuration with the key that we have."""
         client = ApiClient(self._profile)
         query = {"ccpk": self._public.decode(), "version": "2.0"}
+        if self._offers is not None:
+            query["extensions"] = self._offers
         self.config = client.get(f"pushy/config/{self.name}", query)
         client.close()
         self.key = session_keys.decrypt(

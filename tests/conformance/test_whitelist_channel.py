@@ -1,0 +1,191 @@
+"""What travels on the command channel about whitelists and checks, with scripted agents."""
+
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+import zmq
+
+from pushcli import keys
+from pushcli.client import ApiClient
+from pushcli.sandbox import Fleet
+from pushcli.whitelist import statements
+from pushcli.whitelist.statements import Change
+from tests.conformance.old_agent import OldAgent
+
+pytestmark = pytest.mark.timeout(60)
+MakeAgent = Callable[..., OldAgent]
+
+
+@pytest.fixture
+def make_agent(server: Fleet, context: "zmq.Context[zmq.Socket[bytes]]") -> Iterator[MakeAgent]:
+    agents = []
+
+    def make(offers: str | None = "whitelist,checks") -> OldAgent:
+        agent = OldAgent(server, context, f"w{uuid.uuid4().hex[:8]}", offers=offers)
+        agents.append(agent)
+        agent.come_online()
+        return agent
+
+    yield make
+    for agent in agents:
+        agent.close()
+
+
+def edit(fleet: Fleet, names: list[str], *changes: Change) -> dict[str, Any]:
+    """Sign and send an edit with a client of its own: it waits for the agents."""
+    signed = statements.sign(
+        keys.load_private_key(Path(fleet.profile.client_key)), org="sandbox", nodes=names,
+        changes=list(changes), version=statements.next_version(time.time()),
+        signer=fleet.profile.client_name,
+    )  # fmt: skip
+    said = [{"name": c.name, "value": c.value} for c in changes]
+    client = ApiClient(fleet.profile)
+    answer: dict[str, Any] = client.post(
+        "pushy/whitelist", {"nodes": names, "changes": said, **msgspec.to_builtins(signed)}
+    )
+    client.close()
+    return answer
+
+
+def next_of(agent: OldAgent, kind: str, seconds: float = 8.0, **beat: Any) -> dict[str, Any]:
+    """The next message of a type; heartbeats go on meanwhile."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        agent.send("heartbeat", job_state="idle", **beat)
+        message = agent.receive(0.2)
+        if message is not None and message["type"] == kind:
+            return message
+    raise AssertionError(f"no {kind} came")
+
+
+def test_an_agent_hears_what_it_lacks_until_it_says_that_it_has_it(make_agent: MakeAgent) -> None:
+    agent = make_agent()
+    first = next_of(agent, "whitelist")
+    assert (first["entries"], first["removed"], first["left_out"]) == ([], [], 0)
+    # Lost, say: it comes again after a while, and no more once the digest is said.
+    again = next_of(agent, "whitelist")
+    assert again["digest"] == first["digest"]
+    for _ in range(30):
+        agent.send("heartbeat", job_state="idle", whitelist=first["digest"])
+        message = agent.receive(0.2)
+        assert message is None or message["type"] != "whitelist"
+
+
+def test_an_edit_reaches_an_agent_at_once_and_waits_for_its_word(
+    server: Fleet, make_agent: MakeAgent
+) -> None:
+    agent = make_agent()
+    known = next_of(agent, "whitelist")["digest"]
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(edit, server, [agent.name], Change("a", "true"))
+        message = next_of(agent, "whitelist", whitelist=known)
+        [entry] = message["entries"]
+        assert (entry["name"], entry["value"]) == ("a", "true")
+        assert entry["record"]["signer"] == server.profile.client_name
+        in_force = {"name": "a", "value": "true", "source": "server", "since": 1.5}
+        agent.send("whitelist_report", digest=message["digest"], entries=[in_force])
+        assert asked.result() == {"nodes": 1, "connected": 1, "in_force": 1, "not_in_force": {}}
+    shown = server.api.get(f"pushy/whitelist/{agent.name}")["in_force"]
+    assert shown["entries"] == [in_force]
+    assert shown["digest"] == message["digest"]
+
+
+def test_what_an_agent_refuses_is_the_answer_to_the_edit(
+    server: Fleet, make_agent: MakeAgent
+) -> None:
+    agent = make_agent()
+    known = next_of(agent, "whitelist")["digest"]
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(edit, server, [agent.name], Change("a", "true"))
+        message = next_of(agent, "whitelist", whitelist=known)
+        refusal = {"name": "a", "reason": "no editor of ours"}
+        agent.send("whitelist_report", digest=message["digest"], refused=[refusal])
+        assert asked.result()["not_in_force"] == {agent.name: "no editor of ours"}
+    status = server.api.get(f"pushy/node_status/{agent.name}")["whitelist"]
+    assert (status["entries"], status["refused"]) == (0, 1)
+
+
+def test_an_agent_that_says_nothing_is_named_after_two_seconds(
+    server: Fleet, make_agent: MakeAgent
+) -> None:
+    agent = make_agent()
+    next_of(agent, "whitelist")
+    begin = time.monotonic()
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(edit, server, [agent.name], Change("a", "true"))
+        while not asked.done():
+            agent.heartbeat()
+            agent.receive(0.1)
+    assert 1.5 < time.monotonic() - begin < 5
+    assert "not confirmed" in asked.result()["not_in_force"][agent.name]
+
+
+def test_an_old_agent_hears_nothing_of_it(server: Fleet, make_agent: MakeAgent) -> None:
+    agent = make_agent(offers=None)
+    assert "extensions" not in agent.config
+    answer = edit(server, [agent.name], Change("a", "true"))
+    assert (answer["connected"], answer["not_in_force"]) == (0, {})
+    for _ in range(10):
+        agent.heartbeat()
+        message = agent.receive(0.1)
+        assert message is None or message["type"] not in {"whitelist", "check"}
+    verdict = server.api.post("pushy/checks", {"command": "x", "nodes": [agent.name]})
+    assert verdict["nodes"][agent.name]["state"] == "unknown"
+
+
+def test_a_report_in_rehab_or_twice_does_no_harm(server: Fleet, make_agent: MakeAgent) -> None:
+    agent = make_agent()
+    for _ in range(3):
+        agent.send("whitelist_report", digest=None, error="agent.toml, line 3: no")
+        agent.heartbeat()
+    deadline = time.monotonic() + 5
+    while (server.api.get(f"pushy/node_status/{agent.name}")["whitelist"] or {}).get(
+        "error"
+    ) != "agent.toml, line 3: no":
+        agent.heartbeat()
+        assert time.monotonic() < deadline
+    assert server.api.node_state(agent.name)["availability"] == "available"
+
+
+@pytest.mark.parametrize("ready", [True, False])
+def test_a_check_is_answered_by_the_agent(
+    server: Fleet, make_agent: MakeAgent, ready: bool
+) -> None:
+    agent = make_agent()
+    client = ApiClient(server.profile)
+    body = {"command": "uptime", "nodes": [agent.name], "user": "root"}
+    said = {"ready": True, "entry": "uptime", "source": "local", "runs": "uptime"}
+    said = said if ready else {"reason": "no"}
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(client.post, "pushy/checks", body)
+        check = next_of(agent, "check")
+        assert (check["command"], check["user"]) == ("uptime", "root")
+        assert check["requestor"] == server.profile.client_name
+        # Answers that nobody waits for mean nothing.
+        agent.send("checked", check_id="another", ready=True)
+        agent.send("checked", check_id=check["check_id"], **said)
+        agent.send("checked", check_id=check["check_id"], ready=not ready)
+        verdict = asked.result()["nodes"][agent.name]
+    client.close()
+    assert verdict["state"] == ("ready" if ready else "nacked")
+    assert server.api.node_state(agent.name)["availability"] == "available"
+
+
+def test_an_agent_that_does_not_answer_a_check_is_unavailable(
+    server: Fleet, make_agent: MakeAgent
+) -> None:
+    agent = make_agent()
+    client = ApiClient(server.profile)
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(client.post, "pushy/checks", {"command": "x", "nodes": [agent.name]})
+        while not asked.done():
+            agent.heartbeat()
+            agent.receive(0.1)
+    client.close()
+    assert asked.result()["nodes"][agent.name]["reason"] == "its agent did not answer"
