@@ -11,9 +11,23 @@ from pushcli.options import operator_options
 
 COMMANDS = {
     "job": Lazy("pushcli.commands.job:job", "Start, watch, abort and read jobs."),
-    "node": Lazy("pushcli.commands.node:node", "See which nodes are there."),
+    "node": Lazy("pushcli.commands.node:node", "See which nodes are there, and let new ones in."),
     "whitelist": Lazy(
         "pushcli.commands.whitelist:whitelist", "See and change what may be started on the nodes."
+    ),
+    "user": Lazy(
+        "pushcli.commands.user:user", "Manage users: the people who run jobs, and their keys."
+    ),
+    "client": Lazy(
+        "pushcli.commands.client:client", "Manage clients: nodes and programs, and their keys."
+    ),
+    "group": Lazy(
+        "pushcli.commands.group:group",
+        "Manage groups: who may start jobs, look at them, administer.",
+    ),
+    "audit": Lazy(
+        "pushcli.commands.audit:audit",
+        "Show who changed what: identities, keys, groups, nodes, whitelists.",
     ),
     "sandbox": Lazy(
         "pushcli.commands.sandbox:sandbox", "Start a throw-away server with agents on this machine."

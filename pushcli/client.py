@@ -10,7 +10,6 @@ import msgspec
 from pushcli import errors, names
 from pushcli.credentials import Profile
 from pushcli.http import READ_TIMEOUT, Params, SignedSession
-from pushcli.refusals import ConnectionLost
 
 if TYPE_CHECKING:
     from pushcli.whitelist.signer import Signer
@@ -23,7 +22,8 @@ _RETRY = 0.25
 class ApiClient:
     """Jobs and nodes of one organization.
 
-    Paths are below the organization; those that begin with `/` outside of all. Every call raises `PushcliError`s: what kind tells the exit status.
+    Paths are below it; those that begin with `/` are outside of all organizations. Every call
+    raises `PushcliError`s: what kind tells the exit status.
     """
 
     def __init__(self, profile: Profile, *, timeout: float = READ_TIMEOUT) -> None:
@@ -76,9 +76,9 @@ class ApiClient:
         headers = {"X-Pushcli-Request-Id": str(uuid.uuid4())}
         try:
             answer = self.post("pushy/jobs", spec, headers)
-        except ConnectionLost as error:
+        except errors.ConnectionLost as error:
             if not self._repeat_is_safe():
-                raise ConnectionLost(
+                raise errors.ConnectionLost(
                     error.message, "the job may have started: look with `pushcli job list`"
                 ) from error
             answer = self.post("pushy/jobs", spec, headers)

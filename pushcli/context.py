@@ -18,6 +18,7 @@ from pushcli.render.formats import Format, render
 
 if TYPE_CHECKING:
     from pushcli.client import ApiClient
+    from pushcli.credentials import Profile
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,10 +45,20 @@ def connect(options: Options, env: Mapping[str, str]) -> "ApiClient":
     """
     # Imported here: they cost half of the process's time, and `--help` needs none of it.
     from pushcli.client import ApiClient  # noqa: PLC0415
+
+    return ApiClient(profile_of(options, env))
+
+
+def profile_of(options: Options, env: Mapping[str, str]) -> "Profile":
+    """What options, environment and credentials file say together.
+
+    Raises:
+        ConfigError: they name no server, or contradict themselves.
+    """
     from pushcli.credentials import load_profile  # noqa: PLC0415
 
     trust = {"PUSHCLI_CA_FILE": options.ca_file, "PUSHCLI_FINGERPRINT": options.fingerprint}
-    profile = load_profile(
+    return load_profile(
         options.profile,
         {**env, **{name: str(value) for name, value in trust.items() if value is not None}},
         config=options.config,
@@ -55,7 +66,6 @@ def connect(options: Options, env: Mapping[str, str]) -> "ApiClient":
         user=options.user,
         key=options.key,
     )
-    return ApiClient(profile)
 
 
 def _standard(stream: TextIO | None) -> TextIO:

@@ -46,6 +46,10 @@ class ServerUnreachable(PushcliError):
     """No answer from the server: connection, name, TLS or time-out."""
 
 
+class ConnectionLost(ServerUnreachable):
+    """The connection broke after the request was sent: it may have been carried out."""
+
+
 class ServerError(PushcliError):
     """The server answered something that it should not have (5xx, or not its own API)."""
 

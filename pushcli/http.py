@@ -97,7 +97,7 @@ class SignedSession:
         self._profile = profile
         self._timeout = timeout
         self._key = _key(profile)
-        self._session = _session(profile, self.base)
+        self._session = session(profile)
         self.extensions: frozenset[str] = frozenset()
 
     @property
@@ -182,7 +182,9 @@ class SignedSession:
         )
 
 
-def _session(profile: Profile, base: str) -> requests.Session:
+def session(profile: Profile) -> requests.Session:
+    """Connections to a profile's server that check it as the profile says."""
+    base = profile.chef_server_url
     session = requests.Session()
     if urlsplit(base).scheme == "https":
         # Made only where it is needed: loading the system's CAs takes a while.

@@ -1,5 +1,7 @@
 """RSA keys and secrets in files: read with care, written for their owner alone."""
 
+import base64
+import hashlib
 import os
 import stat
 from pathlib import Path
@@ -88,6 +90,16 @@ def public_pem(key: rsa.RSAPrivateKey | rsa.RSAPublicKey) -> str:
     return public.public_bytes(
         serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
     ).decode()
+
+
+def fingerprint(key: rsa.RSAPrivateKey | rsa.RSAPublicKey) -> str:
+    """`SHA256:` and the digest, in base64, of the public half (DER SubjectPublicKeyInfo)."""
+    public = key.public_key() if isinstance(key, rsa.RSAPrivateKey) else key
+    der = public.public_bytes(
+        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+    digest = base64.b64encode(hashlib.sha256(der).digest()).decode("ascii")
+    return f"SHA256:{digest.rstrip('=')}"
 
 
 def private_pem(key: rsa.RSAPrivateKey) -> bytes:

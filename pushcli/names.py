@@ -20,3 +20,8 @@ def is_organization_name(name: str) -> bool:
 def is_job_id(text: str) -> bool:
     """Whether this is a job's id: 32 lower-case hex digits."""
     return _JOB_ID.fullmatch(text) is not None
+
+
+def is_query(text: str) -> bool:
+    """Whether this is meant as a search for nodes, where a name could stand, too."""
+    return any(character in text for character in ":* ")

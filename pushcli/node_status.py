@@ -1,12 +1,81 @@
-"""Asking which nodes are there."""
+"""Asking which nodes are there, and what is wrong with them."""
 
 from collections.abc import Sequence
 from typing import Any
+from urllib.parse import quote
+
+import msgspec
 
 from pushcli.context import App
 from pushcli.jobs import NodeAvailability, checked
+from pushcli.render.escape import escape_line
+from pushcli.render.table import write_table
 
 Raw = dict[str, Any]
+EXTENSION = "node-status"
+
+
+class _Whitelist(msgspec.Struct, frozen=True):
+    error: str | None = None
+    entries: int = 0
+    refused: int = 0
+
+
+class _Detail(msgspec.Struct, frozen=True):
+    """What our server adds to a node's availability (docs/extensions.md)."""
+
+    node_name: str
+    reason: str | None = None
+    jobs: list[str] = []
+    whitelist: _Whitelist | None = None
+
+
+def show(app: App, names: Sequence[str]) -> None:
+    """The nodes, of these names or all; what is wrong with a whitelist stands beside it."""
+    states, raw = node_states(app, names)
+    if EXTENSION in app.client.extensions:
+        raw = _detailed(app, raw)
+    if not app.is_text:
+        app.emit(raw)
+        return
+    details = {detail.node_name: detail for detail in checked(raw, list[_Detail])}
+    _write(app, states, details)
+    for name, detail in details.items():
+        if detail.whitelist is not None and detail.whitelist.error:
+            app.note(escape_line(f"{name}: its whitelist: {detail.whitelist.error}"))
+
+
+def _write(app: App, states: Sequence[NodeAvailability], details: dict[str, _Detail]) -> None:
+    if not app.options.verbose:
+        rows = [(state.node_name, state.availability) for state in states]
+        write_table(app, ("node", "availability"), rows)
+        return
+    write_table(
+        app,
+        ("node", "availability", "why", "whitelist", "jobs"),
+        [(s.node_name, s.availability, *_words(details[s.node_name])) for s in states],
+    )
+
+
+def _words(detail: _Detail) -> tuple[str, str, str]:
+    whitelist = detail.whitelist
+    entries = "" if whitelist is None else f"{whitelist.entries} entries"
+    if whitelist is not None and whitelist.refused:
+        entries += f", {whitelist.refused} refused"
+    return detail.reason or "", entries, ", ".join(detail.jobs)
+
+
+def _detailed(app: App, states: list[Raw]) -> list[Raw]:
+    """The same nodes with what our server knows more of them."""
+    known = [state["node_name"] for state in states]
+    if len(known) == 1:
+        told = app.client.get(f"pushy/node_status/{quote(known[0], safe='')}")
+        found = [told]
+    else:
+        found = app.client.get("pushy/node_status")
+    checked(found, list[_Detail])
+    by_name = {detail["node_name"]: detail for detail in found}
+    return [{**state, **by_name.get(state["node_name"], {})} for state in states]
 
 
 def node_states(app: App, names: Sequence[str] = ()) -> tuple[list[NodeAvailability], list[Raw]]:

@@ -29,6 +29,14 @@ def _format(context: click.Context, parameter: click.Parameter, value: str | Non
     _remember(context, parameter, Format(value) if value else None)
 
 
+def _signer(*flags: str) -> Callable[[F], F]:
+    return click.option(
+        *flags, "user", metavar="NAME", expose_value=False, callback=_remember,
+        help="Name to sign requests with.",
+    )  # fmt: skip
+
+
+_SIGNER: Callable[[F], F] = _signer("-u", "--user")
 _PATH = click.Path(path_type=Path)
 _OPTIONS: tuple[Callable[[F], F], ...] = (
     click.option(
@@ -43,10 +51,7 @@ _OPTIONS: tuple[Callable[[F], F], ...] = (
         "--server-url", metavar="URL", expose_value=False, callback=_remember,
         help="Server, with its /organizations/ORG.",
     ),
-    click.option(
-        "-u", "--user", metavar="NAME", expose_value=False, callback=_remember,
-        help="Name to sign requests with.",
-    ),
+    _SIGNER,
     click.option(
         "-k", "--key", type=_PATH, metavar="FILE", expose_value=False, callback=_remember,
         help="Private key to sign requests with.",
@@ -78,4 +83,11 @@ def operator_options(command: F) -> F:
     """Give a command, or a group, the options that all operator's commands share."""
     for option in reversed(_OPTIONS):
         command = option(command)
+    return command
+
+
+def options_about_users(command: F) -> F:
+    """The same for a command that is about users, whose `--user` names one: `-u` signs."""
+    for option in reversed(_OPTIONS):
+        command = (_signer("-u") if option is _SIGNER else option)(command)
     return command

@@ -1,11 +1,13 @@
 """Types of command-line parameters."""
 
 import math
+import time
 from typing import Any
 
 import click
 
-from pushcli.names import is_job_id, is_node_name
+from pushcli import durations
+from pushcli.names import is_job_id, is_node_name, is_query
 
 
 class Seconds(click.ParamType[float]):
@@ -27,6 +29,45 @@ class Seconds(click.ParamType[float]):
         if not math.isfinite(seconds) or seconds < 0 or (seconds == 0 and not self._zero):
             self.fail(f"{value!r} is no length of time", param, ctx)
         return seconds
+
+
+class Duration(click.ParamType[float]):
+    """A length of time as `durations.parse` takes it, in seconds."""
+
+    name = "duration"
+
+    def __init__(self, *, zero: bool = False, longest: str | None = None) -> None:
+        self._zero = zero
+        self._longest = longest
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """The seconds."""
+        try:
+            seconds = durations.parse(str(value))
+        except ValueError as error:
+            self.fail(f"{value!r} is {error}", param, ctx)
+        if seconds == 0 and not self._zero:
+            self.fail(f"{value!r} is no time at all", param, ctx)
+        if self._longest is not None and seconds > durations.parse(self._longest):
+            self.fail(f"{value!r} is more than {self._longest}", param, ctx)
+        return seconds
+
+
+class Moment(click.ParamType[float]):
+    """A date, or how long ago it was; in seconds since the epoch."""
+
+    name = "moment"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """The seconds."""
+        try:
+            return durations.moment(str(value), time.time())
+        except ValueError as error:
+            self.fail(f"{value!r} is {error}", param, ctx)
 
 
 class JobId(click.ParamType[str]):
@@ -52,4 +93,32 @@ class NodeName(click.ParamType[str]):
         text = str(value)
         if not is_node_name(text):
             self.fail(f"{text!r} is no node's name (letters, digits and _ . : -)", param, ctx)
+        return text
+
+
+class NodeOrQuery(NodeName):
+    """A node's name, or a query for names, which has other characters in it."""
+
+    name = "node"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The text as it is."""
+        return str(value) if is_query(str(value)) else super().convert(value, param, ctx)
+
+
+class Name(click.ParamType[str]):
+    """The name of a user, client, group or key; what it names is for the error."""
+
+    name = "name"
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The name as it is."""
+        text = str(value)
+        if not is_node_name(text):
+            self.fail(
+                f"{text!r} is no name of a {self._what} (letters, digits and _ . : -)", param, ctx
+            )
         return text

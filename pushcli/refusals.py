@@ -15,10 +15,6 @@ MAX_TEXT = 500
 """Characters of a server's text that are shown."""
 
 
-class ConnectionLost(errors.ServerUnreachable):
-    """The connection broke after the request was sent: it may have been carried out."""
-
-
 def of_failure(error: requests.RequestException, base: str) -> errors.PushcliError:
     """The error for a request that got no answer from `base`."""
     match error:
@@ -33,11 +29,11 @@ def of_failure(error: requests.RequestException, base: str) -> errors.PushcliErr
             why = f"the proxy fails: {_cause(error)}"
             remedy = "check HTTPS_PROXY, or name the server in NO_PROXY"
         case requests.Timeout():
-            return ConnectionLost(
+            return errors.ConnectionLost(
                 f"cannot reach {base}: no answer in time", "try again; is it overloaded?"
             )
         case _ if _was_sent(error):
-            return ConnectionLost(
+            return errors.ConnectionLost(
                 f"cannot reach {base}: the connection broke: {_cause(error)}", "is it running?"
             )
         case _:

@@ -42,6 +42,10 @@ class AgentSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     whitelist_source: Literal["local", "server", "both"] = "both"
     accept_unsigned_whitelist: bool = False
     """Whether entries of the server that no editor signed count too."""
+    roles: list[str] = []
+    """With `tags` and `attributes` what searches find the node by, beside what it is."""
+    tags: list[str] = []
+    attributes: dict[str, Any] = {}
     lock_dir: str = "locks"
     """For entries with `lock = true`."""
     allowed_overwritable_env_vars: list[str] | None = None

@@ -1,5 +1,7 @@
 """What the agent and its short-lived child that fetches the configuration tell each other."""
 
+from typing import Any
+
 import msgspec
 
 from pushcli_agent.core.configuration import ServerConfig
@@ -16,10 +18,15 @@ class ConfigRequest(msgspec.Struct, frozen=True, kw_only=True):
     signing_version: str
     curve_public_key: str
     adopts: tuple[str, ...]
+    roles: list[str] = []
+    tags: list[str] = []
+    attributes: dict[str, Any] = {}
 
 
 class ConfigReply(msgspec.Struct, frozen=True, kw_only=True):
     """The configuration, or why there is none: one line of JSON on its standard output."""
 
     config: ServerConfig | None = None
+    facts: dict[str, Any] | None = None
+    """The node's automatic attributes, as of now."""
     error: str | None = None

@@ -1,45 +1,62 @@
 """Enrolment: the node makes its key, the server learns the public half.
 
-The private key never leaves the node. Both files are written in full before the server is
-told, and get their names after it agreed: a failure leaves nothing half done.
+The private key never leaves the node. What can be written before the server is told is
+written by then, and gets its name after it agreed: a refusal leaves nothing half done.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
 
 from pushcli import errors, keys, names, tls
-from pushcli.client import ApiClient
-from pushcli.credentials import Profile
-from pushcli_agent import config
+from pushcli_agent import config, editors, pinned
+from pushcli_agent.editors import Editor
+from pushcli_agent.register import Server, Token, Validator, register
 
 
 class Enrolment(msgspec.Struct, frozen=True, kw_only=True):
-    """What to enroll, where, and by whose key."""
+    """What to enroll, where, and by whose leave.
+
+    Args:
+        trusted: editors to pin, whoever the server names; empty: those that it names.
+    """
 
     server_url: str
     node_name: str
-    validator_key: Path
+    credential: Validator | Token
     directory: Path
-    validator_name: str | None = None
-    """Default: ORG-validator."""
+    trusted: Sequence[Editor] = ()
     ca_file: Path | None = None
     fingerprint: str | None = None
 
 
-def enroll(wanted: Enrolment) -> Path:
-    """Make the node's key, register it, and write the agent's directory.
+class Enrolled(msgspec.Struct, frozen=True, kw_only=True):
+    """What came of it.
 
-    Returns:
-        The agent's configuration file.
+    Args:
+        settings: the agent's configuration file.
+        editors: whose edits the agent takes; None: the server knows of none.
+    """
+
+    settings: Path
+    editors: Sequence[Editor] | None
+
+
+def enroll(wanted: Enrolment) -> Enrolled:
+    """Make the node's key, register it, and write the agent's directory.
 
     Raises:
         PushcliError: it is enrolled already, or something failed; nothing was changed.
     """
-    organization = config.check_server_url(wanted.server_url)
+    server = Server(
+        url=wanted.server_url,
+        organization=config.check_server_url(wanted.server_url),
+        ca_file=wanted.ca_file,
+        fingerprint=wanted.fingerprint,
+    )
     tls.require_safe_url(wanted.server_url)
     if not names.is_node_name(wanted.node_name):
         raise errors.UsageError(
@@ -47,7 +64,7 @@ def enroll(wanted: Enrolment) -> Path:
         )
     try:
         _refuse_a_second(wanted.directory)
-        return _enroll(wanted, ApiClient(_validator(wanted, organization)))
+        return _enroll(wanted, server)
     except OSError as error:
         raise errors.ConfigError(
             f"cannot write {error.filename or wanted.directory}: {error.strerror}",
@@ -55,18 +72,34 @@ def enroll(wanted: Enrolment) -> Path:
         ) from error
 
 
-def _enroll(wanted: Enrolment, client: ApiClient) -> Path:
-    with _prepared(wanted.directory) as (key_file, settings_file):
+def _enroll(wanted: Enrolment, server: Server) -> Enrolled:
+    place = wanted.directory
+    with _prepared(place) as (key_file, editors_file, settings_file):
         key = keys.generate()
         keys.write_private_key(key_file, key)
         keys.write_secret(settings_file, _settings(wanted).encode())
-        _register(client, wanted, keys.public_pem(key))
-        key_file.rename(wanted.directory / config.KEY_FILE)
-        return settings_file.rename(wanted.directory / config.FILE)
+        keys.write_secret(editors_file, pinned.content(wanted.trusted))
+        answer = register(server, wanted.credential, wanted.node_name, key)
+        key_file.rename(place / config.KEY_FILE)
+        if wanted.trusted:
+            editors_file.rename(place / editors.FILE)
+        settings = settings_file.rename(place / config.FILE)
+    accepted = wanted.trusted or pinned.told(answer.get("editors"))
+    if accepted is not None and not wanted.trusted:
+        _pin(place / editors.FILE, accepted)
+    return Enrolled(settings=settings, editors=accepted)
+
+
+def _pin(file: Path, accepted: Sequence[Editor]) -> None:
+    try:
+        keys.write_secret(file, pinned.content(accepted))
+    except errors.KeyFileError as error:
+        error.message = f"the node is enrolled, but accepts no editors: {error.message}"
+        raise
 
 
 def _refuse_a_second(directory: Path) -> None:
-    for name in (config.FILE, config.KEY_FILE):
+    for name in (config.FILE, config.KEY_FILE, editors.FILE):
         if (directory / name).exists():
             raise errors.ConfigError(
                 f"{directory} is enrolled already: {name} is there",
@@ -74,51 +107,23 @@ def _refuse_a_second(directory: Path) -> None:
             )
 
 
-def _validator(wanted: Enrolment, organization: str) -> Profile:
-    return Profile(
-        name="validator",
-        chef_server_url=wanted.server_url,
-        client_name=wanted.validator_name or f"{organization}-validator",
-        client_key=str(wanted.validator_key),
-        ca_file=wanted.ca_file,
-        fingerprint=wanted.fingerprint,
-    )
-
-
 @contextmanager
-def _prepared(directory: Path) -> Iterator[tuple[Path, Path]]:
+def _prepared(directory: Path) -> Iterator[tuple[Path, Path, Path]]:
     """Names for the files to be; afterwards neither they nor a new empty directory are left."""
     is_new = not directory.exists()
-    files = (directory / f".{config.KEY_FILE}.new", directory / f".{config.FILE}.new")
+    names = (config.KEY_FILE, editors.FILE, config.FILE)
+    files = [directory / f".{name}.new" for name in names]
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         for file in files:
             file.unlink(missing_ok=True)
-        yield files
+        yield files[0], files[1], files[2]
     finally:
         if directory.is_dir():
             for file in files:
                 file.unlink(missing_ok=True)
             if is_new and not any(directory.iterdir()):
                 directory.rmdir()
-
-
-def _register(client: ApiClient, wanted: Enrolment, public_key: str) -> None:
-    try:
-        client.post("clients", {"name": wanted.node_name, "public_key": public_key})
-    except errors.RequestRefused as error:
-        if "409" not in error.message:
-            raise
-        raise errors.RequestRefused(
-            f"a client named {wanted.node_name} is registered already",
-            "choose another --node-name, or have an administrator delete that client",
-        ) from error
-    except errors.AuthenticationError as error:
-        raise errors.AuthenticationError(
-            error.message, "check --validator and --validator-name"
-        ) from error
-    finally:
-        client.close()
 
 
 def _settings(wanted: Enrolment) -> str:

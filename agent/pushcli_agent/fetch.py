@@ -24,6 +24,7 @@ from pushcli.errors import (
     ServerError,
     ServerUnreachable,
 )
+from pushcli_agent import facts
 from pushcli_agent.config_answer import one_line, server_config
 from pushcli_agent.config_request import ConfigReply, ConfigRequest
 from pushcli_agent.core.configuration import ServerConfig
@@ -39,8 +40,10 @@ def main() -> None:
     """Answer one request."""
     signal.alarm(_LIFE)
     try:
+        request = msgspec.json.decode(sys.stdin.buffer.read(), type=ConfigRequest)
         answer = ConfigReply(
-            config=fetch(msgspec.json.decode(sys.stdin.buffer.read(), type=ConfigRequest))
+            config=fetch(request),
+            facts=facts.collect(request.roles, request.tags, request.attributes),
         )
     except PushcliError as error:
         answer = ConfigReply(error=str(error))

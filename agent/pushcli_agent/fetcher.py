@@ -92,4 +92,4 @@ def _read(line: bytes, status: int) -> Configured | ConfigFailed:
         return ConfigFailed(f"the request for it ended with status {status} and no answer")
     if answer.config is None:
         return ConfigFailed(answer.error or "no reason given")
-    return Configured(answer.config)
+    return Configured(answer.config, answer.facts)

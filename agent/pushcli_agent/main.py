@@ -103,6 +103,9 @@ def _request(settings: AgentSettings, public_key: str, adopts: tuple[str, ...]) 
         signing_version=settings.signing_version,
         curve_public_key=public_key,
         adopts=adopts,
+        roles=settings.roles,
+        tags=settings.tags,
+        attributes=settings.attributes,
     )
 
 

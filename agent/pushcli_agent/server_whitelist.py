@@ -124,12 +124,14 @@ class ServerWhitelist:
         accepted: dict[str, Accepted] = {}
         refused = []
         for said in entries:
+            name = _line(said.name)
+            if said.name in accepted:
+                refused.append(EntryRefused(name=name, reason="it comes twice"))
+                continue
             try:
-                if said.name in accepted:
-                    raise Refused("it comes twice")
                 accepted[said.name] = self._accept(said, versions)
             except Refused as refusal:
-                refused.append(EntryRefused(name=_line(said.name), reason=refusal.reason))
+                refused.append(EntryRefused(name=name, reason=refusal.reason))
         return accepted, refused
 
     def _accept(self, said: ServerEntry, versions: dict[str, int]) -> Accepted:

@@ -9,7 +9,7 @@ import click
 from pushcli import __version__
 from pushcli.context import App
 from pushcli.groups import CommandGroup
-from pushcli.params import NodeName
+from pushcli.params import Duration, NodeName
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 _DIRECTORY = click.Path(path_type=Path, file_okay=False)
@@ -31,12 +31,20 @@ def agent() -> None:
 @agent.command()
 @click.option("--server", required=True, metavar="URL", help="With its /organizations/ORG.")
 @click.option(
+    "--token",
+    metavar="TOKEN",
+    help="Made by `pushcli node token create`. Others on this machine can see arguments: better "
+    "give it in $PUSHCLI_ENROLL_TOKEN or with --token-file.",
+)
+@click.option(
+    "--token-file", type=_FILE, metavar="FILE", help="What has the token in it; - reads it."
+)
+@click.option(
     "--validator",
     "validator_key",
-    required=True,
     type=_FILE,
     metavar="KEYFILE",
-    help="The key that may register nodes.",
+    help="The key that may register nodes, instead of a token.",
 )
 @click.option("--node-name", required=True, type=NodeName(), metavar="NAME", help="Of this node.")
 @click.option(
@@ -47,43 +55,80 @@ def agent() -> None:
 @click.option(
     "--fingerprint", metavar="SHA256:...", help="Of the server's certificate, to be pinned."
 )
+@click.option(
+    "--trust-editor",
+    "trusted",
+    metavar="[NAME=]FILE",
+    multiple=True,
+    help="Public key of one who may edit the whitelist; may be repeated. Only these are "
+    "trusted then, not those that the server names.",
+)
 @click.pass_obj
 def enroll(
-    app: App,
-    *,
-    server: str,
-    validator_key: Path,
-    node_name: str,
-    validator_name: str | None,
-    directory: Path | None,
-    ca_file: Path | None,
-    fingerprint: str | None,
-) -> None:
+    app: App, *, server: str, token: str | None, token_file: Path | None,
+    validator_key: Path | None, node_name: str, validator_name: str | None,
+    directory: Path | None, ca_file: Path | None, fingerprint: str | None,
+    trusted: tuple[str, ...],
+) -> None:  # fmt: skip
     """Make this node's key, register it, and write the agent's configuration.
 
-    The private key never leaves the node.
+    The private key never leaves the node. It takes a token, or the key of a validator.
 
     \b
     Example:
-      pushcli agent enroll --node-name web01 --validator acme-validator.pem \\
+      PUSHCLI_ENROLL_TOKEN=7Qm3.x... pushcli agent enroll --node-name web01 \\
         --server https://push.example.com:10003/organizations/acme \\
         --fingerprint SHA256:AA:BB:...
     """
-    from pushcli_agent import config  # noqa: PLC0415 - costs time that `--help` need not take
+    from pushcli_agent import config, pinned  # noqa: PLC0415 - `--help` need not wait for it
+    from pushcli_agent.credential import credential  # noqa: PLC0415
     from pushcli_agent.enroll import Enrolment, enroll  # noqa: PLC0415
 
-    settings = enroll(
+    enrolled = enroll(
         Enrolment(
             server_url=server,
             node_name=node_name,
-            validator_key=validator_key,
-            validator_name=validator_name,
+            credential=credential(
+                token=token, token_file=token_file, validator_key=validator_key,
+                validator_name=validator_name, env=app.env, stdin=app.stdin,
+            ),
             directory=config.directory(directory, app.env),
+            trusted=pinned.trusted(trusted),
             ca_file=ca_file,
             fingerprint=fingerprint,
         )
-    )
-    app.print(f"{node_name} is enrolled; its configuration is {settings}")
+    )  # fmt: skip
+    app.print(f"{node_name} is enrolled; its configuration is {enrolled.settings}")
+    for line in pinned.told_of(enrolled.editors, by_server=not trusted):
+        app.print(line)
+
+
+@agent.command()
+@_dir_option
+@click.option(
+    "--overlap",
+    type=Duration(zero=True),
+    metavar="24h",
+    default="24h",
+    show_default=True,
+    help="How long the former key still counts; 0 ends it at once.",
+)
+@click.pass_obj
+def rotate_key(app: App, directory: Path | None, overlap: float) -> None:
+    """Replace this node's key; the agent goes on running, with the new one.
+
+    A new key is made, registered and tried; then it takes the place of the file. The
+    former one is kept as FILE.old, and expires. Whatever fails, the agent's key works.
+
+    \b
+    Example:
+      pushcli agent rotate-key --overlap 1h
+    """
+    from pushcli import own_key  # noqa: PLC0415
+    from pushcli_agent import config, profile  # noqa: PLC0415
+
+    own = profile.load(config.directory(directory, app.env) / config.FILE)
+    own_key.rotate_node_key(app, own, overlap=overlap)
 
 
 @agent.command()

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from pushcli import run_job, show_job
+from pushcli import run_job, search, show_job
 from pushcli.context import App
 from pushcli.dry_run import dry_run as ask
 from pushcli.errors import UsageError
@@ -24,7 +24,10 @@ def job() -> None:
 
 @job.command()
 @click.argument("command")
-@click.argument("nodes", metavar="NODE...", type=NodeName(), nargs=-1, required=True)
+@click.argument("nodes", metavar="[NODE...]", type=NodeName(), nargs=-1)
+@click.option(
+    "-s", "--search", "query", metavar="QUERY", help="The nodes that match, beside those named."
+)
 @click.option("-q", "--quorum", metavar="N|P%", help="Nodes that must be ready (default: all).")
 @click.option("--timeout", type=Seconds(), help="Time for the command to run (default: 3600).")
 @click.option("--capture", is_flag=True, help="Keep and show what the command writes.")
@@ -51,11 +54,11 @@ def job() -> None:
 @operator_options
 @click.pass_obj
 def start(
-    app: App, *, command: str, nodes: tuple[str, ...], quorum: str | None, timeout: float | None,
-    capture: bool, nowait: bool, dry_run: bool, poll_interval: float, with_env: str | None,
-    in_dir: str | None, as_user: str | None, file: Path | None,
+    app: App, *, command: str, nodes: tuple[str, ...], query: str | None, quorum: str | None,
+    timeout: float | None, capture: bool, nowait: bool, dry_run: bool, poll_interval: float,
+    with_env: str | None, in_dir: str | None, as_user: str | None, file: Path | None,
 ) -> ExitStatus:  # fmt: skip
-    """Run COMMAND, which stands on the nodes' whitelists, on each NODE.
+    """Run COMMAND, which stands on the nodes' whitelists, on the NODEs.
 
     The nodes vote first; the command runs on those that are ready if they are as many as
     the quorum. The exit status tells how the job ended.
@@ -64,7 +67,9 @@ def start(
     Examples:
       pushcli job start chef-client web01 web02 web03
       pushcli job start -q 80% --capture uptime web01 web02 web03
+      pushcli job start chef-client -s 'role:web AND chef_environment:prod'
     """
+    nodes = _nodes(app, nodes, query)
     request = job_request(
         command, nodes, quorum=quorum, run_timeout=timeout, capture=capture, env=with_env,
         directory=in_dir, user=as_user, file=file,
@@ -77,6 +82,13 @@ def start(
             app.emit({"id": job_id})
         return ExitStatus.OK
     return run_job.report(app, run_job.wait(app, job_id, interval=poll_interval), nodes)
+
+
+def _nodes(app: App, named: tuple[str, ...], query: str | None) -> tuple[str, ...]:
+    if query is None and not named:
+        raise UsageError("no nodes were given", "name some, or search with -s QUERY")
+    found = [] if query is None else search.names(app.client, query)
+    return tuple(dict.fromkeys([*named, *found]))
 
 
 @job.command()

@@ -1,35 +1,152 @@
-"""`pushcli node`: see which nodes are there."""
+"""`pushcli node`: see which nodes are there, and let new ones in."""
 
 import click
 
+from pushcli import enrolment_tokens, node_objects, node_status, search
 from pushcli.context import App
 from pushcli.groups import CommandGroup
-from pushcli.node_status import node_states
+from pushcli.names import is_query
 from pushcli.options import operator_options
-from pushcli.params import NodeName
-from pushcli.render.table import write_table
+from pushcli.params import Duration, Name, NodeName, NodeOrQuery
+
+attributes_option = click.option(
+    "-a",
+    "--attribute",
+    "attributes",
+    metavar="PATH",
+    multiple=True,
+    help="An attribute, such as kernel.release; may be repeated.",
+)
 
 
 @click.group(cls=CommandGroup)
 @operator_options
 def node() -> None:
-    """See which nodes are there."""
+    """See which nodes are there, and let new ones in."""
 
 
 @node.command()
-@click.argument("nodes", metavar="[NODE...]", type=NodeName(), nargs=-1)
+@click.argument("nodes", metavar="[NODE|QUERY...]", type=NodeOrQuery(), nargs=-1)
 @operator_options
 @click.pass_obj
 def status(app: App, nodes: tuple[str, ...]) -> None:
     """Show which of the NODEs, or of all enrolled nodes, can take part in a job.
 
+    What has a colon, a star or a space in it is a query, as of `node search`.
+
     \b
     Examples:
       pushcli node status
       pushcli node status web01 web02 -F json
+      pushcli node status 'name:web*'
     """
-    states, raw = node_states(app, nodes)
-    if app.is_text:
-        write_table(app, ("node", "availability"), [(s.node_name, s.availability) for s in states])
-    else:
-        app.emit(raw)
+    node_status.show(app, _names(app, nodes))
+
+
+def _names(app: App, given: tuple[str, ...]) -> list[str]:
+    found: list[str] = []
+    for text in given:
+        found += search.names(app.client, text) if is_query(text) else [text]
+    return list(dict.fromkeys(found))
+
+
+@node.command("list")
+@operator_options
+@click.pass_obj
+def list_(app: App) -> None:
+    """List the names of all nodes.
+
+    \b
+    Example:
+      pushcli node list
+    """
+    node_objects.show_list(app)
+
+
+@node.command()
+@click.argument("name", metavar="NODE", type=NodeName())
+@attributes_option
+@operator_options
+@click.pass_obj
+def show(app: App, name: str, attributes: tuple[str, ...]) -> None:
+    """Show what is known of NODE; the whole of it with -F json.
+
+    \b
+    Examples:
+      pushcli node show web01
+      pushcli node show web01 -a kernel.release -a tags
+    """
+    node_objects.show(app, name, attributes)
+
+
+@node.command("search")
+@click.argument("query")
+@attributes_option
+@click.option("-i", "--id-only", is_flag=True, help="Only the names, one per line.")
+@operator_options
+@click.pass_obj
+def search_(app: App, query: str, attributes: tuple[str, ...], id_only: bool) -> None:
+    """Find the nodes that match QUERY, as Chef's users write it.
+
+    \b
+    Examples:
+      pushcli node search 'role:web* AND chef_environment:prod'
+      pushcli node search 'platform:debian' -a fqdn -a kernel.release
+      pushcli node search '*:*' -i
+    """
+    node_objects.show_found(app, query, attributes, only_names=id_only)
+
+
+@node.group(cls=CommandGroup)
+@operator_options
+def token() -> None:
+    """Make tokens with which new nodes enroll, instead of a key that all share."""
+
+
+@token.command()
+@click.option(
+    "--uses", type=click.IntRange(1, 100_000), default=1, show_default=True, metavar="N",
+    help="So many nodes may enroll with it.",
+)  # fmt: skip
+@click.option(
+    "--expires", type=Duration(longest="30d"), default="1h", show_default=True, metavar="1h",
+    help="After so long (at most 30d).",
+)  # fmt: skip
+@click.option("--node", "name", type=NodeName(), metavar="NAME", help="Only for this node.")
+@operator_options
+@click.pass_obj
+def create(app: App, uses: int, expires: float, name: str | None) -> None:
+    """Make a token, and print it: it is shown only this once.
+
+    \b
+    Example:
+      pushcli node token create --uses 20 --expires 2h > enroll.token
+    """
+    enrolment_tokens.create(app, uses=uses, expires_in=expires, node=name)
+
+
+@token.command("list")
+@operator_options
+@click.pass_obj
+def list_tokens(app: App) -> None:
+    """List the tokens that can still be used, by their ids.
+
+    \b
+    Example:
+      pushcli node token list
+    """
+    enrolment_tokens.show(app)
+
+
+@token.command()
+@click.argument("token_id", metavar="ID", type=Name("token"))
+@operator_options
+@click.pass_obj
+def delete(app: App, token_id: str) -> None:
+    """Delete the token ID; nodes that enrolled with it stay.
+
+    \b
+    Example:
+      pushcli node token delete 7Qm3
+    """
+    enrolment_tokens.delete(app, token_id)

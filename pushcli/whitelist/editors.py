@@ -6,8 +6,9 @@ from pathlib import Path
 import msgspec
 
 from pushcli.context import App
-from pushcli.errors import KeyFileError, NotFound
+from pushcli.errors import NotFound
 from pushcli.jobs import checked
+from pushcli.new_key import read_public_key
 from pushcli.render.table import write_table
 from pushcli.whitelist import remote, words
 from pushcli.whitelist.statements import EditorStatement, fingerprint, next_version
@@ -31,7 +32,7 @@ def add(app: App, name: str, file: Path) -> None:
     Raises:
         KeyFileError: no public key is in it.
     """
-    _say(app, name, _pem(file), removed=False)
+    _say(app, name, read_public_key(file), removed=False)
 
 
 def remove(app: App, name: str, file: Path | None) -> None:
@@ -41,7 +42,7 @@ def remove(app: App, name: str, file: Path | None) -> None:
         NotFound: nobody vouches for one of that name.
     """
     if file is not None:
-        _say(app, name, _pem(file), removed=True)
+        _say(app, name, read_public_key(file), removed=True)
         return
     found = [one for one in _statements(app) if one.editor == name and not one.removed]
     if not found:
@@ -79,14 +80,6 @@ def _facts(one: EditorStatement) -> dict[str, str]:
         "by": one.signer,
         "since": words.date(one.version),
     }
-
-
-def _pem(file: Path) -> str:
-    try:
-        return file.read_text(encoding="ascii")
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "it is no text"
-        raise KeyFileError(f"cannot read the key {file}: {reason}", "check the path") from error
 
 
 def _pem_of(one: EditorStatement) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
+from pushcli import search
 from pushcli.context import App, is_terminal
 from pushcli.errors import NotFound, RequestRefused, ServerError, UsageError
 from pushcli.jobs import checked
@@ -12,8 +13,6 @@ from pushcli.whitelist.statements import Change
 from pushcli.whitelist.views import NodeWhitelist, Outcome, Verdict
 
 EXTENSION = "whitelist"
-_PAGE = 1_000
-"""Rows of one answer to a search."""
 
 T = TypeVar("T")
 
@@ -28,10 +27,7 @@ def names(app: App, nodes: Sequence[str], query: str | None) -> list[str]:
     if nodes and query:
         raise UsageError("nodes and --search exclude each other", "give one of the two")
     if query is not None:
-        found = _search(app, query)
-        if not found:
-            raise NotFound(f"no node matches {query!r}", "try it with `pushcli node search`")
-        return found
+        return search.names(app.client, query)
     if not nodes:
         raise UsageError("no nodes were given", "name some, or search with -s QUERY")
     return list(dict.fromkeys(nodes))
@@ -115,24 +111,6 @@ def _ours_only(app: App, call: Callable[[], T]) -> T:
         if EXTENSION in app.client.extensions:
             raise
         raise RequestRefused("this server cannot do that", "it takes a pushcli server") from error
-
-
-def _search(app: App, query: str) -> list[str]:
-    found: list[str] = []
-    while True:
-        answer = app.client.post(
-            "search/node",
-            {"name": ["name"]},
-            params={"q": query, "start": str(len(found)), "rows": str(_PAGE)},
-        )
-        try:
-            rows = [str(row["data"]["name"]) for row in answer["rows"]]
-            total = int(answer["total"])
-        except (TypeError, KeyError, ValueError) as error:
-            raise ServerError("the server's answer to the search makes no sense") from error
-        found += rows
-        if not rows or len(found) >= total:
-            return sorted(set(found))
 
 
 @contextmanager

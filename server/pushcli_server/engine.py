@@ -116,6 +116,16 @@ class Engine:
         if former is not None and former != node.peer and self._broker is not None:
             self._broker.forget(former)
 
+    def expel(self, org: str, name: str) -> None:
+        """The node's client was deleted: nothing goes to its connection any more."""
+        node = self.fleet.nodes.get((org, name))
+        if node is None:
+            return
+        former = node.peer
+        self.tell_node(node, node_core.Expelled())
+        if former is not None and self._broker is not None:
+            self._broker.forget(former)
+
     def begin(self, job: Job) -> None:
         """Take a job in, new or from the store."""
         self.fleet.jobs[job.id] = job

@@ -8,7 +8,8 @@ import asyncio
 import contextlib
 import secrets
 import uuid
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -23,7 +24,8 @@ from pushcli_server.core import node as node_core
 from pushcli_server.core.job import Job, JobSpec
 from pushcli_server.core.node import Node, Phase
 from pushcli_server.core.states import NodeState
-from pushcli_server.engine import Engine
+from pushcli_server.engine import Engine, NodeKey
+from pushcli_server.facts import Facts
 from pushcli_server.persistence import Persistence
 from pushcli_server.settings import Settings
 from pushcli_server.store.records import JobNodeRecord
@@ -36,6 +38,10 @@ VOTE_HOLD = 0.2
 
 class StaleConfigRequest(Exception):
     """A replayed or overtaken request for a configuration."""
+
+
+class ClientDeleted(Exception):
+    """The client that asks for its configuration was deleted meanwhile."""
 
 
 class Hub:
@@ -55,6 +61,7 @@ class Hub:
         *,
         whitelists: Whitelists,
         checks: Checks,
+        facts: Facts,
         server_public_key: str,
         curve_public_key: str,
         incarnation_id: str,
@@ -63,12 +70,14 @@ class Hub:
         self.engine = engine
         self.whitelists = whitelists
         self.checks = checks
+        self._facts = facts
         self.report: Callable[[], str] = str
         self._settings = settings
         self._persistence = persistence
         self._admissions = admissions
         self._server_public_key = server_public_key
         self._curve_public_key = curve_public_key
+        self._expelled: Counter[NodeKey] = Counter()
         self._asking: WeakValueDictionary[tuple[str, str, str], asyncio.Lock] = (
             WeakValueDictionary()
         )
@@ -198,9 +207,11 @@ class Hub:
         """The body of `GET node_states/NODE`; an unknown node is offline."""
         return self._node_state(org, name)
 
-    def nodes_changed(self, org: str, names: Iterable[str]) -> None:
+    def nodes_changed(self, org: str, names: Sequence[str]) -> None:
         """Attributes of these nodes were changed: their agents are to hear of it."""
         self.whitelists.changed(org, names)
+        for name in names:
+            self._facts.forget(org, name)
 
     async def node_status(self, org: str, name: str | None = None) -> list[dict[str, Any]]:
         """What is known of all enrolled nodes, by name, or of one; more than their states."""
@@ -254,10 +265,13 @@ class Hub:
         Raises:
             StaleConfigRequest: a newer one was accepted, or one with another key in the
                 same second.
+            ClientDeleted: the node's client is not there any more.
         """
         common = self._offered(extensions)
         if by_client:
-            await self._admit(org, node, curve_key, signed_at, common, frozenset(adopts))
+            await self._admit(
+                org, node, requestor_key, curve_key, signed_at, common, frozenset(adopts)
+            )
             session_key = self.engine.session_key(org, node)
         else:
             # A user may look, but a key that works would let any reader pose as the node.
@@ -275,11 +289,13 @@ class Hub:
         self,
         org: str,
         name: str,
+        requestor_key: RSAPublicKey,
         curve_key: str,
         signed_at: float,
         offered: frozenset[str],
         adopts: frozenset[str],
     ) -> None:
+        before = await self._registered(org, name, requestor_key)
         node = self.engine.node(org, name)
         current = self._admissions.current(org, name)
         last = self._persistence.configured_at(org, name)
@@ -288,6 +304,8 @@ class Hub:
         self.engine.tell_node(node, node_core.Configured(curve_key != current, offered, adopts))
         self._persistence.save_configuration(node, curve_key, current, signed_at)
         await self._persistence.barrier()
+        if self._expelled[(org, name)] != before:
+            raise ClientDeleted
         self._admissions.admit(
             curve_key,
             Admission(
@@ -297,6 +315,27 @@ class Hub:
                 self.engine.clock.now() + self._settings.lifetime,
             ),
         )
+
+    async def _registered(self, org: str, name: str, key: RSAPublicKey) -> int:
+        """How often clients of this name were deleted, at a moment when there is one with
+        this key.
+        """
+        while True:
+            before = self._expelled[(org, name)]
+            if not await self._persistence.client_has_key(org, name, key):
+                raise ClientDeleted
+            if self._expelled[(org, name)] == before:
+                return before
+
+    def drop_client(self, org: str, name: str) -> None:
+        """A client was deleted: its node's connection counts no more, and none is admitted.
+
+        ZeroMQ closes no single connection of a ROUTER; what comes on it is dropped unread.
+        """
+        self._expelled[(org, name)] += 1
+        self._admissions.forget(org, name)
+        self._persistence.forget_channel(org, name)
+        self.engine.expel(org, name)
 
     def _configuration(self, org: str, node: str) -> dict[str, Any]:
         s = self._settings

@@ -7,15 +7,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
-from pushcli import extensions
+from pushcli import extensions, keys
 from pushcli_server.clock import Clock
 from pushcli_server.core.job import Grace, Job, JobSpec
 from pushcli_server.core.job_events import NodeChange, RunDetail
 from pushcli_server.core.node import Node
 from pushcli_server.core.states import JobStatus, NodeState
 from pushcli_server.feed_log import Event
-from pushcli_server.store import Store, operations
+from pushcli_server.store import Store, identity_reads, operations
 from pushcli_server.store.records import (
     AuditRecord,
     JobNodeRecord,
@@ -168,12 +169,25 @@ class Persistence:
     async def load_nodes(self) -> list[KnownNode]:
         """All nodes of all organizations."""
         records = await self.store.nodes()
+        clients = await self.store.ask(identity_reads.all_clients)
+        # Whose client was deleted just before a crash may have a key left.
+        records = [
+            record
+            if (record.org, record.name) in clients
+            else msgspec.structs.replace(record, curve_key=None, previous_curve_key=None)
+            for record in records
+        ]
         self._nodes = {(record.org, record.name): record for record in records}
         return [_known(record) for record in records]
 
     async def nodes(self, org: str) -> list[NodeRecord]:
         """The nodes of an organization."""
         return await self.store.nodes(org)
+
+    async def client_has_key(self, org: str, name: str, key: RSAPublicKey) -> bool:
+        """Whether there is a client of this name, and this is a key of it."""
+        found = await self.store.ask(identity_reads.valid_keys, "client", org, name)
+        return any(keys.load_public_key(pem) == key for pem in found)
 
     def configured_at(self, org: str, name: str) -> float:
         """When the last accepted config request was signed; 0 if there was none."""
@@ -198,6 +212,14 @@ class Persistence:
         """Store a node's incarnation; returns the ticket."""
         record = self._node_record(node)
         return self._save_node(msgspec.structs.replace(record, incarnation=node.incarnation))
+
+    def forget_channel(self, org: str, name: str) -> None:
+        """A node's keys of the command channel are not stored again."""
+        record = self._nodes.get((org, name))
+        if record is not None:
+            self._save_node(
+                msgspec.structs.replace(record, curve_key=None, previous_curve_key=None)
+            )
 
     def _node_record(self, node: Node) -> NodeRecord:
         key = (node.org, node.name)
@@ -289,14 +311,14 @@ def _live(record: JobRecord, nodes: list[JobNodeRecord], grace: Grace) -> Job:
 
 
 def _known(record: NodeRecord) -> KnownNode:
-    keys = (record.previous_curve_key, record.curve_key)
+    curve_keys = (record.previous_curve_key, record.curve_key)
     return KnownNode(
         org=record.org,
         name=record.name,
         incarnation=record.incarnation,
         extensions=extensions.parse(record.extensions),
         configured_at=record.configured_at,
-        keys=tuple(key for key in keys if key),
+        keys=tuple(key for key in curve_keys if key),
     )
 
 

@@ -23,6 +23,7 @@ from pushcli_server.core import job_events as on_job
 from pushcli_server.core.job import Grace
 from pushcli_server.core.node import Node, Patience
 from pushcli_server.engine import Engine
+from pushcli_server.facts import Facts
 from pushcli_server.feeds import Feeds
 from pushcli_server.hub import Hub
 from pushcli_server.lag import LoopLag
@@ -58,7 +59,8 @@ async def open_hub(settings: Settings, secrets: Secrets, store: Store) -> AsyncI
         Results(engine, persistence, tasks.add)
         incarnation_id = str(uuid.uuid4())
         whitelists, checks = Whitelists(engine, store, tasks.add), Checks(engine)
-        engine.on_note = partial(_take_note, whitelists, checks)
+        facts = Facts(store)
+        engine.on_note = partial(_take_note, whitelists, checks, facts)
         hub = Hub(
             settings,
             engine,
@@ -66,6 +68,7 @@ async def open_hub(settings: Settings, secrets: Secrets, store: Store) -> AsyncI
             admissions,
             whitelists=whitelists,
             checks=checks,
+            facts=facts,
             server_public_key=secrets.public_pem,
             curve_public_key=secrets.curve_public.decode(),
             incarnation_id=incarnation_id,
@@ -78,14 +81,16 @@ async def open_hub(settings: Settings, secrets: Secrets, store: Store) -> AsyncI
         yield hub
 
 
-def _take_note(whitelists: Whitelists, checks: Checks, node: Node, message: messages.Note) -> None:
+def _take_note(
+    whitelists: Whitelists, checks: Checks, facts: Facts, node: Node, message: messages.Note
+) -> None:
     match message:
         case messages.WhitelistReport():
             whitelists.report(node, message)
         case messages.Checked():
             checks.answer(node, message)
         case messages.Facts():
-            pass
+            facts.take(node, message)
         case _:
             assert_never(message)
 

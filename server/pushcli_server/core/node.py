@@ -131,11 +131,15 @@ class ResetRequested(msgspec.Struct, frozen=True):
     """A job wants it aborted and idle."""
 
 
+class Expelled(msgspec.Struct, frozen=True):
+    """Its client was deleted: what it runs will never be reported."""
+
+
 class TimePassed(msgspec.Struct, frozen=True):
     """The `deadline()` is reached."""
 
 
-Event = Received | Configured | ResetRequested | TimePassed
+Event = Received | Configured | ResetRequested | Expelled | TimePassed
 
 
 # --- effects
@@ -187,6 +191,8 @@ def handle(node: Node, event: Event, now: float) -> list[Effect]:
             return _configured(node, event, now)
         case ResetRequested():
             return _reset(node, now)
+        case Expelled():
+            return _expelled(node)
         case TimePassed():
             return _time_passed(node, now)
         case _:
@@ -335,11 +341,23 @@ def _send_abort(node: Node, now: float) -> list[Effect]:
     return [SendAbort()]
 
 
+def _expelled(node: Node) -> list[Effect]:
+    # Whoever gets the name next is another one, even with the same agent.
+    node.adopting, node.reset_on_return = False, True
+    node.conflict_until = -math.inf
+    _go_offline(node)
+    return [TellDown(spools=False)]
+
+
+def _go_offline(node: Node) -> None:
+    node.phase, node.peer = Phase.OFFLINE, None
+    node.aborts, node.abort_at = 0, math.inf
+    node.settle_at = node.offline_at = math.inf
+
+
 def _time_passed(node: Node, now: float) -> list[Effect]:
     if now >= node.offline_at:
-        node.phase, node.peer = Phase.OFFLINE, None
-        node.aborts, node.abort_at = 0, math.inf
-        node.settle_at = node.offline_at = math.inf
+        _go_offline(node)
         return [TellDown(node.spools)]
     if now >= node.settle_at:
         _leave_rehab(node)

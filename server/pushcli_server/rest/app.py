@@ -17,6 +17,7 @@ from starlette.types import Receive, Scope, Send
 from pushcli_server.hub import Hub
 from pushcli_server.rest.accept import accepts
 from pushcli_server.rest.auth import Access, Authenticator
+from pushcli_server.rest.chef_nodes import ChefNodes
 from pushcli_server.rest.clients import Clients
 from pushcli_server.rest.errors import EXTENSIONS, Refused, answer, answer_for, not_found
 from pushcli_server.rest.feeds import MEDIA_TYPE as EVENTS
@@ -24,6 +25,7 @@ from pushcli_server.rest.feeds import Feeds
 from pushcli_server.rest.jobs import Jobs
 from pushcli_server.rest.nodes import Nodes
 from pushcli_server.rest.request import Call, read_body, signed_path
+from pushcli_server.rest.search import Search
 from pushcli_server.rest.unread import Incoming, closes_if_unread, outlasting
 from pushcli_server.rest.whitelists import Whitelists
 from pushcli_server.settings import Settings
@@ -45,7 +47,7 @@ class Operation:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A path below an organization, and its methods. None of them: it never exists."""
+    """A path, and its methods; without an `org` in it, outside of the organizations."""
 
     pattern: re.Pattern[str]
     methods: dict[str, Operation]
@@ -55,8 +57,10 @@ def routes(hub: Hub, settings: Settings, store: Store) -> list[Route]:
     """The whole API below `/organizations/ORG`."""
     jobs, nodes, feeds = Jobs(hub, settings), Nodes(hub), Feeds(hub)
     whitelists = Whitelists(hub, store)
+    objects, search = ChefNodes(store, settings, hub), Search(store, settings)
     clients = Clients(store, settings, hub.engine.clock)
     read, write, admin = Access.READ, Access.WRITE, Access.ADMIN
+    member = Access.MEMBER
     config = {"GET": Operation(nodes.config, Access.CONFIG)}
     return [
         _route("pushy/(?:config|connect)/(?P<node>[^/]+)", config),
@@ -81,6 +85,27 @@ def routes(hub: Hub, settings: Settings, store: Store) -> list[Route]:
         ),
         _route("pushy/node_states", {"GET": Operation(nodes.index, read)}),
         _route("pushy/node_states/(?P<node>[^/]+)", {"GET": Operation(nodes.show, read)}),
+        _route(
+            "nodes",
+            {
+                "GET": Operation(objects.index, member),
+                "POST": Operation(objects.create, member),
+            },
+        ),
+        _route(
+            "nodes/(?P<client>[^/]+)",
+            {
+                "GET": Operation(objects.show, member),
+                "HEAD": Operation(objects.show, member),
+                "PUT": Operation(objects.update, Access.OWN_CLIENT),
+                "DELETE": Operation(objects.delete, admin),
+            },
+        ),
+        _route("search", {"GET": Operation(search.index, member)}),
+        _route(
+            "search/node",
+            {"GET": Operation(search.nodes, member), "POST": Operation(search.parts, member)},
+        ),
         _route("pushy/node_status", {"GET": Operation(nodes.status, read)}),
         _route("pushy/node_status/(?P<node>[^/]+)", {"GET": Operation(nodes.status_of, read)}),
         _route("pushy/checks", {"POST": Operation(whitelists.check, read)}),
@@ -155,12 +180,21 @@ class Application:
     ) -> Response:
         signed = self._authenticator.headers(request)
         body = await read_body(request)
-        org = path["org"]
+        org = path.get("org", "")
         principal, key = await self._authenticator.principal(org, signed, request, body)
         await self._authenticator.authorize(org, principal, operation.access, path)
         if not accepts(request.headers.get("accept"), operation.produces):
             raise Refused(406, [f"only {operation.produces} can be had here"])
-        call = Call(request, body, org, path, principal, key, signed.signed_at)
+        call = Call(
+            http=request,
+            body=body,
+            org=org,
+            path=path,
+            at=self._hub.engine.clock.now(),
+            principal=principal,
+            key=key,
+            signed_at=signed.signed_at,
+        )
         return await operation.handler(call)
 
 

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from enum import Enum, auto
 from functools import lru_cache
+from typing import assert_never
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from starlette.requests import Request
@@ -13,25 +14,35 @@ from pushcli.errors import KeyFileError
 from pushcli.verification import SignedHeaders
 from pushcli_server.rest.errors import Refused, not_found, unauthenticated
 from pushcli_server.rest.request import signed_path
-from pushcli_server.store import Store
+from pushcli_server.store import Store, identity_reads
 from pushcli_server.store.records import Principal
 
 READERS = "pushy_job_readers"
 WRITERS = "pushy_job_writers"
-ADMINS = "admins"
+ADMINS = identity_reads.ADMINS
 
 
 class Access(Enum):
-    """What a request needs beyond belonging to the organization."""
+    """What a request needs beyond belonging to the organization; superusers need nothing.
+
+    Outside of the organizations nobody is an `ADMIN`.
+    """
 
     READ = auto()
     WRITE = auto()
     CONFIG = auto()
     """Of a node: its own client, or a user who may read."""
+    MEMBER = auto()
+    """Every associated user and client but validators."""
     ADMIN = auto()
     """A member of `admins`."""
+    SUPERUSER = auto()
     CLIENTS = auto()
     """Creating clients: the validator, and admins."""
+    OWN_CLIENT = auto()
+    """Of the path's `client`: itself (no validator), and admins."""
+    OWN_USER = auto()
+    """Of the path's `user`: that user, and admins."""
 
 
 class Authenticator:
@@ -58,10 +69,13 @@ class Authenticator:
     ) -> tuple[Principal, RSAPublicKey]:
         """The user or client whose key fits, and that key: a name may belong to both.
 
+        Args:
+            org: empty outside of the organizations, where there are users only.
+
         Raises:
             Refused: no such organization, unknown name, wrong signature, not associated.
         """
-        if not await self._store.organization_exists(org):
+        if org and not await self._store.organization_exists(org):
             raise not_found(f"organization '{org}' does not exist.")
         candidates = await self._store.principals(org, signed.user)
         if not candidates:
@@ -77,7 +91,11 @@ class Authenticator:
         ]
         if not fitting:
             raise unauthenticated(f"Invalid signature for user or client '{signed.user}'")
-        associated = [signer for signer in fitting if signer[0].associated]
+        associated = [
+            (candidate, key)
+            for candidate, key in fitting
+            if not org or candidate.associated or candidate.superuser
+        ]
         if not associated:
             raise Refused(403, [f"'{signed.user}' is not associated with organization '{org}'"])
         return associated[0]
@@ -90,6 +108,8 @@ class Authenticator:
         Raises:
             Refused: 403.
         """
+        if principal.superuser:
+            return
         match access:
             case Access.CONFIG if principal.kind == "client":
                 if principal.name != path["node"]:
@@ -99,23 +119,32 @@ class Authenticator:
                 allowed = await self._in_group(org, principal, READERS, otherwise=True)
             case Access.WRITE:
                 allowed = await self._may_write(org, principal)
+            case Access.MEMBER:
+                allowed = not principal.validator or await self._is_admin(org, principal)
             case Access.ADMIN:
-                allowed = await self._in_group(org, principal, ADMINS)
+                allowed = await self._is_admin(org, principal)
+            case Access.SUPERUSER:
+                allowed = False
             case Access.CLIENTS:
-                allowed = principal.validator or await self._in_group(org, principal, ADMINS)
+                allowed = principal.validator or await self._is_admin(org, principal)
+            case Access.OWN_CLIENT:
+                itself = _is(principal, "client", path["client"]) and not principal.validator
+                allowed = itself or await self._is_admin(org, principal)
+            case Access.OWN_USER:
+                itself = _is(principal, "user", path["user"])
+                allowed = itself or await self._is_admin(org, principal)
+            case _:
+                assert_never(access)
         if not allowed:
-            raise Refused(
-                403,
-                [
-                    f"User or client '{principal.name}' does not have access to that action "
-                    "on this server."
-                ],
-            )
+            raise forbidden(principal)
+
+    async def _is_admin(self, org: str, principal: Principal) -> bool:
+        return await is_admin(self._store, org, principal)
 
     async def _may_write(self, org: str, principal: Principal) -> bool:
         if await self._store.group_exists(org, WRITERS):
             return await self._in_group(org, principal, WRITERS)
-        return await self._in_group(org, principal, ADMINS)
+        return await self._is_admin(org, principal)
 
     async def _in_group(
         self, org: str, principal: Principal, group: str, *, otherwise: bool = False
@@ -123,6 +152,28 @@ class Authenticator:
         if await self._store.is_member(org, principal.kind, principal.name, group):
             return True
         return otherwise and not await self._store.group_exists(org, group)
+
+
+async def is_admin(store: Store, org: str, principal: Principal) -> bool:
+    """Whether it may administrate the organization; `org` empty: the server."""
+    if principal.superuser or not org:
+        return principal.superuser
+    return await store.is_member(org, principal.kind, principal.name, ADMINS)
+
+
+def forbidden(principal: Principal) -> Refused:
+    """403, in the old server's words."""
+    return Refused(
+        403,
+        [
+            f"User or client '{principal.name}' does not have access to that action "
+            "on this server."
+        ],
+    )
+
+
+def _is(principal: Principal, kind: str, name: str) -> bool:
+    return (principal.kind, principal.name) == (kind, name)
 
 
 # Reading a key takes three times as long as verifying with it.

@@ -1,94 +1,149 @@
-"""`POST clients`: how nodes and machines get to be known."""
+"""`clients`: how nodes and machines get to be known, and how they go."""
 
-import asyncio
-from typing import Annotated
+from typing import Any
 
 import msgspec
 from starlette.responses import Response
 
-from pushcli import keys, names
-from pushcli.errors import KeyFileError
-from pushcli_server.clock import Clock
-from pushcli_server.rest.errors import Refused, answer
-from pushcli_server.rest.jobs import base_url
+from pushcli_server.hub import Hub
+from pushcli_server.rest import content
+from pushcli_server.rest.auth import ADMINS, forbidden, is_admin
+from pushcli_server.rest.editors import editors, wants_editors
+from pushcli_server.rest.errors import Refused, answer, not_found
 from pushcli_server.rest.request import Call
 from pushcli_server.settings import Settings
-from pushcli_server.store import Conflict, Store, operations
-from pushcli_server.store.records import AuditRecord
+from pushcli_server.store import Store, identity_reads, operations
+from pushcli_server.store.records import ClientRecord
 
 
 class _NewClient(msgspec.Struct, kw_only=True):
     name: str | None = None
     clientname: str | None = None
-    public_key: Annotated[str, msgspec.Meta(max_length=20_000)] | None = None
+    public_key: content.PublicKey | None = None
     create_key: bool = False
     admin: bool = False
     validator: bool = False
 
 
+class _Change(msgspec.Struct, kw_only=True):
+    name: str | None = None
+    clientname: str | None = None
+    public_key: content.PublicKey | None = None
+    create_key: bool = False
+    # Old tools ask for a new pair so; others send a whole object back, key and all.
+    private_key: bool | str | None = None
+    admin: bool | None = None
+    validator: bool | None = None
+
+
 class Clients:
     """Handlers for clients."""
 
-    def __init__(self, store: Store, settings: Settings, clock: Clock) -> None:
+    def __init__(self, store: Store, settings: Settings, hub: Hub) -> None:
         self._store = store
         self._settings = settings
-        self._clock = clock
+        self._hub = hub
+
+    async def index(self, call: Call) -> Response:
+        """`GET clients`."""
+        found = await self._store.ask(identity_reads.clients, call.org)
+        return answer(
+            200, {name: content.url(call, self._settings, "clients", name) for name in found}
+        )
 
     async def create(self, call: Call) -> Response:
-        """Create a client: plain ones only, if the validator asks."""
-        call.require_json()
-        new = _parse(call.body)
+        """`POST clients`: plain ones only, if the validator asks."""
+        new = content.parse(call, _NewClient, "client")
         if call.principal.validator and (new.admin or new.validator):
             raise Refused(403, ["a validator can create plain clients only"])
-        name = new.name or new.clientname or ""
-        if not names.is_node_name(name):
-            raise Refused(400, ["name must be 1 to 255 of A-Z a-z 0-9 _ . : -"])
-        public_key, private_key = await _keys(new)
-        now = self._clock.now()
-        try:
+        name = content.require_name(new.name or new.clientname)
+        public_key, private_key = await content.first_key(new.public_key, new.create_key)
+        client = operations.CreateClient(
+            org=call.org,
+            name=name,
+            public_key=public_key,
+            validator=new.validator,
+            enrolls=call.principal.validator,
+            created_at=call.at,
+        )
+        joins = [operations.AddMember(call.org, ADMINS, "client", name)] if new.admin else []
+        flags = {flag: True for flag in ("admin", "validator") if getattr(new, flag)}
+        with content.making("Client"):
             await self._store.write(
-                operations.CreateClient(
-                    org=call.org,
-                    name=name,
-                    public_key=public_key,
-                    validator=new.validator,
-                    admin=new.admin,
-                    enrolls=call.principal.validator,
-                    created_at=now,
-                ),
-                operations.Audit(
-                    AuditRecord(
-                        at=now,
-                        org=call.org,
-                        actor=call.principal.name,
-                        action="client create",
-                        target=name,
-                        origin=call.origin,
-                    )
-                ),
+                client, *joins, call.audit("client create", name, flags or None)
             )
-        except Conflict:
-            raise Refused(409, ["Client already exists"]) from None
-        uri = f"{base_url(call, self._settings)}/organizations/{call.org}/clients/{name}"
+        uri = content.url(call, self._settings, "clients", name)
+        made: dict[str, Any] = {"uri": uri}
+        if private_key is not None:
+            made["private_key"] = private_key
+        if call.principal.validator and wants_editors(call):
+            made["editors"] = await editors(self._store, call.org)
+        return answer(201, made, {"Location": uri})
+
+    async def show(self, call: Call) -> Response:
+        """`GET clients/NAME`."""
+        return answer(200, _view(call, await self._client(call)))
+
+    async def update(self, call: Call) -> Response:
+        """`PUT clients/NAME`: another key, or other rights; what is not given stays."""
+        change = content.parse(call, _Change, "client")
+        present = await self._client(call)
+        name = present.name
+        content.require_same_name(change.name or change.clientname, name, "client")
+        said: dict[str, Any] = {}
+        ops: list[operations.Operation] = []
+        if change.validator not in {None, present.validator}:
+            said["validator"] = change.validator
+            validator = bool(change.validator)
+            ops.append(operations.UpdateClient(org=call.org, name=name, validator=validator))
+        if change.admin not in {None, present.admin}:
+            said["admin"] = change.admin
+            member = (call.org, ADMINS, "client", name)
+            ops.append(
+                operations.AddMember(*member) if change.admin else operations.RemoveMember(*member)
+            )
+        if said and not await is_admin(self._store, call.org, call.principal):
+            raise forbidden(call.principal)
+        public_key, private_key = await content.next_key(
+            change.public_key, change.create_key or change.private_key is True, present.public_key
+        )
+        if public_key is not None:
+            said["public_key"] = public_key
+            ops.append(
+                operations.ReplaceKey(
+                    kind="client", org=call.org, name=name, public_key=public_key
+                )
+            )
+        await self._store.write(*ops, call.audit("client update", name, said or None))
         made = {} if private_key is None else {"private_key": private_key}
-        return answer(201, {"uri": uri, **made}, {"Location": uri})
+        return answer(200, {**_view(call, await self._client(call)), **made})
+
+    async def delete(self, call: Call) -> Response:
+        """`DELETE clients/NAME`: its node's connection ends with it."""
+        present = await self._client(call)
+        await self._store.write(
+            operations.DeleteClient(call.org, present.name),
+            call.audit("client delete", present.name),
+        )
+        self._hub.drop_client(call.org, present.name)
+        return answer(200, _view(call, present))
+
+    async def _client(self, call: Call) -> ClientRecord:
+        name = call.path["client"]
+        found = await self._store.ask(identity_reads.client, call.org, name)
+        if found is None:
+            raise not_found(f"no such client: {name}")
+        return found
 
 
-def _parse(body: bytes) -> _NewClient:
-    try:
-        return msgspec.json.decode(body, type=_NewClient)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise Refused(400, [f"invalid client: {error}".replace("`", "")]) from error
-
-
-async def _keys(new: _NewClient) -> tuple[str, str | None]:
-    """The public key, and the private one where the server is to make the pair."""
-    if new.public_key is not None:
-        try:
-            return keys.public_pem(keys.load_public_key(new.public_key)), None
-        except KeyFileError as error:
-            raise Refused(400, [f"public_key: {error.message}"]) from error
-    if not new.create_key:
-        raise Refused(400, ["give public_key, or create_key: true"])
-    pair = await asyncio.to_thread(keys.generate)
-    return keys.public_pem(pair), keys.private_pem(pair).decode()
+def _view(call: Call, client: ClientRecord) -> dict[str, Any]:
+    return {
+        "name": client.name,
+        "clientname": client.name,
+        "orgname": call.org,
+        "validator": client.validator,
+        "admin": client.admin,
+        "public_key": client.public_key,
+        "json_class": "Chef::ApiClient",
+        "chef_type": "client",
+    }

@@ -8,12 +8,19 @@ import msgspec
 from starlette.responses import Response
 
 from pushcli import verification
-from pushcli_server.hub import StaleConfigRequest
+from pushcli_server.hub import ClientDeleted, StaleConfigRequest
 from pushcli_server.store import StoreUnavailable
+from pushcli_server.store.errors import (
+    LastAdministrator,
+    LastKey,
+    Missing,
+    TooManyKeys,
+    UnknownMembers,
+)
 
 _log = logging.getLogger(__name__)
 
-EXTENSIONS = {"X-Pushcli-Extensions": "abort,checks,job-nodes,node-status,request-id,whitelist"}
+EXTENSIONS = {"X-Pushcli-Extensions": "abort,checks,groups,job-nodes,node-status,request-id,whitelist"}
 """On every answer: what the server can do beyond the old one."""
 AUTHENTICATE = {"WWW-Authenticate": 'X-Ops-Sign version="1.0" version="1.1" version="1.3"'}
 MAX_BODY = 1_000_000
@@ -41,9 +48,9 @@ def not_found(text: str = "not found") -> Refused:
     return Refused(404, [text])
 
 
-def too_large() -> Refused:
+def too_large(limit: int = MAX_BODY) -> Refused:
     """413; its text is not in a list, as in the old server."""
-    return Refused(413, f"JSON must be no more than {MAX_BODY} bytes.")
+    return Refused(413, f"JSON must be no more than {limit} bytes.")
 
 
 def answer(status: int, value: Any, headers: Mapping[str, str] | None = None) -> Response:
@@ -76,6 +83,16 @@ def _refused(error: Exception) -> Refused:
             return Refused(400, ["Unsupported authentication protocol version"])
         case StaleConfigRequest():
             return unauthenticated("a newer request for this configuration was answered already")
+        case Missing():
+            return not_found(str(error))
+        case LastAdministrator() | LastKey():
+            return Refused(403, [str(error)])
+        case UnknownMembers():
+            return Refused(400, [str(error)])
+        case TooManyKeys():
+            return Refused(409, [str(error)])
+        case ClientDeleted():
+            return unauthenticated("the client was deleted meanwhile")
         case StoreUnavailable():
             return Refused(503, ["the server's database is away; try again"], {"Retry-After": "5"})
         case _:

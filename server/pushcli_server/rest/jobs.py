@@ -7,7 +7,7 @@ from starlette.responses import Response
 from pushcli_server.hub import Hub
 from pushcli_server.rest.errors import Refused, answer, not_found
 from pushcli_server.rest.job_request import InvalidJob, parse
-from pushcli_server.rest.request import Call
+from pushcli_server.rest.request import Asked, Call
 from pushcli_server.settings import Settings
 
 _HOST = re.compile(r"[A-Za-z0-9._-]{1,255}(:[0-9]{1,5})?|\[[0-9A-Fa-f:.]{2,64}\](:[0-9]{1,5})?")
@@ -76,7 +76,7 @@ class Jobs:
         return Response(output, media_type="application/octet-stream")
 
 
-def base_url(call: Call, settings: Settings) -> str:
+def base_url(call: Asked, settings: Settings) -> str:
     """Scheme and host as the client named them."""
     request = call.http
     scheme = request.url.scheme

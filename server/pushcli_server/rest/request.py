@@ -2,35 +2,36 @@
 
 import asyncio
 from dataclasses import dataclass
+from typing import Any
 
+import msgspec
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from starlette.requests import ClientDisconnect, Request
 
 from pushcli import signing
 from pushcli_server.rest.errors import MAX_BODY, Refused, too_large
-from pushcli_server.store.records import Principal
+from pushcli_server.store import operations
+from pushcli_server.store.records import AuditRecord, Principal
 
 BODY_TIMEOUT = 30.0
 """Seconds in which a body must have come."""
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
-    """A request that passed all checks up to its group.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """A request, whoever sent it.
 
     Args:
+        org: empty outside of the organizations.
         path: the parts of the path that the route names.
-        key: the one of the principal's keys that fits the signature.
-        signed_at: the signed time, seconds since the epoch.
+        at: the server's time, seconds since the epoch.
     """
 
     http: Request
     body: bytes
     org: str
     path: dict[str, str]
-    principal: Principal
-    key: RSAPublicKey
-    signed_at: float
+    at: float
 
     @property
     def origin(self) -> str:
@@ -47,6 +48,44 @@ class Call:
         if kind != "application/json":
             raise Refused(415, ["Content-Type must be application/json"])
 
+    def audit_of(
+        self, actor: str, action: str, target: str, detail: Any = None
+    ) -> operations.Audit:
+        """A line of the audit trail, to be written with what it tells of.
+
+        Args:
+            detail: anything that JSON has.
+        """
+        return operations.Audit(
+            AuditRecord(
+                at=self.at,
+                org=self.org,
+                actor=actor,
+                action=action,
+                target=target,
+                origin=self.origin,
+                detail=None if detail is None else msgspec.json.encode(detail).decode(),
+            )
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call(Asked):
+    """A request that passed all checks up to its group.
+
+    Args:
+        key: the one of the principal's keys that fits the signature.
+        signed_at: the signed time, seconds since the epoch.
+    """
+
+    principal: Principal
+    key: RSAPublicKey
+    signed_at: float
+
+    def audit(self, action: str, target: str, detail: Any = None) -> operations.Audit:
+        """A line of the audit trail about what the signer does."""
+        return self.audit_of(self.principal.name, action, target, detail)
+
 
 def signed_path(request: Request) -> str:
     """The path as the client sent and signed it, percent-encoding and all."""
@@ -54,23 +93,23 @@ def signed_path(request: Request) -> str:
     return signing.canonical_path(raw.decode("latin-1"))
 
 
-async def read_body(request: Request) -> bytes:
-    """The body, of at most 1,000,000 bytes.
+async def read_body(request: Request, limit: int = MAX_BODY) -> bytes:
+    """The body, of at most so many bytes.
 
     Raises:
         Refused: 413 as soon as that is clear, 408 if it does not come, 400 if it breaks off.
     """
     length = request.headers.get("content-length", "")
-    if length.isascii() and length.isdigit() and (len(length) > 9 or int(length) > MAX_BODY):
-        raise too_large()
+    if length.isascii() and length.isdigit() and (len(length) > 9 or int(length) > limit):
+        raise too_large(limit)
     chunks: list[bytes] = []
     size = 0
     try:
         async with asyncio.timeout(BODY_TIMEOUT):
             async for chunk in request.stream():
                 size += len(chunk)
-                if size > MAX_BODY:
-                    raise too_large()
+                if size > limit:
+                    raise too_large(limit)
                 chunks.append(chunk)
     except TimeoutError:
         raise Refused(408, ["the body did not come"]) from None

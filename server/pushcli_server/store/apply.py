@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Table, bindparam, delete, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 
-from pushcli_server.store import blobs, identities, operations, schema, whitelists
+from pushcli_server.store import blobs, chef_nodes, identities, operations, schema, whitelists
 from pushcli_server.store.bulk import insert_rows, is_postgresql, update_rows
 from pushcli_server.store.errors import Conflict
 from pushcli_server.store.files import Files
@@ -153,6 +153,7 @@ _BATCHES: dict[type, Apply] = {
     operations.SaveNode: _save_nodes,
     operations.Audit: _audit,
     **identities.BATCHES,
+    **chef_nodes.BATCHES,
     **whitelists.BATCHES,
 }
 _IDENTITIES = 0
@@ -166,6 +167,7 @@ _TOPIC: dict[type, int] = {
     operations.AppendEvent: _FEEDS,
     operations.DropEvents: _FEEDS,
     operations.SaveNode: 7,
+    operations.SetAutomatic: 8,
     operations.SaveWhitelistReport: 8,
     operations.Audit: 9,
     operations.AppendOutput: 10,

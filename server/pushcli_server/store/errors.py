@@ -5,6 +5,30 @@ class Conflict(Exception):
     """What is to be made is there already, or what it needs is not."""
 
 
+class Missing(Conflict):
+    """What is to be changed is not there; the text names it."""
+
+
+class UnknownMembers(Conflict):
+    """Somebody who is to become a member is not in the organization; the text names them."""
+
+
+class LastAdministrator(Conflict):
+    """Nobody would be left who may administrate; the text says where."""
+
+
+class LastKey(Conflict):
+    """No valid key would be left."""
+
+
+class TooManyKeys(Conflict):
+    """There are as many keys as one may have."""
+
+
+class TokenRefused(Conflict):
+    """The token does not count any more, or never did for this node."""
+
+
 class StoreUnavailable(Exception):
     """The database is away; it is being tried again."""
 
@@ -23,3 +47,15 @@ class Outdated(WhitelistConflict):
     def __init__(self, text: str, version: int) -> None:
         super().__init__(text)
         self.version = version
+
+
+class Exists(Conflict):
+    """What is to be made is there already."""
+
+
+class Changed(Conflict):
+    """It is not what it was any more; `revision` is the present one."""
+
+    def __init__(self, revision: int) -> None:
+        super().__init__(f"revision {revision}")
+        self.revision = revision

@@ -1,14 +1,15 @@
-"""Operations on organizations, users, clients, groups and keys, as SQL."""
+"""Operations on organizations, users and clients, as SQL."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import msgspec
-from sqlalchemy import Connection, Table, delete, insert, select
+from sqlalchemy import Connection, delete, insert, select, update
 
-from pushcli_server.store import operations, schema
+from pushcli_server.store import identity_keys, memberships, operations, schema, tokens
 from pushcli_server.store.bulk import insert_rows
-from pushcli_server.store.errors import Conflict
+from pushcli_server.store.errors import LastAdministrator, Missing
+from pushcli_server.store.identity_keys import first_key, forget_keys
+from pushcli_server.store.memberships import keeping_an_administrator, leave_groups
 
 NEW_NODE = {
     "chef_environment": "_default",
@@ -26,51 +27,57 @@ def _organizations(connection: Connection, ops: Sequence[operations.CreateOrgani
     connection.execute(insert(schema.organizations), [{"name": op.name} for op in ops])
 
 
+# --- users
+
+
 def _users(connection: Connection, ops: Sequence[operations.CreateUser]) -> None:
     for op in ops:
-        row = {"name": op.name, "superuser": op.superuser}
+        row = {
+            "name": op.name, "superuser": op.superuser,
+            "display_name": op.display_name, "email": op.email,
+        }  # fmt: skip
         connection.execute(insert(schema.users), row)
-        _key(connection, "user", "", op.name, op.public_key)
+        first_key(connection, "user", "", op.name, op.public_key)
 
 
-def _clients(connection: Connection, ops: Sequence[operations.CreateClient]) -> None:
+def _update_users(connection: Connection, ops: Sequence[operations.UpdateUser]) -> None:
+    users = schema.users
     for op in ops:
-        row = {"org": op.org, "name": op.name, "validator": op.validator, "admin": op.admin}
-        connection.execute(insert(schema.clients), row)
-        _key(connection, "client", op.org, op.name, op.public_key)
-        if op.enrolls:
-            node = {"org": op.org, "name": op.name, "created_at": op.created_at, **NEW_NODE}
-            node |= {"configured_at": 0.0, "extensions": ""}
-            names = tuple(node)
-            insert_rows(connection, schema.nodes, names, [tuple(node.values())], ignore=True)
+        given = {
+            "superuser": op.superuser, "display_name": op.display_name, "email": op.email,
+        }  # fmt: skip
+        values = {name: value for name, value in given.items() if value is not None}
+        changed = connection.execute(
+            update(users).where(users.c.name == op.name).values(values or {"name": op.name})
+        )
+        if not changed.rowcount:
+            raise Missing(f"no such user: {op.name}")
+        if op.superuser is False:
+            _require_superuser(connection)
 
 
-def _key(connection: Connection, kind: str, org: str, name: str, public_key: str) -> None:
-    row = {
-        "kind": kind, "org": org, "name": name, "key_name": "default",
-        "public_key": public_key, "expires_at": None,
-    }  # fmt: skip
-    connection.execute(insert(schema.keys), row)
-
-
-def _delete_clients(connection: Connection, ops: Sequence[operations.DeleteClient]) -> None:
-    clients, keys, members = schema.clients, schema.keys, schema.group_members
+def _delete_users(connection: Connection, ops: Sequence[operations.DeleteUser]) -> None:
+    users, table, members = schema.users, schema.organization_users, schema.group_members
     for op in ops:
-        gone = connection.execute(
-            delete(clients).where(clients.c.org == op.org, clients.c.name == op.name)
-        )
-        if not gone.rowcount:
-            raise Conflict("no such client")
+        was = connection.execute(select(users.c.superuser).where(users.c.name == op.name)).first()
+        if was is None:
+            raise Missing(f"no such user: {op.name}")
+        for org in list(connection.scalars(select(table.c.org).where(table.c.name == op.name))):
+            _dissociate(connection, [operations.DissociateUser(org, op.name)])
+        connection.execute(delete(users).where(users.c.name == op.name))
+        forget_keys(connection, "user", "", op.name)
+        # Also in organizations that they had left, or somebody gets it all with the name.
         connection.execute(
-            delete(keys).where(
-                keys.c.kind == "client", keys.c.org == op.org, keys.c.name == op.name
-            )
+            delete(members).where(members.c.kind == "user", members.c.member == op.name)
         )
-        connection.execute(
-            delete(members).where(
-                members.c.org == op.org, members.c.kind == "client", members.c.member == op.name
-            )
-        )
+        if was.superuser:
+            _require_superuser(connection)
+
+
+def _require_superuser(connection: Connection) -> None:
+    query = select(schema.users.c.name).where(schema.users.c.superuser).limit(1)
+    if connection.execute(query).first() is None:
+        raise LastAdministrator("no superuser would be left")
 
 
 def _associate(connection: Connection, ops: Sequence[operations.AssociateUser]) -> None:
@@ -81,93 +88,78 @@ def _associate(connection: Connection, ops: Sequence[operations.AssociateUser]) 
 def _dissociate(connection: Connection, ops: Sequence[operations.DissociateUser]) -> None:
     table = schema.organization_users
     for op in ops:
-        connection.execute(delete(table).where(table.c.org == op.org, table.c.name == op.user))
-
-
-def _groups(connection: Connection, ops: Sequence[operations.CreateGroup]) -> None:
-    connection.execute(insert(schema.groups), [{"org": op.org, "name": op.name} for op in ops])
-
-
-def _delete_groups(connection: Connection, ops: Sequence[operations.DeleteGroup]) -> None:
-    groups, members = schema.groups, schema.group_members
-    for op in ops:
-        gone = connection.execute(
-            delete(groups).where(groups.c.org == op.org, groups.c.name == op.name)
-        )
-        if not gone.rowcount:
-            raise Conflict("no such group")
-        is_it = (members.c.kind == "group") & (members.c.member == op.name)
-        connection.execute(
-            delete(members).where(
-                members.c.org == op.org, (members.c.group_name == op.name) | is_it
+        with keeping_an_administrator(connection, op.org):
+            gone = connection.execute(
+                delete(table).where(table.c.org == op.org, table.c.name == op.user)
             )
+            if not gone.rowcount:
+                raise Missing(f"no user {op.user} in the organization {op.org}")
+            leave_groups(connection, op.org, "user", op.user)
+
+
+# --- clients
+
+
+def _clients(connection: Connection, ops: Sequence[operations.CreateClient]) -> None:
+    for op in ops:
+        row = {"org": op.org, "name": op.name, "validator": op.validator, "admin": op.admin}
+        connection.execute(insert(schema.clients), row)
+        first_key(connection, "client", op.org, op.name, op.public_key)
+        _forget_channel(connection, op.org, op.name)
+        if op.enrolls:
+            node = {"org": op.org, "name": op.name, "created_at": op.created_at, **NEW_NODE}
+            node |= {"configured_at": 0.0, "extensions": ""}
+            names = tuple(node)
+            insert_rows(connection, schema.nodes, names, [tuple(node.values())], ignore=True)
+
+
+def _update_clients(connection: Connection, ops: Sequence[operations.UpdateClient]) -> None:
+    clients = schema.clients
+    for op in ops:
+        changed = connection.execute(
+            update(clients)
+            .where(clients.c.org == op.org, clients.c.name == op.name)
+            .values(validator=op.validator)
         )
+        if not changed.rowcount:
+            raise Missing(f"no such client: {op.name}")
 
 
-def _add_members(connection: Connection, ops: Sequence[operations.AddMember]) -> None:
-    groups = schema.groups
+def _delete_clients(connection: Connection, ops: Sequence[operations.DeleteClient]) -> None:
+    clients = schema.clients
     for op in ops:
-        if not _is_there(connection, groups, org=op.org, name=op.group):
-            raise Conflict("no such group")
-    names = ("org", "group_name", "kind", "member")
-    rows = [msgspec.structs.astuple(op) for op in ops]
-    insert_rows(connection, schema.group_members, names, rows, ignore=True)
-
-
-def _remove_members(connection: Connection, ops: Sequence[operations.RemoveMember]) -> None:
-    table = schema.group_members
-    for op in ops:
-        connection.execute(
-            delete(table).where(
-                table.c.org == op.org,
-                table.c.group_name == op.group,
-                table.c.kind == op.kind,
-                table.c.member == op.member,
+        with keeping_an_administrator(connection, op.org):
+            gone = connection.execute(
+                delete(clients).where(clients.c.org == op.org, clients.c.name == op.name)
             )
-        )
+            if not gone.rowcount:
+                raise Missing(f"no such client: {op.name}")
+            leave_groups(connection, op.org, "client", op.name)
+        forget_keys(connection, "client", op.org, op.name)
+        _forget_channel(connection, op.org, op.name)
 
 
-def _add_keys(connection: Connection, ops: Sequence[operations.AddKey]) -> None:
-    for op in ops:
-        # A key that nobody has would be the next one's who gets the name.
-        if op.kind == "user":
-            known = _is_there(connection, schema.users, name=op.name)
-        else:
-            known = _is_there(connection, schema.clients, org=op.org, name=op.name)
-        if not known:
-            raise Conflict(f"no such {op.kind}")
-    connection.execute(insert(schema.keys), [msgspec.structs.asdict(op) for op in ops])
-
-
-def _delete_keys(connection: Connection, ops: Sequence[operations.DeleteKey]) -> None:
-    table = schema.keys
-    for op in ops:
-        connection.execute(
-            delete(table).where(
-                table.c.kind == op.kind,
-                table.c.org == op.org,
-                table.c.name == op.name,
-                table.c.key_name == op.key_name,
-            )
-        )
-
-
-def _is_there(connection: Connection, table: Table, **key: str) -> bool:
-    query = select(table.c.name).filter_by(**key).limit(1)
-    return connection.execute(query).first() is not None
+def _forget_channel(connection: Connection, org: str, name: str) -> None:
+    """Keys of the command channel that were handed to a former client of this name."""
+    nodes = schema.nodes
+    connection.execute(
+        update(nodes)
+        .where(nodes.c.org == org, nodes.c.name == name)
+        .values(curve_key=None, previous_curve_key=None)
+    )
 
 
 BATCHES: dict[type, Callable[[Connection, Any], None]] = {
     operations.CreateOrganization: _organizations,
     operations.CreateUser: _users,
+    operations.UpdateUser: _update_users,
+    operations.DeleteUser: _delete_users,
     operations.CreateClient: _clients,
+    operations.UpdateClient: _update_clients,
     operations.DeleteClient: _delete_clients,
     operations.AssociateUser: _associate,
     operations.DissociateUser: _dissociate,
-    operations.CreateGroup: _groups,
-    operations.DeleteGroup: _delete_groups,
-    operations.AddMember: _add_members,
-    operations.RemoveMember: _remove_members,
-    operations.AddKey: _add_keys,
-    operations.DeleteKey: _delete_keys,
+    **memberships.BATCHES,
+    **identity_keys.BATCHES,
+    **tokens.BATCHES,
 }

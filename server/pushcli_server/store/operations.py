@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from pushcli_server.store.records import AuditRecord, JobRecord, NodeRecord
+from pushcli_server.store.records import AuditRecord, JobRecord, NodeObject, NodeRecord, TokenRecord
 
 
 class InsertJob(msgspec.Struct, frozen=True):
@@ -92,6 +92,41 @@ class SaveNode(msgspec.Struct, frozen=True):
     node: NodeRecord
 
 
+class PutNode(msgspec.Struct, frozen=True, kw_only=True):
+    """A node object, new or in the place of another.
+
+    Args:
+        node: its `revision` means nothing.
+        create: there must be none yet.
+        revision: what must be there (with `create` not set); None: whatever is.
+        keep_push_jobs: what is stored under `normal.push_jobs` stays as it is.
+    """
+
+    node: NodeObject
+    create: bool = False
+    revision: int | None = None
+    keep_push_jobs: bool = False
+    created_at: float = 0.0
+
+
+class DeleteNode(msgspec.Struct, frozen=True):
+    """A node object goes, with all that is known of the node."""
+
+    org: str
+    name: str
+
+
+class SetAutomatic(msgspec.Struct, frozen=True, kw_only=True):
+    """What an agent says of its node (JSON text) goes over the automatic attributes.
+
+    A node that is not there is not made.
+    """
+
+    org: str
+    name: str
+    automatic: str
+
+
 class EditWhitelists(msgspec.Struct, frozen=True, kw_only=True):
     """Entries of whitelists are set or removed, at the level `normal`.
 
@@ -142,6 +177,23 @@ class CreateUser(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     public_key: str
     superuser: bool = False
+    display_name: str | None = None
+    email: str | None = None
+
+
+class UpdateUser(msgspec.Struct, frozen=True, kw_only=True):
+    """What is not None is changed. One superuser must stay."""
+
+    name: str
+    superuser: bool | None = None
+    display_name: str | None = None
+    email: str | None = None
+
+
+class DeleteUser(msgspec.Struct, frozen=True):
+    """A user goes, with keys and memberships everywhere."""
+
+    name: str
 
 
 class CreateClient(msgspec.Struct, frozen=True, kw_only=True):
@@ -157,8 +209,16 @@ class CreateClient(msgspec.Struct, frozen=True, kw_only=True):
     created_at: float = 0.0
 
 
+class UpdateClient(msgspec.Struct, frozen=True, kw_only=True):
+    """A client becomes a validator, or a plain one."""
+
+    org: str
+    name: str
+    validator: bool
+
+
 class DeleteClient(msgspec.Struct, frozen=True):
-    """A client and its keys go, and its memberships."""
+    """A client and its keys go, and its memberships; its node is admitted no more."""
 
     org: str
     name: str
@@ -172,7 +232,7 @@ class AssociateUser(msgspec.Struct, frozen=True):
 
 
 class DissociateUser(msgspec.Struct, frozen=True):
-    """The user leaves the organization, not its groups."""
+    """The user leaves the organization and its groups."""
 
     org: str
     user: str
@@ -192,6 +252,26 @@ class DeleteGroup(msgspec.Struct, frozen=True):
     name: str
 
 
+class SetGroup(msgspec.Struct, frozen=True, kw_only=True):
+    """A group's members are these from now on; all of them must be in the organization."""
+
+    org: str
+    group: str
+    users: Sequence[str] = ()
+    clients: Sequence[str] = ()
+    groups: Sequence[str] = ()
+
+
+class AddMembers(msgspec.Struct, frozen=True, kw_only=True):
+    """Become members, or are already; all of them must be in the organization."""
+
+    org: str
+    group: str
+    users: Sequence[str] = ()
+    clients: Sequence[str] = ()
+    groups: Sequence[str] = ()
+
+
 class AddMember(msgspec.Struct, frozen=True):
     """A `user`, `client` or `group` becomes a member; it may be one already."""
 
@@ -202,12 +282,13 @@ class AddMember(msgspec.Struct, frozen=True):
 
 
 class RemoveMember(msgspec.Struct, frozen=True):
-    """A member goes; it need not be one."""
+    """A member goes; it need not be one, unless that is `required`."""
 
     org: str
     group: str
     kind: str
     member: str
+    required: bool = False
 
 
 class AddKey(msgspec.Struct, frozen=True, kw_only=True):
@@ -221,13 +302,61 @@ class AddKey(msgspec.Struct, frozen=True, kw_only=True):
     expires_at: float | None = None
 
 
-class DeleteKey(msgspec.Struct, frozen=True):
-    """A key goes."""
+class ReplaceKey(msgspec.Struct, frozen=True, kw_only=True):
+    """The key named `default` becomes this one (PEM), and does not expire."""
+
+    kind: str
+    org: str
+    name: str
+    public_key: str
+
+
+class UpdateKey(msgspec.Struct, frozen=True, kw_only=True):
+    """A key gets another expiry (None: never) or content; one must stay valid at `now`.
+
+    Args:
+        public_key: PEM; None: as it was.
+    """
 
     kind: str
     org: str
     name: str
     key_name: str
+    expires_at: float | None
+    public_key: str | None = None
+    now: float
+
+
+class DeleteKey(msgspec.Struct, frozen=True):
+    """A key goes; with `now`, another one must be valid then."""
+
+    kind: str
+    org: str
+    name: str
+    key_name: str
+    now: float | None = None
+
+
+class CreateToken(msgspec.Struct, frozen=True):
+    """A new token for enrolment; those that ran out are cleared away."""
+
+    token: TokenRecord
+
+
+class DeleteToken(msgspec.Struct, frozen=True):
+    """A token counts no more."""
+
+    org: str
+    token_id: str
+
+
+class UseToken(msgspec.Struct, frozen=True, kw_only=True):
+    """One use of a token, if it has one left for this node."""
+
+    org: str
+    token_id: str
+    node: str
+    now: float
 
 
 Operation = (
@@ -240,20 +369,33 @@ Operation = (
     | AppendEvent
     | DropEvents
     | SaveNode
+    | PutNode
+    | DeleteNode
+    | SetAutomatic
     | EditWhitelists
     | SaveWhitelistReport
     | SaveEditor
     | Audit
     | CreateOrganization
     | CreateUser
+    | UpdateUser
+    | DeleteUser
     | CreateClient
+    | UpdateClient
     | DeleteClient
     | AssociateUser
     | DissociateUser
     | CreateGroup
     | DeleteGroup
+    | SetGroup
+    | AddMembers
     | AddMember
     | RemoveMember
     | AddKey
+    | ReplaceKey
+    | UpdateKey
     | DeleteKey
+    | CreateToken
+    | DeleteToken
+    | UseToken
 )

@@ -1,10 +1,9 @@
 """Questions to the store, as SQL; each takes a connection and returns records."""
 
-import time
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Row, Select, and_, or_, select
+from sqlalchemy import Connection, Row, Select, literal, select
 
 from pushcli_server.store import schema
 from pushcli_server.store.records import (
@@ -12,97 +11,9 @@ from pushcli_server.store.records import (
     JobNodeRecord,
     JobRecord,
     NodeRecord,
-    Principal,
 )
 
 LIVE = ("voting", "running")
-
-
-def organizations(connection: Connection) -> list[str]:
-    """All names."""
-    return list(connection.scalars(select(schema.organizations.c.name)))
-
-
-def organization_exists(connection: Connection, org: str) -> bool:
-    """Whether there is one of this name."""
-    table = schema.organizations
-    return connection.execute(select(table.c.name).where(table.c.name == org)).first() is not None
-
-
-def principals(connection: Connection, org: str, name: str) -> list[Principal]:
-    """The user and the client of this name, whichever there are."""
-    users, members, clients = schema.users, schema.organization_users, schema.clients
-    found = []
-    user = connection.execute(
-        select(users.c.superuser, members.c.org)
-        .outerjoin(members, and_(members.c.name == users.c.name, members.c.org == org))
-        .where(users.c.name == name)
-    ).first()
-    if user is not None:
-        found.append(
-            Principal(
-                kind="user",
-                name=name,
-                public_keys=_keys(connection, "user", "", name),
-                associated=user.org is not None,
-                superuser=user.superuser,
-            )
-        )
-    client = connection.execute(
-        select(clients.c.validator, clients.c.admin).where(
-            clients.c.org == org, clients.c.name == name
-        )
-    ).first()
-    if client is not None:
-        found.append(
-            Principal(
-                kind="client",
-                name=name,
-                public_keys=_keys(connection, "client", org, name),
-                associated=True,
-                validator=client.validator,
-                admin=client.admin,
-            )
-        )
-    return found
-
-
-def _keys(connection: Connection, kind: str, org: str, name: str) -> tuple[str, ...]:
-    keys = schema.keys
-    valid = or_(keys.c.expires_at.is_(None), keys.c.expires_at > time.time())
-    query = select(keys.c.public_key).where(
-        keys.c.kind == kind, keys.c.org == org, keys.c.name == name, valid
-    )
-    return tuple(connection.scalars(query))
-
-
-def group_exists(connection: Connection, org: str, group: str) -> bool:
-    """Whether the organization has a group of this name."""
-    groups = schema.groups
-    query = select(groups.c.name).where(groups.c.org == org, groups.c.name == group)
-    return connection.execute(query).first() is not None
-
-
-def is_member(connection: Connection, org: str, kind: str, name: str, group: str) -> bool:
-    """Whether a user or client is in the group, or in one that is, however deep."""
-    members = schema.group_members
-    # UNION drops what was seen: groups that hold each other end the recursion.
-    nested = select(schema.groups.c.name).where(
-        schema.groups.c.org == org, schema.groups.c.name == group
-    )
-    within = nested.cte("within", recursive=True)
-    within = within.union(
-        select(members.c.member).where(
-            members.c.org == org, members.c.kind == "group", members.c.group_name == within.c.name
-        )
-    )
-    query = select(members.c.member).where(
-        members.c.org == org,
-        members.c.kind == kind,
-        members.c.member == name,
-        members.c.group_name.in_(select(within.c.name)),
-    )
-    return connection.execute(query.limit(1)).first() is not None
 
 
 def job(connection: Connection, org: str, job_id: str) -> JobRecord | None:
@@ -184,12 +95,33 @@ def feed_events(connection: Connection) -> list[tuple[str, int, int, bytes]]:
     return [(row.feed, row.number, row.microseconds, bytes(row.data)) for row in rows]
 
 
-def audit(connection: Connection, org: str) -> list[AuditRecord]:
-    """The audit trail of an organization, oldest first."""
+def audit(
+    connection: Connection,
+    org: str,
+    *,
+    since: float | None = None,
+    actor: str | None = None,
+    target: str | None = None,
+    limit: int | None = None,
+) -> list[AuditRecord]:
+    """The newest lines of an organization's audit trail, oldest first.
+
+    Args:
+        target: one of those that a line names, which may be several with commas.
+    """
     table = schema.audit
     columns = [table.c[field.name] for field in msgspec.structs.fields(AuditRecord)]
-    query = select(*columns).where(table.c.org == org).order_by(table.c.at, table.c.id)
-    return _records(connection, query, AuditRecord)
+    query = select(*columns).where(table.c.org == org)
+    if since is not None:
+        query = query.where(table.c.at >= since)
+    if actor is not None:
+        query = query.where(table.c.actor == actor)
+    if target is not None:
+        among = (literal(",") + table.c.target + ",").contains(f",{target},", autoescape=True)
+        query = query.where(among)
+    newest = query.order_by(table.c.at.desc(), table.c.id.desc()).limit(limit)
+    found: list[AuditRecord] = _records(connection, newest, AuditRecord)
+    return found[::-1]
 
 
 def _records(connection: Connection, query: Select[Any], kind: type[Any]) -> list[Any]:

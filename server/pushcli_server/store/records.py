@@ -28,6 +28,20 @@ class NodeRecord(msgspec.Struct, frozen=True, kw_only=True):
     created_at: float = 0.0
 
 
+class NodeObject(msgspec.Struct, frozen=True, kw_only=True):
+    """A node as Chef knows it; `run_list` and the levels of attributes are JSON text."""
+
+    org: str
+    name: str
+    chef_environment: str = "_default"
+    run_list: str = "[]"
+    automatic: str = "{}"
+    normal: str = "{}"
+    default: str = "{}"
+    override: str = "{}"
+    revision: int = 0
+
+
 class JobRecord(msgspec.Struct, frozen=True, kw_only=True):
     """A job. `env` is JSON text; deadlines that were never set are None."""
 
@@ -77,3 +91,58 @@ class AuditRecord(msgspec.Struct, frozen=True, kw_only=True):
     target: str
     origin: str
     detail: str | None = None
+
+
+class UserRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """A user of the server; `public_key` (PEM) is the one that lists show."""
+
+    name: str
+    superuser: bool
+    display_name: str | None
+    email: str | None
+    public_key: str | None
+
+
+class ClientRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """A client of an organization; `admin`: it is in `admins`, nested groups included."""
+
+    name: str
+    validator: bool
+    admin: bool
+    public_key: str | None
+
+
+class KeyRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """A key (PEM); one whose `expires_at` is None does not expire."""
+
+    key_name: str
+    public_key: str
+    expires_at: float | None
+
+
+class GroupRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """A group's own members, sorted."""
+
+    users: list[str]
+    clients: list[str]
+    groups: list[str]
+
+
+class EditorRecord(msgspec.Struct, frozen=True):
+    """An administrator's key (PEM)."""
+
+    name: str
+    public_key: str
+
+
+class TokenRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """A token for enrolment; `digest` is the hex SHA-256 of its secret."""
+
+    id: str
+    org: str
+    digest: str
+    node: str | None
+    uses_left: int
+    expires_at: float
+    created_by: str
+    created_at: float

@@ -3,14 +3,15 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
 from pushcli.errors import StoreError
-from pushcli_server.store import blobs, database, reads, whitelists
+from pushcli_server.store import blobs, database, identity_reads, reads, whitelists
 from pushcli_server.store.errors import StoreUnavailable
 from pushcli_server.store.operations import Operation
 from pushcli_server.store.records import (
@@ -25,6 +26,7 @@ from pushcli_server.store.writer import Writer
 
 READERS = 2
 R = TypeVar("R")
+P = ParamSpec("P")
 
 
 class Store:
@@ -163,25 +165,31 @@ class Store:
 
     # --- reading
 
+    async def ask(
+        self, query: Callable[Concatenate[Connection, P], R], *args: P.args, **kwargs: P.kwargs
+    ) -> R:
+        """Put a question of `identity_reads` or the like."""
+        return await self._read(partial(query, **kwargs), *args)
+
     async def organizations(self) -> list[str]:
         """All organizations."""
-        return await self._read(reads.organizations)
+        return await self._read(identity_reads.organizations)
 
     async def organization_exists(self, org: str) -> bool:
         """Whether there is one of this name."""
-        return await self._read(reads.organization_exists, org)
+        return await self._read(identity_reads.organization_exists, org)
 
     async def principals(self, org: str, name: str) -> list[Principal]:
         """The user and the client of this name."""
-        return await self._read(reads.principals, org, name)
+        return await self._read(identity_reads.principals, org, name)
 
     async def group_exists(self, org: str, group: str) -> bool:
         """Whether the organization has this group."""
-        return await self._read(reads.group_exists, org, group)
+        return await self._read(identity_reads.group_exists, org, group)
 
     async def is_member(self, org: str, kind: str, name: str, group: str) -> bool:
         """Whether a `user` or `client` is in the group, nested ones included."""
-        return await self._read(reads.is_member, org, kind, name, group)
+        return await self._read(identity_reads.is_member, org, kind, name, group)
 
     async def job(self, org: str, job_id: str) -> JobRecord | None:
         """A job of this organization."""

@@ -29,7 +29,7 @@ def user(name: str | None = None) -> User:
     )
 
 
-def prepared(command: str, **changes: Any) -> PreparedJob:
+def prepared(command: str | tuple[str, ...], **changes: Any) -> PreparedJob:
     """A job that captures, as this user, with little environment."""
     values: dict[str, Any] = {
         "job_id": JOB,
@@ -53,7 +53,7 @@ def wait_for_end(job: RunningJob, timeout: float = 15.0) -> None:
     assert job.ended()
 
 
-def run(spool: Spool, command: str, **changes: Any) -> FinishedJob:
+def run(spool: Spool, command: str | tuple[str, ...], **changes: Any) -> FinishedJob:
     """Run a command to its end."""
     job = spool.start(prepared(command, **changes))
     job.run()

@@ -5,6 +5,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from pushcli.sandbox import Fleet
+from tests.integration.cli.operated import Operated
 from tests.integration.cli.program import Home
 from tests.integration.cli.responder import Responder, running_responder
 
@@ -34,3 +36,11 @@ def home(tmp_path: Path, key_file: Path, responder: Responder) -> Home:
     home = Home(tmp_path)
     home.write_profile(responder.url, key_file)
     return home
+
+
+@pytest.fixture(scope="module")
+def operated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operated]:
+    """A real server without agents, and its operators."""
+    directory = tmp_path_factory.mktemp("server")
+    with Fleet(directory, [], settings={"heartbeat_interval": 250}) as fleet:
+        yield Operated(fleet)

@@ -122,7 +122,7 @@ def test_a_key_that_others_can_read_is_refused(home: Home, key_file: Path) -> No
         (("jobs", "list"), "'job'"),
         (("job", "statsu"), "'status'"),
         (("job", "list", "--formta", "json"), "--format"),
-        (("job", "start", "uptime"), "NODE"),
+        (("job", "start", "uptime"), "-s QUERY"),
         (("job", "start", "uptime", "web/1"), "web/1"),
         (("job", "start", "uptime", "a", "-q", "many"), "80%"),
         (("job", "start", "uptime", "a", "-q", "101%"), "101%"),

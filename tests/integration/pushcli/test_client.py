@@ -103,7 +103,7 @@ def test_each_nodes_part_is_asked_for_only_where_the_server_can_tell(
          "does not have access; sorry: ask an administrator"),
         (404, {"error": ["organization 'acme' does not exist."]}, errors.NotFound,
          "'acme' does not exist: check the name, and the URL"),
-        (409, {"error": "taken"}, errors.RequestRefused, "(409): taken"),
+        (409, {"error": "taken"}, errors.Conflict, "(409): taken"),
         (413, {"error": "JSON must be no more than 1000000 bytes."}, errors.RequestRefused, "413"),
         (500, {"error": 7}, errors.ServerError, "the server failed (500): 7"),
         (503, "<html>", errors.ServerError, "the server failed (503): see its log"),

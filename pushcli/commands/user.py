@@ -1,0 +1,156 @@
+"""`pushcli user`: people, their keys, and which of them belong to the organization."""
+
+from pathlib import Path
+
+import click
+
+from pushcli import identities
+from pushcli.commands.identity_keys import key_file_option, key_group, public_key_option
+from pushcli.context import App
+from pushcli.groups import CommandGroup
+from pushcli.new_key import key_file as new_key_file
+from pushcli.options import operator_options
+from pushcli.params import Duration, Name
+
+USER = Name("user")
+
+
+@click.group(cls=CommandGroup)
+@operator_options
+def user() -> None:
+    """Manage users: the people who run jobs, and their keys."""
+
+
+@user.command("list")
+@click.option("--all", "everywhere", is_flag=True, help="Of the whole server (for superusers).")
+@operator_options
+@click.pass_obj
+def list_(app: App, everywhere: bool) -> None:
+    """List the users of the organization.
+
+    \b
+    Example:
+      pushcli user list
+    """
+    identities.show_names(app, identities.user_names(app, everywhere=everywhere))
+
+
+@user.command()
+@click.argument("name", type=USER)
+@operator_options
+@click.pass_obj
+def show(app: App, name: str) -> None:
+    """Show the user NAME.
+
+    \b
+    Example:
+      pushcli user show ann
+    """
+    identities.show_user(app, name)
+
+
+@user.command()
+@click.argument("name", type=USER)
+@click.option("--display-name", metavar="TEXT", help="How people call them (default: NAME).")
+@click.option("--email", metavar="ADDRESS", help="Where they can be reached.")
+@click.option("--no-associate", is_flag=True, help="Leave them out of the organization.")
+@key_file_option
+@public_key_option
+@operator_options
+@click.pass_obj
+def create(
+    app: App, *, name: str, display_name: str | None, email: str | None, no_associate: bool,
+    key_file: Path | None, public_key: Path | None,
+) -> None:  # fmt: skip
+    """Create the user NAME of the server, and take them into the organization.
+
+    It takes the profile of a superuser. A new private key is written to NAME.pem, which
+    nobody else can read; with --public-key the user has made it already.
+
+    \b
+    Example:
+      pushcli user create ann --email ann@example.com --public-key ann.pub
+    """
+    identities.create_user(
+        app, name, file=new_key_file(key_file, public_key, f"{name}.pem"), public_key=public_key,
+        display_name=display_name, email=email, associate=not no_associate,
+    )  # fmt: skip
+
+
+@user.command()
+@click.argument("name", type=USER)
+@operator_options
+@click.pass_obj
+def delete(app: App, name: str) -> None:
+    """Delete the user NAME of the server, and all their keys.
+
+    It takes the profile of a superuser; see `user remove` for the organization alone.
+
+    \b
+    Example:
+      pushcli user delete ann
+    """
+    identities.delete(app, "user", name)
+
+
+@user.command()
+@click.argument("name", type=USER)
+@operator_options
+@click.pass_obj
+def add(app: App, name: str) -> None:
+    """Take the user NAME, who exists already, into the organization.
+
+    \b
+    Example:
+      pushcli user add ann
+    """
+    identities.add_user(app, name)
+
+
+@user.command()
+@click.argument("name", type=USER)
+@operator_options
+@click.pass_obj
+def remove(app: App, name: str) -> None:
+    """Have the user NAME leave the organization and its groups.
+
+    \b
+    Example:
+      pushcli user remove ann
+    """
+    identities.remove_user(app, name)
+
+
+user.add_command(key_group("user"))
+
+
+@user.command()
+@click.option(
+    "--overlap",
+    type=Duration(zero=True),
+    metavar="24h",
+    default="24h",
+    show_default=True,
+    help="How long the former key still counts; 0 ends it at once.",
+)
+@click.option(
+    "--vouch", is_flag=True, help="Sign with the former key that the new one is an editor's."
+)
+@operator_options
+@click.pass_obj
+def rotate_key(app: App, overlap: float, vouch: bool) -> None:
+    """Replace your own key: the one that the profile signs with.
+
+    A new key is made, registered and tried; then it takes the place of the file. The
+    former one is kept as FILE.old, and expires. Whatever fails, the profile works.
+
+    Agents take edits of whitelists only from editors' keys that they know: --vouch tells
+    them of the new one.
+
+    \b
+    Example:
+      pushcli user rotate-key --overlap 1h
+    """
+    from pushcli import own_key  # noqa: PLC0415 - `--help` need not wait for cryptography
+
+    own_key.rotate(app, overlap=overlap, vouch=vouch)

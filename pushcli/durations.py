@@ -1,0 +1,69 @@
+"""Lengths of time and moments as people type them: `24h`, `1d12h`, `2026-11-23T20:00`."""
+
+import re
+from datetime import UTC, datetime
+
+_UNITS = {"w": 604_800, "d": 86_400, "h": 3_600, "m": 60, "s": 1}
+_PART = re.compile(r"(\d+(?:\.\d+)?)([wdhms])")
+_WHOLE = re.compile(rf"(?:{_PART.pattern})+")
+LONGEST = 100 * 366 * 86_400.0
+"""Seconds; what is longer is a mistake."""
+
+
+def parse(text: str) -> float:
+    """Seconds of `90s`, `30m`, `24h`, `7d` or `1d12h`; 0 needs no unit.
+
+    Raises:
+        ValueError: it is none of these, or longer than a century.
+    """
+    text = text.strip().lower()
+    if text == "0":
+        return 0.0
+    if not text.isascii() or not _WHOLE.fullmatch(text):
+        raise ValueError("no length of time; write it as 90s, 30m, 24h or 7d")
+    seconds = sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(text))
+    if seconds > LONGEST:
+        raise ValueError("longer than a century")
+    return seconds
+
+
+def moment(text: str, now: float) -> float:
+    """Seconds since the epoch of a date, or of a length of time before `now`.
+
+    A date without an offset is in the time of this machine.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    try:
+        return now - parse(text)
+    except ValueError:
+        pass
+    try:
+        return datetime.fromisoformat(text.strip()).timestamp()
+    except (ValueError, OverflowError, OSError):
+        raise ValueError(
+            "neither a length of time such as 2h nor a date such as 2026-11-23T20:00"
+        ) from None
+
+
+def words(seconds: float) -> str:
+    """`1 d 12 h`, in the two largest units that there are."""
+    left = round(seconds)
+    parts = []
+    for unit, size in _UNITS.items():
+        if unit != "w" and left >= size:
+            parts.append(f"{left // size} {_LONG.get(unit, unit)}")
+            left %= size
+    return " ".join(parts[:2]) or "0 s"
+
+
+_LONG = {"m": "min"}
+
+
+def local(seconds: float) -> str:
+    """A moment in the time of this machine: `2026-11-23T20:00:00+01:00`."""
+    try:
+        return datetime.fromtimestamp(seconds, UTC).astimezone().isoformat(timespec="seconds")
+    except (ValueError, OverflowError, OSError):
+        return f"{seconds:.0f}"

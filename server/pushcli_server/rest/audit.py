@@ -1,0 +1,72 @@
+"""`audit`: who changed what, from where."""
+
+import math
+from typing import Any
+
+import msgspec
+from starlette.responses import Response
+
+from pushcli_server.rest.errors import Refused, answer
+from pushcli_server.rest.request import Call
+from pushcli_server.store import Store, reads
+from pushcli_server.store.records import AuditRecord
+
+DEFAULT_LIMIT = 1000
+MAX_LIMIT = 10_000
+_KEYS = frozenset({"since", "user", "target", "limit"})
+
+
+class Audit:
+    """The handler for the audit trail."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def index(self, call: Call) -> Response:
+        """`GET audit`: the newest that fit, the newest last; outside, what is nobody's."""
+        query = call.http.query_params
+        if unknown := sorted(set(query) - _KEYS):
+            raise Refused(400, [f"unknown in the query: {', '.join(unknown)}"[:200]])
+        limit = _limit(query.get("limit"))
+        found = await self._store.ask(
+            reads.audit,
+            call.org,
+            since=_since(query.get("since")),
+            actor=query.get("user"),
+            target=query.get("target"),
+            limit=limit + 1,
+        )
+        shown = [_view(record) for record in found[-limit:]]
+        return answer(200, {"records": shown, "truncated": len(found) > limit})
+
+
+def _since(text: str | None) -> float | None:
+    if text is None:
+        return None
+    try:
+        since = float(text)
+    except ValueError:
+        since = math.nan
+    if not math.isfinite(since):
+        raise Refused(400, ["since must be a number of seconds since the epoch"])
+    return since
+
+
+def _limit(text: str | None) -> int:
+    if text is None:
+        return DEFAULT_LIMIT
+    limit = int(text) if text.isascii() and text.isdigit() and len(text) < 9 else 0
+    if not 1 <= limit <= MAX_LIMIT:
+        raise Refused(400, [f"limit must be 1 to {MAX_LIMIT}"])
+    return limit
+
+
+def _view(record: AuditRecord) -> dict[str, Any]:
+    return {
+        "at": record.at,
+        "actor": record.actor,
+        "action": record.action,
+        "target": record.target,
+        "origin": record.origin,
+        "detail": None if record.detail is None else msgspec.Raw(record.detail.encode()),
+    }

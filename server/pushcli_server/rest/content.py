@@ -1,0 +1,130 @@
+"""Bodies of requests about identities: what they have in common."""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated, TypeVar
+
+import msgspec
+
+from pushcli import keys, names
+from pushcli.errors import KeyFileError
+from pushcli_server.rest.errors import Refused
+from pushcli_server.rest.jobs import base_url
+from pushcli_server.rest.request import Asked
+from pushcli_server.settings import Settings
+from pushcli_server.store import Conflict
+
+T = TypeVar("T")
+PublicKey = Annotated[str, msgspec.Meta(max_length=20_000)]
+"""PEM."""
+
+
+def parse(asked: Asked, shape: type[T], what: str) -> T:
+    """The body, as a struct.
+
+    Raises:
+        Refused: 415, and 400 with what is wrong.
+    """
+    asked.require_json()
+    try:
+        return msgspec.json.decode(asked.body, type=shape)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise Refused(400, [f"invalid {what}: {error}".replace("`", "")]) from error
+
+
+def require_name(name: str | None, what: str = "name") -> str:
+    """A name for somebody new.
+
+    Raises:
+        Refused: 400.
+    """
+    if name is None or not names.is_node_name(name):
+        raise Refused(400, [f"{what} must be 1 to 255 of A-Z a-z 0-9 _ . : -"])
+    return name
+
+
+def require_same_name(given: str | None, name: str, what: str) -> None:
+    """A body that names what it is about must name what the path does.
+
+    Raises:
+        Refused: 400.
+    """
+    if given is not None and given != name:
+        raise Refused(400, [f"a {what} cannot be renamed"])
+
+
+def public_pem(text: str) -> str:
+    """A public key in the one form that is stored.
+
+    Raises:
+        Refused: 400.
+    """
+    try:
+        return keys.public_pem(keys.load_public_key(text))
+    except KeyFileError as error:
+        raise Refused(400, [f"public_key: {error.message}"]) from error
+
+
+async def first_key(public_key: str | None, create_key: bool) -> tuple[str, str | None]:
+    """The public key (PEM), and the private one where the server is to make the pair.
+
+    Raises:
+        Refused: 400.
+    """
+    if public_key is not None:
+        return public_pem(public_key), None
+    if not create_key:
+        raise Refused(400, ["give public_key, or create_key: true"])
+    return await new_pair()
+
+
+async def next_key(
+    public_key: str | None, create_key: bool, present: str | None
+) -> tuple[str | None, str | None]:
+    """The public key (PEM) that takes the place of the present one, if one does, and the
+    private one where the server is to make the pair.
+
+    Raises:
+        Refused: 400.
+    """
+    if create_key:
+        return await new_pair()
+    if public_key is None:
+        return None, None
+    # Tools send back what they got, with something else changed.
+    given = public_pem(public_key)
+    return (None if given == present else given), None
+
+
+async def new_pair() -> tuple[str, str]:
+    """A new pair: the public and the private key, PEM."""
+    pair = await asyncio.to_thread(keys.generate)
+    return keys.public_pem(pair), keys.private_pem(pair).decode()
+
+
+@contextmanager
+def making(what: str) -> Iterator[None]:
+    """What is there already is refused.
+
+    Raises:
+        Refused: 409.
+    """
+    try:
+        yield
+    except Conflict as error:
+        if type(error) is not Conflict:
+            raise
+        raise Refused(409, [f"{what} already exists"]) from None
+
+
+def url(asked: Asked, settings: Settings, *parts: str) -> str:
+    """The URL of something below the organization of the request, or outside of all."""
+    org = f"/organizations/{asked.org}" if asked.org else ""
+    return "/".join((base_url(asked, settings) + org, *parts))
+
+
+def api_version(asked: Asked) -> int:
+    """Of Chef's server API that the client speaks."""
+    text = asked.http.headers.get("x-ops-server-api-version", "").strip()
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 4 else 0

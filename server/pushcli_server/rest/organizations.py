@@ -1,0 +1,58 @@
+"""`organizations`: making them, and which there are."""
+
+import hashlib
+
+import msgspec
+from starlette.responses import Response
+
+from pushcli import names
+from pushcli_server.founding import founding, validator_name
+from pushcli_server.rest import content
+from pushcli_server.rest.errors import Refused, answer, not_found
+from pushcli_server.rest.request import Call
+from pushcli_server.settings import Settings
+from pushcli_server.store import Store
+
+
+class _NewOrganization(msgspec.Struct):
+    """`full_name` and what else Chef has is thrown away."""
+
+    name: str
+
+
+class Organizations:
+    """Handlers for organizations."""
+
+    def __init__(self, store: Store, settings: Settings) -> None:
+        self._store = store
+        self._settings = settings
+
+    async def index(self, call: Call) -> Response:
+        """`GET /organizations`."""
+        found = sorted(await self._store.organizations())
+        return answer(
+            200, {name: content.url(call, self._settings, "organizations", name) for name in found}
+        )
+
+    async def create(self, call: Call) -> Response:
+        """`POST /organizations`: with its validator, and groups that nobody is in."""
+        name = content.parse(call, _NewOrganization, "organization").name
+        validator = validator_name(name)
+        if not names.is_organization_name(name) or not names.is_node_name(validator):
+            raise Refused(400, ["name must be of a-z 0-9 - _, and at most 245 long"])
+        public_key, private_key = await content.new_pair()
+        with content.making("Organization"):
+            await self._store.write(
+                *founding(name, public_key), call.audit("organization create", name)
+            )
+        uri = content.url(call, self._settings, "organizations", name)
+        made = {"uri": uri, "clientname": validator, "private_key": private_key}
+        return answer(201, made, {"Location": uri})
+
+    async def show(self, call: Call) -> Response:
+        """`GET /organizations/NAME`."""
+        name = call.path["name"]
+        if not await self._store.organization_exists(name):
+            raise not_found(f"organization '{name}' does not exist.")
+        guid = hashlib.sha256(f"organization/{name}".encode()).hexdigest()[:32]
+        return answer(200, {"name": name, "full_name": name, "guid": guid})

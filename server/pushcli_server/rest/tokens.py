@@ -1,0 +1,90 @@
+"""`tokens`: with which nodes enroll, each for few nodes and a short time (an extension)."""
+
+import hashlib
+import secrets
+from typing import Annotated, Any
+
+import msgspec
+from starlette.responses import Response
+
+from pushcli_server.rest import content
+from pushcli_server.rest.errors import answer, not_found
+from pushcli_server.rest.request import Call
+from pushcli_server.store import Store, identity_reads, operations
+from pushcli_server.store.records import TokenRecord
+
+MAX_USES = 100_000
+MAX_LIFE = 30 * 86_400.0
+"""Seconds."""
+
+
+class _NewToken(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    uses: Annotated[int, msgspec.Meta(ge=1, le=MAX_USES)] = 1
+    expires_in: Annotated[float, msgspec.Meta(gt=0, le=MAX_LIFE)] = 3600.0
+    node: str | None = None
+
+
+class Tokens:
+    """Handlers for tokens."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def index(self, call: Call) -> Response:
+        """`GET tokens`: those that can still be used."""
+        found = await self._store.ask(identity_reads.tokens, call.org, call.at)
+        return answer(200, [_view(token) for token in found])
+
+    async def create(self, call: Call) -> Response:
+        """`POST tokens`: the only answer that has the token itself."""
+        new = content.parse(call, _NewToken, "token")
+        node = None if new.node is None else content.require_name(new.node, "node")
+        secret = secrets.token_urlsafe(32)
+        token = TokenRecord(
+            id=secrets.token_hex(8),
+            org=call.org,
+            digest=digest(secret),
+            node=node,
+            uses_left=new.uses,
+            expires_at=call.at + new.expires_in,
+            created_by=call.principal.name,
+            created_at=call.at,
+        )
+        said = {"uses": new.uses, "expires": token.expires_at, "node": node}
+        await self._store.write(
+            operations.CreateToken(token), call.audit("token create", token.id, said)
+        )
+        made = {
+            "id": token.id,
+            "token": f"{token.id}.{secret}",
+            "uses": new.uses,
+            "expires_at": token.expires_at,
+            "node": node,
+        }
+        return answer(201, made)
+
+    async def delete(self, call: Call) -> Response:
+        """`DELETE tokens/ID`: what it enrolled stays."""
+        token_id = call.path["token"]
+        found = await self._store.ask(identity_reads.token, call.org, token_id)
+        if found is None:
+            raise not_found(f"no such token: {token_id}")
+        await self._store.write(
+            operations.DeleteToken(call.org, token_id), call.audit("token delete", token_id)
+        )
+        return answer(200, _view(found))
+
+
+def digest(secret: str) -> str:
+    """What is kept of a secret; it is random, so it needs no salt."""
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def _view(token: TokenRecord) -> dict[str, Any]:
+    return {
+        "id": token.id,
+        "uses": token.uses_left,
+        "expires_at": token.expires_at,
+        "node": token.node,
+        "created_by": token.created_by,
+    }

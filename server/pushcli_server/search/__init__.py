@@ -1,0 +1,1 @@
+"""Searching nodes: attributes as flat fields, and queries as data. Pure."""

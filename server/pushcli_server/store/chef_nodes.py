@@ -1,0 +1,141 @@
+"""Node objects, and the fields that search finds them by, as SQL."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, delete, select
+
+from pushcli_server.search import flatten
+from pushcli_server.store import operations, schema, search
+from pushcli_server.store.bulk import insert_rows, update_rows
+from pushcli_server.store.errors import Changed, Exists, Missing
+from pushcli_server.store.records import NodeObject
+
+_CHUNK = 500
+_CONTENT = ("chef_environment", "run_list", "automatic", "normal", "default", "override")
+_NAMES = ("org", "name", *_CONTENT, "revision")
+
+
+def names(connection: Connection, org: str) -> list[str]:
+    """All of an organization's, sorted."""
+    nodes = schema.nodes
+    return sorted(connection.scalars(select(nodes.c.name).where(nodes.c.org == org)))
+
+
+def of_nodes(connection: Connection, org: str, wanted: Sequence[str]) -> list[NodeObject]:
+    """Those of these nodes that there are, in this order."""
+    nodes = schema.nodes
+    columns = [nodes.c[name] for name in _NAMES]
+    found = {}
+    for start in range(0, len(wanted), _CHUNK):
+        some = wanted[start : start + _CHUNK]
+        rows = connection.execute(
+            select(*columns).where(nodes.c.org == org, nodes.c.name.in_(some))
+        )
+        found.update({row.name: NodeObject(**row._mapping) for row in rows})
+    return [found[name] for name in wanted if name in found]
+
+
+def _put(connection: Connection, ops: Sequence[operations.PutNode]) -> None:
+    for op in ops:
+        present = next(iter(of_nodes(connection, op.node.org, [op.node.name])), None)
+        if op.create and present is not None:
+            raise Exists(op.node.name)
+        if not op.create and present is None:
+            raise Missing(op.node.name)
+        if present is None:
+            _insert(connection, op)
+        else:
+            _replace(connection, op, present)
+
+
+def _insert(connection: Connection, op: operations.PutNode) -> None:
+    row = {
+        **msgspec.structs.asdict(op.node),
+        "revision": 1,
+        "created_at": op.created_at,
+        "configured_at": 0.0,
+        "extensions": "",
+    }
+    insert_rows(connection, schema.nodes, tuple(row), [tuple(row.values())])
+    _index(connection, op.node)
+
+
+def _replace(connection: Connection, op: operations.PutNode, present: NodeObject) -> None:
+    if op.revision is not None and op.revision != present.revision:
+        raise Changed(present.revision)
+    node = msgspec.structs.replace(op.node, revision=present.revision + 1)
+    if op.keep_push_jobs:
+        normal = _with_push_jobs_of(present.normal, node.normal)
+        node = msgspec.structs.replace(node, normal=normal)
+    _save(connection, node)
+
+
+def _save(connection: Connection, node: NodeObject) -> None:
+    row = tuple(getattr(node, name) for name in _NAMES)
+    update_rows(connection, schema.nodes, _NAMES, [row], keys=2)
+    _index(connection, node)
+
+
+def _with_push_jobs_of(present: str, new: str) -> str:
+    kept, normal = msgspec.json.decode(present), msgspec.json.decode(new)
+    normal.pop("push_jobs", None)
+    if isinstance(kept, dict) and "push_jobs" in kept:
+        normal["push_jobs"] = kept["push_jobs"]
+    return msgspec.json.encode(normal).decode()
+
+
+def _index(connection: Connection, *nodes: NodeObject) -> None:
+    fields = {node.name: flatten.fields(_decoded(node)) for node in nodes}
+    search.replace_fields(connection, nodes[0].org, fields)
+
+
+def _decoded(node: NodeObject) -> dict[str, Any]:
+    levels = {name: msgspec.json.decode(getattr(node, name)) for name in flatten.LEVELS}
+    return {
+        "name": node.name,
+        "chef_environment": node.chef_environment,
+        "run_list": msgspec.json.decode(node.run_list),
+        **levels,
+    }
+
+
+def _delete(connection: Connection, ops: Sequence[operations.DeleteNode]) -> None:
+    nodes = schema.nodes
+    for op in ops:
+        gone = connection.execute(
+            delete(nodes).where(nodes.c.org == op.org, nodes.c.name == op.name)
+        )
+        if not gone.rowcount:
+            raise Missing(op.name)
+        search.drop_fields(connection, op.org, [op.name])
+
+
+def _set_automatic(connection: Connection, ops: Sequence[operations.SetAutomatic]) -> None:
+    by_org: dict[str, dict[str, str]] = {}
+    for op in ops:
+        by_org.setdefault(op.org, {})[op.name] = op.automatic
+    for org, told in by_org.items():
+        changed = []
+        for node in of_nodes(connection, org, list(told)):
+            former = msgspec.json.decode(node.automatic)
+            former = former if isinstance(former, dict) else {}
+            automatic = former | msgspec.json.decode(told[node.name])
+            if automatic != former:
+                text = msgspec.json.encode(automatic).decode()
+                revision = node.revision + 1
+                changed.append(msgspec.structs.replace(node, automatic=text, revision=revision))
+        if changed:
+            rows = [(org, node.name, node.automatic, node.revision) for node in changed]
+            update_rows(
+                connection, schema.nodes, ("org", "name", "automatic", "revision"), rows, keys=2
+            )
+            _index(connection, *changed)
+
+
+BATCHES: dict[type, Callable[[Connection, Any], None]] = {
+    operations.PutNode: _put,
+    operations.DeleteNode: _delete,
+    operations.SetAutomatic: _set_automatic,
+}

@@ -1,0 +1,308 @@
+"""Who there is, who belongs where, which keys and tokens count: questions, as SQL.
+
+Each takes a connection and answers from what is committed; `Store.ask` puts them.
+"""
+
+import time
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import msgspec
+from sqlalchemy import CTE, ColumnElement, Connection, and_, or_, select
+
+from pushcli_server.store import schema
+from pushcli_server.store.records import (
+    ClientRecord,
+    EditorRecord,
+    GroupRecord,
+    KeyRecord,
+    Principal,
+    TokenRecord,
+    UserRecord,
+)
+
+ADMINS = "admins"
+DEFAULT_KEY = "default"
+
+
+def organizations(connection: Connection) -> list[str]:
+    """All names."""
+    return list(connection.scalars(select(schema.organizations.c.name)))
+
+
+def organization_exists(connection: Connection, org: str) -> bool:
+    """Whether there is one of this name."""
+    table = schema.organizations
+    return connection.execute(select(table.c.name).where(table.c.name == org)).first() is not None
+
+
+def principals(connection: Connection, org: str, name: str) -> list[Principal]:
+    """The user and the client of this name, whichever there are."""
+    users, members, clients = schema.users, schema.organization_users, schema.clients
+    found = []
+    user = connection.execute(
+        select(users.c.superuser, members.c.org)
+        .outerjoin(members, and_(members.c.name == users.c.name, members.c.org == org))
+        .where(users.c.name == name)
+    ).first()
+    if user is not None:
+        found.append(
+            Principal(
+                kind="user",
+                name=name,
+                public_keys=valid_keys(connection, "user", "", name),
+                associated=user.org is not None,
+                superuser=user.superuser,
+            )
+        )
+    client = connection.execute(
+        select(clients.c.validator, clients.c.admin).where(
+            clients.c.org == org, clients.c.name == name
+        )
+    ).first()
+    if client is not None:
+        found.append(
+            Principal(
+                kind="client",
+                name=name,
+                public_keys=valid_keys(connection, "client", org, name),
+                associated=True,
+                validator=client.validator,
+                admin=client.admin,
+            )
+        )
+    return found
+
+
+# --- users and clients
+
+
+def all_users(connection: Connection) -> list[str]:
+    """The users of the server, by name."""
+    return list(connection.scalars(select(schema.users.c.name).order_by(schema.users.c.name)))
+
+
+def users(connection: Connection, org: str) -> list[str]:
+    """The users of an organization, by name."""
+    table = schema.organization_users
+    return list(
+        connection.scalars(select(table.c.name).where(table.c.org == org).order_by(table.c.name))
+    )
+
+
+def is_associated(connection: Connection, org: str, user: str) -> bool:
+    """Whether the user belongs to the organization."""
+    table = schema.organization_users
+    query = select(table.c.name).where(table.c.org == org, table.c.name == user)
+    return connection.execute(query).first() is not None
+
+
+def user_exists(connection: Connection, name: str) -> bool:
+    """Whether the server has this user."""
+    table = schema.users
+    return connection.execute(select(table.c.name).where(table.c.name == name)).first() is not None
+
+
+def user(connection: Connection, name: str) -> UserRecord | None:
+    """A user of the server."""
+    table = schema.users
+    row = connection.execute(select(table).where(table.c.name == name)).first()
+    if row is None:
+        return None
+    return UserRecord(**row._mapping, public_key=_shown(keys(connection, "user", "", name)))
+
+
+def clients(connection: Connection, org: str) -> list[str]:
+    """The clients of an organization, by name."""
+    table = schema.clients
+    query = select(table.c.name).where(table.c.org == org).order_by(table.c.name)
+    return list(connection.scalars(query))
+
+
+def all_clients(connection: Connection) -> set[tuple[str, str]]:
+    """Organization and name of every client."""
+    table = schema.clients
+    return {(row.org, row.name) for row in connection.execute(select(table.c.org, table.c.name))}
+
+
+def client_exists(connection: Connection, org: str, name: str) -> bool:
+    """Whether the organization has this client."""
+    table = schema.clients
+    query = select(table.c.name).where(table.c.org == org, table.c.name == name)
+    return connection.execute(query).first() is not None
+
+
+def client(connection: Connection, org: str, name: str) -> ClientRecord | None:
+    """A client of an organization."""
+    table = schema.clients
+    query = select(table.c.validator).where(table.c.org == org, table.c.name == name)
+    row = connection.execute(query).first()
+    if row is None:
+        return None
+    return ClientRecord(
+        name=name,
+        validator=row.validator,
+        admin=is_member(connection, org, "client", name, ADMINS),
+        public_key=_shown(keys(connection, "client", org, name)),
+    )
+
+
+# --- keys
+
+
+def keys(connection: Connection, kind: str, org: str, name: str) -> list[KeyRecord]:
+    """All keys of a user (`org` empty) or client, by name, expired ones too."""
+    table = schema.keys
+    query = select(table.c.key_name, table.c.public_key, table.c.expires_at)
+    rows = connection.execute(query.where(_are_of(kind, org, name)).order_by(table.c.key_name))
+    return [KeyRecord(**row._mapping) for row in rows]
+
+
+def valid_keys(connection: Connection, kind: str, org: str, name: str) -> tuple[str, ...]:
+    """The keys (PEM) that count now."""
+    valid = is_valid_at(time.time())
+    query = select(schema.keys.c.public_key).where(_are_of(kind, org, name), valid)
+    return tuple(connection.scalars(query))
+
+
+def is_valid_at(now: float) -> ColumnElement[bool]:
+    """Whether a row of `keys` counts at this time."""
+    expires_at = schema.keys.c.expires_at
+    return or_(expires_at.is_(None), expires_at > now)
+
+
+def _are_of(kind: str, org: str, name: str) -> ColumnElement[bool]:
+    table = schema.keys
+    return and_(table.c.kind == kind, table.c.org == org, table.c.name == name)
+
+
+def _shown(found: Iterable[KeyRecord]) -> str | None:
+    """The one key that an object shows: the default one, unless only another is valid."""
+    now = time.time()
+
+    def rank(key: KeyRecord) -> tuple[bool, bool, str]:
+        expired = key.expires_at is not None and key.expires_at <= now
+        return expired, key.key_name != DEFAULT_KEY, key.key_name
+
+    first = min(found, key=rank, default=None)
+    return None if first is None else first.public_key
+
+
+# --- groups
+
+
+def groups(connection: Connection, org: str) -> list[str]:
+    """The groups of an organization, by name."""
+    table = schema.groups
+    query = select(table.c.name).where(table.c.org == org).order_by(table.c.name)
+    return list(connection.scalars(query))
+
+
+def group_exists(connection: Connection, org: str, group: str) -> bool:
+    """Whether the organization has a group of this name."""
+    table = schema.groups
+    query = select(table.c.name).where(table.c.org == org, table.c.name == group)
+    return connection.execute(query).first() is not None
+
+
+def group(connection: Connection, org: str, name: str) -> GroupRecord | None:
+    """A group's own members."""
+    if not group_exists(connection, org, name):
+        return None
+    members = schema.group_members
+    query = select(members.c.kind, members.c.member).where(
+        members.c.org == org, members.c.group_name == name
+    )
+    found: dict[str, list[str]] = {"user": [], "client": [], "group": []}
+    for kind, member in connection.execute(query.order_by(members.c.member)):
+        found[kind].append(member)
+    return GroupRecord(users=found["user"], clients=found["client"], groups=found["group"])
+
+
+def is_member(connection: Connection, org: str, kind: str, name: str, group: str) -> bool:
+    """Whether a user or client is in the group, or in one that is, however deep."""
+    members = schema.group_members
+    query = select(members.c.member).where(
+        members.c.org == org,
+        members.c.kind == kind,
+        members.c.member == name,
+        members.c.group_name.in_(select(_within(org, group).c.name)),
+    )
+    return connection.execute(query.limit(1)).first() is not None
+
+
+def is_administrated(connection: Connection, org: str) -> bool:
+    """Whether anybody who belongs to the organization is in `admins`."""
+    members, users, clients = schema.group_members, schema.organization_users, schema.clients
+    within = and_(
+        members.c.org == org, members.c.group_name.in_(select(_within(org, ADMINS).c.name))
+    )
+    of_users = and_(users.c.org == members.c.org, users.c.name == members.c.member)
+    of_clients = and_(clients.c.org == members.c.org, clients.c.name == members.c.member)
+    return any(
+        connection.execute(
+            select(members.c.member)
+            .join(table, belongs)
+            .where(within, members.c.kind == kind)
+            .limit(1)
+        ).first()
+        is not None
+        for kind, table, belongs in (("user", users, of_users), ("client", clients, of_clients))
+    )
+
+
+def _within(org: str, group: str) -> CTE:
+    """The group, if there is one, and all groups in it."""
+    members, groups = schema.group_members, schema.groups
+    # UNION drops what was seen: groups that hold each other end the recursion.
+    nested = select(groups.c.name).where(groups.c.org == org, groups.c.name == group)
+    within = nested.cte("within", recursive=True)
+    return within.union(
+        select(members.c.member).where(
+            members.c.org == org, members.c.kind == "group", members.c.group_name == within.c.name
+        )
+    )
+
+
+def editors(connection: Connection, org: str) -> list[EditorRecord]:
+    """The valid keys of the users in `admins`, by name: who may sign whitelists at first."""
+    members, associated, table = schema.group_members, schema.organization_users, schema.keys
+    query = (
+        select(table.c.name, table.c.public_key)
+        .distinct()
+        .join(associated, and_(associated.c.org == org, associated.c.name == table.c.name))
+        .join(members, and_(members.c.org == org, members.c.member == table.c.name))
+        .where(
+            table.c.kind == "user",
+            members.c.kind == "user",
+            members.c.group_name.in_(select(_within(org, ADMINS).c.name)),
+            is_valid_at(time.time()),
+        )
+    )
+    rows = connection.execute(query.order_by(table.c.name, table.c.public_key))
+    return [EditorRecord(*row) for row in rows]
+
+
+# --- tokens
+
+
+def token(connection: Connection, org: str, token_id: str) -> TokenRecord | None:
+    """A token of an organization, used up or not."""
+    table = schema.tokens
+    query = select(*_columns(table, TokenRecord)).where(table.c.org == org, table.c.id == token_id)
+    row = connection.execute(query).first()
+    return None if row is None else TokenRecord(**row._mapping)
+
+
+def tokens(connection: Connection, org: str, now: float) -> list[TokenRecord]:
+    """The tokens of an organization that can still be used, oldest first."""
+    table = schema.tokens
+    query = select(*_columns(table, TokenRecord)).where(
+        table.c.org == org, table.c.uses_left > 0, table.c.expires_at > now
+    )
+    rows = connection.execute(query.order_by(table.c.created_at, table.c.id))
+    return [TokenRecord(**row._mapping) for row in rows]
+
+
+def _columns(table: Any, record: type[msgspec.Struct]) -> Sequence[Any]:
+    return [table.c[field.name] for field in msgspec.structs.fields(record)]

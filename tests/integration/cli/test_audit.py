@@ -1,0 +1,57 @@
+"""`pushcli audit` against the real server."""
+
+import time
+from datetime import datetime
+
+import pytest
+
+from pushcli.exit_status import ExitStatus
+from tests.integration.cli.operated import Operated
+from tests.integration.cli.program import assert_one_line
+
+pytestmark = pytest.mark.timeout(60)
+
+
+def test_what_was_done_is_told_the_newest_last(operated: Operated) -> None:
+    operated.ok("client", "create", "one")
+    operated.ok("client", "create", "two")
+    operated.ok("client", "delete", "one", "-y")
+    lines = [line.split("\t") for line in operated.ok("audit").splitlines()]
+    told = [(actor, action, target) for _, actor, action, target, *_ in lines]
+    assert told[-3:] == [
+        ("operator", "client create", "one"), ("operator", "client create", "two"),
+        ("operator", "client delete", "one"),
+    ]  # fmt: skip
+    at = datetime.fromisoformat(lines[-1][0])
+    assert abs(at.timestamp() - time.time()) < 60
+    assert at.utcoffset() is not None
+    assert lines[-1][4] == "127.0.0.1"
+
+
+def test_it_is_told_by_time_actor_and_target(operated: Operated) -> None:
+    operated.ok("client", "create", "three")
+    operated.ok("client", "create", "four", *operated.superuser)
+
+    def targets(*options: str) -> list[str]:
+        return [record["target"] for record in operated.json("audit", *options)["records"]]
+
+    assert targets("--node", "three") == ["three"]
+    assert targets("--user", "pivotal")[-1] == "four"
+    assert "three" not in targets("--user", "pivotal")
+    assert targets("--since", "1h")[-2:] == ["three", "four"]
+    assert targets("--since", "2999-01-01") == []
+    last = operated.run("audit", "--limit", "1")
+    assert len(last.stdout.splitlines()) == 1
+    assert "--limit" in last.stderr
+
+
+def test_what_concerns_no_organization_is_for_superusers(operated: Operated) -> None:
+    operated.ok("user", "create", "zoe", "--no-associate", *operated.superuser)
+    told = operated.json("audit", "--of-server", *operated.superuser)["records"]
+    assert ("user create", "zoe") in {(record["action"], record["target"]) for record in told}
+    assert_one_line(operated.run("audit", "--of-server"), ExitStatus.NOT_ALLOWED)
+
+
+@pytest.mark.parametrize("since", ["yesterday", "24", "-1h"])
+def test_a_moment_that_is_none_is_refused(operated: Operated, since: str) -> None:
+    assert_one_line(operated.run("audit", "--since", since), ExitStatus.USAGE, "2h")

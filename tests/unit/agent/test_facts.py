@@ -1,0 +1,49 @@
+"""What a node tells of itself."""
+
+import os
+import socket
+import time
+
+import msgspec
+import pytest
+
+from pushcli_agent import facts
+
+
+def test_the_shapes_are_those_of_ohai() -> None:
+    found = facts.collect()
+    assert found["hostname"] == socket.gethostname().partition(".")[0]
+    assert found["fqdn"].startswith(found["hostname"])
+    assert found["kernel"]["release"] == os.uname().release
+    assert found["os"] == "linux"
+    assert found["ipaddress"].count(".") == 3
+    for name in ("platform", "platform_version", "platform_family"):
+        assert found[name]
+    assert "roles" not in found
+
+
+def test_the_operators_own_stand_beside_and_replace_nothing() -> None:
+    own = {"rack": "r7", "hostname": "forged", "team": {"name": "web"}}
+    found = facts.collect(["web"], ["blue"], own)
+    assert (found["roles"], found["tags"]) == (["web"], ["blue"])
+    assert (found["rack"], found["team"]) == ("r7", {"name": "web"})
+    assert found["hostname"] != "forged"
+
+
+def test_they_fit_into_a_message() -> None:
+    found = facts.collect(attributes={"big": "x" * 100_000})
+    assert len(msgspec.json.encode(found)) < facts.MAX_BYTES
+    assert "more than" in found["facts_left_out"]
+    assert found["os"] == "linux"
+
+
+def test_a_resolver_that_hangs_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket, "getfqdn", lambda _: time.sleep(5) or "late")
+    begin = time.monotonic()
+    assert facts.full_name("node", 0.1) == "node"
+    assert time.monotonic() - begin < 2
+
+
+def test_the_name_of_every_machine_is_no_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket, "getfqdn", lambda _: "localhost.localdomain")
+    assert facts.full_name("node") == "node"

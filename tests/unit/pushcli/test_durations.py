@@ -1,0 +1,59 @@
+"""Lengths of time and moments as people type them."""
+
+import contextlib
+from datetime import datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pushcli import durations
+
+NOW = 1_800_000_000.0
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("90s", 90), ("30m", 1_800), ("24h", 86_400), ("1d12h", 129_600), ("2W", 1_209_600),
+     (" 1.5h ", 5_400), ("0", 0), ("0s", 0)],
+)  # fmt: skip
+def test_lengths_of_time(text: str, seconds: float) -> None:
+    assert durations.parse(text) == seconds
+
+
+@pytest.mark.parametrize(
+    "text", ["", "h", "24", "-1h", "1h-", "1y", "1h 2", "\u0661h", "1e3s", "999w9999999d"]
+)
+def test_what_is_none(text: str) -> None:
+    with pytest.raises(ValueError, match=r"no length of time|century"):
+        durations.parse(text)
+
+
+@given(st.text())
+def test_any_text_is_a_length_of_time_or_refused(text: str) -> None:
+    with contextlib.suppress(ValueError):
+        assert 0 <= durations.parse(text) <= durations.LONGEST
+
+
+def test_a_moment_is_a_while_ago_or_a_date() -> None:
+    assert durations.moment("2h", NOW) == NOW - 7_200
+    assert durations.moment("2026-11-23T20:00:00Z", NOW) == 1_795_464_000
+    assert durations.moment("2026-11-23T20:00:00+01:00", NOW) == 1_795_460_400
+    local = datetime(2026, 11, 23).astimezone().timestamp()
+    assert durations.moment("2026-11-23", NOW) == local
+
+
+@pytest.mark.parametrize("text", ["", "yesterday", "2026-13-01", "24", "9999-12-31x"])
+def test_a_moment_that_is_none(text: str) -> None:
+    with pytest.raises(ValueError, match="neither"):
+        durations.moment(text, NOW)
+
+
+def test_a_moment_is_shown_in_the_time_of_this_machine() -> None:
+    shown = durations.local(NOW)
+    assert datetime.fromisoformat(shown).timestamp() == NOW
+    assert (
+        datetime.fromisoformat(shown).utcoffset()
+        == datetime.fromtimestamp(NOW).astimezone().utcoffset()
+    )
+    assert durations.local(1e300) != ""
