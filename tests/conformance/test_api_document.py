@@ -80,7 +80,7 @@ def call(server: Fleet, method: str, path: str, body: str) -> tuple[int, Any]:
 def refused(error: PushcliError) -> tuple[int, Any]:
     """Status and body of a refusal, which the session tells as an error."""
     kinds = {"NotFound": 404, "RequestRefused": 400}
-    text = error.message.rpartition(": ")[2] if "(400)" in error.message else error.message
+    text = error.message.partition("(400): ")[2] if "(400)" in error.message else error.message
     return kinds[type(error).__name__], {"error": [text]}
 
 
@@ -90,8 +90,8 @@ def test_every_path_of_the_server_stands_on_the_page() -> None:
 
     for route in routes(Nothing(), None, None):  # type: ignore[arg-type]
         examples = [example.split("\n")[0].split(" ") for example in EXAMPLES]
-        found = {m for m, path in examples if route.pattern.fullmatch(path)}
+        found = {m for m, path in examples if route.pattern.fullmatch(path.partition("?")[0])}
         pattern = route.pattern.pattern
         if pattern.endswith("job_status_feed|jobs_status_feed)"):
             continue
-        assert found == set(route.methods), pattern
+        assert found == route.methods.keys() - {"HEAD"}, pattern

@@ -67,6 +67,23 @@ ENDPOINTS = [
     Endpoint("GET", "pushy/config/node1", "config"),
     Endpoint("GET", "pushy/connect/node1", "config"),
     Endpoint("POST", "clients", "clients"),
+    Endpoint("GET", "pushy/node_status", "read"),
+    Endpoint("GET", "pushy/node_status/node1", "read"),
+    Endpoint("POST", "pushy/checks", "read"),
+    Endpoint("GET", "pushy/whitelist", "read"),
+    Endpoint("POST", "pushy/whitelist", "admin"),
+    Endpoint("GET", "pushy/whitelist/node1", "read"),
+    Endpoint("GET", "pushy/whitelist_editors", "read"),
+    Endpoint("POST", "pushy/whitelist_editors", "admin"),
+    Endpoint("GET", "nodes", "member"),
+    Endpoint("POST", "nodes", "admin"),
+    Endpoint("GET", "nodes/node1", "member"),
+    Endpoint("HEAD", "nodes/node1", "member"),
+    Endpoint("PUT", "nodes/node1", "own client"),
+    Endpoint("DELETE", "nodes/nosuch", "admin"),
+    Endpoint("GET", "search", "member"),
+    Endpoint("GET", "search/node", "member"),
+    Endpoint("POST", "search/node", "member"),
 ]
 
 
@@ -89,6 +106,12 @@ def expected(organization: str, principal: str, access: str) -> int | None:
             allowed = in_group(WRITERS) if WRITERS in groups else in_group(ADMINS)
         case "config" if principal in CLIENTS:
             allowed = principal == "node1"
+        case "member":
+            allowed = principal != "validator"
+        case "admin":
+            allowed = in_group(ADMINS)
+        case "own client":
+            allowed = principal == "node1" or in_group(ADMINS)
         case "config":
             allowed = may_read
         case _:

@@ -70,10 +70,13 @@ class ChefNodes:
 
     async def create(self, call: Call) -> Response:
         """`POST nodes`: by admins, and by a node's own client."""
-        new = content.parse(call, _Node, "node")
-        name = content.require_name(new.name)
-        if not _is_own(call, name) and not await is_admin(self._store, call.org, call.principal):
+        may_any = await is_admin(self._store, call.org, call.principal)
+        if not may_any and call.principal.kind != "client":
             raise forbidden(call.principal)
+        new = content.parse(call, _Node, "node")
+        if not may_any and not _is_own(call, new.name):
+            raise forbidden(call.principal)
+        name = content.require_name(new.name)
         node = operations.PutNode(node=new.stored(call.org, name), create=True, created_at=call.at)
         try:
             await self._store.write(node, call.audit("node create", name))
@@ -148,7 +151,7 @@ def _answer(node: NodeObject) -> Response:
     return answer(200, as_json(node), {"ETag": etag(node)})
 
 
-def _is_own(call: Call, name: str) -> bool:
+def _is_own(call: Call, name: str | None) -> bool:
     principal = call.principal
     return (principal.kind, principal.name, principal.validator) == ("client", name, False)
 
