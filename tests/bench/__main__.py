@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pushcli
 from pushcli.sandbox import Fleet
+from tests.bench import search, whitelist
 from tests.bench.machine import cpu_seconds, describe, pss_mib
 
 ROUNDS = 15
@@ -131,6 +132,8 @@ def main() -> None:
     for part in (one_node, alone, many_nodes):
         with tempfile.TemporaryDirectory(prefix="pushcli-bench-") as directory:
             part(Path(directory))
+    search.main()
+    whitelist.main()
 
 
 if __name__ == "__main__":
