@@ -11,7 +11,7 @@ import requests
 from pushcli.errors import PushcliError
 from pushcli.http import SignedSession
 from pushcli.sandbox import Fleet
-from pushcli_server.rest.app import routes
+from pushcli_server.rest.routes import routes
 from tests.conformance.feed_reader import FeedReader
 
 PAGE = (Path(__file__).parents[2] / "docs" / "api.md").read_text(encoding="utf-8")

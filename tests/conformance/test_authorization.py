@@ -19,7 +19,7 @@ from pushcli import keys, signing
 from pushcli.sandbox import Fleet
 from pushcli.timestamps import format_iso8601
 from pushcli_server import settings
-from pushcli_server.rest.app import routes
+from pushcli_server.rest.routes import routes
 from pushcli_server.store import Store, operations
 
 pytestmark = pytest.mark.timeout(120)

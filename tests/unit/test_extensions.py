@@ -6,7 +6,7 @@ from pathlib import Path
 import msgspec
 
 from pushcli import extensions, messages
-from pushcli_server.rest.app import EXTENSIONS
+from pushcli_server.rest.errors import EXTENSIONS
 
 TEXT = (Path(__file__).parents[2] / "docs" / "extensions.md").read_text(encoding="utf-8")
 ROWS = re.findall(r"^\| `([\w-]+)` \| (.*?) \|", TEXT, flags=re.MULTILINE)

@@ -165,10 +165,7 @@ def forbidden(principal: Principal) -> Refused:
     """403, in the old server's words."""
     return Refused(
         403,
-        [
-            f"User or client '{principal.name}' does not have access to that action "
-            "on this server."
-        ],
+        [f"User or client '{principal.name}' does not have access to that action on this server."],
     )
 
 

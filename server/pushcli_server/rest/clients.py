@@ -110,9 +110,7 @@ class Clients:
         if public_key is not None:
             said["public_key"] = public_key
             ops.append(
-                operations.ReplaceKey(
-                    kind="client", org=call.org, name=name, public_key=public_key
-                )
+                operations.ReplaceKey(kind="client", org=call.org, name=name, public_key=public_key)
             )
         await self._store.write(*ops, call.audit("client update", name, said or None))
         made = {} if private_key is None else {"private_key": private_key}

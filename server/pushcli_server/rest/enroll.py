@@ -88,17 +88,13 @@ class Enrolments:
             raise _refused()
         return token
 
-    async def _register(
-        self, asked: Asked, token: TokenRecord, name: str, public_key: str
-    ) -> None:
+    async def _register(self, asked: Asked, token: TokenRecord, name: str, public_key: str) -> None:
         """The client, and one use of the token: both or neither."""
         said = {"token": token.id, "created_by": token.created_by}
         try:
             with content.making("Client"):
                 await self._store.write(
-                    operations.UseToken(
-                        org=asked.org, token_id=token.id, node=name, now=asked.at
-                    ),
+                    operations.UseToken(org=asked.org, token_id=token.id, node=name, now=asked.at),
                     operations.CreateClient(
                         org=asked.org,
                         name=name,

@@ -24,7 +24,9 @@ class Principals:
         if found is None:
             raise not_found(f"no such user or client: {name}")
         kind = "client" if client else "user"
-        member = client or await self._store.ask(identity_reads.is_associated, call.org, name)
+        is_member = client is not None or await self._store.ask(
+            identity_reads.is_associated, call.org, name
+        )
         return answer(
             200,
             {
@@ -32,7 +34,7 @@ class Principals:
                 "type": kind,
                 "public_key": found.public_key,
                 "authz_id": _authz_id(kind, call.org if client else "", name),
-                "org_member": bool(member),
+                "org_member": is_member,
             },
         )
 

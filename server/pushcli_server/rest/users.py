@@ -96,9 +96,7 @@ class Users:
         )
         if public_key is not None:
             said["public_key"] = public_key
-            ops.append(
-                operations.ReplaceKey(kind="user", org="", name=name, public_key=public_key)
-            )
+            ops.append(operations.ReplaceKey(kind="user", org="", name=name, public_key=public_key))
         await self._store.write(*ops, call.audit("user update", name, said or None))
         made = {} if private_key is None else {"private_key": private_key}
         return answer(200, {**view(await self._user(call)), **made})

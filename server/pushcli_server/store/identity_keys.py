@@ -93,7 +93,10 @@ def _count(connection: Connection, which: ColumnElement[bool]) -> int:
 
 def _require_owner(connection: Connection, kind: str, org: str, name: str) -> None:
     # A key that nobody has would be the next one's who gets the name.
-    known = user_exists(connection, name) if kind == "user" else client_exists(connection, org, name)
+    if kind == "user":
+        known = user_exists(connection, name)
+    else:
+        known = client_exists(connection, org, name)
     if not known:
         raise Missing(f"no such {kind}")
 

@@ -1,0 +1,259 @@
+"""What there is: each path with its methods, who may, and what it answers with."""
+
+import re
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from starlette.responses import Response
+
+from pushcli_server.hub import Hub
+from pushcli_server.rest import enroll
+from pushcli_server.rest.audit import Audit
+from pushcli_server.rest.auth import Access
+from pushcli_server.rest.chef_nodes import ChefNodes
+from pushcli_server.rest.clients import Clients
+from pushcli_server.rest.feeds import MEDIA_TYPE as EVENTS
+from pushcli_server.rest.feeds import Feeds
+from pushcli_server.rest.groups import Groups
+from pushcli_server.rest.identity_keys import Keys
+from pushcli_server.rest.jobs import Jobs
+from pushcli_server.rest.members import Members
+from pushcli_server.rest.nodes import Nodes
+from pushcli_server.rest.organizations import Organizations
+from pushcli_server.rest.principals import Principals
+from pushcli_server.rest.request import Asked, Call
+from pushcli_server.rest.search import Search
+from pushcli_server.rest.tokens import Tokens
+from pushcli_server.rest.users import Users
+from pushcli_server.rest.whitelists import Whitelists
+from pushcli_server.settings import Settings
+from pushcli_server.store import Store
+
+JSON = "application/json"
+RAW = "application/octet-stream"
+Handler = Callable[[Call], Awaitable[Response]]
+_READ, _WRITE, _MEMBER, _ADMIN = Access.READ, Access.WRITE, Access.MEMBER, Access.ADMIN
+_SUPERUSER, _OWN_USER, _OWN_CLIENT = Access.SUPERUSER, Access.OWN_USER, Access.OWN_CLIENT
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """What one method of a path does, who may, and what it answers with."""
+
+    handler: Handler
+    access: Access
+    produces: str = JSON
+
+
+@dataclass(frozen=True, slots=True)
+class Unsigned:
+    """What anybody may send who reaches the port; at most so many bytes."""
+
+    handler: Callable[[Asked], Awaitable[Response]]
+    max_body: int
+    produces: str = JSON
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A path, and its methods; without an `org` in it, outside of the organizations."""
+
+    pattern: re.Pattern[str]
+    methods: dict[str, Operation | Unsigned]
+
+
+def routes(hub: Hub, settings: Settings, store: Store) -> list[Route]:
+    """The whole API but `/pushy/_status`."""
+    return [
+        *_jobs(hub, settings),
+        *_nodes(hub, settings, store),
+        *_whitelists(hub, store),
+        *_identities(hub, settings, store),
+        *_outside(settings, store),
+    ]
+
+
+def _jobs(hub: Hub, settings: Settings) -> list[Route]:
+    jobs, feeds = Jobs(hub, settings), Feeds(hub)
+    return [
+        _below(
+            "pushy/jobs",
+            GET=Operation(jobs.index, _READ),
+            POST=Operation(jobs.start, _WRITE),
+        ),
+        _below("pushy/jobs/(?P<job>[^/]+)", GET=Operation(jobs.show, _READ)),
+        _below("pushy/jobs/(?P<job>[^/]+)/nodes", GET=Operation(jobs.nodes, _READ)),
+        _below("pushy/jobs/(?P<job>[^/]+)/abort", POST=Operation(jobs.abort, _WRITE)),
+        _below(
+            "pushy/jobs/(?P<job>[^/]+)/output/(?P<node>[^/]+)/(?P<channel>stdout|stderr)",
+            GET=Operation(jobs.output, _READ, RAW),
+        ),
+        _below(
+            "pushy/(?:job_status_feed|jobs_status_feed)",
+            GET=Operation(feeds.organization, _READ, EVENTS),
+        ),
+        _below(
+            "pushy/(?:job_status_feed|jobs_status_feed)/(?P<job>[^/]+)",
+            GET=Operation(feeds.job, _READ, EVENTS),
+        ),
+    ]
+
+
+def _nodes(hub: Hub, settings: Settings, store: Store) -> list[Route]:
+    nodes = Nodes(hub)
+    objects, search = ChefNodes(store, settings, hub), Search(store, settings)
+    return [
+        _below(
+            "pushy/(?:config|connect)/(?P<node>[^/]+)", GET=Operation(nodes.config, Access.CONFIG)
+        ),
+        _below("pushy/node_states", GET=Operation(nodes.index, _READ)),
+        _below("pushy/node_states/(?P<node>[^/]+)", GET=Operation(nodes.show, _READ)),
+        _below("pushy/node_status", GET=Operation(nodes.status, _READ)),
+        _below("pushy/node_status/(?P<node>[^/]+)", GET=Operation(nodes.status_of, _READ)),
+        _below(
+            "nodes",
+            GET=Operation(objects.index, _MEMBER),
+            POST=Operation(objects.create, _MEMBER),
+        ),
+        _below(
+            "nodes/(?P<client>[^/]+)",
+            GET=Operation(objects.show, _MEMBER),
+            HEAD=Operation(objects.show, _MEMBER),
+            PUT=Operation(objects.update, _OWN_CLIENT),
+            DELETE=Operation(objects.delete, _ADMIN),
+        ),
+        _below("search", GET=Operation(search.index, _MEMBER)),
+        _below(
+            "search/node",
+            GET=Operation(search.nodes, _MEMBER),
+            POST=Operation(search.parts, _MEMBER),
+        ),
+    ]
+
+
+def _whitelists(hub: Hub, store: Store) -> list[Route]:
+    whitelists = Whitelists(hub, store)
+    return [
+        _below("pushy/checks", POST=Operation(whitelists.check, _READ)),
+        _below(
+            "pushy/whitelist",
+            GET=Operation(whitelists.index, _READ),
+            POST=Operation(whitelists.edit, _ADMIN),
+        ),
+        _below("pushy/whitelist/(?P<node>[^/]+)", GET=Operation(whitelists.show, _READ)),
+        _below(
+            "pushy/whitelist_editors",
+            GET=Operation(whitelists.editors, _READ),
+            POST=Operation(whitelists.say_editor, _ADMIN),
+        ),
+    ]
+
+
+def _identities(hub: Hub, settings: Settings, store: Store) -> list[Route]:
+    clients, members = Clients(store, settings, hub), Members(store, settings)
+    groups, tokens = Groups(store, settings), Tokens(store)
+    return [
+        _below(
+            "clients",
+            GET=Operation(clients.index, _ADMIN),
+            POST=Operation(clients.create, Access.CLIENTS),
+        ),
+        _below(
+            "clients/(?P<client>[^/]+)",
+            GET=Operation(clients.show, _OWN_CLIENT),
+            PUT=Operation(clients.update, _OWN_CLIENT),
+            DELETE=Operation(clients.delete, _ADMIN),
+        ),
+        *_keys(_below, "clients/(?P<client>[^/]+)", Keys(store, settings, "client"), _OWN_CLIENT),
+        _below(
+            "users",
+            GET=Operation(members.index, _ADMIN),
+            POST=Operation(members.associate, _ADMIN),
+        ),
+        _below(
+            "users/(?P<user>[^/]+)",
+            GET=Operation(members.show, _OWN_USER),
+            DELETE=Operation(members.dissociate, _OWN_USER),
+        ),
+        _below(
+            "groups",
+            GET=Operation(groups.index, _MEMBER),
+            POST=Operation(groups.create, _ADMIN),
+        ),
+        _below(
+            "groups/(?P<group>[^/]+)",
+            GET=Operation(groups.show, _MEMBER),
+            PUT=Operation(groups.update, _ADMIN),
+            DELETE=Operation(groups.delete, _ADMIN),
+        ),
+        _below("groups/(?P<group>[^/]+)/members", POST=Operation(groups.add, _ADMIN)),
+        _below(
+            "groups/(?P<group>[^/]+)/members/(?P<kind>users?|clients?|groups?)/(?P<member>[^/]+)",
+            DELETE=Operation(groups.remove, _ADMIN),
+        ),
+        _below(
+            "principals/(?P<principal>[^/]+)",
+            GET=Operation(Principals(store).show, _MEMBER),
+        ),
+        _below(
+            "tokens",
+            GET=Operation(tokens.index, _ADMIN),
+            POST=Operation(tokens.create, _ADMIN),
+        ),
+        _below("tokens/(?P<token>[^/]+)", DELETE=Operation(tokens.delete, _ADMIN)),
+        _below(
+            "enroll",
+            POST=Unsigned(enroll.Enrolments(store, settings).enroll, enroll.MAX_BODY),
+        ),
+        _below("audit", GET=Operation(Audit(store).index, _ADMIN)),
+    ]
+
+
+def _outside(settings: Settings, store: Store) -> list[Route]:
+    users, organizations = Users(store, settings), Organizations(store, settings)
+    return [
+        _at(
+            "users",
+            GET=Operation(users.index, _SUPERUSER),
+            POST=Operation(users.create, _SUPERUSER),
+        ),
+        _at(
+            "users/(?P<user>[^/]+)",
+            GET=Operation(users.show, _OWN_USER),
+            PUT=Operation(users.update, _OWN_USER),
+            DELETE=Operation(users.delete, _SUPERUSER),
+        ),
+        *_keys(_at, "users/(?P<user>[^/]+)", Keys(store, settings, "user"), _OWN_USER),
+        _at(
+            "organizations",
+            GET=Operation(organizations.index, _SUPERUSER),
+            POST=Operation(organizations.create, _SUPERUSER),
+        ),
+        _at("organizations/(?P<name>[^/]+)", GET=Operation(organizations.show, _SUPERUSER)),
+        _at("audit", GET=Operation(Audit(store).index, _SUPERUSER)),
+    ]
+
+
+def _keys(place: Callable[..., Route], owner: str, keys: Keys, access: Access) -> list[Route]:
+    return [
+        place(
+            f"{owner}/keys",
+            GET=Operation(keys.index, access),
+            POST=Operation(keys.create, access),
+        ),
+        place(
+            f"{owner}/keys/(?P<key>[^/]+)",
+            GET=Operation(keys.show, access),
+            PUT=Operation(keys.update, access),
+            DELETE=Operation(keys.delete, access),
+        ),
+    ]
+
+
+def _below(pattern: str, **methods: Operation | Unsigned) -> Route:
+    """A path below an organization."""
+    return _at(f"organizations/(?P<org>[^/]+)/{pattern}", **methods)
+
+
+def _at(pattern: str, **methods: Operation | Unsigned) -> Route:
+    return Route(re.compile(f"/{pattern}"), methods)

@@ -1,0 +1,278 @@
+"""The whitelist, edited from the workstation, on real agents."""
+
+import json
+import re
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from pushcli.exit_status import ExitStatus
+from pushcli.sandbox import Fleet
+from pushcli_server import settings
+from pushcli_server.store.database import make_engine
+from tests.e2e.waiting import job_is, lines, start, until
+
+pytestmark = pytest.mark.timeout(90)
+NODES = ("n1", "n2", "n3")
+
+
+def whitelist_of(fleet: Fleet, node: str) -> Any:
+    return fleet.api.get(f"pushy/whitelist/{node}")
+
+
+def in_force(fleet: Fleet, node: str) -> dict[str, Any]:
+    """What the agent reported, by name."""
+    report = whitelist_of(fleet, node)["in_force"] or {"entries": []}
+    return {entry["name"]: entry for entry in report["entries"]}
+
+
+def refused(fleet: Fleet, node: str) -> dict[str, str]:
+    """What the agent refused, with its reasons."""
+    report = whitelist_of(fleet, node)["in_force"] or {"refused": []}
+    return {entry["name"]: entry["reason"] for entry in report["refused"]}
+
+
+def edit(fleet: Fleet, *arguments: str) -> str:
+    """A `pushcli whitelist` command that succeeds."""
+    done = fleet.cli("whitelist", *arguments)
+    assert done.returncode == ExitStatus.OK, done.stdout + done.stderr
+    return done.stdout
+
+
+def by_hand(fleet: Fleet, node: str, change: Callable[[dict[str, Any]], None]) -> None:
+    """Change a node's normal attributes in the database, as somebody who stole it would."""
+    place = fleet.server_directory
+    engine = make_engine(settings.load(place).database(place))
+    with engine.begin() as connection:
+        normal = connection.scalar(
+            text("SELECT normal FROM nodes WHERE name = :node"), {"node": node}
+        )
+        attributes = json.loads(normal)
+        change(attributes)
+        connection.execute(
+            text("UPDATE nodes SET normal = :normal WHERE name = :node"),
+            {"normal": json.dumps(attributes), "node": node},
+        )
+    engine.dispose()
+
+
+def restart_server(fleet: Fleet) -> None:
+    fleet.end_server()
+    fleet.start_server()
+    fleet.wait_available(fleet.nodes)
+
+
+def test_an_added_command_runs_within_two_seconds_and_a_removed_one_is_nacked(
+    fleet: Fleet,
+) -> None:
+    before = time.monotonic()
+    said = edit(fleet, "add", "greet", "echo greetings", *NODES)
+    assert said == "in force on 3 nodes\n"
+    done = fleet.cli("job", "start", "--capture", "greet", *NODES)
+    took = time.monotonic() - before
+    assert done.returncode == ExitStatus.OK, done.stdout
+    assert done.stdout.count("greetings") == 3
+    # Two commands were started for it; the agents had it before the first one ended.
+    assert took < 10
+    for node in NODES:
+        assert in_force(fleet, node)["greet"]["signer"] == fleet.profile.client_name
+    edit(fleet, "remove", "greet", *NODES)
+    done = fleet.cli("job", "start", "greet", *NODES)
+    assert done.returncode == ExitStatus.QUORUM_FAILED
+    assert "not on the whitelist" in done.stdout
+
+
+def test_an_edit_leaves_a_running_job_alone(fleet: Fleet, tmp_path: Path) -> None:
+    edit(fleet, "add", "long", f"echo one >> {tmp_path}/marks; sleep 1.5; echo two", "n1")
+    job = start(fleet, "long", "n1", capture_output=True)
+    until(lambda: lines(tmp_path / "marks"), "it runs")
+    edit(fleet, "remove", "long", "n1")
+    assert "long" not in in_force(fleet, "n1")
+    assert job_is(fleet, job, "complete")["nodes"] == {"succeeded": ["n1"]}
+    assert fleet.api.job_output(job, "n1", "stdout") == b"two\n"
+
+
+def test_patterns_and_lists_are_run_as_data(fleet: Fleet, tmp_path: Path) -> None:
+    edit(fleet, "add", "--pattern", "say (.*)", r"printf '%s.' \1", "n1")
+    marker = tmp_path / "marker"
+    hostile = f"say $(touch {marker}) `touch {marker}`; touch {marker} # 'x' \"y\""
+    job = start(fleet, hostile, "n1", capture_output=True)
+    job_is(fleet, job, "complete")
+    said = fleet.api.job_output(job, "n1", "stdout").decode()
+    assert said == hostile.removeprefix("say ") + "."
+    assert not marker.exists()
+
+
+def test_a_check_says_what_would_run_without_running_it(fleet: Fleet, tmp_path: Path) -> None:
+    edit(fleet, "add", "touch-it", f"touch {tmp_path}/touched", "n1")
+    asked = fleet.api.post("pushy/checks", {"command": "touch-it", "nodes": [*NODES, "nobody"]})
+    verdicts = asked["nodes"]
+    assert verdicts["n1"] == {
+        "state": "ready",
+        "entry": "touch-it",
+        "source": "server",
+        "runs": f"touch {tmp_path}/touched",
+    }
+    assert verdicts["n2"]["state"] == "nacked"
+    assert "not on the whitelist" in verdicts["n2"]["reason"]
+    assert verdicts["nobody"]["state"] == "unavailable"
+    assert not (tmp_path / "touched").exists()
+    done = fleet.cli("whitelist", "test", "n1", "touch-it")
+    assert done.returncode == ExitStatus.OK
+    assert "touch" in done.stdout
+    assert fleet.cli("whitelist", "test", "n2", "touch-it").returncode != ExitStatus.OK
+
+
+def test_an_agent_that_was_away_gets_it_when_it_returns(make_fleet: Callable[..., Fleet]) -> None:
+    fleet = make_fleet("n1", "n2")
+    fleet.end_agent("n2")
+    fleet.wait_available(["n2"], available=False)
+    edit(fleet, "add", "greet", "echo greetings", "n1", "n2")
+    restart = time.monotonic()
+    fleet.start_agent("n2")
+    until(lambda: "greet" in in_force(fleet, "n2"), "n2 has it")
+    assert time.monotonic() - restart < 10
+
+
+def test_a_server_restarted_between_edit_and_delivery_still_delivers(
+    make_fleet: Callable[..., Fleet],
+) -> None:
+    fleet = make_fleet("n1")
+    fleet.end_agent("n1")
+    fleet.wait_available(["n1"], available=False)
+    edit(fleet, "add", "greet", "echo greetings", "n1")
+    fleet.end_server(9)
+    fleet.start_server()
+    fleet.start_agent("n1")
+    until(lambda: "greet" in in_force(fleet, "n1"), "n1 has it")
+
+
+def test_it_holds_while_the_server_is_away_and_over_restarts_of_the_agent(
+    make_fleet: Callable[..., Fleet],
+) -> None:
+    fleet = make_fleet("n1")
+    edit(fleet, "add", "greet", "echo greetings", "n1")
+    since = in_force(fleet, "n1")["greet"]["since"]
+    fleet.end_agent("n1")
+    fleet.wait_available(["n1"], available=False)
+    fleet.start_agent("n1")
+    fleet.wait_available(["n1"])
+    done = fleet.cli("job", "start", "--capture", "greet", "n1")
+    assert "greetings" in done.stdout
+    assert in_force(fleet, "n1")["greet"]["since"] == since
+
+
+def test_a_broken_local_file_leaves_the_last_good_one_in_force(
+    make_fleet: Callable[..., Fleet],
+) -> None:
+    fleet = make_fleet("n1")
+    fleet.write_agent_settings("n1", {"greet": "echo greetings"})
+    until(lambda: "greet" in in_force(fleet, "n1"), "the new file is in force")
+    file = fleet.agent_directory("n1") / "agent.toml"
+    good = file.read_text()
+    file.write_text(good + 'other = { comand_line = "x" }\n')
+
+    def error() -> str | None:
+        whitelist = fleet.api.get("pushy/node_status/n1")["whitelist"]
+        said: str | None = whitelist["error"]
+        return said
+
+    said = until(error, "the error is reported")
+    assert "comand_line" in said
+    assert "command_line" in said
+    assert re.search(r"line \d+", said)
+    assert "greet" in in_force(fleet, "n1")
+    assert fleet.cli("job", "start", "greet", "n1").returncode == ExitStatus.OK
+    shown = fleet.cli("node", "status", "n1")
+    assert "comand_line" in shown.stdout + shown.stderr
+    assert "comand_line" in fleet.log("n1").read_text()
+    file.write_text(good)
+    until(lambda: error() is None, "it is mended")
+
+
+def test_what_was_put_into_the_database_is_refused(make_fleet: Callable[..., Fleet]) -> None:
+    fleet = make_fleet("n1")
+    edit(fleet, "add", "greet", "echo greetings", "n1")
+
+    def steal(attributes: dict[str, Any]) -> None:
+        whitelist = attributes["push_jobs"]["whitelist"]
+        whitelist["greet"] = "echo stolen"
+        whitelist["root"] = "sh"
+
+    fleet.end_server()
+    by_hand(fleet, "n1", steal)
+    fleet.start_server()
+    until(lambda: "root" in refused(fleet, "n1"), "it is refused")
+    assert "unsigned" in refused(fleet, "n1")["root"]
+    assert "does not fit" in refused(fleet, "n1")["greet"]
+    fleet.wait_available(["n1"])
+    for command in ("root", "greet"):
+        done = fleet.cli("job", "start", command, "n1")
+        assert done.returncode == ExitStatus.QUORUM_FAILED
+    listed = fleet.cli("whitelist", "list", "n1")
+    assert "refused" in listed.stdout
+
+
+def test_an_older_signed_version_is_refused(make_fleet: Callable[..., Fleet]) -> None:
+    fleet = make_fleet("n1")
+    edit(fleet, "add", "greet", "echo old", "n1")
+    kept: dict[str, Any] = {}
+    by_hand(fleet, "n1", kept.update)
+    edit(fleet, "add", "greet", "echo new", "n1")
+    fleet.end_server()
+    by_hand(fleet, "n1", lambda attributes: attributes.update(kept))
+    fleet.start_server()
+    until(lambda: "greet" in refused(fleet, "n1"), "it is refused")
+    assert "replayed" in refused(fleet, "n1")["greet"]
+
+
+def test_editors_vouch_for_others_and_take_it_back(
+    make_fleet: Callable[..., Fleet], tmp_path: Path
+) -> None:
+    fleet = make_fleet("n1")
+    me = fleet.profile.client_name
+    # A second key of the same operator: nobody vouched for it yet.
+    fleet.cli("user", "rotate-key", "--overlap", "1h", "-y")
+    done = fleet.cli("whitelist", "add", "greet", "echo greetings", "n1")
+    assert done.returncode != ExitStatus.OK
+    assert "no editor's key" in refused(fleet, "n1")["greet"]
+    assert me in refused(fleet, "n1")["greet"]
+
+
+def test_entries_that_others_set_count_where_the_node_says_so(
+    make_fleet: Callable[..., Fleet],
+) -> None:
+    fleet = make_fleet("n1", "n2")
+    file = fleet.agent_directory("n2") / "agent.toml"
+    file.write_text("accept_unsigned_whitelist = true\n" + file.read_text())
+    fleet.end_agent("n2")
+    fleet.wait_available(["n2"], available=False)
+    fleet.start_agent("n2")
+    fleet.wait_available(["n2"])
+    for node in ("n1", "n2"):
+        found = fleet.api.get(f"nodes/{node}")
+        found["normal"] = {"push_jobs": {"whitelist": {"greet": "echo greetings"}}}
+        fleet.api.put(f"nodes/{node}", found)
+    until(lambda: "greet" in in_force(fleet, "n2"), "n2 takes it")
+    until(lambda: "greet" in refused(fleet, "n1"), "n1 refuses it")
+    assert in_force(fleet, "n2")["greet"].get("signer") is None
+
+
+def test_operators_of_an_entry_are_the_only_ones_who_may_start_it(fleet: Fleet) -> None:
+    edit(fleet, "add", "mine", "true", "n1", "--operator", fleet.profile.client_name)
+    edit(fleet, "add", "theirs", "true", "n1", "--operator", "somebody-else")
+    assert fleet.cli("job", "start", "mine", "n1").returncode == ExitStatus.OK
+    done = fleet.cli("job", "start", "theirs", "n1")
+    assert done.returncode == ExitStatus.QUORUM_FAILED
+    assert "somebody-else" in done.stdout or "operators" in done.stdout
+
+
+def test_the_timeout_of_an_entry_ends_its_command(fleet: Fleet) -> None:
+    edit(fleet, "add", "short", "sleep 30", "n1", "--timeout", "0.5")
+    job = start(fleet, "short", "n1")
+    ended = job_is(fleet, job, "complete", "timed_out")
+    assert list(ended["nodes"]) in (["failed"], ["timed_out"])
