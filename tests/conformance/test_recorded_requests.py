@@ -114,7 +114,8 @@ def test_a_recorded_request_is_accepted(ports: dict[int, int], request_: dict[st
             assert (status, type(json.loads(body))) == (200, list)
         case "GET", "node_states" | "node_states/node1":
             assert status == 200
+        case "GET", _ if "/search/node" in request_["path"]:
+            assert (status, json.loads(body)["total"]) == (200, 0)
         case _:
-            # Jobs of the recording, and searching, which is not there yet: but who asked,
-            # and that he may, was found out before.
+            # Jobs of the recording: but who asked, and that he may, was found out before.
             assert status == 404, body

@@ -14,7 +14,6 @@ from pushcli_server.rest.errors import Refused, answer, not_found
 from pushcli_server.rest.request import Call
 from pushcli_server.store import Store, operations
 from pushcli_server.store.errors import Outdated, UnknownNodes, WhitelistConflict
-from pushcli_server.store.records import AuditRecord
 from pushcli_server.store.whitelists import NodeWhitelist
 
 MAX_LEAVES = 200_000
@@ -93,7 +92,7 @@ class Whitelists:
                         for node, of_node in records.items()
                     },
                 ),
-                operations.Audit(self._audit(call, "whitelist edit", _target(nodes), edit)),
+                call.audit("whitelist edit", _target(nodes), _detail(edit, nodes)),
             )
         except UnknownNodes as error:
             raise not_found(str(error)) from None
@@ -139,7 +138,7 @@ class Whitelists:
                     version=statement.version,
                     statement=msgspec.json.encode(statement).decode(),
                 ),
-                operations.Audit(self._audit(call, action, statement.editor, {"key": key})),
+                call.audit(action, statement.editor, {"key": key}),
             )
         except Outdated as error:
             raise Refused(409, [str(error)], {"X-Pushcli-Version": str(error.version)}) from None
@@ -159,17 +158,6 @@ class Whitelists:
             directory=check.dir,
         )
         return answer(200, {"nodes": verdicts})
-
-    def _audit(self, call: Call, action: str, target: str, detail: Any) -> AuditRecord:
-        return AuditRecord(
-            at=self._hub.engine.clock.now(),
-            org=call.org,
-            actor=call.principal.name,
-            action=action,
-            target=target,
-            origin=call.origin,
-            detail=msgspec.json.encode(detail).decode(),
-        )
 
 
 def _changes(edit: _Edit) -> list[Change]:
@@ -208,6 +196,16 @@ def _parse(body: bytes, shape: Any) -> Any:
         return msgspec.json.decode(body, type=shape)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise Refused(400, [f"invalid request: {error}".replace("`", "")]) from error
+
+
+def _detail(edit: _Edit, nodes: list[str]) -> dict[str, Any]:
+    """For the audit trail: what, by which key; the signature stands with the entries."""
+    changes = [
+        {"name": one.name, "removed": True} if one.removed else
+        {"name": one.name, "value": one.value}
+        for one in edit.changes
+    ]  # fmt: skip
+    return {"changes": changes, "version": edit.version, "key": edit.key, "nodes": nodes}
 
 
 def _target(nodes: list[str]) -> str:

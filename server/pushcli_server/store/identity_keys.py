@@ -42,9 +42,7 @@ def _replace(connection: Connection, ops: Sequence[operations.ReplaceKey]) -> No
     for op in ops:
         _require_owner(connection, op.kind, op.org, op.name)
         connection.execute(
-            delete(_table).where(
-                _of(op.kind, op.org, op.name), _table.c.key_name == DEFAULT_KEY
-            )
+            delete(_table).where(_of(op.kind, op.org, op.name), _table.c.key_name == DEFAULT_KEY)
         )
         row = {**msgspec.structs.asdict(op), "key_name": DEFAULT_KEY, "expires_at": None}
         connection.execute(insert(_table), row)
@@ -66,9 +64,7 @@ def _update(connection: Connection, ops: Sequence[operations.UpdateKey]) -> None
 def _delete(connection: Connection, ops: Sequence[operations.DeleteKey]) -> None:
     for op in ops:
         of_owner = _of(op.kind, op.org, op.name)
-        gone = connection.execute(
-            delete(_table).where(of_owner, _table.c.key_name == op.key_name)
-        )
+        gone = connection.execute(delete(_table).where(of_owner, _table.c.key_name == op.key_name))
         if op.now is not None:
             _require(gone.rowcount, op.key_name)
             _require_valid(connection, of_owner, op.name, op.now)

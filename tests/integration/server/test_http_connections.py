@@ -15,7 +15,7 @@ import pytest
 import uvicorn
 
 from pushcli.sandbox import Fleet
-from pushcli_server.rest.errors import answer
+from pushcli_server.rest.errors import EXTENSIONS, answer
 from pushcli_server.rest.http_protocol import BoundedHttp
 from tests.conformance.raw_http import Raw
 
@@ -113,7 +113,7 @@ def test_what_is_no_http_is_refused_in_our_form(raw: Raw, text: bytes) -> None:
         status, headers, body = ending(connection)
     assert (status, list(json.loads(body))) == (400, ["error"])
     assert headers["content-type"] == "application/json"
-    assert headers["x-pushcli-extensions"] == "abort,job-nodes,request-id"
+    assert headers["x-pushcli-extensions"] == EXTENSIONS["X-Pushcli-Extensions"]
 
 
 def test_headers_cannot_grow_without_end(raw: Raw) -> None:

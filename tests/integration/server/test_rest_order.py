@@ -12,6 +12,7 @@ from pushcli import keys, signing
 from pushcli.sandbox import Fleet
 from pushcli.timestamps import format_iso8601
 from pushcli_server import settings
+from pushcli_server.rest.errors import EXTENSIONS
 from pushcli_server.store import Store, operations
 from tests.conformance.raw_http import Answer, Raw
 
@@ -118,7 +119,7 @@ def test_the_form_of_a_refusal(raw: Raw, stage: str) -> None:
     assert isinstance(answer.error, str if stage in {"size", "body"} else list)
     assert list(answer.json) == ["error"]
     assert answer.headers["content-type"] == "application/json"
-    assert answer.headers["x-pushcli-extensions"] == "abort,job-nodes,request-id"
+    assert answer.headers["x-pushcli-extensions"] == EXTENSIONS["X-Pushcli-Extensions"]
     assert "server" not in answer.headers
     assert ("www-authenticate" in answer.headers) == (answer.status == 401)
     assert answer.headers.get("allow") == ("GET, POST" if stage == "method" else None)

@@ -11,6 +11,7 @@ import psycopg
 import pytest
 
 from pushcli_server.store import Conflict, Store, StoreUnavailable, operations
+from pushcli_server.store.errors import Missing
 from tests.integration.store.conftest import ON_POSTGRESQL, ON_SQLITE, Database
 from tests.integration.store.writing import JOB, changed, job, until_healthy, with_job
 
@@ -205,7 +206,7 @@ def test_a_write_that_the_database_refuses_harms_nobody_else(database: Database)
         results = await asyncio.gather(*answers, return_exceptions=True)
         if database.url.startswith("postgresql"):
             assert "too long" in str(results[0])
-        assert [type(result) for result in results[1:]] == [Conflict, type(None), Conflict]
+        assert [type(result) for result in results[1:]] == [Missing, type(None), Conflict]
         assert (await store.job_nodes(JOB))[0].state == "ready"
         assert database.failures == []
 
