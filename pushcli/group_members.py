@@ -1,12 +1,12 @@
 """The members of groups: on our server one by one, on others by replacing the whole group."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from pushcli.context import App
-from pushcli.errors import NotFound
+from pushcli.errors import NotFound, PushcliError
 from pushcli.identities import quoted
 from pushcli.jobs import checked
 from pushcli.render.fields import write_fields
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pushcli.client import ApiClient
 
 EXTENSION = "groups"
+KINDS = ("users", "clients", "groups")
 Members = Mapping[str, Sequence[str]]
 """Names by kind: `users`, `clients`, `groups`."""
 
@@ -34,11 +35,13 @@ def show(app: App, name: str) -> None:
 
 def add(app: App, name: str, members: Members) -> None:
     """Put members in; who is in already stays."""
-
-    def at_once(client: "ApiClient") -> None:
-        client.post(f"groups/{quoted(name)}/members", members)
-
-    _change(app, name, at_once, lambda kind, now: sorted({*now, *members.get(kind, ())}))
+    before = _get(app.client, name)
+    if EXTENSION in app.client.extensions:
+        app.client.post(f"groups/{quoted(name)}/members", members)
+    else:
+        now = checked(before, Group)
+        _replace(app.client, name, {k: sorted({*_of(now, k), *members.get(k, ())}) for k in KINDS})
+    show(app, name)
 
 
 def remove(app: App, name: str, members: Members) -> None:
@@ -46,42 +49,38 @@ def remove(app: App, name: str, members: Members) -> None:
 
     Raises:
         NotFound: somebody is no member; nobody was taken out.
+        PushcliError: somebody must stay; who is out already stands in the message.
     """
-    content = checked(_get(app.client, name), Group)
-    strangers = [
-        who for kind, names in members.items() for who in names if who not in getattr(content, kind)
-    ]
-    if strangers:
+    before = checked(_get(app.client, name), Group)
+    out = [(kind, who) for kind, names in members.items() for who in names]
+    if strangers := [who for kind, who in out if who not in _of(before, kind)]:
         raise NotFound(f"not in the group {name}: {', '.join(strangers)}", "see `group show`")
-
-    def at_once(client: "ApiClient") -> None:
-        for kind, names in members.items():
-            for who in dict.fromkeys(names):
-                client.delete(f"groups/{quoted(name)}/members/{kind}/{quoted(who)}")
-
-    _change(
-        app, name, at_once, lambda kind, now: [n for n in now if n not in members.get(kind, ())]
-    )
-
-
-def _change(
-    app: App,
-    name: str,
-    at_once: Callable[["ApiClient"], None],
-    new: Callable[[str, list[str]], list[str]],
-) -> None:
-    before = _get(app.client, name)
     if EXTENSION in app.client.extensions:
-        at_once(app.client)
+        _remove_each(app.client, name, out)
     else:
-        # Who else changes the group at this moment is overwritten: Chef's API has no other way.
-        content = checked(before, Group)
-        actors = {kind: new(kind, list(getattr(content, kind))) for kind in KINDS}
-        app.client.put(f"groups/{quoted(name)}", {"groupname": name, "actors": actors})
-    _show(app, name, _get(app.client, name))
+        stay = {kind: [w for w in _of(before, kind) if (kind, w) not in out] for kind in KINDS}
+        _replace(app.client, name, stay)
+    show(app, name)
 
 
-KINDS = ("users", "clients", "groups")
+def _remove_each(client: "ApiClient", name: str, out: Sequence[tuple[str, str]]) -> None:
+    for number, (kind, who) in enumerate(out):
+        try:
+            client.delete(f"groups/{quoted(name)}/members/{kind}/{quoted(who)}")
+        except PushcliError as error:
+            if done := [one for _, one in out[:number]]:
+                error.message = f"{who}: {error.message}; out already: {', '.join(done)}"
+            raise
+
+
+def _replace(client: "ApiClient", name: str, members: Members) -> None:
+    """Chef's API has no other way: a change by somebody else at this moment is lost."""
+    client.put(f"groups/{quoted(name)}", {"groupname": name, "actors": members})
+
+
+def _of(group: Group, kind: str) -> list[str]:
+    names: list[str] = getattr(group, kind)
+    return names
 
 
 def _get(client: "ApiClient", name: str) -> dict[str, Any]:

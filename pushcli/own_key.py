@@ -7,6 +7,7 @@ import msgspec
 from pushcli.client import ApiClient
 from pushcli.context import App, profile_of
 from pushcli.credentials import Profile
+from pushcli.errors import AuthenticationError
 from pushcli.identity_keys import folder
 from pushcli.key_rotation import Rotated
 from pushcli.key_rotation import rotate as rotate_key
@@ -29,7 +30,13 @@ def rotate(app: App, *, overlap: float, vouch: bool) -> None:
         if vouch:
             _vouch(former, profile.client_name, pem)
 
-    done = rotate_key(profile, folder("user", profile.client_name), overlap=overlap, on_new=on_new)
+    name = profile.client_name
+    try:
+        done = rotate_key(profile, folder("user", name), overlap=overlap, on_new=on_new)
+    except AuthenticationError as error:
+        # Outside of the organizations nobody knows their clients.
+        error.remedy += f"; is {name} a user? A client gets another key by `client key add`"
+        raise
     report(app, done)
     if app.is_text and not vouch:
         app.note(

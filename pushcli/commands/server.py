@@ -52,6 +52,13 @@ def server() -> None:
     help="A setting of server.toml; may be repeated.",
 )
 @click.option("--profile", metavar="NAME", help="Profile to add to ~/.pushcli/credentials.")
+@click.option(
+    "--validator/--no-validator",
+    "with_validator",
+    default=True,
+    help="Make a key that enrolls any number of nodes, as Chef does (default); without it, "
+    "nodes enroll with tokens.",
+)
 @click.pass_obj
 def init(
     app: App,
@@ -62,6 +69,7 @@ def init(
     with_tls: bool | None,
     values: tuple[str, ...],
     profile: str | None,
+    with_validator: bool,
 ) -> None:
     """Make a server: its directory, keys, database, organization and first user.
 
@@ -83,6 +91,7 @@ def init(
         with_tls=with_tls if with_tls is not None else _needs_tls(config),
         credentials=Path.home() / ".pushcli" / "credentials",
         profile=profile,
+        with_validator=with_validator,
     )
     if made is None:
         app.print(f"{place} holds a server already: nothing was changed")
@@ -143,9 +152,13 @@ def _tell(app: App, made: "Made") -> None:
     if made.fingerprint:
         app.print(f"Certificate fingerprint: {made.fingerprint}")
     app.print(f"Your key: {made.admin_key}")
-    app.print(f"Key for enrolling nodes: {made.validator_key}")
+    if made.validator_key:
+        app.print(f"Key for enrolling nodes: {made.validator_key}")
     if made.profile:
         app.print(f"Added profile {made.profile!r} to {made.credentials}")
     else:
         app.print(f"{made.credentials} has such profiles already: none was added")
-    app.print("Next: pushcli server start, then on each node pushcli agent enroll")
+    enroll = "on each node pushcli agent enroll"
+    if not made.validator_key:
+        enroll = f"pushcli node token create, and {enroll} --token-file"
+    app.print(f"Next: pushcli server start, then {enroll}")

@@ -12,7 +12,7 @@ from pushcli import keys, names, tls
 from pushcli.credentials import add_profile, profiles
 from pushcli.errors import ConfigError, StartError, StoreError, UsageError
 from pushcli_server import secrets, settings
-from pushcli_server.rest.auth import ADMINS, READERS, WRITERS
+from pushcli_server.founding import GROUPS, founding, validator_name
 from pushcli_server.settings import Settings
 from pushcli_server.store import Conflict, Store, operations
 from pushcli_server.store.records import AuditRecord
@@ -21,12 +21,15 @@ SUPERUSER = "pivotal"
 
 
 class Made(msgspec.Struct, frozen=True, kw_only=True):
-    """What `create` did. `profile` None: there was one of each name it tried."""
+    """What `create` did. `profile` None: there was one of each name it tried.
+
+    `validator_key` None: nodes enroll with tokens.
+    """
 
     directory: Path
     url: str
     admin_key: Path
-    validator_key: Path
+    validator_key: Path | None
     fingerprint: str | None
     profile: str | None
     credentials: Path
@@ -41,6 +44,7 @@ def create(
     with_tls: bool,
     credentials: Path,
     profile: str | None = None,
+    with_validator: bool = True,
 ) -> Made | None:
     """Make a server; None if there is one in the directory, which stays as it is.
 
@@ -57,7 +61,7 @@ def create(
         # Better to know before anything is made.
         profiles(credentials)
     try:
-        made = _make(directory, org, admin, config, with_tls)
+        made = _make(directory, org, admin, config, with_tls, with_validator)
     except OSError as error:
         raise StartError(
             f"cannot make {directory}: {error.strerror}", "check the path and its permissions"
@@ -77,7 +81,14 @@ def _bring_up_to_date(directory: Path) -> None:
     Store.create(url, directory / "blobs")
 
 
-def _make(directory: Path, org: str, admin: str, config: Settings, with_tls: bool) -> Made:
+def _make(
+    directory: Path,
+    org: str,
+    admin: str,
+    config: Settings,
+    with_tls: bool,
+    with_validator: bool,
+) -> Made:
     """Build beside the directory and move it there whole.
 
     One that exists, and is empty, is filled: it may be a mounted volume, or the only place
@@ -91,7 +102,7 @@ def _make(directory: Path, org: str, admin: str, config: Settings, with_tls: boo
     workplace = directory if exists else directory.parent
     with tempfile.TemporaryDirectory(dir=workplace, prefix=".pushcli-") as name:
         place = Path(name) / "server"
-        made = _build(place, directory, org, admin, config, with_tls)
+        made = _build(place, directory, org, admin, config, with_tls, with_validator)
         if not exists:
             place.rename(directory)
             return made
@@ -106,7 +117,7 @@ def _check_names(org: str, admin: str) -> None:
         raise UsageError(f"{org!r} is no name for an organization", "use a-z, 0-9, - and _")
     if not names.is_node_name(admin):
         raise UsageError(f"{admin!r} is no name for a user", "use letters, digits and _ . : -")
-    if admin in {SUPERUSER, f"{org}-validator"}:
+    if admin in {SUPERUSER, validator_name(org)}:
         raise UsageError(f"{admin!r} is made by itself", "give another name for the first user")
 
 
@@ -118,7 +129,13 @@ def _require_room(directory: Path) -> None:
 
 
 def _build(
-    place: Path, final: Path, org: str, admin: str, config: Settings, with_tls: bool
+    place: Path,
+    final: Path,
+    org: str,
+    admin: str,
+    config: Settings,
+    with_tls: bool,
+    with_validator: bool,
 ) -> Made:
     place.mkdir(mode=0o700)
     (place / "keys").mkdir(mode=0o700)
@@ -131,7 +148,9 @@ def _build(
     # A database's URL may hold a password.
     keys.write_secret(place / settings.FILE, settings.render(config).encode())
     secrets.create(place)
-    pairs = {name: keys.generate() for name in (admin, f"{org}-validator", SUPERUSER)}
+    validator = validator_name(org)
+    holders = (admin, SUPERUSER, *([validator] if with_validator else []))
+    pairs = {name: keys.generate() for name in holders}
     for name, pair in pairs.items():
         keys.write_private_key(place / "keys" / f"{name}.pem", pair)
     public = {name: keys.public_pem(pair) for name, pair in pairs.items()}
@@ -142,7 +161,7 @@ def _build(
         directory=final,
         url=f"{config.api_url}/organizations/{org}",
         admin_key=final / "keys" / f"{admin}.pem",
-        validator_key=final / "keys" / f"{org}-validator.pem",
+        validator_key=final / "keys" / f"{validator}.pem" if with_validator else None,
         fingerprint=fingerprint,
         profile=None,
         credentials=final,
@@ -163,21 +182,16 @@ async def _fill(
     store = Store.open(database, blobs)
     failure: list[BaseException] = []
     store.start(asyncio.get_running_loop(), lambda _: None, failure.append)
-    validator = f"{org}-validator"
-    members = [operations.AddMember(org, group, "user", admin) for group in _GROUPS]
+    members = [operations.AddMember(org, group, "user", admin) for group in GROUPS]
     record = AuditRecord(
         at=time.time(), org=org, actor=admin, action="server init", target=org, origin="local"
     )
     try:
         await store.write(
-            operations.CreateOrganization(org),
+            *founding(org, public.get(validator_name(org))),
             operations.CreateUser(name=SUPERUSER, public_key=public[SUPERUSER], superuser=True),
             operations.CreateUser(name=admin, public_key=public[admin]),
             operations.AssociateUser(org, admin),
-            operations.CreateClient(
-                org=org, name=validator, public_key=public[validator], validator=True
-            ),
-            *(operations.CreateGroup(org, group) for group in _GROUPS),
             *members,
             operations.Audit(record),
         )
@@ -187,9 +201,6 @@ async def _fill(
         ) from error
     finally:
         await store.close()
-
-
-_GROUPS = (ADMINS, READERS, WRITERS)
 
 
 def _with_profile(made: Made, credentials: Path, org: str, admin: str, profile: str | None) -> Made:

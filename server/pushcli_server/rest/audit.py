@@ -27,6 +27,8 @@ class Audit:
         query = call.http.query_params
         if unknown := sorted(set(query) - _KEYS):
             raise Refused(400, [f"unknown in the query: {', '.join(unknown)}"[:200]])
+        if "\0" in "".join(query.values()):
+            raise Refused(400, ["a NUL in the query"])
         limit = _limit(query.get("limit"))
         found = await self._store.ask(
             reads.audit,

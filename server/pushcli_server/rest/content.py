@@ -9,6 +9,7 @@ import msgspec
 
 from pushcli import keys, names
 from pushcli.errors import KeyFileError
+from pushcli.whitelist.rsa_numbers import MAX_BITS
 from pushcli_server.rest.errors import Refused
 from pushcli_server.rest.jobs import base_url
 from pushcli_server.rest.request import Asked
@@ -18,6 +19,8 @@ from pushcli_server.store import Conflict
 T = TypeVar("T")
 PublicKey = Annotated[str, msgspec.Meta(max_length=20_000)]
 """PEM."""
+Text = Annotated[str, msgspec.Meta(max_length=1000, pattern=r"^[^\x00]*$")]
+"""What every database can hold."""
 
 
 def parse(asked: Asked, shape: type[T], what: str) -> T:
@@ -61,9 +64,13 @@ def public_pem(text: str) -> str:
         Refused: 400.
     """
     try:
-        return keys.public_pem(keys.load_public_key(text))
+        key = keys.load_public_key(text)
     except KeyFileError as error:
         raise Refused(400, [f"public_key: {error.message}"]) from error
+    if key.key_size > MAX_BITS:
+        # Each signature would take the server long, and agents pin no such key.
+        raise Refused(400, [f"public_key: more than {MAX_BITS} bits"])
+    return keys.public_pem(key)
 
 
 async def first_key(public_key: str | None, create_key: bool) -> tuple[str, str | None]:

@@ -23,9 +23,9 @@ class _NewGroup(msgspec.Struct, kw_only=True):
 
 
 class _Members(msgspec.Struct, kw_only=True):
-    users: list[str] = []
-    clients: list[str] = []
-    groups: list[str] = []
+    users: list[content.Text] = []
+    clients: list[content.Text] = []
+    groups: list[content.Text] = []
 
 
 class _Change(msgspec.Struct, kw_only=True):
@@ -38,7 +38,7 @@ class _Additions(_Members, kw_only=True):
     """Lists, or one `name` of a `kind`."""
 
     kind: str | None = None
-    name: str | None = None
+    name: content.Text | None = None
 
 
 class Groups:

@@ -13,7 +13,7 @@ from pushcli_server.store.records import UserRecord
 
 
 class _Member(msgspec.Struct):
-    username: str
+    username: content.Text
 
 
 class Members:

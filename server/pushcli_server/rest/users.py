@@ -1,6 +1,6 @@
 """`users`: those of the server, outside of the organizations."""
 
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
 from starlette.responses import Response
@@ -13,16 +13,14 @@ from pushcli_server.settings import Settings
 from pushcli_server.store import Store, identity_reads, operations
 from pushcli_server.store.records import UserRecord
 
-_Text = Annotated[str, msgspec.Meta(max_length=1000)]
-
 
 class _User(msgspec.Struct, kw_only=True):
     """What a user is made from; passwords and other keys of Chef's are thrown away."""
 
     username: str | None = None
     name: str | None = None
-    display_name: _Text | None = None
-    email: _Text | None = None
+    display_name: content.Text | None = None
+    email: content.Text | None = None
     public_key: content.PublicKey | None = None
     create_key: bool = False
     private_key: bool | str | None = None

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import msgspec
 from starlette.responses import Response
 
+from pushcli.names import is_node_name
 from pushcli.whitelist import statements
 from pushcli.whitelist.entry import InvalidEntry, parse
 from pushcli.whitelist.statements import Change, EditorStatement, Signed
@@ -66,7 +67,7 @@ class Whitelists:
 
     async def index(self, call: Call) -> Response:
         """`GET pushy/whitelist?node=A&node=B`."""
-        names = list(dict.fromkeys(call.http.query_params.getlist("node")))
+        names = _known_names(call.http.query_params.getlist("node"))
         found = {one.node: one for one in await self._store.whitelists(call.org, names)}
         missing = [name for name in names if name not in found]
         if missing:
@@ -77,7 +78,7 @@ class Whitelists:
         """`POST pushy/whitelist`: signed changes on many nodes, all or none."""
         call.require_json()
         edit = _parse(call.body, _Edit)
-        nodes = list(dict.fromkeys(edit.nodes))
+        nodes = _known_names(edit.nodes)
         changes = _changes(edit)
         if len(nodes) * len(changes) > MAX_LEAVES:
             raise Refused(400, [f"more than {MAX_LEAVES} entries in one edit"])
@@ -158,6 +159,14 @@ class Whitelists:
             directory=check.dir,
         )
         return answer(200, {"nodes": verdicts})
+
+
+def _known_names(names: list[str]) -> list[str]:
+    """Each once, in their order; what can be no name is the name of no node."""
+    for name in names:
+        if not is_node_name(name):
+            raise not_found(f"no such node: {name[:255]}")
+    return list(dict.fromkeys(names))
 
 
 def _changes(edit: _Edit) -> list[Change]:

@@ -16,7 +16,7 @@ from pushcli.exit_status import ExitStatus
 from pushcli_server import secrets, settings
 from pushcli_server.init import Made, create
 from pushcli_server.settings import Settings
-from pushcli_server.store import Store
+from pushcli_server.store import Store, identity_reads
 from tests.integration.server.commands import one_line, pushcli
 
 GROUPS = ("admins", "pushy_job_readers", "pushy_job_writers")
@@ -122,6 +122,30 @@ def test_the_organization_is_there_with_its_first_user_and_validator(made: Made_
         assert seen[name].public_keys == (keys.public_pem(key),)
     assert (all(seen["groups"]), any(seen["others"])) == (True, False)
     assert seen["audit"] == [("ann", "server init")]
+
+
+def test_without_a_validator_nobody_can_register_any_number_of_nodes(
+    tmp_path: Path, home: Path
+) -> None:
+    directory = tmp_path / "server"
+    done = pushcli(
+        home,
+        ["server", "init", "--dir", directory, "--org", "acme", "--admin", "ann", "--no-tls",
+         "--no-validator"],
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert {path.name for path in (directory / "keys").iterdir()} == {"ann.pem", "pivotal.pem"}
+    assert "node token create" in done.stdout
+    assert "Key for enrolling" not in done.stdout
+
+    async def clients() -> list[str]:
+        store = Store.open(settings.load(directory).database(directory), directory / "blobs")
+        try:
+            return await store.ask(identity_reads.clients, "acme")
+        finally:
+            await store.close()
+
+    assert asyncio.run(clients()) == []
 
 
 def test_the_profile_it_added_can_be_used(made: Made_, home: Path) -> None:
