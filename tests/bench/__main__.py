@@ -1,8 +1,5 @@
 """`make bench`: medians of what operators and small machines feel, on real processes."""
 
-import os
-import re
-import signal
 import statistics
 import subprocess
 import sys
@@ -14,7 +11,7 @@ from pathlib import Path
 import pushcli
 from pushcli.sandbox import Fleet
 from tests.bench import search, whitelist
-from tests.bench.machine import cpu_seconds, describe, pss_mib
+from tests.bench.machine import cpu_seconds, describe, event_loop, pss_mib
 
 ROUNDS = 15
 MANY = 50
@@ -107,22 +104,13 @@ def many_nodes(directory: Path) -> None:
     with Fleet(directory, nodes, whitelist=WHITELIST) as fleet:
         some = nodes[:MANY]
         time.sleep(2)
-        report(fleet)
+        event_loop(fleet)
         times = timed(cli_job(fleet, some), 5)
         show(f"pushcli job start, {MANY} real agents, whole process", times, "1000 ms")
         print(f"{'server PSS with ' + str(MORE) + ' agents':<58} ", end="")
         print(f"{pss_mib(fleet.pid('server')):8.1f} MiB")
-        print(f"{'longest block of the event loop, during these':<58} {report(fleet)}   aim 20 ms")
-
-
-def report(fleet: Fleet) -> str:
-    """The server's own measure since the last time it was asked."""
-    log = fleet.log("server")
-    before = log.stat().st_size
-    os.kill(fleet.pid("server"), signal.SIGUSR2)
-    while b"event loop" not in log.read_bytes()[before:]:
-        time.sleep(0.02)
-    return re.findall(r"event loop: (.*)", log.read_bytes()[before:].decode())[-1]
+        what = "longest block of the event loop, during these"
+        print(f"{what:<58} {event_loop(fleet)}   aim 20 ms")
 
 
 def main() -> None:

@@ -2,11 +2,16 @@
 
 import os
 import platform
+import re
+import signal
 import sqlite3
+import time
 from importlib.metadata import version
 from pathlib import Path
 
 import zmq
+
+from pushcli.sandbox import Fleet
 
 
 def describe() -> str:
@@ -44,3 +49,13 @@ def _rollup(pid: int, field: str) -> float:
         if line.startswith(field):
             return int(line.split()[1]) / 1024
     raise ValueError(field)
+
+
+def event_loop(fleet: Fleet) -> str:
+    """The server's own measure since the last time it was asked."""
+    log = fleet.log("server")
+    before = log.stat().st_size
+    os.kill(fleet.pid("server"), signal.SIGUSR2)
+    while b"event loop" not in log.read_bytes()[before:]:
+        time.sleep(0.02)
+    return re.findall(r"event loop: (.*)", log.read_bytes()[before:].decode())[-1]

@@ -5,9 +5,6 @@ usage: python -m tests.bench.search [NODES]
 
 import asyncio
 import json
-import os
-import re
-import signal
 import statistics
 import sys
 import tempfile
@@ -18,7 +15,7 @@ from pushcli.sandbox import ORG, Fleet
 from pushcli_server import settings
 from pushcli_server.store import Store, operations
 from pushcli_server.store.records import NodeObject
-from tests.bench.machine import describe
+from tests.bench.machine import describe, event_loop
 
 ROUNDS = 9
 QUERIES = (
@@ -79,16 +76,6 @@ def fill(fleet: Fleet, count: int) -> float:
     return time.monotonic() - begin
 
 
-def lag(fleet: Fleet) -> str:
-    """The server's own measure of its event loop since the last time it was asked."""
-    log = fleet.log("server")
-    before = log.stat().st_size
-    os.kill(fleet.pid("server"), signal.SIGUSR2)
-    while b"event loop" not in log.read_bytes()[before:]:
-        time.sleep(0.02)
-    return re.findall(r"event loop: (.*)", log.read_bytes()[before:].decode())[-1]
-
-
 def main(count: int = 10_000) -> None:
     """Print what it takes."""
     with tempfile.TemporaryDirectory(prefix="pushcli-bench-") as name:
@@ -98,7 +85,7 @@ def main(count: int = 10_000) -> None:
         print(f"search over {count} nodes, {describe()}; put in and indexed in {took:.1f} s")
         fleet.start_server()
         try:
-            lag(fleet)
+            event_loop(fleet)
             for query in QUERIES:
                 times = []
                 for _ in range(ROUNDS):
@@ -117,7 +104,7 @@ def main(count: int = 10_000) -> None:
             fleet.api.get("search/node", {"q": "*:*", "rows": "1000"})
             took = (time.perf_counter() - begin) * 1000
             print(f"{'*:*, the first 1000 whole nodes':<58} {took:7.1f} ms")
-            print(f"{'event loop meanwhile':<58} {lag(fleet)}")
+            print(f"{'event loop meanwhile':<58} {event_loop(fleet)}")
         finally:
             fleet.stop()
 
