@@ -51,9 +51,26 @@ def show(
     else:
         rows = [
             (durations.local(one.at), one.actor, one.action, one.target, one.origin,
-             value_text(one.detail))
+             detail_text(one.detail))
             for one in answer.records
         ]  # fmt: skip
         write_table(app, ("time", "actor", "action", "target", "from", "detail"), rows)
     if answer.truncated:
         app.note(f"These are the newest {len(answer.records)}; --limit shows more")
+
+
+def detail_text(detail: Any) -> str:
+    """The details in one line: `uses=3, node=web01`; what is empty is left out."""
+    if not isinstance(detail, dict):
+        return value_text(detail)
+    return ", ".join(
+        f"{value_text(name)}={_detail(name, value)}"
+        for name, value in detail.items()
+        if value not in (None, "", [], {})
+    )
+
+
+def _detail(name: str, value: Any) -> str:
+    if name == "expires" and isinstance(value, int | float):
+        return durations.local(value)
+    return value_text(value)

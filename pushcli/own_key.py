@@ -34,8 +34,9 @@ def rotate(app: App, *, overlap: float, vouch: bool) -> None:
     try:
         done = rotate_key(profile, folder("user", name), overlap=overlap, on_new=on_new)
     except AuthenticationError as error:
-        # Outside of the organizations nobody knows their clients.
-        error.remedy += f"; is {name} a user? A client gets another key by `client key add`"
+        if not error.message.startswith("nothing was changed"):
+            # Outside of the organizations nobody knows their clients.
+            error.remedy += f"; is {name} a user? A client gets another key by `client key add`"
         raise
     report(app, done)
     if app.is_text and not vouch:

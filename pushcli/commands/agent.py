@@ -37,7 +37,10 @@ def agent() -> None:
     "give it in $PUSHCLI_ENROLL_TOKEN or with --token-file.",
 )
 @click.option(
-    "--token-file", type=_FILE, metavar="FILE", help="What has the token in it; - reads it."
+    "--token-file",
+    type=_FILE,
+    metavar="FILE",
+    help="The file that holds the token; - is standard input.",
 )
 @click.option(
     "--validator",

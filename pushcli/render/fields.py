@@ -5,7 +5,7 @@ from typing import Any
 
 from pushcli.context import App
 from pushcli.render.escape import escape_line
-from pushcli.render.formats import to_json
+from pushcli.render.formats import to_json_line
 
 
 def write_fields(app: App, fields: Mapping[str, Any]) -> None:
@@ -29,6 +29,6 @@ def value_text(value: Any) -> str:
         case list() if all(isinstance(part, str) for part in value):
             return escape_line(", ".join(value))
         case dict() | list():
-            return " ".join(line.strip() for line in to_json(value).splitlines())
+            return to_json_line(value)
         case _:
             return escape_line(str(value))

@@ -23,6 +23,11 @@ def to_json(value: object) -> str:
     return json.dumps(value, indent=2).replace("\x7f", "\\u007f") + "\n"
 
 
+def to_json_line(value: object) -> str:
+    """JSON in one line, for a cell of a table."""
+    return json.dumps(value).replace("\x7f", "\\u007f")
+
+
 def to_yaml(value: object) -> str:
     """YAML that `yaml.safe_load` reads back."""
     import yaml  # noqa: PLC0415 - 20 ms that only those pay who want it

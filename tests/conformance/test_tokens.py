@@ -148,7 +148,7 @@ def test_a_refused_enrolment_costs_no_use(server: Fleet) -> None:
     ],
 )
 def test_what_is_no_enrolment_is_refused(server: Fleet, change: dict[str, Any]) -> None:
-    assert enroll(server, wanted(token(server), "fine", **change)).status_code == 400
+    assert enroll(server, wanted(token(server), "fine") | change).status_code == 400
 
 
 def test_an_enrolment_is_checked_like_everything_else(server: Fleet) -> None:

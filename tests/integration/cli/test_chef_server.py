@@ -221,3 +221,18 @@ def test_a_node_is_shown(chef: responses.RequestsMock, key_file: Path) -> None:
     assert json.loads(shown.stdout) == {"web01": {"kernel": {"release": "6.1"}, "no.such": None}}
     assert run(key_file, "node", "list").stdout == "web01\nweb02\n"
     assert json.loads(run(key_file, "node", "show", "web01", "-F", "json").stdout) == node
+
+
+def test_the_state_of_thousands_that_a_search_found_is_two_requests(
+    chef: responses.RequestsMock, key_file: Path
+) -> None:
+    names = [f"n{number:03}" for number in range(50)]
+    rows = [{"url": "", "data": {"name": name}} for name in names]
+    chef.add("POST", f"{URL}/search/node", json={"total": 50, "start": 0, "rows": rows})
+    known = [{"node_name": "n007", "availability": "available"}]
+    say(chef, "GET", "pushy/node_states", known)
+    lines = run(key_file, "node", "status", "name:n*").stdout.splitlines()
+    assert lines[7] == "n007\tavailable"
+    assert lines[8] == "n008\tunavailable"
+    assert len(lines) == 50
+    assert len(chef.calls) == 2

@@ -62,3 +62,15 @@ def test_those_who_change_a_group_at_once_lose_nothing(operated: Operated) -> No
         done = pool.map(lambda n: operated.run("group", "add", "busy", "--client", n).status, names)
         assert set(done) == {ExitStatus.OK}
     assert operated.json("group", "show", "busy")["clients"] == names
+
+
+def test_who_is_out_already_is_said_when_somebody_must_stay(operated: Operated) -> None:
+    operated.ok("client", "create", "helper", "--admin")
+    operated.ok("client", "create", "other", "--admin")
+    names = ("--client", "helper", "--client", "other", "--user", "operator")
+    left = operated.run("group", "remove", "admins", *names)
+    assert left.status == ExitStatus.NOT_ALLOWED
+    still = operated.json("group", "show", "admins", *operated.superuser)
+    for name in ("helper", "other", "operator"):
+        is_in = name in still["actors"]
+        assert is_in != (name in left.stderr.partition("out already:")[2])

@@ -209,3 +209,16 @@ def test_a_running_agent_goes_on_with_its_new_key(tmp_path: Path) -> None:
         fleet.start_agent("n1")
         fleet.wait_available(["n1"])
         assert "does not accept the key" not in fleet.log("n1").read_text()
+
+
+@pytest.mark.timeout(90)
+def test_agents_take_edits_of_a_new_key_that_the_former_one_vouches_for(tmp_path: Path) -> None:
+    with Fleet(tmp_path, ["n1"]) as fleet:
+        add = ("whitelist", "add", "greet", "echo greetings", "n1")
+        rotated = fleet.cli("user", "rotate-key", "--overlap", "0", "--vouch")
+        assert rotated.returncode == ExitStatus.OK, rotated.stderr
+        done = fleet.cli(*add)
+        assert done.returncode == ExitStatus.OK, done.stdout + done.stderr
+        rotated = fleet.cli("user", "rotate-key", "--overlap", "0")
+        assert "whitelist editors add" in rotated.stderr
+        assert fleet.cli(*add).returncode == ExitStatus.NOT_IN_FORCE

@@ -6,6 +6,7 @@ from pushcli import extensions, messages
 from pushcli_server.core.node import (
     Configured,
     Effect,
+    Expelled,
     Forward,
     Interest,
     Node,
@@ -210,3 +211,25 @@ def test_a_reset_of_an_offline_node_waits_for_its_return() -> None:
     handle(node, TimePassed(), node.deadline())
     assert handle(node, ResetRequested(), 50.0) == []
     assert hear(node, now=60.0, peer=b"2") == [SendAbort()]
+
+
+def test_an_expelled_node_is_out_at_once_and_its_commands_are_given_up() -> None:
+    for spools in (frozenset[str](), extensions.ALL):
+        node = online_node()
+        node.extensions = spools
+        assert handle(node, Expelled(), 1.0) == [TellDown(spools=False)]
+        assert (node.phase, node.peer, node.deadline()) == (Phase.OFFLINE, None, float("inf"))
+
+
+def test_whoever_follows_an_expelled_node_is_reset_even_as_the_same_agent() -> None:
+    node = online_node()
+    handle(node, Expelled(), 1.0)
+    assert SendAbort() in hear(node, now=2.0, peer=b"2")
+    assert node.phase is Phase.REHAB
+
+
+def test_a_conflict_ends_with_the_client() -> None:
+    node = online_node()
+    node.conflict_until = 100.0
+    handle(node, Expelled(), 1.0)
+    assert node.why_unavailable(2.0) == "offline"

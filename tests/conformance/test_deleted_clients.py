@@ -1,0 +1,135 @@
+"""A deleted client's node is out at once, whatever its agent goes on to do."""
+
+import itertools
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from pushcli import errors
+from pushcli.sandbox import Fleet
+from tests.conformance.identities import operator
+from tests.conformance.old_agent import OldAgent
+from tests.conformance.test_presence import availability, keep_alive
+from tests.e2e.waiting import job_is, start, until
+
+pytestmark = pytest.mark.timeout(60)
+MakeAgent = Callable[..., OldAgent]
+_numbers = itertools.count(1)
+GONE = ("offline", "unavailable")
+
+
+@pytest.fixture
+def make_agent(server: Fleet, context) -> Iterator[MakeAgent]:
+    made: list[OldAgent] = []
+
+    def make(name: str | None = None) -> OldAgent:
+        made.append(OldAgent(server, context, name or f"deleted{next(_numbers)}"))
+        return made[-1]
+
+    yield make
+    for agent in made:
+        agent.close()
+
+
+@pytest.fixture
+def agent(server: Fleet, make_agent: MakeAgent) -> OldAgent:
+    """One that is online and idle."""
+    agent = make_agent()
+    agent.come_online()
+    server.wait_available([agent.name])
+    return agent
+
+
+def delete(server: Fleet, agent: OldAgent) -> None:
+    answer = operator(server)("DELETE", f"clients/{agent.name}")
+    assert (answer.status, answer.json["name"]) == (200, agent.name)
+
+
+def test_its_live_connection_counts_no_more(server: Fleet, agent: OldAgent) -> None:
+    delete(server, agent)
+    assert availability(server, agent) == GONE
+    # It goes on, and is not heard; nothing comes to it.
+    assert keep_alive(agent, 2.0) == []
+    assert availability(server, agent) == GONE
+    job = start(server, "x", agent.name)
+    assert job_is(server, job, "quorum_failed")["nodes"] == {"unavailable": [agent.name]}
+    assert agent.receive(0.5) is None
+
+
+def test_it_cannot_come_back(server: Fleet, agent: OldAgent) -> None:
+    delete(server, agent)
+    with pytest.raises(errors.AuthenticationError, match="Failed to authenticate as"):
+        agent.configure()
+    # With the key that was admitted before.
+    agent.connect()
+    assert keep_alive(agent, 1.5) == []
+    assert availability(server, agent) == GONE
+
+
+def test_what_it_runs_has_crashed(server: Fleet, agent: OldAgent) -> None:
+    job = start(server, "x", agent.name)
+    agent.expect("commit")
+    agent.send("ack_commit", job)
+    agent.expect("run")
+    agent.send("ack_run", job)
+    until(lambda: "running" in server.api.job(job)["nodes"], "it runs")
+    delete(server, agent)
+    assert job_is(server, job, "complete", limit=1.0)["nodes"] == {"crashed": [agent.name]}
+    agent.send("succeeded", job)
+    time.sleep(0.5)
+    assert server.api.job(job)["nodes"] == {"crashed": [agent.name]}
+
+
+def test_its_vote_counts_no_more(server: Fleet, agent: OldAgent) -> None:
+    job = start(server, "x", agent.name)
+    agent.expect("commit")
+    delete(server, agent)
+    agent.send("ack_commit", job)
+    assert job_is(server, job, "quorum_failed", limit=1.0)["nodes"] == {"unavailable": [agent.name]}
+
+
+def test_the_next_of_its_name_is_another(
+    server: Fleet, agent: OldAgent, make_agent: MakeAgent
+) -> None:
+    delete(server, agent)
+    heir = make_agent(agent.name)
+    heir.come_online()
+    server.wait_available([heir.name])
+    for _ in range(4):
+        agent.heartbeat()
+        heir.heartbeat()
+        time.sleep(0.1)
+    assert availability(server, heir) == ("online", "available")
+    assert agent.receive(0.1) is None
+    with pytest.raises(errors.AuthenticationError, match="Invalid signature"):
+        agent.configure()
+
+
+def test_a_configuration_that_is_just_being_fetched_admits_nobody(
+    server: Fleet, make_agent: MakeAgent
+) -> None:
+    for _ in range(8):
+        agent = make_agent()
+        ended = threading.Event()
+
+        def configure(agent: OldAgent = agent, ended: threading.Event = ended) -> None:
+            with pytest.raises(errors.AuthenticationError):
+                while True:
+                    agent.configure()
+            ended.set()
+
+        threads = [threading.Thread(target=configure) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        time.sleep(0.05)
+        delete(server, agent)
+        for thread in threads:
+            thread.join(10)
+        assert ended.is_set()
+        agent.connect()
+        for _ in range(3):
+            agent.heartbeat()
+            time.sleep(0.05)
+        assert availability(server, agent) == GONE

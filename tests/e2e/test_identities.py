@@ -1,0 +1,53 @@
+"""Clients that are deleted and users whose keys end, with real agents and a restarted server."""
+
+import time
+from collections.abc import Callable
+
+import pytest
+
+from pushcli.sandbox import Fleet
+from tests.e2e.waiting import job_is, start, until
+
+pytestmark = pytest.mark.timeout(90)
+MakeFleet = Callable[..., Fleet]
+
+
+def offline(fleet: Fleet, node: str) -> bool:
+    return bool(fleet.api.node_state(node)["status"] == "offline")
+
+
+def test_a_deleted_clients_agent_is_out_at_once_and_for_good(make_fleet: MakeFleet) -> None:
+    fleet = make_fleet("n1", "n2")
+    job_id = start(fleet, "sleep", "n1", "n2")
+    until(lambda: len(fleet.api.job(job_id)["nodes"].get("running", [])) == 2, "both run")
+    fleet.api.delete("clients/n1")
+    deleted = time.monotonic()
+    until(lambda: offline(fleet, "n1"), "n1 is out", limit=1.0)
+    until(lambda: fleet.api.job(job_id)["nodes"].get("crashed") == ["n1"], "it crashed", limit=1.0)
+    assert time.monotonic() - deleted < 1.0
+    assert fleet.api.job(job_id)["nodes"]["running"] == ["n2"]
+    fleet.api.post(f"pushy/jobs/{job_id}/abort", {})
+    # Its agent lives, beats, and is not heard.
+    time.sleep(1.5)
+    assert offline(fleet, "n1")
+    assert job_is(fleet, start(fleet, "true", "n1"), "quorum_failed")
+    # A server that starts again has forgotten it too; the agent asks it who it is.
+    fleet.end_server()
+    fleet.start_server()
+    fleet.wait_available(["n2"])
+    log = fleet.log("n1")
+    until(lambda: "Failed to authenticate as 'n1'" in log.read_text(), "the agent is refused")
+    assert offline(fleet, "n1")
+    assert job_is(fleet, start(fleet, "true", "n2"), "complete")
+
+
+def test_a_node_enrolls_again_under_the_name_of_a_deleted_one(make_fleet: MakeFleet) -> None:
+    fleet = make_fleet("n1")
+    fleet.api.delete("clients/n1")
+    former = fleet.agent_directory("n1")
+    former.rename(former.with_name("former"))
+    fleet.enroll(["n1"])
+    fleet.end_agent("n1")
+    fleet.start_agent("n1")
+    fleet.wait_available(["n1"])
+    assert job_is(fleet, start(fleet, "true", "n1"), "complete")["nodes"] == {"succeeded": ["n1"]}
