@@ -333,6 +333,18 @@ def test_names_in_several_organizations_stay_apart(server: Fleet) -> None:
         assert root("POST", "/organizations", {"name": bad}).status == 400
 
 
+def test_a_validator_is_switched_off_by_deleting_it(server: Fleet) -> None:
+    root, org = superuser(server), new_name("org")
+    made = root.post("/organizations", {"name": org})
+    key = keys.private_key(made["private_key"].encode(), "test")
+    validator = Signer(server, made["clientname"], key)
+    path = f"/organizations/{org}/clients"
+    assert validator("POST", path, {"name": "n1", "public_key": PEMS[0]}).status == 201
+    assert root("DELETE", f"{path}/{made['clientname']}").json["validator"] is True
+    assert validator("POST", path, {"name": "n2", "public_key": PEMS[0]}).status == 401
+    assert set(root.get(path)) == {"n1"}
+
+
 # --- the audit trail
 
 

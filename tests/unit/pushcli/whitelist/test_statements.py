@@ -44,6 +44,8 @@ def test_the_fingerprint_is_that_of_the_der_key() -> None:
         digest = base64.b64encode(hashlib.sha256(der).digest()).decode().rstrip("=")
         assert statements.fingerprint(key) == f"SHA256:{digest}"
         assert statements.fingerprint(key.public_key()) == f"SHA256:{digest}"
+        # The server and operators show the same one.
+        assert keys.fingerprint(key) == keys.fingerprint(key.public_key()) == f"SHA256:{digest}"
 
 
 def test_numbers_are_read_from_pem() -> None:
