@@ -4,6 +4,7 @@ Push Jobs protocol, section 5. The agent's CURVE key is as old as its run: the s
 takes a new one for a restart.
 """
 
+import math
 import random
 import struct
 import time
@@ -46,6 +47,8 @@ class Channel:
         self._close_sockets()
         self._session_key = config.session_key
         self._incoming = Incoming(config)
+        self._patience = (config.offline_threshold + 1) * config.interval
+        self._beaten_until = -math.inf
         self._command = self._command_socket(config)
         self._monitor = self._command.get_monitor_socket(_EVENTS)
         self._command.connect(config.command_addr)
@@ -104,11 +107,16 @@ class Channel:
 
     def _beats(self) -> Iterator[ServerHeard]:
         for frames in _drain(self._heartbeats):
+            now = time.monotonic()
             try:
                 event = self._incoming.broadcast(frames)
             except ValueError as error:
-                self.drops.drop("the heartbeat channel", str(error), time.monotonic())
+                # A server that replaces its keys signs each heartbeat with both for a while:
+                # what one key does not verify is news only when nothing verifies.
+                quiet = now < self._beaten_until
+                self.drops.drop("the heartbeat channel", str(error), now, quiet=quiet)
             else:
+                self._beaten_until = now + self._patience
                 yield event
 
     def _command_socket(self, config: ServerConfig) -> _Socket:

@@ -13,10 +13,10 @@ class Drops:
         self.counts: Counter[str] = Counter()
         self._logged: dict[str, float] = {}
 
-    def drop(self, source: str, reason: str, now: float) -> None:
+    def drop(self, source: str, reason: str, now: float, *, quiet: bool = False) -> None:
         """Count a drop; `source` is the socket it came from, `now` is monotonic."""
         self.counts[source] += 1
-        if now - self._logged.get(source, -1.0) < 1.0:
+        if quiet or now - self._logged.get(source, -1.0) < 1.0:
             return
         self._logged[source] = now
         _log.warning("dropped a message on %s: %s", source, reason)

@@ -9,6 +9,7 @@ import click
 
 from pushcli.context import App
 from pushcli.groups import CommandGroup
+from pushcli.params import Duration
 
 if TYPE_CHECKING:
     from pushcli_server.init import Made
@@ -113,22 +114,50 @@ def start(directory: Path | None) -> None:
 
 @server.command("rotate-keys")
 @_DIRECTORY
+@click.option(
+    "--overlap",
+    type=Duration(longest="30d"),
+    metavar="DURATION",
+    help="How long the former secrets stay valid, as 2h (default: twice the lifetime of an "
+    "agent's configuration).",
+)
+@click.option("--now", "at_once", is_flag=True, help="End the former secrets at once.")
 @click.pass_obj
-def rotate_keys(app: App, directory: Path | None) -> None:
+def rotate_keys(app: App, directory: Path | None, overlap: float | None, at_once: bool) -> None:
     """Make new secrets for the server: the keys of heartbeats, command channel and sessions.
 
-    They count from the server's next start on. Agents fetch them by themselves within
-    seconds; jobs go on meanwhile.
+    A running server takes them up within seconds, and serves agents with the new and with the
+    former ones until the overlap is over; agents move over by themselves, jobs go on. With
+    --now, for secrets that were stolen, every agent connects anew within seconds.
 
-    Example: pushcli server rotate-keys --dir /var/lib/pushcli/server
+    \b
+    Examples:
+      pushcli server rotate-keys
+      pushcli server rotate-keys --dir /var/lib/pushcli/server --now
     """
-    from pushcli_server import secrets, settings
+    from pushcli import durations
+    from pushcli.errors import UsageError
+    from pushcli_server import rotation, settings
 
+    if at_once and overlap:
+        raise UsageError("--now leaves no overlap", "give one of --now and --overlap")
     place = _place(directory)
-    settings.load(place)
-    secrets.rotate(place)
-    app.print(f"Made new secrets in {place}/secrets; the former ones are in secrets.previous")
-    app.print("Next: restart the server; then remove secrets.previous")
+    lifetime = settings.load(place).lifetime
+    span = 0.0 if at_once else 2.0 * lifetime if overlap is None else overlap
+    until = rotation.rotate(place, span)
+    app.print(f"Made new secrets in {place}/secrets")
+    if until is None:
+        app.print("The former ones count no more; a running server notices within seconds")
+    else:
+        app.print(
+            f"The former ones stay valid until {durations.local(until)}; a running server "
+            "takes up the new ones within seconds"
+        )
+        if span < lifetime:
+            app.print(
+                f"Agents fetch their configuration every {durations.words(lifetime)}: some will "
+                "have to connect anew when the former ones end"
+            )
 
 
 def _place(directory: Path | None) -> Path:

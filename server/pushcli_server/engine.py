@@ -13,7 +13,7 @@ from typing import Any, TypeVar, assert_never
 
 from pushcli import extensions, messages
 from pushcli_server.channel.admissions import Admission
-from pushcli_server.channel.broker import Broker
+from pushcli_server.channel.command_channel import CommandChannel
 from pushcli_server.clock import Clock
 from pushcli_server.core import job as job_core
 from pushcli_server.core import job_events as on_job
@@ -42,7 +42,6 @@ class Fleet:
     jobs: dict[str, Job] = field(default_factory=dict)
     ended: dict[str, Job] = field(default_factory=dict)
     busy: dict[NodeKey, set[str]] = field(default_factory=dict)
-    session_keys: dict[NodeKey, bytes] = field(default_factory=dict)
 
 
 class Engine:
@@ -50,7 +49,6 @@ class Engine:
 
     Args:
         server_name: what commits say of who sent them.
-        session_key: of a node, by organization and name.
     """
 
     def __init__(
@@ -63,7 +61,6 @@ class Engine:
         persistence: Persistence,
         releases: Releases,
         feeds: Feeds,
-        session_key: Callable[[str, str], bytes],
     ) -> None:
         self.fleet = Fleet()
         self.clock = clock
@@ -71,11 +68,10 @@ class Engine:
         self.feeds = feeds
         self.releases = releases
         self.timers = Timers(clock)
-        self._broker: Broker | None = None
+        self._channel: CommandChannel | None = None
         self._server_name = server_name
         self._patience = patience
         self.persistence = persistence
-        self._session_key = session_key
         self._due: dict[NodeKey, float] = {}
         self._votes: dict[str, asyncio.Event] = {}
         # The results' side of things registers itself here.
@@ -85,9 +81,9 @@ class Engine:
         self.on_note: Callable[[Node, messages.Note], None]
         self.on_whitelist_digest: Callable[[Node, str | None], None]
 
-    def connect(self, broker: Broker) -> None:
-        """Send through this broker from now on."""
-        self._broker = broker
+    def connect(self, channel: CommandChannel) -> None:
+        """Send through this channel from now on."""
+        self._channel = channel
 
     # --- from outside
 
@@ -98,13 +94,6 @@ class Engine:
             self.fleet.nodes[key] = Node(org=org, name=name, patience=self._patience)
         return self.fleet.nodes[key]
 
-    def session_key(self, org: str, name: str) -> bytes:
-        """The node's session key, derived once."""
-        key = (org, name)
-        if key not in self.fleet.session_keys:
-            self.fleet.session_keys[key] = self._session_key(org, name)
-        return self.fleet.session_keys[key]
-
     def receive(
         self, admission: Admission, address: str, peer: bytes, message: messages.NodeMessage
     ) -> None:
@@ -113,8 +102,8 @@ class Engine:
         interest = self._interest(node, message.job_id)
         former = node.peer
         self.tell_node(node, node_core.Received(peer, message, interest, address))
-        if former is not None and former != node.peer and self._broker is not None:
-            self._broker.forget(former)
+        if former is not None and former != node.peer and self._channel is not None:
+            self._channel.forget(former)
 
     def expel(self, org: str, name: str) -> None:
         """The node's client was deleted: nothing goes to its connection any more."""
@@ -123,8 +112,8 @@ class Engine:
             return
         former = node.peer
         self.tell_node(node, node_core.Expelled())
-        if former is not None and self._broker is not None:
-            self._broker.forget(former)
+        if former is not None and self._channel is not None:
+            self._channel.forget(former)
 
     def begin(self, job: Job) -> None:
         """Take a job in, new or from the store."""
@@ -146,8 +135,8 @@ class Engine:
 
     def send(self, node: Node, kind: type[_M], **fields: Any) -> None:
         """Send to the node's current connection, if there is one; a lost message is ordinary."""
-        if node.peer is not None and self._broker is not None:
-            self._broker.send(node.peer, self.session_key(node.org, node.name), kind, **fields)
+        if node.peer is not None and self._channel is not None:
+            self._channel.send(node.peer, node.org, node.name, kind, **fields)
 
     def tell_jobs_of(
         self, node: Node, event: on_job.Event, but: frozenset[str] = frozenset()

@@ -6,7 +6,7 @@ still undo.
 
 import asyncio
 import contextlib
-import secrets
+import secrets as random
 import uuid
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -27,6 +27,7 @@ from pushcli_server.core.states import NodeState
 from pushcli_server.engine import Engine, NodeKey
 from pushcli_server.facts import Facts
 from pushcli_server.persistence import Persistence
+from pushcli_server.secrets import Secrets
 from pushcli_server.settings import Settings
 from pushcli_server.store.records import JobNodeRecord
 from pushcli_server.views import job_summary, job_with_nodes, out_of_contact
@@ -47,9 +48,8 @@ class ClientDeleted(Exception):
 class Hub:
     """The running server, as REST sees it.
 
-    Args:
-        server_public_key: PEM, for the heartbeat's signatures.
-        curve_public_key: Z85, of the command channel.
+    Attributes:
+        secrets: gives those of the server that agents are to be told, once it serves any.
     """
 
     def __init__(
@@ -62,8 +62,6 @@ class Hub:
         whitelists: Whitelists,
         checks: Checks,
         facts: Facts,
-        server_public_key: str,
-        curve_public_key: str,
         incarnation_id: str,
     ) -> None:
         self.incarnation_id = incarnation_id
@@ -72,11 +70,10 @@ class Hub:
         self.checks = checks
         self._facts = facts
         self.report: Callable[[], str] = str
+        self.secrets: Callable[[], Secrets]
         self._settings = settings
         self._persistence = persistence
         self._admissions = admissions
-        self._server_public_key = server_public_key
-        self._curve_public_key = curve_public_key
         self._expelled: Counter[NodeKey] = Counter()
         self._asking: WeakValueDictionary[tuple[str, str, str], asyncio.Lock] = (
             WeakValueDictionary()
@@ -272,11 +269,10 @@ class Hub:
             await self._admit(
                 org, node, requestor_key, curve_key, signed_at, common, frozenset(adopts)
             )
-            session_key = self.engine.session_key(org, node)
-        else:
-            # A user may look, but a key that works would let any reader pose as the node.
-            session_key = secrets.token_bytes(32)
-        answer = self._configuration(org, node)
+        own = self.secrets()
+        # A user may look, but a key that works would let any reader pose as the node.
+        session_key = own.session_key(org, node) if by_client else random.token_bytes(32)
+        answer = self._configuration(org, node, own)
         answer["encoded_session_key"] = session_keys.encrypt(session_key, requestor_key)
         if extensions is not None:
             answer["extensions"] = sorted(common)
@@ -308,12 +304,7 @@ class Hub:
             raise ClientDeleted
         self._admissions.admit(
             curve_key,
-            Admission(
-                org,
-                name,
-                self.engine.session_key(org, name),
-                self.engine.clock.now() + self._settings.lifetime,
-            ),
+            Admission(org, name, self.engine.clock.now() + self._settings.lifetime),
         )
 
     async def _registered(self, org: str, name: str, key: RSAPublicKey) -> int:
@@ -337,7 +328,7 @@ class Hub:
         self._persistence.forget_channel(org, name)
         self.engine.expel(org, name)
 
-    def _configuration(self, org: str, node: str) -> dict[str, Any]:
+    def _configuration(self, org: str, node: str, own: Secrets) -> dict[str, Any]:
         s = self._settings
         return {
             "type": "config",
@@ -353,8 +344,8 @@ class Hub:
                     "online_threshold": s.online_threshold,
                 }
             },
-            "public_key": self._server_public_key,
-            "curve_public_key": self._curve_public_key,
+            "public_key": own.public_pem,
+            "curve_public_key": own.curve_public.decode(),
             "lifetime": s.lifetime,
             "max_message_skew": int(MAX_MESSAGE_SKEW),
             "max_body_size": wire.MAX_BODY_FROM_AGENT,

@@ -5,16 +5,17 @@ import contextlib
 import logging
 import resource
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from functools import partial
+from pathlib import Path
 from typing import assert_never
 
 import zmq
 
-from pushcli import messages, session_keys
+from pushcli import messages
 from pushcli.errors import PushcliError, StoreError
 from pushcli_server.channel.admissions import Admission, Admissions
-from pushcli_server.channel.broker import Broker
+from pushcli_server.channel.command_channel import CommandChannel
 from pushcli_server.channel.heartbeat import HeartbeatBroadcast
 from pushcli_server.channel.zap import Doorkeeper
 from pushcli_server.checks import Checks
@@ -30,7 +31,8 @@ from pushcli_server.lag import LoopLag
 from pushcli_server.persistence import Persistence
 from pushcli_server.release import Releases
 from pushcli_server.results import Results
-from pushcli_server.secrets import Secrets
+from pushcli_server.rotation import Rotation
+from pushcli_server.secrets import Keyring, Secrets
 from pushcli_server.settings import Settings
 from pushcli_server.store import Store
 from pushcli_server.whitelists import Whitelists
@@ -39,8 +41,13 @@ _log = logging.getLogger(__name__)
 
 
 @contextlib.asynccontextmanager
-async def open_hub(settings: Settings, secrets: Secrets, store: Store) -> AsyncIterator[Hub]:
+async def open_hub(
+    directory: Path, settings: Settings, keyring: Keyring, store: Store
+) -> AsyncIterator[Hub]:
     """Take up the work where the store says, and serve the command channel.
+
+    Args:
+        directory: the server's, in which new secrets may appear.
 
     Raises:
         StartError: a port is taken.
@@ -53,7 +60,7 @@ async def open_hub(settings: Settings, secrets: Secrets, store: Store) -> AsyncI
         releases = Releases()
         store.start(asyncio.get_running_loop(), releases.committed, tasks.fail)
         stack.push_async_callback(store.close)
-        engine = _engine(settings, secrets, store, clock, releases)
+        engine = _engine(settings, store, clock, releases)
         stack.callback(engine.timers.close)
         persistence = engine.persistence
         Results(engine, persistence, tasks.add)
@@ -69,12 +76,13 @@ async def open_hub(settings: Settings, secrets: Secrets, store: Store) -> AsyncI
             whitelists=whitelists,
             checks=checks,
             facts=facts,
-            server_public_key=secrets.public_pem,
-            curve_public_key=secrets.curve_public.decode(),
             incarnation_id=incarnation_id,
         )
-        await _take_up(engine, admissions, settings, secrets)
-        _open_channel(stack, tasks, settings, secrets, hub, admissions)
+        await _take_up(engine, admissions, settings)
+        serve = _open_channel(stack, tasks, settings, hub, admissions)
+        rotation = Rotation(directory, keyring, serve, clock.now)
+        hub.secrets = lambda: rotation.current
+        tasks.add(asyncio.ensure_future(rotation.run()))
         lag = LoopLag()
         tasks.add(asyncio.ensure_future(lag.run()))
         hub.report = lag.report
@@ -95,9 +103,7 @@ def _take_note(
             assert_never(message)
 
 
-def _engine(
-    settings: Settings, secrets: Secrets, store: Store, clock: Clock, releases: Releases
-) -> Engine:
+def _engine(settings: Settings, store: Store, clock: Clock, releases: Releases) -> Engine:
     persistence = Persistence(store, clock)
     return Engine(
         server_name=settings.server_name,
@@ -114,21 +120,17 @@ def _engine(
         persistence=persistence,
         releases=releases,
         feeds=Feeds(clock, persistence.save_event, persistence.drop_events),
-        session_key=lambda org, node: session_keys.derive(secrets.session, org, node),
     )
 
 
-async def _take_up(
-    engine: Engine, admissions: Admissions, settings: Settings, secrets: Secrets
-) -> None:
+async def _take_up(engine: Engine, admissions: Admissions, settings: Settings) -> None:
     """Nodes, their keys and the live jobs, as the former run of the server left them."""
     for known in await engine.persistence.load_nodes():
         node = engine.node(known.org, known.name)
         node.incarnation, node.extensions = known.incarnation, known.extensions
         expires_at = known.configured_at + settings.lifetime
         for key in known.keys:
-            session_key = engine.session_key(known.org, known.name)
-            admissions.admit(key, Admission(known.org, known.name, session_key, expires_at))
+            admissions.admit(key, Admission(known.org, known.name, expires_at))
     feeds = await engine.persistence.load_feeds()
     engine.feeds.load(feeds)
     for job in await engine.persistence.load_live_jobs(engine.grace):
@@ -144,23 +146,22 @@ def _open_channel(
     stack: contextlib.AsyncExitStack,
     tasks: "_Tasks",
     settings: Settings,
-    secrets: Secrets,
     hub: Hub,
     admissions: Admissions,
-) -> None:
+) -> Callable[[tuple[Secrets, ...]], None]:
+    """Take the ports; what it returns serves agents that know these secrets of the server."""
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
     context.max_sockets = 1024
     stack.callback(context.term)
     doorkeeper = Doorkeeper(context, hub.is_admitted)
     doorkeeper.start()
     stack.callback(doorkeeper.stop)
-    broker = Broker(context, secrets.curve_secret, admissions, hub.engine.receive)
-    stack.callback(broker.close)
-    hub.engine.connect(broker)
-    broker.bind(f"{settings.zeromq_listen_address}:{settings.command_port}")
+    channel = CommandChannel(context, admissions, hub.engine.receive)
+    stack.callback(channel.close)
+    hub.engine.connect(channel)
+    channel.bind(settings.zeromq_listen_address, settings.command_port)
     broadcast = HeartbeatBroadcast(
         context,
-        secrets.rsa,
         server=settings.server_name,
         incarnation_id=hub.incarnation_id,
         interval=settings.heartbeat_interval / 1000,
@@ -168,6 +169,12 @@ def _open_channel(
     stack.callback(broadcast.close)
     broadcast.bind(f"{settings.zeromq_listen_address}:{settings.server_heartbeat_port}")
     tasks.add(asyncio.ensure_future(broadcast.run()))
+
+    def serve(valid: tuple[Secrets, ...]) -> None:
+        channel.serve(valid)
+        broadcast.keys = [secrets.rsa for secrets in valid]
+
+    return serve
 
 
 def _raise_descriptor_limit() -> None:

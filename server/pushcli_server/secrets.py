@@ -1,19 +1,28 @@
-"""The server's own secrets: made once, read at every start."""
+"""The server's own secrets in its directory: made, read, replaced.
 
+`secrets/` has those that count. After a rotation `secrets.previous/` has the former ones, which
+stay valid beside them until the moment that `secrets/former_until` names.
+"""
+
+import contextlib
+import fcntl
+import os
 import secrets as random
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 import zmq
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
-from pushcli import keys
+from pushcli import keys, session_keys
 from pushcli.errors import KeyFileError
 
 _DIRECTORY = "secrets"
 _NEXT = "secrets.next"
 _PREVIOUS = "secrets.previous"
+_FORMER_UNTIL = "former_until"
 _SESSION_SECRET = 32
 
 
@@ -27,8 +36,26 @@ class Secrets(msgspec.Struct, frozen=True, kw_only=True):
     curve_secret: bytes
     session: bytes
 
+    def session_key(self, org: str, node: str) -> bytes:
+        """What this node's messages are signed with, either way."""
+        return session_keys.derive(self.session, org, node)
+
     def __repr__(self) -> str:
         return "Secrets(...)"
+
+
+class Keyring(msgspec.Struct, frozen=True, kw_only=True):
+    """The secrets that count, and those before them. `former_until`: seconds since the epoch."""
+
+    current: Secrets
+    former: Secrets | None = None
+    former_until: float = 0.0
+
+    def valid(self, now: float) -> tuple[Secrets, ...]:
+        """All that are good at this moment, the current ones first."""
+        if self.former is None or now >= self.former_until:
+            return (self.current,)
+        return self.current, self.former
 
 
 def create(directory: Path) -> None:
@@ -36,25 +63,99 @@ def create(directory: Path) -> None:
     _make(directory / _DIRECTORY)
 
 
-def rotate(directory: Path) -> None:
-    """Put new secrets in the place of the old ones, which are kept beside them.
+def rotate(directory: Path, former_until: float | None, now: float) -> None:
+    """Put new secrets in the place of the old ones.
+
+    Args:
+        former_until: until when those that counted so far stay valid, seconds since the epoch;
+            None: not any more, they are removed.
 
     Raises:
         KeyFileError: there are none, or they cannot be written.
+        StillValid: the ones before the last rotation would have to go too early.
     """
-    load(directory)
+    with _locked(directory):
+        keyring = _load(directory)
+        if former_until is not None and len(keyring.valid(now)) > 1:
+            raise StillValid(keyring.former_until)
+        try:
+            _replace(directory, former_until)
+        except OSError as error:
+            raise KeyFileError(
+                f"cannot write new secrets in {directory}: {error.strerror}", "check its owner"
+            ) from error
+
+
+class StillValid(Exception):
+    """Two rotations would overlap; `until` (seconds since the epoch) ends the first."""
+
+    def __init__(self, until: float) -> None:
+        super().__init__(until)
+        self.until = until
+
+
+def _replace(directory: Path, former_until: float | None) -> None:
     place, new, previous = (directory / name for name in (_DIRECTORY, _NEXT, _PREVIOUS))
+    _remove(new)
+    _remove(previous)
+    _make(new)
+    if former_until is not None:
+        keys.write_secret(new / _FORMER_UNTIL, f"{former_until:.0f}\n".encode())
+    place.rename(previous)
+    new.rename(place)
+    if former_until is None:
+        _remove(previous)
+
+
+def discard_former(directory: Path) -> None:
+    """Remove the former secrets: their time is over.
+
+    Raises:
+        OSError: they cannot be removed.
+    """
+    with _locked(directory):
+        _remove(directory / _PREVIOUS)
+
+
+def stamp(directory: Path) -> tuple[int, int]:
+    """What is another one after every rotation.
+
+    Raises:
+        OSError: it cannot be told, as in the midst of one.
+    """
+    found = (directory / _DIRECTORY).stat()
+    return found.st_dev, found.st_ino
+
+
+def load(directory: Path) -> Keyring:
+    """Read the secrets, and the former ones if there are any with a time to live.
+
+    Raises:
+        KeyFileError: one is missing, unreadable, damaged, or readable by others.
+    """
+    with _locked(directory):
+        return _load(directory)
+
+
+@contextlib.contextmanager
+def _locked(directory: Path) -> Iterator[None]:
+    """No rotation is halfway through while this holds."""
     try:
-        for path in (new, previous):
-            if path.exists():
-                shutil.rmtree(path)
-        _make(new)
-        place.rename(previous)
-        new.rename(place)
+        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     except OSError as error:
         raise KeyFileError(
-            f"cannot write new secrets in {directory}: {error.strerror}", "check its owner"
+            f"cannot open {directory}: {error.strerror}", "check the path and its permissions"
         ) from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _remove(place: Path) -> None:
+    if place.exists():
+        shutil.rmtree(place)
 
 
 def _make(place: Path) -> None:
@@ -65,16 +166,23 @@ def _make(place: Path) -> None:
     keys.write_secret(place / "session.key", random.token_bytes(_SESSION_SECRET))
 
 
-def load(directory: Path) -> Secrets:
-    """Read the secrets.
-
-    Raises:
-        KeyFileError: one is missing, unreadable, damaged, or readable by others.
-    """
+def _load(directory: Path) -> Keyring:
     place, new = directory / _DIRECTORY, directory / _NEXT
     if new.exists() and not place.exists():
         # A rotation was cut off between its two steps.
         new.rename(place)
+    current, former = _read(place), directory / _PREVIOUS
+    until = place / _FORMER_UNTIL
+    if not until.exists() or not former.exists():
+        return Keyring(current=current)
+    try:
+        former_until = float(keys.read_secret(until))
+    except ValueError as error:
+        raise KeyFileError(f"{until} is damaged", "remove it: the former keys end then") from error
+    return Keyring(current=current, former=_read(former), former_until=former_until)
+
+
+def _read(place: Path) -> Secrets:
     rsa = keys.load_private_key(place / "rsa.pem")
     curve_secret = keys.read_secret(place / "curve.key")
     session = keys.read_secret(place / "session.key")

@@ -2,22 +2,20 @@
 
 import asyncio
 import contextlib
-import errno
 import gc
 import logging
-import os
 import signal
 import socket
-import ssl
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import uvicorn
 
-from pushcli.errors import ConfigError, StartError
 from pushcli_server import secrets, settings
+from pushcli_server.certificate import Certificate
 from pushcli_server.hub import Hub
+from pushcli_server.listener import listen
 from pushcli_server.rest.app import Application
 from pushcli_server.rest.auth import Authenticator
 from pushcli_server.rest.http_protocol import BoundedHttp
@@ -25,7 +23,6 @@ from pushcli_server.runtime import open_hub
 from pushcli_server.settings import Settings
 from pushcli_server.store import Store
 
-_BACKLOG = 2048
 _SWITCH_INTERVAL = 0.0005
 
 
@@ -45,9 +42,11 @@ async def run(directory: Path, authenticator: type[Authenticator] = Authenticato
         PushcliError: it cannot start, or cannot go on.
     """
     config = settings.load(directory)
-    own = secrets.load(directory)
+    keyring = secrets.load(directory)
+    certificate = None
     if config.tls:
-        _check_certificate(directory / config.tls_cert, directory / config.tls_key)
+        certificate = Certificate(directory / config.tls_cert, directory / config.tls_key)
+        certificate.check()
     store = Store.open(config.database(directory), directory / "blobs")
     try:
         listener = _listen(config)
@@ -55,21 +54,22 @@ async def run(directory: Path, authenticator: type[Authenticator] = Authenticato
         store.dispose()
         raise
     with contextlib.closing(listener):
-        async with open_hub(config, own, store) as hub:
+        async with open_hub(directory, config, keyring, store) as hub:
             application = Application(hub, config, store, authenticator(store))
-            await _serve(application, listener, config, directory, hub)
+            http = _Http(_uvicorn_config(application, config, directory))
+            await _serve(http, listener, config, hub, certificate)
 
 
 async def _serve(
-    application: Application,
+    http: _Http,
     listener: socket.socket,
     config: Settings,
-    directory: Path,
     hub: Hub,
+    certificate: Certificate | None,
 ) -> None:
-    http = _Http(_uvicorn_config(application, config, directory))
     _on_signals(http, hub)
     serving = asyncio.create_task(http.serve(sockets=[listener]))
+    watching: asyncio.Task[None] | None = None
     try:
         while not http.started and not serving.done():
             await asyncio.sleep(0.005)
@@ -81,8 +81,12 @@ async def _serve(
                 f"ready, REST on {config.api_url}, commands on port {config.command_port}, "
                 f"heartbeats on port {config.server_heartbeat_port}"
             )
+        if certificate is not None and http.config.ssl is not None:
+            watching = asyncio.create_task(certificate.watch(http.config.ssl))
         await serving
     finally:
+        if watching is not None:
+            watching.cancel()
         http.should_exit = http.force_exit = True
         await asyncio.gather(serving, return_exceptions=True)
 
@@ -109,33 +113,8 @@ def _uvicorn_config(application: Application, config: Settings, directory: Path)
     )
 
 
-def _check_certificate(certificate: Path, key: Path) -> None:
-    for path in (certificate, key):
-        if not os.access(path, os.R_OK):
-            raise ConfigError(f"cannot read {path}", "check tls_cert and tls_key in server.toml")
-    try:
-        # A key with a passphrase is refused; without this OpenSSL would ask the terminal.
-        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password=bytes)
-    except (OSError, ValueError) as error:
-        raise ConfigError(
-            f"{certificate} and {key} are no certificate and its key",
-            "check tls_cert and tls_key in server.toml; the key must have no passphrase",
-        ) from error
-
-
 def _listen(config: Settings) -> socket.socket:
-    host, port = config.listen_host, config.api_port
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        listener = socket.create_server((host, port), family=family, backlog=_BACKLOG)
-    except OSError as error:
-        taken = error.errno == errno.EADDRINUSE
-        raise StartError(
-            f"cannot listen on {host} port {port}: {error.strerror}",
-            "end what uses it or change api_port in server.toml"
-            if taken
-            else "check api_listen_address and api_port in server.toml",
-        ) from error
+    listener = listen(config.listen_host, config.api_port, ("api_port", "api_listen_address"))
     # asyncio sets it only on sockets that it made itself; without, each answer takes 40 ms.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listener

@@ -13,7 +13,6 @@ class Admission:
 
     org: str
     node: str
-    session_key: bytes
     expires_at: float
 
 

@@ -6,6 +6,7 @@ slice ends only when the socket is empty or the next slice is scheduled.
 """
 
 import asyncio
+import functools
 import time
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -13,20 +14,22 @@ from typing import Any, TypeVar
 import zmq
 
 from pushcli import messages, wire
-from pushcli.errors import StartError
 from pushcli.timestamps import format_rfc1123
 from pushcli_server.channel.admissions import Admission, Admissions
 from pushcli_server.channel.drops import Drops
+from pushcli_server.listener import listen
 
 SLICE = 0.004
 """Seconds of the event loop that one turn may take."""
 MAX_MESSAGE_SKEW = 300.0
-BACKLOG = 4096
-"""A fleet reconnects at once; libzmq's default of 100 leaves half of it waiting."""
 SEND_QUEUE = 1000
+SETTINGS = ("command_port", "zeromq_listen_address")
+"""Where its port and address are set."""
 
 Receive = Callable[[Admission, str, bytes, messages.NodeMessage], None]
-"""Admission, the peer's address, its routing id, the message."""
+"""Admission, the peer's address, its name here, the message."""
+SessionKey = Callable[[str, str], bytes]
+"""Of a node, by organization and name."""
 _M = TypeVar("_M", bound=messages.Message)
 
 
@@ -37,7 +40,9 @@ class Broker:
         context: a plain ZeroMQ context.
         curve_secret_key: the server's, Z85.
         admissions: which keys prove which nodes.
-        receive: called with the admission, the address, the routing id and the message.
+        session_key: what a node's messages are signed with; asked once a node.
+        receive: called with the admission, the address, the peer and the message.
+        mark: what the names of this broker's peers begin with.
         now: seconds since the epoch, which messages' timestamps are held against.
     """
 
@@ -46,12 +51,16 @@ class Broker:
         context: "zmq.Context[zmq.Socket[bytes]]",
         curve_secret_key: bytes,
         admissions: Admissions,
+        session_key: SessionKey,
         receive: Receive,
         now: Callable[[], float] = time.time,
+        mark: bytes = b"",
     ) -> None:
         self.drops = Drops()
         self._now = now
+        self._mark = mark
         self._admissions = admissions
+        self._session_key = functools.cache(session_key)
         self._receive = receive
         self._sequences: dict[bytes, int] = {}
         self._scheduled = False
@@ -64,22 +73,24 @@ class Broker:
         socket.zap_domain = b"pushcli"
         socket.linger = 500
         socket.maxmsgsize = wire.MAX_MESSAGE
-        socket.backlog = BACKLOG
         socket.sndhwm = SEND_QUEUE
         socket.rcvhwm = SEND_QUEUE
-        socket.ipv6 = False
         # Dead connections are noticed by TCP too, long after the heartbeats did.
         socket.tcp_keepalive = 1
         # To a peer that is gone or full a send fails instead of vanishing.
         socket.router_mandatory = True
 
-    def bind(self, endpoint: str) -> None:
-        """Take the port.
+    def bind(self, host: str, port: int) -> None:
+        """Take the port (0: any), or share it with other brokers of ours.
 
         Raises:
             StartError: it is taken, or not ours.
         """
-        bind(self._socket, endpoint, "command_port")
+        numeric = f"[{host}]" if ":" in host else host
+        self._socket.ipv6 = ":" in host
+        listener = listen(host, port, SETTINGS, shared=True)
+        self._socket.setsockopt(zmq.USE_FD, listener.detach())
+        self._socket.bind(f"tcp://{numeric}:{port}")
         self._loop.add_reader(self._fd, self._schedule)
         self._schedule()
 
@@ -94,14 +105,15 @@ class Broker:
         self._loop.remove_reader(self._fd)
         self._socket.close()
 
-    def send(self, peer: bytes, session_key: bytes, kind: type[_M], **fields: Any) -> bool:
+    def send(self, peer: bytes, org: str, node: str, kind: type[_M], **fields: Any) -> bool:
         """Sign and send one message; False if the peer is gone or reads too slowly."""
         sequence = self._sequences.get(peer, 0) + 1
         self._sequences[peer] = sequence
         message = kind(sequence=sequence, timestamp=rfc1123_now(), **fields)
-        frames = wire.seal(messages.encode(message), session_key)
+        frames = wire.seal(messages.encode(message), self._session_key(org, node))
+        routing_id = peer[len(self._mark) :]
         try:
-            self._socket.send_multipart([peer, *frames], zmq.NOBLOCK)
+            self._socket.send_multipart([routing_id, *frames], zmq.NOBLOCK)
         except zmq.Again:
             self.drops.drop(peer.hex(), "its send queue is full", time.monotonic())
             return False
@@ -114,7 +126,7 @@ class Broker:
         return True
 
     def forget(self, peer: bytes) -> None:
-        """This routing id is not used any more."""
+        """This peer is not used any more."""
         self._sequences.pop(peer, None)
 
     def _schedule(self) -> None:
@@ -144,44 +156,29 @@ class Broker:
             self.drops.drop(str(frames[-1].get("Peer-Address")), "unknown key", time.monotonic())
             return
         try:
-            message = _verified([frame.bytes for frame in frames[1:]], admission, self._now())
+            message = self._verified([frame.bytes for frame in frames[1:]], admission)
         except ValueError as error:
             self.drops.drop(admission.node, str(error), time.monotonic())
             return
         address = str(frames[-1].get("Peer-Address"))
-        self._receive(admission, address, frames[0].bytes, message)
+        self._receive(admission, address, self._mark + frames[0].bytes, message)
 
+    def _verified(self, frames: list[bytes], admission: Admission) -> messages.NodeMessage:
+        """The message of these frames, if all about it is right.
 
-def bind(socket: "zmq.Socket[bytes]", endpoint: str, setting: str) -> None:
-    """Bind, with errors that name the setting.
-
-    Raises:
-        StartError: the endpoint is taken, not ours, or no endpoint.
-    """
-    try:
-        socket.bind(endpoint)
-    except zmq.ZMQError as error:
-        raise StartError(
-            f"cannot listen on {endpoint}: {error.strerror}",
-            f"end what uses it or change {setting} in server.toml",
-        ) from error
+        Raises:
+            ValueError: it is to be dropped; the text says why.
+        """
+        session_key = self._session_key(admission.org, admission.node)
+        body = wire.unseal(frames, session_key, wire.MAX_BODY_FROM_AGENT)
+        message = messages.decode_node_message(body)
+        if message.node != admission.node or message.org != admission.org:
+            raise ValueError("it speaks for another node")
+        if abs(message.time - self._now()) > MAX_MESSAGE_SKEW:
+            raise ValueError("its timestamp is too far off")
+        return message
 
 
 def rfc1123_now() -> str:
     """Now, as messages carry it."""
     return format_rfc1123(time.time())
-
-
-def _verified(frames: list[bytes], admission: Admission, now: float) -> messages.NodeMessage:
-    """The message of these frames, if all about it is right.
-
-    Raises:
-        ValueError: it is to be dropped; the text says why.
-    """
-    body = wire.unseal(frames, admission.session_key, wire.MAX_BODY_FROM_AGENT)
-    message = messages.decode_node_message(body)
-    if message.node != admission.node or message.org != admission.org:
-        raise ValueError("it speaks for another node")
-    if abs(message.time - now) > MAX_MESSAGE_SKEW:
-        raise ValueError("its timestamp is too far off")
-    return message

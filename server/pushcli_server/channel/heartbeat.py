@@ -1,28 +1,35 @@
-"""The heartbeat broadcast: PUB, plain text, signed with the server's RSA key."""
+"""The heartbeat broadcast: PUB, plain text, signed with the server's RSA keys."""
 
 import asyncio
 import time
+from collections.abc import Sequence
 
 import zmq
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 from pushcli import messages, wire
-from pushcli_server.channel.broker import BACKLOG, bind, rfc1123_now
+from pushcli.errors import StartError
+from pushcli_server.channel.broker import rfc1123_now
+from pushcli_server.listener import BACKLOG
 
 
 class HeartbeatBroadcast:
-    """Says every interval (seconds) that this incarnation of the server lives."""
+    """Says every interval (seconds) that this incarnation of the server lives.
+
+    Attributes:
+        keys: each heartbeat is sent once for each of them, signed with it; an agent drops
+            those that the key it knows did not sign.
+    """
 
     def __init__(
         self,
         context: "zmq.Context[zmq.Socket[bytes]]",
-        key: RSAPrivateKey,
         *,
         server: str,
         incarnation_id: str,
         interval: float,
     ) -> None:
-        self._key = key
+        self.keys: Sequence[RSAPrivateKey] = ()
         self._server = server
         self._incarnation_id = incarnation_id
         self._interval = interval
@@ -40,7 +47,13 @@ class HeartbeatBroadcast:
         Raises:
             StartError: it is taken, or not ours.
         """
-        bind(self._socket, endpoint, "server_heartbeat_port")
+        try:
+            self._socket.bind(endpoint)
+        except zmq.ZMQError as error:
+            raise StartError(
+                f"cannot listen on {endpoint}: {error.strerror}",
+                "end what uses it or change server_heartbeat_port in server.toml",
+            ) from error
 
     async def run(self) -> None:
         """Beat until cancelled or closed, without drift."""
@@ -51,7 +64,7 @@ class HeartbeatBroadcast:
             await asyncio.sleep(due - time.monotonic())
 
     def beat(self) -> None:
-        """Send one heartbeat (about 1 ms, for the signature)."""
+        """Send one heartbeat (about 1 ms a key, for the signature)."""
         message = messages.ServerHeartbeat(
             sequence=self._sequence,
             timestamp=rfc1123_now(),
@@ -59,7 +72,9 @@ class HeartbeatBroadcast:
             incarnation_id=self._incarnation_id,
         )
         self._sequence += 1
-        self._socket.send_multipart(wire.seal_broadcast(messages.encode(message), self._key))
+        body = messages.encode(message)
+        for key in self.keys:
+            self._socket.send_multipart(wire.seal_broadcast(body, key))
 
     def close(self) -> None:
         """No more heartbeats."""

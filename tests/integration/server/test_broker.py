@@ -21,6 +21,9 @@ from tests import recordings
 RECORDED = [m for m in recordings.messages() if m.direction == "agent to server"]
 
 
+MARK = b"mark"
+
+
 class Heard(list[messages.NodeMessage]):
     """What the broker handed on."""
 
@@ -44,13 +47,15 @@ async def broker(
     server_public, server_secret = zmq.curve_keypair()
     public, secret = zmq.curve_keypair()
     admissions, heard = Admissions(), Heard()
-    admissions.admit(public.decode(), Admission("acme", "node1", session_key, 1e18))
+    admissions.admit(public.decode(), Admission("acme", "node1", 1e18))
     doorkeeper = Doorkeeper(context, lambda key: admissions.owner(key) is not None)
     doorkeeper.start()
-    running = Broker(context, server_secret, admissions, heard.receive, now)
+    running = Broker(
+        context, server_secret, admissions, lambda *_: session_key, heard.receive, now, MARK
+    )
     socket = context.socket(zmq.DEALER)
     try:
-        running.bind("tcp://127.0.0.1:*")
+        running.bind("127.0.0.1", 0)
         socket.linger = 0
         socket.curve_serverkey = server_public
         socket.curve_publickey, socket.curve_secretkey = public, secret
@@ -139,7 +144,7 @@ def test_no_frames_end_the_broker_and_a_good_message_still_comes_through(
 def test_a_message_to_a_peer_that_is_gone_is_no_error() -> None:
     async def scenario() -> None:
         async with broker(KEY, lambda: NOW) as (_, running, _):
-            assert not running.send(b"nobody", KEY, messages.Abort)
+            assert not running.send(MARK + b"nobody", "acme", "node1", messages.Abort)
 
     run(scenario)
 

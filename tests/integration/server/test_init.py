@@ -88,7 +88,7 @@ def test_the_settings_and_secrets_it_made_can_be_used(made: Made_) -> None:
     directory, _ = made
     config = settings.load(directory)
     assert (config.tls_cert, config.tls_key) == ("tls/cert.pem", "tls/key.pem")
-    own = secrets.load(directory)
+    own = secrets.load(directory).current
     assert (len(own.curve_public), len(own.curve_secret), len(own.session)) == (40, 40, 32)
     assert "PRIVATE" not in repr(own)
     assert own.curve_secret.decode() not in repr(own)

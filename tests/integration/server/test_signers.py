@@ -78,7 +78,7 @@ def session_key(answer: Answer, key: RSAPrivateKey) -> bytes:
 
 def node_key(fleet: Fleet, node: str) -> bytes:
     """What the server's command channel expects of this node."""
-    own = secrets.load(fleet.server_directory)
+    own = secrets.load(fleet.server_directory).current
     return session_keys.derive(own.session, "sandbox", node)
 
 

@@ -1,0 +1,96 @@
+"""The command channel over all keys that are valid: a broker for each."""
+
+import itertools
+from collections.abc import Iterable
+from typing import Any, TypeVar
+
+import zmq
+
+from pushcli import messages
+from pushcli_server import listener
+from pushcli_server.channel.admissions import Admissions
+from pushcli_server.channel.broker import SETTINGS, Broker, Receive
+from pushcli_server.secrets import Secrets
+
+_MARK = 4
+_M = TypeVar("_M", bound=messages.Message)
+
+
+class CommandChannel:
+    """Talks to agents that know any of the valid keys.
+
+    A peer is named by its broker's mark and the routing id that ZeroMQ gave it.
+
+    Args:
+        context: a plain ZeroMQ context.
+        admissions: which keys prove which nodes, whatever key of ours they know.
+        receive: called with each verified message.
+    """
+
+    def __init__(
+        self,
+        context: "zmq.Context[zmq.Socket[bytes]]",
+        admissions: Admissions,
+        receive: Receive,
+    ) -> None:
+        self._context = context
+        self._admissions = admissions
+        self._receive = receive
+        self._host, self._port = "", 0
+        self._marks = itertools.count()
+        self._brokers: dict[bytes, Broker] = {}
+        self._mark_of: dict[bytes, bytes] = {}
+
+    def bind(self, address: str, port: int) -> None:
+        """Take the port at `tcp://ADDRESS`; nobody is served before `serve`.
+
+        Raises:
+            StartError: it is taken, or not ours.
+        """
+        self._host, self._port = listener.resolve(self._context, address), port
+        listener.require_free(self._host, port, SETTINGS)
+
+    def serve(self, valid: Iterable[Secrets]) -> None:
+        """Serve agents that know these keys, and no others: those are cut off.
+
+        Raises:
+            StartError: the port is not ours any more.
+        """
+        wanted = {secrets.curve_public: secrets for secrets in valid}
+        for curve_public, secrets in wanted.items():
+            if curve_public not in self._mark_of:
+                self._open(secrets)
+        for curve_public in self._mark_of.keys() - wanted.keys():
+            self._brokers.pop(self._mark_of.pop(curve_public)).close()
+
+    def _open(self, secrets: Secrets) -> None:
+        mark = next(self._marks).to_bytes(_MARK, "big")
+        broker = Broker(
+            self._context,
+            secrets.curve_secret,
+            self._admissions,
+            secrets.session_key,
+            self._receive,
+            mark=mark,
+        )
+        try:
+            broker.bind(self._host, self._port)
+        except BaseException:
+            broker.close()
+            raise
+        self._brokers[mark] = broker
+        self._mark_of[secrets.curve_public] = mark
+
+    def send(self, peer: bytes, org: str, node: str, kind: type[_M], **fields: Any) -> bool:
+        """Sign and send one message; False if the peer is gone or reads too slowly."""
+        broker = self._brokers.get(peer[:_MARK])
+        return broker is not None and broker.send(peer, org, node, kind, **fields)
+
+    def forget(self, peer: bytes) -> None:
+        """This peer is not used any more."""
+        if (broker := self._brokers.get(peer[:_MARK])) is not None:
+            broker.forget(peer)
+
+    def close(self) -> None:
+        """Stop at once; what was sent has half a second to leave."""
+        self.serve(())

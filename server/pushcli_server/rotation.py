@@ -1,0 +1,121 @@
+"""Secrets are replaced while the server runs; the former ones go in their time."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from pushcli import durations
+from pushcli.errors import ConfigError, PushcliError
+from pushcli_server import secrets
+from pushcli_server.secrets import Keyring, Secrets
+
+LOOK_INTERVAL = 1.0
+"""Seconds between two looks at the server's directory."""
+
+_log = logging.getLogger(__name__)
+
+
+def rotate(directory: Path, overlap: float) -> float | None:
+    """Put new secrets in the place of those in a server's directory.
+
+    Args:
+        overlap: seconds for which the former ones stay valid.
+
+    Returns:
+        Until when they do, seconds since the epoch; None: they do not.
+
+    Raises:
+        KeyFileError: there are none, or they cannot be written.
+        ConfigError: those before the last rotation are still valid.
+    """
+    now = time.time()
+    until = now + overlap if overlap > 0 else None
+    try:
+        secrets.rotate(directory, until, now)
+    except secrets.StillValid as error:
+        raise ConfigError(
+            f"the secrets before the last rotation are valid until {durations.local(error.until)}",
+            "rotate again after that, or end them now with --now",
+        ) from error
+    return until
+
+
+class Rotation:
+    """The secrets that are valid, as `pushcli server rotate-keys` leaves them.
+
+    Args:
+        directory: the server's.
+        serve: called with all that are valid, the current ones first, whenever they change.
+        now: seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        keyring: Keyring,
+        serve: Callable[[tuple[Secrets, ...]], None],
+        now: Callable[[], float],
+    ) -> None:
+        self._directory = directory
+        self._keyring = keyring
+        self._serve = serve
+        self._now = now
+        self._stamp: tuple[int, int] | None = None
+        self._trouble = ""
+        self._served = keyring.valid(now())
+        serve(self._served)
+
+    @property
+    def current(self) -> Secrets:
+        """What agents are told; it is served already."""
+        return self._served[0]
+
+    async def run(self) -> None:
+        """Look for new secrets, and at the clock, until cancelled."""
+        while True:
+            await asyncio.sleep(LOOK_INTERVAL)
+            try:
+                await self._look()
+                self._trouble = ""
+            except (PushcliError, OSError) as error:
+                # What is served stays; said once, not every second.
+                if str(error) != self._trouble:
+                    _log.warning("%s", error)
+                self._trouble = str(error)
+
+    async def _look(self) -> None:
+        await self._read()
+        valid = self._keyring.valid(self._now())
+        if _names(valid) != _names(self._served):
+            self._apply(valid)
+        if self._keyring.former is not None and len(valid) == 1:
+            await asyncio.to_thread(secrets.discard_former, self._directory)
+            self._keyring = Keyring(current=self._keyring.current)
+
+    async def _read(self) -> None:
+        try:
+            stamp = secrets.stamp(self._directory)
+        except OSError:
+            # In the midst of a rotation.
+            return
+        if stamp != self._stamp:
+            self._keyring = await asyncio.to_thread(secrets.load, self._directory)
+            self._stamp = stamp
+
+    def _apply(self, valid: tuple[Secrets, ...]) -> None:
+        self._serve(valid)
+        former, self._served = self._served, valid
+        if _names(valid)[0] != _names(former)[0]:
+            _log.info("new secrets are in use")
+        if len(valid) > 1:
+            until = durations.local(self._keyring.former_until)
+            _log.info("the former secrets stay valid until %s", until)
+        else:
+            _log.info("the former secrets are not valid any more")
+
+
+def _names(some: tuple[Secrets, ...]) -> list[bytes]:
+    """What tells secrets apart."""
+    return [each.curve_public for each in some]
