@@ -13,6 +13,9 @@ from pushcli_server.store.errors import Changed, Exists, Missing
 from pushcli_server.store.records import NodeObject
 
 _CHUNK = 500
+MAX_AUTOMATIC = 1_000_000
+"""Characters; what would make a node's automatic attributes larger is not taken: each telling adds
+to what chef-client or a former one left."""
 _CONTENT = ("chef_environment", "run_list", "automatic", "normal", "default", "override")
 _NAMES = ("org", "name", *_CONTENT, "revision")
 
@@ -122,8 +125,8 @@ def _set_automatic(connection: Connection, ops: Sequence[operations.SetAutomatic
             former = msgspec.json.decode(node.automatic)
             former = former if isinstance(former, dict) else {}
             automatic = former | msgspec.json.decode(told[node.name])
-            if automatic != former:
-                text = msgspec.json.encode(automatic).decode()
+            text = msgspec.json.encode(automatic).decode()
+            if automatic != former and len(text) <= MAX_AUTOMATIC:
                 revision = node.revision + 1
                 changed.append(msgspec.structs.replace(node, automatic=text, revision=revision))
         if changed:

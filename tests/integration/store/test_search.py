@@ -6,6 +6,7 @@ import json
 import re
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from pushcli_server.search import flatten
 from pushcli_server.search import query as q
 from pushcli_server.search.query import parse
-from pushcli_server.store import Store, operations, search
+from pushcli_server.store import Store, chef_nodes, operations, search
 from pushcli_server.store.records import NodeObject
 from tests.integration.store.conftest import Database
 from tests.integration.store.writing import ORGS
@@ -109,6 +110,23 @@ def test_what_changes_is_found_anew_and_what_goes_is_not(database: Database) -> 
         await store.write(operations.DeleteNode("acme", "web01"))
         assert await found(store, "web0*") == ["web02"]
         assert await found(store, "role:cache") == []
+
+    database.run(scenario)
+
+
+def test_what_agents_tell_does_not_grow_without_end(database: Database) -> None:
+    async def scenario(store: Store) -> None:
+        await filled(store)
+        for number in range(40):
+            told = msgspec.json.encode({f"part{number}": "x" * 39_000, "n": number}).decode()
+            store.submit(operations.SetAutomatic(org="acme", name="web02", automatic=told))
+            await store.barrier()
+        (node,) = await store.ask(chef_nodes.of_nodes, "acme", ["web02"])
+        assert 900_000 < len(node.automatic) <= chef_nodes.MAX_AUTOMATIC
+        # What is smaller than what it replaces still gets in.
+        told = '{"part0": "y"}'
+        store.submit(operations.SetAutomatic(org="acme", name="web02", automatic=told))
+        assert await found(store, "part0:y AND part24:x*") == ["web02"]
 
     database.run(scenario)
 
