@@ -26,6 +26,9 @@ FILE = "server_whitelist.json"
 MAX_NAMES = 20_000
 """Names whose versions are remembered; editors alone can add to them."""
 
+MAX_DEPTH = 8
+"""Of an entry as the server tells it, in lists and tables; more than any good one has."""
+
 
 class Refused(Exception):
     """An entry that this node does not go by; `reason` is one line."""
@@ -96,15 +99,16 @@ class ServerWhitelist:
 
     def take(self, message: messages.Whitelist) -> None:
         """Check everything and go by what holds; kept on disk before it counts."""
+        entries = [_without_depths(said) for said in message.entries]
         candidates = Editors(self._org, self._pinned, self._known.editors)
         candidates.consider(message.editors)
         versions = dict(self._known.versions)
         former, self._editors = self._editors, candidates
         self._note_removed(message.removed, versions)
-        judged = self._judged(message.entries, versions)
+        judged = self._judged(entries, versions)
         known = _Known(
             digest=message.digest,
-            entries=message.entries,
+            entries=entries,
             editors=candidates.accepted,
             versions=versions,
             since={name: accepted.since for name, accepted in judged[0].items()},
@@ -222,6 +226,25 @@ def _read(file: Path) -> _Known:
             f"{file} is damaged ({error})".replace("`", ""),
             "remove it if you trust the server to tell the present entries",
         ) from error
+
+
+def _without_depths(said: ServerEntry) -> ServerEntry:
+    """Without a value or record that is nested too deep for any entry.
+
+    What is kept must be readable at the next start, whatever depth the reader begins at.
+    """
+    value, record = (
+        part if _is_shallow(part, MAX_DEPTH) else None for part in (said.value, said.record)
+    )
+    return ServerEntry(name=said.name, value=value, record=record)
+
+
+def _is_shallow(value: Any, depth: int) -> bool:
+    if isinstance(value, dict):
+        return depth > 0 and all(_is_shallow(inner, depth - 1) for inner in value.values())
+    if isinstance(value, list):
+        return depth > 0 and all(_is_shallow(inner, depth - 1) for inner in value)
+    return True
 
 
 def _write(file: Path, known: _Known) -> None:

@@ -109,6 +109,21 @@ def test_a_name_that_comes_twice_counts_once(whitelist: ServerWhitelist) -> None
     assert "twice" in refusals(whitelist)["uptime"]
 
 
+def test_what_is_nested_deep_is_not_kept_where_a_start_could_fail_on_it(
+    whitelist: ServerWhitelist, tmp_path: Path
+) -> None:
+    deep: Any = "x"
+    for _ in range(900):
+        deep = [deep]
+    bare = messages.ServerEntry(name="value", value=deep)
+    record = messages.ServerEntry(name="record", value="true", record={"signer": deep})
+    whitelist.take(message(bare, record, signed("uptime")))
+    assert in_force(whitelist) == {"uptime": "uptime"}
+    assert refusals(whitelist).keys() == {"value", "record"}
+    assert "[[[[" not in (tmp_path / FILE).read_text()
+    assert in_force(opened(tmp_path)) == {"uptime": "uptime"}
+
+
 def test_an_older_version_is_a_replay(whitelist: ServerWhitelist, tmp_path: Path) -> None:
     old, new = signed("uptime -p", 10), signed("uptime", 11)
     whitelist.take(message(old))
