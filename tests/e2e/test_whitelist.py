@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
+from pushcli import keys
 from pushcli.exit_status import ExitStatus
 from pushcli.sandbox import Fleet
 from pushcli_server import settings
@@ -234,13 +235,41 @@ def test_editors_vouch_for_others_and_take_it_back(
     make_fleet: Callable[..., Fleet], tmp_path: Path
 ) -> None:
     fleet = make_fleet("n1")
-    me = fleet.profile.client_name
-    # A second key of the same operator: nobody vouched for it yet.
-    fleet.cli("user", "rotate-key", "--overlap", "1h", "-y")
-    done = fleet.cli("whitelist", "add", "greet", "echo greetings", "n1")
-    assert done.returncode != ExitStatus.OK
+    pivotal = fleet.server_directory / "keys" / "pivotal.pem"
+    bobs, public = tmp_path / "bob.pem", tmp_path / "bob.pub.pem"
+    as_pivotal = ("-u", "pivotal", "-k", str(pivotal))
+    made = fleet.cli("user", "create", "bob", "--key-file", str(bobs), *as_pivotal)
+    assert made.returncode == ExitStatus.OK, made.stderr
+    assert fleet.cli("group", "add", "admins", "--user", "bob").returncode == ExitStatus.OK
+    public.write_text(keys.public_pem(keys.load_private_key(bobs)))
+    greet = ("add", "greet", "echo greetings", "n1", "-u", "bob", "-k", str(bobs))
+
+    # The server takes his edit, for he is an administrator; the node does not know him.
+    done = fleet.cli("whitelist", *greet)
+    assert done.returncode == ExitStatus.NOT_IN_FORCE
+    assert "signed by bob" in refused(fleet, "n1")["greet"]
     assert "no editor's key" in refused(fleet, "n1")["greet"]
-    assert me in refused(fleet, "n1")["greet"]
+    edit(fleet, "editors", "add", "bob", str(public), "-y")
+    until(lambda: "greet" in in_force(fleet, "n1"), "n1 takes what bob signed")
+    assert in_force(fleet, "n1")["greet"]["signer"] == "bob"
+    edit(fleet, "editors", "remove", "bob", "-y")
+    until(lambda: "greet" in refused(fleet, "n1"), "n1 refuses it again")
+    assert fleet.cli("job", "start", "greet", "n1").returncode == ExitStatus.QUORUM_FAILED
+
+
+def test_a_new_key_of_an_editor_counts_only_if_the_old_one_vouched_for_it(
+    make_fleet: Callable[..., Fleet],
+) -> None:
+    fleet = make_fleet("n1")
+    done = fleet.cli("user", "rotate-key", "--overlap", "1h", "--vouch", "-y")
+    assert done.returncode == ExitStatus.OK, done.stderr
+    edit(fleet, "add", "greet", "echo hello", "n1")
+    done = fleet.cli("user", "rotate-key", "--overlap", "1h", "-y")
+    assert done.returncode == ExitStatus.OK, done.stderr
+    done = fleet.cli("whitelist", "add", "greet", "echo greetings", "n1")
+    assert done.returncode == ExitStatus.NOT_IN_FORCE
+    assert "no editor's key" in refused(fleet, "n1")["greet"]
+    assert fleet.profile.client_name in refused(fleet, "n1")["greet"]
 
 
 def test_entries_that_others_set_count_where_the_node_says_so(

@@ -88,6 +88,30 @@ def test_a_port_that_is_taken(place: Path, name: str) -> None:
     assert f"change {name} in server.toml" in told
 
 
+def test_the_command_port_of_another_server_is_not_shared(place: Path, template: Path) -> None:
+    """Although a server itself listens there several times while its keys are replaced."""
+    other = place.parent / "other"
+    shutil.copytree(template, other)
+    api, heartbeats = free_ports(2)
+    port = port_of(place, "command_port")
+    append(
+        other,
+        f"api_port = {api}",
+        f"server_heartbeat_port = {heartbeats}",
+        f"command_port = {port}",
+    )
+    with subprocess.Popen(
+        [sys.executable, "-m", "pushcli", "server", "start", "--dir", str(place)],
+        env=environment(place.parent), stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+    ) as running:  # fmt: skip
+        assert running.stderr is not None
+        assert "ready" in running.stderr.readline()
+        told = refused(other, ExitStatus.ERROR)
+        assert f"port {port}: Address already in use" in told
+        assert "change command_port in server.toml" in told
+        running.send_signal(signal.SIGTERM)
+
+
 def test_no_such_directory(tmp_path: Path) -> None:
     told = refused(tmp_path / "none", ExitStatus.CONFIG)
     assert f"no server at {tmp_path / 'none'}: run `pushcli server init" in told
