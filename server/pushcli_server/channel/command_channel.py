@@ -1,5 +1,6 @@
 """The command channel over all keys that are valid: a broker for each."""
 
+import contextlib
 import itertools
 from collections.abc import Iterable
 from typing import Any, TypeVar
@@ -7,6 +8,7 @@ from typing import Any, TypeVar
 import zmq
 
 from pushcli import messages
+from pushcli.errors import StartError
 from pushcli_server import listener
 from pushcli_server.channel.admissions import Admissions
 from pushcli_server.channel.broker import SETTINGS, Broker, Receive
@@ -65,19 +67,23 @@ class CommandChannel:
 
     def _open(self, secrets: Secrets) -> None:
         mark = next(self._marks).to_bytes(_MARK, "big")
-        broker = Broker(
-            self._context,
-            secrets.curve_secret,
-            self._admissions,
-            secrets.session_key,
-            self._receive,
-            mark=mark,
-        )
-        try:
-            broker.bind(self._host, self._port)
-        except BaseException:
-            broker.close()
-            raise
+        with contextlib.ExitStack() as undoing:
+            try:
+                broker = Broker(
+                    self._context,
+                    secrets.curve_secret,
+                    self._admissions,
+                    secrets.session_key,
+                    self._receive,
+                    mark=mark,
+                )
+                undoing.callback(broker.close)
+                broker.bind(self._host, self._port)
+            except zmq.ZMQError as error:
+                raise StartError(
+                    f"cannot serve on {self._host} port {self._port}: {error.strerror}"
+                ) from error
+            undoing.pop_all()
         self._brokers[mark] = broker
         self._mark_of[secrets.curve_public] = mark
 
