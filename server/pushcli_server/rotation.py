@@ -6,10 +6,14 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from pushcli import durations
+import msgspec
+
+from pushcli import durations, keys
 from pushcli.errors import ConfigError, PushcliError
 from pushcli_server import secrets
 from pushcli_server.secrets import Keyring, Secrets
+from pushcli_server.store import Store, StoreUnavailable, operations, reads
+from pushcli_server.store.records import AuditRecord
 
 LOOK_INTERVAL = 1.0
 """Seconds between two looks at the server's directory."""
@@ -48,6 +52,7 @@ class Rotation:
     Args:
         directory: the server's.
         serve: called with all that are valid, the current ones first, whenever they change.
+        store: whose audit trail says since when they are in use.
         now: seconds since the epoch.
     """
 
@@ -56,12 +61,15 @@ class Rotation:
         directory: Path,
         keyring: Keyring,
         serve: Callable[[tuple[Secrets, ...]], None],
+        store: Store,
         now: Callable[[], float],
     ) -> None:
         self._directory = directory
         self._keyring = keyring
         self._serve = serve
+        self._store = store
         self._now = now
+        self._recorded = b""
         self._stamp: tuple[int, int] | None = None
         self._trouble = ""
         self._served = keyring.valid(now())
@@ -79,7 +87,7 @@ class Rotation:
             try:
                 await self._look()
                 self._trouble = ""
-            except (PushcliError, OSError) as error:
+            except (PushcliError, StoreUnavailable, OSError) as error:
                 # What is served stays; said once, not every second.
                 if str(error) != self._trouble:
                     _log.warning("%s", error)
@@ -93,6 +101,26 @@ class Rotation:
         if self._keyring.former is not None and len(valid) == 1:
             await asyncio.to_thread(secrets.discard_former, self._directory)
             self._keyring = Keyring(current=self._keyring.current)
+        if self._recorded != self.current.curve_public:
+            await self._record()
+            self._recorded = self.current.curve_public
+
+    async def _record(self) -> None:
+        """A line of the audit trail, unless a former run of the server wrote it."""
+        fingerprint = keys.fingerprint(self.current.rsa)
+        if await self._store.ask(reads.audit, "", target=fingerprint, limit=1):
+            return
+        until = None if self._keyring.former is None else self._keyring.former_until
+        record = AuditRecord(
+            at=self._now(),
+            org="",
+            actor="server",
+            action="server keys",
+            target=fingerprint,
+            origin="local",
+            detail=msgspec.json.encode({"former_until": until}).decode(),
+        )
+        await self._store.write(operations.Audit(record))
 
     async def _read(self) -> None:
         try:

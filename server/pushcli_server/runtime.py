@@ -80,7 +80,7 @@ async def open_hub(
         )
         await _take_up(engine, admissions, settings)
         serve = _open_channel(stack, tasks, settings, hub, admissions)
-        rotation = Rotation(directory, keyring, serve, clock.now)
+        rotation = Rotation(directory, keyring, serve, store, clock.now)
         hub.secrets = lambda: rotation.current
         tasks.add(asyncio.ensure_future(rotation.run()))
         lag = LoopLag()

@@ -1,5 +1,6 @@
 """Keys are replaced while jobs run; nothing is lost, and what was replaced counts no more."""
 
+import json
 import os
 import signal
 import ssl
@@ -8,12 +9,14 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from pushcli import tls
+from pushcli import keys, tls
 from pushcli.exit_status import ExitStatus
 from pushcli.sandbox import Fleet
+from pushcli_server import secrets
 from tests.e2e.waiting import job_is, lines, start, until
 
 pytestmark = pytest.mark.timeout(90)
@@ -68,16 +71,16 @@ def test_keys_of_a_running_server_are_replaced_and_no_node_is_away_for_a_moment(
     make_fleet: MakeFleet, tmp_path: Path
 ) -> None:
     fleet, marks = make_fleet("n1", "n2"), tmp_path / "marks"
-    secrets, previous = (fleet.server_directory / f"secrets{end}" for end in ("", ".previous"))
-    former = (secrets / "curve.key").read_bytes()
+    place, previous = (fleet.server_directory / f"secrets{end}" for end in ("", ".previous"))
+    former = (place / "curve.key").read_bytes()
     with never_unavailable(fleet):
         job_id = start(fleet, "slow-mark", "n1", capture_output=True, env={"MARKS": str(marks)})
         until(lambda: lines(marks), "the command runs")
         assert "stay valid until" in rotate(fleet)
         served(fleet)
-        assert (secrets / "curve.key").read_bytes() != former
+        assert (place / "curve.key").read_bytes() != former
         assert (previous / "curve.key").read_bytes() == former
-        for file in (*secrets.iterdir(), *previous.iterdir()):
+        for file in (*place.iterdir(), *previous.iterdir()):
             assert file.stat().st_mode & 0o077 == 0
         # One agent knows the new keys, one the former ones, and the server talks with both.
         fetch_anew(fleet, "n2")
@@ -91,6 +94,33 @@ def test_keys_of_a_running_server_are_replaced_and_no_node_is_away_for_a_moment(
         assert connections(fleet, "n1") == 1
     for node in fleet.nodes:
         assert "dropped a message" not in fleet.log(node).read_text()
+
+
+def test_the_audit_trail_tells_since_when_which_keys_are_in_use(make_fleet: MakeFleet) -> None:
+    fleet = make_fleet()
+
+    def trail() -> list[dict[str, Any]]:
+        pivotal = str(fleet.server_directory / "keys" / "pivotal.pem")
+        asked = ("audit", "--of-server", "-u", "pivotal", "-k", pivotal, "-F", "json")
+        records = json.loads(fleet.cli(*asked).stdout)["records"]
+        return [record for record in records if record["action"] == "server keys"]
+
+    def in_use() -> str:
+        return keys.fingerprint(secrets.load(fleet.server_directory).current.rsa)
+
+    first = in_use()
+    until(lambda: [one["target"] for one in trail()] == [first], "the first keys are recorded")
+    rotate(fleet)
+    until(lambda: [one["target"] for one in trail()] == [first, in_use()], "and the second")
+    last = trail()[-1]
+    assert (last["actor"], last["origin"]) == ("server", "local")
+    assert 7000 < last["detail"]["former_until"] - time.time() <= 7200
+    # What happened while no server ran is found at its start, and nothing twice.
+    second = in_use()
+    fleet.end_server()
+    rotate(fleet, "--now")
+    fleet.start_server()
+    until(lambda: [one["target"] for one in trail()] == [first, second, in_use()], "the third")
 
 
 def test_a_restart_in_the_overlap_finds_agents_with_either_key_back(
