@@ -90,7 +90,7 @@ class Draft:
         shutil.rmtree(self._directory, ignore_errors=True)
 
     def _open(self) -> None:
-        command = editor(self._app.env)
+        command = editor(self._app.env, has_terminal=self._app.can_ask)
         try:
             arguments = [*command, str(self.path)]
             process = subprocess.Popen(arguments, env=dict(self._app.env))
@@ -113,13 +113,16 @@ class Draft:
         self.path.write_text(text, encoding="utf-8")
 
 
-def editor(env: Mapping[str, str]) -> list[str]:
+def editor(env: Mapping[str, str], *, has_terminal: bool) -> list[str]:
     """The operator's editor, as a program and its arguments.
 
     Raises:
-        UsageError: the variable makes no sense.
+        UsageError: the variable makes no sense, or there is none and vi would have no terminal.
     """
-    text = env.get("VISUAL") or env.get("EDITOR") or "vi"
+    text = env.get("VISUAL") or env.get("EDITOR") or ""
+    if not text and not has_terminal:
+        raise UsageError("no terminal to edit in", "set EDITOR to a program that needs none")
+    text = text or "vi"
     try:
         command = shlex.split(text)
     except ValueError as error:

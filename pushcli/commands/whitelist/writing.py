@@ -18,6 +18,7 @@ from pushcli.options import operator_options
 from pushcli.params import NodeName, Seconds
 from pushcli.whitelist import changing, edit_node, remote
 from pushcli.whitelist import local as local_whitelist
+from pushcli.whitelist.pattern import is_pattern
 from pushcli.whitelist.statements import Change
 
 
@@ -55,7 +56,7 @@ def add(
       pushcli whitelist add 'service (\\w+) restart' 'service \\1 restart' \\
         --pattern -s 'role:web'
     """
-    name = f"/{name}/" if pattern else name
+    name = _entry_name(name) if pattern else name
     value = changing.value_of(
         name, command, shell=not no_shell, lock=lock, description=description,
         operators=operators, timeout=timeout, local=local is not None,
@@ -84,7 +85,7 @@ def remove(
     Example:
       pushcli whitelist remove ntpdate -s '*:*'
     """
-    name = f"/{name}/" if pattern else name
+    name = _entry_name(name) if pattern else name
     if local is not None:
         refuse_nodes(nodes, query)
         local_whitelist.remove(local, name)
@@ -150,3 +151,13 @@ def copy(
         return ExitStatus.OK
     targets = remote.names(app, nodes, query)
     return changing.copy(app, entries, targets, source)
+
+
+def _entry_name(expression: str) -> str:
+    """The name of a pattern's entry, as lists show it: `/expression/`."""
+    if is_pattern(expression):
+        raise UsageError(
+            f"{expression} has the slashes of a pattern already",
+            f"leave out --pattern, or give /{expression}/ if they are the request's own",
+        )
+    return f"/{expression}/"
