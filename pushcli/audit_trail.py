@@ -9,6 +9,7 @@ from pushcli.context import App
 from pushcli.jobs import checked
 from pushcli.render.fields import value_text
 from pushcli.render.table import write_table
+from pushcli.whitelist import folding, toml_text
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,12 +52,35 @@ def show(
     else:
         rows = [
             (durations.local(one.at), one.actor, one.action, one.target, one.origin,
-             detail_text(one.detail))
+             detail_text(_told_shortly(one)))
             for one in answer.records
         ]  # fmt: skip
         write_table(app, ("time", "actor", "action", "target", "from", "detail"), rows)
     if answer.truncated:
         app.note(f"These are the newest {len(answer.records)}; --limit shows more")
+
+
+def _told_shortly(record: Record) -> Any:
+    """The detail for people: of a whitelist's edit what is new, and where if that is not said."""
+    detail = record.detail
+    if not isinstance(detail, dict) or record.action != "whitelist edit":
+        return detail
+    changes, nodes = detail.get("changes"), detail.get("nodes")
+    if not isinstance(changes, list) or not all(isinstance(one, dict) for one in changes):
+        return detail
+    told: dict[str, Any] = {"changes": "; ".join(map(_change, changes))}
+    if isinstance(nodes, list) and record.target.endswith(" nodes"):
+        told["nodes"] = folding.fold(map(str, nodes))
+    return {**told, "key": detail.get("key")}
+
+
+def _change(change: dict[str, Any]) -> str:
+    """`name = value` as a file has it, or `-name`."""
+    name = str(change.get("name"))
+    try:
+        return f"-{name}" if change.get("removed") else toml_text.pair(name, change.get("value"))
+    except TypeError:
+        return name
 
 
 def detail_text(detail: Any) -> str:
@@ -71,6 +95,6 @@ def detail_text(detail: Any) -> str:
 
 
 def _detail(name: str, value: Any) -> str:
-    if name == "expires" and isinstance(value, int | float):
+    if name in ("expires", "former_until") and isinstance(value, int | float):
         return durations.local(value)
     return value_text(value)

@@ -1,9 +1,10 @@
 """Questions to the store, as SQL; each takes a connection and returns records."""
 
+import re
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Row, Select, literal, select
+from sqlalchemy import Connection, Row, Select, and_, literal, or_, select
 
 from pushcli_server.store import schema
 from pushcli_server.store.records import (
@@ -107,7 +108,8 @@ def audit(
     """The newest lines of an organization's audit trail, oldest first.
 
     Args:
-        target: one of those that a line names, which may be several with commas.
+        target: one of those that a line names, which may be several with commas, or, if they
+            are many, stand in its detail as `nodes`.
     """
     table = schema.audit
     columns = [table.c[field.name] for field in msgspec.structs.fields(AuditRecord)]
@@ -118,10 +120,17 @@ def audit(
         query = query.where(table.c.actor == actor)
     if target is not None:
         among = (literal(",") + table.c.target + ",").contains(f",{target},", autoescape=True)
-        query = query.where(among)
+        # `nodes` comes last in a detail: after it there are only their names.
+        many = table.c.detail.like(f'%"nodes":[%"{_escaped(target)}"%', escape="/")
+        query = query.where(or_(among, and_(table.c.target.like("% nodes"), many)))
     newest = query.order_by(table.c.at.desc(), table.c.id.desc()).limit(limit)
     found: list[AuditRecord] = _records(connection, newest, AuditRecord)
     return found[::-1]
+
+
+def _escaped(text: str) -> str:
+    """For LIKE with `/`."""
+    return re.sub("([/%_])", r"/\1", text)
 
 
 def _records(connection: Connection, query: Select[Any], kind: type[Any]) -> list[Any]:

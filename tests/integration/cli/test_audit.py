@@ -45,6 +45,24 @@ def test_it_is_told_by_time_actor_and_target(operated: Operated) -> None:
     assert "--limit" in last.stderr
 
 
+def test_an_edit_of_many_whitelists_is_told_shortly_and_found_by_each_node(
+    operated: Operated,
+) -> None:
+    names = [f"web{number:02d}" for number in range(1, 22)]
+    for name in names:
+        operated.fleet.api.post("nodes", {"name": name})
+    operated.ok("whitelist", "add", "greet", "echo hi", *names)
+    operated.ok("whitelist", "remove", "greet", *names[:2])
+    [line] = operated.ok("audit", "--node", "web07", "--since", "1m").splitlines()[1:]
+    *_, target, _, detail = line.split("\t")
+    assert target == "21 nodes"
+    assert detail.startswith('changes=greet = "echo hi", nodes=web[01-21], key=SHA256:')
+    removed = operated.ok("audit", "--node", "web02").splitlines()[-1]
+    assert removed.split("\t")[5].startswith("changes=-greet, key=SHA256:")
+    [record] = operated.json("audit", "--node", "web21")["records"][1:]
+    assert record["detail"]["nodes"] == names
+
+
 def test_what_concerns_no_organization_is_for_superusers(operated: Operated) -> None:
     operated.ok("user", "create", "zoe", "--no-associate", *operated.superuser)
     told = operated.json("audit", "--of-server", *operated.superuser)["records"]

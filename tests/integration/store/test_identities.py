@@ -4,6 +4,7 @@ import asyncio
 import time
 from typing import Any
 
+import msgspec
 import pytest
 
 from pushcli_server.store import Conflict, Store, identity_reads, operations, reads
@@ -458,6 +459,26 @@ def test_what_ran_out_is_cleared_away_with_the_next_token(database: Database) ->
 
 
 # --- the audit trail
+
+
+def test_a_line_about_many_nodes_is_found_by_each_of_them(database: Database) -> None:
+    async def scenario(store: Store) -> None:
+        names = [*(f"web{number:02d}" for number in range(30)), "a_b"]
+        detail = {"changes": [{"name": "entry", "value": "web99"}], "nodes": names}
+        text = msgspec.json.encode(detail).decode()
+        line = AuditRecord(
+            at=1.0, org="acme", actor="ann", action="whitelist edit", target="31 nodes",
+            origin="", detail=text,
+        )  # fmt: skip
+        other = msgspec.structs.replace(line, target="web50")
+        await store.write(operations.Audit(line), operations.Audit(other))
+        for target, found in [
+            ("web00", [line]), ("web29", [line]), ("a_b", [line]), ("axb", []), ("web", []),
+            ("entry", []), ("web99", []), ("%", []), ("web50", [other]), ("31 nodes", [line]),
+        ]:  # fmt: skip
+            assert await store.ask(reads.audit, "acme", target=target) == found, target
+
+    database.run(scenario)
 
 
 def test_the_newest_of_the_audit_trail_are_read_oldest_first(database: Database) -> None:
