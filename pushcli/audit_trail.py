@@ -7,9 +7,10 @@ import msgspec
 from pushcli import durations
 from pushcli.context import App
 from pushcli.jobs import checked
+from pushcli.render import folding
 from pushcli.render.fields import value_text
 from pushcli.render.table import write_table
-from pushcli.whitelist import folding, toml_text
+from pushcli.whitelist import toml_text
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):

@@ -12,7 +12,7 @@ from pushcli.credentials import Profile
 from pushcli.http import READ_TIMEOUT, Params, SignedSession
 
 if TYPE_CHECKING:
-    from pushcli.whitelist.signer import Signer
+    from pushcli.whitelist.workstation.signer import Signer
 
 RESTART_PATIENCE = 5.0
 """Seconds for a server to come back after the connection broke under the start of a job."""

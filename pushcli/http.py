@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
-    from pushcli.whitelist.signer import Signer
+    from pushcli.whitelist.workstation.signer import Signer
 
 Params = Mapping[str, str | list[str]]
 """Of a query; a list is the same parameter several times."""
@@ -108,7 +108,7 @@ class SignedSession:
     @property
     def signer(self) -> "Signer":
         """Signs statements about whitelists with the key that signs the requests."""
-        from pushcli.whitelist.signer import Signer  # noqa: PLC0415 - few commands need it
+        from pushcli.whitelist.workstation.signer import Signer  # noqa: PLC0415 - few commands need it
 
         org = self.base.rpartition("/organizations/")[2]
         return Signer(self._key, org=org, name=self._profile.client_name)

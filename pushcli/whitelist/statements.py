@@ -281,7 +281,3 @@ def _sign(key: "RSAPrivateKey", message: bytes) -> str:
 
     signature = key.sign(message, padding.PKCS1v15(), hashes.SHA256())
     return base64.b64encode(signature).decode("ascii")
-
-
-def _number(text: str) -> int:
-    return int.from_bytes(base64.b64decode(text, validate=True), "big")

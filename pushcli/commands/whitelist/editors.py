@@ -9,7 +9,7 @@ from pushcli.context import App
 from pushcli.groups import CommandGroup
 from pushcli.options import operator_options
 from pushcli.params import NodeName
-from pushcli.whitelist import editors as statements
+from pushcli.whitelist.workstation import editors as statements
 
 
 @whitelist.group(cls=CommandGroup)

@@ -15,8 +15,8 @@ from pushcli.commands.whitelist.group import (
 from pushcli.context import App
 from pushcli.exit_status import ExitStatus
 from pushcli.options import operator_options
-from pushcli.whitelist import local as local_whitelist
-from pushcli.whitelist import remote, showing, testing
+from pushcli.whitelist.workstation import local as local_whitelist
+from pushcli.whitelist.workstation import remote, showing, testing
 
 
 @whitelist.command("list")

@@ -16,10 +16,10 @@ from pushcli.errors import UsageError
 from pushcli.exit_status import ExitStatus
 from pushcli.options import operator_options
 from pushcli.params import NodeName, Seconds
-from pushcli.whitelist import changing, edit_node, remote
-from pushcli.whitelist import local as local_whitelist
 from pushcli.whitelist.pattern import is_pattern
 from pushcli.whitelist.statements import Change
+from pushcli.whitelist.workstation import changing, edit_node, remote
+from pushcli.whitelist.workstation import local as local_whitelist
 
 
 @whitelist.command()

@@ -17,7 +17,6 @@ from pushcli.cli import root
 from pushcli.context import App
 from pushcli.errors import AuthenticationError, NotFound, Outdated, RequestRefused
 from pushcli.exit_status import ExitStatus
-from pushcli.whitelist.our_server import MAX_BODY
 from pushcli.whitelist.statements import (
     Change,
     Signed,
@@ -26,6 +25,7 @@ from pushcli.whitelist.statements import (
     public_numbers,
 )
 from pushcli.whitelist.statements import EditorStatement as Statement
+from pushcli.whitelist.workstation.our_server import MAX_BODY
 
 URL = "https://push.example.com/organizations/acme"
 HEADERS = {"X-Pushcli-Extensions": "abort,checks,whitelist"}

@@ -12,12 +12,12 @@ from pushcli.context import App
 from pushcli.errors import NotFound, PushcliError, UsageError
 from pushcli.exit_status import ExitStatus
 from pushcli.render.escape import escape_line
-from pushcli.whitelist import local, remote
+from pushcli.render.folding import fold
 from pushcli.whitelist.entry import InvalidEntry, parse, to_value
-from pushcli.whitelist.folding import fold
-from pushcli.whitelist.partial import BrokenOff
 from pushcli.whitelist.statements import Change
-from pushcli.whitelist.views import Outcome
+from pushcli.whitelist.workstation import local, remote
+from pushcli.whitelist.workstation.partial import BrokenOff
+from pushcli.whitelist.workstation.views import Outcome
 
 
 def value_of(

@@ -10,8 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pushcli.whitelist import toml_text
-from pushcli.whitelist.toml_edit import AT_TOP, CannotEdit, entries, with_entry, without_entry
 from pushcli.whitelist.toml_statements import statements
+from pushcli.whitelist.workstation.toml_edit import (
+    AT_TOP,
+    CannotEdit,
+    entries,
+    with_entry,
+    without_entry,
+)
 
 WITH_TABLE = """\
 # The agent of web01

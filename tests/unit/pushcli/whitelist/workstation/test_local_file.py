@@ -10,15 +10,15 @@ from pathlib import Path
 import pytest
 
 from pushcli.errors import ConfigError
-from pushcli.whitelist import local_file
-from pushcli.whitelist.local_file import Conflict, edit, read, replace
-from pushcli.whitelist.toml_edit import entries, with_entry
+from pushcli.whitelist.workstation import local_file
+from pushcli.whitelist.workstation.local_file import Conflict, edit, read, replace
+from pushcli.whitelist.workstation.toml_edit import entries, with_entry
 
 ADD_FIFTY = """
 import sys
 from pathlib import Path
-from pushcli.whitelist.local_file import edit
-from pushcli.whitelist.toml_edit import with_entry
+from pushcli.whitelist.workstation.local_file import edit
+from pushcli.whitelist.workstation.toml_edit import with_entry
 for number in range(50):
     edit(Path(sys.argv[1]), lambda text: with_entry(text, f"{sys.argv[2]}{number}", "true"))
 """

@@ -8,9 +8,9 @@ from pushcli import search
 from pushcli.context import App, is_terminal
 from pushcli.errors import NotFound, RequestRefused, ServerError, UsageError
 from pushcli.jobs import checked
-from pushcli.whitelist import chef_server, our_server
 from pushcli.whitelist.statements import Change
-from pushcli.whitelist.views import NodeWhitelist, Outcome, Verdict
+from pushcli.whitelist.workstation import chef_server, our_server
+from pushcli.whitelist.workstation.views import NodeWhitelist, Outcome, Verdict
 
 EXTENSION = "whitelist"
 

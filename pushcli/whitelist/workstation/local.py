@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from pushcli.errors import ConfigError, NotFound
-from pushcli.whitelist import toml_edit
 from pushcli.whitelist.entry import Entry, InvalidEntry, parse
-from pushcli.whitelist.local_file import edit, read
-from pushcli.whitelist.rows import Row
+from pushcli.whitelist.workstation import toml_edit
+from pushcli.whitelist.workstation.local_file import edit, read
+from pushcli.whitelist.workstation.rows import Row
 
 DIRECTORY = "whitelist.d"
 """Whose files have nothing but entries."""

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from pushcli.whitelist.views import NORMAL, EntryInForce, NodeWhitelist, ServerEntry
+from pushcli.whitelist.workstation.views import NORMAL, EntryInForce, NodeWhitelist, ServerEntry
 
 IN_FORCE = "in force"
 LOCAL = "local"

@@ -7,8 +7,9 @@ import msgspec
 from pushcli.context import App
 from pushcli.exit_status import ExitStatus
 from pushcli.render.escape import escape_line
-from pushcli.whitelist import local, local_file, match, remote, words
-from pushcli.whitelist.views import Verdict
+from pushcli.whitelist import match
+from pushcli.whitelist.workstation import local, local_file, remote, words
+from pushcli.whitelist.workstation.views import Verdict
 
 READY = "ready"
 

@@ -10,8 +10,8 @@ from pushcli.errors import NotFound
 from pushcli.jobs import checked
 from pushcli.new_key import read_public_key
 from pushcli.render.table import write_table
-from pushcli.whitelist import remote, words
 from pushcli.whitelist.statements import EditorStatement, fingerprint, next_version
+from pushcli.whitelist.workstation import remote, words
 
 
 def show(app: App) -> None:

@@ -12,11 +12,12 @@ from pushcli.context import App
 from pushcli.errors import NotFound
 from pushcli.exit_status import ExitStatus
 from pushcli.render.escape import escape_line
+from pushcli.render.folding import fold
 from pushcli.render.table import write_table
-from pushcli.whitelist import local, toml_text, words
-from pushcli.whitelist.folding import fold
-from pushcli.whitelist.rows import IN_FORCE, LOCAL, Row, notes, rows, state
-from pushcli.whitelist.views import NodeWhitelist
+from pushcli.whitelist import toml_text
+from pushcli.whitelist.workstation import local, words
+from pushcli.whitelist.workstation.rows import IN_FORCE, LOCAL, Row, notes, rows, state
+from pushcli.whitelist.workstation.views import NodeWhitelist
 
 _COLOURS = {"+": "green", "-": "red"}
 

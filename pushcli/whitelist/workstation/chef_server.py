@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from pushcli.errors import NotFound, PushcliError, RequestRefused, ServerError
-from pushcli.whitelist.partial import saying_what_is_done
 from pushcli.whitelist.statements import Change, next_version
-from pushcli.whitelist.views import NORMAL, NodeWhitelist, ServerEntry
+from pushcli.whitelist.workstation.partial import saying_what_is_done
+from pushcli.whitelist.workstation.views import NORMAL, NodeWhitelist, ServerEntry
 
 if TYPE_CHECKING:
     from pushcli.client import ApiClient

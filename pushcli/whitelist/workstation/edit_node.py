@@ -7,11 +7,12 @@ from typing import Any
 from pushcli.context import App
 from pushcli.errors import ConfigError, RequestRefused
 from pushcli.exit_status import ExitStatus
-from pushcli.whitelist import changing, local, local_file, remote, toml_edit, toml_text
-from pushcli.whitelist.editing import agrees, draft
-from pushcli.whitelist.showing import lines, write_difference
+from pushcli.whitelist import toml_text
 from pushcli.whitelist.statements import Change
-from pushcli.whitelist.views import NORMAL, NodeWhitelist
+from pushcli.whitelist.workstation import changing, local, local_file, remote, toml_edit
+from pushcli.whitelist.workstation.editing import agrees, draft
+from pushcli.whitelist.workstation.showing import lines, write_difference
+from pushcli.whitelist.workstation.views import NORMAL, NodeWhitelist
 
 _HEAD = """\
 # The whitelist of {node}, as it is on the server.

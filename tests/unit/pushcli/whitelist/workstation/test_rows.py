@@ -5,9 +5,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from pushcli.whitelist import words
-from pushcli.whitelist.rows import notes, rows, state
-from pushcli.whitelist.views import NodeWhitelist
+from pushcli.whitelist.workstation import words
+from pushcli.whitelist.workstation.rows import notes, rows, state
+from pushcli.whitelist.workstation.views import NodeWhitelist
 
 
 def whitelist(node: str, entries: list[dict[str, Any]], /, **in_force: Any) -> NodeWhitelist:

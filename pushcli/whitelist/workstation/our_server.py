@@ -8,9 +8,9 @@ import msgspec
 
 from pushcli.errors import Outdated
 from pushcli.jobs import checked
-from pushcli.whitelist.partial import saying_what_is_done
 from pushcli.whitelist.statements import Change, next_version
-from pushcli.whitelist.views import NodeWhitelist, Outcome
+from pushcli.whitelist.workstation.partial import saying_what_is_done
+from pushcli.whitelist.workstation.views import NodeWhitelist, Outcome
 
 if TYPE_CHECKING:
     from pushcli.client import ApiClient
