@@ -54,9 +54,17 @@ _UNKNOWN = {
     "[": "a subscript cannot stand beside references",
 }
 _READ_AGAIN = frozenset({"eval", "let", "trap", "alias", "declare", "typeset"})
-_SHELLS = frozenset({"sh", "bash", "dash", "ash", "ksh", "mksh", "zsh", "su", "busybox"})
+# bash reads what they take for a variable's name, or for a callback, as shell text.
+_TAKE_NAMES = frozenset({"read", "mapfile", "readarray", "compgen"})
+_TAKE_NAMES_BY_V = frozenset({"printf", "test", "["})
+_SHELLS = frozenset({"sh", "bash", "dash", "ash", "ksh", "mksh", "zsh", "busybox"})
+# Their options may follow other words.
+_SWITCHING = frozenset({"su", "runuser"})
+_OPTIONS_WITH_A_WORD = frozenset({"--rcfile", "--init-file"})
 _SUBSCRIPTED = re.compile(r"[A-Za-z0-9_+]")
-_OPTION_C = re.compile(r"-[a-z]*c")
+_OPTION_C = re.compile(r"-[A-Za-z]*c[A-Za-z]*")
+_UNKNOWN_TEXT = "\0"
+"""Stands in a word for what only the running shell knows."""
 
 
 class Unquotable(ValueError):
@@ -151,14 +159,16 @@ class _Words:
 
     def __init__(self) -> None:
         self._words: list[str] = []
-        self._word = ""
+        """Of this simple command, as the shell has them when their quotes are gone."""
+        self._word = self._text = ""
         self._brackets = self._reference = self._duplicates = False
+        self._has_brace = self._braces = self._former_reference = False
 
     def take(self, kind: str, text: str) -> None:
         if kind in ("blank", "end"):
             self._end_word()
             if kind == "end" or text == "\n":
-                self._words.clear()
+                self._end_command()
             return
         if kind == "duplicate":
             self._end_word()
@@ -168,7 +178,9 @@ class _Words:
             raise Unquotable(_UNKNOWN["["])
         self._brackets |= kind in ("bracket", "inner")
         self._reference |= kind == "reference"
+        self._has_brace |= kind == "text" and "{" in text
         self._word += text
+        self._text += _unquoted(kind, text)
         if self._brackets and self._reference:
             raise Unquotable("a reference cannot stand in one word with [ ]")
 
@@ -176,11 +188,19 @@ class _Words:
         """No more comes."""
         self._end_word()
 
+    def _end_command(self) -> None:
+        self._words.clear()
+        self._braces = self._former_reference = False
+
     def _end_word(self) -> None:
-        word, self._word = self._word, ""
+        raw, self._word = self._word, ""
+        word, self._text = self._text, ""
         reference, self._reference = self._reference, False
         self._brackets = False
-        if not word:
+        # The shell makes several words of `{a,b}` and `{1..3}`, and one more for each.
+        self._braces |= self._has_brace and ("," in raw or ".." in raw)
+        self._has_brace = False
+        if not raw:
             return
         duplicates, self._duplicates = self._duplicates, False
         if duplicates and reference:
@@ -190,9 +210,71 @@ class _Words:
             raise Unquotable("[[ ]] cannot stand beside references: use [ ]")
         if word in _READ_AGAIN:
             raise Unquotable(f"{word} reads its words as shell text again: quoting would not hold")
-        if reference and self._words and _OPTION_C.fullmatch(self._words[-1]):
-            shells = {earlier.rpartition("/")[2] for earlier in self._words} & _SHELLS
-            if shells:
-                name = min(shells)
-                raise Unquotable(f"{name} -c reads its word as shell text: quoting would not hold")
+        if reference:
+            self._check_reference(word)
         self._words.append(word)
+        self._former_reference = reference
+
+    def _check_reference(self, word: str) -> None:
+        """Whether what stands before it makes more of a reference than a word.
+
+        Raises:
+            Unquotable: it does.
+        """
+        if self._braces:
+            raise Unquotable("{ } within a word cannot stand beside references")
+        former = self._words[-1] if self._words else ""
+        names = [earlier.rpartition("/")[2] for earlier in self._words]
+        for name in names:
+            if name in _TAKE_NAMES or name in _SWITCHING:
+                raise Unquotable(
+                    f"{name} makes more of its words than text: quoting would not hold"
+                )
+        by_v = next((name for name in names if name in _TAKE_NAMES_BY_V), None)
+        if by_v is not None:
+            misread = former == "-v" or word.startswith("-v") or former == "printf"
+            if misread or (by_v != "printf" and self._former_reference):
+                raise Unquotable(
+                    f"{by_v} -v takes a word as shell text: a reference cannot be it, "
+                    "nor stand where it could be the -v"
+                )
+        for place, name in enumerate(names):
+            if name in _SHELLS and not _has_operand(self._words[place + 1 :]):
+                raise Unquotable(
+                    f"{name} may read a reference as its option or as shell text here: give it "
+                    "the name of a script, or -c and a fixed text, first"
+                )
+        if _OPTION_C.fullmatch(former) and any(_UNKNOWN_TEXT in name for name in names):
+            raise Unquotable(f"a reference cannot stand after {former} of an unknown command")
+
+
+def _has_operand(words: Sequence[str]) -> bool:
+    """Whether a shell with these words has what it runs: the rest are arguments of that."""
+    left = iter(words)
+    for word in left:
+        if word in ("-", "--"):
+            return next(left, None) is not None
+        if word[:1] in ("-", "+"):
+            takes_a_word = "o" in word.lower() if word[:2] != "--" else word in _OPTIONS_WITH_A_WORD
+            if takes_a_word:
+                next(left, None)
+        elif _UNKNOWN_TEXT not in word:
+            return True
+    return False
+
+
+def _unquoted(kind: str, text: str) -> str:
+    """What a part of a word is when its quotes are gone."""
+    match kind:
+        case "escape":
+            return text[1:]
+        case "expansion":
+            return _UNKNOWN_TEXT
+        case "quoted" if text[0] == "'":
+            return text[1:-1]
+        case "quoted":
+            plain = re.sub(r"\\[\s\S]", "", text)
+            known = re.sub(r'\\([\\"$`])', r"\1", text[1:-1])
+            return known + (_UNKNOWN_TEXT if "$" in plain else "")
+        case _:
+            return text

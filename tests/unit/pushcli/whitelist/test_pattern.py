@@ -121,7 +121,13 @@ def test_a_group_that_does_not_exist_is_refused(command: object) -> None:
         "echo $\\\n\\1", "cat <\\\n<E \\1", r'echo "`id`" \1', r'echo "${x:-"a"}" \1',
         r'echo "$((1))" \1',
         r'echo "$(echo ")")" \1', r"a[\1]=1", r"a[ \1 ]=1", r"a=(\1)", r"[[ \1 -eq 1 ]]",
-        r"eval \1", r"let \1",
+        r"eval \1", r"let \1", r"\eval \1", r"e'va'l \1", r'"eval" \1', r"e\val \1",
+        r"\sh -c \1", r"'bash' '-c' \1", r"sh -c -- \1", r"sh -cx \1", r"bash -c -x \1",
+        r"bash -o pipefail -c \1", r"bash --rcfile x -c \1", r"sh \1 \1", r"sh -x \1 \1",
+        r"busybox \1 \1", r"su bob \1 \1", r"su -c true \1", r"$SHELL -c \1", r"sh $x \1",
+        r"{sh,-c} \1", r"{eval,\1}", r"read \1", r"mapfile -C \1 -c1 a", r"compgen -W \1",
+        r"printf -v \1 x", r"printf -v\1 x", r"printf \1 \1 x", r"test -v \1", r"[ -v \1 ]",
+        r"[ \1 \1 ]", r"test \1 \1",
         r"trap \1 EXIT", r"sh -c \1", r"/bin/bash -ec \1", r"su -c \1 bob", r"declare -i a=\1",
         r'echo "$(case x in x) ";; esac)" \1', r"x;# \1", r"echo >&\1", r"echo 2>& \1x",
     ],
@@ -156,6 +162,11 @@ FINE = [
     (r"{ printf '%s\n' \1 & wait; } && (printf '%s\n' \2)", ["{1}", "{2}"]),
     (r"""for i in \1 \2; do printf '%s\n' "$i"; done""", ["{1}", "{2}"]),
     (r"""printf "%s\n" "$(echo a b)" \1 "\\1" """, ["a b", "{1}", r"\1"]),
+    (r"""sh -c 'printf "%s\n" "$1" "$2"' x \1 \2""", ["{1}", "{2}"]),
+    (r"""bash -eo pipefail -c 'printf "%s\n" "$@"' - \1 \2""", ["{1}", "{2}"]),
+    (r"""while read x; do :; done; [ y != \1 ] && printf -- '%s\n' \1; [ x = \2 ] || echo 2""",
+     ["{1}", "2"]),
+    (r"""find / -prune -exec printf '%s\n' {} \1 \;""", ["/", "{1}"]),
     (r"""printf '%s\n' $# "$#" \1 >/dev/null; printf '%s\n' \2 \\1 \$\2""", ["{2}", r"\1", "${2}"]),
 ]  # fmt: skip
 
@@ -178,6 +189,8 @@ FRAGMENTS = st.sampled_from([
     "[[ ", " ]]", "a[", "]=", "=(", "x", "a=", "eval ", "case x in x)", ";; esac", "{ ", "!", "~",
     "*", "=", "$x", '"$x"', "'a'", "$[", "1", "f() ", "<(", "$#", "$$", "é", "-eq 1", "-c ", "%",
     '"$(echo x)"', r"'\''", r"\"", r"\$", "{a,", "..", "for i in ", "; do echo $i; done", "test ",
+    "sh ", "bash ", "-x ", "-- ", "'-c' ", r"\sh ", "e'v'al ", "-v ", "printf ", "read ", "su ",
+    "-o pipefail ", "{sh,-c} ", ",", "0 ",
 ])  # fmt: skip
 TEXT = st.text(
     st.sampled_from("abX '\"\\$`(){}[];&|<>#*?~!=%é\u00a0日-,.:^@/\n") | st.characters(),
