@@ -6,6 +6,7 @@ code for their fleets.
 
 import contextlib
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -29,6 +30,8 @@ ADMIN = "operator"
 PATIENCE = 60.0
 """Seconds in which a process must be ready; a small machine starts 50 agents in 20."""
 _TICK = 0.02
+_PORTS = range(15_000, 32_000)
+"""Below those that systems give to outgoing connections, which could take one meanwhile."""
 _STOP = 8.0
 """Seconds for a process to end by itself: a supervisor may need 5 s to end its command."""
 
@@ -328,12 +331,15 @@ class Fleet:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports of 127.0.0.1 that nobody listens on now."""
+    """Ports of 127.0.0.1 that nobody listens on now, and that no outgoing connection is given."""
     with contextlib.ExitStack() as stack:
-        sockets = [
-            stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)
-        ]
-        return [s.getsockname()[1] for s in sockets]
+        ports: set[int] = set()
+        while len(ports) < count:
+            port = random.choice(_PORTS)  # noqa: S311
+            with contextlib.suppress(OSError):
+                stack.enter_context(socket.create_server(("127.0.0.1", port)))
+                ports.add(port)
+        return list(ports)
 
 
 def end_all(directory: Path) -> None:

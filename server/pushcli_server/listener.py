@@ -7,7 +7,9 @@ that meets the other key is refused, and ZeroMQ tries it again, from another por
 after 0.1 to 0.2 s.
 """
 
+import contextlib
 import errno
+import ipaddress
 import socket
 
 import zmq
@@ -50,6 +52,11 @@ def resolve(context: "zmq.Context[zmq.Socket[bytes]]", address: str) -> str:
     Raises:
         StartError: it is not ours.
     """
+    name = address.removeprefix("tcp://").strip("[]")
+    if name == "*":
+        return "0.0.0.0"  # noqa: S104
+    with contextlib.suppress(ValueError):
+        return str(ipaddress.ip_address(name))
     with context.socket(zmq.ROUTER) as probe:
         probe.linger = 0
         probe.ipv6 = "[" in address
