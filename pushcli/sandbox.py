@@ -5,6 +5,7 @@ code for their fleets.
 """
 
 import contextlib
+import errno
 import os
 import random
 import signal
@@ -336,8 +337,12 @@ def free_ports(count: int) -> list[int]:
         ports: set[int] = set()
         while len(ports) < count:
             port = random.choice(_PORTS)  # noqa: S311
-            with contextlib.suppress(OSError):
+            try:
                 stack.enter_context(socket.create_server(("127.0.0.1", port)))
+            except OSError as error:
+                if error.errno != errno.EADDRINUSE:
+                    raise
+            else:
                 ports.add(port)
         return list(ports)
 

@@ -47,7 +47,7 @@ class Channel:
         self._close_sockets()
         self._session_key = config.session_key
         self._incoming = Incoming(config)
-        self._patience = (config.offline_threshold + 1) * config.interval
+        self._silence = config.silence
         self._beaten_until = -math.inf
         self._command = self._command_socket(config)
         self._monitor = self._command.get_monitor_socket(_EVENTS)
@@ -116,7 +116,7 @@ class Channel:
                 quiet = now < self._beaten_until
                 self.drops.drop("the heartbeat channel", str(error), now, quiet=quiet)
             else:
-                self._beaten_until = now + self._patience
+                self._beaten_until = now + self._silence
                 yield event
 
     def _command_socket(self, config: ServerConfig) -> _Socket:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pushcli.whitelist import shell
 from pushcli.whitelist.shell import Piece
+from pushcli.whitelist.shell_words import Unquotable, check_arguments
 
 if TYPE_CHECKING:
     Command = str | tuple[str, ...]
@@ -74,11 +75,16 @@ def apply(name: str, command: "Command", request: str, *, unsafe: bool) -> "Comm
 
 
 def _pieces(command: "Command", *, unsafe: bool) -> Sequence[tuple[Piece, ...]]:
-    if not isinstance(command, str):
-        return [shell.argument_pieces(argument) for argument in command]
     try:
+        if not isinstance(command, str):
+            found = [shell.argument_pieces(argument) for argument in command]
+            if not unsafe:
+                referring = [any(isinstance(one, int) for one in pieces) for pieces in found]
+                if any(referring):
+                    check_arguments(list(zip(command, referring, strict=True)))
+            return found
         return [shell.raw_pieces(command) if unsafe else shell.pieces(command)]
-    except shell.Unquotable as error:
+    except Unquotable as error:
         raise InvalidPattern(str(error)) from error
 
 

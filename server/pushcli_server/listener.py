@@ -32,9 +32,7 @@ def listen(
     Raises:
         StartError: the port is taken, or the address is not ours.
     """
-    listener = _bound(host, port, settings, shared=shared)
-    listener.listen(BACKLOG)
-    return listener
+    return _bound(host, port, settings, shared=shared, listens=True)
 
 
 def require_free(host: str, port: int, settings: tuple[str, str]) -> None:
@@ -43,7 +41,7 @@ def require_free(host: str, port: int, settings: tuple[str, str]) -> None:
     Raises:
         StartError: somebody does, or the address is not ours.
     """
-    _bound(host, port, settings, shared=False).close()
+    _bound(host, port, settings, shared=False, listens=False).close()
 
 
 def resolve(context: "zmq.Context[zmq.Socket[bytes]]", address: str) -> str:
@@ -71,9 +69,14 @@ def resolve(context: "zmq.Context[zmq.Socket[bytes]]", address: str) -> str:
     return endpoint.removeprefix("tcp://").rpartition(":")[0].strip("[]")
 
 
-def _bound(host: str, port: int, settings: tuple[str, str], *, shared: bool) -> socket.socket:
+def _bound(
+    host: str, port: int, settings: tuple[str, str], *, shared: bool, listens: bool
+) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    made = socket.socket(family)
+    try:
+        made = socket.socket(family)
+    except OSError as error:
+        raise StartError(f"cannot listen on {host} port {port}: {error.strerror}") from error
     try:
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if shared:
@@ -81,6 +84,8 @@ def _bound(host: str, port: int, settings: tuple[str, str], *, shared: bool) -> 
         if family == socket.AF_INET6:
             made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         made.bind((host, port))
+        if listens:
+            made.listen(BACKLOG)
     except OSError as error:
         made.close()
         taken = error.errno == errno.EADDRINUSE

@@ -70,7 +70,7 @@ class Rotation:
         self._store = store
         self._now = now
         self._recorded = b""
-        self._stamp: tuple[int, int] | None = None
+        self._stamp: tuple[int, int, int] | None = None
         self._trouble = ""
         self._served = keyring.valid(now())
         serve(self._served)
@@ -99,7 +99,7 @@ class Rotation:
         if _names(valid) != _names(self._served):
             self._apply(valid)
         if self._keyring.former is not None and len(valid) == 1:
-            await asyncio.to_thread(secrets.discard_former, self._directory)
+            await asyncio.to_thread(secrets.discard_former, self._directory, self._now())
             self._keyring = Keyring(current=self._keyring.current)
         if self._recorded != self.current.curve_public:
             await self._record()

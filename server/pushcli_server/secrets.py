@@ -107,24 +107,28 @@ def _replace(directory: Path, former_until: float | None) -> None:
         _remove(previous)
 
 
-def discard_former(directory: Path) -> None:
-    """Remove the former secrets: their time is over.
+def discard_former(directory: Path, now: float) -> None:
+    """Remove the former secrets if their time is over.
 
     Raises:
+        KeyFileError: one that counts cannot be read.
         OSError: they cannot be removed.
     """
     with _locked(directory):
-        _remove(directory / _PREVIOUS)
+        # They may be others by now, whose time has just begun.
+        if len(_load(directory).valid(now)) == 1:
+            _remove(directory / _PREVIOUS)
 
 
-def stamp(directory: Path) -> tuple[int, int]:
+def stamp(directory: Path) -> tuple[int, int, int]:
     """What is another one after every rotation.
 
     Raises:
         OSError: it cannot be told, as in the midst of one.
     """
     found = (directory / _DIRECTORY).stat()
-    return found.st_dev, found.st_ino
+    # A new directory may have the number of one that was removed.
+    return found.st_dev, found.st_ino, found.st_mtime_ns
 
 
 def load(directory: Path) -> Keyring:

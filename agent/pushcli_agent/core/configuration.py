@@ -32,6 +32,12 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True):
     extensions: frozenset[str]
 
     @property
+    def silence(self) -> float:
+        """Seconds without a heartbeat that mean that the server is offline: more than
+        `offline_threshold` intervals, and half of one more for jitter."""
+        return (self.offline_threshold + 0.5) * self.interval
+
+    @property
     def chunk(self) -> int:
         """Bytes of output for one message to this server, in base64 within its limit."""
         return max(1, min(CHUNK, (self.max_body_size - _ENVELOPE) * 3 // 4))

@@ -37,7 +37,7 @@ def configured(agent: Agent, config: ServerConfig, now: float) -> list[Effect]:
     link.forced = link.connected = link.proven = False
     link.online, link.heartbeat_at = True, math.inf
     link.proof_at = now + PROOF
-    link.silent_at = now + max(PROOF, _patience(config))
+    link.silent_at = now + max(PROOF, config.silence)
     delivery.disconnected(agent)
     work.connection_changed(agent)
     report = Report("info", f"connecting to {config.command_addr} of {config.host}")
@@ -60,7 +60,7 @@ def connected(agent: Agent, now: float) -> list[Effect]:
     link.connected, link.proven, link.proof_at = True, False, now + PROOF
     link.heartbeat_at = math.inf
     # Its key is proven: this is the server, and it lives.
-    link.online, link.silent_at = True, now + max(PROOF, _patience(link.config))
+    link.online, link.silent_at = True, now + max(PROOF, link.config.silence)
     work.connection_changed(agent)
     return [*delivery.connected(agent, now), *heartbeat(agent, now), *notes.connected(agent)]
 
@@ -96,7 +96,7 @@ def server_heard(agent: Agent, message: messages.ServerHeartbeat, now: float) ->
     if incarnation == link.heard[0] and sequence <= link.heard[1]:
         return []
     link.heard = (incarnation, sequence)
-    link.silent_at = now + _patience(config)
+    link.silent_at = now + config.silence
     if link.proven:
         link.failures = 0
     effects = _count_beat(agent, config, now)
@@ -183,8 +183,3 @@ def _delay(agent: Agent, failures: int) -> float:
     """Seconds to wait after so many failures."""
     longest = min(FIRST_DELAY * 2.0 ** min(failures, 16), MAX_DELAY)
     return longest * (0.5 + 0.5 * agent.random())
-
-
-def _patience(config: ServerConfig) -> float:
-    """More than `offline_threshold` intervals; half of one more for jitter."""
-    return (config.offline_threshold + 0.5) * config.interval

@@ -47,6 +47,7 @@ class HeartbeatBroadcast:
         Raises:
             StartError: it is taken, or not ours.
         """
+        self._socket.ipv6 = "[" in endpoint
         try:
             self._socket.bind(endpoint)
         except zmq.ZMQError as error:

@@ -127,7 +127,16 @@ def test_a_group_that_does_not_exist_is_refused(command: object) -> None:
         r"busybox \1 \1", r"su bob \1 \1", r"su -c true \1", r"$SHELL -c \1", r"sh $x \1",
         r"{sh,-c} \1", r"{eval,\1}", r"read \1", r"mapfile -C \1 -c1 a", r"compgen -W \1",
         r"printf -v \1 x", r"printf -v\1 x", r"printf \1 \1 x", r"test -v \1", r"[ -v \1 ]",
-        r"[ \1 \1 ]", r"test \1 \1",
+        r"[ \1 \1 ]", r"test \1 \1", r"[ \1 $x \1 ]", r"test $x \1", r"printf $x \1 \1",
+        r"sh >x -c \1", r"bash 2>x -c \1", r"sh 2>&1 -c \1", r"sh <x -c \1", r"sh >|x -c \1",
+        r"sh <>x -c \1", r"bash {fd}>x -c \1", r"sh &>x -c \1", r"sh $(true) -c \1",
+        r"sh -c $(true) \1", r"sh $(case x in x) true;; esac) -c \1", r"read <x \1",
+        r"printf >x -v \1 y", r"cat <(true) \1", r"/bin/s? -c \1", r"/bin/[s]h -c \1",
+        r"$x -x -c \1", r"sh -- $x \1", r"BASH_ENV=\1 bash x", r"env BASH_ENV=\1 bash x",
+        r"export PS4=\1", r"ENV=\1 sh -i x", r"\1 \1", r"a=b \1 -c \1", r"if \1 \1; then a; fi",
+        r"echo \1 | sh", r"echo \1 | sudo bash -x", r"echo \1 | (sh)", r"echo \1 | sh -s a",
+        r"echo \1 | bash /dev/stdin", r"echo \1 | . /dev/stdin", r"(sh; echo \1)",
+        r"command \1 \1", r"sudo /bin/\1 -c \1",
         r"trap \1 EXIT", r"sh -c \1", r"/bin/bash -ec \1", r"su -c \1 bob", r"declare -i a=\1",
         r'echo "$(case x in x) ";; esac)" \1', r"x;# \1", r"echo >&\1", r"echo 2>& \1x",
     ],
@@ -135,6 +144,24 @@ def test_a_group_that_does_not_exist_is_refused(command: object) -> None:
 def test_references_where_quoting_would_not_hold_are_refused(command: str) -> None:
     assert reason("(.*)", command)
     assert pattern("(.*)", command, unsafe_substitution=True)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["sh", "-c", r"\1"], ["/bin/bash", r"\1"], ["sudo", "sh", r"-\1", "x"], [r"\1", r"\1"],
+        ["env", r"BASH_ENV=\1", "bash", "x"], ["su", r"\1"], ["env", "sh", "-s", r"\1"],
+    ],
+)  # fmt: skip
+def test_a_shell_in_a_list_is_a_shell_too(arguments: list[str]) -> None:
+    assert reason("(.*)", arguments)
+    assert pattern("(.*)", arguments, unsafe_substitution=True)
+
+
+def test_what_only_a_shell_does_is_harmless_in_a_list() -> None:
+    for arguments in (["printf", r"\1", r"\1"], ["test", "-v", r"\1"], ["ls", r"{a,\1}", "eval"]):
+        assert pattern("(.*)", arguments)
+    assert pattern("(.*)", ["sh", "-c", 'echo "$1"', "x", r"\1"])
 
 
 def test_the_reason_tells_what_to_do() -> None:
@@ -166,6 +193,12 @@ FINE = [
     (r"""bash -eo pipefail -c 'printf "%s\n" "$@"' - \1 \2""", ["{1}", "{2}"]),
     (r"""while read x; do :; done; [ y != \1 ] && printf -- '%s\n' \1; [ x = \2 ] || echo 2""",
      ["{1}", "2"]),
+    (r"""sh -c 'printf "%s\n" "$1"' x \1 2>&1 >&2 2>/dev/null; printf '%s\n' >&1 \2""",
+     ["{1}", "{2}"]),
+    (r"""printf '%s\n' 2>/dev/null \1 $(echo a >&2; (exit \2)) </dev/null""", ["{1}"]),
+    (r"""if [ "$x" = \1 ]; then :; else X=\1 printf '%s\n' "${x}" \2 ; fi""", ["value", "{2}"]),
+    (r"""printf 'printf "%%s\\n" "$3"' >/dev/null; sh -c 'printf "%s\n" "$2"' x -s \1; true \2""",
+     ["{1}"]),
     (r"""find / -prune -exec printf '%s\n' {} \1 \;""", ["/", "{1}"]),
     (r"""printf '%s\n' $# "$#" \1 >/dev/null; printf '%s\n' \2 \\1 \$\2""", ["{2}", r"\1", "${2}"]),
 ]  # fmt: skip
@@ -191,6 +224,8 @@ FRAGMENTS = st.sampled_from([
     '"$(echo x)"', r"'\''", r"\"", r"\$", "{a,", "..", "for i in ", "; do echo $i; done", "test ",
     "sh ", "bash ", "-x ", "-- ", "'-c' ", r"\sh ", "e'v'al ", "-v ", "printf ", "read ", "su ",
     "-o pipefail ", "{sh,-c} ", ",", "0 ",
+    ">x ", "2>&1 ", "</dev/null ", "{fd}>x ", "$(true) ", "BASH_ENV=", "PS4=", "set -x; ",
+    "; true", " bash x", "env ", "command ", "? ", "/bin/", "export ",
 ])  # fmt: skip
 TEXT = st.text(
     st.sampled_from("abX '\"\\$`(){}[];&|<>#*?~!=%é\u00a0日-,.:^@/\n") | st.characters(),
