@@ -3,22 +3,36 @@
 import asyncio
 import secrets
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from pushcli import extensions, messages
-from pushcli_server.core.node import Node
-from pushcli_server.engine import Engine
+from pushcli_server.clock import Clock
+from pushcli_server.core.fleet_state import Fleet
+from pushcli_server.core.identity import NodeKey
+from pushcli_server.outbox import Outbox
 
 PATIENCE = 3.0
 """Seconds for the agents' answers."""
 
 
+@dataclass(slots=True)
+class _Question:
+    """One that is under way; nodes of another organization are not among those that wait."""
+
+    waiting: set[NodeKey] = field(default_factory=set)
+    answers: dict[NodeKey, messages.Checked] = field(default_factory=dict)
+    answered: asyncio.Event = field(default_factory=asyncio.Event)
+
+
 class Checks:
     """Questions that are under way."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-        self._asked: dict[str, tuple[dict[str, messages.Checked], set[str], asyncio.Event]] = {}
+    def __init__(self, fleet: Fleet, outbox: Outbox, clock: Clock) -> None:
+        self._fleet = fleet
+        self._outbox = outbox
+        self._clock = clock
+        self._asked: dict[str, _Question] = {}
 
     async def ask(
         self,
@@ -32,22 +46,20 @@ class Checks:
     ) -> dict[str, dict[str, Any]]:
         """For each node its `state` (ready, nacked, unavailable, unknown) and what explains it."""
         verdicts: dict[str, dict[str, Any]] = {}
-        waiting: set[str] = set()
-        answers: dict[str, messages.Checked] = {}
-        answered = asyncio.Event()
+        question = _Question()
         check_id = secrets.token_hex(16)
-        self._asked[check_id] = answers, waiting, answered
-        now = self._engine.clock.now()
+        self._asked[check_id] = question
+        now = self._clock.now()
         try:
             for name in nodes:
-                node = self._engine.fleet.nodes.get((org, name))
-                verdict = _without_asking(node, now)
-                if node is None or verdict is not None:
-                    verdicts[name] = verdict or {}
+                key = NodeKey(org, name)
+                verdict = _without_asking(self._fleet, key, now)
+                if verdict is not None:
+                    verdicts[name] = verdict
                     continue
-                waiting.add(name)
-                self._engine.send(
-                    node,
+                question.waiting.add(key)
+                self._outbox.send(
+                    key,
                     messages.Check,
                     check_id=check_id,
                     command=command,
@@ -55,30 +67,29 @@ class Checks:
                     dir=directory,
                     requestor=requestor,
                 )
-            if waiting:
-                await _up_to(PATIENCE, answered)
+            if question.waiting:
+                await _up_to(PATIENCE, question.answered)
         finally:
             del self._asked[check_id]
-        verdicts |= {name: _verdict(answer) for name, answer in answers.items()}
+        verdicts |= {key.name: _verdict(answer) for key, answer in question.answers.items()}
         silent = {"state": "unavailable", "reason": "its agent did not answer"}
-        verdicts |= dict.fromkeys(waiting, silent)
+        verdicts |= {key.name: silent for key in question.waiting}
         return {name: verdicts[name] for name in nodes}
 
-    def answer(self, node: Node, message: messages.Checked) -> None:
+    def answer(self, node: NodeKey, message: messages.Checked) -> None:
         """An agent's answer; one that nobody waits for means nothing."""
-        answers, waiting, answered = self._asked.get(message.check_id, ({}, set(), None))
-        if node.name in waiting and answered is not None:
-            waiting.discard(node.name)
-            answers[node.name] = message
-            if not waiting:
-                answered.set()
+        question = self._asked.get(message.check_id)
+        if question is not None and node in question.waiting:
+            question.waiting.discard(node)
+            question.answers[node] = message
+            if not question.waiting:
+                question.answered.set()
 
 
-def _without_asking(node: Node | None, now: float) -> dict[str, Any] | None:
-    if node is None:
-        return {"state": "unavailable", "reason": "unknown: it never connected"}
-    if not node.available(now):
-        return {"state": "unavailable", "reason": node.why_unavailable(now)}
+def _without_asking(fleet: Fleet, key: NodeKey, now: float) -> dict[str, Any] | None:
+    if (reason := fleet.why_unavailable(key, now)) is not None:
+        return {"state": "unavailable", "reason": reason}
+    node = fleet.nodes[key]
     if extensions.CHECKS not in node.extensions or node.peer is None:
         return {"state": "unknown", "reason": "its agent cannot tell: it is an old one"}
     return None

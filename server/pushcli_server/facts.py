@@ -5,8 +5,7 @@ import hashlib
 import msgspec
 
 from pushcli import messages
-from pushcli_server.core.node import Node
-from pushcli_server.engine import NodeKey
+from pushcli_server.core.identity import NodeKey
 from pushcli_server.store import Store, operations
 
 MAX_BYTES = 40_000
@@ -14,23 +13,22 @@ MAX_BYTES = 40_000
 
 
 class Facts:
-    """Takes facts in."""
+    """The facts that were stored last, by node."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._told: dict[NodeKey, bytes] = {}
+        self._stored: dict[NodeKey, bytes] = {}
 
-    def take(self, node: Node, message: messages.Facts) -> None:
+    def record(self, node: NodeKey, message: messages.Facts) -> None:
         """Store them, unless they are what this node said before."""
         text = msgspec.json.encode(message.automatic, order="sorted")
         digest = hashlib.sha256(text).digest()
-        key = (node.org, node.name)
-        if len(text) <= MAX_BYTES and self._told.get(key) != digest:
-            self._told[key] = digest
+        if len(text) <= MAX_BYTES and self._stored.get(node) != digest:
+            self._stored[node] = digest
             self._store.submit(
                 operations.SetAutomatic(org=node.org, name=node.name, automatic=text.decode())
             )
 
-    def forget(self, org: str, name: str) -> None:
-        """The node object was changed or deleted: what is told next is written again."""
-        self._told.pop((org, name), None)
+    def forget(self, node: NodeKey) -> None:
+        """The node object was changed or deleted: what comes next is written again."""
+        self._stored.pop(node, None)

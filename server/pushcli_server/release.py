@@ -6,6 +6,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+from pushcli_server.guarded import guarded
+
 SLICE = 0.004
 """Seconds of the event loop that one turn may take."""
 
@@ -48,5 +50,5 @@ class Releases:
         end = time.monotonic() + SLICE
         while self._queue and self._queue[0][0] <= self._committed and time.monotonic() < end:
             _, call, args = self._queue.popleft()
-            call(*args)
+            guarded(call, *args)
         self._schedule()

@@ -6,44 +6,45 @@ import logging
 import resource
 import uuid
 from collections.abc import AsyncIterator, Callable
-from functools import partial
 from pathlib import Path
-from typing import assert_never
 
 import zmq
 
-from pushcli import messages
 from pushcli.errors import PushcliError, StoreError
-from pushcli_server.channel.admissions import Admission, Admissions
+from pushcli_server import persistence
+from pushcli_server.admission import AdmissionService
 from pushcli_server.channel.command_channel import CommandChannel
 from pushcli_server.channel.heartbeat import HeartbeatBroadcast
 from pushcli_server.channel.zap import Doorkeeper
 from pushcli_server.checks import Checks
 from pushcli_server.clock import Clock
-from pushcli_server.core import job_events as on_job
+from pushcli_server.core.fleet_state import Fleet, Rules
 from pushcli_server.core.job import Grace
-from pushcli_server.core.node import Node, Patience
+from pushcli_server.core.node import Patience
 from pushcli_server.engine import Engine
 from pushcli_server.facts import Facts
 from pushcli_server.feeds import Feeds
-from pushcli_server.hub import Hub
+from pushcli_server.jobs import JobService
 from pushcli_server.lag import LoopLag
-from pushcli_server.persistence import Persistence
+from pushcli_server.nodes import NodeService
+from pushcli_server.notes import Notes
+from pushcli_server.outbox import Outbox
 from pushcli_server.release import Releases
-from pushcli_server.results import Results
 from pushcli_server.rotation import Rotation
 from pushcli_server.secrets import Keyring, Secrets
+from pushcli_server.services import Services
 from pushcli_server.settings import Settings
 from pushcli_server.store import Store
+from pushcli_server.timers import Timers
 from pushcli_server.whitelists import Whitelists
 
 _log = logging.getLogger(__name__)
 
 
 @contextlib.asynccontextmanager
-async def open_hub(
+async def open_services(
     directory: Path, settings: Settings, keyring: Keyring, store: Store
-) -> AsyncIterator[Hub]:
+) -> AsyncIterator[Services]:
     """Take up the work where the store says, and serve the command channel.
 
     Args:
@@ -56,56 +57,57 @@ async def open_hub(
     _raise_descriptor_limit()
     async with contextlib.AsyncExitStack() as stack:
         tasks = await stack.enter_async_context(_Tasks())
-        clock, admissions = Clock(), Admissions()
-        releases = Releases()
+        clock, releases = Clock(), Releases()
         store.start(asyncio.get_running_loop(), releases.committed, tasks.fail)
         stack.push_async_callback(store.close)
-        engine = _engine(settings, store, clock, releases)
-        stack.callback(engine.timers.close)
-        persistence = engine.persistence
-        Results(engine, persistence, tasks.add)
-        incarnation_id = str(uuid.uuid4())
-        whitelists, checks = Whitelists(engine, store, tasks.add), Checks(engine)
-        facts = Facts(store)
-        engine.on_note = partial(_take_note, whitelists, checks, facts)
-        hub = Hub(
-            settings,
-            engine,
-            persistence,
-            admissions,
-            whitelists=whitelists,
-            checks=checks,
-            facts=facts,
-            incarnation_id=incarnation_id,
+        timers = Timers(clock)
+        stack.callback(timers.close)
+        fleet = Fleet(rules_of(settings))
+        feeds = Feeds(clock, store.submit, await persistence.load_feeds(store))
+        context = _context(stack)
+        channel = CommandChannel(context, fleet.admissions.owner)
+        outbox = Outbox(fleet, channel)
+        whitelists = Whitelists(fleet, outbox, clock, store, tasks.add)
+        checks, facts = Checks(fleet, outbox, clock), Facts(store)
+        engine = Engine(
+            fleet,
+            clock=clock,
+            store=store,
+            releases=releases,
+            timers=timers,
+            channel=channel,
+            feeds=feeds,
+            notes=Notes(whitelists, checks, facts),
+            spawn=tasks.add,
         )
-        await _take_up(engine, admissions, settings)
-        serve = _open_channel(stack, tasks, settings, hub, admissions)
+        engine.handle(await persistence.load(store, fleet.rules.grace))
+        feeds.close_all_but(fleet.jobs)
+        incarnation_id = str(uuid.uuid4())
+        serve = _open_channel(stack, tasks, context, settings, engine, channel, incarnation_id)
         rotation = Rotation(directory, keyring, serve, store, clock.now)
-        hub.secrets = lambda: rotation.current
         tasks.add(asyncio.ensure_future(rotation.run()))
         lag = LoopLag()
         tasks.add(asyncio.ensure_future(lag.run()))
-        hub.report = lag.report
-        yield hub
+        yield Services(
+            incarnation_id=incarnation_id,
+            fleet=fleet,
+            clock=clock,
+            store=store,
+            jobs=JobService(engine, store),
+            nodes=NodeService(fleet, clock, store, whitelists, facts),
+            admission=AdmissionService(
+                engine, store, settings, lambda: rotation.current, incarnation_id
+            ),
+            whitelists=whitelists,
+            checks=checks,
+            feeds=feeds,
+            lag=lag,
+        )
 
 
-def _take_note(
-    whitelists: Whitelists, checks: Checks, facts: Facts, node: Node, message: messages.Note
-) -> None:
-    match message:
-        case messages.WhitelistReport():
-            whitelists.report(node, message)
-        case messages.Checked():
-            checks.answer(node, message)
-        case messages.Facts():
-            facts.take(node, message)
-        case _:
-            assert_never(message)
-
-
-def _engine(settings: Settings, store: Store, clock: Clock, releases: Releases) -> Engine:
-    persistence = Persistence(store, clock)
-    return Engine(
+def rules_of(settings: Settings) -> Rules:
+    """What the settings say about the fleet."""
+    return Rules(
         server_name=settings.server_name,
         grace=Grace(
             voting=settings.voting_timeout,
@@ -116,54 +118,36 @@ def _engine(settings: Settings, store: Store, clock: Clock, releases: Releases) 
             interval=settings.heartbeat_interval / 1000,
             offline_threshold=settings.offline_threshold,
         ),
-        clock=clock,
-        persistence=persistence,
-        releases=releases,
-        feeds=Feeds(clock, persistence.save_event, persistence.drop_events),
+        lifetime=settings.lifetime,
     )
 
 
-async def _take_up(engine: Engine, admissions: Admissions, settings: Settings) -> None:
-    """Nodes, their keys and the live jobs, as the former run of the server left them."""
-    for known in await engine.persistence.load_nodes():
-        node = engine.node(known.org, known.name)
-        node.incarnation, node.extensions = known.incarnation, known.extensions
-        expires_at = known.configured_at + settings.lifetime
-        for key in known.keys:
-            admissions.admit(key, Admission(known.org, known.name, expires_at))
-    feeds = await engine.persistence.load_feeds()
-    engine.feeds.load(feeds)
-    for job in await engine.persistence.load_live_jobs(engine.grace):
-        engine.begin(job)
-        engine.tell_job(job, on_job.Resumed())
-    for name in feeds:
-        # Feeds of jobs that ended just before the former run did.
-        if "/" not in name and name not in engine.fleet.jobs:
-            engine.feeds.forget(name)
+def _context(stack: contextlib.AsyncExitStack) -> "zmq.Context[zmq.Socket[bytes]]":
+    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+    context.max_sockets = 1024
+    stack.callback(context.term)
+    return context
 
 
 def _open_channel(
     stack: contextlib.AsyncExitStack,
     tasks: "_Tasks",
+    context: "zmq.Context[zmq.Socket[bytes]]",
     settings: Settings,
-    hub: Hub,
-    admissions: Admissions,
+    engine: Engine,
+    channel: CommandChannel,
+    incarnation_id: str,
 ) -> Callable[[tuple[Secrets, ...]], None]:
     """Take the ports; what it returns serves agents that know these secrets of the server."""
-    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-    context.max_sockets = 1024
-    stack.callback(context.term)
-    doorkeeper = Doorkeeper(context, hub.is_admitted)
+    doorkeeper = Doorkeeper(context, lambda key: engine.fleet.admits(key, engine.clock.now()))
     doorkeeper.start()
     stack.callback(doorkeeper.stop)
-    channel = CommandChannel(context, admissions, hub.engine.receive)
     stack.callback(channel.close)
-    hub.engine.connect(channel)
     channel.bind(settings.zeromq_listen_address, settings.command_port)
     broadcast = HeartbeatBroadcast(
         context,
         server=settings.server_name,
-        incarnation_id=hub.incarnation_id,
+        incarnation_id=incarnation_id,
         interval=settings.heartbeat_interval / 1000,
     )
     stack.callback(broadcast.close)
@@ -171,8 +155,8 @@ def _open_channel(
     tasks.add(asyncio.ensure_future(broadcast.run()))
 
     def serve(valid: tuple[Secrets, ...]) -> None:
-        channel.serve(valid)
-        broadcast.keys = [secrets.rsa for secrets in valid]
+        channel.serve(valid, engine.receive)
+        broadcast.serve([secrets.rsa for secrets in valid])
 
     return serve
 

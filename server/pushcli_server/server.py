@@ -14,12 +14,12 @@ import uvicorn
 
 from pushcli_server import secrets, settings
 from pushcli_server.certificate import Certificate
-from pushcli_server.hub import Hub
 from pushcli_server.listener import listen
 from pushcli_server.rest.app import Application
 from pushcli_server.rest.auth import Authenticator
 from pushcli_server.rest.http_protocol import BoundedHttp
-from pushcli_server.runtime import open_hub
+from pushcli_server.runtime import open_services
+from pushcli_server.services import Services
 from pushcli_server.settings import Settings
 from pushcli_server.store import Store
 
@@ -54,20 +54,20 @@ async def run(directory: Path, authenticator: type[Authenticator] = Authenticato
         store.dispose()
         raise
     with contextlib.closing(listener):
-        async with open_hub(directory, config, keyring, store) as hub:
-            application = Application(hub, config, store, authenticator(store))
+        async with open_services(directory, config, keyring, store) as services:
+            application = Application(services, config, authenticator(store))
             http = _Http(_uvicorn_config(application, config, directory))
-            await _serve(http, listener, config, hub, certificate)
+            await _serve(http, listener, config, services, certificate)
 
 
 async def _serve(
     http: _Http,
     listener: socket.socket,
     config: Settings,
-    hub: Hub,
+    services: Services,
     certificate: Certificate | None,
 ) -> None:
-    _on_signals(http, hub)
+    _on_signals(http, services)
     serving = asyncio.create_task(http.serve(sockets=[listener]))
     watching: asyncio.Task[None] | None = None
     try:
@@ -120,7 +120,7 @@ def _listen(config: Settings) -> socket.socket:
     return listener
 
 
-def _on_signals(http: _Http, hub: Hub) -> None:
+def _on_signals(http: _Http, services: Services) -> None:
     loop = asyncio.get_running_loop()
 
     def stop() -> None:
@@ -130,7 +130,7 @@ def _on_signals(http: _Http, hub: Hub) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)
-    loop.add_signal_handler(signal.SIGUSR2, lambda: _say(hub.report()))
+    loop.add_signal_handler(signal.SIGUSR2, lambda: _say(services.lag.report()))
 
 
 def _say(line: str) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from itertools import count
 
 from pushcli_server.clock import Clock
+from pushcli_server.guarded import guarded
 
 SLICE = 0.004
 """Seconds of the event loop that one turn may take."""
@@ -52,5 +53,5 @@ class Timers:
         self._handle = None
         end = time.monotonic() + SLICE
         while self._heap and self._heap[0][0] <= self._clock.now() and time.monotonic() < end:
-            heapq.heappop(self._heap)[2]()
+            guarded(heapq.heappop(self._heap)[2])
         self._arm()

@@ -3,8 +3,9 @@
 from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
+from pushcli.protocol.run import RunSpec
 from pushcli.timestamps import format_rfc1123
-from pushcli_server.core.job import Job, JobSpec
+from pushcli_server.core.job import Job
 from pushcli_server.core.states import NodeState
 
 
@@ -14,7 +15,7 @@ class Described(Protocol):
     @property
     def id(self) -> str: ...
     @property
-    def spec(self) -> JobSpec: ...
+    def run(self) -> RunSpec: ...
     @property
     def status(self) -> str: ...
     @property
@@ -25,21 +26,21 @@ class Described(Protocol):
 
 def job_summary(job: Described, *, include_file: bool = False) -> dict[str, Any]:
     """A job as `GET jobs` lists it, without its nodes."""
-    spec = job.spec
+    run = job.run
     view: dict[str, Any] = {
         "id": job.id,
-        "command": spec.command,
+        "command": run.command,
         "status": str(job.status),
-        "run_timeout": _number(spec.run_timeout),
+        "run_timeout": _number(run.run_timeout),
         "created_at": format_rfc1123(job.created_at),
         "updated_at": format_rfc1123(job.updated_at),
     }
-    given = {"user": spec.user, "dir": spec.dir, "env": spec.env}
+    given = {"user": run.user, "dir": run.dir, "env": run.env}
     view |= {key: value for key, value in given.items() if value is not None}
-    if spec.capture:
+    if run.capture:
         view["capture_output"] = True
-    if spec.file is not None:
-        view |= {"file": spec.file} if include_file else {"file_specified": True}
+    if run.file is not None:
+        view |= {"file": run.file} if include_file else {"file_specified": True}
     return view
 
 

@@ -15,9 +15,12 @@ import msgspec
 
 from pushcli import extensions, messages
 from pushcli.whitelist.statements import Change
+from pushcli_server.clock import Clock
+from pushcli_server.core.fleet_state import Fleet
+from pushcli_server.core.identity import NodeKey
 from pushcli_server.core.node import Node
-from pushcli_server.engine import Engine, NodeKey
-from pushcli_server.store import Store, StoreUnavailable, operations
+from pushcli_server.outbox import Outbox
+from pushcli_server.store import Store, StoreUnavailable, operations, whitelists
 
 RESEND = 5.0
 """Seconds before what an agent did not confirm is sent again."""
@@ -60,16 +63,15 @@ class Settled(msgspec.Struct, frozen=True):
 class _Waiter:
     """An edit that waits for agents."""
 
-    def __init__(self, nodes: Iterable[NodeKey], changes: Sequence[Change], version: int) -> None:
+    def __init__(self, nodes: Iterable[NodeKey], changes: Sequence[Change]) -> None:
         self.left = set(nodes)
         self.refusals: dict[str, str] = {}
         self.done = asyncio.Event()
         self._changes = changes
-        self._version = version
         if not self.left:
             self.done.set()
 
-    def take(self, key: NodeKey, report: messages.WhitelistReport) -> None:
+    def confirm(self, key: NodeKey, report: messages.WhitelistReport) -> None:
         """A report that rests on the edit or on something newer."""
         self.left.discard(key)
         reason = self._refusal(report)
@@ -100,52 +102,51 @@ class Whitelists:
     """
 
     def __init__(
-        self, engine: Engine, store: Store, spawn: Callable[[asyncio.Future[None]], None]
+        self,
+        fleet: Fleet,
+        outbox: Outbox,
+        clock: Clock,
+        store: Store,
+        spawn: Callable[[asyncio.Future[None]], None],
     ) -> None:
-        self._engine = engine
+        self._fleet = fleet
+        self._outbox = outbox
+        self._clock = clock
         self._store = store
         self._wanted: dict[NodeKey, str] = {}
         self._held: dict[NodeKey, str | None] = {}
         self._sent_at: dict[NodeKey, float] = {}
         self._queue: dict[NodeKey, None] = {}
         self._queued = asyncio.Event()
-        self._told: dict[NodeKey, bytes] = {}
+        self._stored: dict[NodeKey, bytes] = {}
         self._summaries: dict[NodeKey, Summary] = {}
         self._waiters: list[_Waiter] = []
-        engine.on_whitelist_digest = self.heard
         spawn(asyncio.ensure_future(self._run()))
 
-    def heard(self, node: Node, digest: str | None) -> None:
+    def compare(self, node: NodeKey, digest: str | None) -> None:
         """A heartbeat: whether the agent has what it should."""
-        key = (node.org, node.name)
-        self._held[key] = digest
-        if digest is None or self._wanted.get(key) != digest:
-            self._look_at(key)
+        self._held[node] = digest
+        if digest is None or self._wanted.get(node) != digest:
+            self._look_at(node)
 
     def changed(self, org: str, names: Iterable[str]) -> None:
         """Attributes of these nodes were changed, or who may edit them."""
         for name in names:
-            key = (org, name)
+            key = NodeKey(org, name)
             self._wanted.pop(key, None)
             self._sent_at.pop(key, None)
-            node = self._engine.fleet.nodes.get(key)
-            if node is not None and _takes(node):
+            if self._reaches(key):
                 self._look_at(key)
 
     def editors_changed(self, org: str) -> None:
         """All of an organization's nodes are to hear of it."""
-        self.changed(org, [name for node_org, name in self._engine.fleet.nodes if node_org == org])
+        self.changed(org, [node.name for node in self._fleet.nodes if node.org == org])
 
-    async def settled(
-        self, org: str, names: Sequence[str], changes: Sequence[Change], version: int
-    ) -> Settled:
+    async def settled(self, org: str, names: Sequence[str], changes: Sequence[Change]) -> Settled:
         """Wait a little until the connected agents have it, and say where it does not hold."""
-        connected = [
-            (org, name)
-            for name in names
-            if (node := self._engine.fleet.nodes.get((org, name))) is not None and _takes(node)
-        ]
-        waiter = _Waiter(connected, changes, version)
+        keys = [NodeKey(org, name) for name in names]
+        connected = [key for key in keys if self._reaches(key)]
+        waiter = _Waiter(connected, changes)
         self._waiters.append(waiter)
         try:
             async with asyncio.timeout(SETTLE):
@@ -157,37 +158,35 @@ class Whitelists:
             self._waiters.remove(waiter)
         return Settled(len(connected), waiter.refusals)
 
-    def report(self, node: Node, message: messages.WhitelistReport) -> None:
+    def record(self, node: NodeKey, message: messages.WhitelistReport) -> None:
         """What is in force on a node."""
-        key = (node.org, node.name)
-        self._held[key] = message.digest
-        at = self._engine.clock.now()
-        self._summaries[key] = Summary(
+        self._held[node] = message.digest
+        at = self._clock.now()
+        self._summaries[node] = Summary(
             at=at,
             error=message.error,
             entries=len(message.entries) + message.left_out,
             refused=len(message.refused),
         )
-        self._save(key, message, at)
-        if message.digest is not None and message.digest == self._wanted.get(key):
+        self._save(node, message, at)
+        if message.digest is not None and message.digest == self._wanted.get(node):
             for waiter in self._waiters:
-                if key in waiter.left:
-                    waiter.take(key, message)
+                if node in waiter.left:
+                    waiter.confirm(node, message)
 
     async def summaries(self, org: str, names: Sequence[str]) -> dict[str, Summary]:
         """The reports in short of those nodes that ever reported."""
-        unknown = [name for name in names if (org, name) not in self._summaries]
-        for name, text in await self._store.whitelist_reports(org, unknown):
+        keys = [NodeKey(org, name) for name in names]
+        unknown = [key.name for key in keys if key not in self._summaries]
+        for name, text in await self._store.ask(whitelists.reports, org, unknown):
             stored = msgspec.json.decode(text, type=_Report)
-            self._summaries[(org, name)] = Summary(
+            self._summaries[NodeKey(org, name)] = Summary(
                 at=stored.at,
                 error=stored.error,
                 entries=len(stored.entries) + stored.left_out,
                 refused=len(stored.refused),
             )
-        return {
-            name: self._summaries[(org, name)] for name in names if (org, name) in self._summaries
-        }
+        return {key.name: self._summaries[key] for key in keys if key in self._summaries}
 
     def _save(self, key: NodeKey, message: messages.WhitelistReport, at: float) -> None:
         stored = _Report(
@@ -200,9 +199,9 @@ class Whitelists:
         )
         said = msgspec.json.encode(msgspec.structs.replace(stored, at=0.0))
         fingerprint = hashlib.sha256(said).digest()
-        if self._told.get(key) != fingerprint:
+        if self._stored.get(key) != fingerprint:
             # A fleet that reconnects says what it said before: nothing to write.
-            self._told[key] = fingerprint
+            self._stored[key] = fingerprint
             text = msgspec.json.encode(stored).decode()
             self._store.submit(operations.SaveWhitelistReport(*key, text))
 
@@ -218,27 +217,31 @@ class Whitelists:
             await self._queued.wait()
             self._queued.clear()
             while self._queue:
-                org = next(iter(self._queue))[0]
-                names = [name for node_org, name in self._queue if node_org == org][:_BATCH]
-                for name in names:
-                    del self._queue[(org, name)]
-                    self._sent_at[(org, name)] = time.monotonic()
+                org = next(iter(self._queue)).org
+                keys = [key for key in self._queue if key.org == org][:_BATCH]
+                for key in keys:
+                    del self._queue[key]
+                    self._sent_at[key] = time.monotonic()
                 try:
-                    found = await self._store.whitelist_messages(org, names)
+                    names = [key.name for key in keys]
+                    found = await self._store.ask(whitelists.messages_to, org, names)
                 except StoreUnavailable:
-                    for name in names:
-                        self._sent_at.pop((org, name), None)
+                    for key in keys:
+                        self._sent_at.pop(key, None)
                     await asyncio.sleep(_RETRY)
                     continue
                 for name, fields in found:
-                    self._push((org, name), fields)
+                    self._push(NodeKey(org, name), fields)
 
     def _push(self, key: NodeKey, fields: dict[str, Any]) -> None:
         self._wanted[key] = fields["digest"]
-        node = self._engine.fleet.nodes.get(key)
-        if node is not None and _takes(node) and self._held.get(key) != fields["digest"]:
-            _log.debug("the whitelist of %s goes out", node.name)
-            self._engine.send(node, messages.Whitelist, **fields)
+        if self._reaches(key) and self._held.get(key) != fields["digest"]:
+            _log.debug("the whitelist of %s goes out", key.name)
+            self._outbox.send(key, messages.Whitelist, **fields)
+
+    def _reaches(self, key: NodeKey) -> bool:
+        node = self._fleet.nodes.get(key)
+        return node is not None and _takes(node)
 
 
 def _takes(node: Node) -> bool:

@@ -1,4 +1,4 @@
-"""The command channel: a ROUTER behind CURVE that hands verified messages to the hub.
+"""The command channel: a ROUTER behind CURVE that hands verified messages to the fleet.
 
 The socket is drained in slices, so that neither a flood nor a fleet that answers at once
 keeps the event loop from its other work; libzmq's descriptor is edge-triggered, so every
@@ -15,8 +15,9 @@ import zmq
 
 from pushcli import messages, wire
 from pushcli.timestamps import format_rfc1123
-from pushcli_server.channel.admissions import Admission, Admissions
 from pushcli_server.channel.drops import Drops
+from pushcli_server.core.identity import NodeKey
+from pushcli_server.guarded import guarded
 from pushcli_server.listener import listen
 
 SLICE = 0.004
@@ -26,8 +27,10 @@ SEND_QUEUE = 1000
 SETTINGS = ("command_port", "zeromq_listen_address")
 """Where its port and address are set."""
 
-Receive = Callable[[Admission, str, bytes, messages.NodeMessage], None]
-"""Admission, the peer's address, its name here, the message."""
+Receive = Callable[[NodeKey, bytes, str, messages.NodeMessage], None]
+"""Whose key signed it, the peer's name here, its address, the message."""
+Owner = Callable[[str], NodeKey | None]
+"""Whose node a CURVE key (Z85) is, if it was handed out."""
 SessionKey = Callable[[str, str], bytes]
 """Of a node, by organization and name."""
 _M = TypeVar("_M", bound=messages.Message)
@@ -39,9 +42,9 @@ class Broker:
     Args:
         context: a plain ZeroMQ context.
         curve_secret_key: the server's, Z85.
-        admissions: which keys prove which nodes.
+        owner: which keys prove which nodes.
         session_key: what a node's messages are signed with; asked once a node.
-        receive: called with the admission, the address, the peer and the message.
+        receive: called with each verified message.
         mark: what the names of this broker's peers begin with.
         now: seconds since the epoch, which messages' timestamps are held against.
     """
@@ -50,7 +53,7 @@ class Broker:
         self,
         context: "zmq.Context[zmq.Socket[bytes]]",
         curve_secret_key: bytes,
-        admissions: Admissions,
+        owner: Owner,
         session_key: SessionKey,
         receive: Receive,
         now: Callable[[], float] = time.time,
@@ -59,7 +62,7 @@ class Broker:
         self.drops = Drops()
         self._now = now
         self._mark = mark
-        self._admissions = admissions
+        self._owner = owner
         self._session_key = functools.cache(session_key)
         self._receive = receive
         self._sequences: dict[bytes, int] = {}
@@ -105,12 +108,12 @@ class Broker:
         self._loop.remove_reader(self._fd)
         self._socket.close()
 
-    def send(self, peer: bytes, org: str, node: str, kind: type[_M], **fields: Any) -> bool:
+    def send(self, peer: bytes, node: NodeKey, kind: type[_M], **fields: Any) -> bool:
         """Sign and send one message; False if the peer is gone or reads too slowly."""
         sequence = self._sequences.get(peer, 0) + 1
         self._sequences[peer] = sequence
         message = kind(sequence=sequence, timestamp=rfc1123_now(), **fields)
-        frames = wire.seal(messages.encode(message), self._session_key(org, node))
+        frames = wire.seal(messages.encode(message), self._session_key(node.org, node.name))
         routing_id = peer[len(self._mark) :]
         try:
             self._socket.send_multipart([routing_id, *frames], zmq.NOBLOCK)
@@ -146,33 +149,34 @@ class Broker:
                 frames = self._socket.recv_multipart(zmq.NOBLOCK, copy=False)
             except zmq.Again:
                 return
-            self._take(frames)
+            # Whatever becomes of one message, those behind it are read: the socket has no
+            # edge left that would call us.
+            guarded(self._accept, frames)
         self._schedule()
 
-    def _take(self, frames: "list[zmq.Frame]") -> None:
-        key = str(frames[-1].get("User-Id"))
-        admission = self._admissions.owner(key)
-        if admission is None:
-            self.drops.drop(str(frames[-1].get("Peer-Address")), "unknown key", time.monotonic())
+    def _accept(self, frames: "list[zmq.Frame]") -> None:
+        address = str(frames[-1].get("Peer-Address"))
+        node = self._owner(str(frames[-1].get("User-Id")))
+        if node is None:
+            self.drops.drop(address, "unknown key", time.monotonic())
             return
         try:
-            message = self._verified([frame.bytes for frame in frames[1:]], admission)
+            message = self._verified([frame.bytes for frame in frames[1:]], node)
         except ValueError as error:
-            self.drops.drop(admission.node, str(error), time.monotonic())
+            self.drops.drop(node.name, str(error), time.monotonic())
             return
-        address = str(frames[-1].get("Peer-Address"))
-        self._receive(admission, address, self._mark + frames[0].bytes, message)
+        self._receive(node, self._mark + frames[0].bytes, address, message)
 
-    def _verified(self, frames: list[bytes], admission: Admission) -> messages.NodeMessage:
+    def _verified(self, frames: list[bytes], node: NodeKey) -> messages.NodeMessage:
         """The message of these frames, if all about it is right.
 
         Raises:
             ValueError: it is to be dropped; the text says why.
         """
-        session_key = self._session_key(admission.org, admission.node)
+        session_key = self._session_key(node.org, node.name)
         body = wire.unseal(frames, session_key, wire.MAX_BODY_FROM_AGENT)
         message = messages.decode_node_message(body)
-        if message.node != admission.node or message.org != admission.org:
+        if (message.org, message.node) != node:
             raise ValueError("it speaks for another node")
         if abs(message.time - self._now()) > MAX_MESSAGE_SKEW:
             raise ValueError("its timestamp is too far off")

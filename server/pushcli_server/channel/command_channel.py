@@ -10,8 +10,8 @@ import zmq
 from pushcli import messages
 from pushcli.errors import StartError
 from pushcli_server import listener
-from pushcli_server.channel.admissions import Admissions
-from pushcli_server.channel.broker import SETTINGS, Broker, Receive
+from pushcli_server.channel.broker import SETTINGS, Broker, Owner, Receive
+from pushcli_server.core.identity import NodeKey
 from pushcli_server.secrets import Secrets
 
 _MARK = 4
@@ -25,19 +25,12 @@ class CommandChannel:
 
     Args:
         context: a plain ZeroMQ context.
-        admissions: which keys prove which nodes, whatever key of ours they know.
-        receive: called with each verified message.
+        owner: which keys prove which nodes, whatever key of ours they know.
     """
 
-    def __init__(
-        self,
-        context: "zmq.Context[zmq.Socket[bytes]]",
-        admissions: Admissions,
-        receive: Receive,
-    ) -> None:
+    def __init__(self, context: "zmq.Context[zmq.Socket[bytes]]", owner: Owner) -> None:
         self._context = context
-        self._admissions = admissions
-        self._receive = receive
+        self._owner = owner
         self._host, self._port = "", 0
         self._marks = itertools.count()
         self._brokers: dict[bytes, Broker] = {}
@@ -52,8 +45,11 @@ class CommandChannel:
         self._host, self._port = listener.resolve(self._context, address), port
         listener.require_free(self._host, port, SETTINGS)
 
-    def serve(self, valid: Iterable[Secrets]) -> None:
+    def serve(self, valid: Iterable[Secrets], receive: Receive) -> None:
         """Serve agents that know these keys, and no others: those are cut off.
+
+        Args:
+            receive: called with each verified message.
 
         Raises:
             StartError: the port is not ours any more.
@@ -61,20 +57,20 @@ class CommandChannel:
         wanted = {secrets.curve_public: secrets for secrets in valid}
         for curve_public, secrets in wanted.items():
             if curve_public not in self._mark_of:
-                self._open(secrets)
+                self._open(secrets, receive)
         for curve_public in self._mark_of.keys() - wanted.keys():
-            self._brokers.pop(self._mark_of.pop(curve_public)).close()
+            self._close(curve_public)
 
-    def _open(self, secrets: Secrets) -> None:
+    def _open(self, secrets: Secrets, receive: Receive) -> None:
         mark = next(self._marks).to_bytes(_MARK, "big")
         with contextlib.ExitStack() as undoing:
             try:
                 broker = Broker(
                     self._context,
                     secrets.curve_secret,
-                    self._admissions,
+                    self._owner,
                     secrets.session_key,
-                    self._receive,
+                    receive,
                     mark=mark,
                 )
                 undoing.callback(broker.close)
@@ -87,10 +83,10 @@ class CommandChannel:
         self._brokers[mark] = broker
         self._mark_of[secrets.curve_public] = mark
 
-    def send(self, peer: bytes, org: str, node: str, kind: type[_M], **fields: Any) -> bool:
+    def send(self, peer: bytes, node: NodeKey, kind: type[_M], **fields: Any) -> bool:
         """Sign and send one message; False if the peer is gone or reads too slowly."""
         broker = self._brokers.get(peer[:_MARK])
-        return broker is not None and broker.send(peer, org, node, kind, **fields)
+        return broker is not None and broker.send(peer, node, kind, **fields)
 
     def forget(self, peer: bytes) -> None:
         """This peer is not used any more."""
@@ -99,4 +95,8 @@ class CommandChannel:
 
     def close(self) -> None:
         """Stop at once; what was sent has half a second to leave."""
-        self.serve(())
+        for curve_public in list(self._mark_of):
+            self._close(curve_public)
+
+    def _close(self, curve_public: bytes) -> None:
+        self._brokers.pop(self._mark_of.pop(curve_public)).close()

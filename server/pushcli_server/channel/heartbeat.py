@@ -14,12 +14,7 @@ from pushcli_server.listener import BACKLOG
 
 
 class HeartbeatBroadcast:
-    """Says every interval (seconds) that this incarnation of the server lives.
-
-    Attributes:
-        keys: each heartbeat is sent once for each of them, signed with it; an agent drops
-            those that the key it knows did not sign.
-    """
+    """Says every interval (seconds) that this incarnation of the server lives."""
 
     def __init__(
         self,
@@ -29,7 +24,7 @@ class HeartbeatBroadcast:
         incarnation_id: str,
         interval: float,
     ) -> None:
-        self.keys: Sequence[RSAPrivateKey] = ()
+        self._keys: Sequence[RSAPrivateKey] = ()
         self._server = server
         self._incarnation_id = incarnation_id
         self._interval = interval
@@ -56,6 +51,13 @@ class HeartbeatBroadcast:
                 "end what uses it or change server_heartbeat_port in server.toml",
             ) from error
 
+    def serve(self, keys: Sequence[RSAPrivateKey]) -> None:
+        """Send each heartbeat once for each of these keys from now on, signed with it.
+
+        An agent drops those that the key it knows did not sign.
+        """
+        self._keys = keys
+
     async def run(self) -> None:
         """Beat until cancelled or closed, without drift."""
         due = time.monotonic()
@@ -74,7 +76,7 @@ class HeartbeatBroadcast:
         )
         self._sequence += 1
         body = messages.encode(message)
-        for key in self.keys:
+        for key in self._keys:
             self._socket.send_multipart(wire.seal_broadcast(body, key))
 
     def close(self) -> None:

@@ -11,6 +11,8 @@ from typing import assert_never
 
 import msgspec
 
+from pushcli.protocol.run import Outcome, RunSpec
+from pushcli_server.core.identity import JobKey
 from pushcli_server.core.job_events import (
     AbortRequested,
     Effect,
@@ -26,7 +28,6 @@ from pushcli_server.core.job_events import (
     ResultReceived,
     Resumed,
     RunAnswered,
-    RunDetail,
     SaveJob,
     SaveNew,
     SaveNodes,
@@ -46,17 +47,13 @@ have crossed our message."""
 
 
 class JobSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """What an operator asked for. `run_timeout` in seconds; `nodes` without repeats."""
+    """What an operator asked for: what to run, where (without repeats), and if how many of
+    them are ready.
+    """
 
-    command: str
+    run: RunSpec
     nodes: tuple[str, ...]
     quorum: int
-    run_timeout: float
-    user: str | None = None
-    dir: str | None = None
-    env: dict[str, str] | None = None
-    file: str | None = None
-    capture: bool = False
 
 
 class Grace(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,12 +69,17 @@ class Grace(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(slots=True, kw_only=True)
 class Job:
-    """One live job. `counts` holds how many nodes are in each state."""
+    """One live job.
 
-    id: str
-    org: str
+    `counts` holds how many nodes are in each state, `held` the bytes that were gathered of a
+    node's output while its result is still to come.
+    """
+
+    key: JobKey
     spec: JobSpec
     requestor: str
+    origin: str = ""
+    request_id: str | None = None
     created_at: float
     updated_at: float
     grace: Grace
@@ -91,12 +93,28 @@ class Job:
     unsure: set[str] = field(default_factory=set)
     """Nodes to which our last message may not have come through."""
     idle_beats: dict[str, int] = field(default_factory=dict)
+    held: dict[tuple[str, str], int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.nodes:
             self.nodes = dict.fromkeys(self.spec.nodes, NodeState.NEW)
         for state in self.nodes.values():
             self.counts[state] = self.counts.get(state, 0) + 1
+
+    @property
+    def id(self) -> str:
+        """As REST and messages name it."""
+        return self.key.id
+
+    @property
+    def org(self) -> str:
+        """The organization that it belongs to."""
+        return self.key.org
+
+    @property
+    def run(self) -> RunSpec:
+        """What each node is to run."""
+        return self.spec.run
 
     def count(self, *states: NodeState) -> int:
         """How many nodes are in one of these states."""
@@ -189,7 +207,7 @@ def _conclude(job: Job, now: float) -> list[Effect]:
         if job.count(NodeState.READY) < job.spec.quorum:
             return _end(job, JobStatus.QUORUM_FAILED, NodeState.WAS_READY, None, now)
         job.status, job.updated_at = JobStatus.RUNNING, now
-        job.run_deadline = now + job.spec.run_timeout
+        job.run_deadline = now + job.spec.run.run_timeout
         ready = [node for node, state in job.nodes.items() if state is NodeState.READY]
         effects = [SaveJob(), Publish("quorum_succeeded")]
         if ready:
@@ -224,7 +242,7 @@ def _time_passed(job: Job, now: float) -> list[Effect]:
     if job.status is JobStatus.VOTING:
         return _voting_timeout(job, now) if now >= job.voting_deadline else []
     if now >= job.run_deadline:
-        reason = f"still running after {job.spec.run_timeout:g} s"
+        reason = f"still running after {job.spec.run.run_timeout:g} s"
         return _end(job, JobStatus.TIMED_OUT, NodeState.TIMED_OUT, reason, now)
     given_up = [node for node, deadline in job.lost.items() if now >= deadline]
     effects: list[Effect] = []
@@ -328,25 +346,24 @@ def _running(job: Job, node: str) -> list[Effect]:
 
 
 def _result(job: Job, event: ResultReceived) -> list[Effect]:
-    detail = event.detail
     if event.succeeded:
         state, status = NodeState.SUCCEEDED, "success"
     else:
-        state = NodeState.TIMED_OUT if detail.timed_out else NodeState.FAILED
+        state = NodeState.TIMED_OUT if event.outcome.timed_out else NodeState.FAILED
         status = "failure"
-    saved = _save(job, event.node, state, _why_failed(event), detail)
+    saved = _save(job, event.node, state, _why_failed(event), event.outcome)
     return [*saved, Publish("run_complete", event.node, status)]
 
 
 def _why_failed(event: ResultReceived) -> str | None:
-    detail = event.detail
+    outcome = event.outcome
     if event.succeeded:
         return None
-    if detail.timed_out:
+    if outcome.timed_out:
         return "timed out on the node"
-    if detail.signal is not None:
-        return f"killed by signal {detail.signal}"
-    return None if detail.exit_code is None else f"exit code {detail.exit_code}"
+    if outcome.signal is not None:
+        return f"killed by signal {outcome.signal}"
+    return None if outcome.exit_code is None else f"exit code {outcome.exit_code}"
 
 
 def _lose(job: Job, node: str, now: float) -> list[Effect]:
@@ -412,10 +429,10 @@ def _save(
     node: str,
     state: NodeState,
     reason: str | None = None,
-    detail: RunDetail | None = None,
+    outcome: Outcome | None = None,
 ) -> list[Effect]:
     _set(job, node, state)
-    return [SaveNodes([NodeChange(node, state, reason, detail)])]
+    return [SaveNodes([NodeChange(node, state, reason, outcome)])]
 
 
 def _reset(node: str) -> list[Effect]:

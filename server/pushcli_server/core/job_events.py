@@ -6,18 +6,8 @@ durable is saved by an effect that stands before the send that depends on it.
 
 import msgspec
 
+from pushcli.protocol.run import Outcome
 from pushcli_server.core.states import NodeState
-
-
-class RunDetail(msgspec.Struct, frozen=True, kw_only=True):
-    """How a command ended; times in seconds since the epoch, all as the agent tells them."""
-
-    exit_code: int | None = None
-    signal: int | None = None
-    timed_out: bool = False
-    started_at: float | None = None
-    ended_at: float | None = None
-
 
 # --- events
 
@@ -53,7 +43,7 @@ class ResultReceived(msgspec.Struct, frozen=True):
     node: str
     succeeded: bool
     spooled: bool = False
-    detail: RunDetail = RunDetail()
+    outcome: Outcome = Outcome()
 
 
 class HeartbeatReceived(msgspec.Struct, frozen=True):
@@ -137,7 +127,7 @@ class NodeChange(msgspec.Struct, frozen=True):
     node: str
     state: NodeState
     reason: str | None = None
-    detail: RunDetail | None = None
+    outcome: Outcome | None = None
 
 
 class SaveNodes(msgspec.Struct, frozen=True):

@@ -13,6 +13,7 @@ from typing import assert_never
 import msgspec
 
 from pushcli import extensions, messages
+from pushcli_server.core.identity import NodeKey
 
 ABORT_INTERVAL = 1.0
 """Between aborts that go unanswered, in seconds."""
@@ -61,8 +62,7 @@ class Patience(msgspec.Struct, frozen=True, kw_only=True):
 class Node:
     """One node. Times are seconds of the clock that `handle` is given."""
 
-    org: str
-    name: str
+    key: NodeKey
     patience: Patience
     phase: Phase = Phase.OFFLINE
     incarnation: str | None = None
@@ -84,6 +84,23 @@ class Node:
     address: str = ""
     rival_address: str = ""
     """Where the other machine of this name was heard from."""
+    curve_key: str | None = None
+    """The key (Z85) of the newest configuration that was accepted."""
+    previous_curve_key: str | None = None
+    configured_at: float = 0.0
+    """When the newest accepted config request was signed."""
+    wake_at: float = math.inf
+    """When the `TimePassed` comes that was asked for."""
+
+    @property
+    def org(self) -> str:
+        """The organization that it belongs to."""
+        return self.key.org
+
+    @property
+    def name(self) -> str:
+        """Its name within the organization."""
+        return self.key.name
 
     @property
     def spools(self) -> bool:

@@ -11,15 +11,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from pushcli_server.hub import Hub
 from pushcli_server.rest.accept import accepts
 from pushcli_server.rest.auth import Authenticator
 from pushcli_server.rest.errors import EXTENSIONS, Refused, answer, answer_for, not_found
 from pushcli_server.rest.request import Asked, Call, read_body, signed_path
 from pushcli_server.rest.routes import Operation, Route, Unsigned, routes
 from pushcli_server.rest.unread import Incoming, closes_if_unread, outlasting
+from pushcli_server.services import Services
 from pushcli_server.settings import Settings
-from pushcli_server.store import Store
 
 
 class Application:
@@ -30,10 +29,10 @@ class Application:
     """
 
     def __init__(
-        self, hub: Hub, settings: Settings, store: Store, authenticator: Authenticator
+        self, services: Services, settings: Settings, authenticator: Authenticator
     ) -> None:
-        self._hub = hub
-        self._routes = routes(hub, settings, store)
+        self._services = services
+        self._routes = routes(services, settings)
         self._authenticator = authenticator
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -54,7 +53,7 @@ class Application:
         raw = signed_path(request)
         if raw == "/pushy/_status":
             _allow(request, ("GET",))
-            return answer(200, self._hub.status())
+            return answer(200, self._services.status())
         route, path = self._match(raw)
         _allow(request, tuple(route.methods))
         operation = route.methods[request.method]
@@ -74,7 +73,7 @@ class Application:
         body = await read_body(request, operation.max_body)
         if not accepts(request.headers.get("accept"), operation.produces):
             raise Refused(406, [f"only {operation.produces} can be had here"])
-        at = self._hub.engine.clock.now()
+        at = self._services.clock.now()
         return await operation.handler(
             Asked(http=request, body=body, org=path["org"], path=path, at=at)
         )
@@ -94,7 +93,7 @@ class Application:
             body=body,
             org=org,
             path=path,
-            at=self._hub.engine.clock.now(),
+            at=self._services.clock.now(),
             principal=principal,
             key=key,
             signed_at=signed.signed_at,

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import msgspec
 from starlette.responses import Response
 
-from pushcli_server.hub import Hub
+from pushcli_server.nodes import NodeService
 from pushcli_server.rest import content
 from pushcli_server.rest.auth import forbidden, is_admin
 from pushcli_server.rest.errors import Refused, answer, not_found
@@ -49,10 +49,10 @@ class _Node(msgspec.Struct, kw_only=True):
 class ChefNodes:
     """Handlers for node objects."""
 
-    def __init__(self, store: Store, settings: Settings, hub: Hub) -> None:
+    def __init__(self, store: Store, settings: Settings, nodes: NodeService) -> None:
         self._store = store
         self._settings = settings
-        self._hub = hub
+        self._nodes = nodes
 
     async def index(self, call: Call) -> Response:
         """`GET nodes`."""
@@ -82,7 +82,7 @@ class ChefNodes:
             await self._store.write(node, call.audit("node create", name))
         except Exists:
             raise Refused(409, ["Node already exists"]) from None
-        self._hub.nodes_changed(call.org, [name])
+        self._nodes.changed(call.org, [name])
         uri = content.url(call, self._settings, "nodes", name)
         return answer(201, {"uri": uri}, {"Location": uri})
 
@@ -105,7 +105,7 @@ class ChefNodes:
             raise _changed(present.name, error.revision) from None
         except Conflict:
             raise _unknown(present.name) from None
-        self._hub.nodes_changed(call.org, [present.name])
+        self._nodes.changed(call.org, [present.name])
         return _answer(await self._present(call))
 
     async def delete(self, call: Call) -> Response:
@@ -116,7 +116,7 @@ class ChefNodes:
             await self._store.write(delete, call.audit("node delete", node.name))
         except Conflict:
             raise _unknown(node.name) from None
-        self._hub.nodes_changed(call.org, [node.name])
+        self._nodes.changed(call.org, [node.name])
         return _answer(node)
 
     async def _present(self, call: Call) -> NodeObject:

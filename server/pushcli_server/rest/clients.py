@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 from starlette.responses import Response
 
-from pushcli_server.hub import Hub
+from pushcli_server.admission import AdmissionService
 from pushcli_server.rest import content
 from pushcli_server.rest.auth import ADMINS, forbidden, is_admin
 from pushcli_server.rest.editors import editors, wants_editors
@@ -39,10 +39,10 @@ class _Change(msgspec.Struct, kw_only=True):
 class Clients:
     """Handlers for clients."""
 
-    def __init__(self, store: Store, settings: Settings, hub: Hub) -> None:
+    def __init__(self, store: Store, settings: Settings, admission: AdmissionService) -> None:
         self._store = store
         self._settings = settings
-        self._hub = hub
+        self._admission = admission
 
     async def index(self, call: Call) -> Response:
         """`GET clients`."""
@@ -123,7 +123,7 @@ class Clients:
             operations.DeleteClient(call.org, present.name),
             call.audit("client delete", present.name),
         )
-        self._hub.drop_client(call.org, present.name)
+        self._admission.client_deleted(call.org, present.name)
         return answer(200, _view(call, present))
 
     async def _client(self, call: Call) -> ClientRecord:

@@ -8,7 +8,7 @@ import msgspec
 from starlette.responses import Response
 
 from pushcli import verification
-from pushcli_server.hub import ClientDeleted, StaleConfigRequest
+from pushcli_server.core.fleet_nodes import ClientDeleted, StaleConfigRequest
 from pushcli_server.store import StoreUnavailable
 from pushcli_server.store.errors import (
     LastAdministrator,

@@ -12,8 +12,11 @@ from collections.abc import AsyncIterator
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from pushcli_server import feeds
+from pushcli_server.clock import Clock
+from pushcli_server.core.identity import JobKey
 from pushcli_server.feed_log import FeedLog, encode_event
-from pushcli_server.hub import Hub
+from pushcli_server.jobs import JobService
 from pushcli_server.rest.errors import not_found
 from pushcli_server.rest.request import Call
 
@@ -32,18 +35,20 @@ HISTORY = 60.0
 class Feeds:
     """Handlers for feeds."""
 
-    def __init__(self, hub: Hub) -> None:
-        self._hub = hub
+    def __init__(self, logs: feeds.Feeds, jobs: JobService, clock: Clock) -> None:
+        self._logs = logs
+        self._jobs = jobs
+        self._clock = clock
 
     async def job(self, call: Call) -> Response:
         """`GET job_status_feed/ID`: all of a job's events; later, a summary."""
-        job_id = call.path["job"]
-        view = await self._hub.job(call.org, job_id)
+        key = JobKey(call.org, call.path["job"])
+        view = await self._jobs.show(key)
         if view is None:
             raise not_found("no such job")
-        log = self._hub.engine.feeds.job(job_id)
+        log = self._logs.job(key)
         if log is None:
-            now = int(self._hub.engine.clock.now() * 1_000_000)
+            now = int(self._clock.now() * 1_000_000)
             nodes = {"nodes": view.pop("nodes")}
             summary = encode_event("summary", "job-1", now, {**nodes, **view})
             return Response(summary, headers=_HEADERS, media_type=MEDIA_TYPE)
@@ -52,15 +57,14 @@ class Feeds:
 
     async def organization(self, call: Call) -> Response:
         """`GET job_status_feed`: what happens from now on, or since the last event seen."""
-        feeds = self._hub.engine.feeds
-        log = feeds.organization(call.org)
+        log = self._logs.organization(call.org)
         last = call.http.headers.get("last-event-id")
         if last is None:
             return EventStream(log, log.end)
         position = log.position(last)
         if position is not None:
             return EventStream(log, position)
-        oldest = self._hub.engine.clock.now() - HISTORY
+        oldest = self._clock.now() - HISTORY
         start = encode_event("start_of_history", "start_id", int(oldest * 1_000_000), {})
         return EventStream(log, log.since(oldest), start)
 

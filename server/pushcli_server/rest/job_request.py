@@ -6,12 +6,22 @@ import json
 import math
 from typing import Any
 
+from pushcli.protocol.run import RunSpec
 from pushcli_server.core.job import JobSpec
 
 KEYS = (
     "command", "nodes", "run_timeout", "quorum", "user", "dir", "env", "file", "capture_output",
 )  # fmt: skip
-DEFAULT_TIMEOUT = 3600
+_RUN = {
+    "command": "command",
+    "run_timeout": "run_timeout",
+    "user": "user",
+    "dir": "dir",
+    "env": "env",
+    "file": "file",
+    "capture_output": "capture",
+}
+"""Keys of the body that say what is to be run, and their names in a RunSpec."""
 MAX_FILE = 100_000
 MAX_QUORUM = 2**62
 """What the store can hold; more nodes than there can ever be."""
@@ -52,16 +62,13 @@ def parse(body: bytes) -> JobSpec:
     _check_types(job)
     _check_values(job)
     nodes = tuple(dict.fromkeys(job["nodes"]))
+    given = {ours: job[key] for key, ours in _RUN.items() if key in job}
+    if "env" in given:
+        given["env"] = dict(given["env"])
     return JobSpec(
-        command=job["command"],
+        run=RunSpec(**given),
         nodes=nodes,
         quorum=min(math.ceil(job.get("quorum", len(nodes))), MAX_QUORUM),
-        run_timeout=job.get("run_timeout", DEFAULT_TIMEOUT),
-        user=job.get("user"),
-        dir=job.get("dir"),
-        env=dict(job["env"]) if "env" in job else None,
-        file=job.get("file"),
-        capture=job.get("capture_output", False),
     )
 
 

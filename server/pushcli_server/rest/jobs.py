@@ -4,7 +4,8 @@ import re
 
 from starlette.responses import Response
 
-from pushcli_server.hub import Hub
+from pushcli_server.core.identity import JobKey
+from pushcli_server.jobs import JobService
 from pushcli_server.rest.errors import Refused, answer, not_found
 from pushcli_server.rest.job_request import InvalidJob, parse
 from pushcli_server.rest.request import Asked, Call
@@ -17,13 +18,13 @@ _REQUEST_ID = re.compile(r"[\x21-\x7e]{1,255}")
 class Jobs:
     """Handlers for jobs."""
 
-    def __init__(self, hub: Hub, settings: Settings) -> None:
-        self._hub = hub
+    def __init__(self, jobs: JobService, settings: Settings) -> None:
+        self._jobs = jobs
         self._settings = settings
 
     async def index(self, call: Call) -> Response:
         """`GET jobs`."""
-        return answer(200, await self._hub.jobs(call.org))
+        return answer(200, await self._jobs.index(call.org))
 
     async def start(self, call: Call) -> Response:
         """`POST jobs`."""
@@ -33,7 +34,7 @@ class Jobs:
             spec = parse(call.body)
         except InvalidJob as error:
             raise Refused(400, str(error)) from error
-        job_id = await self._hub.start_job(
+        job_id = await self._jobs.start(
             call.org,
             spec,
             requestor=call.principal.name,
@@ -46,22 +47,22 @@ class Jobs:
     async def show(self, call: Call) -> Response:
         """`GET jobs/ID`."""
         include_file = call.http.query_params.get("include_file") == "true"
-        job = await self._hub.job(call.org, call.path["job"], include_file=include_file)
+        job = await self._jobs.show(_key(call), include_file=include_file)
         if job is None:
             raise not_found("no such job")
         return answer(200, job)
 
     async def nodes(self, call: Call) -> Response:
         """`GET jobs/ID/nodes` (an extension)."""
-        nodes = await self._hub.job_nodes(call.org, call.path["job"])
+        nodes = await self._jobs.nodes(_key(call))
         if nodes is None:
             raise not_found("no such job")
         return answer(200, nodes)
 
     async def abort(self, call: Call) -> Response:
         """`POST jobs/ID/abort` (an extension)."""
-        status = await self._hub.abort_job(
-            call.org, call.path["job"], requestor=call.principal.name, origin=call.origin
+        status = await self._jobs.abort(
+            _key(call), requestor=call.principal.name, origin=call.origin
         )
         if status is None:
             raise not_found("no such job")
@@ -69,11 +70,14 @@ class Jobs:
 
     async def output(self, call: Call) -> Response:
         """`GET jobs/ID/output/NODE/CHANNEL`, raw bytes."""
-        path = call.path
-        output = await self._hub.output(call.org, path["job"], path["node"], path["channel"])
+        output = await self._jobs.output(_key(call), call.path["node"], call.path["channel"])
         if output is None:
             raise not_found("no output was captured")
         return Response(output, media_type="application/octet-stream")
+
+
+def _key(call: Call) -> JobKey:
+    return JobKey(call.org, call.path["job"])
 
 
 def base_url(call: Asked, settings: Settings) -> str:

@@ -4,7 +4,9 @@ from starlette.responses import Response
 from zmq.utils import z85
 
 from pushcli import extensions, names
-from pushcli_server.hub import Hub
+from pushcli_server.admission import AdmissionService
+from pushcli_server.core.identity import NodeKey
+from pushcli_server.nodes import NodeService
 from pushcli_server.rest.errors import Refused, answer, unauthenticated
 from pushcli_server.rest.request import Call
 
@@ -15,25 +17,25 @@ _CURVE_KEY = 40
 class Nodes:
     """Handlers for nodes."""
 
-    def __init__(self, hub: Hub) -> None:
-        self._hub = hub
+    def __init__(self, nodes: NodeService, admission: AdmissionService) -> None:
+        self._nodes = nodes
+        self._admission = admission
 
     async def index(self, call: Call) -> Response:
         """`GET node_states`."""
-        return answer(200, await self._hub.node_states(call.org))
+        return answer(200, await self._nodes.states(call.org))
 
     async def show(self, call: Call) -> Response:
         """`GET node_states/NODE`."""
-        return answer(200, await self._hub.node_state(call.org, call.path["node"]))
+        return answer(200, self._nodes.state(_key(call)))
 
     async def status(self, call: Call) -> Response:
         """`GET pushy/node_status` (an extension)."""
-        return answer(200, await self._hub.node_status(call.org))
+        return answer(200, await self._nodes.statuses(call.org))
 
     async def status_of(self, call: Call) -> Response:
         """`GET pushy/node_status/NODE` (an extension)."""
-        found = await self._hub.node_status(call.org, call.path["node"])
-        return answer(200, found[0])
+        return answer(200, await self._nodes.status(_key(call)))
 
     async def config(self, call: Call) -> Response:
         """`GET config/NODE`."""
@@ -44,17 +46,20 @@ class Nodes:
         if not is_curve_key(curve_key):
             raise unauthenticated("Bad ccpk")
         offered = query.get("extensions")
-        configuration = await self._hub.configure(
-            call.org,
-            call.path["node"],
+        configuration = await self._admission.configure(
+            _key(call),
             curve_key=curve_key,
             by_client=call.principal.kind == "client",
             requestor_key=call.key,
             signed_at=call.signed_at,
-            extensions=None if offered is None else extensions.parse(offered),
+            offered=None if offered is None else extensions.parse(offered),
             adopts=_adopted(query.getlist("adopts")),
         )
         return answer(200, configuration)
+
+
+def _key(call: Call) -> NodeKey:
+    return NodeKey(call.org, call.path["node"])
 
 
 def is_curve_key(text: str) -> bool:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from starlette.responses import Response
 
-from pushcli_server.hub import Hub
 from pushcli_server.rest import enroll
 from pushcli_server.rest.audit import Audit
 from pushcli_server.rest.auth import Access
@@ -26,6 +25,7 @@ from pushcli_server.rest.search import Search
 from pushcli_server.rest.tokens import Tokens
 from pushcli_server.rest.users import Users
 from pushcli_server.rest.whitelists import Whitelists
+from pushcli_server.services import Services
 from pushcli_server.settings import Settings
 from pushcli_server.store import Store
 
@@ -62,19 +62,21 @@ class Route:
     methods: dict[str, Operation | Unsigned]
 
 
-def routes(hub: Hub, settings: Settings, store: Store) -> list[Route]:
+def routes(services: Services, settings: Settings) -> list[Route]:
     """The whole API but `/pushy/_status`."""
+    store = services.store
     return [
-        *_jobs(hub, settings),
-        *_nodes(hub, settings, store),
-        *_whitelists(hub, store),
-        *_identities(hub, settings, store),
+        *_jobs(services, settings),
+        *_nodes(services, settings),
+        *_whitelists(services),
+        *_identities(services, settings),
         *_outside(settings, store),
     ]
 
 
-def _jobs(hub: Hub, settings: Settings) -> list[Route]:
-    jobs, feeds = Jobs(hub, settings), Feeds(hub)
+def _jobs(services: Services, settings: Settings) -> list[Route]:
+    jobs = Jobs(services.jobs, settings)
+    feeds = Feeds(services.feeds, services.jobs, services.clock)
     return [
         _below(
             "pushy/jobs",
@@ -99,9 +101,9 @@ def _jobs(hub: Hub, settings: Settings) -> list[Route]:
     ]
 
 
-def _nodes(hub: Hub, settings: Settings, store: Store) -> list[Route]:
-    nodes = Nodes(hub)
-    objects, search = ChefNodes(store, settings, hub), Search(store, settings)
+def _nodes(services: Services, settings: Settings) -> list[Route]:
+    nodes, store = Nodes(services.nodes, services.admission), services.store
+    objects, search = ChefNodes(store, settings, services.nodes), Search(store, settings)
     return [
         _below(
             "pushy/(?:config|connect)/(?P<node>[^/]+)", GET=Operation(nodes.config, Access.CONFIG)
@@ -131,8 +133,8 @@ def _nodes(hub: Hub, settings: Settings, store: Store) -> list[Route]:
     ]
 
 
-def _whitelists(hub: Hub, store: Store) -> list[Route]:
-    whitelists = Whitelists(hub, store)
+def _whitelists(services: Services) -> list[Route]:
+    whitelists = Whitelists(services.store, services.whitelists, services.checks, services.nodes)
     return [
         _below("pushy/checks", POST=Operation(whitelists.check, _READ)),
         _below(
@@ -149,8 +151,9 @@ def _whitelists(hub: Hub, store: Store) -> list[Route]:
     ]
 
 
-def _identities(hub: Hub, settings: Settings, store: Store) -> list[Route]:
-    clients, members = Clients(store, settings, hub), Members(store, settings)
+def _identities(services: Services, settings: Settings) -> list[Route]:
+    store = services.store
+    clients, members = Clients(store, settings, services.admission), Members(store, settings)
     groups, tokens = Groups(store, settings), Tokens(store)
     return [
         _below(

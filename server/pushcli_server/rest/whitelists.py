@@ -10,7 +10,9 @@ from pushcli.names import is_node_name
 from pushcli.whitelist import statements
 from pushcli.whitelist.entry import InvalidEntry, parse
 from pushcli.whitelist.statements import Change, EditorStatement, Signed
-from pushcli_server.hub import Hub
+from pushcli_server import whitelists
+from pushcli_server.checks import Checks
+from pushcli_server.nodes import NodeService
 from pushcli_server.rest.errors import Refused, answer, not_found
 from pushcli_server.rest.request import Call
 from pushcli_server.store import Store, operations
@@ -54,9 +56,13 @@ class _Check(msgspec.Struct, forbid_unknown_fields=True):
 class Whitelists:
     """Handlers for whitelists."""
 
-    def __init__(self, hub: Hub, store: Store) -> None:
-        self._hub = hub
+    def __init__(
+        self, store: Store, sending: whitelists.Whitelists, checks: Checks, nodes: NodeService
+    ) -> None:
         self._store = store
+        self._sending = sending
+        self._checks = checks
+        self._nodes = nodes
 
     async def show(self, call: Call) -> Response:
         """`GET pushy/whitelist/NODE`."""
@@ -101,8 +107,8 @@ class Whitelists:
             raise Refused(409, [str(error)], {"X-Pushcli-Version": str(error.version)}) from None
         except WhitelistConflict as error:
             raise Refused(409, [str(error)]) from None
-        self._hub.nodes_changed(call.org, nodes)
-        settled = await self._hub.whitelists.settled(call.org, nodes, changes, edit.version)
+        self._nodes.changed(call.org, nodes)
+        settled = await self._sending.settled(call.org, nodes, changes)
         return answer(
             200,
             {
@@ -143,14 +149,14 @@ class Whitelists:
             )
         except Outdated as error:
             raise Refused(409, [str(error)], {"X-Pushcli-Version": str(error.version)}) from None
-        self._hub.whitelists.editors_changed(call.org)
+        self._sending.editors_changed(call.org)
         return answer(200, {"statement": statement})
 
     async def check(self, call: Call) -> Response:
         """`POST pushy/checks`: asks the agents, starts nothing."""
         call.require_json()
         check = _parse(call.body, _Check)
-        verdicts = await self._hub.checks.ask(
+        verdicts = await self._checks.ask(
             call.org,
             list(dict.fromkeys(check.nodes)),
             command=check.command,

@@ -13,15 +13,16 @@ from hypothesis import strategies as st
 
 from pushcli import messages, wire
 from pushcli.timestamps import parse_rfc1123
-from pushcli_server.channel.admissions import Admission, Admissions
 from pushcli_server.channel.broker import Broker
 from pushcli_server.channel.zap import Doorkeeper
+from pushcli_server.core.identity import NodeKey
 from tests import recordings
 
 RECORDED = [m for m in recordings.messages() if m.direction == "agent to server"]
 
 
 MARK = b"mark"
+NODE = NodeKey("acme", "node1")
 
 
 class Heard(list[messages.NodeMessage]):
@@ -30,10 +31,16 @@ class Heard(list[messages.NodeMessage]):
     def __init__(self) -> None:
         super().__init__()
         self.more = asyncio.Event()
+        self.failing = 0
+        """So many messages are refused with an error of ours first."""
 
     def receive(
-        self, admission: Admission, address: str, peer: bytes, message: messages.NodeMessage
+        self, node: NodeKey, peer: bytes, address: str, message: messages.NodeMessage
     ) -> None:
+        assert node == NODE
+        if self.failing:
+            self.failing -= 1
+            raise RuntimeError("a fault of ours")
         self.append(message)
         self.more.set()
 
@@ -46,12 +53,11 @@ async def broker(
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
     server_public, server_secret = zmq.curve_keypair()
     public, secret = zmq.curve_keypair()
-    admissions, heard = Admissions(), Heard()
-    admissions.admit(public.decode(), Admission("acme", "node1", 1e18))
-    doorkeeper = Doorkeeper(context, lambda key: admissions.owner(key) is not None)
+    owners, heard = {public.decode(): NODE}, Heard()
+    doorkeeper = Doorkeeper(context, lambda key: key in owners)
     doorkeeper.start()
     running = Broker(
-        context, server_secret, admissions, lambda *_: session_key, heard.receive, now, MARK
+        context, server_secret, owners.get, lambda *_: session_key, heard.receive, now, MARK
     )
     socket = context.socket(zmq.DEALER)
     try:
@@ -105,12 +111,18 @@ def test_a_recorded_message_is_too_old_today() -> None:
 
 
 KEY = b"k" * 32
-GOOD = messages.encode(
-    messages.Heartbeat(
-        node="node1", org="acme", incarnation_id="i", sequence=1, job_state="idle",
-        timestamp="Mon, 23 Nov 2026 20:43:16 GMT",
-    )
-)  # fmt: skip
+
+
+def heartbeat(node: str = "node1", org: str = "acme") -> bytes:
+    return messages.encode(
+        messages.Heartbeat(
+            node=node, org=org, incarnation_id="i", sequence=1, job_state="idle",
+            timestamp="Mon, 23 Nov 2026 20:43:16 GMT",
+        )
+    )  # fmt: skip
+
+
+GOOD = heartbeat()
 NOW = parse_rfc1123("Mon, 23 Nov 2026 20:43:16 GMT")
 json_like = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
@@ -144,7 +156,7 @@ def test_no_frames_end_the_broker_and_a_good_message_still_comes_through(
 def test_a_message_to_a_peer_that_is_gone_is_no_error() -> None:
     async def scenario() -> None:
         async with broker(KEY, lambda: NOW) as (_, running, _):
-            assert not running.send(MARK + b"nobody", "acme", "node1", messages.Abort)
+            assert not running.send(MARK + b"nobody", NODE, messages.Abort)
 
     run(scenario)
 
@@ -161,5 +173,30 @@ def test_a_flood_leaves_the_loop_room_for_its_other_work() -> None:
                 await asyncio.sleep(0)
             assert turns > 1
             assert running.drops.counts["unknown version or signing method"] == 900
+
+    run(scenario)
+
+
+@pytest.mark.parametrize(("node", "org"), [("node1", "other"), ("node2", "acme"), ("", "acme")])
+def test_a_message_that_names_another_than_its_keys_node_is_dropped(node: str, org: str) -> None:
+    async def scenario() -> None:
+        async with broker(KEY, lambda: NOW) as (heard, running, socket):
+            socket.send_multipart(wire.seal(heartbeat(node, org), KEY))
+            socket.send_multipart(wire.seal(GOOD, KEY))
+            await heard.more.wait()
+            assert [(message.org, message.node) for message in heard] == [NODE]
+            assert running.drops.counts == {"it speaks for another node": 1}
+
+    run(scenario)
+
+
+def test_a_message_that_fails_in_our_hands_does_not_hold_up_those_behind_it() -> None:
+    async def scenario() -> None:
+        async with broker(KEY, lambda: NOW) as (heard, _, socket):
+            heard.failing = 3
+            for _ in range(4):
+                socket.send_multipart(wire.seal(GOOD, KEY))
+            await heard.more.wait()
+            assert len(heard) == 1
 
     run(scenario)

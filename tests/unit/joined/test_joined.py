@@ -3,10 +3,10 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pushcli import messages
 from pushcli_agent.core import events
-from pushcli_server.core import job_events as on_job
 from pushcli_server.core.states import UNFINISHED, NodeState
-from tests.unit.joined.world import JOB, Machine, World
+from tests.unit.joined.world import JOB, KEY, Machine, World
 
 NAMES = ("a", "b")
 OUTCOMES = (
@@ -17,7 +17,11 @@ machine = st.sampled_from(NAMES)
 FREQUENT = ("exchange", "to server", "to agent", "to server", "to agent")
 DISTURBING = (
     "connect", "connect", "disconnect", "restart agent", "end", "lose supervisor",
-    "repeat to agent", "restart server", 0.5, 1.0, 3.0, 10.0,
+    "repeat to agent", "restart server", "slow store", "commit", "pretend", 0.5, 1.0, 3.0, 10.0,
+)  # fmt: skip
+PRETENDED = (
+    messages.AckCommit, messages.NackCommit, messages.AckRun, messages.NackRun,
+    messages.Succeeded, messages.Failed, messages.Aborted,
 )  # fmt: skip
 FINAL = ("operator aborts", 30.0, 61.0, 61.0, 61.0)
 actions = st.one_of(
@@ -54,8 +58,15 @@ def step(world: World, what: str | float, one: Machine) -> None:
             world.end_command(one, OUTCOMES[0])
         case "lose supervisor":
             world.end_command(one, None)
+        case "slow store":
+            world.slow_store = True
+        case "commit":
+            world.commit()
+        case "pretend":
+            for kind in PRETENDED:
+                world.pretend(kind, one.key.name)
         case "operator aborts":
-            world.tell_job(on_job.AbortRequested("ann"))
+            world.abort_job()
         case _:
             pass
 
@@ -84,23 +95,24 @@ def test_after_the_storm_everything_ended_once_and_in_the_truth(
     quorum: int, ahead: int, script: list[tuple[str | float, str]]
 ) -> None:
     world = play(quorum, ahead, script)
-    assert world.stored_job["status"].is_final
-    assert set(world.finals) == set(NAMES), "every node ends in exactly one final state"
-    assert world.finals == world.stored
+    assert world.store.jobs[JOB].status not in {"voting", "running"}
+    assert UNFINISHED.isdisjoint(world.states.values()), "every node ends in a final state"
+    assert KEY not in world.fleet.jobs
+    assert world.fleet.busy == {}
     for name, one in world.machines.items():
         assert one.runs[JOB] <= 1
-        if world.finals[name] is NodeState.SUCCEEDED:
+        if world.states[name] is NodeState.SUCCEEDED:
             assert one.runs[JOB] == 1
         assert one.supervisors == {}, "nothing is left committed or running"
         assert one.agent.job is None
         assert one.spool == {}, "every result was acknowledged"
-        assert world.nodes[name].available(world.now), f"{name} {world.nodes[name].phase}"
+        assert world.fleet.why_unavailable(one.key, world.now) is None
 
 
 def test_without_a_storm_a_job_succeeds() -> None:
     world = play(2, 0, [])
-    assert set(world.finals.values()) == {NodeState.SUCCEEDED}
-    assert world.results == set(NAMES)
+    assert set(world.states.values()) == {NodeState.SUCCEEDED}
+    assert world.acknowledged == set(NAMES)
 
 
 def test_the_storm_is_one_that_reaches_every_end() -> None:
@@ -110,7 +122,7 @@ def test_the_storm_is_one_that_reaches_every_end() -> None:
     @settings(max_examples=200, deadline=None, database=None, derandomize=True)
     @given(quorum=st.integers(0, 2), ahead=st.integers(0, 2), script=steps)
     def collect(quorum: int, ahead: int, script: list[tuple[str | float, str]]) -> None:
-        reached.update(play(quorum, ahead, script).finals.values())
+        reached.update(play(quorum, ahead, script).states.values())
 
     collect()
     assert {NodeState.SUCCEEDED, NodeState.CRASHED, NodeState.UNAVAILABLE} <= reached
@@ -119,6 +131,6 @@ def test_the_storm_is_one_that_reaches_every_end() -> None:
 
 def test_an_operators_abort_and_the_timeout_reach_nodes_that_run() -> None:
     aborted = play(2, 2, [("operator aborts", "a")])
-    assert set(aborted.finals.values()) == {NodeState.ABORTED}
+    assert set(aborted.states.values()) == {NodeState.ABORTED}
     late = play(2, 2, [(61.0, "a")])
-    assert set(late.finals.values()) == {NodeState.TIMED_OUT}
+    assert set(late.states.values()) == {NodeState.TIMED_OUT}

@@ -1,49 +1,65 @@
-"""A server's and some agents' pure cores, back to back: no process, no socket, no clock.
+"""The server's core and some agents' cores, back to back: no process, no socket, no clock.
 
-The driver around the server's cores mirrors `pushcli_server.engine`; what is stored is what
-the effects said so, and a restart of the server begins from that alone.
+The server is `core/fleet.py` itself. Its store keeps what the effects said, once it was
+committed; a restart begins from that alone. Time passes only to the moments that somebody
+asked for, so that a deadline nobody asked for never comes.
 """
 
+import heapq
 import math
 from collections import Counter, deque
 from dataclasses import dataclass, field
-from typing import Any
+from itertools import count
 
 from pushcli import extensions, messages
+from pushcli.protocol.run import Outcome, RunSpec
 from pushcli_agent.core import Agent, effects, events
 from pushcli_agent.core import handle as agent_handle
 from pushcli_agent.outgoing import Identity, Outgoing
-from pushcli_server.core import job as job_core
-from pushcli_server.core import job_events as on_job
-from pushcli_server.core import node as node_core
-from pushcli_server.core.job import Grace, Job, JobSpec
-from pushcli_server.core.node import Interest, Node, Patience
-from pushcli_server.core.states import JobStatus, NodeState
+from pushcli_server import persistence
+from pushcli_server.core import fleet_events as on_fleet
+from pushcli_server.core.fleet import handle as fleet_handle
+from pushcli_server.core.fleet_state import Fleet, Rules
+from pushcli_server.core.identity import JobKey, NodeKey
+from pushcli_server.core.job import Grace, JobSpec
+from pushcli_server.core.node import Patience
+from pushcli_server.core.states import NodeState
+from pushcli_server.store import operations
 from tests.unit.agent.core.script import STAMP, config
+from tests.unit.joined.memory_store import MemoryStore
 
 JOB = "1" * 32
 ORG = "acme"
-_PATIENCE = Patience(interval=1.0, offline_threshold=3)
+KEY = JobKey(ORG, JOB)
+RULES = Rules(
+    server_name="s",
+    grace=Grace(voting=20, restart=20, lost=60),
+    patience=Patience(interval=1.0, offline_threshold=3),
+)
 
 
 @dataclass
 class Machine:
     """A node: what outlives its agent, and the agent that runs now."""
 
-    name: str
+    key: NodeKey
     supervisors: dict[str, str] = field(default_factory=dict)
     """Jobs whose supervisors live, `committed` or `running`."""
-    spool: dict[str, events.Outcome] = field(default_factory=dict)
+    spool: dict[str, Outcome] = field(default_factory=dict)
     runs: Counter[str] = field(default_factory=Counter)
     number: int = 0
     agent: Agent = field(default_factory=lambda: Agent(random=lambda: 0.5))
     outgoing: Outgoing | None = None
     peer: bytes | None = None
     """Its connection to the server, if it stands."""
-    fresh: bool = True
     to_server: deque[messages.NodeMessage] = field(default_factory=deque)
     to_agent: deque[messages.CommandMessage] = field(default_factory=deque)
     sequence: int = 0
+
+    @property
+    def curve_key(self) -> str:
+        """Of this run of the agent."""
+        return f"{self.key.name}-{self.number}"
 
 
 class World:
@@ -51,172 +67,143 @@ class World:
 
     def __init__(self, names: tuple[str, ...]) -> None:
         self.now = 100.0
-        self.connections = 0
-        self.machines = {name: Machine(name) for name in names}
-        self.stored: dict[str, NodeState] = {}
-        self.stored_job: dict[str, Any] = {}
-        self.results: set[str] = set()
+        self.store = MemoryStore()
+        self.fleet = Fleet(RULES)
+        self.machines = {name: Machine(NodeKey(ORG, name)) for name in names}
+        self.server_number = 0
+        self.acknowledged: set[str] = set()
+        """Nodes whose result the server said is stored."""
         self.voted: set[str] = set()
         """Nodes whose vote for the job was stored."""
-        self.finals: dict[str, NodeState] = {}
-        self.nodes: dict[str, Node] = {}
-        self.job: Job | None = None
-        self.ended_at = -math.inf
-        self.server_number = 0
-        self.beats = 0
-        self._renew_nodes({})
+        self.queue: deque[operations.Operation | on_fleet.Held] = deque()
+        """What is submitted to the store, and what waits for it."""
+        self.slow_store = False
+        self._wakes: list[tuple[float, int, on_fleet.TimePassed]] = []
+        self._ties = count()
+        self._beat_at = self.now + 1.0
+        self._signed = count(1)
+        self._peers = count(1)
+        self._beats = 0
         for machine in self.machines.values():
             self.boot(machine)
 
     # --- the server
 
-    def _renew_nodes(self, known: dict[str, tuple[str | None, frozenset[str]]]) -> None:
-        self.nodes = {name: Node(org=ORG, name=name, patience=_PATIENCE) for name in self.machines}
-        for name, (incarnation, offered) in known.items():
-            self.nodes[name].incarnation = incarnation
-            self.nodes[name].extensions = offered
-
     def start_job(self, quorum: int, run_timeout: float = 60.0) -> None:
         spec = JobSpec(
-            command="x", nodes=tuple(self.machines), quorum=quorum, run_timeout=run_timeout
+            run=RunSpec(command="x", run_timeout=run_timeout),
+            nodes=tuple(self.machines),
+            quorum=quorum,
         )
-        self.job = Job(
-            id=JOB, org=ORG, spec=spec, requestor="ann", created_at=self.now, updated_at=self.now,
-            grace=Grace(voting=20, restart=20, lost=60),
-        )  # fmt: skip
-        down = {n: "down" for n, node in self.nodes.items() if not node.available(self.now)}
-        self.tell_job(on_job.Started(down))
+        self.tell(on_fleet.JobRequested(job=KEY, spec=spec, requestor="ann", origin="here"))
+        self.commit()
+
+    def abort_job(self) -> None:
+        self.tell(on_fleet.AbortRequested(job=KEY, requestor="ann", origin="here"))
+
+    def tell(self, event: on_fleet.Event) -> None:
+        """One event, and its effects; the store commits at once unless it is slow."""
+        for effect in fleet_handle(self.fleet, event, self.now):
+            self._perform(effect)
+        if not self.slow_store:
+            self.commit()
+
+    def commit(self) -> None:
+        """The store catches up, and what waited for it goes on."""
+        while self.queue:
+            item = self.queue.popleft()
+            if isinstance(item, on_fleet.Held):
+                for effect in fleet_handle(self.fleet, item, self.now):
+                    self._perform(effect)
+            else:
+                self.store.apply(item)
+                self._note_vote(item)
+
+    def _note_vote(self, operation: operations.Operation) -> None:
+        if isinstance(operation, operations.UpdateJobNodes):
+            self.voted |= {c.node for c in operation.changes if c.state == "ready"}
+
+    def _perform(self, effect: on_fleet.Effect) -> None:
+        match effect:
+            case on_fleet.OnceDurable(event):
+                self.queue.append(event)
+            case on_fleet.Send(node, peer, kind, fields):
+                self._send(node, peer, kind(sequence=0, timestamp=STAMP, **fields))
+            case on_fleet.WakeAt(subject, at):
+                assert at < math.inf
+                passed = on_fleet.TimePassed(subject, at)
+                heapq.heappush(self._wakes, (at, next(self._ties), passed))
+            case on_fleet.FindPart(node, message):
+                part = self.store.job_nodes.get(message.job_id or "", {}).get(node.name)
+                self.tell(
+                    on_fleet.PartFound(
+                        node=node,
+                        message=message,
+                        state=None if part is None else NodeState(part.state),
+                    )
+                )
+            case (
+                on_fleet.Publish()
+                | on_fleet.CloseFeed()
+                | on_fleet.ForgetPeer()
+                | on_fleet.RecordNote()
+                | on_fleet.CompareWhitelist()
+            ):
+                pass
+            case _:
+                self.queue.extend(persistence.operations_of(effect, self.now, _no_files))
+
+    def _send(self, node: NodeKey, peer: bytes, message: messages.CommandMessage) -> None:
+        """To the connection that the server means; lost if that is gone."""
+        machine = self.machines.get(node.name) if node.org == ORG else None
+        if isinstance(message, messages.Run):
+            self._check_run(node.name)
+        if isinstance(message, messages.AckResult):
+            self.acknowledged.add(node.name)
+        if machine is not None and machine.peer == peer:
+            machine.sequence += 1
+            # A message is immutable; its sequence is the connection's.
+            rest = {f: getattr(message, f) for f in message.__struct_fields__ if f != "sequence"}
+            machine.to_agent.append(type(message)(sequence=machine.sequence, **rest))
+
+    def _check_run(self, name: str) -> None:
+        record = self.store.jobs[JOB]
+        assert record.status == "running", "run before that was stored"
+        assert len(self.voted) >= record.quorum, "run without a quorum"
+        assert self.store.job_nodes[JOB][name].state == "ready"
+        job = self.fleet.jobs.get(KEY)
+        assert job is not None, "run for a job that is over"
+        assert job.has_unfinished(name), "run for a node whose part is over"
 
     def restart_server(self) -> None:
-        known = {n: (node.incarnation, node.extensions) for n, node in self.nodes.items()}
+        """What was not committed is lost, and so is every connection."""
+        self.queue.clear()
+        self._wakes.clear()
         self.server_number += 1
         for machine in self.machines.values():
             self.disconnect(machine)
-        self._renew_nodes(known)
-        live = self.stored_job.get("status") in {JobStatus.VOTING, JobStatus.RUNNING}
-        former, self.job = self.job, None
-        if live and former is not None:
-            self.job = Job(
-                id=JOB, org=ORG, spec=former.spec, requestor="ann", created_at=0, updated_at=0,
-                grace=former.grace, nodes=dict(self.stored), **self.stored_job,
-            )  # fmt: skip
-            self.tell_job(on_job.Resumed())
+        self.fleet = Fleet(RULES)
+        self.tell(
+            persistence.restored(
+                nodes=self.store.nodes.values(),
+                clients=set(self.store.nodes),
+                jobs=self.store.live_jobs(),
+                grace=RULES.grace,
+                held=lambda *_: 0,
+            )
+        )
 
-    def tell_job(self, event: on_job.Event) -> None:
-        if self.job is None or self.job.status.is_final:
-            return
-        for effect in job_core.handle(self.job, event, self.now):
-            self._perform(self.job, effect)
-
-    def _perform(self, job: Job, effect: on_job.Effect) -> None:
-        match effect:
-            case on_job.SaveNew():
-                self.stored = dict(job.nodes)
-                self._store_job(job)
-            case on_job.SaveJob():
-                self._store_job(job)
-            case on_job.SaveNodes(changes):
-                for change in changes:
-                    assert change.node not in self.finals, "a final state changed"
-                    self.stored[change.node] = change.state
-                    if change.state is NodeState.READY:
-                        self.voted.add(change.node)
-                    if change.state.is_final:
-                        self.finals[change.node] = change.state
-            case on_job.SendCommit(nodes):
-                for name in nodes:
-                    self.send(name, messages.Commit, job_id=JOB, command="x", run_timeout=60.0)
-            case on_job.SendRun(nodes):
-                assert self.stored_job["status"] is JobStatus.RUNNING, "run before it was stored"
-                assert len(self.voted) >= job.spec.quorum, "run without a quorum"
-                for name in nodes:
-                    assert self.stored[name] is NodeState.READY
-                    self.send(name, messages.Run, job_id=JOB)
-            case on_job.Reset(nodes):
-                for name in nodes:
-                    self.tell_node(name, node_core.ResetRequested())
-            case on_job.Ended():
-                self.ended_at = self.now
-            case _:
-                pass
-
-    def _store_job(self, job: Job) -> None:
-        self.stored_job = {
-            "status": job.status,
-            "voting_deadline": job.voting_deadline,
-            "run_deadline": job.run_deadline,
-        }
-
-    def tell_node(self, name: str, event: node_core.Event) -> None:
-        node = self.nodes[name]
-        for effect in node_core.handle(node, event, self.now):
-            match effect:
-                case node_core.SendAbort():
-                    self.send(name, messages.Abort)
-                case node_core.SendAck():
-                    self.send(name, messages.Ack)
-                case node_core.Forward(message):
-                    self._forward(name, message)
-                case node_core.TellDown(spools):
-                    self._tell_about(name, on_job.NodeDown(name, spools))
-                case node_core.TellRestarted(keeps):
-                    if JOB not in keeps:
-                        self._tell_about(name, on_job.NodeRestarted(name))
-                case node_core.TellReconnected():
-                    self._tell_about(name, on_job.Reconnected(name))
-                case _:
-                    pass
-
-    def _tell_about(self, name: str, event: on_job.Event) -> None:
-        if self.job is not None and self.job.has_unfinished(name):
-            self.tell_job(event)
-
-    def _interest(self, name: str, job_id: str | None) -> Interest:
-        if job_id is None:
-            return Interest.NONE
-        if self.job is None or self.job.status.is_final:
-            recent = self.job is not None and self.now - self.ended_at < 5
-            return Interest.ENDED if recent else Interest.UNKNOWN
-        return Interest.ACTIVE if self.job.has_unfinished(name) else Interest.OVER
-
-    def _forward(self, name: str, message: messages.NodeMessage) -> None:
-        live = self.job is not None and not self.job.status.is_final
-        match message:
-            case messages.Heartbeat():
-                doing = message.job_state if message.job_id == JOB else "idle"
-                pending = JOB in (message.pending_results or [])
-                self._tell_about(name, on_job.HeartbeatReceived(name, doing, pending))
-            case messages.Succeeded() | messages.Failed():
-                self.results.add(name)
-                if live:
-                    succeeded = isinstance(message, messages.Succeeded)
-                    self.tell_job(on_job.ResultReceived(name, succeeded, message.spooled))
-                self.send(name, messages.AckResult, job_id=JOB)
-            case messages.Aborted(job_id=None):
-                self._tell_about(name, on_job.UnexpectedReceived(name))
-            case messages.AckCommit() | messages.NackCommit() if live:
-                ready = isinstance(message, messages.AckCommit)
-                self.tell_job(on_job.VoteReceived(name, ready))
-            case messages.AckRun() | messages.NackRun() if live:
-                self.tell_job(on_job.RunAnswered(name, isinstance(message, messages.AckRun)))
-            case messages.Aborted() if live:
-                self.tell_job(on_job.UnexpectedReceived(name))
-            case _:
-                pass
-
-    def send(self, name: str, kind: type, **fields: Any) -> None:
-        """To the connection that the server knows; lost if that is gone."""
-        machine = self.machines[name]
-        if machine.peer is not None and self.nodes[name].peer == machine.peer:
-            machine.sequence += 1
-            machine.to_agent.append(kind(sequence=machine.sequence, timestamp=STAMP, **fields))
+    @property
+    def states(self) -> dict[str, NodeState]:
+        """Of the job's nodes, as they are stored."""
+        return {name: NodeState(part.state) for name, part in self.store.job_nodes[JOB].items()}
 
     # --- the network
 
     def connect(self, machine: Machine) -> None:
-        if machine.peer is None and machine.agent.link.config is not None:
-            self.connections += 1
-            machine.peer = b"%d" % self.connections
+        admitted = self.fleet.admits(machine.curve_key, self.now)
+        if machine.peer is None and machine.agent.link.config is not None and admitted:
+            machine.peer = b"%d" % next(self._peers)
             machine.sequence = 0
             self.take(machine, events.Connected())
 
@@ -231,13 +218,19 @@ class World:
     def deliver_to_server(self, machine: Machine) -> None:
         if machine.to_server and machine.peer is not None:
             message = machine.to_server.popleft()
-            interest = self._interest(machine.name, message.job_id)
-            received = node_core.Received(machine.peer, message, interest)
-            self.tell_node(machine.name, received)
+            self.tell(on_fleet.MessageReceived(machine.key, machine.peer, "", message))
 
     def deliver_to_agent(self, machine: Machine) -> None:
         if machine.to_agent:
             self.take(machine, events.CommandReceived(machine.to_agent.popleft()))
+
+    def pretend(self, kind: type[messages.NodeMessage], name: str) -> None:
+        """A node of another organization, of the same name, speaks of our job."""
+        message = kind(
+            node=name, org="other", incarnation_id="o", job_id=JOB, timestamp=STAMP,
+            sequence=next(self._signed),
+        )  # fmt: skip
+        self.tell(on_fleet.MessageReceived(NodeKey("other", name), b"o", "", message))
 
     # --- machines
 
@@ -247,17 +240,16 @@ class World:
         machine.peer = None
         machine.to_server.clear()
         machine.to_agent.clear()
-        machine.fresh = True
         machine.agent = Agent(random=lambda: 0.5)
         identity = Identity(
-            node=machine.name, org=ORG, client="c", incarnation_id=f"run-{machine.number}"
+            node=machine.key.name, org=ORG, client="c", incarnation_id=f"run-{machine.number}"
         )
         machine.outgoing = Outgoing(identity, lambda *_: b"")
         # What never ran ended with the agent: its pipe closed.
         machine.supervisors = {j: s for j, s in machine.supervisors.items() if s == "running"}
         self.take(machine, events.Started(tuple(machine.supervisors), tuple(machine.spool.items())))
 
-    def end_command(self, machine: Machine, outcome: events.Outcome | None) -> None:
+    def end_command(self, machine: Machine, outcome: Outcome | None) -> None:
         for job_id, state in list(machine.supervisors.items()):
             del machine.supervisors[job_id]
             if state == "running" and outcome is not None:
@@ -274,11 +266,7 @@ class World:
     def _do(self, machine: Machine, effect: effects.Effect) -> list[events.Event]:
         match effect:
             case effects.FetchConfig(adopts=adopts):
-                new, machine.fresh = machine.fresh, False
-                self.tell_node(
-                    machine.name,
-                    node_core.Configured(new, extensions.ALL, frozenset(adopts)),
-                )
+                self._configure(machine, frozenset(adopts))
                 answer = config(incarnation_id=f"server-{self.server_number}")
                 return [events.Configured(answer)]
             case effects.Connect():
@@ -290,7 +278,7 @@ class World:
                 return [events.SupervisorStarted(str(commit.job_id))]
             case effects.TellRun(job_id=job_id):
                 machine.runs[job_id] += 1
-                assert machine.runs[job_id] == 1, f"{machine.name} ran a job twice"
+                assert machine.runs[job_id] == 1, f"{machine.key.name} ran a job twice"
                 machine.supervisors[job_id] = "running"
             case effects.AbortJob(job_id=job_id):
                 if machine.supervisors.pop(job_id, None) is not None:
@@ -306,32 +294,66 @@ class World:
                 pass
         return []
 
+    def _configure(self, machine: Machine, adopts: frozenset[str]) -> None:
+        """The answer waits for the store, as REST does."""
+        generation = self.fleet.deletions[machine.key]
+        curve_key = machine.curve_key
+        self.tell(
+            on_fleet.ConfigurationRequested(
+                node=machine.key,
+                curve_key=curve_key,
+                signed_at=float(next(self._signed)),
+                offered=extensions.ALL,
+                adopts=adopts,
+                generation=generation,
+            )
+        )
+        self.commit()
+        self.tell(
+            on_fleet.ConfigurationStored(
+                node=machine.key, curve_key=curve_key, generation=generation
+            )
+        )
+
     # --- time
 
     def pass_time(self, seconds: float) -> None:
-        """Time passes in small steps; whoever waits for it is told."""
+        """Time passes, from one moment that somebody asked for to the next."""
         end = self.now + seconds
-        while self.now < end:
-            self.now = min(end, self.now + 0.5)
-            self.beats += 1
-            for machine in self.machines.values():
-                if self.beats % 2 == 0 and machine.peer is not None:
-                    self.take(machine, events.ServerHeard(self._server_heartbeat()))
-                if machine.agent.deadline() <= self.now:
-                    self.take(machine, events.TimePassed())
-            for name, node in self.nodes.items():
-                if node.deadline() <= self.now:
-                    self.tell_node(name, node_core.TimePassed())
-            self.tell_job(on_job.TimePassed())
+        while (moment := self._next_moment()) <= end:
+            self.now = max(self.now, moment)
+            self._moment()
+        self.now = end
 
-    def _server_heartbeat(self) -> messages.ServerHeartbeat:
-        return messages.ServerHeartbeat(
-            sequence=self.beats, timestamp=STAMP, server="s",
+    def _next_moment(self) -> float:
+        agents = min(machine.agent.deadline() for machine in self.machines.values())
+        server = self._wakes[0][0] if self._wakes else math.inf
+        return min(agents, server, self._beat_at)
+
+    def _moment(self) -> None:
+        if self._beat_at <= self.now:
+            self._beat()
+        for machine in self.machines.values():
+            if machine.agent.deadline() <= self.now:
+                self.take(machine, events.TimePassed())
+        while self._wakes and self._wakes[0][0] <= self.now:
+            self.tell(heapq.heappop(self._wakes)[2])
+
+    def _beat(self) -> None:
+        self._beat_at = self.now + 1.0
+        self._beats += 1
+        message = messages.ServerHeartbeat(
+            sequence=self._beats, timestamp=STAMP, server="s",
             incarnation_id=f"server-{self.server_number}",
         )  # fmt: skip
+        for machine in self.machines.values():
+            if machine.peer is not None:
+                self.take(machine, events.ServerHeard(message))
 
-    def calm_down(self, outcome: events.Outcome) -> None:
+    def calm_down(self, outcome: Outcome) -> None:
         """Everybody connects, everything is delivered, commands end, deadlines pass."""
+        self.slow_store = False
+        self.commit()
         for round_ in range(400):
             for machine in self.machines.values():
                 self.connect(machine)
@@ -341,3 +363,7 @@ class World:
                 if round_ % 10 == 9:
                     self.end_command(machine, outcome)
             self.pass_time(0.5)
+
+
+def _no_files(name: str) -> persistence.Path:
+    raise AssertionError(f"nobody here writes output ({name})")

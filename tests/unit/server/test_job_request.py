@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pushcli.protocol.run import RunSpec
 from pushcli_server.core.job import JobSpec
 from pushcli_server.rest import job_request
 from pushcli_server.rest.job_request import InvalidJob, parse
@@ -28,7 +29,9 @@ def refusal(text: bytes) -> str:
 
 
 def test_what_is_not_given_has_its_default() -> None:
-    assert parse(body()) == JobSpec(command="x", nodes=("a",), quorum=1, run_timeout=3600)
+    assert parse(body()) == JobSpec(
+        run=RunSpec(command="x", run_timeout=3600), nodes=("a",), quorum=1
+    )
 
 
 def test_what_is_given_is_taken_as_it_is() -> None:
@@ -37,8 +40,12 @@ def test_what_is_given_is_taken_as_it_is() -> None:
         "env": {"": "", "A": "\u2603"}, "file": "raw:", "capture_output": True,
     }  # fmt: skip
     assert parse(json.dumps(given_).encode()) == JobSpec(
-        command="", nodes=("b", "a"), run_timeout=0, quorum=0, user="", dir="",
-        env={"": "", "A": "\u2603"}, file="raw:", capture=True,
+        run=RunSpec(
+            command="", run_timeout=0, user="", dir="", env={"": "", "A": "\u2603"},
+            file="raw:", capture=True,
+        ),
+        nodes=("b", "a"),
+        quorum=0,
     )  # fmt: skip
 
 
@@ -67,7 +74,7 @@ def test_a_file_is_measured_decoded(kind: str) -> None:
             content = base64.b64encode(content.encode()).decode()
         return f"{kind}:{content}"
 
-    assert parse(body(file=file(100_000))).file == file(100_000)
+    assert parse(body(file=file(100_000))).run.file == file(100_000)
     assert refusal(body(file=file(100_001))) == job_request.FILE_SIZE
 
 

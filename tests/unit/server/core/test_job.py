@@ -6,6 +6,8 @@ purpose, the test says so.
 
 import pytest
 
+from pushcli.protocol.run import Outcome, RunSpec
+from pushcli_server.core.identity import JobKey
 from pushcli_server.core.job import Grace, Job, JobSpec, handle
 from pushcli_server.core.job_events import (
     AbortRequested,
@@ -20,7 +22,6 @@ from pushcli_server.core.job_events import (
     ResultReceived,
     Resumed,
     RunAnswered,
-    RunDetail,
     SaveNodes,
     SendCommit,
     SendRun,
@@ -36,14 +37,12 @@ A, B, C = "a", "b", "c"
 
 def make_job(*nodes: str, quorum: int | None = None, run_timeout: float = 3600) -> Job:
     spec = JobSpec(
-        command="x",
+        run=RunSpec(command="x", run_timeout=run_timeout),
         nodes=nodes,
         quorum=len(nodes) if quorum is None else quorum,
-        run_timeout=run_timeout,
     )
     return Job(
-        id="1" * 32,
-        org="acme",
+        key=JobKey("acme", "1" * 32),
         spec=spec,
         requestor="ann",
         created_at=0,
@@ -275,7 +274,7 @@ def test_a_job_of_0_seconds_times_out_as_soon_as_it_runs() -> None:
 
 def test_a_command_that_the_node_timed_out_makes_the_job_timed_out() -> None:
     job = running(A)
-    play(job, ResultReceived(A, succeeded=False, spooled=True, detail=RunDetail(timed_out=True)))
+    play(job, ResultReceived(A, succeeded=False, spooled=True, outcome=Outcome(timed_out=True)))
     assert (job.nodes[A], job.status) == (NodeState.TIMED_OUT, JobStatus.TIMED_OUT)
 
 

@@ -3,6 +3,8 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pushcli.protocol.run import Outcome, RunSpec
+from pushcli_server.core.identity import JobKey
 from pushcli_server.core.job import Grace, Job, JobSpec, handle
 from pushcli_server.core.job_events import (
     AbortRequested,
@@ -18,7 +20,6 @@ from pushcli_server.core.job_events import (
     ResultReceived,
     Resumed,
     RunAnswered,
-    RunDetail,
     SaveJob,
     SaveNodes,
     SendRun,
@@ -35,7 +36,7 @@ flag = st.booleans()
 node_events: st.SearchStrategy[Event] = st.one_of(
     st.builds(VoteReceived, node, flag),
     st.builds(RunAnswered, node, flag),
-    st.builds(ResultReceived, node, flag, flag, st.builds(RunDetail, timed_out=flag)),
+    st.builds(ResultReceived, node, flag, flag, st.builds(Outcome, timed_out=flag)),
     st.builds(HeartbeatReceived, node, st.sampled_from(["idle", "committed", "running"]), flag),
     st.builds(Reconnected, node),
     st.builds(NodeDown, node, flag),
@@ -56,9 +57,9 @@ starts = st.tuples(st.integers(0, 4), st.sets(node))
 
 def run(start: tuple[int, set[str]], script: list[tuple[Event, float]]) -> tuple[Job, list[Effect]]:
     quorum, down = start
-    spec = JobSpec(command="x", nodes=NODES, quorum=quorum, run_timeout=90)
+    spec = JobSpec(run=RunSpec(command="x", run_timeout=90), nodes=NODES, quorum=quorum)
     job = Job(
-        id="1" * 32, org="acme", spec=spec, requestor="ann", created_at=0, updated_at=0,
+        key=JobKey("acme", "1" * 32), spec=spec, requestor="ann", created_at=0, updated_at=0,
         grace=Grace(),
     )  # fmt: skip
     effects = handle(job, Started(dict.fromkeys(down, "offline")), 0)

@@ -3,6 +3,7 @@
 import itertools
 
 from pushcli import extensions, messages
+from pushcli_server.core.identity import NodeKey
 from pushcli_server.core.node import (
     Configured,
     Effect,
@@ -45,7 +46,7 @@ def hear(
 
 
 def unknown_node() -> Node:
-    return Node(org="acme", name="n", patience=Patience(interval=1.0, offline_threshold=3))
+    return Node(key=NodeKey("acme", "n"), patience=Patience(interval=1.0, offline_threshold=3))
 
 
 def online_node() -> Node:

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from pushcli_server.core.identity import NodeKey
+
 KEYS_PER_NODE = 4
 """The current key, the one before it, and a few that were displaced: a second machine under
 the same name is told apart by them."""
@@ -9,10 +11,9 @@ the same name is told apart by them."""
 
 @dataclass(slots=True)
 class Admission:
-    """A key that was handed out. Times in seconds since the epoch."""
+    """A key that was handed out; `expires_at` in seconds since the epoch."""
 
-    org: str
-    node: str
+    node: NodeKey
     expires_at: float
 
 
@@ -21,11 +22,11 @@ class Admissions:
 
     def __init__(self) -> None:
         self._by_key: dict[str, Admission] = {}
-        self._by_node: dict[tuple[str, str], list[str]] = {}
+        self._by_node: dict[NodeKey, list[str]] = {}
 
     def admit(self, key: str, admission: Admission) -> None:
         """Remember a key (Z85) as its node's newest; the oldest beyond the bound go."""
-        keys = self._by_node.setdefault((admission.org, admission.node), [])
+        keys = self._by_node.setdefault(admission.node, [])
         if key in keys:
             keys.remove(key)
         keys.append(key)
@@ -33,16 +34,16 @@ class Admissions:
         while len(keys) > KEYS_PER_NODE:
             del self._by_key[keys.pop(0)]
 
-    def owner(self, key: str) -> Admission | None:
-        """Whose key this is, expired or not: an established connection stays good."""
+    def of(self, key: str) -> Admission | None:
+        """What was admitted under this key, expired or not."""
         return self._by_key.get(key)
 
-    def current(self, org: str, node: str) -> str | None:
-        """The key that the node's newest configuration went out with."""
-        keys = self._by_node.get((org, node))
-        return keys[-1] if keys else None
+    def owner(self, key: str) -> NodeKey | None:
+        """Whose key this is, expired or not: an established connection stays good."""
+        admission = self._by_key.get(key)
+        return None if admission is None else admission.node
 
-    def forget(self, org: str, node: str) -> None:
+    def forget(self, node: NodeKey) -> None:
         """Refuse all keys of this node from now on."""
-        for key in self._by_node.pop((org, node), []):
+        for key in self._by_node.pop(node, []):
             del self._by_key[key]

@@ -1,0 +1,132 @@
+"""Configurations for agents, and who is admitted to the command channel."""
+
+import secrets as random
+from collections.abc import Callable
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+
+from pushcli import extensions, keys, session_keys, wire
+from pushcli_server.channel.broker import MAX_MESSAGE_SKEW
+from pushcli_server.core import fleet_events as on_fleet
+from pushcli_server.core.fleet_nodes import ClientDeleted
+from pushcli_server.core.identity import NodeKey
+from pushcli_server.engine import Engine
+from pushcli_server.secrets import Secrets
+from pushcli_server.settings import Settings
+from pushcli_server.store import Store, identity_reads
+
+
+class AdmissionService:
+    """Hands out configurations.
+
+    Args:
+        secrets: gives those of the server that agents are to be told.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        store: Store,
+        settings: Settings,
+        secrets: Callable[[], Secrets],
+        incarnation_id: str,
+    ) -> None:
+        self._engine = engine
+        self._store = store
+        self._settings = settings
+        self._secrets = secrets
+        self._incarnation_id = incarnation_id
+
+    async def configure(
+        self,
+        node: NodeKey,
+        *,
+        curve_key: str,
+        by_client: bool,
+        requestor_key: RSAPublicKey,
+        signed_at: float,
+        offered: frozenset[str] | None,
+        adopts: tuple[str, ...],
+    ) -> dict[str, Any]:
+        """What an agent needs to connect (Push Jobs protocol, section 4).
+
+        Args:
+            curve_key: the agent's, Z85; admitted only for the node's own client.
+            signed_at: the request's signed time, seconds since the epoch.
+            offered: the extensions that the agent offers; None for an old one.
+            adopts: jobs that a restarted agent still has.
+
+        Raises:
+            StaleConfigRequest: a newer one was accepted, or one with another key in the
+                same second.
+            ClientDeleted: the node's client is not there any more.
+        """
+        common = extensions.ALL & (offered or frozenset())
+        if by_client:
+            await self._admit(node, requestor_key, curve_key, signed_at, common, frozenset(adopts))
+        own = self._secrets()
+        # A user may look, but a key that works would let any reader pose as the node.
+        session_key = own.session_key(*node) if by_client else random.token_bytes(32)
+        answer = self._configuration(node, own)
+        answer["encoded_session_key"] = session_keys.encrypt(session_key, requestor_key)
+        if offered is not None:
+            answer["extensions"] = sorted(common)
+        return answer
+
+    async def _admit(
+        self,
+        node: NodeKey,
+        requestor_key: RSAPublicKey,
+        curve_key: str,
+        signed_at: float,
+        offered: frozenset[str],
+        adopts: frozenset[str],
+    ) -> None:
+        # Read before the store is asked: a deletion in between shows.
+        generation = self._engine.fleet.deletions[node]
+        found = await self._store.ask(identity_reads.valid_keys, "client", *node)
+        if not any(keys.load_public_key(pem) == requestor_key for pem in found):
+            raise ClientDeleted
+        self._engine.handle(
+            on_fleet.ConfigurationRequested(
+                node=node,
+                curve_key=curve_key,
+                signed_at=signed_at,
+                offered=offered,
+                adopts=adopts,
+                generation=generation,
+            )
+        )
+        await self._store.barrier()
+        self._engine.handle(
+            on_fleet.ConfigurationStored(node=node, curve_key=curve_key, generation=generation)
+        )
+
+    def client_deleted(self, org: str, name: str) -> None:
+        """A client was deleted: its node's connection counts no more, and none is admitted."""
+        self._engine.handle(on_fleet.ClientDeleted(NodeKey(org, name)))
+
+    def _configuration(self, node: NodeKey, own: Secrets) -> dict[str, Any]:
+        s = self._settings
+        return {
+            "type": "config",
+            "host": s.server_name,
+            "node": node.name,
+            "organization": node.org,
+            "push_jobs": {
+                "heartbeat": {
+                    "out_addr": f"tcp://{s.server_name}:{s.server_heartbeat_port}",
+                    "command_addr": f"tcp://{s.server_name}:{s.command_port}",
+                    "interval": s.heartbeat_interval / 1000,
+                    "offline_threshold": s.offline_threshold,
+                    "online_threshold": s.online_threshold,
+                }
+            },
+            "public_key": own.public_pem,
+            "curve_public_key": own.curve_public.decode(),
+            "lifetime": s.lifetime,
+            "max_message_skew": int(MAX_MESSAGE_SKEW),
+            "max_body_size": wire.MAX_BODY_FROM_AGENT,
+            "incarnation_id": self._incarnation_id,
+        }

@@ -1,0 +1,70 @@
+"""Everything live on the server as one pure machine: nodes, jobs, who is busy with what.
+
+`handle(fleet, event, now)` changes the fleet and returns what is to be done, in order. Which
+job a message concerns, what it means there, what a heartbeat repairs and who may connect is
+decided here and in the modules below, nowhere else. No clock, no random id, no socket, no
+database.
+"""
+
+from typing import assert_never
+
+from pushcli import messages
+from pushcli_server.core import fleet_events as on_fleet
+from pushcli_server.core import fleet_jobs as jobs
+from pushcli_server.core import fleet_nodes as nodes
+from pushcli_server.core import job_events as on_job
+from pushcli_server.core import results
+from pushcli_server.core.fleet_events import Effect, Event
+from pushcli_server.core.fleet_state import Fleet, send
+from pushcli_server.core.identity import JobKey
+
+
+def handle(fleet: Fleet, event: Event, now: float) -> list[Effect]:
+    """Take one event in; what is to be done comes out, in order.
+
+    Raises:
+        StaleConfigRequest, ClientDeleted: a request for a configuration is refused.
+    """
+    match event:
+        case on_fleet.MessageReceived():
+            return nodes.receive(fleet, event, now)
+        case on_fleet.TimePassed(subject, at):
+            if isinstance(subject, JobKey):
+                return jobs.time_passed(fleet, subject, now)
+            return nodes.time_passed(fleet, subject, at, now)
+        case on_fleet.CommitDue():
+            return jobs.commit(fleet, event)
+        case on_fleet.RunDue():
+            return jobs.run(fleet, event)
+        case on_fleet.ResetDue():
+            return nodes.reset(fleet, event.node, now)
+        case on_fleet.ResultStored():
+            return send(fleet, event.node, messages.AckResult, job_id=event.job_id)
+        case on_fleet.OutputStored():
+            return nodes.output_stored(fleet, event)
+        case on_fleet.PartFound():
+            return results.late_or_foreign(event)
+        case on_fleet.JobRequested():
+            return jobs.start(fleet, event, now)
+        case on_fleet.AbortRequested():
+            return jobs.abort(fleet, event, now)
+        case on_fleet.ConfigurationRequested():
+            return nodes.configure(fleet, event, now)
+        case on_fleet.ConfigurationStored():
+            return nodes.admit(fleet, event, now)
+        case on_fleet.ClientDeleted():
+            return nodes.expel(fleet, event.node, now)
+        case on_fleet.Restored():
+            return _restore(fleet, event, now)
+        case _:
+            assert_never(event)
+
+
+def _restore(fleet: Fleet, event: on_fleet.Restored, now: float) -> list[Effect]:
+    for known in event.nodes:
+        nodes.restore(fleet, known)
+    effects: list[Effect] = []
+    for job in event.jobs:
+        jobs.take_up(fleet, job)
+        effects += jobs.tell(fleet, job, on_job.Resumed(), now)
+    return effects

@@ -1,0 +1,346 @@
+"""What the fleet is told, and what it asks for.
+
+Events are facts that came in from outside; effects are imperatives, to be carried out in
+their order. What must be durable is saved by an effect that stands before the `OnceDurable`
+that depends on it.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import msgspec
+
+from pushcli import messages
+from pushcli.protocol.run import Outcome
+from pushcli_server.core.identity import JobKey, NodeKey
+from pushcli_server.core.job import Job, JobSpec
+from pushcli_server.core.job_events import NodeChange
+from pushcli_server.core.node import Node
+from pushcli_server.core.states import NodeState
+
+Channel = Literal["stdout", "stderr"]
+
+
+# --- events
+
+
+class KnownNode(msgspec.Struct, frozen=True, kw_only=True):
+    """A node as it was saved; CURVE keys in Z85, `configured_at` in seconds since the epoch."""
+
+    key: NodeKey
+    incarnation: str | None = None
+    extensions: frozenset[str] = frozenset()
+    configured_at: float = 0.0
+    curve_key: str | None = None
+    previous_curve_key: str | None = None
+
+
+class Restored(msgspec.Struct, frozen=True):
+    """The server starts with what the run before it saved; the jobs are those still live."""
+
+    nodes: tuple[KnownNode, ...]
+    jobs: tuple[Job, ...]
+
+
+class MessageReceived(msgspec.Struct, frozen=True):
+    """A message whose key was handed out to this node and signed it.
+
+    Args:
+        peer: the connection it came on.
+        address: of the peer, for the operator.
+    """
+
+    node: NodeKey
+    peer: bytes
+    address: str
+    message: messages.NodeMessage
+
+
+class JobRequested(msgspec.Struct, frozen=True, kw_only=True):
+    """An operator starts a job under this new id."""
+
+    job: JobKey
+    spec: JobSpec
+    requestor: str
+    origin: str
+    request_id: str | None = None
+
+
+class AbortRequested(msgspec.Struct, frozen=True, kw_only=True):
+    """An operator aborts a job."""
+
+    job: JobKey
+    requestor: str
+    origin: str
+
+
+class ConfigurationRequested(msgspec.Struct, frozen=True, kw_only=True):
+    """A node's own client asks for its configuration.
+
+    Args:
+        curve_key: the agent's, Z85.
+        signed_at: the request's signed time, seconds since the epoch.
+        offered: the extensions that both sides have.
+        adopts: ids of jobs that a restarted agent still has.
+        generation: the node's `generation` when its client was seen in the store.
+    """
+
+    node: NodeKey
+    curve_key: str
+    signed_at: float
+    offered: frozenset[str]
+    adopts: frozenset[str]
+    generation: int
+
+
+class ConfigurationStored(msgspec.Struct, frozen=True, kw_only=True):
+    """What `ConfigurationRequested` saved is durable: the key may be admitted."""
+
+    node: NodeKey
+    curve_key: str
+    generation: int
+
+
+class ClientDeleted(msgspec.Struct, frozen=True):
+    """A client was deleted: its node counts no more."""
+
+    node: NodeKey
+
+
+class TimePassed(msgspec.Struct, frozen=True):
+    """A moment that was asked for with `WakeAt`, for the same subject."""
+
+    subject: NodeKey | JobKey
+    at: float
+
+
+class CommitDue(msgspec.Struct, frozen=True):
+    """The job is saved: this node may be asked for its vote."""
+
+    job: JobKey
+    node: str
+
+
+class RunDue(msgspec.Struct, frozen=True):
+    """The quorum is saved: this node may be told to run."""
+
+    job: JobKey
+    node: str
+
+
+class ResetDue(msgspec.Struct, frozen=True):
+    """What the node is reset for is saved."""
+
+    node: NodeKey
+
+
+class ResultStored(msgspec.Struct, frozen=True):
+    """A node's result is saved, or there is nothing to save of it."""
+
+    node: NodeKey
+    job_id: str
+
+
+class OutputStored(msgspec.Struct, frozen=True):
+    """So many bytes of a channel are saved, or need not be sent again."""
+
+    node: NodeKey
+    job_id: str
+    channel: Channel
+    size: int
+
+
+class PartFound(msgspec.Struct, frozen=True, kw_only=True):
+    """What the store says of a node's part in a job that is not live; the answer to `FindPart`.
+
+    Args:
+        state: None: the node had no part in such a job of its organization.
+        held: bytes of the channels that were gathered before.
+    """
+
+    node: NodeKey
+    message: messages.Result
+    state: NodeState | None
+    capture: bool = False
+    held: Mapping[Channel, int] = {}
+
+
+Event = (
+    Restored
+    | MessageReceived
+    | JobRequested
+    | AbortRequested
+    | ConfigurationRequested
+    | ConfigurationStored
+    | ClientDeleted
+    | TimePassed
+    | CommitDue
+    | RunDue
+    | ResetDue
+    | ResultStored
+    | OutputStored
+    | PartFound
+)
+Held = CommitDue | RunDue | ResetDue | ResultStored | OutputStored
+
+
+# --- effects
+
+
+class SaveNewJob(msgspec.Struct, frozen=True):
+    """Store the job and its nodes as they are now, and in the audit trail who started it."""
+
+    job: Job
+
+
+class SaveJob(msgspec.Struct, frozen=True):
+    """Store the job's status and deadlines as they are now."""
+
+    job: Job
+
+
+class SaveJobNodes(msgspec.Struct, frozen=True):
+    """Store these states."""
+
+    job: JobKey
+    changes: list[NodeChange]
+
+
+class SaveNode(msgspec.Struct, frozen=True):
+    """Store the node's incarnation, keys and extensions as they are now."""
+
+    node: Node
+
+
+class AppendOutput(msgspec.Struct, frozen=True):
+    """Add a chunk to what is gathered of a node's output."""
+
+    job: JobKey
+    node: str
+    channel: Channel
+    offset: int
+    data: bytes
+
+
+class Gathered(msgspec.Struct, frozen=True):
+    """The content of a channel: what `AppendOutput` gathered."""
+
+
+Content = bytes | Gathered | None
+"""Of a channel; None: nothing is known of it."""
+
+
+class StoreOutput(msgspec.Struct, frozen=True, kw_only=True):
+    """Keep what a node's command wrote."""
+
+    job: JobKey
+    node: str
+    stdout: Content
+    stderr: Content
+
+
+class SaveLateResult(msgspec.Struct, frozen=True):
+    """Keep a result beside the state that the node has already."""
+
+    job: JobKey
+    node: str
+    succeeded: bool
+    outcome: Outcome
+
+
+class Audit(msgspec.Struct, frozen=True, kw_only=True):
+    """Store who did what to what, from where."""
+
+    org: str
+    actor: str
+    action: str
+    target: str
+    origin: str
+
+
+class OnceDurable(msgspec.Struct, frozen=True):
+    """Come back with this event once everything saved so far is durable."""
+
+    event: Held
+
+
+class Send(msgspec.Struct, frozen=True):
+    """Send a message on a node's connection; a lost one is ordinary."""
+
+    node: NodeKey
+    peer: bytes
+    kind: type[messages.CommandMessage]
+    fields: dict[str, Any] = {}
+
+
+class ForgetPeer(msgspec.Struct, frozen=True):
+    """Nothing is sent on this connection any more."""
+
+    peer: bytes
+
+
+class Publish(msgspec.Struct, frozen=True):
+    """An event for the feeds of a job and its organization (Push Jobs protocol, section 8)."""
+
+    job: Job
+    event: str
+    node: str | None = None
+    status: str | None = None
+
+
+class CloseFeed(msgspec.Struct, frozen=True):
+    """The job's feed can be had no longer."""
+
+    job: JobKey
+
+
+class RecordNote(msgspec.Struct, frozen=True):
+    """The message tells of the node, not of a job."""
+
+    node: NodeKey
+    message: messages.Note
+
+
+class CompareWhitelist(msgspec.Struct, frozen=True):
+    """An agent says which whitelist of the server it has (None: none yet)."""
+
+    node: NodeKey
+    digest: str | None
+
+
+class FindPart(msgspec.Struct, frozen=True):
+    """Look up in the store which part the node had in the job that this result names."""
+
+    node: NodeKey
+    message: messages.Result
+
+
+class WakeAt(msgspec.Struct, frozen=True):
+    """Come back with `TimePassed` about this subject at this time (seconds)."""
+
+    subject: NodeKey | JobKey
+    at: float
+
+
+Save = (
+    SaveNewJob
+    | SaveJob
+    | SaveJobNodes
+    | SaveNode
+    | AppendOutput
+    | StoreOutput
+    | SaveLateResult
+    | Audit
+)
+Effect = (
+    Save
+    | OnceDurable
+    | Send
+    | ForgetPeer
+    | Publish
+    | CloseFeed
+    | RecordNote
+    | CompareWhitelist
+    | FindPart
+    | WakeAt
+)

@@ -1,0 +1,148 @@
+"""Jobs within the fleet: begun, told what happens, ended, forgotten."""
+
+import math
+from typing import assert_never
+
+from pushcli import extensions, messages
+from pushcli.protocol import run_wire
+from pushcli_server.core import fleet_events as on_fleet
+from pushcli_server.core import job as job_core
+from pushcli_server.core import job_events as on_job
+from pushcli_server.core.fleet_events import Effect
+from pushcli_server.core.fleet_state import Fleet, send
+from pushcli_server.core.identity import JobKey, NodeKey
+from pushcli_server.core.job import Job
+from pushcli_server.core.node import Node
+
+ENDED_KEPT = 5.0
+"""Seconds for which an ended job swallows late messages and its feed can be had."""
+
+
+def start(fleet: Fleet, event: on_fleet.JobRequested, now: float) -> list[Effect]:
+    job = Job(
+        key=event.job,
+        spec=event.spec,
+        requestor=event.requestor,
+        origin=event.origin,
+        request_id=event.request_id,
+        created_at=now,
+        updated_at=now,
+        grace=fleet.rules.grace,
+    )
+    take_up(fleet, job)
+    reasons = {
+        name: reason
+        for name in event.spec.nodes
+        if (reason := fleet.why_unavailable(NodeKey(job.org, name), now)) is not None
+    }
+    return tell(fleet, job, on_job.Started(reasons), now)
+
+
+def take_up(fleet: Fleet, job: Job) -> None:
+    fleet.jobs[job.key] = job
+    for name in job.nodes:
+        if job.has_unfinished(name):
+            fleet.busy.setdefault(NodeKey(job.org, name), set()).add(job.key)
+
+
+def abort(fleet: Fleet, event: on_fleet.AbortRequested, now: float) -> list[Effect]:
+    job = fleet.jobs.get(event.job)
+    if job is None:
+        return []
+    audit = on_fleet.Audit(
+        org=job.org,
+        actor=event.requestor,
+        action="job abort",
+        target=job.id,
+        origin=event.origin,
+    )
+    return [*tell(fleet, job, on_job.AbortRequested(event.requestor), now), audit]
+
+
+def tell(fleet: Fleet, job: Job, event: on_job.Event, now: float) -> list[Effect]:
+    effects: list[Effect] = []
+    for effect in job_core.handle(job, event, now):
+        effects += _of_job(fleet, job, effect, now)
+    return effects
+
+
+def _of_job(fleet: Fleet, job: Job, effect: on_job.Effect, now: float) -> list[Effect]:
+    match effect:
+        case on_job.SaveNodes(changes):
+            _note_finished(fleet, job, changes)
+            return [on_fleet.SaveJobNodes(job.key, changes)]
+        case on_job.Publish(event, node, status):
+            return [on_fleet.Publish(job, event, node, status)]
+        case on_job.SendCommit(nodes):
+            return [on_fleet.OnceDurable(on_fleet.CommitDue(job.key, n)) for n in nodes]
+        case on_job.SendRun(nodes):
+            return [on_fleet.OnceDurable(on_fleet.RunDue(job.key, n)) for n in nodes]
+        case on_job.Reset(nodes):
+            keys = [NodeKey(job.org, name) for name in nodes]
+            return [on_fleet.OnceDurable(on_fleet.ResetDue(key)) for key in keys]
+        case on_job.SaveJob():
+            return [on_fleet.SaveJob(job)]
+        case on_job.SaveNew():
+            return [on_fleet.SaveNewJob(job)]
+        case on_job.WakeAt(time):
+            return [on_fleet.WakeAt(job.key, time)] if time < math.inf else []
+        case on_job.Ended():
+            fleet.ended[job.key] = fleet.jobs.pop(job.key)
+            return [on_fleet.WakeAt(job.key, now + ENDED_KEPT)]
+        case _:
+            assert_never(effect)
+
+
+def _note_finished(fleet: Fleet, job: Job, changes: list[on_job.NodeChange]) -> None:
+    for change in changes:
+        key = NodeKey(job.org, change.node)
+        if change.state.is_final and (jobs := fleet.busy.get(key)):
+            jobs.discard(job.key)
+            if not jobs:
+                del fleet.busy[key]
+
+
+def time_passed(fleet: Fleet, key: JobKey, now: float) -> list[Effect]:
+    if (job := fleet.jobs.get(key)) is not None:
+        return tell(fleet, job, on_job.TimePassed(), now)
+    job = fleet.ended.get(key)
+    # Deadlines of the job may come after its end, and before it is to be forgotten.
+    if job is None or now < job.updated_at + ENDED_KEPT:
+        return []
+    del fleet.ended[key]
+    return [on_fleet.CloseFeed(key)]
+
+
+def commit(fleet: Fleet, event: on_fleet.CommitDue) -> list[Effect]:
+    job, key = fleet.jobs.get(event.job), NodeKey(event.job.org, event.node)
+    if job is None or not job.has_unfinished(event.node):
+        return []
+    offered = fleet.node(key).extensions
+    fields = run_wire.commit_fields(job.spec.run, timeout=extensions.TIMEOUT in offered)
+    if extensions.REQUESTOR in offered:
+        fields["requestor"] = job.requestor
+    server = fleet.rules.server_name
+    return send(fleet, key, messages.Commit, job_id=job.id, server=server, **fields)
+
+
+def run(fleet: Fleet, event: on_fleet.RunDue) -> list[Effect]:
+    # It may have been aborted or lost while the commit to the store was under way.
+    job = fleet.jobs.get(event.job)
+    if job is None or not job.has_unfinished(event.node):
+        return []
+    return send(fleet, NodeKey(job.org, event.node), messages.Run, job_id=job.id)
+
+
+def tell_all_of(
+    fleet: Fleet, node: Node, event: on_job.Event, now: float, but: frozenset[str] = frozenset()
+) -> list[Effect]:
+    """The same event for every live job in which this node's part is not over.
+
+    Args:
+        but: ids of jobs that it does not concern.
+    """
+    effects: list[Effect] = []
+    for key in list(fleet.busy.get(node.key, ())):
+        if key.id not in but and (job := fleet.jobs.get(key)) is not None:
+            effects += tell(fleet, job, event, now)
+    return effects

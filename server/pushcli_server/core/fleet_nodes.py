@@ -1,0 +1,230 @@
+"""Nodes within the fleet: which job a message concerns, who is present, who may connect."""
+
+import math
+from typing import assert_never
+
+from pushcli import extensions, messages
+from pushcli_server.core import fleet_events as on_fleet
+from pushcli_server.core import fleet_jobs as jobs
+from pushcli_server.core import job_events as on_job
+from pushcli_server.core import node as node_core
+from pushcli_server.core import results
+from pushcli_server.core.admissions import Admission
+from pushcli_server.core.fleet_events import Effect
+from pushcli_server.core.fleet_state import Fleet, send
+from pushcli_server.core.identity import JobKey, NodeKey
+from pushcli_server.core.job import Job
+from pushcli_server.core.node import Interest, Node
+
+
+class StaleConfigRequest(Exception):
+    """A replayed or overtaken request for a configuration."""
+
+
+class ClientDeleted(Exception):
+    """The client that asks for its configuration was deleted meanwhile."""
+
+
+# --- messages
+
+
+def receive(fleet: Fleet, event: on_fleet.MessageReceived, now: float) -> list[Effect]:
+    node = fleet.node(event.node)
+    interest = _interest(fleet, node, event.message.job_id)
+    previous = node.peer
+    received = node_core.Received(event.peer, event.message, interest, event.address)
+    effects = _tell(fleet, node, received, now)
+    if previous is not None and previous != node.peer:
+        effects.append(on_fleet.ForgetPeer(previous))
+    return effects
+
+
+def _interest(fleet: Fleet, node: Node, job_id: str | None) -> Interest:
+    if job_id is None:
+        return Interest.NONE
+    key = JobKey(node.org, job_id)
+    if key in fleet.ended:
+        return Interest.ENDED
+    job = fleet.jobs.get(key)
+    if job is None or node.name not in job.nodes:
+        return Interest.UNKNOWN
+    return Interest.ACTIVE if job.has_unfinished(node.name) else Interest.OVER
+
+
+def _forward(fleet: Fleet, node: Node, message: messages.NodeMessage, now: float) -> list[Effect]:
+    name = node.name
+    match message:
+        case messages.Heartbeat():
+            return _heartbeat(fleet, node, message, now)
+        case messages.Facts() | messages.WhitelistReport() | messages.Checked():
+            return [on_fleet.RecordNote(node.key, message)]
+        case messages.Output():
+            return results.output(fleet.jobs.get(_key(node, message)), node, message)
+        case messages.Succeeded() | messages.Failed():
+            return _result(fleet, node, message, now)
+        case messages.Aborted(job_id=None):
+            return jobs.tell_all_of(fleet, node, on_job.UnexpectedReceived(name), now)
+        case messages.AckCommit():
+            event: on_job.Event = on_job.VoteReceived(name, ready=True)
+        case messages.NackCommit():
+            event = on_job.VoteReceived(name, ready=False, reason=message.reason)
+        case messages.AckRun():
+            event = on_job.RunAnswered(name, started=True)
+        case messages.NackRun():
+            event = on_job.RunAnswered(name, started=False)
+        case messages.Aborted():
+            event = on_job.UnexpectedReceived(name)
+        case _:
+            assert_never(message)
+    job = fleet.jobs.get(_key(node, message))
+    return [] if job is None else jobs.tell(fleet, job, event, now)
+
+
+def _key(node: Node, message: messages.NodeMessage) -> JobKey:
+    """A message speaks of jobs of its node's organization only."""
+    return JobKey(node.org, message.job_id or "")
+
+
+def _heartbeat(fleet: Fleet, node: Node, message: messages.Heartbeat, now: float) -> list[Effect]:
+    effects: list[Effect] = []
+    if extensions.WHITELIST in node.extensions:
+        effects.append(on_fleet.CompareWhitelist(node.key, message.whitelist))
+    pending = message.pending_results or ()
+    for key in list(fleet.busy.get(node.key, ())):
+        if (job := fleet.jobs.get(key)) is not None:
+            doing = message.job_state if message.job_id == key.id else "idle"
+            beat = on_job.HeartbeatReceived(node.name, doing, key.id in pending)
+            effects += jobs.tell(fleet, job, beat, now)
+    return effects
+
+
+def _result(fleet: Fleet, node: Node, message: messages.Result, now: float) -> list[Effect]:
+    key = _key(node, message)
+    live, job = fleet.jobs.get(key), fleet.job(key)
+    if job is None or node.name not in job.nodes:
+        return [on_fleet.FindPart(node.key, message)] if message.spooled and key.id else []
+    if live is not None and live.has_unfinished(node.name):
+        return _result_in_time(fleet, live, node, message, now)
+    if message.spooled:
+        return results.late(job, node, message)
+    return [] if live is None else jobs.tell(fleet, live, results.received(node, message), now)
+
+
+def _result_in_time(
+    fleet: Fleet, job: Job, node: Node, message: messages.Result, now: float
+) -> list[Effect]:
+    if rest := results.ask_for_the_rest(job, node, message):
+        return rest
+    effects = results.keep_output(job, node, message)
+    effects += jobs.tell(fleet, job, results.received(node, message), now)
+    return [*effects, results.acknowledge(node, job.id)] if message.spooled else effects
+
+
+# --- presence
+
+
+def _tell(fleet: Fleet, node: Node, event: node_core.Event, now: float) -> list[Effect]:
+    effects: list[Effect] = []
+    for effect in node_core.handle(node, event, now):
+        effects += _of_node(fleet, node, effect, now)
+    return effects + _wake(node)
+
+
+def _of_node(fleet: Fleet, node: Node, effect: node_core.Effect, now: float) -> list[Effect]:
+    match effect:
+        case node_core.Forward(message):
+            return _forward(fleet, node, message, now)
+        case node_core.SendAbort():
+            return send(fleet, node.key, messages.Abort)
+        case node_core.SendAck():
+            return send(fleet, node.key, messages.Ack)
+        case node_core.TellDown(spools):
+            return jobs.tell_all_of(fleet, node, on_job.NodeDown(node.name, spools), now)
+        case node_core.TellRestarted(keeps):
+            return jobs.tell_all_of(fleet, node, on_job.NodeRestarted(node.name), now, but=keeps)
+        case node_core.TellReconnected():
+            return jobs.tell_all_of(fleet, node, on_job.Reconnected(node.name), now)
+        case node_core.SaveNode():
+            return [on_fleet.SaveNode(node)]
+        case _:
+            assert_never(effect)
+
+
+def _wake(node: Node) -> list[Effect]:
+    """One alarm a node: it is moved only when it would come too late."""
+    deadline = node.deadline()
+    if deadline >= node.wake_at:
+        return []
+    node.wake_at = deadline
+    return [on_fleet.WakeAt(node.key, deadline)]
+
+
+def time_passed(fleet: Fleet, key: NodeKey, at: float, now: float) -> list[Effect]:
+    node = fleet.nodes.get(key)
+    if node is None or node.wake_at != at:
+        return []
+    node.wake_at = math.inf
+    if node.deadline() <= now:
+        return _tell(fleet, node, node_core.TimePassed(), now)
+    return _wake(node)
+
+
+def reset(fleet: Fleet, key: NodeKey, now: float) -> list[Effect]:
+    node = fleet.nodes.get(key)
+    return [] if node is None else _tell(fleet, node, node_core.ResetRequested(), now)
+
+
+def output_stored(fleet: Fleet, event: on_fleet.OutputStored) -> list[Effect]:
+    fields = {"job_id": event.job_id, "channel": event.channel, "size": event.size}
+    return send(fleet, event.node, messages.AckOutput, **fields)
+
+
+# --- configurations
+
+
+def configure(fleet: Fleet, event: on_fleet.ConfigurationRequested, now: float) -> list[Effect]:
+    node = fleet.node(event.node)
+    if fleet.deletions[event.node] != event.generation:
+        raise ClientDeleted
+    is_new = event.curve_key != node.curve_key
+    if event.signed_at < node.configured_at or (event.signed_at == node.configured_at and is_new):
+        raise StaleConfigRequest
+    if is_new:
+        node.curve_key, node.previous_curve_key = event.curve_key, node.curve_key
+    node.configured_at = event.signed_at
+    configured = node_core.Configured(is_new, event.offered, event.adopts)
+    return [*_tell(fleet, node, configured, now), on_fleet.SaveNode(node)]
+
+
+def admit(fleet: Fleet, event: on_fleet.ConfigurationStored, now: float) -> list[Effect]:
+    if fleet.deletions[event.node] != event.generation:
+        raise ClientDeleted
+    admission = Admission(event.node, now + fleet.rules.lifetime)
+    fleet.admissions.admit(event.curve_key, admission)
+    return []
+
+
+def expel(fleet: Fleet, key: NodeKey, now: float) -> list[Effect]:
+    """ZeroMQ closes no single connection of a ROUTER; what comes on it is dropped unread."""
+    fleet.deletions[key] += 1
+    fleet.admissions.forget(key)
+    if (node := fleet.nodes.get(key)) is None:
+        return []
+    effects: list[Effect] = []
+    if node.curve_key is not None:
+        node.curve_key = node.previous_curve_key = None
+        effects.append(on_fleet.SaveNode(node))
+    previous = node.peer
+    effects += _tell(fleet, node, node_core.Expelled(), now)
+    return effects if previous is None else [*effects, on_fleet.ForgetPeer(previous)]
+
+
+def restore(fleet: Fleet, known: on_fleet.KnownNode) -> None:
+    node = fleet.node(known.key)
+    node.incarnation, node.extensions = known.incarnation, known.extensions
+    node.configured_at = known.configured_at
+    node.curve_key, node.previous_curve_key = known.curve_key, known.previous_curve_key
+    admission = Admission(known.key, known.configured_at + fleet.rules.lifetime)
+    for curve_key in (known.previous_curve_key, known.curve_key):
+        if curve_key is not None:
+            fleet.admissions.admit(curve_key, admission)

@@ -1,0 +1,84 @@
+"""The live state of the fleet, and what is asked of it without changing it."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+import msgspec
+
+from pushcli import messages
+from pushcli_server.core import fleet_events as on_fleet
+from pushcli_server.core.admissions import Admissions
+from pushcli_server.core.fleet_events import Effect
+from pushcli_server.core.identity import JobKey, NodeKey
+from pushcli_server.core.job import Grace, Job
+from pushcli_server.core.node import Node, Patience, Phase
+
+UNKNOWN = "unknown: it never connected"
+
+
+class Rules(msgspec.Struct, frozen=True, kw_only=True):
+    """What the server's settings say about the fleet.
+
+    Args:
+        server_name: what commits say of who sent them.
+        lifetime: of a configuration, in seconds.
+    """
+
+    server_name: str = ""
+    grace: Grace = Grace()
+    patience: Patience = Patience()
+    lifetime: float = 3600.0
+
+
+@dataclass(slots=True)
+class Fleet:
+    """Everything live. `busy` has the live jobs in which a node's part is not over."""
+
+    rules: Rules
+    nodes: dict[NodeKey, Node] = field(default_factory=dict)
+    jobs: dict[JobKey, Job] = field(default_factory=dict)
+    ended: dict[JobKey, Job] = field(default_factory=dict)
+    busy: dict[NodeKey, set[JobKey]] = field(default_factory=dict)
+    admissions: Admissions = field(default_factory=Admissions)
+    deletions: Counter[NodeKey] = field(default_factory=Counter)
+    """How often the client of a node, or of another name, was deleted."""
+
+    def node(self, key: NodeKey) -> Node:
+        """The node of this name; one that was never heard of begins offline."""
+        if key not in self.nodes:
+            self.nodes[key] = Node(key=key, patience=self.rules.patience)
+        return self.nodes[key]
+
+    def job(self, key: JobKey) -> Job | None:
+        """A job that is live or ended a moment ago."""
+        return self.jobs.get(key) or self.ended.get(key)
+
+    def why_unavailable(self, key: NodeKey, now: float) -> str | None:
+        """One line for the operator; None: the node may be asked to commit to a job."""
+        node = self.nodes.get(key)
+        if node is None:
+            return UNKNOWN
+        return None if node.available(now) else node.why_unavailable(now)
+
+    def admits(self, curve_key: str, now: float) -> bool:
+        """Whether a connection with this key (Z85) may be opened now.
+
+        A key that expired still lets the node back in that is in service with it.
+        """
+        admission = self.admissions.of(curve_key)
+        if admission is None:
+            return False
+        if now < admission.expires_at:
+            return True
+        node = self.nodes.get(admission.node)
+        return node is not None and node.phase is not Phase.OFFLINE
+
+
+def send(
+    fleet: Fleet, key: NodeKey, kind: type[messages.CommandMessage], **fields: object
+) -> list[Effect]:
+    """To the node's current connection, if there is one."""
+    node = fleet.nodes.get(key)
+    if node is None or node.peer is None:
+        return []
+    return [on_fleet.Send(key, node.peer, kind, fields)]

@@ -1,0 +1,131 @@
+"""What REST asks about jobs.
+
+Every answer waits for the commit that it rests on: nobody is told what a power cut could
+still undo.
+"""
+
+import asyncio
+import contextlib
+import uuid
+from typing import Any
+from weakref import WeakValueDictionary
+
+from pushcli_server import persistence
+from pushcli_server.core import fleet_events as on_fleet
+from pushcli_server.core.identity import JobKey
+from pushcli_server.core.job import Job, JobSpec
+from pushcli_server.core.states import NodeState
+from pushcli_server.engine import Engine
+from pushcli_server.store import Store, reads
+from pushcli_server.store.records import JobNodeRecord
+from pushcli_server.views import job_summary, job_with_nodes, out_of_contact
+
+VOTE_HOLD = 0.2
+"""Seconds for which a POST waits for the vote: what can be over at once, is."""
+
+
+class JobService:
+    """Starts, shows and ends jobs."""
+
+    def __init__(self, engine: Engine, store: Store) -> None:
+        self._engine = engine
+        self._store = store
+        self._asking: WeakValueDictionary[tuple[str, str, str], asyncio.Lock] = (
+            WeakValueDictionary()
+        )
+
+    async def start(
+        self, org: str, spec: JobSpec, *, requestor: str, origin: str, request_id: str | None
+    ) -> str:
+        """Start a job; the same request of the same user gives the first one's id.
+
+        Returns:
+            The job's id, once the job is stored; held for up to 200 ms while votes are out.
+        """
+        event = on_fleet.JobRequested(
+            job=JobKey(org, uuid.uuid4().hex),
+            spec=spec,
+            requestor=requestor,
+            origin=origin,
+            request_id=request_id,
+        )
+        if request_id is None:
+            self._engine.handle(event)
+        else:
+            lock = self._asking.setdefault((org, requestor, request_id), asyncio.Lock())
+            # A repeat that comes while the first is being asked about must find it submitted.
+            async with lock:
+                known = await self._store.ask(reads.job_by_request, org, requestor, request_id)
+                if known is not None:
+                    return known
+                self._engine.handle(event)
+        await self._store.barrier()
+        await self._vote_over(event.job)
+        return event.job.id
+
+    async def abort(self, key: JobKey, *, requestor: str, origin: str) -> str | None:
+        """End a job and reset its nodes.
+
+        Returns:
+            The job's status afterwards: one that was over stays what it was. None: no such job.
+        """
+        self._engine.handle(on_fleet.AbortRequested(job=key, requestor=requestor, origin=origin))
+        stored = await self._store.ask(reads.job, *key)
+        return None if stored is None else stored.status
+
+    async def show(self, key: JobKey, *, include_file: bool = False) -> dict[str, Any] | None:
+        """The body of `GET jobs/ID`, or None."""
+        job = self._engine.fleet.job(key)
+        if job is not None:
+            view = job_with_nodes(job, job.nodes, include_file=include_file)
+            await self._store.barrier()
+            return view
+        record = await self._store.ask(reads.job, *key)
+        if record is None:
+            return None
+        nodes = await self._store.ask(reads.job_nodes, key.id)
+        states = {node.node: NodeState(node.state) for node in nodes}
+        return job_with_nodes(persistence.stored(record), states, include_file=include_file)
+
+    async def index(self, org: str) -> list[dict[str, Any]]:
+        """The body of `GET jobs`: all of them, oldest first, without their nodes."""
+        records = await self._store.ask(reads.jobs, org)
+        return [job_summary(persistence.stored(record)) for record in records]
+
+    async def nodes(self, key: JobKey) -> list[dict[str, Any]] | None:
+        """Each node's part in a job, in the order of the request; None: no such job."""
+        if await self._store.ask(reads.job, *key) is None:
+            return None
+        job = self._engine.fleet.jobs.get(key)
+        nodes = await self._store.ask(reads.job_nodes, key.id)
+        return [_node_view(node, job) for node in nodes]
+
+    async def output(self, key: JobKey, node: str, channel: str) -> bytes | None:
+        """What a node's command wrote; None: nothing was captured, or no such job."""
+        if await self._store.ask(reads.job, *key) is None:
+            return None
+        return await self._store.output(key.id, node, channel)
+
+    async def _vote_over(self, key: JobKey) -> None:
+        """Wait a little for the vote: what can be over at once is over for the next GET too."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(VOTE_HOLD):
+                await self._engine.vote_over(key)
+        await self._store.barrier()
+
+
+def _node_view(node: JobNodeRecord, job: Job | None) -> dict[str, Any]:
+    view: dict[str, Any] = {"node": node.node, "state": str(node.state)}
+    more = {
+        "reason": node.reason,
+        "exit_code": node.exit_code,
+        "signal": node.signal,
+        "started_at": node.started_at,
+        "ended_at": node.ended_at,
+        "stdout_size": node.stdout_size,
+        "stderr_size": node.stderr_size,
+    }
+    view |= {key: value for key, value in more.items() if value is not None}
+    if job is not None and out_of_contact(job, node.node):
+        view["out_of_contact"] = True
+    return view

@@ -1,0 +1,70 @@
+"""What REST asks about nodes: who is there, and why not."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from pushcli_server.clock import Clock
+from pushcli_server.core.fleet_state import Fleet
+from pushcli_server.core.identity import NodeKey
+from pushcli_server.core.node import Phase
+from pushcli_server.facts import Facts
+from pushcli_server.store import Store, reads
+from pushcli_server.whitelists import Summary, Whitelists
+
+
+class NodeService:
+    """Shows nodes' states, and hears of changes to node objects."""
+
+    def __init__(
+        self, fleet: Fleet, clock: Clock, store: Store, whitelists: Whitelists, facts: Facts
+    ) -> None:
+        self._fleet = fleet
+        self._clock = clock
+        self._store = store
+        self._whitelists = whitelists
+        self._facts = facts
+
+    async def states(self, org: str) -> list[dict[str, str]]:
+        """The body of `GET node_states`: all enrolled nodes, by name."""
+        names = {node.name for node in await self._store.ask(reads.nodes, org)}
+        names |= {node.name for node in self._fleet.nodes if node.org == org}
+        return [self.state(NodeKey(org, name)) for name in sorted(names)]
+
+    def state(self, key: NodeKey) -> dict[str, str]:
+        """The body of `GET node_states/NODE`; an unknown node is offline."""
+        node = self._fleet.nodes.get(key)
+        online = node is not None and node.phase is not Phase.OFFLINE
+        available = self._fleet.why_unavailable(key, self._clock.now()) is None
+        return {
+            "node_name": key.name,
+            "status": "online" if online else "offline",
+            "availability": "available" if available else "unavailable",
+        }
+
+    async def statuses(self, org: str) -> list[dict[str, Any]]:
+        """What is known of all enrolled nodes, by name; more than their states."""
+        return await self._statuses(org, await self.states(org))
+
+    async def status(self, key: NodeKey) -> dict[str, Any]:
+        """What is known of one node."""
+        return (await self._statuses(key.org, [self.state(key)]))[0]
+
+    async def _statuses(self, org: str, states: list[dict[str, str]]) -> list[dict[str, Any]]:
+        reports = await self._whitelists.summaries(org, [state["node_name"] for state in states])
+        return [self._status(org, state, reports.get(state["node_name"])) for state in states]
+
+    def _status(self, org: str, state: dict[str, str], report: Summary | None) -> dict[str, Any]:
+        key = NodeKey(org, state["node_name"])
+        jobs = sorted(job.id for job in self._fleet.busy.get(key, ()))
+        status: dict[str, Any] = {**state, "jobs": jobs}
+        reason = self._fleet.why_unavailable(key, self._clock.now())
+        if reason is not None:
+            status["reason"] = reason
+        status["whitelist"] = report
+        return status
+
+    def changed(self, org: str, names: Sequence[str]) -> None:
+        """Attributes of these nodes were changed: their agents are to hear of it."""
+        self._whitelists.changed(org, names)
+        for name in names:
+            self._facts.forget(NodeKey(org, name))

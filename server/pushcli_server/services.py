@@ -1,0 +1,43 @@
+"""The running server, as REST sees it."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from pushcli_server.admission import AdmissionService
+from pushcli_server.checks import Checks
+from pushcli_server.clock import Clock
+from pushcli_server.core.fleet_state import Fleet
+from pushcli_server.core.node import Phase
+from pushcli_server.feeds import Feeds
+from pushcli_server.jobs import JobService
+from pushcli_server.lag import LoopLag
+from pushcli_server.nodes import NodeService
+from pushcli_server.store import Store
+from pushcli_server.whitelists import Whitelists
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """What handlers and signals ask; each knows its own subject."""
+
+    incarnation_id: str
+    fleet: Fleet
+    clock: Clock
+    store: Store
+    jobs: JobService
+    nodes: NodeService
+    admission: AdmissionService
+    whitelists: Whitelists
+    checks: Checks
+    feeds: Feeds
+    lag: LoopLag
+
+    def status(self) -> dict[str, Any]:
+        """The body of `/pushy/_status`."""
+        nodes = self.fleet.nodes.values()
+        return {
+            "status": "it's alive",
+            "incarnation_id": self.incarnation_id,
+            "node_fsm_count": sum(1 for node in nodes if node.phase is not Phase.OFFLINE),
+            "job_processes": sorted(job.id for job in self.fleet.jobs),
+        }
