@@ -2,10 +2,10 @@
 
 import click
 
-from pushcli import audit_trail
-from pushcli.context import App
-from pushcli.options import options_about_users
-from pushcli.params import Moment, Name
+from pushcli.identities import audit_trail
+from pushcli.terminal.context import App
+from pushcli.terminal.options import options_about_users
+from pushcli.terminal.params import Moment, Name
 
 
 @click.command()

@@ -2,12 +2,14 @@
 
 import click
 
-from pushcli import enrolment_tokens, node_objects, node_status, search
-from pushcli.context import App
-from pushcli.groups import CommandGroup
-from pushcli.names import is_query
-from pushcli.options import operator_options
-from pushcli.params import Duration, Name, NodeName, NodeOrQuery
+from pushcli.client import search
+from pushcli.identities import enrolment_tokens
+from pushcli.nodes import node_objects, node_status
+from pushcli.protocol.names import is_query
+from pushcli.terminal.command_groups import CommandGroup
+from pushcli.terminal.context import App
+from pushcli.terminal.options import operator_options
+from pushcli.terminal.params import Duration, Name, NodeName, NodeOrQuery
 
 attributes_option = click.option(
     "-a",

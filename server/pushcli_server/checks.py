@@ -5,7 +5,7 @@ import secrets
 from collections.abc import Sequence
 from typing import Any
 
-from pushcli import extensions, messages
+from pushcli.protocol import extensions, messages
 from pushcli_server.core.node import Node
 from pushcli_server.engine import Engine
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar, assert_never
 
-from pushcli import extensions, messages
+from pushcli.protocol import extensions, messages
 from pushcli_server.channel.admissions import Admission
 from pushcli_server.channel.command_channel import CommandChannel
 from pushcli_server.clock import Clock

@@ -15,7 +15,7 @@ from weakref import WeakValueDictionary
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
-from pushcli import extensions, session_keys, wire
+from pushcli.protocol import extensions, session_keys, wire
 from pushcli_server.channel.admissions import Admission, Admissions
 from pushcli_server.channel.broker import MAX_MESSAGE_SKEW
 from pushcli_server.checks import Checks

@@ -9,7 +9,8 @@ from pathlib import Path
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
-from pushcli import extensions, keys
+from pushcli import keys
+from pushcli.protocol import extensions
 from pushcli_server.clock import Clock
 from pushcli_server.core.job import Grace, Job, JobSpec
 from pushcli_server.core.job_events import NodeChange, RunDetail

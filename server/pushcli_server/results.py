@@ -6,7 +6,7 @@ import binascii
 from collections.abc import Callable
 from pathlib import Path
 
-from pushcli import messages
+from pushcli.protocol import messages
 from pushcli_server.core import job_events as on_job
 from pushcli_server.core.job import Job
 from pushcli_server.core.node import Interest, Node

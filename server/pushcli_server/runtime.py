@@ -12,8 +12,8 @@ from typing import assert_never
 
 import zmq
 
-from pushcli import messages
 from pushcli.errors import PushcliError, StoreError
+from pushcli.protocol import messages
 from pushcli_server.channel.admissions import Admission, Admissions
 from pushcli_server.channel.command_channel import CommandChannel
 from pushcli_server.channel.heartbeat import HeartbeatBroadcast

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
-from pushcli.timestamps import format_rfc1123
+from pushcli.protocol.timestamps import format_rfc1123
 from pushcli_server.core.job import Job, JobSpec
 from pushcli_server.core.states import NodeState
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import msgspec
 
-from pushcli import extensions, messages
+from pushcli.protocol import extensions, messages
 from pushcli_server.rest.errors import EXTENSIONS
 
 TEXT = (Path(__file__).parents[2] / "docs" / "extensions.md").read_text(encoding="utf-8")

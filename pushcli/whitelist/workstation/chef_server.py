@@ -8,15 +8,15 @@ stand close together.
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
+from pushcli.client.paths import quoted
 from pushcli.errors import NotFound, PushcliError, RequestRefused, ServerError
 from pushcli.whitelist.statements import Change, next_version
 from pushcli.whitelist.workstation.partial import saying_what_is_done
 from pushcli.whitelist.workstation.views import NORMAL, NodeWhitelist, ServerEntry
 
 if TYPE_CHECKING:
-    from pushcli.client import ApiClient
+    from pushcli.client.api import ApiClient
 
 LEVELS = ("default", NORMAL, "override", "automatic")
 """Of attributes; a later one wins."""
@@ -153,4 +153,4 @@ def _version(record: Any) -> int | None:
 
 
 def _path(node: str) -> str:
-    return f"nodes/{quote(node, safe='')}"
+    return f"nodes/{quoted(node)}"

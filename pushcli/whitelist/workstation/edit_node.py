@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pushcli.context import App
 from pushcli.errors import ConfigError, RequestRefused
 from pushcli.exit_status import ExitStatus
+from pushcli.terminal.context import App
 from pushcli.whitelist import toml_text
 from pushcli.whitelist.statements import Change
 from pushcli.whitelist.workstation import changing, local, local_file, remote, toml_edit

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
+from pushcli.client.answers import checked
 from pushcli.errors import Outdated
-from pushcli.jobs import checked
 from pushcli.whitelist.statements import Change, next_version
 from pushcli.whitelist.workstation.partial import saying_what_is_done
 from pushcli.whitelist.workstation.views import NodeWhitelist, Outcome
 
 if TYPE_CHECKING:
-    from pushcli.client import ApiClient
+    from pushcli.client.api import ApiClient
 
 MAX_BODY = 900_000
 """Bytes of a request; a larger edit goes in several."""

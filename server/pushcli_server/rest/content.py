@@ -7,8 +7,9 @@ from typing import Annotated, TypeVar
 
 import msgspec
 
-from pushcli import keys, names
+from pushcli import keys
 from pushcli.errors import KeyFileError
+from pushcli.protocol import names
 from pushcli.whitelist.rsa_numbers import MAX_BITS
 from pushcli_server.rest.errors import Refused
 from pushcli_server.rest.jobs import base_url

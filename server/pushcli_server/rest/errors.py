@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 from starlette.responses import Response
 
-from pushcli import verification
+from pushcli.protocol import verification
 from pushcli_server.hub import ClientDeleted, StaleConfigRequest
 from pushcli_server.store import StoreUnavailable
 from pushcli_server.store.errors import (

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 from starlette.responses import Response
 
-from pushcli.timestamps import format_iso8601
+from pushcli.protocol.timestamps import format_iso8601
 from pushcli_server.rest import content
 from pushcli_server.rest.errors import Refused, answer, not_found
 from pushcli_server.rest.request import Call

@@ -3,7 +3,7 @@
 from starlette.responses import Response
 from zmq.utils import z85
 
-from pushcli import extensions, names
+from pushcli.protocol import extensions, names
 from pushcli_server.hub import Hub
 from pushcli_server.rest.errors import Refused, answer, unauthenticated
 from pushcli_server.rest.request import Call

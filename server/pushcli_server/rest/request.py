@@ -8,7 +8,7 @@ import msgspec
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from starlette.requests import ClientDisconnect, Request
 
-from pushcli import signing
+from pushcli.protocol import signing
 from pushcli_server.rest.errors import MAX_BODY, Refused, too_large
 from pushcli_server.store import operations
 from pushcli_server.store.records import AuditRecord, Principal

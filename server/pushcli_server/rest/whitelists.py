@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import msgspec
 from starlette.responses import Response
 
-from pushcli.names import is_node_name
+from pushcli.protocol.names import is_node_name
 from pushcli.whitelist import statements
 from pushcli.whitelist.entry import InvalidEntry, parse
 from pushcli.whitelist.statements import Change, EditorStatement, Signed

@@ -11,9 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from pushcli_agent.policy import PreparedJob
-from pushcli_agent.spool import FinishedJob, RunningJob, Spool
-from pushcli_agent.users import User
+from pushcli_agent.running.policy import PreparedJob
+from pushcli_agent.running.spool import FinishedJob, RunningJob, Spool
+from pushcli_agent.running.users import User
 
 JOB = uuid.uuid4().hex
 """New with each test process: what carries it is killed, and others may be at work too."""

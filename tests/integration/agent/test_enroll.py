@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
-from pushcli import keys, verification
+from pushcli import keys
+from pushcli.protocol import verification
 from pushcli_agent import config
 from pushcli_agent.config import Overrides
 

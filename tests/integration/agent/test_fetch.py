@@ -12,11 +12,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from pushcli import extensions, keys, tls
-from pushcli_agent.config_request import ConfigRequest
+from pushcli import keys, tls
+from pushcli.protocol import extensions
 from pushcli_agent.core.configuration import ServerConfig
 from pushcli_agent.core.events import ConfigFailed, Configured
-from pushcli_agent.fetcher import Fetcher
+from pushcli_agent.link.config_request import ConfigRequest
+from pushcli_agent.link.fetcher import Fetcher
 from tests.integration.agent.scripted_server import NODE, ScriptedServer, handler
 
 CURVE_KEY = "a}g*FN2FMJJ>MlxJ+jsi3gKmqncP4OwPr@5/Ov<y"

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from pushcli_agent import leftovers
-from pushcli_agent.spool import Spool
+from pushcli_agent.running import leftovers
+from pushcli_agent.running.spool import Spool
 from tests.integration.agent.supervised import (
     JOB,
     NODE_ENV,

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from pushcli.errors import StartError
-from pushcli_agent import leftovers
-from pushcli_agent.spool import FinishedJob, RunningJob, Spool
+from pushcli_agent.running import leftovers
+from pushcli_agent.running.spool import FinishedJob, RunningJob, Spool
 from tests.integration.agent.supervised import (
     JOB,
     NODE_ENV,

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from pushcli import messages
+from pushcli.protocol import messages
 from pushcli.whitelist.entry import parse
-from pushcli_agent import leftovers
-from pushcli_agent.policy import PolicyConfig, prepare
-from pushcli_agent.spool import Spool
-from pushcli_agent.whitelist import Whitelist
+from pushcli_agent.running import leftovers
+from pushcli_agent.running.policy import PolicyConfig, prepare
+from pushcli_agent.running.spool import Spool
+from pushcli_agent.whitelist.merged import Whitelist
 from tests.integration.agent.supervised import (
     JOB,
     NODE_ENV,

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from pushcli_agent import entry_lock, leftovers
-from pushcli_agent.policy import PreparedJob
-from pushcli_agent.spool import Spool
+from pushcli_agent.running import entry_lock, leftovers
+from pushcli_agent.running.policy import PreparedJob
+from pushcli_agent.running.spool import Spool
 from tests.integration.agent.agent_process import AgentProcess, agent_process
 from tests.integration.agent.scripted_server import ScriptedServer, decoded
 from tests.integration.agent.supervised import (

@@ -7,8 +7,9 @@ from collections.abc import Callable
 import pytest
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
-from pushcli import errors, signing
-from pushcli.client import ApiClient
+from pushcli import errors
+from pushcli.client.api import ApiClient
+from pushcli.protocol import signing
 from tests.integration.pushcli.api_server import HANG_UP, Answer, ApiServer, json_answer
 from tests.integration.pushcli.conftest import Connect
 

@@ -7,11 +7,12 @@ import pytest
 
 from pushcli import keys
 from pushcli.errors import KeyFileError, UsageError
-from pushcli.new_key import fingerprint
-from pushcli_agent import editors, pinned
-from pushcli_agent.credential import credential
-from pushcli_agent.editors import Editor
-from pushcli_agent.register import Token, Validator
+from pushcli.identities.new_key import fingerprint
+from pushcli_agent.enrolment import pinned
+from pushcli_agent.enrolment.credential import credential
+from pushcli_agent.enrolment.register import Token, Validator
+from pushcli_agent.whitelist import editors
+from pushcli_agent.whitelist.editors import Editor
 
 
 def given(

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from pushcli.whitelist.entry import Entry
-from pushcli_agent import entry_lock
-from pushcli_agent.entry_lock import LockRefused
+from pushcli_agent.running import entry_lock
+from pushcli_agent.running.entry_lock import LockRefused
 
 
 def entry(lock: bool | str | Path, name: str = "x") -> Entry:

@@ -2,8 +2,8 @@
 
 import pytest
 
-from pushcli_agent.environment import VariableRefused, compose, is_dangerous
-from pushcli_agent.users import User, choose
+from pushcli_agent.running.environment import VariableRefused, compose, is_dangerous
+from pushcli_agent.running.users import User, choose
 
 OWN = {"CHEF_PUSH_NODE_NAME": "web01", "CHEF_PUSH_JOB_ID": "ab"}
 SELF = choose(None, None)

@@ -12,10 +12,10 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pushcli import messages, wire
-from pushcli.timestamps import format_rfc1123
+from pushcli.protocol import messages, wire
+from pushcli.protocol.timestamps import format_rfc1123
 from pushcli_agent.core.events import CommandReceived, MalformedReceived
-from pushcli_agent.incoming import Incoming
+from pushcli_agent.link.incoming import Incoming
 from tests.unit.agent.core.script import config
 
 KEY = b"secret"

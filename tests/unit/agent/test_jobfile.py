@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from pushcli_agent import jobfile
-from pushcli_agent.jobfile import JobFileError
+from pushcli_agent.running import jobfile
+from pushcli_agent.running.jobfile import JobFileError
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
 DAY = 86_400.0

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pushcli import messages
+from pushcli.protocol import messages
 from pushcli_agent.core import effects, events
 from pushcli_agent.core.effects import Answer, ResultForm, SendHeartbeat, SendOutput, SendResult
-from pushcli_agent.outgoing import Identity, Outgoing, fit
+from pushcli_agent.link.outgoing import Identity, Outgoing, fit
 
 JOB = "709e48adccab650bf6b33bd787c63734"
 LIMIT = 65_536

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from pushcli import messages
+from pushcli.protocol import messages
 from pushcli.whitelist.entry import parse
-from pushcli_agent.policy import PolicyConfig, PreparedJob, Refusal, explain, prepare
-from pushcli_agent.whitelist import Whitelist
+from pushcli_agent.running.policy import PolicyConfig, PreparedJob, Refusal, explain, prepare
+from pushcli_agent.whitelist.merged import Whitelist
 
 JOB = "709e48adccab650bf6b33bd787c63734"
 ENTRIES: dict[str, Any] = {

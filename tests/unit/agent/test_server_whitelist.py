@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 
-from pushcli import keys, messages
+from pushcli import keys
 from pushcli.errors import ConfigError
+from pushcli.protocol import messages
 from pushcli.whitelist import statements
 from pushcli.whitelist.statements import Change
-from pushcli_agent import editors
-from pushcli_agent.server_whitelist import FILE, ServerWhitelist
+from pushcli_agent.whitelist import editors
+from pushcli_agent.whitelist.server_whitelist import FILE, ServerWhitelist
 
 ANN, BOB, EVE = keys.generate(), keys.generate(), keys.generate()
 STAMP = "Mon, 23 Nov 2026 20:43:16 GMT"

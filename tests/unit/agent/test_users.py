@@ -5,8 +5,8 @@ import pwd
 
 import pytest
 
-from pushcli_agent import users
-from pushcli_agent.users import UserRefused
+from pushcli_agent.running import users
+from pushcli_agent.running.users import UserRefused
 
 OWN = pwd.getpwuid(os.geteuid()).pw_name
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can run jobs as other users")

@@ -9,10 +9,11 @@ from collections import Counter, deque
 from dataclasses import dataclass, field
 from typing import Any
 
-from pushcli import extensions, messages
-from pushcli_agent.core import Agent, effects, events
-from pushcli_agent.core import handle as agent_handle
-from pushcli_agent.outgoing import Identity, Outgoing
+from pushcli.protocol import extensions, messages
+from pushcli_agent.core import effects, events
+from pushcli_agent.core.machine import handle as agent_handle
+from pushcli_agent.core.state import Agent
+from pushcli_agent.link.outgoing import Identity, Outgoing
 from pushcli_server.core import job as job_core
 from pushcli_server.core import job_events as on_job
 from pushcli_server.core import node as node_core

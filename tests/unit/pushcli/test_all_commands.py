@@ -8,7 +8,7 @@ import click
 import pytest
 
 from pushcli.cli import COMMANDS, root
-from pushcli.groups import Lazy
+from pushcli.terminal.command_groups import Lazy
 from tests.unit.pushcli.commands_tree import all_commands, own_flags
 
 DOCUMENTATION = Path(__file__).parents[3] / "docs" / "cli.md"

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from pushcli.completions import FILES, install_path, script
+from pushcli.terminal.completions import FILES, install_path, script
 
 SHIPPED = Path(__file__).parents[3] / "completions"
 
 
 @pytest.mark.parametrize("shell", FILES)
 def test_the_shipped_script_is_what_click_makes(shell: str) -> None:
-    """If it fails: `python -m pushcli.completions completions` writes them anew."""
+    """If it fails: `python -m pushcli.terminal.completions completions` writes them anew."""
     assert (SHIPPED / FILES[shell]).read_text() == script(shell)
 
 

@@ -7,8 +7,9 @@ import tomli
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pushcli import credentials, keys
-from pushcli.credentials import Profile, add_profile, load_profile
+from pushcli import keys
+from pushcli.client import credentials
+from pushcli.client.credentials import Profile, add_profile, load_profile
 from pushcli.errors import ConfigError, KeyFileError
 
 URL = "https://push.example.com:10003/organizations/acme"

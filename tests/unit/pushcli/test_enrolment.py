@@ -1,6 +1,7 @@
 """The proof that goes with a token holds for one key, one node, one token."""
 
-from pushcli import enrolment, keys
+from pushcli import keys
+from pushcli.protocol import enrolment
 
 
 def test_the_proof_holds_for_just_this_enrolment() -> None:

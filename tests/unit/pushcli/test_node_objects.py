@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from pushcli.names import is_query
-from pushcli.node_objects import value
+from pushcli.nodes.node_objects import value
+from pushcli.protocol.names import is_query
 
 NODE: dict[str, Any] = {
     "name": "web01", "run_list": ["role[web]"], "chef_environment": "prod",

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pushcli.errors import UsageError
-from pushcli.quorum import parse_quorum
+from pushcli.jobs.quorum import parse_quorum
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pushcli import keys, session_keys
+from pushcli import keys
+from pushcli.protocol import session_keys
 
 KEY = keys.generate()
 OTHER_KEY = keys.generate()

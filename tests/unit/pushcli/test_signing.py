@@ -10,7 +10,8 @@ from cryptography.hazmat.primitives.asymmetric import padding, utils
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pushcli import keys, signing, verification
+from pushcli import keys
+from pushcli.protocol import signing, verification
 from tests import recordings
 
 KEY = keys.generate()

@@ -1,8 +1,8 @@
 import pytest
 
 from pushcli.exit_status import ExitStatus
-from pushcli.jobs import Job
-from pushcli.verdict import verdict
+from pushcli.jobs.model import Job
+from pushcli.jobs.verdict import verdict
 
 
 @pytest.mark.parametrize(

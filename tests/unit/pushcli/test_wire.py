@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pushcli import keys, messages, wire
+from pushcli import keys
+from pushcli.protocol import messages, wire
 from tests import recordings
 
 KEY = b"k" * 32

@@ -6,11 +6,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from pushcli.jobs import Job, NodeResult
-from pushcli.render.escape import decode, escape_line, escape_text
-from pushcli.render.job import description, exceptions, summary
-from pushcli.render.live import picture
-from pushcli.render.output import block
+from pushcli.escape import decode, escape_line, escape_text
+from pushcli.jobs.live import picture
+from pushcli.jobs.model import Job, NodeResult
+from pushcli.jobs.output import block
+from pushcli.jobs.wording import description, exceptions, summary
 
 DANGEROUS = {"Cc", "Cs", "Zl", "Zp"}
 BIDIRECTIONAL = set("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from pushcli.audit_trail import detail_text
 from pushcli.durations import local
-from pushcli.render.fields import value_text
+from pushcli.identities.audit_trail import detail_text
+from pushcli.terminal.fields import value_text
 
 
 @pytest.mark.parametrize(

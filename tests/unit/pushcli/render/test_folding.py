@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pushcli.render.folding import fold
+from pushcli.terminal.folding import fold
 
 
 @pytest.mark.parametrize(

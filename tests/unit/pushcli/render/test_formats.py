@@ -5,7 +5,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pushcli.render.formats import Format, render, to_json, to_yaml
+from pushcli.terminal.formats import Format, render, to_json, to_yaml
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))
 VALUES = st.dictionaries(TEXT, st.one_of(TEXT, st.lists(TEXT), st.integers(), st.booleans()))

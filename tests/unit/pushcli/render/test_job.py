@@ -1,7 +1,7 @@
 import pytest
 
-from pushcli.jobs import Job, NodeResult
-from pushcli.render.job import description, duration, exceptions, explain, phase, summary
+from pushcli.jobs.model import Job, NodeResult
+from pushcli.jobs.wording import description, duration, exceptions, explain, phase, summary
 
 
 def job(status: str, **nodes: list[str]) -> Job:

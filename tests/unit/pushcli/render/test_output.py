@@ -1,4 +1,4 @@
-from pushcli.render.output import as_data, block
+from pushcli.jobs.output import as_data, block
 
 
 def test_each_channel_stands_under_a_heading_of_its_own() -> None:
