@@ -14,7 +14,7 @@ from pushcli_agent.running.policy import PreparedJob
 from pushcli_agent.running.spool import Spool
 from tests.integration.agent.agent_process import AgentProcess, agent_process
 from tests.integration.agent.scripted_server import ScriptedServer, decoded
-from tests.integration.agent.supervised import (
+from tests.integration.agent.supervise.supervised import (
     JOB,
     NODE_ENV,
     errors,

@@ -221,7 +221,7 @@ def test_any_name_and_value_are_read_back(
 
 
 def test_the_documentation_names_every_key_and_its_example_can_be_read(tmp_path: Path) -> None:
-    page = (Path(__file__).parents[3] / "docs" / "credentials.md").read_text()
+    page = (Path(__file__).parents[4] / "docs" / "credentials.md").read_text()
     for field in set(Profile.__struct_fields__) - {"name"}:
         assert f"`{field}`" in page
     example = page.partition("```toml\n")[2].partition("```")[0]

@@ -8,7 +8,7 @@ import msgspec
 from pushcli.protocol import extensions, messages
 from pushcli_server.rest.errors import EXTENSIONS
 
-TEXT = (Path(__file__).parents[2] / "docs" / "extensions.md").read_text(encoding="utf-8")
+TEXT = (Path(__file__).parents[4] / "docs" / "extensions.md").read_text(encoding="utf-8")
 ROWS = re.findall(r"^\| `([\w-]+)` \| (.*?) \|", TEXT, flags=re.MULTILINE)
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from pushcli.terminal.completions import FILES, install_path, script
 
-SHIPPED = Path(__file__).parents[3] / "completions"
+SHIPPED = Path(__file__).parents[4] / "completions"
 
 
 @pytest.mark.parametrize("shell", FILES)

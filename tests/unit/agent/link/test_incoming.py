@@ -19,7 +19,7 @@ from pushcli_agent.link.incoming import Incoming
 from tests.unit.agent.core.script import config
 
 KEY = b"secret"
-RECORDED = json.loads((Path(__file__).parents[2] / "vectors" / "zmq_messages.json").read_text())
+RECORDED = json.loads((Path(__file__).parents[3] / "vectors" / "zmq_messages.json").read_text())
 SERVER_KEY = rsa.generate_private_key(65537, 2048)
 NUMBERS = SERVER_KEY.public_key().public_numbers()
 

@@ -11,7 +11,7 @@ import pytest
 
 from pushcli_agent.running import leftovers
 from pushcli_agent.running.spool import Spool
-from tests.integration.agent.supervised import (
+from tests.integration.agent.supervise.supervised import (
     JOB,
     NODE_ENV,
     errors,

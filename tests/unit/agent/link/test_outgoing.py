@@ -16,7 +16,7 @@ from pushcli_agent.link.outgoing import Identity, Outgoing, fit
 
 JOB = "709e48adccab650bf6b33bd787c63734"
 LIMIT = 65_536
-RECORDED = json.loads((Path(__file__).parents[2] / "vectors" / "zmq_messages.json").read_text())[
+RECORDED = json.loads((Path(__file__).parents[3] / "vectors" / "zmq_messages.json").read_text())[
     "messages"
 ]
 IDENTITY = Identity(node="node1", org="acme", client="vm", incarnation_id="an-incarnation")

@@ -15,7 +15,7 @@ from pushcli_agent.running import leftovers
 from pushcli_agent.running.policy import PolicyConfig, prepare
 from pushcli_agent.running.spool import Spool
 from pushcli_agent.whitelist.merged import Whitelist
-from tests.integration.agent.supervised import (
+from tests.integration.agent.supervise.supervised import (
     JOB,
     NODE_ENV,
     errors,

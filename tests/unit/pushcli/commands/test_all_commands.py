@@ -9,9 +9,9 @@ import pytest
 
 from pushcli.cli import COMMANDS, root
 from pushcli.terminal.command_groups import Lazy
-from tests.unit.pushcli.commands_tree import all_commands, own_flags
+from tests.unit.pushcli.commands.commands_tree import all_commands, own_flags
 
-DOCUMENTATION = Path(__file__).parents[3] / "docs" / "cli.md"
+DOCUMENTATION = Path(__file__).parents[4] / "docs" / "cli.md"
 SHARED = {"-c", "--config", "--profile", "--server-url", "--ca-file", "--fingerprint",
           "-u", "--user", "-k", "--key", "-F", "--format",
           "-V", "--verbose", "-y", "--yes"}  # fmt: skip

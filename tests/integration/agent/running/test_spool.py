@@ -13,7 +13,7 @@ import pytest
 from pushcli.errors import StartError
 from pushcli_agent.running import leftovers
 from pushcli_agent.running.spool import FinishedJob, RunningJob, Spool
-from tests.integration.agent.supervised import (
+from tests.integration.agent.supervise.supervised import (
     JOB,
     NODE_ENV,
     errors,
@@ -86,7 +86,7 @@ AGENT = """
 import os, sys, time
 from pathlib import Path
 from pushcli_agent.spool import Spool
-from tests.integration.agent.supervised import prepared
+from tests.integration.agent.supervise.supervised import prepared
 
 directory, command, then, job_id = sys.argv[1:]
 env = {**os.environ, "CHEF_PUSH_JOB_ID": job_id}
@@ -103,7 +103,7 @@ def killed_agent(spool: Spool, command: str, *, told_to_run: bool) -> int:
     process = subprocess.Popen(
         [sys.executable, "-c", AGENT, str(spool.directory), command, "run" * told_to_run, JOB],
         stdout=subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])},
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[4])},
     )
     assert process.stdout is not None
     with process, process.stdout:
