@@ -11,6 +11,7 @@ from pushcli.client.credentials import Profile
 from pushcli.client.http import READ_TIMEOUT, Params, SignedSession
 from pushcli.client.paths import quoted
 from pushcli.protocol import names
+from pushcli.protocol.headers import REQUEST_ID
 
 if TYPE_CHECKING:
     from pushcli.client.signer import Signer
@@ -74,7 +75,7 @@ class ApiClient:
 
     def start_job(self, spec: dict[str, Any]) -> str:
         """Start a job, once, even if the connection breaks; returns its id."""
-        headers = {"X-Pushcli-Request-Id": str(uuid.uuid4())}
+        headers = {REQUEST_ID: str(uuid.uuid4())}
         try:
             answer = self.post("pushy/jobs", spec, headers)
         except errors.ConnectionLost as error:

@@ -15,6 +15,7 @@ from pushcli import __version__, errors, keys, tls
 from pushcli.client import refusals
 from pushcli.client.credentials import Profile
 from pushcli.protocol import names, signing
+from pushcli.protocol.headers import EXTENSIONS
 from pushcli.protocol.timestamps import format_iso8601
 
 if TYPE_CHECKING:
@@ -217,5 +218,5 @@ def _key(profile: Profile) -> "RSAPrivateKey":
 
 
 def _extensions(response: requests.Response) -> frozenset[str]:
-    text = response.headers.get("X-Pushcli-Extensions", "")
+    text = response.headers.get(EXTENSIONS, "")
     return frozenset(name.strip() for name in text.split(",") if name.strip())

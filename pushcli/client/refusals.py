@@ -7,6 +7,7 @@ import urllib3
 
 from pushcli import errors
 from pushcli.escape import escape_line
+from pushcli.protocol.headers import VERSION
 
 if TYPE_CHECKING:
     from pushcli.client.credentials import Profile
@@ -55,8 +56,8 @@ def of_answer(response: requests.Response, profile: "Profile", base: str) -> err
             return errors.PermissionDenied(text or "not allowed", remedy)
         case 404:
             return errors.NotFound(text or "not found", f"check the name, and the URL {base}")
-        case 409 if response.headers.get("X-Pushcli-Version", "").isdecimal():
-            return errors.Outdated(text, int(response.headers["X-Pushcli-Version"]))
+        case 409 if response.headers.get(VERSION, "").isdecimal():
+            return errors.Outdated(text, int(response.headers[VERSION]))
         case code if 400 <= code < 500:
             reason = text or "it does not say why"
             kind = errors.Conflict if code == 409 else errors.RequestRefused

@@ -5,6 +5,7 @@ import click
 from pushcli.client import search
 from pushcli.identities import enrolment_tokens
 from pushcli.nodes import node_objects, node_status
+from pushcli.protocol import limits
 from pushcli.protocol.names import is_query
 from pushcli.terminal.command_groups import CommandGroup
 from pushcli.terminal.context import App
@@ -107,7 +108,7 @@ def token() -> None:
 
 @token.command()
 @click.option(
-    "--uses", type=click.IntRange(1, 100_000), default=1, show_default=True, metavar="N",
+    "--uses", type=click.IntRange(1, limits.MAX_USES), default=1, show_default=True, metavar="N",
     help="So many nodes may enroll with it.",
 )  # fmt: skip
 @click.option(

@@ -7,9 +7,7 @@ from pathlib import Path
 
 from pushcli.errors import UsageError
 from pushcli.jobs.quorum import parse_quorum
-
-MAX_FILE = 100_000
-"""Bytes; the server takes no more."""
+from pushcli.protocol.limits import MAX_FILE
 
 
 def job_request(

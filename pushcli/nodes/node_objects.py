@@ -6,12 +6,11 @@ from typing import Any
 from pushcli.client import search
 from pushcli.client.answers import checked
 from pushcli.client.paths import quoted
+from pushcli.protocol.attributes import LEVELS
 from pushcli.terminal.context import App
 from pushcli.terminal.fields import value_text, write_fields
 from pushcli.terminal.table import write_table
 
-LEVELS = ("default", "normal", "override", "automatic")
-"""Of attributes; a later one wins."""
 SUMMARY = ("fqdn", "ipaddress", "platform", "platform_version", "os", "kernel", "roles", "tags")
 """Attributes that `node show` shows."""
 COLUMNS = {

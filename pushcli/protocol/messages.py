@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 
+from pushcli.protocol import limits
 from pushcli.protocol.timestamps import parse_rfc1123
 
 M = TypeVar("M", bound="Message")
@@ -18,7 +19,7 @@ M = TypeVar("M", bound="Message")
 # Bounded on both sides: msgspec would take integers of any length.
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 Status = Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31 - 1)]
-Moment = Annotated[float, msgspec.Meta(ge=0, le=253_402_300_799)]
+Moment = Annotated[float, msgspec.Meta(ge=0, le=limits.LAST_MOMENT)]
 """Seconds since the epoch, up to the last that a date can express."""
 # What an agent says ends up in a database, and not every one can hold NUL.
 Identifier = Annotated[str, msgspec.Meta(max_length=64, pattern=r"^[!-~]*\Z")]

@@ -10,6 +10,7 @@ import re
 from typing import TYPE_CHECKING
 
 from pushcli.errors import ConfigError
+from pushcli.protocol.headers import API_VERSION
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
@@ -57,7 +58,7 @@ def string_to_sign(
             f"X-Ops-Sign:version={version}",
             f"X-Ops-Timestamp:{timestamp}",
             f"X-Ops-UserId:{user}",
-            f"X-Ops-Server-API-Version:{api_version}",
+            f"{API_VERSION}:{api_version}",
         )
     else:
         algorithm = ALGORITHMS[version]
@@ -110,7 +111,7 @@ def sign(
         "X-Ops-Userid": user,
         "X-Ops-Timestamp": timestamp,
         "X-Ops-Content-Hash": digest,
-        "X-Ops-Server-API-Version": api_version,
+        API_VERSION: api_version,
         **{f"X-Ops-Authorization-{n}": line for n, line in enumerate(lines, 1)},
     }
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pushcli.protocol import signing
+from pushcli.protocol.headers import API_VERSION
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
@@ -82,9 +83,9 @@ def parse_headers(headers: Mapping[str, str], now: float) -> SignedHeaders:
     if abs(now - signed_at) >= MAX_SKEW:
         raise ClockSkew(user)
     version = _version(headers["x-ops-sign"])
-    api_version = headers.get("x-ops-server-api-version", "").strip() or "0"
+    api_version = headers.get(API_VERSION.lower(), "").strip() or "0"
     if version == "1.3" and not re.fullmatch(r"[0-9]{1,18}", api_version):
-        raise BadHeader("X-Ops-Server-API-Version")
+        raise BadHeader(API_VERSION)
     return SignedHeaders(
         user=user,
         timestamp=timestamp,

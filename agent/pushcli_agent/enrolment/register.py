@@ -11,7 +11,7 @@ from pushcli import errors, keys
 from pushcli.client import unsigned
 from pushcli.client.api import ApiClient
 from pushcli.client.credentials import Profile
-from pushcli.protocol import enrolment
+from pushcli.protocol import enrolment, headers
 
 
 class Server(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,7 +74,7 @@ def _as_validator(server: Server, validator: Validator, node: str, key: RSAPriva
     )
     wanted = {"name": node, "public_key": keys.public_pem(key)}
     try:
-        return client.post("clients", wanted, {"X-Pushcli-Editors": "1"})
+        return client.post("clients", wanted, {headers.EDITORS: "1"})
     except errors.AuthenticationError as error:
         raise errors.AuthenticationError(
             error.message, "check --validator and --validator-name"

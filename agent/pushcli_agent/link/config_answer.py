@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPubl
 
 from pushcli import keys
 from pushcli.errors import PushcliError, ServerError
-from pushcli.protocol import extensions, session_keys
+from pushcli.protocol import extensions, session_keys, wire
 from pushcli_agent.core.configuration import ServerConfig
 
 _Seconds = Annotated[float, msgspec.Meta(gt=0, le=10_000_000)]
@@ -42,7 +42,7 @@ class _Answer(msgspec.Struct, frozen=True):
     lifetime: _Seconds
     incarnation_id: str
     max_message_skew: _Seconds = 300.0
-    max_body_size: Annotated[int, msgspec.Meta(ge=4096, le=2**31)] = 65_536
+    max_body_size: Annotated[int, msgspec.Meta(ge=4096, le=2**31)] = wire.MAX_BODY_FROM_AGENT
     extensions: list[str] = []
 
 

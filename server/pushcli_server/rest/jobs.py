@@ -4,6 +4,7 @@ import re
 
 from starlette.responses import Response
 
+from pushcli.protocol import headers
 from pushcli_server.hub import Hub
 from pushcli_server.rest.errors import Refused, answer, not_found
 from pushcli_server.rest.job_request import InvalidJob, parse
@@ -90,7 +91,7 @@ def base_url(call: Asked, settings: Settings) -> str:
 
 
 def _request_id(call: Call) -> str | None:
-    request_id = call.http.headers.get("x-pushcli-request-id")
+    request_id = call.http.headers.get(headers.REQUEST_ID)
     if request_id is not None and not _REQUEST_ID.fullmatch(request_id):
-        raise Refused(400, ["X-Pushcli-Request-Id must be 1 to 255 printable characters"])
+        raise Refused(400, [f"{headers.REQUEST_ID} must be 1 to 255 printable characters"])
     return request_id

@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 
 from pushcli.errors import UsageError
-from pushcli.jobs.job_request import MAX_FILE, job_request, parse_env, read_file
+from pushcli.jobs.job_request import job_request, parse_env, read_file
+from pushcli.protocol.limits import MAX_FILE
 
 
 def test_only_what_was_given_is_sent() -> None:
