@@ -60,12 +60,11 @@ class Settled(msgspec.Struct, frozen=True):
 class _Waiter:
     """An edit that waits for agents."""
 
-    def __init__(self, nodes: Iterable[NodeKey], changes: Sequence[Change], version: int) -> None:
+    def __init__(self, nodes: Iterable[NodeKey], changes: Sequence[Change]) -> None:
         self.left = set(nodes)
         self.refusals: dict[str, str] = {}
         self.done = asyncio.Event()
         self._changes = changes
-        self._version = version
         if not self.left:
             self.done.set()
 
@@ -136,16 +135,14 @@ class Whitelists:
         """All of an organization's nodes are to hear of it."""
         self.changed(org, [name for node_org, name in self._engine.fleet.nodes if node_org == org])
 
-    async def settled(
-        self, org: str, names: Sequence[str], changes: Sequence[Change], version: int
-    ) -> Settled:
+    async def settled(self, org: str, names: Sequence[str], changes: Sequence[Change]) -> Settled:
         """Wait a little until the connected agents have it, and say where it does not hold."""
         connected = [
             (org, name)
             for name in names
             if (node := self._engine.fleet.nodes.get((org, name))) is not None and _takes(node)
         ]
-        waiter = _Waiter(connected, changes, version)
+        waiter = _Waiter(connected, changes)
         self._waiters.append(waiter)
         try:
             async with asyncio.timeout(SETTLE):

@@ -101,7 +101,7 @@ class Whitelists:
         except WhitelistConflict as error:
             raise Refused(409, [str(error)]) from None
         self._hub.nodes_changed(call.org, nodes)
-        settled = await self._hub.whitelists.settled(call.org, nodes, changes, edit.version)
+        settled = await self._hub.whitelists.settled(call.org, nodes, changes)
         return answer(
             200,
             {
