@@ -181,7 +181,7 @@ def test_an_orphan_with_the_commands_number_does_not_change_the_result(
 
 def test_an_agent_that_a_job_restarted_does_not_kill_itself_with_the_job(tmp_path: Path) -> None:
     code = (
-        "import os, sys; from pathlib import Path; from pushcli_agent import leftovers;"
+        "import os, sys; from pathlib import Path; from pushcli_agent.running import leftovers;"
         "print(leftovers.kill(Path(sys.argv[1])))"
     )
     done = subprocess.run(

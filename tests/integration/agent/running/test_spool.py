@@ -85,7 +85,7 @@ def test_a_job_runs_at_most_once(spool: Spool, tmp_path: Path) -> None:
 AGENT = """
 import os, sys, time
 from pathlib import Path
-from pushcli_agent.spool import Spool
+from pushcli_agent.running.spool import Spool
 from tests.integration.agent.supervise.supervised import prepared
 
 directory, command, then, job_id = sys.argv[1:]
