@@ -34,7 +34,7 @@ bench-fleet: $(STAMP)
 	@$(BIN)/python -m tests.bench.fleet $(N)
 
 completions: $(STAMP)
-	@$(BIN)/python -m pushcli.completions completions
+	@$(BIN)/python -m pushcli.terminal.completions completions
 
 # Of the registry's own files: a machine's extra places to find packages stay out of it.
 # It must run when the lock lags behind pyproject.toml, which the installation refuses.

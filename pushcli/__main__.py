@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(arguments: list[str]) -> int:
     from pushcli.cli import root
-    from pushcli.context import App
+    from pushcli.terminal.context import App
 
     if COMPLETE in os.environ:
         return _complete()
@@ -93,8 +93,8 @@ def _explain(error: Exception) -> tuple[str, int]:
     import click
 
     from pushcli.errors import PushcliError
+    from pushcli.escape import escape_line
     from pushcli.exit_status import ExitStatus, status_of
-    from pushcli.render.escape import escape_line
 
     match error:
         case PushcliError():
@@ -117,7 +117,7 @@ def _explain(error: Exception) -> tuple[str, int]:
 
 
 def _sentence(error: "click.ClickException") -> str:
-    from pushcli.render.escape import escape_line
+    from pushcli.escape import escape_line
 
     message = " ".join(error.format_message().split()).removesuffix(".")
     return escape_line(message[:1].lower() + message[1:])

@@ -6,14 +6,15 @@ A new command group: a module under `commands/`, and a row in `COMMANDS`.
 import click
 
 from pushcli import __version__
-from pushcli.groups import Lazy, LazyGroup
-from pushcli.options import operator_options
+from pushcli.terminal.command_groups import Lazy, LazyGroup
+from pushcli.terminal.options import operator_options
 
 COMMANDS = {
     "job": Lazy("pushcli.commands.job:job", "Start, watch, abort and read jobs."),
     "node": Lazy("pushcli.commands.node:node", "See which nodes are there, and let new ones in."),
     "whitelist": Lazy(
-        "pushcli.commands.whitelist:whitelist", "See and change what may be started on the nodes."
+        "pushcli.commands.whitelist.whitelist:whitelist",
+        "See and change what may be started on the nodes.",
     ),
     "user": Lazy(
         "pushcli.commands.user:user", "Manage users: the people who run jobs, and their keys."

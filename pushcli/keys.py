@@ -137,3 +137,24 @@ def write_secret(path: Path, content: bytes) -> None:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
+
+
+def read_public_key(file: Path) -> str:
+    """The public key in a file, in the usual form of PEM.
+
+    Raises:
+        KeyFileError: it cannot be read, or is no RSA key of at least 2048 bits.
+    """
+    try:
+        pem = file.read_text(encoding="ascii")
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "it is no text"
+        raise KeyFileError(f"cannot read the key {file}: {reason}", "check the path") from error
+    if "PRIVATE KEY" in pem:
+        raise KeyFileError(
+            f"{file} is a private key", f"give the public half: openssl rsa -in {file} -pubout"
+        )
+    try:
+        return public_pem(load_public_key(pem))
+    except KeyFileError as error:
+        raise KeyFileError(f"{file}: {error.message}", error.remedy) from error

@@ -11,8 +11,9 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from pushcli import names, toml_settings
+from pushcli import toml_settings
 from pushcli.errors import ConfigError
+from pushcli.protocol import names
 
 FILE = "agent.toml"
 KEY_FILE = "client.pem"

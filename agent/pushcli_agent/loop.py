@@ -10,18 +10,20 @@ from collections.abc import Callable
 
 import zmq
 
-from pushcli import messages
+from pushcli.protocol import messages
 from pushcli_agent import log
-from pushcli_agent.channel import Channel
-from pushcli_agent.config_request import ConfigRequest
-from pushcli_agent.core import Agent, effects, events, handle
+from pushcli_agent.core import effects, events
 from pushcli_agent.core.configuration import ServerConfig
-from pushcli_agent.fetcher import Fetcher
-from pushcli_agent.housekeeping import Housekeeping
-from pushcli_agent.jobs import Jobs
-from pushcli_agent.outgoing import Outgoing
+from pushcli_agent.core.machine import handle
+from pushcli_agent.core.state import Agent
+from pushcli_agent.link.channel import Channel
+from pushcli_agent.link.config_request import ConfigRequest
+from pushcli_agent.link.fetcher import Fetcher
+from pushcli_agent.link.outgoing import Outgoing
+from pushcli_agent.running.housekeeping import Housekeeping
+from pushcli_agent.running.jobs import Jobs
 from pushcli_agent.signals import Signals
-from pushcli_agent.whitelists import Whitelists
+from pushcli_agent.whitelist.in_force import Whitelists
 
 _log = logging.getLogger("pushcli_agent")
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING}

@@ -19,17 +19,17 @@ from pushcli import __version__
 from pushcli.errors import ConfigError, PushcliError, StartError
 from pushcli.exit_status import status_of
 from pushcli_agent import config, lock, log
-from pushcli_agent.channel import Channel
 from pushcli_agent.config import AgentSettings, Overrides
-from pushcli_agent.config_request import ConfigRequest
-from pushcli_agent.core import Agent
-from pushcli_agent.fetcher import Fetcher
-from pushcli_agent.housekeeping import Housekeeping
-from pushcli_agent.jobs import Jobs
+from pushcli_agent.core.state import Agent
+from pushcli_agent.link.channel import Channel
+from pushcli_agent.link.config_request import ConfigRequest
+from pushcli_agent.link.fetcher import Fetcher
+from pushcli_agent.link.outgoing import Identity, Outgoing
 from pushcli_agent.loop import Loop
-from pushcli_agent.outgoing import Identity, Outgoing
+from pushcli_agent.running.housekeeping import Housekeeping
+from pushcli_agent.running.jobs import Jobs
 from pushcli_agent.signals import Signals
-from pushcli_agent.whitelists import Whitelists
+from pushcli_agent.whitelist.in_force import Whitelists
 
 _log = logging.getLogger("pushcli_agent")
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import click
 
 from pushcli import __version__
-from pushcli.context import App
-from pushcli.groups import CommandGroup
-from pushcli.params import Duration, NodeName
+from pushcli.terminal.command_groups import CommandGroup
+from pushcli.terminal.context import App
+from pushcli.terminal.params import Duration, NodeName
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 _DIRECTORY = click.Path(path_type=Path, file_okay=False)
@@ -83,9 +83,10 @@ def enroll(
         --server https://push.example.com:10003/organizations/acme \\
         --fingerprint SHA256:AA:BB:...
     """
-    from pushcli_agent import config, pinned  # noqa: PLC0415 - `--help` need not wait for it
-    from pushcli_agent.credential import credential  # noqa: PLC0415
-    from pushcli_agent.enroll import Enrolment, enroll  # noqa: PLC0415
+    from pushcli_agent import config  # noqa: PLC0415 - `--help` need not wait for it
+    from pushcli_agent.enrolment import pinned  # noqa: PLC0415 - `--help` need not wait for it
+    from pushcli_agent.enrolment.credential import credential  # noqa: PLC0415
+    from pushcli_agent.enrolment.enroll import Enrolment, enroll  # noqa: PLC0415
 
     enrolled = enroll(
         Enrolment(
@@ -127,8 +128,9 @@ def rotate_key(app: App, directory: Path | None, overlap: float) -> None:
     Example:
       pushcli agent rotate-key --overlap 1h
     """
-    from pushcli import own_key  # noqa: PLC0415
-    from pushcli_agent import config, profile  # noqa: PLC0415
+    from pushcli.identities import own_key  # noqa: PLC0415
+    from pushcli_agent import config  # noqa: PLC0415
+    from pushcli_agent.enrolment import profile  # noqa: PLC0415
 
     own = profile.load(config.directory(directory, app.env) / config.FILE)
     own_key.rotate_node_key(app, own, overlap=overlap)

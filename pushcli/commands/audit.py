@@ -2,10 +2,11 @@
 
 import click
 
-from pushcli import audit_trail
-from pushcli.context import App
-from pushcli.options import options_about_users
-from pushcli.params import Moment, Name
+from pushcli.identities import audit_trail
+from pushcli.protocol import limits
+from pushcli.terminal.context import App
+from pushcli.terminal.options import options_about_users
+from pushcli.terminal.params import Moment, Name
 
 
 @click.command()
@@ -16,7 +17,7 @@ from pushcli.params import Moment, Name
 @click.option("--node", type=Name("node"), metavar="NAME", help="What was done to this one.")
 @click.option(
     "--limit",
-    type=click.IntRange(1, 10_000),
+    type=click.IntRange(1, limits.MAX_RECORDS),
     default=100,
     show_default=True,
     metavar="N",

@@ -4,13 +4,13 @@ from pathlib import Path
 
 import click
 
-from pushcli import identities
 from pushcli.commands.identity_keys import key_file_option, key_group, public_key_option
-from pushcli.context import App
-from pushcli.groups import CommandGroup
-from pushcli.new_key import key_file as new_key_file
-from pushcli.options import operator_options
-from pushcli.params import Name
+from pushcli.identities import identities
+from pushcli.identities.new_key import key_file as new_key_file
+from pushcli.terminal.command_groups import CommandGroup
+from pushcli.terminal.context import App
+from pushcli.terminal.options import operator_options
+from pushcli.terminal.params import Name
 
 CLIENT = Name("client")
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import click
 
-from pushcli.context import App
 from pushcli.errors import UsageError
-from pushcli.groups import CommandGroup
+from pushcli.terminal.command_groups import CommandGroup
+from pushcli.terminal.context import App
 
 _SHELLS = ("bash", "zsh", "fish")
 _AFTERWARDS = {
@@ -26,7 +26,7 @@ def _print_command(shell: str) -> None:
     @completion.command(shell, help=f"Print the script for {shell}.")
     @click.pass_obj
     def print_script(app: App) -> None:
-        from pushcli.completions import script  # noqa: PLC0415
+        from pushcli.terminal.completions import script  # noqa: PLC0415
 
         app.write(script(shell))
 
@@ -45,7 +45,7 @@ def install(app: App, shell: str | None) -> None:
     Example:
       pushcli completion install zsh
     """
-    from pushcli import completions  # noqa: PLC0415
+    from pushcli.terminal import completions  # noqa: PLC0415
 
     chosen = shell or _login_shell(app)
     path = completions.install_path(chosen, app.env, Path.home())

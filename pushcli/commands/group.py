@@ -5,12 +5,12 @@ from typing import Any, TypeVar
 
 import click
 
-from pushcli import group_members, identities
-from pushcli.context import App
 from pushcli.errors import UsageError
-from pushcli.groups import CommandGroup
-from pushcli.options import operator_options, options_about_users
-from pushcli.params import Name
+from pushcli.identities import group_members, identities
+from pushcli.terminal.command_groups import CommandGroup
+from pushcli.terminal.context import App
+from pushcli.terminal.options import operator_options, options_about_users
+from pushcli.terminal.params import Name
 
 F = TypeVar("F", bound=Callable[..., Any])
 GROUP = Name("group")

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import click
 
-from pushcli import identity_keys
-from pushcli.context import App
-from pushcli.groups import CommandGroup
-from pushcli.new_key import key_file as new_key_file
-from pushcli.options import operator_options
-from pushcli.params import Duration, Name
+from pushcli.identities import identity_keys
+from pushcli.identities.new_key import key_file as new_key_file
+from pushcli.terminal.command_groups import CommandGroup
+from pushcli.terminal.context import App
+from pushcli.terminal.options import operator_options
+from pushcli.terminal.params import Duration, Name
 
 KEY_FILE = click.Path(path_type=Path, dir_okay=False)
 key_file_option = click.option(

@@ -4,16 +4,17 @@ from pathlib import Path
 
 import click
 
-from pushcli import run_job, search, show_job
-from pushcli.context import App
-from pushcli.dry_run import dry_run as ask
+from pushcli.client import search
 from pushcli.errors import UsageError
 from pushcli.exit_status import ExitStatus
-from pushcli.groups import CommandGroup
-from pushcli.job_request import job_request
-from pushcli.options import operator_options
-from pushcli.params import JobId, NodeName, Seconds
-from pushcli.results import CHANNELS
+from pushcli.jobs import run_job, show_job
+from pushcli.jobs.dry_run import dry_run as ask
+from pushcli.jobs.job_request import job_request
+from pushcli.jobs.results import CHANNELS
+from pushcli.terminal.command_groups import CommandGroup
+from pushcli.terminal.context import App
+from pushcli.terminal.options import operator_options
+from pushcli.terminal.params import JobId, NodeName, Seconds
 
 
 @click.group(cls=CommandGroup)

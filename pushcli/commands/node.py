@@ -2,12 +2,15 @@
 
 import click
 
-from pushcli import enrolment_tokens, node_objects, node_status, search
-from pushcli.context import App
-from pushcli.groups import CommandGroup
-from pushcli.names import is_query
-from pushcli.options import operator_options
-from pushcli.params import Duration, Name, NodeName, NodeOrQuery
+from pushcli.client import search
+from pushcli.identities import enrolment_tokens
+from pushcli.nodes import node_objects, node_status
+from pushcli.protocol import limits
+from pushcli.protocol.names import is_query
+from pushcli.terminal.command_groups import CommandGroup
+from pushcli.terminal.context import App
+from pushcli.terminal.options import operator_options
+from pushcli.terminal.params import Duration, Name, NodeName, NodeOrQuery
 
 attributes_option = click.option(
     "-a",
@@ -105,7 +108,7 @@ def token() -> None:
 
 @token.command()
 @click.option(
-    "--uses", type=click.IntRange(1, 100_000), default=1, show_default=True, metavar="N",
+    "--uses", type=click.IntRange(1, limits.MAX_USES), default=1, show_default=True, metavar="N",
     help="So many nodes may enroll with it.",
 )  # fmt: skip
 @click.option(

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pushcli.context import App
 from pushcli.exit_status import ExitStatus
+from pushcli.terminal.context import App
 
 if TYPE_CHECKING:
-    from pushcli.sandbox import Fleet
+    from pushcli.sandbox.fleet import Fleet
 
 SAMPLES = {
     "uptime": "uptime",
@@ -45,7 +45,7 @@ def sandbox(app: App, nodes: int, command: str | None) -> int:
       pushcli sandbox --nodes 5
       pushcli sandbox --run 'echo hello; uptime'
     """
-    from pushcli.sandbox import Fleet  # noqa: PLC0415 - slow to import
+    from pushcli.sandbox.fleet import Fleet  # noqa: PLC0415 - slow to import
 
     names = [f"node{number}" for number in range(1, nodes + 1)]
     whitelist = SAMPLES if command is None else {command: command, **SAMPLES}
@@ -71,7 +71,7 @@ def _run(app: App, fleet: "Fleet", command: str, names: list[str]) -> int:
 
 
 def _keep(app: App, fleet: "Fleet") -> None:
-    from pushcli.sandbox_profile import lent_profile  # noqa: PLC0415
+    from pushcli.sandbox.profile import lent_profile  # noqa: PLC0415
 
     with lent_profile(Path.home() / ".pushcli" / "credentials", fleet.profile):
         app.print("In another terminal:")

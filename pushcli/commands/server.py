@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pushcli.context import App
-from pushcli.groups import CommandGroup
-from pushcli.params import Duration
+from pushcli.terminal.command_groups import CommandGroup
+from pushcli.terminal.context import App
+from pushcli.terminal.params import Duration
 
 if TYPE_CHECKING:
     from pushcli_server.init import Made

@@ -4,13 +4,13 @@ from pathlib import Path
 
 import click
 
-from pushcli import identities
 from pushcli.commands.identity_keys import key_file_option, key_group, public_key_option
-from pushcli.context import App
-from pushcli.groups import CommandGroup
-from pushcli.new_key import key_file as new_key_file
-from pushcli.options import operator_options
-from pushcli.params import Duration, Name
+from pushcli.identities import identities
+from pushcli.identities.new_key import key_file as new_key_file
+from pushcli.terminal.command_groups import CommandGroup
+from pushcli.terminal.context import App
+from pushcli.terminal.options import operator_options
+from pushcli.terminal.params import Duration, Name
 
 USER = Name("user")
 
@@ -151,6 +151,6 @@ def rotate_key(app: App, overlap: float, vouch: bool) -> None:
     Example:
       pushcli user rotate-key --overlap 1h
     """
-    from pushcli import own_key  # noqa: PLC0415 - `--help` need not wait for cryptography
+    from pushcli.identities import own_key  # noqa: PLC0415 - `--help` need not wait for cryptography
 
     own_key.rotate(app, overlap=overlap, vouch=vouch)

@@ -1,1 +1,1 @@
-"""What both ends of a wire must agree on; no I/O."""
+"""What both ends of a wire agree on, without I/O; the CLI, the server and the agent share it."""

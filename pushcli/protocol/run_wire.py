@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from pushcli import messages
+from pushcli.protocol import messages
 from pushcli.protocol.run import Outcome, RunSpec
 
 _SPEC = tuple(field.name for field in msgspec.structs.fields(RunSpec))

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from pushcli import names
+from pushcli.protocol import names
 from pushcli.whitelist import pattern
 
 MAX_NAME = 1000

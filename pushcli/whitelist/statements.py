@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 
+from pushcli.protocol import limits
 from pushcli.whitelist.rsa_numbers import PublicNumbers
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ MAX_DEPTH = 32
 """Of a tree: four thousand million leaves."""
 
 _Text = Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
-_Version = Annotated[int, msgspec.Meta(ge=1, le=2**62)]
+_Version = Annotated[int, msgspec.Meta(ge=1, le=limits.MAX_VERSION)]
 _Path = Annotated[
     list[Annotated[str, msgspec.Meta(max_length=46)]], msgspec.Meta(max_length=MAX_DEPTH)
 ]

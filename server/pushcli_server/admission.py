@@ -6,7 +6,8 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
-from pushcli import extensions, keys, session_keys, wire
+from pushcli import keys
+from pushcli.protocol import extensions, session_keys, wire
 from pushcli_server.channel.broker import MAX_MESSAGE_SKEW
 from pushcli_server.core import fleet_events as on_fleet
 from pushcli_server.core.fleet_nodes import ClientDeleted

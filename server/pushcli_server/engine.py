@@ -10,7 +10,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import assert_never
 
-from pushcli import messages
+from pushcli.protocol import messages
 from pushcli_server import persistence
 from pushcli_server.channel.command_channel import CommandChannel
 from pushcli_server.clock import Clock

@@ -4,7 +4,7 @@ import hashlib
 
 import msgspec
 
-from pushcli import messages
+from pushcli.protocol import messages
 from pushcli_server.core.identity import NodeKey
 from pushcli_server.store import Store, operations
 

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import msgspec
 
-from pushcli import keys, names, tls
-from pushcli.credentials import add_profile, profiles
+from pushcli import keys, tls
+from pushcli.client.credentials import add_profile, profiles
 from pushcli.errors import ConfigError, StartError, StoreError, UsageError
+from pushcli.protocol import names
 from pushcli_server import secrets, settings
 from pushcli_server.founding import GROUPS, founding, validator_name
 from pushcli_server.settings import Settings

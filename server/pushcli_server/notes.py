@@ -2,7 +2,7 @@
 
 from typing import assert_never
 
-from pushcli import messages
+from pushcli.protocol import messages
 from pushcli_server.checks import Checks
 from pushcli_server.core.identity import NodeKey
 from pushcli_server.facts import Facts

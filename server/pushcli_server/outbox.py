@@ -2,7 +2,7 @@
 
 from typing import Any, TypeVar
 
-from pushcli import messages
+from pushcli.protocol import messages
 from pushcli_server.channel.command_channel import CommandChannel
 from pushcli_server.core.fleet_state import Fleet
 from pushcli_server.core.identity import NodeKey

@@ -10,7 +10,7 @@ from typing import assert_never
 
 import msgspec
 
-from pushcli import extensions, messages
+from pushcli.protocol import extensions, messages
 from pushcli.protocol.run import Outcome, RunSpec
 from pushcli_server.core import fleet_events as on_fleet
 from pushcli_server.core.identity import JobKey, NodeKey

@@ -16,8 +16,9 @@ import msgspec
 import zmq
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
-from pushcli import keys, session_keys
+from pushcli import keys
 from pushcli.errors import KeyFileError
+from pushcli.protocol import session_keys
 
 _DIRECTORY = "secrets"
 _NEXT = "secrets.next"

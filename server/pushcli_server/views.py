@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
 from pushcli.protocol.run import RunSpec
-from pushcli.timestamps import format_rfc1123
+from pushcli.protocol.timestamps import format_rfc1123
 from pushcli_server.core.job import Job
 from pushcli_server.core.states import NodeState
 

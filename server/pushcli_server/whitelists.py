@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from pushcli import extensions, messages
+from pushcli.protocol import extensions, messages
 from pushcli.whitelist.statements import Change
 from pushcli_server.clock import Clock
 from pushcli_server.core.fleet_state import Fleet

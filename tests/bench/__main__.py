@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pushcli
-from pushcli.sandbox import Fleet
+from pushcli.sandbox.fleet import Fleet
 from tests.bench import search, whitelist
 from tests.bench.machine import cpu_seconds, describe, event_loop, pss_mib
 

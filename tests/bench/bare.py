@@ -12,8 +12,8 @@ import msgspec
 import zmq
 from zmq.utils import z85
 
-from pushcli import messages, wire
-from pushcli.timestamps import format_rfc1123
+from pushcli.protocol import messages, wire
+from pushcli.protocol.timestamps import format_rfc1123
 
 
 def main(count: int, session_key: bytes) -> None:

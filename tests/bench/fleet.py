@@ -18,7 +18,7 @@ from pathlib import Path
 import msgspec
 
 from pushcli import keys
-from pushcli.sandbox import ORG, Fleet
+from pushcli.sandbox.fleet import ORG, Fleet
 from pushcli_server import settings
 from pushcli_server.store import Store, operations
 from tests.bench.machine import cpu_seconds, describe, rss_mib

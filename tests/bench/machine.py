@@ -11,7 +11,7 @@ from pathlib import Path
 
 import zmq
 
-from pushcli.sandbox import Fleet
+from pushcli.sandbox.fleet import Fleet
 
 
 def describe() -> str:

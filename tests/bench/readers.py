@@ -6,8 +6,9 @@ import time
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from pushcli import keys, signing
-from pushcli.timestamps import format_iso8601
+from pushcli import keys
+from pushcli.protocol import signing
+from pushcli.protocol.timestamps import format_iso8601
 
 
 async def read_all(url: str, user: str, key_file: str, count: int) -> None:

@@ -11,7 +11,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from pushcli.sandbox import ORG, Fleet
+from pushcli.sandbox.fleet import ORG, Fleet
 from pushcli_server import settings
 from pushcli_server.store import Store, operations
 from pushcli_server.store.records import NodeObject

@@ -14,8 +14,9 @@ import msgspec
 import requests
 import zmq
 
-from pushcli import keys, messages, session_keys, signing, wire
-from pushcli.timestamps import format_iso8601, format_rfc1123
+from pushcli import keys
+from pushcli.protocol import messages, session_keys, signing, wire
+from pushcli.protocol.timestamps import format_iso8601, format_rfc1123
 
 
 class Plan(msgspec.Struct, kw_only=True):

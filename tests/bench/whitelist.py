@@ -13,8 +13,9 @@ from pathlib import Path
 
 import msgspec
 
-from pushcli import extensions, keys
-from pushcli.sandbox import ORG, Fleet
+from pushcli import keys
+from pushcli.protocol import extensions
+from pushcli.sandbox.fleet import ORG, Fleet
 from pushcli.whitelist import statements
 from pushcli.whitelist.statements import Change
 from tests.bench.fleet import INTERVAL, end, enroll, shares, simulate

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 import zmq
 
-from pushcli.sandbox import Fleet
+from pushcli.sandbox.fleet import Fleet
 
 
 @pytest.fixture(scope="module")

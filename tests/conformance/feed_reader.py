@@ -8,9 +8,10 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from pushcli import keys, signing
-from pushcli.credentials import Profile
-from pushcli.timestamps import format_iso8601
+from pushcli import keys
+from pushcli.client.credentials import Profile
+from pushcli.protocol import signing
+from pushcli.protocol.timestamps import format_iso8601
 
 
 class FeedReader:

@@ -7,7 +7,7 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 from pushcli import keys
-from pushcli.sandbox import ADMIN, Fleet
+from pushcli.sandbox.fleet import ADMIN, Fleet
 from tests.conformance.raw_http import Answer, Raw
 
 KEYS = [keys.generate() for _ in range(4)]

@@ -8,11 +8,12 @@ from typing import Any
 import msgspec
 import zmq
 
-from pushcli import keys, session_keys, wire
-from pushcli.client import ApiClient
-from pushcli.credentials import Profile
-from pushcli.sandbox import ORG, Fleet
-from pushcli.timestamps import format_rfc1123
+from pushcli import keys
+from pushcli.client.api import ApiClient
+from pushcli.client.credentials import Profile
+from pushcli.protocol import session_keys, wire
+from pushcli.protocol.timestamps import format_rfc1123
+from pushcli.sandbox.fleet import ORG, Fleet
 
 
 def enroll(fleet: Fleet, name: str) -> Profile:

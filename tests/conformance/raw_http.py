@@ -10,9 +10,10 @@ from typing import Any, NamedTuple
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
-from pushcli import keys, signing
-from pushcli.sandbox import ADMIN, ORG, Fleet
-from pushcli.timestamps import format_iso8601
+from pushcli import keys
+from pushcli.protocol import signing
+from pushcli.protocol.timestamps import format_iso8601
+from pushcli.sandbox.fleet import ADMIN, ORG, Fleet
 
 JSON = {"Content-Type": "application/json", "Accept": "application/json"}
 

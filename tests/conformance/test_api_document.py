@@ -9,10 +9,10 @@ import msgspec
 import pytest
 import requests
 
-from pushcli.credentials import Profile
+from pushcli.client.credentials import Profile
+from pushcli.client.http import SignedSession
 from pushcli.errors import PushcliError
-from pushcli.http import SignedSession
-from pushcli.sandbox import Fleet
+from pushcli.sandbox.fleet import Fleet
 from pushcli_server.rest.routes import routes
 from tests.conformance.feed_reader import FeedReader
 

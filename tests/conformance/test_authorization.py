@@ -15,9 +15,10 @@ from typing import NamedTuple
 import pytest
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
-from pushcli import keys, signing
-from pushcli.sandbox import Fleet
-from pushcli.timestamps import format_iso8601
+from pushcli import keys
+from pushcli.protocol import signing
+from pushcli.protocol.timestamps import format_iso8601
+from pushcli.sandbox.fleet import Fleet
 from pushcli_server import settings
 from pushcli_server.rest.routes import routes
 from pushcli_server.store import Store, operations

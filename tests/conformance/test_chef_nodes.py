@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from pushcli.client import ApiClient
-from pushcli.sandbox import Fleet
+from pushcli.client.api import ApiClient
+from pushcli.sandbox.fleet import Fleet
 from tests.conformance.old_agent import enroll
 from tests.conformance.raw_http import Answer, Raw
 

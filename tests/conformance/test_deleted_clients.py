@@ -9,7 +9,7 @@ import pytest
 import zmq
 
 from pushcli import errors
-from pushcli.sandbox import Fleet
+from pushcli.sandbox.fleet import Fleet
 from tests.conformance.identities import operator
 from tests.conformance.old_agent import OldAgent
 from tests.conformance.test_presence import availability, keep_alive

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pushcli.sandbox import Fleet
+from pushcli.sandbox.fleet import Fleet
 from tests.conformance.raw_http import Raw
 
 pytestmark = pytest.mark.timeout(90)

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pushcli import keys
-from pushcli.sandbox import Fleet
+from pushcli.sandbox.fleet import Fleet
 from tests.conformance.identities import KEYS, Signer, new_client, new_user, operator, superuser
 from tests.conformance.test_fuzz import values
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from pushcli import keys
-from pushcli.sandbox import ADMIN, Fleet
+from pushcli.sandbox.fleet import ADMIN, Fleet
 from tests.conformance.identities import (
     KEYS,
     Signer,

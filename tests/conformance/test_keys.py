@@ -7,8 +7,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from pushcli import keys
-from pushcli.sandbox import Fleet
-from pushcli.timestamps import format_iso8601
+from pushcli.protocol.timestamps import format_iso8601
+from pushcli.sandbox.fleet import Fleet
 from pushcli_server.store.identity_keys import MAX_KEYS
 from tests.conformance.identities import (
     KEYS,

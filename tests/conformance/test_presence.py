@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from pushcli.sandbox import Fleet
-from pushcli.timestamps import format_rfc1123
+from pushcli.protocol.timestamps import format_rfc1123
+from pushcli.sandbox.fleet import Fleet
 from tests.conformance.old_agent import OldAgent
 from tests.e2e.waiting import until
 

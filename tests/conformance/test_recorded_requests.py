@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from pushcli.sandbox import Fleet
+from pushcli.sandbox.fleet import Fleet
 from pushcli_server import settings
 from pushcli_server.store import Store, operations
 from tests import recordings

@@ -9,9 +9,10 @@ from urllib.parse import quote
 import pytest
 import zmq
 
-from pushcli import keys, signing
-from pushcli.sandbox import Fleet
-from pushcli.timestamps import format_iso8601
+from pushcli import keys
+from pushcli.protocol import signing
+from pushcli.protocol.timestamps import format_iso8601
+from pushcli.sandbox.fleet import Fleet
 from pushcli_server.rest.errors import EXTENSIONS
 from tests.conformance.old_agent import OldAgent, enroll
 from tests.conformance.raw_http import Answer, Raw

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from pushcli.sandbox import Fleet
+from pushcli.sandbox.fleet import Fleet
 from tests.conformance.feed_reader import FeedReader
 from tests.conformance.old_agent import OldAgent
 from tests.e2e.waiting import until

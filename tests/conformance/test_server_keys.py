@@ -5,8 +5,9 @@ from collections.abc import Iterator
 import pytest
 import zmq
 
-from pushcli import keys, wire
-from pushcli.sandbox import Fleet
+from pushcli import keys
+from pushcli.protocol import wire
+from pushcli.sandbox.fleet import Fleet
 from tests.conformance.old_agent import OldAgent
 from tests.e2e.waiting import until
 

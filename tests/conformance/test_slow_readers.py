@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from pushcli import keys, signing
-from pushcli.sandbox import ADMIN, ORG, Fleet
-from pushcli.timestamps import format_iso8601
+from pushcli import keys
+from pushcli.protocol import signing
+from pushcli.protocol.timestamps import format_iso8601
+from pushcli.sandbox.fleet import ADMIN, ORG, Fleet
 from pushcli_server.rest.feeds import SLOW
 
 pytestmark = pytest.mark.timeout(90)

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 import requests
 
-from pushcli import enrolment, keys
-from pushcli.sandbox import ADMIN, Fleet
+from pushcli import keys
+from pushcli.protocol import enrolment
+from pushcli.sandbox.fleet import ADMIN, Fleet
 from tests.conformance.identities import (
     KEYS,
     Signer,

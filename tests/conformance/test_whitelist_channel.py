@@ -12,8 +12,8 @@ import pytest
 import zmq
 
 from pushcli import keys
-from pushcli.client import ApiClient
-from pushcli.sandbox import Fleet
+from pushcli.client.api import ApiClient
+from pushcli.sandbox.fleet import Fleet
 from pushcli.whitelist import statements
 from pushcli.whitelist.statements import Change
 from tests.conformance.old_agent import OldAgent

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from pushcli import errors, keys
-from pushcli.sandbox import Fleet
+from pushcli.sandbox.fleet import Fleet
 from pushcli.whitelist import statements
 from pushcli.whitelist.statements import Change
 from tests.conformance.old_agent import enroll

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pushcli.sandbox import Fleet
+from pushcli.sandbox.fleet import Fleet
 
 FAST = {"heartbeat_interval": 250, "voting_timeout": 10}
 """Settings that make waiting short: silence counts as offline after a second."""

@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 import zmq
 
-from pushcli import keys, messages, session_keys, wire
-from pushcli.client import ApiClient
-from pushcli.credentials import Profile
-from pushcli.sandbox import Fleet
-from pushcli.timestamps import format_rfc1123
+from pushcli import keys
+from pushcli.client.api import ApiClient
+from pushcli.client.credentials import Profile
+from pushcli.protocol import messages, session_keys, wire
+from pushcli.protocol.timestamps import format_rfc1123
+from pushcli.sandbox.fleet import Fleet
 
 pytestmark = pytest.mark.timeout(60)
 

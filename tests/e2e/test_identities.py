@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from pushcli.sandbox import Fleet
+from pushcli.sandbox.fleet import Fleet
 from tests.e2e.waiting import job_is, start, until
 
 pytestmark = pytest.mark.timeout(90)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pushcli.exit_status import ExitStatus
-from pushcli.sandbox import Fleet
+from pushcli.sandbox.fleet import Fleet
 from tests.e2e.waiting import job_is, processes, start, until
 
 pytestmark = pytest.mark.timeout(60)

@@ -15,7 +15,7 @@ import pytest
 
 from pushcli import keys, tls
 from pushcli.exit_status import ExitStatus
-from pushcli.sandbox import Fleet
+from pushcli.sandbox.fleet import Fleet
 from pushcli_server import secrets
 from tests.e2e.waiting import job_is, lines, start, until
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pushcli.commands.sandbox import SAMPLES
-from pushcli.sandbox import Fleet
+from pushcli.sandbox.fleet import Fleet
 
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```console\n\$ (.*?)```", README, flags=re.DOTALL)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pushcli.sandbox import Fleet
+from pushcli.sandbox.fleet import Fleet
 from tests.e2e.waiting import job_is, lines, start, until
 
 pytestmark = pytest.mark.timeout(90)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from pushcli.exit_status import ExitStatus
-from pushcli.sandbox import Fleet
+from pushcli.sandbox.fleet import Fleet
 
 pytestmark = pytest.mark.timeout(60)
 WRONG = "SHA256:" + ":".join(["00"] * 32)

@@ -12,7 +12,7 @@ from sqlalchemy import text
 
 from pushcli import keys
 from pushcli.exit_status import ExitStatus
-from pushcli.sandbox import Fleet
+from pushcli.sandbox.fleet import Fleet
 from pushcli_server import settings
 from pushcli_server.store.database import make_engine
 from tests.e2e.waiting import job_is, lines, start, until

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pushcli.sandbox import Fleet
+from pushcli.sandbox.fleet import Fleet
 
 T = TypeVar("T")
 LIMIT = 15.0

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from pushcli import extensions
+from pushcli.protocol import extensions
 
 CHUNK = 32 * 1024
 """Bytes of output that travel in one message, unless the server's limit asks for fewer."""

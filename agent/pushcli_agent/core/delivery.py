@@ -7,7 +7,7 @@ Another server gets each result once.
 
 import math
 
-from pushcli import messages
+from pushcli.protocol import messages
 from pushcli_agent.core.configuration import ServerConfig
 from pushcli_agent.core.effects import DiscardSpool, Effect, ResultForm, SendOutput, SendResult
 from pushcli_agent.core.events import Outcome

@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from pushcli import messages
+from pushcli.protocol import messages
 from pushcli_agent.core.configuration import ServerConfig
 
 

@@ -2,7 +2,7 @@
 
 import math
 
-from pushcli import messages
+from pushcli.protocol import messages
 from pushcli_agent.core import delivery, notes, work
 from pushcli_agent.core.configuration import ServerConfig
 from pushcli_agent.core.effects import Connect, Effect, FetchConfig, Report, SendHeartbeat

@@ -1,8 +1,13 @@
-"""Which event concerns what."""
+"""Which event concerns what.
+
+`handle(agent, event, now)` changes the state and returns what is to be done, in order;
+`agent.deadline()` says when `TimePassed` is due. Duplicate, late and unknown messages of
+the server are ordinary events; an impossible call of our own raises.
+"""
 
 from typing import assert_never
 
-from pushcli import messages
+from pushcli.protocol import messages
 from pushcli_agent.core import delivery, link, notes, work
 from pushcli_agent.core.effects import Effect
 from pushcli_agent.core.events import (

@@ -5,7 +5,7 @@ All of it is told anew on each connection: the server knows what it has seen alr
 
 from typing import Any
 
-from pushcli import extensions, messages
+from pushcli.protocol import extensions, messages
 from pushcli_agent.core.effects import (
     AnswerCheck,
     Effect,

@@ -4,7 +4,7 @@ from typing import Literal
 
 import msgspec
 
-from pushcli import extensions, messages, names
+from pushcli.protocol import extensions, messages, names
 from pushcli_agent.core import delivery
 from pushcli_agent.core.effects import (
     AbortJob,

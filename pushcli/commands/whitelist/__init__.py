@@ -1,7 +1,1 @@
 """`pushcli whitelist`: what operators may start on the nodes."""
-
-# The order of their commands in the group's help.
-from pushcli.commands.whitelist import reading, writing, editors  # isort: skip
-from pushcli.commands.whitelist.group import whitelist
-
-__all__ = ["editors", "reading", "whitelist", "writing"]

@@ -5,10 +5,10 @@ from pathlib import Path
 import click
 
 from pushcli.commands.whitelist.group import FILE, whitelist
-from pushcli.context import App
-from pushcli.groups import CommandGroup
-from pushcli.options import operator_options
-from pushcli.params import NodeName
+from pushcli.terminal.command_groups import CommandGroup
+from pushcli.terminal.context import App
+from pushcli.terminal.options import operator_options
+from pushcli.terminal.params import NodeName
 from pushcli.whitelist.workstation import editors as statements
 
 

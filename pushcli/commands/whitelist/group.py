@@ -7,10 +7,10 @@ from typing import Any, TypeVar
 import click
 
 from pushcli.errors import UsageError
-from pushcli.groups import CommandGroup
-from pushcli.names import is_node_name
-from pushcli.options import operator_options
-from pushcli.params import NodeName
+from pushcli.protocol.names import is_node_name
+from pushcli.terminal.command_groups import CommandGroup
+from pushcli.terminal.options import operator_options
+from pushcli.terminal.params import NodeName
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -12,9 +12,9 @@ from pushcli.commands.whitelist.group import (
     whitelist,
     words,
 )
-from pushcli.context import App
 from pushcli.exit_status import ExitStatus
-from pushcli.options import operator_options
+from pushcli.terminal.context import App
+from pushcli.terminal.options import operator_options
 from pushcli.whitelist.workstation import local as local_whitelist
 from pushcli.whitelist.workstation import remote, showing, testing
 

@@ -11,11 +11,11 @@ from pushcli.commands.whitelist.group import (
     whitelist,
     words,
 )
-from pushcli.context import App
 from pushcli.errors import UsageError
 from pushcli.exit_status import ExitStatus
-from pushcli.options import operator_options
-from pushcli.params import NodeName, Seconds
+from pushcli.terminal.context import App
+from pushcli.terminal.options import operator_options
+from pushcli.terminal.params import NodeName, Seconds
 from pushcli.whitelist.pattern import is_pattern
 from pushcli.whitelist.statements import Change
 from pushcli.whitelist.workstation import changing, edit_node, remote

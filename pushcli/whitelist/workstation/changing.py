@@ -8,11 +8,11 @@ from typing import Any
 
 import msgspec
 
-from pushcli.context import App
 from pushcli.errors import NotFound, PushcliError, UsageError
+from pushcli.escape import escape_line
 from pushcli.exit_status import ExitStatus
-from pushcli.render.escape import escape_line
-from pushcli.render.folding import fold
+from pushcli.terminal.context import App
+from pushcli.terminal.folding import fold
 from pushcli.whitelist.entry import InvalidEntry, parse, to_value
 from pushcli.whitelist.statements import Change
 from pushcli.whitelist.workstation import local, remote

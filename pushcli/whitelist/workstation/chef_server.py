@@ -8,18 +8,17 @@ stand close together.
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
+from pushcli.client.paths import quoted
 from pushcli.errors import NotFound, PushcliError, RequestRefused, ServerError
+from pushcli.protocol.attributes import LEVELS, NORMAL
 from pushcli.whitelist.statements import Change, next_version
 from pushcli.whitelist.workstation.partial import saying_what_is_done
-from pushcli.whitelist.workstation.views import NORMAL, NodeWhitelist, ServerEntry
+from pushcli.whitelist.workstation.views import NodeWhitelist, ServerEntry
 
 if TYPE_CHECKING:
-    from pushcli.client import ApiClient
+    from pushcli.client.api import ApiClient
 
-LEVELS = ("default", NORMAL, "override", "automatic")
-"""Of attributes; a later one wins."""
 _NAMED = 10
 """Names in one line of an error."""
 
@@ -153,4 +152,4 @@ def _version(record: Any) -> int | None:
 
 
 def _path(node: str) -> str:
-    return f"nodes/{quote(node, safe='')}"
+    return f"nodes/{quoted(node)}"

@@ -4,15 +4,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pushcli.context import App
 from pushcli.errors import ConfigError, RequestRefused
 from pushcli.exit_status import ExitStatus
+from pushcli.protocol.attributes import NORMAL
+from pushcli.terminal.context import App
 from pushcli.whitelist import toml_text
 from pushcli.whitelist.statements import Change
 from pushcli.whitelist.workstation import changing, local, local_file, remote, toml_edit
 from pushcli.whitelist.workstation.editing import agrees, draft
 from pushcli.whitelist.workstation.showing import lines, write_difference
-from pushcli.whitelist.workstation.views import NORMAL, NodeWhitelist
+from pushcli.whitelist.workstation.views import NodeWhitelist
 
 _HEAD = """\
 # The whitelist of {node}, as it is on the server.

@@ -16,8 +16,8 @@ from typing import TypeVar
 
 import click
 
-from pushcli.context import App
 from pushcli.errors import ConfigError, PushcliError, UsageError
+from pushcli.terminal.context import App
 
 _ERROR = "# ERROR: "
 T = TypeVar("T")

@@ -5,11 +5,10 @@ from pathlib import Path
 
 import msgspec
 
-from pushcli.context import App
+from pushcli.client.answers import checked
 from pushcli.errors import NotFound
-from pushcli.jobs import checked
-from pushcli.new_key import read_public_key
-from pushcli.render.table import write_table
+from pushcli.terminal.context import App
+from pushcli.terminal.table import write_table
 from pushcli.whitelist.statements import EditorStatement, fingerprint, next_version
 from pushcli.whitelist.workstation import remote, words
 
@@ -32,7 +31,7 @@ def add(app: App, name: str, file: Path) -> None:
     Raises:
         KeyFileError: no public key is in it.
     """
-    _say(app, name, read_public_key(file), removed=False)
+    _say(app, name, _read(file), removed=False)
 
 
 def remove(app: App, name: str, file: Path | None) -> None:
@@ -42,7 +41,7 @@ def remove(app: App, name: str, file: Path | None) -> None:
         NotFound: nobody vouches for one of that name.
     """
     if file is not None:
-        _say(app, name, read_public_key(file), removed=True)
+        _say(app, name, _read(file), removed=True)
         return
     found = [one for one in _statements(app) if one.editor == name and not one.removed]
     if not found:
@@ -51,8 +50,14 @@ def remove(app: App, name: str, file: Path | None) -> None:
         _say(app, name, _pem_of(one), removed=True)
 
 
-def _say(app: App, name: str, pem: str, *, removed: bool) -> None:
+def _read(file: Path) -> str:
     # Loaded where keys are needed: it takes a while.
+    from pushcli.keys import read_public_key  # noqa: PLC0415
+
+    return read_public_key(file)
+
+
+def _say(app: App, name: str, pem: str, *, removed: bool) -> None:
     from pushcli.keys import load_public_key  # noqa: PLC0415
 
     key = load_public_key(pem)

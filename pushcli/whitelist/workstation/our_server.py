@@ -6,20 +6,18 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
+from pushcli.client.answers import checked
 from pushcli.errors import Outdated
-from pushcli.jobs import checked
+from pushcli.protocol import limits
 from pushcli.whitelist.statements import Change, next_version
 from pushcli.whitelist.workstation.partial import saying_what_is_done
 from pushcli.whitelist.workstation.views import NodeWhitelist, Outcome
 
 if TYPE_CHECKING:
-    from pushcli.client import ApiClient
+    from pushcli.client.api import ApiClient
 
-MAX_BODY = 900_000
+MAX_BODY = limits.MAX_REQUEST - 100_000
 """Bytes of a request; a larger edit goes in several."""
-MAX_LEAVES = 200_000
-"""Entries times nodes of one request, as the server has it."""
-MAX_CHANGES = 1_000
 MAX_QUERY = 6_000
 """Characters of names in a URL."""
 _MARGIN = 3_000
@@ -44,9 +42,9 @@ def change(client: "ApiClient", nodes: Sequence[str], changes: Sequence[Change])
         PushcliError: the server refused them; if they took several requests, what is done
             already stands in the message.
     """
-    parts = list(_batches(changes, MAX_BODY // 2, _size, MAX_CHANGES))
+    parts = list(_batches(changes, MAX_BODY // 2, _size, limits.MAX_CHANGES))
     room = MAX_BODY - _MARGIN - max(sum(map(_size, part)) for part in parts)
-    most = MAX_LEAVES // max(map(len, parts))
+    most = limits.MAX_LEAVES // max(map(len, parts))
     outcome = Outcome(nodes=0, connected=0, in_force=0)
     done: list[str] = []
     with saying_what_is_done(nodes, done):

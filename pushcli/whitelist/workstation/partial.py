@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from pushcli.errors import PushcliError
-from pushcli.render.folding import fold
+from pushcli.terminal.folding import fold
 
 
 class BrokenOff(KeyboardInterrupt):

@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from pushcli import search
-from pushcli.context import App, is_terminal
+from pushcli.client import search
+from pushcli.client.answers import checked
 from pushcli.errors import NotFound, RequestRefused, ServerError, UsageError
-from pushcli.jobs import checked
+from pushcli.terminal.context import App, is_terminal
 from pushcli.whitelist.statements import Change
 from pushcli.whitelist.workstation import chef_server, our_server
 from pushcli.whitelist.workstation.views import NodeWhitelist, Outcome, Verdict

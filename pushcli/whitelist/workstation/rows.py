@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from pushcli.whitelist.workstation.views import NORMAL, EntryInForce, NodeWhitelist, ServerEntry
+from pushcli.protocol.attributes import NORMAL
+from pushcli.whitelist.workstation.views import EntryInForce, NodeWhitelist, ServerEntry
 
 IN_FORCE = "in force"
 LOCAL = "local"

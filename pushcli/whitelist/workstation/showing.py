@@ -8,12 +8,12 @@ from typing import Any
 
 import msgspec
 
-from pushcli.context import App
 from pushcli.errors import NotFound
+from pushcli.escape import escape_line
 from pushcli.exit_status import ExitStatus
-from pushcli.render.escape import escape_line
-from pushcli.render.folding import fold
-from pushcli.render.table import write_table
+from pushcli.terminal.context import App
+from pushcli.terminal.folding import fold
+from pushcli.terminal.table import write_table
 from pushcli.whitelist import toml_text
 from pushcli.whitelist.workstation import local, words
 from pushcli.whitelist.workstation.rows import IN_FORCE, LOCAL, Row, notes, rows, state

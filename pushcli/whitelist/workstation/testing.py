@@ -4,9 +4,9 @@ from pathlib import Path
 
 import msgspec
 
-from pushcli.context import App
+from pushcli.escape import escape_line
 from pushcli.exit_status import ExitStatus
-from pushcli.render.escape import escape_line
+from pushcli.terminal.context import App
 from pushcli.whitelist import match
 from pushcli.whitelist.workstation import local, local_file, remote, words
 from pushcli.whitelist.workstation.views import Verdict

@@ -4,8 +4,7 @@ from typing import Any
 
 import msgspec
 
-NORMAL = "normal"
-"""The level of attributes that operators edit."""
+from pushcli.protocol.attributes import NORMAL
 
 
 class ServerEntry(msgspec.Struct, frozen=True, kw_only=True):

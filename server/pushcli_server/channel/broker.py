@@ -13,8 +13,8 @@ from typing import Any, TypeVar
 
 import zmq
 
-from pushcli import messages, wire
-from pushcli.timestamps import format_rfc1123
+from pushcli.protocol import messages, wire
+from pushcli.protocol.timestamps import format_rfc1123
 from pushcli_server.channel.drops import Drops
 from pushcli_server.core.identity import NodeKey
 from pushcli_server.guarded import guarded

@@ -7,8 +7,8 @@ from typing import Any, TypeVar
 
 import zmq
 
-from pushcli import messages
 from pushcli.errors import StartError
+from pushcli.protocol import messages
 from pushcli_server import listener
 from pushcli_server.channel.broker import SETTINGS, Broker, Owner, Receive
 from pushcli_server.core.identity import NodeKey

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import zmq
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
-from pushcli import messages, wire
 from pushcli.errors import StartError
+from pushcli.protocol import messages, wire
 from pushcli_server.channel.broker import rfc1123_now
 from pushcli_server.listener import BACKLOG
 

@@ -8,7 +8,7 @@ database.
 
 from typing import assert_never
 
-from pushcli import messages
+from pushcli.protocol import messages
 from pushcli_server.core import fleet_events as on_fleet
 from pushcli_server.core import fleet_jobs as jobs
 from pushcli_server.core import fleet_nodes as nodes

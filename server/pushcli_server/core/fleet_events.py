@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from pushcli import messages
+from pushcli.protocol import messages
 from pushcli.protocol.run import Outcome
 from pushcli_server.core.identity import JobKey, NodeKey
 from pushcli_server.core.job import Job, JobSpec

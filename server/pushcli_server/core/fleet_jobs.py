@@ -3,8 +3,7 @@
 import math
 from typing import assert_never
 
-from pushcli import extensions, messages
-from pushcli.protocol import run_wire
+from pushcli.protocol import extensions, messages, run_wire
 from pushcli_server.core import fleet_events as on_fleet
 from pushcli_server.core import job as job_core
 from pushcli_server.core import job_events as on_job

@@ -3,7 +3,7 @@
 import math
 from typing import assert_never
 
-from pushcli import extensions, messages
+from pushcli.protocol import extensions, messages
 from pushcli_server.core import fleet_events as on_fleet
 from pushcli_server.core import fleet_jobs as jobs
 from pushcli_server.core import job_events as on_job

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from pushcli import messages
+from pushcli.protocol import messages
 from pushcli_server.core import fleet_events as on_fleet
 from pushcli_server.core.admissions import Admissions
 from pushcli_server.core.fleet_events import Effect

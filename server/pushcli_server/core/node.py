@@ -12,7 +12,7 @@ from typing import assert_never
 
 import msgspec
 
-from pushcli import extensions, messages
+from pushcli.protocol import extensions, messages
 from pushcli_server.core.identity import NodeKey
 
 ABORT_INTERVAL = 1.0

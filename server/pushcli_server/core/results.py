@@ -7,8 +7,7 @@ import base64
 import binascii
 from collections.abc import Mapping
 
-from pushcli import messages
-from pushcli.protocol import run_wire
+from pushcli.protocol import messages, run_wire
 from pushcli_server.core import job_events as on_job
 from pushcli_server.core.fleet_events import (
     AppendOutput,

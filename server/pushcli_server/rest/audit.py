@@ -6,13 +6,13 @@ from typing import Any
 import msgspec
 from starlette.responses import Response
 
+from pushcli.protocol import limits
 from pushcli_server.rest.errors import Refused, answer
 from pushcli_server.rest.request import Call
 from pushcli_server.store import Store, reads
 from pushcli_server.store.records import AuditRecord
 
 DEFAULT_LIMIT = 1000
-MAX_LIMIT = 10_000
 _KEYS = frozenset({"since", "user", "target", "limit"})
 
 
@@ -58,8 +58,8 @@ def _limit(text: str | None) -> int:
     if text is None:
         return DEFAULT_LIMIT
     limit = int(text) if text.isascii() and text.isdigit() and len(text) < 9 else 0
-    if not 1 <= limit <= MAX_LIMIT:
-        raise Refused(400, [f"limit must be 1 to {MAX_LIMIT}"])
+    if not 1 <= limit <= limits.MAX_RECORDS:
+        raise Refused(400, [f"limit must be 1 to {limits.MAX_RECORDS}"])
     return limit
 
 

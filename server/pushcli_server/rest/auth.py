@@ -9,9 +9,10 @@ from typing import assert_never
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from starlette.requests import Request
 
-from pushcli import keys, verification
+from pushcli import keys
 from pushcli.errors import KeyFileError
-from pushcli.verification import SignedHeaders
+from pushcli.protocol import verification
+from pushcli.protocol.verification import SignedHeaders
 from pushcli_server.rest.errors import Refused, not_found, unauthenticated
 from pushcli_server.rest.request import signed_path
 from pushcli_server.store import Store, identity_reads

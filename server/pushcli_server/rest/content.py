@@ -7,8 +7,9 @@ from typing import Annotated, TypeVar
 
 import msgspec
 
-from pushcli import keys, names
+from pushcli import keys
 from pushcli.errors import KeyFileError
+from pushcli.protocol import headers, names
 from pushcli.whitelist.rsa_numbers import MAX_BITS
 from pushcli_server.rest.errors import Refused
 from pushcli_server.rest.jobs import base_url
@@ -133,5 +134,5 @@ def url(asked: Asked, settings: Settings, *parts: str) -> str:
 
 def api_version(asked: Asked) -> int:
     """Of Chef's server API that the client speaks."""
-    text = asked.http.headers.get("x-ops-server-api-version", "").strip()
+    text = asked.http.headers.get(headers.API_VERSION, "").strip()
     return int(text) if text.isascii() and text.isdigit() and len(text) < 4 else 0

@@ -4,15 +4,14 @@ import contextlib
 
 from pushcli import keys
 from pushcli.errors import KeyFileError
+from pushcli.protocol import headers
 from pushcli_server.rest.request import Call
 from pushcli_server.store import Store, identity_reads
-
-_HEADER = "x-pushcli-editors"
 
 
 def wants_editors(call: Call) -> bool:
     """Whether the client offered to take them; old ones compare whole objects."""
-    return call.http.headers.get(_HEADER) == "1"
+    return call.http.headers.get(headers.EDITORS) == "1"
 
 
 async def editors(store: Store, org: str) -> list[dict[str, str]]:

@@ -14,7 +14,8 @@ from typing import Annotated
 import msgspec
 from starlette.responses import Response
 
-from pushcli import enrolment, keys
+from pushcli import keys
+from pushcli.protocol import enrolment
 from pushcli_server.rest import content
 from pushcli_server.rest.editors import editors
 from pushcli_server.rest.errors import Refused, answer, not_found

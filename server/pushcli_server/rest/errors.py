@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 from starlette.responses import Response
 
-from pushcli import verification
+from pushcli.protocol import headers, limits, verification
 from pushcli_server.core.fleet_nodes import ClientDeleted, StaleConfigRequest
 from pushcli_server.store import StoreUnavailable
 from pushcli_server.store.errors import (
@@ -20,12 +20,9 @@ from pushcli_server.store.errors import (
 
 _log = logging.getLogger(__name__)
 
-EXTENSIONS = {
-    "X-Pushcli-Extensions": "abort,checks,groups,job-nodes,node-status,request-id,whitelist"
-}
+EXTENSIONS = {headers.EXTENSIONS: "abort,checks,groups,job-nodes,node-status,request-id,whitelist"}
 """On every answer: what the server can do beyond the old one."""
 AUTHENTICATE = {"WWW-Authenticate": 'X-Ops-Sign version="1.0" version="1.1" version="1.3"'}
-MAX_BODY = 1_000_000
 
 
 class Refused(Exception):
@@ -50,7 +47,7 @@ def not_found(text: str = "not found") -> Refused:
     return Refused(404, [text])
 
 
-def too_large(limit: int = MAX_BODY) -> Refused:
+def too_large(limit: int = limits.MAX_REQUEST) -> Refused:
     """413; its text is not in a list, as in the old server."""
     return Refused(413, f"JSON must be no more than {limit} bytes.")
 

@@ -6,7 +6,8 @@ from typing import Any
 import msgspec
 from starlette.responses import Response
 
-from pushcli.timestamps import format_iso8601
+from pushcli.protocol import limits
+from pushcli.protocol.timestamps import format_iso8601
 from pushcli_server.rest import content
 from pushcli_server.rest.errors import Refused, answer, not_found
 from pushcli_server.rest.request import Call
@@ -15,7 +16,6 @@ from pushcli_server.store import Store, identity_reads, operations
 from pushcli_server.store.records import KeyRecord
 
 FOREVER = "infinity"
-_MAX_DATE = 253_402_300_799.0
 """The end of the year 9999, in seconds since the epoch."""
 
 
@@ -174,6 +174,6 @@ def _expiry(text: str) -> float | None:
         at = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
     except (ValueError, OverflowError):
         at = -1.0
-    if not 0 <= at <= _MAX_DATE:
+    if not 0 <= at <= limits.LAST_MOMENT:
         raise Refused(400, [f"expiration_date must be {FOREVER}, or like 2026-11-23T20:00:00Z"])
     return at

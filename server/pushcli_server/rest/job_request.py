@@ -6,6 +6,7 @@ import json
 import math
 from typing import Any
 
+from pushcli.protocol import limits
 from pushcli.protocol.run import RunSpec
 from pushcli_server.core.job import JobSpec
 
@@ -22,7 +23,6 @@ _RUN = {
     "capture_output": "capture",
 }
 """Keys of the body that say what is to be run, and their names in a RunSpec."""
-MAX_FILE = 100_000
 MAX_QUORUM = 2**62
 """What the store can hold; more nodes than there can ever be."""
 MAX_NAME = 255
@@ -35,7 +35,7 @@ QUORUM = "invalid type supplied for quorum (expected a number)"
 ENV_DUPLICATE = "invalid environment value (duplicate key)"
 FILE = "invalid file contents (expected 'base64:...' or 'raw:...')"
 FILE_BASE64 = "invalid file contents (couldn't decode base64 string)"
-FILE_SIZE = f"invalid file size (must be <= {MAX_FILE} bytes)"
+FILE_SIZE = f"invalid file size (must be <= {limits.MAX_FILE} bytes)"
 CAPTURE = "invalid type supplied for capture_output (expected a boolean)"
 KEY = "invalid key supplied"
 
@@ -125,7 +125,7 @@ def _check_file(file: str) -> None:
             size = len(base64.b64decode("".join(content.split()), validate=True))
         except (binascii.Error, ValueError):
             raise InvalidJob(FILE_BASE64) from None
-    if size > MAX_FILE:
+    if size > limits.MAX_FILE:
         raise InvalidJob(FILE_SIZE)
 
 

@@ -4,6 +4,7 @@ import re
 
 from starlette.responses import Response
 
+from pushcli.protocol import headers
 from pushcli_server.core.identity import JobKey
 from pushcli_server.jobs import JobService
 from pushcli_server.rest.errors import Refused, answer, not_found
@@ -94,7 +95,7 @@ def base_url(call: Asked, settings: Settings) -> str:
 
 
 def _request_id(call: Call) -> str | None:
-    request_id = call.http.headers.get("x-pushcli-request-id")
+    request_id = call.http.headers.get(headers.REQUEST_ID)
     if request_id is not None and not _REQUEST_ID.fullmatch(request_id):
-        raise Refused(400, ["X-Pushcli-Request-Id must be 1 to 255 printable characters"])
+        raise Refused(400, [f"{headers.REQUEST_ID} must be 1 to 255 printable characters"])
     return request_id

@@ -3,7 +3,7 @@
 from starlette.responses import Response
 from zmq.utils import z85
 
-from pushcli import extensions, names
+from pushcli.protocol import extensions, names
 from pushcli_server.admission import AdmissionService
 from pushcli_server.core.identity import NodeKey
 from pushcli_server.nodes import NodeService

@@ -5,7 +5,7 @@ import hashlib
 import msgspec
 from starlette.responses import Response
 
-from pushcli import names
+from pushcli.protocol import names
 from pushcli_server.founding import founding, validator_name
 from pushcli_server.rest import content
 from pushcli_server.rest.errors import Refused, answer, not_found

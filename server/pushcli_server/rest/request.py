@@ -8,8 +8,8 @@ import msgspec
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from starlette.requests import ClientDisconnect, Request
 
-from pushcli import signing
-from pushcli_server.rest.errors import MAX_BODY, Refused, too_large
+from pushcli.protocol import limits, signing
+from pushcli_server.rest.errors import Refused, too_large
 from pushcli_server.store import operations
 from pushcli_server.store.records import AuditRecord, Principal
 
@@ -93,7 +93,7 @@ def signed_path(request: Request) -> str:
     return signing.canonical_path(raw.decode("latin-1"))
 
 
-async def read_body(request: Request, limit: int = MAX_BODY) -> bytes:
+async def read_body(request: Request, limit: int = limits.MAX_REQUEST) -> bytes:
     """The body, of at most so many bytes.
 
     Raises:

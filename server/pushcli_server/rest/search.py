@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 from starlette.responses import Response
 
+from pushcli.protocol.attributes import LEVELS
 from pushcli_server.rest import content
 from pushcli_server.rest.chef_nodes import as_json
 from pushcli_server.rest.errors import Refused, answer
@@ -89,10 +90,7 @@ def _parts(connection: Any, org: str, names: Sequence[str], paths: Paths) -> lis
 
 
 def _part(node: NodeObject, paths: Paths) -> dict[str, Any]:
-    levels = {
-        level: msgspec.json.decode(getattr(node, level))
-        for level in ("default", "normal", "override", "automatic")
-    }
+    levels = {level: msgspec.json.decode(getattr(node, level)) for level in LEVELS}
     attributes = merged(levels)
     own = {
         "name": node.name,

@@ -7,19 +7,19 @@ from typing import Annotated, Any
 import msgspec
 from starlette.responses import Response
 
+from pushcli.protocol import limits
 from pushcli_server.rest import content
 from pushcli_server.rest.errors import answer, not_found
 from pushcli_server.rest.request import Call
 from pushcli_server.store import Store, identity_reads, operations
 from pushcli_server.store.records import TokenRecord
 
-MAX_USES = 100_000
 MAX_LIFE = 30 * 86_400.0
 """Seconds."""
 
 
 class _NewToken(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    uses: Annotated[int, msgspec.Meta(ge=1, le=MAX_USES)] = 1
+    uses: Annotated[int, msgspec.Meta(ge=1, le=limits.MAX_USES)] = 1
     expires_in: Annotated[float, msgspec.Meta(gt=0, le=MAX_LIFE)] = 3600.0
     node: str | None = None
 

@@ -6,7 +6,8 @@ from typing import Annotated, Any
 import msgspec
 from starlette.responses import Response
 
-from pushcli.names import is_node_name
+from pushcli.protocol import headers, limits
+from pushcli.protocol.names import is_node_name
 from pushcli.whitelist import statements
 from pushcli.whitelist.entry import InvalidEntry, parse
 from pushcli.whitelist.statements import Change, EditorStatement, Signed
@@ -19,8 +20,6 @@ from pushcli_server.store import Store, operations
 from pushcli_server.store.errors import Outdated, UnknownNodes, WhitelistConflict
 from pushcli_server.store.whitelists import NodeWhitelist
 
-MAX_LEAVES = 200_000
-"""Entries times nodes of one edit."""
 _LISTED = 20
 """Nodes that stand in an audit record's target; more are counted there."""
 _Name = Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
@@ -35,8 +34,8 @@ class _Change(msgspec.Struct, forbid_unknown_fields=True):
 
 class _Edit(msgspec.Struct, forbid_unknown_fields=True):
     nodes: _Names
-    changes: Annotated[list[_Change], msgspec.Meta(min_length=1, max_length=1000)]
-    version: Annotated[int, msgspec.Meta(ge=1, le=2**62)]
+    changes: Annotated[list[_Change], msgspec.Meta(min_length=1, max_length=limits.MAX_CHANGES)]
+    version: Annotated[int, msgspec.Meta(ge=1, le=limits.MAX_VERSION)]
     signer: _Name
     key: _Name
     signature: Annotated[str, msgspec.Meta(max_length=2048)]
@@ -86,8 +85,8 @@ class Whitelists:
         edit = _parse(call.body, _Edit)
         nodes = _known_names(edit.nodes)
         changes = _changes(edit)
-        if len(nodes) * len(changes) > MAX_LEAVES:
-            raise Refused(400, [f"more than {MAX_LEAVES} entries in one edit"])
+        if len(nodes) * len(changes) > limits.MAX_LEAVES:
+            raise Refused(400, [f"more than {limits.MAX_LEAVES} entries in one edit"])
         records = await asyncio.to_thread(_records, call, edit, nodes, changes)
         values = {change.name: change.value for change in changes}
         try:
@@ -104,7 +103,7 @@ class Whitelists:
         except UnknownNodes as error:
             raise not_found(str(error)) from None
         except Outdated as error:
-            raise Refused(409, [str(error)], {"X-Pushcli-Version": str(error.version)}) from None
+            raise Refused(409, [str(error)], {headers.VERSION: str(error.version)}) from None
         except WhitelistConflict as error:
             raise Refused(409, [str(error)]) from None
         self._nodes.changed(call.org, nodes)
@@ -148,7 +147,7 @@ class Whitelists:
                 call.audit(action, statement.editor, {"key": key}),
             )
         except Outdated as error:
-            raise Refused(409, [str(error)], {"X-Pushcli-Version": str(error.version)}) from None
+            raise Refused(409, [str(error)], {headers.VERSION: str(error.version)}) from None
         self._sending.editors_changed(call.org)
         return answer(200, {"statement": statement})
 

@@ -8,10 +8,10 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from pushcli.protocol.attributes import LEVELS
+
 Fields = dict[tuple[str, str], float | None]
 """By field and value; the number, where the value is one."""
-LEVELS = ("default", "normal", "override", "automatic")
-"""A later one wins."""
 MAX_FIELDS = 2000
 MAX_DEPTH = 50
 MAX_TEXT = 255

@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, delete, select
 
+from pushcli.protocol.attributes import LEVELS
 from pushcli_server.search import flatten
 from pushcli_server.store import operations, schema, search
 from pushcli_server.store.bulk import insert_rows, update_rows
@@ -95,7 +96,7 @@ def _index(connection: Connection, *nodes: NodeObject) -> None:
 
 
 def _decoded(node: NodeObject) -> dict[str, Any]:
-    levels = {name: msgspec.json.decode(getattr(node, name)) for name in flatten.LEVELS}
+    levels = {name: msgspec.json.decode(getattr(node, name)) for name in LEVELS}
     return {
         "name": node.name,
         "chef_environment": node.chef_environment,

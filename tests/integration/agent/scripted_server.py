@@ -18,8 +18,9 @@ from typing import Any
 import zmq
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
 
-from pushcli import extensions, keys, session_keys, verification, wire
-from pushcli.timestamps import format_rfc1123
+from pushcli import keys
+from pushcli.protocol import extensions, session_keys, verification, wire
+from pushcli.protocol.timestamps import format_rfc1123
 
 NODE, ORG = "web01", "acme"
 INTERVAL = 0.25

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from pushcli import extensions, keys, wire
-from pushcli.timestamps import format_rfc1123
+from pushcli import keys
+from pushcli.protocol import extensions, wire
+from pushcli.protocol.timestamps import format_rfc1123
 from tests.integration.agent.agent_process import AgentProcess, agent_process
 from tests.integration.agent.scripted_server import INTERVAL, NODE, ORG, ScriptedServer, decoded
 

@@ -5,7 +5,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from pushcli.sandbox import Fleet
+from pushcli.sandbox.fleet import Fleet
 from tests.integration.cli.operated import Operated
 from tests.integration.cli.program import Home
 from tests.integration.cli.responder import Responder, running_responder

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pushcli.cli import root
-from pushcli.context import App
+from pushcli.terminal.context import App
 
 ROOT = "https://chef.example.com"
 URL = f"{ROOT}/organizations/acme"

@@ -12,7 +12,8 @@ import requests
 import responses
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
-from pushcli import keys, verification
+from pushcli import keys
+from pushcli.protocol import verification
 
 ROOT = "https://chef.example.com"
 URL = f"{ROOT}/organizations/acme"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pushcli.exit_status import ExitStatus
-from pushcli.sandbox import Fleet
+from pushcli.sandbox.fleet import Fleet
 from tests.integration.cli.program import Result
 
 

@@ -187,7 +187,7 @@ FAULT = """
 import sys
 from pushcli import cli
 from pushcli.__main__ import main
-from pushcli.groups import Lazy
+from pushcli.terminal.command_groups import Lazy
 cli.COMMANDS["job"] = Lazy("pushcli.nosuch:job", "")
 sys.exit(main(["job"]))
 """

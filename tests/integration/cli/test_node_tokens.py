@@ -7,7 +7,7 @@ import pytest
 
 from pushcli import keys
 from pushcli.exit_status import ExitStatus
-from pushcli_agent import editors
+from pushcli_agent.whitelist import editors
 from tests.integration.cli.operated import Operated
 from tests.integration.cli.program import Result, assert_one_line
 

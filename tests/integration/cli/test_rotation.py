@@ -18,10 +18,10 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 from pushcli import keys
 from pushcli.cli import root
-from pushcli.context import App
 from pushcli.errors import ConfigError, KeyFileError, PushcliError
 from pushcli.exit_status import ExitStatus
-from pushcli.sandbox import Fleet
+from pushcli.sandbox.fleet import Fleet
+from pushcli.terminal.context import App
 from tests.integration.cli.key_server import URL, KeyServer
 from tests.integration.cli.operated import Operated
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from pushcli.client import ApiClient
-from pushcli.context import App
-from pushcli.credentials import Profile
+from pushcli.client.api import ApiClient
+from pushcli.client.credentials import Profile
 from pushcli.errors import ServerUnreachable
-from pushcli.watch import FIRST_PAUSE, PATIENCE, snapshots
+from pushcli.jobs.watch import FIRST_PAUSE, PATIENCE, snapshots
+from pushcli.terminal.context import App
 from tests.integration.cli.responder import JOB_ID, Responder, job
 
 

@@ -16,9 +16,9 @@ import responses
 
 from pushcli import keys
 from pushcli.cli import root
-from pushcli.context import App
 from pushcli.errors import NotFound, PushcliError, RequestRefused, ServerError, UsageError
 from pushcli.exit_status import ExitStatus
+from pushcli.terminal.context import App
 from pushcli.whitelist.statements import Record, holds, public_numbers
 
 URL = "https://chef.example.com/organizations/acme"

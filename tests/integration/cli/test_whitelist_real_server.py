@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pushcli.exit_status import ExitStatus
-from pushcli.sandbox import Fleet
+from pushcli.sandbox.fleet import Fleet
 from tests.integration.cli.program import Result, assert_one_line
 
 pytestmark = pytest.mark.timeout(90)

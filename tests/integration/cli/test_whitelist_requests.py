@@ -14,9 +14,9 @@ import responses
 
 from pushcli import keys
 from pushcli.cli import root
-from pushcli.context import App
 from pushcli.errors import AuthenticationError, NotFound, Outdated, RequestRefused
 from pushcli.exit_status import ExitStatus
+from pushcli.terminal.context import App
 from pushcli.whitelist.statements import (
     Change,
     Signed,

@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
-from pushcli import tls, verification
+from pushcli import tls
+from pushcli.protocol import verification
 
 OURS = {"X-Pushcli-Extensions": "abort,job-nodes,request-id"}
 

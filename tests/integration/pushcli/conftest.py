@@ -7,8 +7,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 from pushcli import keys
-from pushcli.client import ApiClient
-from pushcli.credentials import Profile
+from pushcli.client.api import ApiClient
+from pushcli.client.credentials import Profile
 from tests.integration.pushcli import api_server
 from tests.integration.pushcli.api_server import ApiServer, Certificate
 

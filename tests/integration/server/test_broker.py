@@ -11,8 +11,8 @@ import zmq
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pushcli import messages, wire
-from pushcli.timestamps import parse_rfc1123
+from pushcli.protocol import messages, wire
+from pushcli.protocol.timestamps import parse_rfc1123
 from pushcli_server.channel.broker import Broker
 from pushcli_server.channel.zap import Doorkeeper
 from pushcli_server.core.identity import NodeKey

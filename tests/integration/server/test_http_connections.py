@@ -14,7 +14,7 @@ from http import HTTPStatus
 import pytest
 import uvicorn
 
-from pushcli.sandbox import Fleet
+from pushcli.sandbox.fleet import Fleet
 from pushcli_server.rest.errors import EXTENSIONS, answer
 from pushcli_server.rest.http_protocol import BoundedHttp
 from tests.conformance.raw_http import Raw

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from pushcli import keys, tls
-from pushcli.credentials import load_profile
+from pushcli.client.credentials import load_profile
 from pushcli.errors import ConfigError, PushcliError, StartError, StoreError, UsageError
 from pushcli.exit_status import ExitStatus
 from pushcli_server import secrets, settings

@@ -8,9 +8,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from pushcli import keys, signing
-from pushcli.sandbox import Fleet
-from pushcli.timestamps import format_iso8601
+from pushcli import keys
+from pushcli.protocol import signing
+from pushcli.protocol.timestamps import format_iso8601
+from pushcli.sandbox.fleet import Fleet
 from pushcli_server import settings
 from pushcli_server.rest.errors import EXTENSIONS
 from pushcli_server.store import Store, operations

@@ -12,8 +12,9 @@ import zmq
 from cryptography.hazmat.primitives.asymmetric import padding
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
-from pushcli import keys, session_keys
-from pushcli.sandbox import Fleet
+from pushcli import keys
+from pushcli.protocol import session_keys
+from pushcli.sandbox.fleet import Fleet
 from pushcli_server import secrets, settings
 from pushcli_server.store import Store, operations
 from tests.conformance.raw_http import Answer, Raw

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from pushcli.protocol.attributes import LEVELS
 from pushcli_server.search import flatten
 from pushcli_server.search import query as q
 from pushcli_server.search.query import parse
@@ -34,9 +35,7 @@ NODES: dict[str, dict[str, Any]] = {
 
 
 def put(name: str, content: dict[str, Any], org: str = "acme") -> operations.PutNode:
-    texts = {
-        key: json.dumps(content[key]) for key in ("run_list", *flatten.LEVELS) if key in content
-    }
+    texts = {key: json.dumps(content[key]) for key in ("run_list", *LEVELS) if key in content}
     environment = content.get("chef_environment", "_default")
     node = NodeObject(org=org, name=name, chef_environment=environment, **texts)
     return operations.PutNode(node=node, create=True)

@@ -3,7 +3,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pushcli import messages
+from pushcli.protocol import messages
 from pushcli_agent.core import events
 from pushcli_server.core.states import UNFINISHED, NodeState
 from tests.unit.joined.world import JOB, KEY, Machine, World

@@ -11,11 +11,12 @@ from collections import Counter, deque
 from dataclasses import dataclass, field
 from itertools import count
 
-from pushcli import extensions, messages
+from pushcli.protocol import extensions, messages
 from pushcli.protocol.run import Outcome, RunSpec
-from pushcli_agent.core import Agent, effects, events
-from pushcli_agent.core import handle as agent_handle
-from pushcli_agent.outgoing import Identity, Outgoing
+from pushcli_agent.core import effects, events
+from pushcli_agent.core.machine import handle as agent_handle
+from pushcli_agent.core.state import Agent
+from pushcli_agent.link.outgoing import Identity, Outgoing
 from pushcli_server import persistence
 from pushcli_server.core import fleet_events as on_fleet
 from pushcli_server.core.fleet import handle as fleet_handle

@@ -2,9 +2,11 @@
 
 from typing import Any
 
-from pushcli import extensions, messages
-from pushcli_agent.core import Agent, effects, events, handle
+from pushcli.protocol import extensions, messages
+from pushcli_agent.core import effects, events
 from pushcli_agent.core.configuration import ServerConfig
+from pushcli_agent.core.machine import handle
+from pushcli_agent.core.state import Agent
 
 JOB = "0" * 31 + "1"
 OTHER = "0" * 31 + "2"

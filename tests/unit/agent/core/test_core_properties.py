@@ -7,10 +7,11 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from pushcli import messages
-from pushcli_agent.core import Agent, effects, events, handle
+from pushcli.protocol import messages
+from pushcli_agent.core import effects, events
 from pushcli_agent.core.configuration import ServerConfig
-from pushcli_agent.core.state import Phase
+from pushcli_agent.core.machine import handle
+from pushcli_agent.core.state import Agent, Phase
 from tests.unit.agent.core.script import STAMP, config, old_config
 
 JOBS = [f"{number:032x}" for number in range(3)]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pushcli import extensions, messages
+from pushcli.protocol import extensions, messages
 from pushcli_agent.core import effects, events
 from pushcli_agent.core.effects import ResultForm, SendOutput, SendResult
 from tests.unit.agent.core.script import (

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pushcli import messages
+from pushcli.protocol import messages
 from pushcli_agent.core import effects, events
 from tests.unit.agent.core.script import (
     JOB,

@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from pushcli import messages
+from pushcli.protocol import messages
 from pushcli_agent.core import effects, events
 from tests.unit.agent.core.script import JOB, Script, config, connected, heartbeat, succeeded
 

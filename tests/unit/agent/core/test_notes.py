@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from pushcli import extensions, messages
+from pushcli.protocol import extensions, messages
 from pushcli_agent.core import effects, events
 from tests.unit.agent.core.script import STAMP, Script, config, heartbeat, old_config
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from pushcli.whitelist.entry import to_value
-from pushcli_agent.whitelist import LocalWhitelist
+from pushcli_agent.whitelist.local import LocalWhitelist
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
 HEAD = 'chef_server_url = "https://push/organizations/acme"\nnode_name = "web01"\n'

@@ -3,7 +3,7 @@
 import pytest
 
 from pushcli.whitelist.entry import parse
-from pushcli_agent.whitelist import Whitelist
+from pushcli_agent.whitelist.merged import Whitelist
 
 
 def whitelist(local: dict[str, str], server: dict[str, str] | None = None) -> Whitelist:

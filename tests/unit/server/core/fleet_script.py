@@ -8,7 +8,7 @@ import itertools
 from collections import deque
 from typing import Any, TypeVar
 
-from pushcli import extensions, messages
+from pushcli.protocol import extensions, messages
 from pushcli.protocol.run import RunSpec
 from pushcli_server.core import fleet_events as on_fleet
 from pushcli_server.core.fleet import handle

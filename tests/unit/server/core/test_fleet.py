@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from pushcli import extensions, messages
+from pushcli.protocol import extensions, messages
 from pushcli_server.core import fleet_events as on_fleet
 from pushcli_server.core.fleet_nodes import ClientDeleted, StaleConfigRequest
 from pushcli_server.core.identity import JobKey, NodeKey

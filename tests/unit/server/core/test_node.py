@@ -2,7 +2,7 @@
 
 import itertools
 
-from pushcli import extensions, messages
+from pushcli.protocol import extensions, messages
 from pushcli_server.core.identity import NodeKey
 from pushcli_server.core.node import (
     Configured,

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from pushcli import messages
+from pushcli.protocol import messages
 from pushcli_server.core import fleet_events as on_fleet
 from pushcli_server.core import results
 from pushcli_server.core.fleet_events import AppendOutput, Gathered, SaveLateResult, StoreOutput

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pushcli.protocol.attributes import LEVELS
 from pushcli_server.search import flatten
 
 NODE: dict[str, Any] = {
@@ -86,9 +87,7 @@ json_values = st.recursive(
 
 
 @given(
-    st.dictionaries(
-        st.sampled_from(["name", "chef_environment", "run_list", *flatten.LEVELS]), json_values
-    )
+    st.dictionaries(st.sampled_from(["name", "chef_environment", "run_list", *LEVELS]), json_values)
 )
 def test_whatever_is_in_a_node_becomes_text_that_databases_hold(node: dict[str, Any]) -> None:
     for (field, value), _ in flatten.fields(node).items():

@@ -1,0 +1,1 @@
+"""Enrolling a node: its key, its registration, whose edits it trusts."""

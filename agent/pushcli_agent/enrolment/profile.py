@@ -1,0 +1,24 @@
+"""The node as one who signs requests: what agent.toml says, as a profile."""
+
+from pathlib import Path
+
+from pushcli.client.credentials import Profile
+from pushcli_agent import config
+
+
+def load(file: Path) -> Profile:
+    """The node's own client, with its key.
+
+    Raises:
+        ConfigError: agent.toml is missing or wrong.
+    """
+    settings = config.load(file, config.Overrides())
+    return Profile(
+        name="agent",
+        chef_server_url=settings.chef_server_url,
+        client_name=settings.node_name,
+        client_key=settings.client_key,
+        ca_file=Path(settings.ca_file) if settings.ca_file else None,
+        fingerprint=settings.fingerprint,
+        signing_version=settings.signing_version,
+    )

@@ -1,0 +1,1 @@
+"""The agent's link to its server: configuration, messages in and out."""

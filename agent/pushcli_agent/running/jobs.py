@@ -1,0 +1,150 @@
+"""The node's jobs as the loop handles them: supervisors, and results in the spool."""
+
+import math
+from pathlib import Path
+
+import msgspec
+
+from pushcli.protocol import messages
+from pushcli_agent.config import AgentSettings
+from pushcli_agent.core.effects import Channel
+from pushcli_agent.core.events import CommitRefused, JobEnded, Outcome, Started, SupervisorStarted
+from pushcli_agent.running.policy import PolicyConfig, Refusal, explain, prepare
+from pushcli_agent.running.spool import FinishedJob, JobResult, RunningJob, Spool
+from pushcli_agent.whitelist.merged import Whitelist
+
+_LOOK_INTERVAL = 0.1
+"""Seconds between looks at a supervisor whose end no descriptor tells."""
+
+
+class Jobs:
+    """What runs and what has ended on this node."""
+
+    def __init__(self, settings: AgentSettings) -> None:
+        self._spool = Spool(Path(settings.spool_dir))
+        self._node = settings.node_name
+        self._running: dict[str, RunningJob] = {}
+        self._finished: dict[str, FinishedJob] = {}
+        self._policy = _policy(settings, Whitelist())
+
+    def use(self, settings: AgentSettings) -> None:
+        """Judge commits by these settings from now on."""
+        self._policy = _policy(settings, self._policy.whitelist)
+
+    def use_whitelist(self, whitelist: Whitelist) -> None:
+        """Judge commits by this whitelist from now on; there is none before."""
+        self._policy = msgspec.structs.replace(self._policy, whitelist=whitelist)
+
+    def check(self, check: messages.Check) -> dict[str, object]:
+        """Whether this would be run, and how: the fields of `messages.Checked`."""
+        try:
+            found = explain(check, self._policy)
+        except Refusal as refusal:
+            return {"check_id": check.check_id, "reason": refusal.reason}
+        runs = found.command if isinstance(found.command, str) else list(found.command)
+        return {
+            "check_id": check.check_id,
+            "ready": True,
+            "entry": found.entry.name,
+            "source": found.source,
+            "runs": runs,
+        }
+
+    def adopt(self) -> Started:
+        """Take over what a former run of the agent left."""
+        for job in self._spool.adopt():
+            if isinstance(job, RunningJob):
+                self._running[job.job_id] = job
+            else:
+                self._finished[job.job_id] = job
+        return Started(
+            tuple(self._running),
+            tuple((job.job_id, _outcome(job.result)) for job in self._finished.values()),
+        )
+
+    def commit(self, commit: messages.Commit) -> SupervisorStarted | CommitRefused:
+        """Check a commit and start its supervisor."""
+        job_id = str(commit.job_id)
+        try:
+            prepared = prepare(commit, self._policy, self._node)
+        except Refusal as refusal:
+            return CommitRefused(job_id, refusal.reason)
+        try:
+            job = self._spool.start(prepared)
+        except OSError as error:
+            return CommitRefused(job_id, f"cannot start a supervisor: {error.strerror}")
+        finally:
+            prepared.release()
+        self._running[job_id] = job
+        return SupervisorStarted(job_id)
+
+    def run(self, job_id: str) -> None:
+        """Have the supervisor run its command; should it be gone, `ended` will tell."""
+        self._running[job_id].run()
+
+    def abort(self, job_id: str) -> None:
+        """Have the supervisor end its command and itself."""
+        if job_id in self._running:
+            self._running[job_id].abort()
+
+    def fds(self) -> list[int]:
+        """Readable when a supervisor ended."""
+        return [job.fd for job in self._running.values() if job.fd >= 0]
+
+    def deadline(self, now: float) -> float:
+        """When to look at the supervisors again if none of `fds` tells."""
+        unwatched = any(job.fd < 0 for job in self._running.values())
+        return now + _LOOK_INTERVAL if unwatched else math.inf
+
+    def ended(self) -> list[JobEnded]:
+        """The jobs whose supervisors ended since the last call."""
+        return [self._end(job) for job in list(self._running.values()) if job.ended()]
+
+    def _end(self, job: RunningJob) -> JobEnded:
+        del self._running[job.job_id]
+        finished = job.finished()
+        if finished is None:
+            return JobEnded(job.job_id, None)
+        self._finished[job.job_id] = finished
+        return JobEnded(job.job_id, _outcome(finished.result))
+
+    def read(self, job_id: str, channel: Channel, offset: int, size: int) -> bytes:
+        """Spooled output of a job that has ended."""
+        return self._finished[job_id].read_output(channel, offset, size)
+
+    def discard(self, job_id: str) -> None:
+        """Nothing of this job is needed any more."""
+        finished = self._finished.pop(job_id, None)
+        if finished is not None:
+            finished.discard()
+        else:
+            self._spool.discard(job_id)
+
+
+def _policy(settings: AgentSettings, whitelist: Whitelist) -> PolicyConfig:
+    return PolicyConfig(
+        whitelist=whitelist,
+        file_dir=Path(settings.file_dir),
+        lock_dir=Path(settings.lock_dir),
+        allowed_overwritable_env_vars=_set(settings.allowed_overwritable_env_vars),
+        allowed_users=_set(settings.allowed_users),
+        max_output_bytes=settings.max_output_bytes,
+    )
+
+
+def _set(names: list[str] | None) -> frozenset[str] | None:
+    return None if names is None else frozenset(names)
+
+
+def _outcome(result: JobResult) -> Outcome:
+    return Outcome(
+        exit_code=result.exit_code,
+        signal=result.signal,
+        timed_out=result.timed_out,
+        aborted=result.aborted,
+        started_at=result.started_at,
+        ended_at=result.ended_at,
+        capture=result.capture,
+        stdout_size=result.stdout_size,
+        stderr_size=result.stderr_size,
+    )

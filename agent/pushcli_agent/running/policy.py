@@ -1,0 +1,214 @@
+"""What this node is willing to run, and how: from a commit to a job that is ready to start.
+
+A commit comes from the server, whose operators are held to the whitelist; nothing in it
+may walk around that.
+"""
+
+import os
+from pathlib import Path
+
+import msgspec
+
+from pushcli.protocol import messages, names
+from pushcli.whitelist.entry import Entry
+from pushcli.whitelist.match import Match
+from pushcli_agent.running import entry_lock, environment, jobfile, users
+from pushcli_agent.running.users import User
+from pushcli_agent.whitelist.merged import Source, Whitelist
+
+_UMASK = 0o022
+_LONGEST_ARGUMENT = 128 * 1024 - 1
+"""Bytes; what Linux takes as one argument of a program."""
+
+
+class Refusal(Exception):
+    """This node does not take the job on; `reason` is one line for the operator."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class PolicyConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """The settings of agent.toml that concern commands."""
+
+    whitelist: Whitelist
+    file_dir: Path
+    lock_dir: Path
+    """For the locks of entries with `lock = true`."""
+    allowed_overwritable_env_vars: frozenset[str] | None = None
+    allowed_users: frozenset[str] | None = None
+    max_output_bytes: int = 10 * 1024 * 1024
+    """Per channel."""
+
+
+class PreparedJob(msgspec.Struct, frozen=True, kw_only=True):
+    """All that a supervisor must know."""
+
+    job_id: str
+    command: str | tuple[str, ...]
+    """For `/bin/sh -c`, or a program and its arguments."""
+    env: dict[str, str]
+    """Complete."""
+    cwd: str
+    user: User
+    capture: bool
+    file: Path | None
+    run_timeout: float | None
+    """Seconds."""
+    max_output_bytes: int
+    umask: int = _UMASK
+    lock: int = -1
+    """A descriptor that holds the entry's lock: for the supervisor, and then to be closed."""
+
+    def release(self) -> None:
+        """Let go of the lock; the supervisor, if it was started, goes on holding it."""
+        if self.lock >= 0:
+            os.close(self.lock)
+
+
+class Explanation(msgspec.Struct, frozen=True):
+    """What a request would run, by which entry."""
+
+    command: str | tuple[str, ...]
+    entry: Entry
+    source: Source
+
+
+def prepare(commit: messages.Commit, config: PolicyConfig, node_name: str) -> PreparedJob:
+    """Check a commit against this node's policy; the lock and the job's file come last.
+
+    Raises:
+        Refusal: something speaks against it.
+    """
+    job_id = _job_id(commit)
+    match = _match(commit, config)
+    user = _user(commit, config)
+    cwd = _directory(commit)
+    content = _content(commit)
+    own = {"CHEF_PUSH_NODE_NAME": node_name, "CHEF_PUSH_JOB_ID": job_id}
+    env = _environment(commit, config, user, own)
+    lock = _take_lock(match.entry, config)
+    try:
+        file = None if content is None else _write(content, config, user)
+    except BaseException:
+        if lock >= 0:
+            os.close(lock)
+        raise
+    if file is not None:
+        env["CHEF_PUSH_JOB_FILE"] = str(file)
+    return PreparedJob(
+        job_id=job_id,
+        command=match.command,
+        env=env,
+        cwd=cwd,
+        user=user,
+        capture=commit.capture,
+        file=file,
+        run_timeout=_shortest(commit.run_timeout, match.entry.timeout),
+        max_output_bytes=config.max_output_bytes,
+        lock=lock,
+    )
+
+
+def explain(request: messages.Commit | messages.Check, config: PolicyConfig) -> Explanation:
+    """What would be run, if it would; nothing is started, written or locked.
+
+    Raises:
+        Refusal: something speaks against it.
+    """
+    match = _match(request, config)
+    user = _user(request, config)
+    _directory(request)
+    if isinstance(request, messages.Commit):
+        _content(request)
+        _environment(request, config, user, {})
+    try:
+        if match.entry.lock:
+            entry_lock.check(match.entry, config.lock_dir)
+    except entry_lock.LockRefused as refused:
+        raise Refusal(str(refused)) from refused
+    return Explanation(match.command, match.entry, config.whitelist.source(match.entry.name))
+
+
+def _job_id(commit: messages.Commit) -> str:
+    # It becomes the name of a directory.
+    if commit.job_id is None or not names.is_job_id(commit.job_id):
+        raise Refusal("the commit has no valid job id")
+    return commit.job_id
+
+
+def _match(commit: messages.Commit | messages.Check, config: PolicyConfig) -> Match:
+    request = commit.command or ""
+    match = config.whitelist.find(request)
+    if match is None:
+        raise Refusal(f"not on the whitelist: {request[:128]!r}")
+    operators = match.entry.operators
+    if operators is not None and commit.requestor not in operators:
+        who = "unknown" if commit.requestor is None else repr(commit.requestor[:128])
+        raise Refusal(f"who started the job ({who}) is not among the operators of its entry")
+    if not all(map(_is_argument, _arguments(match.command))):
+        raise Refusal(f"the whitelist's command for {request[:128]!r} cannot be run")
+    return match
+
+
+def _arguments(command: str | tuple[str, ...]) -> tuple[str, ...]:
+    return (command,) if isinstance(command, str) else command
+
+
+def _is_argument(text: str) -> bool:
+    return "\0" not in text and len(text.encode("utf-8", "replace")) <= _LONGEST_ARGUMENT
+
+
+def _take_lock(entry: Entry, config: PolicyConfig) -> int:
+    if not entry.lock:
+        return -1
+    try:
+        return entry_lock.take(entry, config.lock_dir)
+    except entry_lock.LockRefused as refused:
+        raise Refusal(str(refused)) from refused
+
+
+def _shortest(*timeouts: float | None) -> float | None:
+    return min((timeout for timeout in timeouts if timeout is not None), default=None)
+
+
+def _user(commit: messages.Commit | messages.Check, config: PolicyConfig) -> User:
+    try:
+        return users.choose(commit.user, config.allowed_users)
+    except users.UserRefused as refused:
+        raise Refusal(str(refused)) from refused
+
+
+def _directory(commit: messages.Commit | messages.Check) -> str:
+    """Whether the job's user may enter it is seen when it does."""
+    directory = "/" if commit.dir is None else commit.dir
+    # pathlib's would raise for a name that is too long.
+    if not directory.startswith("/") or not os.path.isdir(directory):  # noqa: PTH112
+        raise Refusal(f"no such directory: {directory[:256]!r}")
+    return directory
+
+
+def _content(commit: messages.Commit) -> bytes | None:
+    try:
+        return None if commit.file is None else jobfile.decode(commit.file)
+    except jobfile.JobFileError as error:
+        raise Refusal(f"file: {error}") from error
+
+
+def _environment(
+    commit: messages.Commit, config: PolicyConfig, user: User, own: dict[str, str]
+) -> dict[str, str]:
+    allowed = config.allowed_overwritable_env_vars
+    try:
+        return environment.compose(os.environ, user, commit.env or {}, allowed, own)
+    except environment.VariableRefused as refused:
+        raise Refusal(str(refused)) from refused
+
+
+def _write(content: bytes, config: PolicyConfig, user: User) -> Path:
+    owner = (user.uid, user.gid) if user.is_other else None
+    try:
+        return jobfile.write(config.file_dir, content, owner)
+    except jobfile.JobFileError as error:
+        raise Refusal(f"file: {error}") from error

@@ -1,0 +1,90 @@
+"""Starts supervisors (see `spool`, and `supervisor` for what it is given)."""
+
+import fcntl
+import marshal
+import os
+import sys
+from pathlib import Path
+
+from pushcli_agent.running import leftovers
+from pushcli_agent.running.policy import PreparedJob
+
+_SUPERVISOR = Path(__file__).parents[1] / "supervise" / "supervisor.py"
+
+
+def spawn(directory: Path, job: PreparedJob) -> tuple[int, int]:
+    """Start a job's supervisor; its number, and the pipe that tells it to run.
+
+    The lock is taken here and handed down: at no time is there a job without it.
+
+    Raises:
+        OSError: no process can be started, or the directory cannot be written.
+    """
+    descriptors: list[int] = []
+    try:
+        descriptors.append(_locked(directory))
+        descriptors.append(_specification(directory, job))
+        control, ours = os.pipe()
+        descriptors.append(control)
+        try:
+            pid = _spawn_supervisor(directory, *descriptors, entry_lock=job.lock)
+        except BaseException:
+            os.close(ours)
+            raise
+    finally:
+        for descriptor in descriptors:
+            os.close(descriptor)
+    return pid, ours
+
+
+def _locked(directory: Path) -> int:
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    descriptor = os.open(directory / "lock", flags, 0o600)
+    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    return descriptor
+
+
+def _specification(directory: Path, job: PreparedJob) -> int:
+    environment = {**job.env, leftovers.MARK: str(directory)}
+    specification = {
+        "command": _command(job.command),
+        "env": {_bytes(name): _bytes(text) for name, text in environment.items()},
+        "cwd": _bytes(job.cwd),
+        "owner": (job.user.uid, job.user.gid, job.user.groups) if job.user.is_other else None,
+        "umask": job.umask,
+        "capture": job.capture,
+        "run_timeout": job.run_timeout,
+        "max_output_bytes": job.max_output_bytes,
+    }
+    descriptor = os.memfd_create("job")
+    os.write(descriptor, marshal.dumps(specification))
+    return descriptor
+
+
+def _command(command: str | tuple[str, ...]) -> bytes | tuple[bytes, ...]:
+    return _bytes(command) if isinstance(command, str) else tuple(map(_bytes, command))
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
+
+
+def _spawn_supervisor(
+    directory: Path, lock: int, specification: int, control: int, *, entry_lock: int
+) -> int:
+    numbers = [control, lock, specification] + ([entry_lock] if entry_lock >= 0 else [])
+    for descriptor in numbers:
+        os.set_inheritable(descriptor, True)
+    errors = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+    return os.posix_spawn(
+        sys.executable,
+        [sys.executable, "-I", "-S", str(_SUPERVISOR), str(directory), *map(str, numbers)],
+        os.environ,
+        file_actions=[
+            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDWR, 0),
+            (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_RDWR, 0),
+            (os.POSIX_SPAWN_OPEN, 2, str(directory / "errors"), errors, 0o600),
+        ],
+        setsid=True,
+        setsigmask=(),
+    )

@@ -1,0 +1,106 @@
+"""The jobs of this node on disk, and the supervisors that work there.
+
+Each job has a directory of its own, which holds
+
+- `lock`, locked while its supervisor lives; it says the supervisor's number and state,
+- `stdout` and `stderr` if they are captured,
+- `result.json` once the command has ended, written durably,
+- `errors`, what the supervisor itself has to complain of.
+
+Starting a supervisor costs the caller a few milliseconds: nothing is waited for. It gets
+what to run in a file that exists in memory only (the environment may hold secrets), and is
+told to run by one byte in a pipe, whose end tells it that the agent is gone.
+"""
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from pushcli.errors import StartError
+from pushcli.protocol import names
+from pushcli_agent.running.job_directory import JobResult, is_locked, read_lock, read_result, remove
+from pushcli_agent.running.policy import PreparedJob
+from pushcli_agent.running.spawn import spawn
+from pushcli_agent.running.supervised_job import FinishedJob, RunningJob, clean_up
+
+__all__ = ["FinishedJob", "JobResult", "RunningJob", "Spool"]
+
+_SETTLING = 2.0
+"""Seconds that supervisors get to notice that a former agent has gone."""
+
+
+class Spool:
+    """The directory of all jobs.
+
+    Raises:
+        StartError: it cannot be made, or others could read or write it.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        try:
+            directory.mkdir(0o700, exist_ok=True)
+            status = directory.lstat()
+        except OSError as error:
+            raise StartError(
+                f"cannot make the spool {directory}: {error.strerror}", "correct spool_dir"
+            ) from error
+        if status.st_uid != os.geteuid() or status.st_mode & 0o077 or not directory.is_dir():
+            raise StartError(
+                f"the spool {directory} is open to others, or not ours", f"chmod 700 {directory}"
+            )
+
+    def start(self, job: PreparedJob) -> RunningJob:
+        """Start the supervisor of a job, which is committed now.
+
+        Raises:
+            OSError: no process can be started, or the spool cannot be written.
+        """
+        directory = self.directory / job.job_id
+        directory.mkdir(0o700)
+        try:
+            pid, control = spawn(directory, job)
+        except BaseException:
+            remove(directory)
+            raise
+        return RunningJob(directory, pid, "committed", control)
+
+    def adopt(self) -> list[RunningJob | FinishedJob]:
+        """What a former run of the agent left: jobs that run, and results.
+
+        Jobs that were committed only are gone with it.
+        """
+        until = time.monotonic() + _SETTLING
+        found = (_take_over(path, until) for path in sorted(self._jobs()))
+        return [job for job in found if job is not None]
+
+    def discard(self, job_id: str) -> None:
+        """Remove what a job without a result left."""
+        if names.is_job_id(job_id):
+            remove(self.directory / job_id)
+
+    def _jobs(self) -> Iterator[Path]:
+        for path in self.directory.iterdir():
+            if names.is_job_id(path.name) and path.is_dir() and not path.is_symlink():
+                yield path
+
+
+def _take_over(directory: Path, until: float) -> RunningJob | FinishedJob | None:
+    while is_locked(directory):
+        pid, state = read_lock(directory)
+        # Not told to run: it has noticed, or will in a moment, that its agent is gone.
+        if state == "running" or time.monotonic() > until:
+            job = RunningJob(directory, pid, "running", -1)
+            # Locked still: so the number was its, and not yet somebody else's.
+            if is_locked(directory):
+                return job
+            job.close()
+        time.sleep(0.005)
+    result = read_result(directory)
+    if result is not None:
+        return FinishedJob(directory, result)
+    if read_lock(directory)[1] == "running":
+        clean_up(directory)
+    remove(directory)
+    return None

@@ -1,0 +1,1 @@
+"""Talking with a server: signed requests, and what its answers mean."""

@@ -1,0 +1,149 @@
+"""The server's REST API as calls (Push Jobs protocol, section 3, and docs/extensions.md)."""
+
+import time
+import uuid
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from pushcli import errors
+from pushcli.client.credentials import Profile
+from pushcli.client.http import READ_TIMEOUT, Params, SignedSession
+from pushcli.client.paths import quoted
+from pushcli.protocol import names
+from pushcli.protocol.headers import REQUEST_ID
+
+if TYPE_CHECKING:
+    from pushcli.client.signer import Signer
+
+RESTART_PATIENCE = 5.0
+"""Seconds for a server to come back after the connection broke under the start of a job."""
+_RETRY = 0.25
+
+
+class ApiClient:
+    """Jobs and nodes of one organization.
+
+    Paths are below it; those that begin with `/` are outside of all organizations. Every call
+    raises `PushcliError`s: what kind tells the exit status.
+    """
+
+    def __init__(self, profile: Profile, *, timeout: float = READ_TIMEOUT) -> None:
+        self._http = SignedSession(profile, timeout=timeout)
+
+    @property
+    def extensions(self) -> frozenset[str]:
+        """What the server offers beyond the old API, as its last answer said."""
+        return self._http.extensions
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    @property
+    def signer(self) -> "Signer":
+        """Signs statements about whitelists as this user."""
+        return self._http.signer
+
+    @property
+    def name(self) -> str:
+        """Whose name is in the requests."""
+        return self._http.name
+
+    def get(self, path: str, params: Params | None = None) -> Any:
+        """GET JSON below the organization."""
+        return self._json("GET", path, params=params)
+
+    def post(
+        self,
+        path: str,
+        value: object,
+        headers: dict[str, str] | None = None,
+        params: Params | None = None,
+    ) -> Any:
+        """POST JSON below the organization."""
+        body = msgspec.json.encode(value)
+        return self._json("POST", path, body=body, headers=headers, params=params)
+
+    def put(self, path: str, value: object, headers: dict[str, str] | None = None) -> Any:
+        """PUT JSON below the organization."""
+        return self._json("PUT", path, body=msgspec.json.encode(value), headers=headers)
+
+    def delete(self, path: str) -> Any:
+        """DELETE below the organization."""
+        return self._json("DELETE", path)
+
+    def start_job(self, spec: dict[str, Any]) -> str:
+        """Start a job, once, even if the connection breaks; returns its id."""
+        headers = {REQUEST_ID: str(uuid.uuid4())}
+        try:
+            answer = self.post("pushy/jobs", spec, headers)
+        except errors.ConnectionLost as error:
+            if not self._repeat_is_safe():
+                raise errors.ConnectionLost(
+                    error.message, "the job may have started: look with `pushcli job list`"
+                ) from error
+            answer = self.post("pushy/jobs", spec, headers)
+        uri = answer.get("uri") if isinstance(answer, dict) else None
+        job_id = uri[-32:] if isinstance(uri, str) else ""
+        if not names.is_job_id(job_id):
+            raise errors.ServerError("the server did not say which job it started")
+        return job_id
+
+    def job(self, job_id: str) -> Any:
+        """One job with its nodes by state."""
+        return self.get(f"pushy/jobs/{quoted(job_id)}")
+
+    def jobs(self) -> Any:
+        """All jobs, without their nodes."""
+        return self.get("pushy/jobs")
+
+    def job_nodes(self, job_id: str) -> Any:
+        """Each node's part in a job; None if the server cannot tell."""
+        if "job-nodes" not in self.extensions:
+            return None
+        return self.get(f"pushy/jobs/{quoted(job_id)}/nodes")
+
+    def job_output(self, job_id: str, node: str, channel: str) -> bytes:
+        """What the node's command wrote to `stdout` or `stderr`."""
+        path = f"pushy/jobs/{quoted(job_id)}/output/{quoted(node)}/{channel}"
+        accept = {"Accept": "application/octet-stream"}
+        return self._http.request("GET", path, headers=accept).content
+
+    def abort_job(self, job_id: str) -> str:
+        """Abort a job; returns the status that it has now."""
+        answer = self.post(f"pushy/jobs/{quoted(job_id)}/abort", {})
+        return str(answer.get("status", "")) if isinstance(answer, dict) else ""
+
+    def node_states(self) -> Any:
+        """All nodes and whether they are available."""
+        return self.get("pushy/node_states")
+
+    def node_state(self, node: str) -> Any:
+        """One node and whether it is available."""
+        return self.get(f"pushy/node_states/{quoted(node)}")
+
+    def _repeat_is_safe(self) -> bool:
+        """Whether the server, once it is back, knows the request id: it starts the job once."""
+        deadline = time.monotonic() + RESTART_PATIENCE
+        while time.monotonic() < deadline:
+            try:
+                self.get("pushy/node_states")
+            except errors.ServerUnreachable:
+                time.sleep(_RETRY)
+                continue
+            except errors.PushcliError:
+                # A refusal, too, says what the server can.
+                pass
+            return "request-id" in self.extensions
+        return False
+
+    def _json(self, method: str, path: str, **more: Any) -> Any:
+        headers = {"Accept": "application/json", **(more.pop("headers", None) or {})}
+        response = self._http.request(method, path, headers=headers, **more)
+        try:
+            return msgspec.json.decode(response.content)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            raise errors.ServerError(
+                "the server's answer is no JSON", "is the URL that of a Push Jobs server?"
+            ) from error

@@ -1,0 +1,1 @@
+"""Users, clients, groups and their keys as administrators manage them."""

@@ -1,0 +1,202 @@
+"""Users and clients: listing, showing, creating, deleting them."""
+
+from pathlib import Path
+from typing import Any
+
+from pushcli.client.answers import checked
+from pushcli.client.paths import quoted
+from pushcli.errors import Conflict, NotFound, PermissionDenied, PushcliError, ServerError
+from pushcli.identities.new_key import NewKey, fingerprint, new_key
+from pushcli.terminal.asking import agrees
+from pushcli.terminal.context import App
+from pushcli.terminal.fields import write_fields
+from pushcli.terminal.table import write_table
+
+Object = dict[str, Any]
+
+
+def show_names(app: App, names: list[str]) -> None:
+    """A name per line, sorted."""
+    if app.is_text:
+        write_table(app, ("name",), [(name,) for name in sorted(names)])
+    else:
+        app.emit(sorted(names))
+
+
+def client_names(app: App) -> list[str]:
+    """Of the organization."""
+    return list(checked(app.client.get("clients"), dict[str, str]))
+
+
+def group_names(app: App) -> list[str]:
+    """Of the organization."""
+    return list(checked(app.client.get("groups"), dict[str, str]))
+
+
+def user_names(app: App, *, everywhere: bool = False) -> list[str]:
+    """Of the organization, or of the whole server."""
+    if everywhere:
+        return list(checked(app.client.get("/users"), dict[str, str]))
+    members = checked(app.client.get("users"), list[dict[str, dict[str, Any]]])
+    try:
+        return [str(member["user"]["username"]) for member in members]
+    except KeyError as error:
+        raise ServerError("the server's list of users makes no sense") from error
+
+
+def show_client(app: App, name: str) -> None:
+    """One client."""
+    client = checked(app.client.get(f"clients/{quoted(name)}"), Object)
+    if not app.is_text:
+        app.emit(client)
+        return
+    write_fields(
+        app,
+        {"name": name, "organization": client.get("orgname"), "admin": client.get("admin"),
+         "validator": client.get("validator"), "key": fingerprint(client.get("public_key"))},
+    )  # fmt: skip
+
+
+def show_user(app: App, name: str) -> None:
+    """One user of the organization; of the server, for those who may look there."""
+    user = _find_user(app, name)
+    if not app.is_text:
+        app.emit(user)
+        return
+    write_fields(
+        app,
+        {"name": name, "display name": user.get("display_name"), "email": user.get("email"),
+         "superuser": user.get("superuser"), "key": fingerprint(user.get("public_key"))},
+    )  # fmt: skip
+
+
+def _find_user(app: App, name: str) -> Object:
+    try:
+        return checked(app.client.get(f"users/{quoted(name)}"), Object)
+    except NotFound as error:
+        try:
+            found = checked(app.client.get(f"/users/{quoted(name)}"), Object)
+        except PushcliError:
+            raise error from None
+        app.note(f"{name} does not belong to this organization")
+        return found
+
+
+def create_client(
+    app: App, name: str, *, file: Path, public_key: Path | None, admin: bool, validator: bool
+) -> None:
+    """A new client of the organization.
+
+    Raises:
+        Conflict: there is one already.
+    """
+    with new_key(file, public_key) as key:
+        wanted = {"name": name, "public_key": key.public_key}
+        flags = {flag: True for flag, on in {"admin": admin, "validator": validator}.items() if on}
+        try:
+            app.client.post("clients", wanted | flags)
+        except Conflict as error:
+            raise Conflict(
+                f"a client named {name} exists already", "choose another name, or delete that one"
+            ) from error
+    _say_created(app, "client", name, key)
+
+
+def create_user(
+    app: App,
+    name: str,
+    *,
+    file: Path,
+    public_key: Path | None,
+    display_name: str | None,
+    email: str | None,
+    associate: bool,
+) -> None:
+    """A new user of the server, and of the organization.
+
+    Raises:
+        Conflict: there is one already.
+        PushcliError: it was created, but does not belong to the organization; that is said.
+    """
+    wanted = {"username": name, "display_name": display_name or name}
+    if email is not None:
+        wanted["email"] = email
+    with new_key(file, public_key) as key:
+        wanted["public_key"] = key.public_key
+        try:
+            app.client.post("/users", wanted)
+        except Conflict as error:
+            raise Conflict(f"a user named {name} exists already", _adding(name)) from error
+        except PermissionDenied as error:
+            error.remedy = f"it takes a superuser; if {name} exists already, {_adding(name)}"
+            raise
+    if associate:
+        try:
+            app.client.post("users", {"username": name})
+        except PushcliError as error:
+            where = f", with the key {key.file}" if key.file else ""
+            error.message = f"{name} was created{where}, but is in no organization: {error.message}"
+            error.remedy = f"try `pushcli user add {name}`"
+            raise
+    _say_created(app, "user", name, key)
+    if associate:
+        app.note(
+            "To let them start jobs: pushcli group add pushy_job_writers --user "
+            f"{name}; to look at jobs: pushy_job_readers"
+        )
+
+
+def create_group(app: App, name: str) -> None:
+    """A new group of the organization, without members.
+
+    Raises:
+        Conflict: there is one already.
+    """
+    try:
+        app.client.post("groups", {"groupname": name})
+    except Conflict as error:
+        raise Conflict(f"a group named {name} exists already", "choose another name") from error
+    say(app, f"The group {name} is created", {"name": name})
+
+
+def add_user(app: App, name: str) -> None:
+    """Take a user of the server into the organization."""
+    app.client.post("users", {"username": name})
+    say(app, f"{name} belongs to the organization", {"name": name, "associated": True})
+
+
+def remove_user(app: App, name: str) -> None:
+    """Have a user leave the organization; the user stays."""
+    if agrees(app, f"Remove the user {name} from the organization and its groups?"):
+        app.client.delete(f"users/{quoted(name)}")
+        say(app, f"{name} has left the organization", {"name": name, "associated": False})
+
+
+def delete(app: App, kind: str, name: str) -> None:
+    """Delete a user (of the server), a client or a group (of the organization)."""
+    if agrees(app, f"Delete the {kind} {name}?"):
+        folder = "/users" if kind == "user" else f"{kind}s"
+        app.client.delete(f"{folder}/{quoted(name)}")
+        say(app, f"The {kind} {name} is deleted", {"name": name, "deleted": True})
+
+
+def say(app: App, line: str, value: Object) -> None:
+    """What was done: a line, or an object."""
+    if app.is_text:
+        app.print(line)
+    else:
+        app.emit(value)
+
+
+def _adding(name: str) -> str:
+    return f"`pushcli user add {name}` takes them into your organization"
+
+
+def _say_created(app: App, kind: str, name: str, key: NewKey) -> None:
+    if not app.is_text:
+        app.emit({"name": name, "key_file": None if key.file is None else str(key.file.absolute()),
+                  "fingerprint": fingerprint(key.public_key)})  # fmt: skip
+        return
+    app.print(f"The {kind} {name} is created")
+    if key.file is not None:
+        app.print(f"The private key is {key.file.absolute()}; nobody else has it")

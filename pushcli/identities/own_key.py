@@ -1,0 +1,72 @@
+"""`user rotate-key` and `agent rotate-key`: the key that somebody signs with."""
+
+import time
+
+import msgspec
+
+from pushcli.client.api import ApiClient
+from pushcli.client.credentials import Profile
+from pushcli.errors import AuthenticationError
+from pushcli.identities.identity_keys import folder
+from pushcli.identities.key_rotation import Rotated
+from pushcli.identities.key_rotation import rotate as rotate_key
+from pushcli.keys import load_public_key
+from pushcli.terminal.context import App, profile_of
+
+
+def rotate(app: App, *, overlap: float, vouch: bool) -> None:
+    """Replace it, and say what was done.
+
+    Args:
+        overlap: seconds for which the former key still counts.
+        vouch: tell agents, signed by the former key, that the new one is an editor's.
+
+    Raises:
+        PushcliError: the profile works all the same; the text says with which key.
+    """
+    profile = profile_of(app.options, app.env)
+
+    def on_new(former: ApiClient, pem: str) -> None:
+        if vouch:
+            _vouch(former, profile.client_name, pem)
+
+    name = profile.client_name
+    try:
+        done = rotate_key(profile, folder("user", name), overlap=overlap, on_new=on_new)
+    except AuthenticationError as error:
+        if not error.message.startswith("nothing was changed"):
+            # Outside of the organizations nobody knows their clients.
+            error.remedy += f"; is {name} a user? A client gets another key by `client key add`"
+        raise
+    report(app, done)
+    if app.is_text and not vouch:
+        app.note(
+            "Agents do not know the new key as an editor's: "
+            "`pushcli whitelist editors add` with the former one, or another editor"
+        )
+
+
+def rotate_node_key(app: App, node: Profile, *, overlap: float) -> None:
+    """Replace the key of a node, as itself; its agent reads it when it next needs it.
+
+    Raises:
+        PushcliError: as for `rotate`.
+    """
+    report(app, rotate_key(node, folder("client", node.client_name), overlap=overlap))
+
+
+def report(app: App, done: Rotated) -> None:
+    """Say what was done."""
+    if not app.is_text:
+        app.emit(msgspec.to_builtins(done))
+        return
+    app.print(f"{done.file} is the new key now ({done.fingerprint})")
+    end = f"expires at {done.expires}" if done.expires else "counts no more"
+    app.print(f"The former one, {done.former}, {end}; it is kept as {done.former_file}")
+
+
+def _vouch(former: ApiClient, name: str, pem: str) -> None:
+    from pushcli.whitelist.statements import next_version  # noqa: PLC0415
+
+    statement = former.signer.vouch(name, load_public_key(pem), next_version(time.time()))
+    former.post("pushy/whitelist_editors", {"statement": statement})

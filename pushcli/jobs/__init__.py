@@ -1,0 +1,1 @@
+"""Jobs as the operator sees them: started, watched, shown."""

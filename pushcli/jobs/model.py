@@ -1,0 +1,72 @@
+"""Jobs as the server tells of them, checked: what a peer sends is no job until it fits.
+
+The server's own object stays with each (`raw`), for JSON and YAML to show unchanged.
+"""
+
+from collections.abc import Iterator
+
+import msgspec
+
+UNFINISHED = frozenset({"new", "voting", "running"})
+"""Statuses of a job that is not over (`new`: only the old server's)."""
+VOTING = frozenset({"new", "voting"})
+"""Statuses of a job whose vote is not over."""
+PENDING = frozenset({"new", "ready", "running"})
+"""States of a node whose part in a job is not over."""
+
+
+class Job(msgspec.Struct, frozen=True, kw_only=True):
+    """One answer of `GET jobs/ID` or an entry of `GET jobs` (Push Jobs protocol, section 3).
+
+    Args:
+        run_timeout: seconds.
+        created_at, updated_at: RFC 1123 dates.
+        nodes: names by state, for the states that have any; not in the list.
+    """
+
+    id: str
+    command: str
+    status: str
+    run_timeout: float
+    created_at: str
+    updated_at: str
+    nodes: dict[str, list[str]] = {}
+    user: str | None = None
+    dir: str | None = None
+    env: dict[str, str] | None = None
+    capture_output: bool = False
+    file_specified: bool = False
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing changes any more."""
+        return self.status not in UNFINISHED
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many nodes are in each state."""
+        return {state: len(names) for state, names in self.nodes.items()}
+
+    def states(self) -> Iterator[tuple[str, str]]:
+        """Each node with its state."""
+        for state, names in self.nodes.items():
+            for name in names:
+                yield name, state
+
+
+class NodeResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What became of one node: an entry of `GET jobs/ID/nodes` (docs/extensions.md).
+
+    Times are seconds since the epoch, sizes bytes.
+    """
+
+    node: str
+    state: str
+    reason: str | None = None
+    exit_code: int | None = None
+    signal: int | None = None
+    started_at: float | None = None
+    ended_at: float | None = None
+    stdout_size: int | None = None
+    stderr_size: int | None = None
+    out_of_contact: bool = False

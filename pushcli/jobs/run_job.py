@@ -1,0 +1,130 @@
+"""Starting a job, waiting for its end, and telling of it."""
+
+import shlex
+import signal
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+import msgspec
+
+from pushcli.errors import PushcliError
+from pushcli.escape import escape_line
+from pushcli.exit_status import ExitStatus
+from pushcli.jobs.model import Job, NodeResult
+from pushcli.jobs.output import Outputs, as_data, block
+from pushcli.jobs.progress import progress
+from pushcli.jobs.results import fetch_outputs, node_results
+from pushcli.jobs.verdict import verdict
+from pushcli.jobs.watch import Snapshot, snapshots
+from pushcli.jobs.wording import exceptions, explain, phase, summary, tally
+from pushcli.terminal.colours import colour
+from pushcli.terminal.context import App
+
+
+def start(app: App, request: Mapping[str, Any]) -> str:
+    """Have the server start the job; returns its id."""
+    try:
+        job_id = app.client.start_job(dict(request))
+    except KeyboardInterrupt:
+        app.note("INTERRUPTED: the job may have been started; `pushcli job list` tells")
+        raise
+    say = app.print if app.is_text else app.note
+    say(f"Started.  Job ID: {job_id}")
+    return job_id
+
+
+def wait(app: App, job_id: str, *, interval: float) -> Snapshot:
+    """Show the job's progress until its end.
+
+    Raises:
+        KeyboardInterrupt: the operator left; he was told how to abort the job.
+        PushcliError: the server refused, or was away for too long; he was told how to
+            look at the job later.
+    """
+    last = None
+    with _detaching():
+        try:
+            with progress(app) as display:
+                for last in snapshots(app, job_id, interval=interval, note=display.note):
+                    display.show(last.job)
+        except KeyboardInterrupt:
+            _leave(app, job_id, last)
+            raise
+        except PushcliError:
+            app.note(f"UNWATCHED: pushcli job status {job_id}{_same_server(app)}")
+            raise
+    assert last is not None  # noqa: S101 - the snapshots end with a final one
+    return last
+
+
+def _leave(app: App, job_id: str, last: Snapshot | None) -> None:
+    """Nobody watches any more: say where the job stood and how to end it."""
+    if last is not None:
+        app.note(f"{phase(last.job)}: {tally(last.job)}")
+    if last is None or not last.job.is_over:
+        app.note(f"STILL RUNNING: pushcli job abort {job_id}{_same_server(app)}")
+
+
+def _same_server(app: App) -> str:
+    """The options that make another command talk to the same server as the same user."""
+    options = app.options
+    given = {
+        "--config": options.config, "--profile": options.profile,
+        "--server-url": options.server_url, "--user": options.user, "--key": options.key,
+        "--ca-file": options.ca_file, "--fingerprint": options.fingerprint,
+    }  # fmt: skip
+    return "".join(f" {name} {shlex.quote(str(v))}" for name, v in given.items() if v is not None)
+
+
+@contextmanager
+def _detaching() -> Iterator[None]:
+    """SIGTERM leaves as Ctrl-C does, so that the terminal and the operator get their due."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    former = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, former)
+
+
+def report(app: App, end: Snapshot, names: Sequence[str]) -> ExitStatus:
+    """Tell how the job ended, node by node in the order of the names.
+
+    Raises:
+        PushcliError: the server did not tell the rest; the job's end is printed all the same.
+    """
+    try:
+        results = node_results(app, end.job, names)
+        outputs = {r.node: _outputs(app, end.job, r) for r in results}
+    except PushcliError:
+        (app.print if app.is_text else app.note)(summary(end.job))
+        raise
+    if app.is_text:
+        _tell(app, end, results, outputs)
+    else:
+        rows = [{**msgspec.to_builtins(r), **as_data(outputs[r.node])} for r in results]
+        app.emit({**end.raw, "results": rows})
+    return verdict(end.job)
+
+
+def _outputs(app: App, job: Job, result: NodeResult) -> Outputs:
+    return fetch_outputs(app, job.id, result) if job.capture_output else {}
+
+
+def _tell(
+    app: App, end: Snapshot, results: Sequence[NodeResult], outputs: Mapping[str, Outputs]
+) -> None:
+    for result in results:
+        if outputs[result.node]:
+            words = ", ".join(filter(None, (escape_line(result.state), explain(result))))
+            first, *rest = block(result.node, words, outputs[result.node])
+            app.print(app.paint(first, colour(result.state)))
+            app.write("".join(f"{line}\n" for line in rest))
+    app.print(app.paint(summary(end.job), colour(end.job.status)))
+    for line in exceptions(results):
+        app.print(f"  {line}")

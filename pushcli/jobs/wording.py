@@ -1,0 +1,109 @@
+"""A job in words, mostly those that knife's users know. Nothing here colours or prints."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from pushcli.escape import escape_line
+from pushcli.jobs.model import PENDING, Job, NodeResult
+
+KEYS = (
+    "id", "command", "status", "created_at", "updated_at", "run_timeout",
+    "user", "dir", "env", "capture_output", "file_specified", "nodes",
+)  # fmt: skip
+"""Of the server's object, in the order in which they are shown."""
+
+
+def phase(job: Job) -> str:
+    """Where a job stands: `Running (2/3 in progress)`."""
+    counts = job.counts
+    total = sum(counts.values())
+    name = escape_line(job.status).capitalize()
+    match job.status:
+        case "new" | "voting":
+            return f"{name} ({counts.get('ready', 0)}/{total} ready)"
+        case "running":
+            pending = sum(counts.get(state, 0) for state in PENDING)
+            return f"{name} ({pending}/{total} in progress)"
+        case _:
+            return name
+
+
+def vote(job: Job) -> str:
+    """How the vote went, of a job that is past it: `Voting (3/4 ready)`."""
+    counts = job.counts
+    total = sum(counts.values())
+    missing = sum(counts.get(state, 0) for state in ("nacked", "unavailable"))
+    return f"Voting ({total - missing}/{total} ready)"
+
+
+def summary(job: Job) -> str:
+    """How a job ended: `Complete.  2 succeeded, 1 failed`."""
+    return f"{phase(job)}.  {tally(job)}".rstrip()
+
+
+def tally(job: Job) -> str:
+    """The nodes by state: `2 succeeded, 1 failed`."""
+    return ", ".join(f"{count} {escape_line(state)}" for state, count in job.counts.items())
+
+
+def description(raw: Mapping[str, Any]) -> list[str]:
+    """The whole object, a line per key, as knife lays it out."""
+    shown = {key: raw[key] for key in KEYS if key in raw}
+    width = max(len(key) for key in shown) + 1
+    lines = []
+    for key, value in shown.items():
+        if isinstance(value, dict):
+            lines += [f"{key}:", *_nested(value)]
+        else:
+            lines.append(f"{key + ':':{width}} {_word(value)}")
+    return lines
+
+
+def _nested(value: Mapping[str, Any]) -> list[str]:
+    names = {name: escape_line(name) + ":" for name in value}
+    width = max(map(len, names.values()), default=0)
+    return [f"  {names[name]:{width}} {_word(entry)}" for name, entry in value.items()]
+
+
+def _word(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(escape_line(str(entry)) for entry in value)
+    if isinstance(value, bool):
+        return str(value).lower()
+    return escape_line(str(value))
+
+
+def exceptions(results: Iterable[NodeResult], *, only_explained: bool = False) -> list[str]:
+    """The nodes that did not succeed and why, a line per state and reason."""
+    groups: dict[tuple[str, str], list[str]] = {}
+    for result in results:
+        if result.state != "succeeded":
+            groups.setdefault((result.state, explain(result)), []).append(result.node)
+    return [
+        f"{escape_line(state)}: {', '.join(map(escape_line, nodes))}" + (f" ({why})" if why else "")
+        for (state, why), nodes in groups.items()
+        if why or not only_explained
+    ]
+
+
+def explain(result: NodeResult) -> str:
+    """Why a node is in its state, in one safe line; empty if nobody knows."""
+    contact = "out of contact" if result.out_of_contact else ""
+    if result.reason:
+        why = escape_line(result.reason)
+    elif result.signal is not None:
+        why = f"killed by signal {result.signal}"
+    elif result.exit_code:
+        why = f"exit code {result.exit_code}"
+    else:
+        why = ""
+    # An old agent's bare nack comes as the state's own name.
+    parts = [part for part in (contact, why) if part and part != result.state]
+    return ", ".join(parts)
+
+
+def duration(result: NodeResult) -> str:
+    """How long its command ran, in seconds; empty if it did not end."""
+    if result.started_at is None or result.ended_at is None:
+        return ""
+    return f"{max(0.0, result.ended_at - result.started_at):.1f} s"

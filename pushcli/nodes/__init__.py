@@ -1,0 +1,1 @@
+"""Nodes as the operator sees them."""

@@ -1,0 +1,115 @@
+"""Asking which nodes are there, and what is wrong with them."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from pushcli.client.answers import checked
+from pushcli.client.paths import quoted
+from pushcli.escape import escape_line
+from pushcli.terminal.context import App
+from pushcli.terminal.table import write_table
+
+Raw = dict[str, Any]
+EXTENSION = "node-status"
+_ASKED_ONE_BY_ONE = 20
+"""Names that the server's list leaves out; a search can find thousands."""
+_NEVER_SEEN = {"status": "offline", "availability": "unavailable"}
+"""What the server says of such a node."""
+
+
+class NodeAvailability(msgspec.Struct, frozen=True, kw_only=True):
+    """An entry of `GET node_states`; the old server's list has no `status`."""
+
+    node_name: str
+    availability: str
+    status: str | None = None
+
+
+class _Whitelist(msgspec.Struct, frozen=True):
+    error: str | None = None
+    entries: int = 0
+    refused: int = 0
+
+
+class _Detail(msgspec.Struct, frozen=True):
+    """What our server adds to a node's availability (docs/extensions.md)."""
+
+    node_name: str
+    reason: str | None = None
+    jobs: list[str] = []
+    whitelist: _Whitelist | None = None
+
+
+def show(app: App, names: Sequence[str]) -> None:
+    """The nodes, of these names or all; what is wrong with a whitelist stands beside it."""
+    states, raw = node_states(app, names)
+    if EXTENSION in app.client.extensions:
+        raw = _detailed(app, raw)
+    if not app.is_text:
+        app.emit(raw)
+        return
+    details = {detail.node_name: detail for detail in checked(raw, list[_Detail])}
+    _write(app, states, details)
+    for name, detail in details.items():
+        if detail.whitelist is not None and detail.whitelist.error:
+            app.note(escape_line(f"{name}: its whitelist: {detail.whitelist.error}"))
+
+
+def _write(app: App, states: Sequence[NodeAvailability], details: dict[str, _Detail]) -> None:
+    if not app.options.verbose:
+        rows = [(state.node_name, state.availability) for state in states]
+        write_table(app, ("node", "availability"), rows)
+        return
+    write_table(
+        app,
+        ("node", "availability", "why", "whitelist", "jobs"),
+        [(s.node_name, s.availability, *_words(details[s.node_name])) for s in states],
+    )
+
+
+def _words(detail: _Detail) -> tuple[str, str, str]:
+    whitelist = detail.whitelist
+    entries = "" if whitelist is None else f"{whitelist.entries} entries"
+    if whitelist is not None and whitelist.refused:
+        entries += f", {whitelist.refused} refused"
+    return detail.reason or "", entries, ", ".join(detail.jobs)
+
+
+def _detailed(app: App, states: list[Raw]) -> list[Raw]:
+    """The same nodes with what our server knows more of them."""
+    known = [state["node_name"] for state in states]
+    if len(known) == 1:
+        told = app.client.get(f"pushy/node_status/{quoted(known[0])}")
+        found = [told]
+    else:
+        found = app.client.get("pushy/node_status")
+    checked(found, list[_Detail])
+    by_name = {detail["node_name"]: detail for detail in found}
+    return [{**state, **by_name.get(state["node_name"], {})} for state in states]
+
+
+def node_states(app: App, names: Sequence[str] = ()) -> tuple[list[NodeAvailability], list[Raw]]:
+    """The nodes of these names in their order, else all by name; and the server's own words."""
+    raw = _named(app, list(dict.fromkeys(names))) if names else app.client.node_states()
+    states = checked(raw, list[NodeAvailability])
+    if names:
+        return states, raw
+    order = sorted(range(len(states)), key=lambda i: states[i].node_name)
+    return [states[i] for i in order], [raw[i] for i in order]
+
+
+def _named(app: App, names: Sequence[str]) -> list[Raw]:
+    """Each of the names: one request for one node, or the list and what it leaves out."""
+    listed: dict[str, Raw] = {}
+    if len(names) > 1:
+        states = app.client.node_states()
+        checked(states, list[NodeAvailability])
+        listed = {state["node_name"]: state for state in states}
+    missing = [name for name in names if name not in listed]
+    if len(missing) > _ASKED_ONE_BY_ONE:
+        listed |= {name: {"node_name": name, **_NEVER_SEEN} for name in missing}
+    else:
+        listed |= {name: app.client.node_state(name) for name in missing}
+    return [listed[name] for name in names]

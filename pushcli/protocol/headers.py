@@ -1,0 +1,12 @@
+"""HTTP headers of ours; those that sign a request are `signing`'s and `verification`'s."""
+
+EXTENSIONS = "X-Pushcli-Extensions"
+"""On every answer: what the server can do beyond the old one, separated by commas."""
+REQUEST_ID = "X-Pushcli-Request-Id"
+"""Of the start of a job: the same one again does not start it twice."""
+VERSION = "X-Pushcli-Version"
+"""On a refused edit of whitelists: the version that is there already."""
+EDITORS = "X-Pushcli-Editors"
+"""`1`: a node that enrolls wants to know whose edits of its whitelist count."""
+API_VERSION = "X-Ops-Server-API-Version"
+"""Of Chef's server API: what the client speaks."""

@@ -1,0 +1,18 @@
+"""Bounds that both ends keep: who sends holds back what the other one would refuse."""
+
+MAX_REQUEST = 1_000_000
+"""Bytes of a REST request's body."""
+MAX_FILE = 100_000
+"""Bytes of a job's file."""
+MAX_CHANGES = 1_000
+"""Entries of whitelists that one edit changes, on as many nodes as it likes."""
+MAX_LEAVES = 200_000
+"""Entries times nodes of one edit: what one signature covers."""
+MAX_VERSION = 2**62
+"""Of a whitelist's entry or of a statement about an editor: microseconds since the epoch."""
+MAX_USES = 100_000
+"""Nodes that one enrolment token lets in."""
+MAX_RECORDS = 10_000
+"""Records of the audit trail in one answer."""
+LAST_MOMENT = 253_402_300_799
+"""Seconds since the epoch to the end of the year 9999: no date is later."""

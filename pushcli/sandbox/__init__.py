@@ -1,0 +1,1 @@
+"""A throw-away server with agents on this machine."""

@@ -1,0 +1,1 @@
+"""Talking with a person: options, prompts, tables, colours."""

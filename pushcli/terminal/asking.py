@@ -1,0 +1,23 @@
+"""Asking before something is lost."""
+
+import click
+
+from pushcli.errors import UsageError
+from pushcli.escape import escape_line
+from pushcli.terminal.context import App
+
+
+def agrees(app: App, question: str) -> bool:
+    """Whether the person says yes; -y says it ahead, and no is the default.
+
+    Raises:
+        UsageError: nobody is there to be asked.
+    """
+    if app.options.yes:
+        return True
+    if not app.can_ask:
+        raise UsageError("nobody is there to agree", "give -y")
+    if click.confirm(escape_line(question), default=False, err=True):
+        return True
+    app.note("nothing was changed")
+    return False

@@ -1,0 +1,124 @@
+"""Types of command-line parameters."""
+
+import math
+import time
+from typing import Any
+
+import click
+
+from pushcli import durations
+from pushcli.protocol.names import is_job_id, is_node_name, is_query
+
+
+class Seconds(click.ParamType[float]):
+    """A length of time in seconds, 0 or more."""
+
+    name = "seconds"
+
+    def __init__(self, *, zero: bool = True) -> None:
+        self._zero = zero
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """The number."""
+        try:
+            seconds = float(value)
+        except ValueError:
+            self.fail(f"{value!r} is no number of seconds", param, ctx)
+        if not math.isfinite(seconds) or seconds < 0 or (seconds == 0 and not self._zero):
+            self.fail(f"{value!r} is no length of time", param, ctx)
+        return seconds
+
+
+class Duration(click.ParamType[float]):
+    """A length of time as `durations.parse` takes it, in seconds."""
+
+    name = "duration"
+
+    def __init__(self, *, zero: bool = False, longest: str | None = None) -> None:
+        self._zero = zero
+        self._longest = longest
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """The seconds."""
+        try:
+            seconds = durations.parse(str(value))
+        except ValueError as error:
+            self.fail(f"{value!r} is {error}", param, ctx)
+        if seconds == 0 and not self._zero:
+            self.fail(f"{value!r} is no time at all", param, ctx)
+        if self._longest is not None and seconds > durations.parse(self._longest):
+            self.fail(f"{value!r} is more than {self._longest}", param, ctx)
+        return seconds
+
+
+class Moment(click.ParamType[float]):
+    """A date, or how long ago it was; in seconds since the epoch."""
+
+    name = "moment"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """The seconds."""
+        try:
+            return durations.moment(str(value), time.time())
+        except ValueError as error:
+            self.fail(f"{value!r} is {error}", param, ctx)
+
+
+class JobId(click.ParamType[str]):
+    """A job's id."""
+
+    name = "job id"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The id, in lower case."""
+        text = str(value).strip().lower()
+        if not is_job_id(text):
+            self.fail(f"{value!r} is no job id (32 hex digits, see `pushcli job list`)", param, ctx)
+        return text
+
+
+class NodeName(click.ParamType[str]):
+    """A node's name."""
+
+    name = "node"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The name as it is."""
+        text = str(value)
+        if not is_node_name(text):
+            self.fail(f"{text!r} is no node's name (letters, digits and _ . : -)", param, ctx)
+        return text
+
+
+class NodeOrQuery(NodeName):
+    """A node's name, or a query for names, which has other characters in it."""
+
+    name = "node"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The text as it is."""
+        return str(value) if is_query(str(value)) else super().convert(value, param, ctx)
+
+
+class Name(click.ParamType[str]):
+    """The name of a user, client, group or key; what it names is for the error."""
+
+    name = "name"
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The name as it is."""
+        text = str(value)
+        if not is_node_name(text):
+            self.fail(
+                f"{text!r} is no name of a {self._what} (letters, digits and _ . : -)", param, ctx
+            )
+        return text

@@ -1,0 +1,256 @@
+"""Supervisors and results across the ends of agents, and the spool that holds them."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pushcli.errors import StartError
+from pushcli_agent.running import leftovers
+from pushcli_agent.running.spool import FinishedJob, RunningJob, Spool
+from tests.integration.agent.supervise.supervised import (
+    JOB,
+    NODE_ENV,
+    errors,
+    finish,
+    output,
+    prepared,
+    processes,
+    run,
+    until,
+    wait_for_end,
+)
+
+OTHER = "0" * 31 + "1"
+
+
+@pytest.fixture
+def spool(tmp_path: Path) -> Iterator[Spool]:
+    spool = Spool(tmp_path / "spool")
+    yield spool
+    leftovers.kill(spool.directory / JOB)
+
+
+def test_starting_a_supervisor_does_not_hold_the_agent_up(spool: Spool) -> None:
+    def times() -> tuple[float, float]:
+        before = time.perf_counter()
+        job = spool.start(prepared("true"))
+        started = time.perf_counter()
+        until(lambda: b"committed" in (spool.directory / JOB / "lock").read_bytes())
+        ready = time.perf_counter()
+        job.run()
+        finish(job).discard()
+        return started - before, ready - before
+
+    # Both grow with the load of the machine.
+    started, ready = (min(column) for column in zip(*(times() for _ in range(5)), strict=True))
+    assert started < ready / 2
+
+
+def test_a_job_that_is_aborted_before_it_ran_leaves_no_result(spool: Spool) -> None:
+    job = spool.start(prepared("touch ran"))
+    job.abort()
+    wait_for_end(job)
+    assert job.finished() is None
+    job.run()
+    spool.discard(JOB)
+    assert list(spool.directory.iterdir()) == []
+
+
+def test_a_job_whose_agent_goes_before_the_run_never_runs(spool: Spool, tmp_path: Path) -> None:
+    job = spool.start(prepared(f"touch {tmp_path}/ran"))
+    pid = job.pid
+    job.close()
+    assert os.waitpid(pid, 0)[1] == 0
+    assert not (tmp_path / "ran").exists()
+    assert spool.adopt() == []
+    assert list(spool.directory.iterdir()) == []
+
+
+def test_a_job_runs_at_most_once(spool: Spool, tmp_path: Path) -> None:
+    job = spool.start(prepared("echo once >> $OUT", env={**NODE_ENV, "OUT": str(tmp_path / "out")}))
+    job.run()
+    job.run()
+    with pytest.raises(FileExistsError):
+        spool.start(prepared("echo twice >> $OUT"))
+    finish(job)
+    assert (tmp_path / "out").read_text() == "once\n"
+
+
+AGENT = """
+import os, sys, time
+from pathlib import Path
+from pushcli_agent.running.spool import Spool
+from tests.integration.agent.supervise.supervised import prepared
+
+directory, command, then, job_id = sys.argv[1:]
+env = {**os.environ, "CHEF_PUSH_JOB_ID": job_id}
+job = Spool(Path(directory)).start(prepared(command, job_id=job_id, env=env))
+if then == "run":
+    job.run()
+print(job.pid, flush=True)
+time.sleep(60)
+"""
+
+
+def killed_agent(spool: Spool, command: str, *, told_to_run: bool) -> int:
+    """Start a job in another process that is then killed; the supervisor's number."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", AGENT, str(spool.directory), command, "run" * told_to_run, JOB],
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[4])},
+    )
+    assert process.stdout is not None
+    with process, process.stdout:
+        pid = int(process.stdout.readline())
+        process.kill()
+    return pid
+
+
+def test_a_job_survives_the_agents_death_and_is_adopted(spool: Spool, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    command = f"echo one; while [ ! -e {gate} ]; do sleep 0.02; done; echo two; exit 5"
+    pid = killed_agent(spool, command, told_to_run=True)
+    [job] = spool.adopt()
+    assert isinstance(job, RunningJob)
+    assert (job.job_id, job.pid, job.state) == (JOB, pid, "running")
+    assert not job.ended()
+    assert job.finished() is None
+    gate.touch()
+    finished = finish(job)
+    assert (output(finished), finished.result.exit_code) == ("one\ntwo\n", 5)
+
+
+def test_an_adopted_job_can_be_aborted(spool: Spool) -> None:
+    killed_agent(spool, "sleep 300", told_to_run=True)
+    [job] = spool.adopt()
+    assert isinstance(job, RunningJob)
+    job.abort()
+    assert finish(job).result.aborted
+    assert processes() == set()
+
+
+def test_a_committed_job_of_a_killed_agent_is_gone(spool: Spool) -> None:
+    killed_agent(spool, "sleep 300", told_to_run=False)
+    assert spool.adopt() == []
+    assert list(spool.directory.iterdir()) == []
+
+
+def test_results_wait_until_they_are_discarded(spool: Spool) -> None:
+    first = run(spool, "echo kept; exit 2")
+    for _ in range(2):
+        [job] = Spool(spool.directory).adopt()
+        assert isinstance(job, FinishedJob)
+        assert (job.result.exit_code, output(job)) == (2, "kept\n")
+    first.discard()
+    assert spool.adopt() == []
+    first.discard()
+
+
+def test_several_jobs_are_adopted_and_strange_files_left_alone(spool: Spool) -> None:
+    run(spool, "true")
+    run(spool, "false", job_id=OTHER)
+    (spool.directory / "notes").mkdir()
+    (spool.directory / ("0" * 32)).write_text("")
+    assert {job.job_id for job in spool.adopt()} == {OTHER, JOB}
+    assert (spool.directory / "notes").exists()
+    spool.discard("../spool/notes")
+    assert (spool.directory / "notes").exists()
+
+
+def test_what_cannot_be_removed_is_left_where_it_is(spool: Spool) -> None:
+    job = run(spool, "true")
+    (spool.directory / JOB / "strange").mkdir()
+    job.discard()
+    assert (spool.directory / JOB / "strange").exists()
+
+
+def test_a_result_that_cannot_be_read_counts_as_none(spool: Spool) -> None:
+    run(spool, "true")
+    (spool.directory / JOB / "result.json").write_text('{"exit_code": "zero"}')
+    assert spool.adopt() == []
+
+
+@pytest.mark.parametrize("adopted", [False, True])
+def test_nothing_runs_on_unsupervised_when_a_supervisor_is_killed(
+    spool: Spool, adopted: bool
+) -> None:
+    job = spool.start(prepared("setsid sleep 300 & sleep 301"))
+    job.run()
+    until(lambda: len(processes()) >= 3)
+    os.kill(job.pid, signal.SIGKILL)
+    wait_for_end(job)
+    if adopted:
+        assert spool.adopt() == []
+    else:
+        assert job.finished() is None
+    until(lambda: processes() == set())
+
+
+def test_descriptors_are_not_used_up(spool: Spool) -> None:
+    def count() -> int:
+        return len(list(Path("/proc/self/fd").iterdir()))
+
+    run(spool, "true").discard()
+    before = count()
+    for _ in range(5):
+        run(spool, "true").discard()
+    assert count() == before
+
+
+def test_the_spool_is_closed_to_others(spool: Spool) -> None:
+    run(spool, "echo secret")
+    paths = [spool.directory, *spool.directory.rglob("*")]
+    assert {path.stat().st_mode & 0o077 for path in paths} == {0}
+
+
+@pytest.mark.parametrize("spoil", ["open", "link", "file", "missing"])
+def test_a_spool_that_is_not_safe_is_refused(tmp_path: Path, spoil: str) -> None:
+    directory = tmp_path / "spool"
+    match spoil:
+        case "open":
+            directory.mkdir()
+            directory.chmod(0o755)
+        case "link":
+            (tmp_path / "elsewhere").mkdir(0o700)
+            directory.symlink_to("elsewhere")
+        case "file":
+            directory.write_text("")
+        case "missing":
+            directory = tmp_path / "no" / "spool"
+    with pytest.raises(StartError, match="the spool"):
+        Spool(directory)
+
+
+def test_a_result_is_written_even_if_output_has_filled_the_disk(tmp_path: Path) -> None:
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=64k,mode=700", "tmpfs", str(tmp_path)],
+        capture_output=True, check=False,
+    )  # fmt: skip
+    if mounted.returncode != 0:
+        pytest.skip("a small file system cannot be mounted here")
+    try:
+        job = run(Spool(tmp_path / "spool"), "head -c 300000 /dev/zero; echo end >&2; exit 6")
+        assert job.result.exit_code == 6
+        assert job.result.stdout_dropped > 0
+        assert errors(job) in ("", "end\n")
+    finally:
+        subprocess.run(["umount", str(tmp_path)], check=True)
+
+
+def test_what_is_killed_of_a_job_is_not_its_like_of_another_agent_on_the_machine(
+    spool: Spool, tmp_path: Path
+) -> None:
+    other = Spool(tmp_path / "other")
+    job = other.start(prepared("sleep 0.3; echo unharmed"))
+    job.run()
+    assert leftovers.kill(spool.directory / JOB) == 0
+    until(job.ended)
+    finished = job.finished()
+    assert finished is not None
+    assert finished.result.exit_code == 0

@@ -1,0 +1,230 @@
+"""Profiles: Chef's format, what wins over what, and adding one without harm."""
+
+from pathlib import Path
+
+import pytest
+import tomli
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pushcli import keys
+from pushcli.client import credentials
+from pushcli.client.credentials import Profile, add_profile, load_profile
+from pushcli.errors import ConfigError, KeyFileError
+
+URL = "https://push.example.com:10003/organizations/acme"
+PROFILE = f"""
+[default]
+client_name = "ann"
+client_key = "ann.pem"
+chef_server_url = "{URL}"
+"""
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """A credentials file with the default profile."""
+    return write(tmp_path / ".pushcli" / "credentials", PROFILE)
+
+
+def write(path: Path, text: str) -> Path:
+    path.parent.mkdir(mode=0o700, exist_ok=True)
+    path.touch(0o600)
+    path.write_text(text)
+    return path
+
+
+def home(path: Path, **env: str) -> dict[str, str]:
+    return {"HOME": str(path), **env}
+
+
+def test_the_default_profile_is_read_with_its_key_beside_it(tmp_path: Path, file: Path) -> None:
+    assert load_profile(None, home(tmp_path)) == Profile(
+        name="default",
+        chef_server_url=URL,
+        client_name="ann",
+        client_key=str(file.parent / "ann.pem"),
+    )
+
+
+def test_chefs_own_file_serves_where_ours_is_missing(tmp_path: Path) -> None:
+    chef = write(
+        tmp_path / ".chef" / "credentials",
+        f"""
+['default']
+node_name = 'ann'
+client_key = '~/keys/ann.pem'
+chef_server_url = '{URL}'
+validation_client_name = 'known to knife, not to us'
+knife = {{ ssh_user = 'root' }}
+""",
+    )
+    profile = load_profile(None, home(tmp_path))
+    assert profile.client_name == "ann"
+    assert profile.client_key == str(Path("~/keys/ann.pem").expanduser())
+    write(tmp_path / ".pushcli" / "credentials", PROFILE.replace("ann", "bob"))
+    assert load_profile(None, home(tmp_path)).client_name == "bob"
+    assert load_profile(None, home(tmp_path), config=chef).client_name == "ann"
+
+
+def test_trust_and_signing_are_taken_from_the_profile(tmp_path: Path, file: Path) -> None:
+    pin = "SHA256:" + "ab" * 32
+    write(file, PROFILE + f'ca_file = "ca.pem"\nfingerprint = "{pin}"\nsigning_version = "1.1"\n')
+    profile = load_profile(None, home(tmp_path))
+    assert profile.ca_file == file.parent / "ca.pem"
+    assert (profile.fingerprint, profile.signing_version) == (pin, "1.1")
+    env = home(tmp_path, PUSHCLI_CA_FILE="/etc/ca.pem", PUSHCLI_FINGERPRINT="cd" * 32)
+    profile = load_profile(None, env)
+    assert (profile.ca_file, profile.fingerprint) == (Path("/etc/ca.pem"), "cd" * 32)
+
+
+def test_a_pin_does_not_go_with_another_server(tmp_path: Path, file: Path) -> None:
+    write(file, PROFILE + f'fingerprint = "{"ab" * 32}"\n')
+    env = home(tmp_path)
+    other_org = URL.replace("acme", "umbrella")
+    assert load_profile(None, env, server_url=other_org).fingerprint is not None
+    other_server = URL.replace("push", "pull")
+    assert load_profile(None, env, server_url=other_server).fingerprint is None
+
+
+@pytest.mark.parametrize(
+    ("name", "env", "user"),
+    [
+        (None, {}, "ann"),
+        (None, {"CHEF_PROFILE": "chef"}, "cho"),
+        (None, {"CHEF_PROFILE": "chef", "PUSHCLI_PROFILE": "ours"}, "pat"),
+        ("given", {"CHEF_PROFILE": "chef", "PUSHCLI_PROFILE": "ours"}, "gus"),
+    ],
+)
+def test_a_profile_is_chosen_by_option_then_environment(
+    tmp_path: Path, file: Path, name: str | None, env: dict[str, str], user: str
+) -> None:
+    for profile, client in (("chef", "cho"), ("ours", "pat"), ("given", "gus")):
+        add_profile(
+            file,
+            profile,
+            {"client_name": client, "client_key": "k.pem", "chef_server_url": URL},
+        )
+    assert load_profile(name, home(tmp_path, **env)).client_name == user
+
+
+def test_options_win_over_the_environment_and_that_over_the_file(
+    tmp_path: Path, file: Path
+) -> None:
+    env = home(tmp_path, PUSHCLI_USER="eve", PUSHCLI_KEY="eve.pem", PUSHCLI_SERVER_URL=URL + "2")
+    profile = load_profile(None, env, user="oli")
+    assert profile.client_name == "oli"
+    # Only paths that stand in the file are relative to it.
+    assert (profile.client_key, profile.chef_server_url) == ("eve.pem", URL + "2")
+
+
+def test_no_file_is_needed_where_all_is_given(tmp_path: Path) -> None:
+    env = home(tmp_path, PUSHCLI_SERVER_URL=URL)
+    profile = load_profile(None, env, user="oli", key=Path("oli.pem"))
+    assert (profile.client_name, profile.client_key) == ("oli", "oli.pem")
+
+
+def test_a_key_may_stand_in_the_file_if_nobody_else_can_read_it(tmp_path: Path, file: Path) -> None:
+    pem = keys.private_pem(keys.generate()).decode()
+    write(file, PROFILE.replace('"ann.pem"', f'"""\n{pem}"""'))
+    assert load_profile(None, home(tmp_path)).client_key == pem
+    file.chmod(0o644)
+    with pytest.raises(KeyFileError, match=f"readable by others.*chmod 600 {file}"):
+        load_profile(None, home(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (None, "no credentials at"),
+        ("", "has no profile 'default': it has none"),
+        ("[other]\nclient_name = 'x'", "has no profile 'default': it has other"),
+        ("default = 1", "has no profile 'default'"),
+        ("[default]\n", "has no chef_server_url"),
+        (PROFILE.replace("client_name", "name"), "has no client_name"),
+        (PROFILE.replace("client_key", "key"), "has no client_key"),
+        (PROFILE.replace('"ann"', "7"), "profile 'default': Expected str | null, got int"),
+        (PROFILE + 'signing_version = "2.0"', "unknown signing_version '2.0': use one of 1.0,"),
+        (PROFILE.replace("/organizations", ""), "names no organization"),
+        (PROFILE.replace("ann.pem", "~no-such-user/ann.pem"), "nobody's home"),
+        ("[default", "is no TOML"),
+        ("x = " + "[" * 60_000, "is no TOML"),
+    ],
+    ids=lambda value: repr(value)[-40:],
+)
+def test_credentials_that_do_not_do_are_explained(
+    tmp_path: Path, text: str | None, words: str
+) -> None:
+    if text is not None:
+        write(tmp_path / ".pushcli" / "credentials", text)
+    with pytest.raises(ConfigError) as caught:
+        load_profile(None, home(tmp_path))
+    assert words in str(caught.value).replace("`", "")
+    assert str(tmp_path) in str(caught.value) or "organization" in words
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_file_that_was_asked_for_is_an_error_even_if_all_is_given(
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(ConfigError, match="no credentials at"):
+        load_profile(None, {}, config=tmp_path / "x", server_url=URL, user="a", key=Path("a.pem"))
+
+
+def test_a_profile_is_added_to_a_new_file_of_ones_own(tmp_path: Path) -> None:
+    path = tmp_path / ".pushcli" / "credentials"
+    assert add_profile(path, "default", {"client_name": "ann"})
+    assert path.read_text() == '[default]\nclient_name = "ann"\n'
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert path.parent.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_profile_that_is_there_is_left_alone(file: Path) -> None:
+    before = file.read_bytes()
+    assert not add_profile(file, "default", {"client_name": "bob"})
+    assert file.read_bytes() == before
+
+
+def test_a_profile_is_added_behind_what_is_there_even_without_a_last_newline(
+    file: Path,
+) -> None:
+    file.write_text("# mine\n[mine]\nclient_name = 'ann'")
+    assert add_profile(file, "acme", {"client_name": "bob"})
+    assert file.read_text().startswith("# mine\n[mine]\nclient_name = 'ann'\n")
+    assert credentials.profiles(file)["acme"] == {"client_name": "bob"}
+
+
+def test_nothing_is_added_to_a_file_that_cannot_be_read(file: Path) -> None:
+    file.write_text("[default")
+    with pytest.raises(ConfigError, match="is no TOML"):
+        add_profile(file, "acme", {"client_name": "bob"})
+    assert file.read_text() == "[default"
+
+
+def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match="cannot write"):
+        add_profile(tmp_path / "file" / "credentials", "acme", {})
+
+
+@settings(max_examples=200, deadline=None)
+@given(name=st.text(min_size=1, max_size=20), value=st.text(max_size=40))
+def test_any_name_and_value_are_read_back(
+    tmp_path_factory: pytest.TempPathFactory, name: str, value: str
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "credentials"
+    path.write_text(PROFILE)
+    added = add_profile(path, name, {"client_name": value})
+    assert added == (name != "default")
+    if added:
+        assert tomli.loads(path.read_text())[name] == {"client_name": value}
+
+
+def test_the_documentation_names_every_key_and_its_example_can_be_read(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[4] / "docs" / "credentials.md").read_text()
+    for field in set(Profile.__struct_fields__) - {"name"}:
+        assert f"`{field}`" in page
+    example = page.partition("```toml\n")[2].partition("```")[0]
+    file = write(tmp_path / ".pushcli" / "credentials", example)
+    for name in credentials.profiles(file):
+        assert load_profile(name, home(tmp_path)).client_name == "ann"

@@ -1,0 +1,97 @@
+"""Every command and option: has help, stands in the documentation, collides with none."""
+
+import re
+from collections import Counter
+from pathlib import Path
+
+import click
+import pytest
+
+from pushcli.cli import COMMANDS, root
+from pushcli.terminal.command_groups import Lazy
+from tests.unit.pushcli.commands.commands_tree import all_commands, own_flags
+
+DOCUMENTATION = Path(__file__).parents[4] / "docs" / "cli.md"
+SHARED = {"-c", "--config", "--profile", "--server-url", "--ca-file", "--fingerprint",
+          "-u", "--user", "-k", "--key", "-F", "--format",
+          "-V", "--verbose", "-y", "--yes"}  # fmt: skip
+OPERATOR_GROUPS = {"job", "node", "whitelist", "user", "client", "group", "audit"}
+"""Groups whose commands talk to a server as an operator."""
+ABOUT_USERS = {
+    ("pushcli", "audit"), ("pushcli", "group", "add"), ("pushcli", "group", "remove"),
+}  # fmt: skip
+"""Commands whose `--user` names somebody they are about; who signs is `-u` alone."""
+EVERY_COMMAND = [pytest.param(path, c, id=" ".join(path)) for path, c in all_commands()]
+OPERATOR_COMMANDS = [
+    pytest.param(path, c, id=" ".join(path))
+    for path, c in all_commands()
+    if len(path) == 1 or path[1] in OPERATOR_GROUPS
+]
+LEAVES = [p for p in EVERY_COMMAND if not isinstance(p.values[1], click.Group)]
+
+
+@pytest.mark.parametrize(("path", "command"), EVERY_COMMAND)
+def test_every_command_and_option_has_help(path: tuple[str, ...], command: click.Command) -> None:
+    assert command.help
+    for parameter in command.params:
+        if isinstance(parameter, click.Option):
+            assert parameter.help, f"{' '.join(path)} {parameter.opts}"
+
+
+@pytest.mark.parametrize(("path", "command"), EVERY_COMMAND)
+def test_no_flag_means_two_things(path: tuple[str, ...], command: click.Command) -> None:
+    flags = Counter(flag for _, flag in own_flags(command))
+    assert [flag for flag, count in flags.items() if count > 1] == []
+
+
+@pytest.mark.parametrize(("path", "command"), EVERY_COMMAND)
+def test_s_is_for_search_and_q_for_quorum(path: tuple[str, ...], command: click.Command) -> None:
+    for option, flag in own_flags(command):
+        assert flag != "-s" or "--search" in option.opts
+        assert flag != "-q" or "--quorum" in option.opts
+
+
+@pytest.mark.parametrize(("path", "command"), OPERATOR_COMMANDS)
+def test_operators_commands_take_the_shared_options_alike(
+    path: tuple[str, ...], command: click.Command
+) -> None:
+    helps = {flag: option.help for option, flag in own_flags(command)}
+    roots = {flag: option.help for option, flag in own_flags(root)}
+    shared = SHARED - {"--user"} if path in ABOUT_USERS else SHARED
+    assert {flag: helps.get(flag) for flag in shared} == {flag: roots[flag] for flag in shared}
+
+
+@pytest.mark.parametrize(("path", "command"), EVERY_COMMAND)
+def test_every_command_stands_in_the_documentation(
+    path: tuple[str, ...], command: click.Command
+) -> None:
+    assert f"`{' '.join(path)}" in DOCUMENTATION.read_text()
+
+
+@pytest.mark.parametrize(("path", "command"), EVERY_COMMAND)
+def test_every_option_stands_in_its_commands_section(
+    path: tuple[str, ...], command: click.Command
+) -> None:
+    section = _section(" ".join(path))
+    own = {flag for _, flag in own_flags(command)} - (SHARED if len(path) > 1 else set())
+    assert [flag for flag in sorted(own) if f"`{flag}" not in section] == []
+
+
+def _section(title: str) -> str:
+    """The part of the documentation under the heading that names this command."""
+    text = DOCUMENTATION.read_text()
+    heading = re.search(rf"^#+ `{re.escape(title)}[ `]", text, re.MULTILINE)
+    assert heading is not None, f"no heading for {title}"
+    following = re.search(r"^#+ ", text[heading.end() :], re.MULTILINE)
+    return text[heading.start() : heading.end() + following.start()] if following else text
+
+
+@pytest.mark.parametrize(("name", "lazy"), COMMANDS.items())
+def test_the_tables_help_is_the_commands_own(name: str, lazy: Lazy) -> None:
+    assert lazy.load().get_short_help_str(limit=100) == lazy.help
+
+
+@pytest.mark.parametrize(("path", "command"), LEAVES)
+def test_help_fits_a_terminal_of_80_columns(path: tuple[str, ...], command: click.Command) -> None:
+    context = click.Context(command, info_name=" ".join(path), terminal_width=80)
+    assert max(map(len, command.get_help(context).splitlines())) <= 80

@@ -1,0 +1,64 @@
+import base64
+from pathlib import Path
+
+import pytest
+
+from pushcli.errors import UsageError
+from pushcli.jobs.job_request import job_request, parse_env, read_file
+from pushcli.protocol.limits import MAX_FILE
+
+
+def test_only_what_was_given_is_sent() -> None:
+    assert job_request("uptime", ["b", "a"]) == {"command": "uptime", "nodes": ["b", "a"]}
+
+
+def test_all_that_can_be_given_is_sent(tmp_path: Path) -> None:
+    file = tmp_path / "f"
+    file.write_bytes(b"\x00\xff")
+    request = job_request(
+        "", ["a", "b", "c"], quorum="50%", run_timeout=0.0, capture=True, env='{"A": ""}',
+        directory="/", user="www", file=file,
+    )  # fmt: skip
+    assert request == {
+        "command": "", "nodes": ["a", "b", "c"], "quorum": 2, "run_timeout": 0, "user": "www",
+        "dir": "/", "env": {"A": ""}, "file": "base64:AP8=", "capture_output": True,
+    }  # fmt: skip
+
+
+def test_a_node_named_twice_counts_once() -> None:
+    request = job_request("x", ["a", "b", "a"], quorum="50%")
+    assert request["nodes"] == ["a", "b"]
+    assert request["quorum"] == 1
+
+
+@pytest.mark.parametrize("seconds", [30.0, 0.5])
+def test_a_timeout_may_be_a_fraction(seconds: float) -> None:
+    assert job_request("x", ["a"], run_timeout=seconds)["run_timeout"] == seconds
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "{", "[]", '"A"', "null", '{"A": 1}', '{"A": null}', '{"A": {}}', '{"A": "1", "A": "2"}',
+     "[" * 60_000],
+)  # fmt: skip
+def test_an_environment_is_an_object_of_strings_without_repeats(text: str) -> None:
+    with pytest.raises(UsageError, match="--with-env"):
+        parse_env(text)
+
+
+def test_an_environment_keeps_its_values() -> None:
+    assert parse_env('{"FOO": "bar", "FOOTWO": "x y"}') == {"FOO": "bar", "FOOTWO": "x y"}
+
+
+def test_a_file_may_have_so_many_bytes_and_no_more(tmp_path: Path) -> None:
+    file = tmp_path / "f"
+    file.write_bytes(b"x" * MAX_FILE)
+    assert base64.b64decode(read_file(file).removeprefix("base64:")) == b"x" * MAX_FILE
+    file.write_bytes(b"x" * (MAX_FILE + 1))
+    with pytest.raises(UsageError, match="100,000"):
+        read_file(file)
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=f"{tmp_path}/nosuch: No such file"):
+        read_file(tmp_path / "nosuch")

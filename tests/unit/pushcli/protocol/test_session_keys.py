@@ -1,0 +1,76 @@
+"""Session keys: derived per node, readable for one key's holder only."""
+
+import contextlib
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pushcli import keys
+from pushcli.protocol import session_keys
+
+KEY = keys.generate()
+OTHER_KEY = keys.generate()
+SECRET = b"s" * 32
+
+names = st.text("abc_.:-", min_size=1, max_size=12)
+
+
+@settings(max_examples=200)
+@given(st.tuples(names, names), st.tuples(names, names))
+def test_each_node_has_a_key_of_its_own_that_stays(
+    one: tuple[str, str], other: tuple[str, str]
+) -> None:
+    key = session_keys.derive(SECRET, *one)
+    assert len(key) == 32
+    assert key == session_keys.derive(SECRET, *one)
+    assert (key == session_keys.derive(SECRET, *other)) == (one == other)
+    assert key != session_keys.derive(b"t" * 32, *one)
+
+
+def test_a_derived_key_never_changes_between_releases() -> None:
+    key = session_keys.derive(SECRET, "acme", "web01")
+    assert key.hex() == "d2484507ef18f4b94b15dc7981b13e0bc18ab18454f4970bf8629e66db1c1051"
+
+
+def test_what_is_encrypted_is_read_by_its_holder() -> None:
+    encoded = session_keys.encrypt(SECRET, KEY.public_key())
+    assert encoded["method"] == "hmac_sha256"
+    assert session_keys.decrypt(encoded, KEY) == SECRET
+
+
+def test_line_breaks_in_the_text_are_no_hindrance() -> None:
+    encoded = session_keys.encrypt(SECRET, KEY.public_key())
+    encoded["key"] = "\n".join(encoded["key"][i : i + 60] for i in range(0, 400, 60))
+    assert session_keys.decrypt(encoded, KEY) == SECRET
+
+
+def test_another_key_does_not_read_it() -> None:
+    encoded = session_keys.encrypt(SECRET, KEY.public_key())
+    # OpenSSL 3.2 and later answer bad padding with other bytes instead of an error.
+    with contextlib.suppress(ValueError):
+        assert session_keys.decrypt(encoded, OTHER_KEY) != SECRET
+
+
+@pytest.mark.parametrize(
+    "encoded",
+    [
+        None,
+        [],
+        "key",
+        {},
+        {"method": "rot13", "key": "AAAA"},
+        {"method": "hmac_sha256"},
+        {"method": "hmac_sha256", "key": None},
+        {"method": "hmac_sha256", "key": "A"},
+        {"method": "hmac_sha256", "key": "AAAA"},
+        {"method": "hmac_sha256", "key": "é"},
+        {"method": "hmac_sha256", "key": ["AAAA"]},
+        session_keys.encrypt(b"short", KEY.public_key()),
+        session_keys.encrypt(b"", KEY.public_key()),
+    ],
+)
+def test_what_is_no_session_key_is_a_value_error(encoded: Any) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        session_keys.decrypt(encoded, KEY)
