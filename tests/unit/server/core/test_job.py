@@ -320,6 +320,21 @@ def test_one_idle_heartbeat_may_have_crossed_our_message_two_are_a_crash() -> No
     assert "run_complete a crashed" in feed(play(job, HeartbeatReceived(A, "idle")))
 
 
+@pytest.mark.parametrize(
+    "sign",
+    [
+        HeartbeatReceived(A, "running"),
+        HeartbeatReceived(A, "idle", result_pending=True),
+        RunAnswered(A, started=True),
+    ],
+)
+def test_idle_heartbeats_are_counted_anew_after_a_sign_of_work(sign: Event) -> None:
+    job = running(A)
+    idle = HeartbeatReceived(A, "idle")
+    assert play(job, idle, sign, idle) == []
+    assert "run_complete a crashed" in feed(play(job, idle))
+
+
 def test_idle_with_the_result_still_in_the_spool_is_no_crash() -> None:
     job = running(A)
     idle = HeartbeatReceived(A, "idle", result_pending=True)

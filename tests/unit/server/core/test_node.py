@@ -234,3 +234,31 @@ def test_a_conflict_ends_with_the_client() -> None:
     node.conflict_until = 100.0
     handle(node, Expelled(), 1.0)
     assert node.why_unavailable(2.0) == "offline"
+
+
+def two_machines(pause: float) -> Node:
+    """Another machine took the name at 0; the first one speaks again after this pause."""
+    node = online_node()
+    hear(node, run="i2", now=0.0)
+    hear(node, messages.Aborted, run="i2", now=0.0)
+    hear(node, run="i1", now=pause)
+    return node
+
+
+def test_what_was_under_way_when_an_agent_restarted_is_no_conflict() -> None:
+    assert two_machines(2.0).available(2.0)
+    assert not two_machines(2.1).available(2.1)
+
+
+def test_an_agent_whose_abort_is_unanswered_has_4_more_seconds_once_it_is_taken_back() -> None:
+    node = online_node()
+    handle(node, ResetRequested(), 10.0)
+    handle(node, ResetRequested(), 10.0)
+    hear(node, messages.Aborted, now=10.1)
+    handle(node, TimePassed(), 11.1)
+    assert (node.phase, node.aborts) == (Phase.ONLINE, 1)
+    hear(node, now=12.0)
+    assert node.offline_at == 12.0 + node.patience.silence + 4.0
+    hear(node, messages.Aborted, now=13.0)
+    hear(node, now=14.0)
+    assert node.offline_at == 14.0 + node.patience.silence
