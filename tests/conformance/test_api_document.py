@@ -97,9 +97,12 @@ def refused(error: PushcliError) -> tuple[int, Any]:
 
 def test_every_path_of_the_server_stands_on_the_page() -> None:
     class Nothing:
-        engine = type("Engine", (), {"clock": None})
+        """Handlers only keep what they are given, until they are called."""
 
-    for route in routes(Nothing(), None, None):  # type: ignore[arg-type]
+        def __getattr__(self, name: str) -> None:
+            return None
+
+    for route in routes(Nothing(), None):  # type: ignore[arg-type]
         examples = [example.split("\n")[0].split(" ") for example in EXAMPLES]
         found = {m for m, path in examples if route.pattern.fullmatch(path.partition("?")[0])}
         pattern = route.pattern.pattern
