@@ -4,6 +4,7 @@
 # make bench  medians of what operators wait for
 # make bench-fleet N=1000   a simulated fleet against the real server, beside the floor
 # make lock   renew requirements.lock        make completions  renew completions/
+# make diagrams   renew the state diagrams in docs/architecture.md
 
 PYTHON ?= python3
 VENV := .venv
@@ -11,7 +12,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test check bench bench-fleet lock completions clean
+.PHONY: demo test check bench bench-fleet lock completions diagrams clean
 .DEFAULT_GOAL := test
 
 demo: $(STAMP)
@@ -35,6 +36,9 @@ bench-fleet: $(STAMP)
 
 completions: $(STAMP)
 	@$(BIN)/python -m pushcli.terminal.completions completions
+
+diagrams: $(STAMP)
+	@$(BIN)/python -m tests.support.diagrams docs/architecture.md
 
 # Of the registry's own files: a machine's extra places to find packages stay out of it.
 # It must run when the lock lags behind pyproject.toml, which the installation refuses.

@@ -252,10 +252,11 @@ def test_the_grace_after_a_restart_ends() -> None:
 def test_a_node_that_got_a_configuration_and_never_came_goes_offline() -> None:
     fleet = Script()
     fleet.bring(A)
-    fleet.configure(A, "key 2", signed_at=fleet.now + 1)
-    assert fleet.fleet.why_unavailable(A, fleet.now) == "being reset (rehab)"
-    fleet.wait(RULES.patience.silence + 5)
-    assert fleet.fleet.why_unavailable(A, fleet.now) == "offline"
+    again = restarted(fleet, A)
+    again.configure(A, "key 2", signed_at=again.now + 1)
+    assert again.fleet.why_unavailable(A, again.now) == "being reset (rehab)"
+    again.wait(RULES.patience.silence + 5)
+    assert again.fleet.why_unavailable(A, again.now) == "offline"
 
 
 def test_a_silent_node_goes_offline_once_however_often_it_was_heard() -> None:
