@@ -10,8 +10,8 @@ from urllib.parse import parse_qsl
 import msgspec
 import psycopg
 
-from pushcli.client import ApiClient
-from pushcli.sandbox import ADMIN, ORG, Fleet
+from pushcli.client.api import ApiClient
+from pushcli.sandbox.fleet import ADMIN, ORG, Fleet
 
 VECTORS = Path(__file__).parents[1] / "vectors" / "upgrade" / "0.1.0"
 NODES = ("n1", "n2", "n3")

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from pushcli.client import ApiClient
-from pushcli.credentials import load_profile
+from pushcli.client.api import ApiClient
+from pushcli.client.credentials import load_profile
+from pushcli.client.http import SignedSession
 from pushcli.exit_status import ExitStatus
-from pushcli.http import SignedSession
 from tests.upgrade.kept import NODES, VersionedFleet, recorded, restored, said_now
 from tests.upgrade.waiting import until
 

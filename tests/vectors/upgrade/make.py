@@ -29,13 +29,13 @@ from urllib.parse import parse_qsl
 
 import msgspec
 import psycopg
+from pushcli.credentials import load_profile
+from pushcli.http import SignedSession
 
 # Where the tag has them: these do not follow what has moved since.
 from pushcli import keys
 from pushcli.client import ApiClient
-from pushcli.credentials import load_profile
 from pushcli.errors import NotFound
-from pushcli.http import SignedSession
 from pushcli.sandbox import ORG, Fleet, end_all
 from pushcli.whitelist import statements
 
