@@ -38,7 +38,7 @@ class Certificate:
         except (OSError, ValueError) as error:
             certificate, key = self._files
             raise ConfigError(
-                f"{certificate} and {key} are no certificate and its key",
+                f"{certificate} and {key} do not hold a certificate and its key",
                 "check tls_cert and tls_key in server.toml; the key must have no passphrase",
             ) from error
 

@@ -106,7 +106,7 @@ class Engine:
                 self._spawn(asyncio.ensure_future(self._find_part(effect)))
             case on_fleet.SaveJob(job):
                 self._save(effect)
-                self._tell_waiting(job.key)
+                self._notify_waiting(job.key)
             case (
                 on_fleet.SaveNewJob()
                 | on_fleet.SaveJobNodes()
@@ -124,7 +124,7 @@ class Engine:
         operations = persistence.operations_of(effect, self.clock.now(), self._store.incoming)
         self._releases.after(self._store.submit(*operations))
 
-    def _tell_waiting(self, key: JobKey) -> None:
+    def _notify_waiting(self, key: JobKey) -> None:
         if (waiting := self._votes.pop(key, None)) is not None:
             waiting.set()
 

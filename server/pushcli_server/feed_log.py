@@ -44,7 +44,7 @@ class FeedLog:
 
     Args:
         prefix: of the ids, `job` or `org`.
-        stored: events that a former run of the server left, in order.
+        stored: events that the previous run of the server left, in order.
     """
 
     def __init__(self, prefix: str, stored: list[Event] | None = None) -> None:

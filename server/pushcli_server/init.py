@@ -115,9 +115,9 @@ def _make(
 
 def _check_names(org: str, admin: str) -> None:
     if not names.is_organization_name(org):
-        raise UsageError(f"{org!r} is no name for an organization", "use a-z, 0-9, - and _")
+        raise UsageError(f"invalid organization name {org!r}", "use a-z, 0-9, - and _")
     if not names.is_node_name(admin):
-        raise UsageError(f"{admin!r} is no name for a user", "use letters, digits and _ . : -")
+        raise UsageError(f"invalid user name {admin!r}", "use letters, digits and _ . : -")
     if admin in {SUPERUSER, validator_name(org)}:
         raise UsageError(f"{admin!r} is made by itself", "give another name for the first user")
 

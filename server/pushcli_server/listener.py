@@ -1,7 +1,7 @@
 """Listening sockets, and several on one port for ROUTERs with different keys.
 
 A ZeroMQ socket has one CURVE key, and ends its connections together with its listener. So
-that the former key stays good while agents move to a new one, each key has a ROUTER of its
+that the previous key stays good while agents move to a new one, each key has a ROUTER of its
 own on the same port. The kernel spreads new connections over them (SO_REUSEPORT); a handshake
 that meets the other key is refused, and ZeroMQ tries it again, from another port of its own,
 after 0.1 to 0.2 s.

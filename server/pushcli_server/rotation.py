@@ -1,4 +1,4 @@
-"""Secrets are replaced while the server runs; the former ones go in their time."""
+"""Secrets are replaced while the server runs; the previous ones go in their time."""
 
 import asyncio
 import logging
@@ -25,7 +25,7 @@ def rotate(directory: Path, overlap: float) -> float | None:
     """Put new secrets in the place of those in a server's directory.
 
     Args:
-        overlap: seconds for which the former ones stay valid.
+        overlap: seconds for which the previous ones stay valid.
 
     Returns:
         Until when they do, seconds since the epoch; None: they do not.
@@ -98,19 +98,19 @@ class Rotation:
         valid = self._keyring.valid(self._now())
         if _names(valid) != _names(self._served):
             self._apply(valid)
-        if self._keyring.former is not None and len(valid) == 1:
-            await asyncio.to_thread(secrets.discard_former, self._directory, self._now())
+        if self._keyring.previous is not None and len(valid) == 1:
+            await asyncio.to_thread(secrets.discard_previous, self._directory, self._now())
             self._keyring = Keyring(current=self._keyring.current)
         if self._recorded != self.current.curve_public:
             await self._record()
             self._recorded = self.current.curve_public
 
     async def _record(self) -> None:
-        """A line of the audit trail, unless a former run of the server wrote it."""
+        """A line of the audit trail, unless a previous run of the server wrote it."""
         fingerprint = keys.fingerprint(self.current.rsa)
         if await self._store.ask(reads.audit, "", target=fingerprint, limit=1):
             return
-        until = None if self._keyring.former is None else self._keyring.former_until
+        until = None if self._keyring.previous is None else self._keyring.previous_until
         record = AuditRecord(
             at=self._now(),
             org="",
@@ -134,14 +134,14 @@ class Rotation:
 
     def _apply(self, valid: tuple[Secrets, ...]) -> None:
         self._serve(valid)
-        former, self._served = self._served, valid
-        if _names(valid)[0] != _names(former)[0]:
+        previous, self._served = self._served, valid
+        if _names(valid)[0] != _names(previous)[0]:
             _log.info("new secrets are in use")
         if len(valid) > 1:
-            until = durations.local(self._keyring.former_until)
-            _log.info("the former secrets stay valid until %s", until)
+            until = durations.local(self._keyring.previous_until)
+            _log.info("the previous secrets stay valid until %s", until)
         else:
-            _log.info("the former secrets are not valid any more")
+            _log.info("the previous secrets are not valid any more")
 
 
 def _names(some: tuple[Secrets, ...]) -> list[bytes]:

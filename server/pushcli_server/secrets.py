@@ -1,6 +1,6 @@
 """The server's own secrets in its directory: made, read, replaced.
 
-`secrets/` has those that count. After a rotation `secrets.previous/` has the former ones, which
+`secrets/` has those that count. After a rotation `secrets.previous/` has the previous ones, which
 stay valid beside them until the moment that `secrets/former_until` names.
 """
 
@@ -23,7 +23,7 @@ from pushcli.protocol import session_keys
 _DIRECTORY = "secrets"
 _NEXT = "secrets.next"
 _PREVIOUS = "secrets.previous"
-_FORMER_UNTIL = "former_until"
+_PREVIOUS_UNTIL = "former_until"
 _SESSION_SECRET = 32
 
 
@@ -46,17 +46,17 @@ class Secrets(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Keyring(msgspec.Struct, frozen=True, kw_only=True):
-    """The secrets that count, and those before them. `former_until`: seconds since the epoch."""
+    """The secrets that count, and those before them. `previous_until`: seconds since the epoch."""
 
     current: Secrets
-    former: Secrets | None = None
-    former_until: float = 0.0
+    previous: Secrets | None = None
+    previous_until: float = 0.0
 
     def valid(self, now: float) -> tuple[Secrets, ...]:
         """All that are good at this moment, the current ones first."""
-        if self.former is None or now >= self.former_until:
+        if self.previous is None or now >= self.previous_until:
             return (self.current,)
-        return self.current, self.former
+        return self.current, self.previous
 
 
 def create(directory: Path) -> None:
@@ -64,11 +64,11 @@ def create(directory: Path) -> None:
     _make(directory / _DIRECTORY)
 
 
-def rotate(directory: Path, former_until: float | None, now: float) -> None:
+def rotate(directory: Path, previous_until: float | None, now: float) -> None:
     """Put new secrets in the place of the old ones.
 
     Args:
-        former_until: until when those that counted so far stay valid, seconds since the epoch;
+        previous_until: until when those that counted so far stay valid, seconds since the epoch;
             None: not any more, they are removed.
 
     Raises:
@@ -77,10 +77,10 @@ def rotate(directory: Path, former_until: float | None, now: float) -> None:
     """
     with _locked(directory):
         keyring = _load(directory)
-        if former_until is not None and len(keyring.valid(now)) > 1:
-            raise StillValid(keyring.former_until)
+        if previous_until is not None and len(keyring.valid(now)) > 1:
+            raise StillValid(keyring.previous_until)
         try:
-            _replace(directory, former_until)
+            _replace(directory, previous_until)
         except OSError as error:
             raise KeyFileError(
                 f"cannot write new secrets in {directory}: {error.strerror}", "check its owner"
@@ -95,21 +95,21 @@ class StillValid(Exception):
         self.until = until
 
 
-def _replace(directory: Path, former_until: float | None) -> None:
+def _replace(directory: Path, previous_until: float | None) -> None:
     place, new, previous = (directory / name for name in (_DIRECTORY, _NEXT, _PREVIOUS))
     _remove(new)
     _remove(previous)
     _make(new)
-    if former_until is not None:
-        keys.write_secret(new / _FORMER_UNTIL, f"{former_until:.0f}\n".encode())
+    if previous_until is not None:
+        keys.write_secret(new / _PREVIOUS_UNTIL, f"{previous_until:.0f}\n".encode())
     place.rename(previous)
     new.rename(place)
-    if former_until is None:
+    if previous_until is None:
         _remove(previous)
 
 
-def discard_former(directory: Path, now: float) -> None:
-    """Remove the former secrets if their time is over.
+def discard_previous(directory: Path, now: float) -> None:
+    """Remove the previous secrets if their time is over.
 
     Raises:
         KeyFileError: one that counts cannot be read.
@@ -133,7 +133,7 @@ def stamp(directory: Path) -> tuple[int, int, int]:
 
 
 def load(directory: Path) -> Keyring:
-    """Read the secrets, and the former ones if there are any with a time to live.
+    """Read the secrets, and the previous ones if there are any with a time to live.
 
     Raises:
         KeyFileError: one is missing, unreadable, damaged, or readable by others.
@@ -176,15 +176,17 @@ def _load(directory: Path) -> Keyring:
     if new.exists() and not place.exists():
         # A rotation was cut off between its two steps.
         new.rename(place)
-    current, former = _read(place), directory / _PREVIOUS
-    until = place / _FORMER_UNTIL
-    if not until.exists() or not former.exists():
+    current, previous = _read(place), directory / _PREVIOUS
+    until = place / _PREVIOUS_UNTIL
+    if not until.exists() or not previous.exists():
         return Keyring(current=current)
     try:
-        former_until = float(keys.read_secret(until))
+        previous_until = float(keys.read_secret(until))
     except ValueError as error:
-        raise KeyFileError(f"{until} is damaged", "remove it: the former keys end then") from error
-    return Keyring(current=current, former=_read(former), former_until=former_until)
+        raise KeyFileError(
+            f"{until} is damaged", "remove it: the previous keys end then"
+        ) from error
+    return Keyring(current=current, previous=_read(previous), previous_until=previous_until)
 
 
 def _read(place: Path) -> Secrets:

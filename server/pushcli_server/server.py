@@ -77,7 +77,7 @@ async def _serve(
             # What is there now stays: no collection needs to look at it again.
             gc.collect()
             gc.freeze()
-            _say(
+            _print(
                 f"ready, REST on {config.api_url}, commands on port {config.command_port}, "
                 f"heartbeats on port {config.server_heartbeat_port}"
             )
@@ -130,10 +130,10 @@ def _on_signals(http: _Http, services: Services) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)
-    loop.add_signal_handler(signal.SIGUSR2, lambda: _say(services.lag.report()))
+    loop.add_signal_handler(signal.SIGUSR2, lambda: _print(services.lag.report()))
 
 
-def _say(line: str) -> None:
+def _print(line: str) -> None:
     sys.stderr.write(f"pushcli server: {line}\n")
     sys.stderr.flush()
 

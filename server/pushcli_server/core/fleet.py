@@ -66,5 +66,5 @@ def _restore(fleet: Fleet, event: on_fleet.Restored, now: float) -> list[Effect]
     effects: list[Effect] = []
     for job in event.jobs:
         jobs.take_up(fleet, job)
-        effects += jobs.tell(fleet, job, on_job.Resumed(), now)
+        effects += jobs.deliver(fleet, job, on_job.Resumed(), now)
     return effects

@@ -34,7 +34,7 @@ def start(fleet: Fleet, event: on_fleet.JobRequested, now: float) -> list[Effect
         for name in event.spec.nodes
         if (reason := fleet.why_unavailable(NodeKey(job.org, name), now)) is not None
     }
-    return tell(fleet, job, on_job.Started(reasons), now)
+    return deliver(fleet, job, on_job.Started(reasons), now)
 
 
 def take_up(fleet: Fleet, job: Job) -> None:
@@ -55,10 +55,10 @@ def abort(fleet: Fleet, event: on_fleet.AbortRequested, now: float) -> list[Effe
         target=job.id,
         origin=event.origin,
     )
-    return [*tell(fleet, job, on_job.AbortRequested(event.requestor), now), audit]
+    return [*deliver(fleet, job, on_job.AbortRequested(event.requestor), now), audit]
 
 
-def tell(fleet: Fleet, job: Job, event: on_job.Event, now: float) -> list[Effect]:
+def deliver(fleet: Fleet, job: Job, event: on_job.Event, now: float) -> list[Effect]:
     effects: list[Effect] = []
     for effect in job_core.handle(job, event, now):
         effects += _of_job(fleet, job, effect, now)
@@ -103,7 +103,7 @@ def _note_finished(fleet: Fleet, job: Job, changes: list[on_job.NodeChange]) -> 
 
 def time_passed(fleet: Fleet, key: JobKey, now: float) -> list[Effect]:
     if (job := fleet.jobs.get(key)) is not None:
-        return tell(fleet, job, on_job.TimePassed(), now)
+        return deliver(fleet, job, on_job.TimePassed(), now)
     job = fleet.ended.get(key)
     # Deadlines of the job may come after its end, and before it is to be forgotten.
     if job is None or now < job.updated_at + ENDED_KEPT:
@@ -132,7 +132,7 @@ def run(fleet: Fleet, event: on_fleet.RunDue) -> list[Effect]:
     return send(fleet, NodeKey(job.org, event.node), messages.Run, job_id=job.id)
 
 
-def tell_all_of(
+def deliver_to_all_of(
     fleet: Fleet, node: Node, event: on_job.Event, now: float, but: frozenset[str] = frozenset()
 ) -> list[Effect]:
     """The same event for every live job in which this node's part is not over.
@@ -143,5 +143,5 @@ def tell_all_of(
     effects: list[Effect] = []
     for key in list(fleet.busy.get(node.key, ())):
         if key.id not in but and (job := fleet.jobs.get(key)) is not None:
-            effects += tell(fleet, job, event, now)
+            effects += deliver(fleet, job, event, now)
     return effects

@@ -33,7 +33,7 @@ def receive(fleet: Fleet, event: on_fleet.MessageReceived, now: float) -> list[E
     interest = _interest(fleet, node, event.message.job_id)
     previous = node.peer
     received = node_core.Received(event.peer, event.message, interest, event.address)
-    effects = _tell(fleet, node, received, now)
+    effects = _deliver(fleet, node, received, now)
     if previous is not None and previous != node.peer:
         effects.append(on_fleet.ForgetPeer(previous))
     return effects
@@ -63,7 +63,7 @@ def _forward(fleet: Fleet, node: Node, message: messages.NodeMessage, now: float
         case messages.Succeeded() | messages.Failed():
             return _result(fleet, node, message, now)
         case messages.Aborted(job_id=None):
-            return jobs.tell_all_of(fleet, node, on_job.UnexpectedReceived(name), now)
+            return jobs.deliver_to_all_of(fleet, node, on_job.UnexpectedReceived(name), now)
         case messages.AckCommit():
             event: on_job.Event = on_job.VoteReceived(name, ready=True)
         case messages.NackCommit():
@@ -77,7 +77,7 @@ def _forward(fleet: Fleet, node: Node, message: messages.NodeMessage, now: float
         case _:
             assert_never(message)
     job = fleet.jobs.get(_key(node, message))
-    return [] if job is None else jobs.tell(fleet, job, event, now)
+    return [] if job is None else jobs.deliver(fleet, job, event, now)
 
 
 def _key(node: Node, message: messages.NodeMessage) -> JobKey:
@@ -94,7 +94,7 @@ def _heartbeat(fleet: Fleet, node: Node, message: messages.Heartbeat, now: float
         if (job := fleet.jobs.get(key)) is not None:
             doing = message.job_state if message.job_id == key.id else "idle"
             beat = on_job.HeartbeatReceived(node.name, doing, key.id in pending)
-            effects += jobs.tell(fleet, job, beat, now)
+            effects += jobs.deliver(fleet, job, beat, now)
     return effects
 
 
@@ -107,7 +107,7 @@ def _result(fleet: Fleet, node: Node, message: messages.Result, now: float) -> l
         return _result_in_time(fleet, live, node, message, now)
     if message.spooled:
         return results.late(job, node, message)
-    return [] if live is None else jobs.tell(fleet, live, results.received(node, message), now)
+    return [] if live is None else jobs.deliver(fleet, live, results.received(node, message), now)
 
 
 def _result_in_time(
@@ -116,14 +116,14 @@ def _result_in_time(
     if rest := results.ask_for_the_rest(job, node, message):
         return rest
     effects = results.keep_output(job, node, message)
-    effects += jobs.tell(fleet, job, results.received(node, message), now)
+    effects += jobs.deliver(fleet, job, results.received(node, message), now)
     return [*effects, results.acknowledge(node, job.id)] if message.spooled else effects
 
 
 # --- presence
 
 
-def _tell(fleet: Fleet, node: Node, event: node_core.Event, now: float) -> list[Effect]:
+def _deliver(fleet: Fleet, node: Node, event: node_core.Event, now: float) -> list[Effect]:
     effects: list[Effect] = []
     for effect in node_core.handle(node, event, now):
         effects += _of_node(fleet, node, effect, now)
@@ -138,12 +138,14 @@ def _of_node(fleet: Fleet, node: Node, effect: node_core.Effect, now: float) -> 
             return send(fleet, node.key, messages.Abort)
         case node_core.SendAck():
             return send(fleet, node.key, messages.Ack)
-        case node_core.TellDown(spools):
-            return jobs.tell_all_of(fleet, node, on_job.NodeDown(node.name, spools), now)
-        case node_core.TellRestarted(keeps):
-            return jobs.tell_all_of(fleet, node, on_job.NodeRestarted(node.name), now, but=keeps)
-        case node_core.TellReconnected():
-            return jobs.tell_all_of(fleet, node, on_job.Reconnected(node.name), now)
+        case node_core.NotifyDown(spools):
+            return jobs.deliver_to_all_of(fleet, node, on_job.NodeDown(node.name, spools), now)
+        case node_core.NotifyRestarted(keeps):
+            return jobs.deliver_to_all_of(
+                fleet, node, on_job.NodeRestarted(node.name), now, but=keeps
+            )
+        case node_core.NotifyReconnected():
+            return jobs.deliver_to_all_of(fleet, node, on_job.Reconnected(node.name), now)
         case node_core.SaveNode():
             return [on_fleet.SaveNode(node)]
         case _:
@@ -165,13 +167,13 @@ def time_passed(fleet: Fleet, key: NodeKey, at: float, now: float) -> list[Effec
         return []
     node.wake_at = math.inf
     if node.deadline() <= now:
-        return _tell(fleet, node, node_core.TimePassed(), now)
+        return _deliver(fleet, node, node_core.TimePassed(), now)
     return _wake(node)
 
 
 def reset(fleet: Fleet, key: NodeKey, now: float) -> list[Effect]:
     node = fleet.nodes.get(key)
-    return [] if node is None else _tell(fleet, node, node_core.ResetRequested(), now)
+    return [] if node is None else _deliver(fleet, node, node_core.ResetRequested(), now)
 
 
 def output_stored(fleet: Fleet, event: on_fleet.OutputStored) -> list[Effect]:
@@ -193,7 +195,7 @@ def configure(fleet: Fleet, event: on_fleet.ConfigurationRequested, now: float) 
         node.curve_key, node.previous_curve_key = event.curve_key, node.curve_key
     node.configured_at = event.signed_at
     configured = node_core.Configured(is_new, event.offered, event.adopts)
-    return [*_tell(fleet, node, configured, now), on_fleet.SaveNode(node)]
+    return [*_deliver(fleet, node, configured, now), on_fleet.SaveNode(node)]
 
 
 def admit(fleet: Fleet, event: on_fleet.ConfigurationStored, now: float) -> list[Effect]:
@@ -215,7 +217,7 @@ def expel(fleet: Fleet, key: NodeKey, now: float) -> list[Effect]:
         node.curve_key = node.previous_curve_key = None
         effects.append(on_fleet.SaveNode(node))
     previous = node.peer
-    effects += _tell(fleet, node, node_core.Expelled(), now)
+    effects += _deliver(fleet, node, node_core.Expelled(), now)
     return effects if previous is None else [*effects, on_fleet.ForgetPeer(previous)]
 
 

@@ -74,7 +74,7 @@ class NodeDown(msgspec.Struct, frozen=True):
 
 
 class NodeRestarted(msgspec.Struct, frozen=True):
-    """Another run of the agent: what the former one was doing is gone."""
+    """Another run of the agent: what the previous one was doing is gone."""
 
     node: str
 

@@ -176,19 +176,19 @@ class Forward(msgspec.Struct, frozen=True):
     message: messages.NodeMessage
 
 
-class TellDown(msgspec.Struct, frozen=True):
+class NotifyDown(msgspec.Struct, frozen=True):
     """Its jobs are to know that it went silent."""
 
     spools: bool
 
 
-class TellRestarted(msgspec.Struct, frozen=True):
-    """Its jobs, but for these, are gone with the former run of the agent."""
+class NotifyRestarted(msgspec.Struct, frozen=True):
+    """Its jobs, but for these, are gone with the previous run of the agent."""
 
     keeps: frozenset[str]
 
 
-class TellReconnected(msgspec.Struct, frozen=True):
+class NotifyReconnected(msgspec.Struct, frozen=True):
     """Same agent, new connection."""
 
 
@@ -196,7 +196,7 @@ class SaveNode(msgspec.Struct, frozen=True):
     """Store its incarnation."""
 
 
-Effect = SendAbort | SendAck | Forward | TellDown | TellRestarted | TellReconnected | SaveNode
+Effect = SendAbort | SendAck | Forward | NotifyDown | NotifyRestarted | NotifyReconnected | SaveNode
 
 
 def handle(node: Node, event: Event, now: float) -> list[Effect]:
@@ -227,7 +227,7 @@ def _configured(node: Node, event: Configured, now: float) -> list[Effect]:
     node.phase, node.peer = Phase.REHAB, None
     node.aborts, node.abort_at, node.settle_at = 0, math.inf, math.inf
     node.offline_at = now + node.patience.silence + DEAF_GRACE
-    return [TellRestarted(event.adopts if node.adopting else frozenset())]
+    return [NotifyRestarted(event.adopts if node.adopting else frozenset())]
 
 
 def _received(node: Node, event: Received, now: float) -> list[Effect]:
@@ -264,7 +264,7 @@ def _new_incarnation(node: Node, incarnation: str, now: float) -> list[Effect]:
         node.adopting, node.phase = False, Phase.ONLINE
         return [SaveNode()]
     node.phase, node.reset_on_return = Phase.OFFLINE, True
-    return [SaveNode(), TellRestarted(frozenset())] if known else [SaveNode()]
+    return [SaveNode(), NotifyRestarted(frozenset())] if known else [SaveNode()]
 
 
 def _new_connection(node: Node, peer: bytes) -> list[Effect]:
@@ -277,7 +277,7 @@ def _new_connection(node: Node, peer: bytes) -> list[Effect]:
         node.phase, node.reset_on_return = Phase.REHAB, False
         return []
     node.phase = Phase.ONLINE
-    return [SendAck(), TellReconnected()]
+    return [SendAck(), NotifyReconnected()]
 
 
 def _in_rehab(node: Node, event: Received, now: float) -> list[Effect]:
@@ -363,7 +363,7 @@ def _expelled(node: Node) -> list[Effect]:
     node.adopting, node.reset_on_return = False, True
     node.conflict_until = -math.inf
     _go_offline(node)
-    return [TellDown(spools=False)]
+    return [NotifyDown(spools=False)]
 
 
 def _go_offline(node: Node) -> None:
@@ -375,7 +375,7 @@ def _go_offline(node: Node) -> None:
 def _time_passed(node: Node, now: float) -> list[Effect]:
     if now >= node.offline_at:
         _go_offline(node)
-        return [TellDown(node.spools)]
+        return [NotifyDown(node.spools)]
     if now >= node.settle_at:
         _leave_rehab(node)
     elif now >= node.abort_at:

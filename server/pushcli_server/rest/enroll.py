@@ -69,7 +69,7 @@ class Enrolments:
             name=name,
             token=wanted.token,
         ):
-            raise Refused(400, ["proof is no signature of this enrolment with public_key"])
+            raise Refused(400, ["proof is not a signature of this enrolment with public_key"])
         await self._register(asked, token, name, public_key)
         uri = content.url(asked, self._settings, "clients", name)
         made = {"uri": uri, "editors": await editors(self._store, asked.org)}

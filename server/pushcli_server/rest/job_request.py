@@ -83,7 +83,7 @@ def _object(body: bytes) -> _Object:
 
 
 def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is no JSON")
+    raise ValueError(f"{name} is not JSON")
 
 
 def _check_types(job: _Object) -> None:

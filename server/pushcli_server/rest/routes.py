@@ -146,7 +146,7 @@ def _whitelists(services: Services) -> list[Route]:
         _below(
             "pushy/whitelist_editors",
             GET=Operation(whitelists.editors, _READ),
-            POST=Operation(whitelists.say_editor, _ADMIN),
+            POST=Operation(whitelists.add_statement, _ADMIN),
         ),
     ]
 

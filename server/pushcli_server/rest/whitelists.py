@@ -122,7 +122,7 @@ class Whitelists:
         """`GET pushy/whitelist_editors`."""
         return answer(200, {"statements": await self._store.whitelist_editors(call.org)})
 
-    async def say_editor(self, call: Call) -> Response:
+    async def add_statement(self, call: Call) -> Response:
         """`POST pushy/whitelist_editors`: somebody vouches for a key, or takes that back."""
         call.require_json()
         statement = _parse(call.body, _Statement).statement

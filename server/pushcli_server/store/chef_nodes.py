@@ -16,7 +16,7 @@ from pushcli_server.store.records import NodeObject
 _CHUNK = 500
 MAX_AUTOMATIC = 1_000_000
 """Characters; what would make a node's automatic attributes larger is not taken: each telling adds
-to what chef-client or a former one left."""
+to what chef-client or a previous one left."""
 _CONTENT = ("chef_environment", "run_list", "automatic", "normal", "default", "override")
 _NAMES = ("org", "name", *_CONTENT, "revision")
 
@@ -123,11 +123,11 @@ def _set_automatic(connection: Connection, ops: Sequence[operations.SetAutomatic
     for org, told in by_org.items():
         changed = []
         for node in of_nodes(connection, org, list(told)):
-            former = msgspec.json.decode(node.automatic)
-            former = former if isinstance(former, dict) else {}
-            automatic = former | msgspec.json.decode(told[node.name])
+            previous = msgspec.json.decode(node.automatic)
+            previous = previous if isinstance(previous, dict) else {}
+            automatic = previous | msgspec.json.decode(told[node.name])
             text = msgspec.json.encode(automatic).decode()
-            if automatic != former and len(text) <= MAX_AUTOMATIC:
+            if automatic != previous and len(text) <= MAX_AUTOMATIC:
                 revision = node.revision + 1
                 changed.append(msgspec.structs.replace(node, automatic=text, revision=revision))
         if changed:

@@ -155,7 +155,7 @@ def _url(database_url: str) -> URL:
         url = make_url(database_url)
     except ArgumentError as error:
         raise ConfigError(
-            "database_url is no URL", "give sqlite:///PATH or postgresql://HOST/NAME"
+            "database_url is not a URL", "give sqlite:///PATH or postgresql://HOST/NAME"
         ) from error
     match url.drivername:
         case "sqlite" if url.database:

@@ -140,7 +140,7 @@ def _delete_clients(connection: Connection, ops: Sequence[operations.DeleteClien
 
 
 def _forget_channel(connection: Connection, org: str, name: str) -> None:
-    """Keys of the command channel that were handed to a former client of this name."""
+    """Keys of the command channel that were handed to a previous client of this name."""
     nodes = schema.nodes
     connection.execute(
         update(nodes)

@@ -16,7 +16,7 @@ _table = schema.keys
 
 
 def first_key(connection: Connection, kind: str, org: str, name: str, public_key: str) -> None:
-    """The key of somebody new; what a former one of this name left goes."""
+    """The key of somebody new; what a previous one of this name left goes."""
     forget_keys(connection, kind, org, name)
     row = {
         "kind": kind, "org": org, "name": name, "key_name": DEFAULT_KEY,

@@ -104,9 +104,9 @@ class Writer:
                 files.finish()
                 refusals = self._commit(group, files)
             except Exception as error:
-                self._tell(self._on_health, False)
+                self._notify(self._on_health, False)
                 if not is_away(error):
-                    self._tell(self._on_failure, error)
+                    self._notify(self._on_failure, error)
                     return False
                 _log.error("cannot write to the database, trying again: %s", one_line(error))
                 if self._closing.wait(pause) and pause > _LONGEST_PAUSE / 2:
@@ -116,8 +116,8 @@ class Writer:
             else:
                 break
         if pause > _FIRST_PAUSE:
-            self._tell(self._on_health, True)
-        self._tell(self._answer, group, refusals)
+            self._notify(self._on_health, True)
+        self._notify(self._answer, group, refusals)
         return True
 
     def _commit(self, group: list[_Item], files: Files) -> dict[int, Exception]:
@@ -149,7 +149,7 @@ class Writer:
             else:
                 item.answer.set_result(None)
 
-    def _tell(self, call: Callable[..., None], *args: object) -> None:
+    def _notify(self, call: Callable[..., None], *args: object) -> None:
         try:
             self._loop.call_soon_threadsafe(call, *args)
         except RuntimeError:

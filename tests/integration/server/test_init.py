@@ -240,10 +240,10 @@ def test_an_empty_directory_is_filled_and_closed_to_others(tmp_path: Path) -> No
 
 
 REFUSED: list[tuple[dict[str, Any], type[PushcliError], str]] = [
-    ({"org": "Acme"}, UsageError, "no name for an organization"),
-    ({"org": "../x"}, UsageError, "no name for an organization"),
-    ({"admin": "../x"}, UsageError, "no name for a user"),
-    ({"admin": ".."}, UsageError, "no name for a user"),
+    ({"org": "Acme"}, UsageError, "invalid organization name"),
+    ({"org": "../x"}, UsageError, "invalid organization name"),
+    ({"admin": "../x"}, UsageError, "invalid user name"),
+    ({"admin": ".."}, UsageError, "invalid user name"),
     ({"admin": "pivotal"}, UsageError, "give another name"),
     ({"admin": "acme-validator"}, UsageError, "give another name"),
     ({"config": Settings(api_port=0)}, ConfigError, "api_port is 0"),
@@ -311,7 +311,7 @@ def test_a_lost_database_is_not_replaced_by_an_empty_one(tmp_path: Path) -> None
     ("arguments", "status", "told"),
     [
         (["--org", "acme"], ExitStatus.USAGE, "--admin"),
-        (["--org", "Acme", "--admin", "ann"], ExitStatus.USAGE, "no name for an organization"),
+        (["--org", "Acme", "--admin", "ann"], ExitStatus.USAGE, "invalid organization name"),
         (["--org", "acme", "--admin", "ann", "--set", "api_prot=1"], ExitStatus.CONFIG,
          "did you mean 'api_port'?"),
     ],

@@ -191,7 +191,7 @@ def bad_certificate(place: Path) -> None:
         (no_curve_key, ExitStatus.CONFIG, "curve.key is damaged"),
         (no_rsa_key, ExitStatus.CONFIG, "rsa.pem: No such file"),
         (no_certificate, ExitStatus.CONFIG, "none.pem: check tls_cert"),
-        (bad_certificate, ExitStatus.CONFIG, "are no certificate and its key"),
+        (bad_certificate, ExitStatus.CONFIG, "do not hold a certificate and its key"),
     ],
 )
 def test_what_keeps_a_server_from_starting_is_one_line(

@@ -124,6 +124,20 @@ def test_run_goes_to_nobody_whose_part_ended_while_the_save_was_under_way() -> N
     assert messages.Run in sent(fleet.done[before:], B)
 
 
+def test_nobody_is_asked_whose_part_ended_while_the_job_was_being_saved() -> None:
+    fleet = Script()
+    fleet.bring(A, B)
+    fleet.slow_store = True
+    fleet.start(A, B)
+    fleet.configure(A, "key 2", signed_at=fleet.now + 1)
+    assert fleet.state(A) is NodeState.UNAVAILABLE
+    fleet.hear(A, incarnation_id="i2")
+    before = len(fleet.done)
+    fleet.commit()
+    assert messages.Commit not in sent(fleet.done[before:], A)
+    assert messages.Commit in sent(fleet.done[before:], B)
+
+
 @pytest.mark.parametrize("late", ["commit", "run"])
 def test_nothing_goes_out_for_a_job_that_was_aborted_meanwhile(late: str) -> None:
     fleet = Script()

@@ -11,6 +11,9 @@ from pushcli_server.core.node import (
     Forward,
     Interest,
     Node,
+    NotifyDown,
+    NotifyReconnected,
+    NotifyRestarted,
     Patience,
     Phase,
     Received,
@@ -18,9 +21,6 @@ from pushcli_server.core.node import (
     SaveNode,
     SendAbort,
     SendAck,
-    TellDown,
-    TellReconnected,
-    TellRestarted,
     TimePassed,
     handle,
 )
@@ -90,7 +90,7 @@ def test_a_deaf_agent_that_answers_fewer_aborts_is_taken_back_after_a_bounded_wa
 def test_a_known_agent_on_a_new_connection_gets_an_ack() -> None:
     node = online_node()
     effects = hear(node, peer=b"2")
-    assert effects[:2] == [SendAck(), TellReconnected()]
+    assert effects[:2] == [SendAck(), NotifyReconnected()]
 
 
 def test_a_node_in_rehab_on_a_new_connection_hears_an_abort_at_once() -> None:
@@ -101,7 +101,7 @@ def test_a_node_in_rehab_on_a_new_connection_hears_an_abort_at_once() -> None:
 
 def test_another_incarnation_is_a_restart() -> None:
     node = online_node()
-    assert hear(node, run="i2") == [SaveNode(), TellRestarted(frozenset()), SendAbort()]
+    assert hear(node, run="i2") == [SaveNode(), NotifyRestarted(frozenset()), SendAbort()]
 
 
 def test_an_incarnation_that_was_left_is_never_new_again() -> None:
@@ -126,7 +126,7 @@ def test_silence_makes_it_offline_and_its_jobs_learn_it() -> None:
     node = online_node()
     hear(node, now=10.0)
     assert 13.0 < node.deadline() < 14.0
-    assert handle(node, TimePassed(), node.deadline()) == [TellDown(False)]
+    assert handle(node, TimePassed(), node.deadline()) == [NotifyDown(False)]
     assert node.phase is Phase.OFFLINE
 
 
@@ -178,7 +178,7 @@ def test_a_repeated_or_old_sequence_number_is_ignored() -> None:
 def test_a_config_request_with_a_new_key_takes_it_out_of_service_at_once() -> None:
     node = online_node()
     effects = handle(node, Configured(True, frozenset(), frozenset()), 1.0)
-    assert effects == [TellRestarted(frozenset())]
+    assert effects == [NotifyRestarted(frozenset())]
     assert not node.available(1.0)
 
 
@@ -192,7 +192,7 @@ def test_a_restarted_agent_that_adopts_its_jobs_is_not_aborted() -> None:
     node = online_node()
     offered = frozenset({extensions.ADOPT, extensions.RESULTS})
     effects = handle(node, Configured(True, offered, frozenset({JOB})), 1.0)
-    assert effects == [TellRestarted(frozenset({JOB}))]
+    assert effects == [NotifyRestarted(frozenset({JOB}))]
     beat = {"interest": Interest.ACTIVE, "job": JOB, "job_state": "running"}
     effects = hear(node, run="i2", peer=b"2", now=1.0, **beat)
     assert SendAbort() not in effects
@@ -218,7 +218,7 @@ def test_an_expelled_node_is_out_at_once_and_its_commands_are_given_up() -> None
     for spools in (frozenset[str](), extensions.ALL):
         node = online_node()
         node.extensions = spools
-        assert handle(node, Expelled(), 1.0) == [TellDown(spools=False)]
+        assert handle(node, Expelled(), 1.0) == [NotifyDown(spools=False)]
         assert (node.phase, node.peer, node.deadline()) == (Phase.OFFLINE, None, float("inf"))
 
 
