@@ -18,7 +18,6 @@ from pushcli_server.core import fleet as core
 from pushcli_server.core import fleet_events as on_fleet
 from pushcli_server.core.fleet_state import Fleet
 from pushcli_server.core.identity import JobKey, NodeKey
-from pushcli_server.core.states import JobStatus
 from pushcli_server.feeds import Feeds
 from pushcli_server.notes import Notes
 from pushcli_server.release import Releases
@@ -77,8 +76,7 @@ class Engine:
 
     async def vote_over(self, key: JobKey) -> None:
         """Wait until the job of this key does not vote any more."""
-        job = self.fleet.jobs.get(key)
-        if job is not None and job.status is JobStatus.VOTING:
+        if self.fleet.is_voting(key):
             await self._votes.setdefault(key, asyncio.Event()).wait()
 
     def _perform(self, effect: on_fleet.Effect) -> None:

@@ -12,6 +12,7 @@ from pushcli_server.core.fleet_events import Effect
 from pushcli_server.core.identity import JobKey, NodeKey
 from pushcli_server.core.job import Grace, Job
 from pushcli_server.core.node import Node, Patience, Phase
+from pushcli_server.core.states import JobStatus
 
 UNKNOWN = "unknown: it never connected"
 
@@ -52,6 +53,11 @@ class Fleet:
     def job(self, key: JobKey) -> Job | None:
         """A job that is live or ended a moment ago."""
         return self.jobs.get(key) or self.ended.get(key)
+
+    def is_voting(self, key: JobKey) -> bool:
+        """Whether the vote of this job goes on."""
+        job = self.jobs.get(key)
+        return job is not None and job.status is JobStatus.VOTING
 
     def why_unavailable(self, key: NodeKey, now: float) -> str | None:
         """One line for the operator; None: the node may be asked to commit to a job."""
