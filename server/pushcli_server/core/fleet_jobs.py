@@ -18,6 +18,7 @@ ENDED_KEPT = 5.0
 
 
 def start(fleet: Fleet, event: on_fleet.JobRequested, now: float) -> list[Effect]:
+    """A new job: who cannot take part is out at once, the others are asked."""
     job = Job(
         key=event.job,
         spec=event.spec,
@@ -38,6 +39,7 @@ def start(fleet: Fleet, event: on_fleet.JobRequested, now: float) -> list[Effect
 
 
 def take_up(fleet: Fleet, job: Job) -> None:
+    """The job is live, and those of its nodes busy whose part is not over."""
     fleet.jobs[job.key] = job
     for name in job.nodes:
         if job.has_unfinished(name):
@@ -45,6 +47,7 @@ def take_up(fleet: Fleet, job: Job) -> None:
 
 
 def abort(fleet: Fleet, event: on_fleet.AbortRequested, now: float) -> list[Effect]:
+    """An operator ends a job; one that is over stays what it was."""
     job = fleet.jobs.get(event.job)
     if job is None:
         return []
@@ -59,6 +62,7 @@ def abort(fleet: Fleet, event: on_fleet.AbortRequested, now: float) -> list[Effe
 
 
 def deliver(fleet: Fleet, job: Job, event: on_job.Event, now: float) -> list[Effect]:
+    """One event for one live job."""
     effects: list[Effect] = []
     for effect in job_core.handle(job, event, now):
         effects += _of_job(fleet, job, effect, now)
@@ -102,6 +106,7 @@ def _note_finished(fleet: Fleet, job: Job, changes: list[on_job.NodeChange]) -> 
 
 
 def time_passed(fleet: Fleet, key: JobKey, now: float) -> list[Effect]:
+    """A job's alarm: a deadline, or after its end the moment to forget it."""
     if (job := fleet.jobs.get(key)) is not None:
         return deliver(fleet, job, on_job.TimePassed(), now)
     job = fleet.ended.get(key)
@@ -113,6 +118,7 @@ def time_passed(fleet: Fleet, key: JobKey, now: float) -> list[Effect]:
 
 
 def commit(fleet: Fleet, event: on_fleet.CommitDue) -> list[Effect]:
+    """Ask a node for its vote, in terms that its agent understands."""
     job, key = fleet.jobs.get(event.job), NodeKey(event.job.org, event.node)
     if job is None or not job.has_unfinished(event.node):
         return []
@@ -125,6 +131,7 @@ def commit(fleet: Fleet, event: on_fleet.CommitDue) -> list[Effect]:
 
 
 def run(fleet: Fleet, event: on_fleet.RunDue) -> list[Effect]:
+    """Have a node run."""
     # It may have been aborted or lost while the commit to the store was under way.
     job = fleet.jobs.get(event.job)
     if job is None or not job.has_unfinished(event.node):

@@ -29,6 +29,7 @@ class ClientDeleted(Exception):
 
 
 def receive(fleet: Fleet, event: on_fleet.MessageReceived, now: float) -> list[Effect]:
+    """A verified message of a node, and what it means for the jobs that it concerns."""
     node = fleet.node(event.node)
     interest = _interest(fleet, node, event.message.job_id)
     previous = node.peer
@@ -162,6 +163,7 @@ def _wake(node: Node) -> list[Effect]:
 
 
 def time_passed(fleet: Fleet, key: NodeKey, at: float, now: float) -> list[Effect]:
+    """A node's alarm; one that was superseded by an earlier one means nothing."""
     node = fleet.nodes.get(key)
     if node is None or node.wake_at != at:
         return []
@@ -172,11 +174,13 @@ def time_passed(fleet: Fleet, key: NodeKey, at: float, now: float) -> list[Effec
 
 
 def reset(fleet: Fleet, key: NodeKey, now: float) -> list[Effect]:
+    """A job has its node aborted; what it is reset for is saved."""
     node = fleet.nodes.get(key)
     return [] if node is None else _deliver(fleet, node, node_core.ResetRequested(), now)
 
 
 def output_stored(fleet: Fleet, event: on_fleet.OutputStored) -> list[Effect]:
+    """The agent is told what is held of its output."""
     fields = {"job_id": event.job_id, "channel": event.channel, "size": event.size}
     return send(fleet, event.node, messages.AckOutput, **fields)
 
@@ -185,6 +189,7 @@ def output_stored(fleet: Fleet, event: on_fleet.OutputStored) -> list[Effect]:
 
 
 def configure(fleet: Fleet, event: on_fleet.ConfigurationRequested, now: float) -> list[Effect]:
+    """A request for a configuration: saved now, admitted once that is durable."""
     node = fleet.node(event.node)
     if fleet.deletions[event.node] != event.generation:
         raise ClientDeleted
@@ -199,6 +204,7 @@ def configure(fleet: Fleet, event: on_fleet.ConfigurationRequested, now: float) 
 
 
 def admit(fleet: Fleet, event: on_fleet.ConfigurationStored, now: float) -> list[Effect]:
+    """The key counts from now on, unless its client was deleted meanwhile."""
     if fleet.deletions[event.node] != event.generation:
         raise ClientDeleted
     admission = Admission(event.node, now + fleet.rules.lifetime)
@@ -207,7 +213,10 @@ def admit(fleet: Fleet, event: on_fleet.ConfigurationStored, now: float) -> list
 
 
 def expel(fleet: Fleet, key: NodeKey, now: float) -> list[Effect]:
-    """ZeroMQ closes no single connection of a ROUTER; what comes on it is dropped unread."""
+    """A client was deleted: its node counts no more.
+
+    ZeroMQ closes no single connection of a ROUTER; what comes on it is dropped unread.
+    """
     fleet.deletions[key] += 1
     fleet.admissions.forget(key)
     if (node := fleet.nodes.get(key)) is None:
@@ -222,6 +231,7 @@ def expel(fleet: Fleet, key: NodeKey, now: float) -> list[Effect]:
 
 
 def restore(fleet: Fleet, known: on_fleet.KnownNode) -> None:
+    """A node as it was saved; its keys are admitted for the rest of their time."""
     node = fleet.node(known.key)
     node.incarnation, node.extensions = known.incarnation, known.extensions
     node.configured_at = known.configured_at
