@@ -87,6 +87,25 @@ def test_the_end_of_a_job_is_swallowed_for_its_own_organization_only() -> None:
     ]
 
 
+def test_just_after_its_end_a_job_swallows_what_was_under_way() -> None:
+    fleet = Script()
+    fleet.run(A)
+    fleet.hear(A, messages.Succeeded, job_id=JOB.id)
+    assert fleet.job.status is JobStatus.COMPLETE
+    assert fleet.hear(A, job_id=JOB.id, job_state="running") == []
+    fleet.keep_alive(6, A)
+    assert sent(fleet.hear(A, job_id=JOB.id, job_state="running"), A) == [messages.Abort]
+
+
+def test_who_goes_on_with_a_part_that_is_over_is_reset() -> None:
+    fleet = Script()
+    fleet.run(A, B)
+    fleet.hear(A, messages.Aborted, job_id=JOB.id)
+    fleet.hear(A, messages.Aborted)
+    assert fleet.fleet.why_unavailable(A, fleet.now) is None
+    assert sent(fleet.hear(A, job_id=JOB.id, job_state="running"), A) == [messages.Abort]
+
+
 def test_a_job_is_aborted_within_its_organization_only() -> None:
     fleet = Script()
     fleet.run(A)
