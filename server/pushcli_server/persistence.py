@@ -16,7 +16,7 @@ from pushcli_server.core.job_events import NodeChange, RunDetail
 from pushcli_server.core.node import Node
 from pushcli_server.core.states import JobStatus, NodeState
 from pushcli_server.feed_log import Event
-from pushcli_server.store import Store, identity_reads, operations
+from pushcli_server.store import Store, identity_reads, operations, reads
 from pushcli_server.store.records import (
     AuditRecord,
     JobNodeRecord,
@@ -92,24 +92,25 @@ class Persistence:
 
     async def job(self, org: str, job_id: str) -> StoredJob | None:
         """A job, without its nodes' names."""
-        record = await self.store.job(org, job_id)
+        record = await self.store.ask(reads.job, org, job_id)
         return None if record is None else _stored(record)
 
     async def jobs(self, org: str) -> list[StoredJob]:
         """All jobs, oldest first."""
-        return [_stored(record) for record in await self.store.jobs(org)]
+        return [_stored(record) for record in await self.store.ask(reads.jobs, org)]
 
     async def job_by_request(self, org: str, requestor: str, request_id: str) -> str | None:
         """The job that a request started."""
-        return await self.store.job_by_request(org, requestor, request_id)
+        return await self.store.ask(reads.job_by_request, org, requestor, request_id)
 
     async def job_nodes(self, job_id: str) -> list[JobNodeRecord]:
         """Every node's part in a job."""
-        return await self.store.job_nodes(job_id)
+        return await self.store.ask(reads.job_nodes, job_id)
 
     async def load_live_jobs(self, grace: Grace) -> list[Job]:
         """The jobs that a former run of the server left."""
-        return [_live(record, nodes, grace) for record, nodes in await self.store.live_jobs()]
+        live = await self.store.ask(reads.live_jobs)
+        return [_live(record, nodes, grace) for record, nodes in live]
 
     # --- results
 
@@ -137,15 +138,15 @@ class Persistence:
 
     async def node_in_job(self, org: str, job_id: str, node: str) -> tuple[NodeState, bool] | None:
         """A node's state in a stored job, and whether the job captures; None: no part in it."""
-        job = await self.store.job(org, job_id)
-        part = None if job is None else await self.store.job_node(job_id, node)
+        job = await self.store.ask(reads.job, org, job_id)
+        part = None if job is None else await self.store.ask(reads.job_node, job_id, node)
         if job is None or part is None:
             return None
         return NodeState(part.state), job.capture
 
     async def output(self, job_id: str, node: str, channel: str) -> bytes | None:
         """What a node's command wrote."""
-        return await self.store.output(job_id, node, channel)
+        return await self.store.ask(reads.output, self.store.root, job_id, node, channel)
 
     # --- feeds
 
@@ -160,7 +161,7 @@ class Persistence:
     async def load_feeds(self) -> dict[str, list[Event]]:
         """The feeds that a former run of the server left."""
         feeds: dict[str, list[Event]] = {}
-        for feed, number, microseconds, data in await self.store.feed_events():
+        for feed, number, microseconds, data in await self.store.ask(reads.feed_events):
             feeds.setdefault(feed, []).append(Event(number, microseconds, data))
         return feeds
 
@@ -168,7 +169,7 @@ class Persistence:
 
     async def load_nodes(self) -> list[KnownNode]:
         """All nodes of all organizations."""
-        records = await self.store.nodes()
+        records = await self.store.ask(reads.nodes)
         clients = await self.store.ask(identity_reads.all_clients)
         # Whose client was deleted just before a crash may have a key left.
         records = [
@@ -182,7 +183,7 @@ class Persistence:
 
     async def nodes(self, org: str) -> list[NodeRecord]:
         """The nodes of an organization."""
-        return await self.store.nodes(org)
+        return await self.store.ask(reads.nodes, org)
 
     async def client_has_key(self, org: str, name: str, key: RSAPublicKey) -> bool:
         """Whether there is a client of this name, and this is a key of it."""

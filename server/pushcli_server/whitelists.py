@@ -17,7 +17,7 @@ from pushcli import extensions, messages
 from pushcli.whitelist.statements import Change
 from pushcli_server.core.node import Node
 from pushcli_server.engine import Engine, NodeKey
-from pushcli_server.store import Store, StoreUnavailable, operations
+from pushcli_server.store import Store, StoreUnavailable, operations, whitelist_reads
 
 RESEND = 5.0
 """Seconds before what an agent did not confirm is sent again."""
@@ -177,7 +177,7 @@ class Whitelists:
     async def summaries(self, org: str, names: Sequence[str]) -> dict[str, Summary]:
         """The reports in short of those nodes that ever reported."""
         unknown = [name for name in names if (org, name) not in self._summaries]
-        for name, text in await self._store.whitelist_reports(org, unknown):
+        for name, text in await self._store.ask(whitelist_reads.reports, org, unknown):
             stored = msgspec.json.decode(text, type=_Report)
             self._summaries[(org, name)] = Summary(
                 at=stored.at,
@@ -224,7 +224,7 @@ class Whitelists:
                     del self._queue[(org, name)]
                     self._sent_at[(org, name)] = time.monotonic()
                 try:
-                    found = await self._store.whitelist_messages(org, names)
+                    found = await self._store.ask(whitelist_reads.messages_to, org, names)
                 except StoreUnavailable:
                     for name in names:
                         self._sent_at.pop((org, name), None)

@@ -1,12 +1,14 @@
 """Questions to the store, as SQL; each takes a connection and returns records."""
 
 import re
+from pathlib import Path
 from typing import Any
 
 import msgspec
 from sqlalchemy import Connection, Row, Select, and_, literal, or_, select
 
 from pushcli_server.store import schema
+from pushcli_server.store.blobs import content
 from pushcli_server.store.records import (
     AuditRecord,
     JobNodeRecord,
@@ -66,8 +68,10 @@ def live_jobs(connection: Connection) -> list[tuple[JobRecord, list[JobNodeRecor
     return [(job, job_nodes(connection, job.id)) for job in live]
 
 
-def blob(connection: Connection, job_id: str, node: str, channel: str) -> tuple[str, Any] | None:
-    """Digest and inline data (or None) of a node's output on this channel."""
+def output(
+    connection: Connection, root: Path, job_id: str, node: str, channel: str
+) -> bytes | None:
+    """What the node's command wrote to `stdout` or `stderr`; None: not captured."""
     table, blobs = schema.job_nodes, schema.blobs
     digest = table.c.stdout_digest if channel == "stdout" else table.c.stderr_digest
     row = connection.execute(
@@ -75,10 +79,10 @@ def blob(connection: Connection, job_id: str, node: str, channel: str) -> tuple[
         .join(table, digest == blobs.c.digest)
         .where(table.c.job_id == job_id, table.c.node == node)
     ).first()
-    return None if row is None else (row.digest, row.data)
+    return None if row is None else content(root, row.digest, row.data)
 
 
-def nodes(connection: Connection, org: str | None) -> list[NodeRecord]:
+def nodes(connection: Connection, org: str | None = None) -> list[NodeRecord]:
     """All nodes of an organization, or of all."""
     table = schema.nodes
     columns = [table.c[field.name] for field in msgspec.structs.fields(NodeRecord)]
