@@ -145,7 +145,7 @@ class Hub:
             view = job_with_nodes(job, job.nodes, include_file=include_file)
             await self._persistence.barrier()
             return view
-        stored = await self._persistence.job(org, job_id)
+        stored = await self._persistence.job(org, job_id, include_file=include_file)
         if stored is None:
             return None
         nodes = await self._persistence.job_nodes(job_id)

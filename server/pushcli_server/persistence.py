@@ -21,6 +21,7 @@ from pushcli_server.store.records import (
     AuditRecord,
     JobNodeRecord,
     JobRecord,
+    LiveJob,
     NodeRecord,
 )
 
@@ -33,6 +34,7 @@ class StoredJob(msgspec.Struct, frozen=True, kw_only=True):
     status: JobStatus
     created_at: float
     updated_at: float
+    has_file: bool
 
 
 class KnownNode(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,7 +73,9 @@ class Persistence:
         record = _job_record(job, request_id)
         started = self._audit_record(job.org, job.requestor, "job start", job.id, origin)
         nodes = [(node, str(state)) for node, state in job.nodes.items()]
-        return self.store.submit(operations.InsertJob(record, nodes), operations.Audit(started))
+        return self.store.submit(
+            operations.InsertJob(record, nodes, job.spec.file), operations.Audit(started)
+        )
 
     def save_job(self, job: Job) -> int:
         """Store a job's status and deadlines; returns the ticket."""
@@ -90,10 +94,13 @@ class Persistence:
         rows = [_node_change(change) for change in changes]
         return self.store.submit(operations.UpdateJobNodes(job.id, rows))
 
-    async def job(self, org: str, job_id: str) -> StoredJob | None:
+    async def job(self, org: str, job_id: str, *, include_file: bool = False) -> StoredJob | None:
         """A job, without its nodes' names."""
         record = await self.store.ask(reads.job, org, job_id)
-        return None if record is None else _stored(record)
+        if record is None or not include_file:
+            return None if record is None else _stored(record)
+        file = await self.store.ask(reads.job_file, self.store.root, org, job_id)
+        return _stored(record, file)
 
     async def jobs(self, org: str) -> list[StoredJob]:
         """All jobs, oldest first."""
@@ -109,8 +116,8 @@ class Persistence:
 
     async def load_live_jobs(self, grace: Grace) -> list[Job]:
         """The jobs that a former run of the server left."""
-        live = await self.store.ask(reads.live_jobs)
-        return [_live(record, nodes, grace) for record, nodes in live]
+        live = await self.store.ask(reads.live_jobs, self.store.root)
+        return [_live(found, grace) for found in live]
 
     # --- results
 
@@ -260,7 +267,6 @@ def _job_record(job: Job, request_id: str | None) -> JobRecord:
         user=spec.user,
         dir=spec.dir,
         env=None if spec.env is None else json.dumps(spec.env),
-        file=spec.file,
         capture=spec.capture,
         requestor=job.requestor,
         request_id=request_id,
@@ -271,7 +277,7 @@ def _job_record(job: Job, request_id: str | None) -> JobRecord:
     )
 
 
-def _spec(record: JobRecord, nodes: tuple[str, ...] = ()) -> JobSpec:
+def _spec(record: JobRecord, file: str | None, nodes: tuple[str, ...] = ()) -> JobSpec:
     return JobSpec(
         command=record.command,
         nodes=nodes,
@@ -280,26 +286,28 @@ def _spec(record: JobRecord, nodes: tuple[str, ...] = ()) -> JobSpec:
         user=record.user,
         dir=record.dir,
         env=None if record.env is None else json.loads(record.env),
-        file=record.file,
+        file=file,
         capture=record.capture,
     )
 
 
-def _stored(record: JobRecord) -> StoredJob:
+def _stored(record: JobRecord, file: str | None = None) -> StoredJob:
     return StoredJob(
         id=record.id,
-        spec=_spec(record),
+        spec=_spec(record, file),
         status=JobStatus(record.status),
         created_at=record.created_at,
         updated_at=record.updated_at,
+        has_file=record.file_digest is not None,
     )
 
 
-def _live(record: JobRecord, nodes: list[JobNodeRecord], grace: Grace) -> Job:
+def _live(live: LiveJob, grace: Grace) -> Job:
+    record, nodes = live.job, live.nodes
     return Job(
         id=record.id,
         org=record.org,
-        spec=_spec(record, tuple(node.node for node in nodes)),
+        spec=_spec(record, live.file, tuple(node.node for node in nodes)),
         requestor=record.requestor,
         created_at=record.created_at,
         updated_at=record.updated_at,

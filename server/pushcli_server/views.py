@@ -16,6 +16,8 @@ class Described(Protocol):
     @property
     def spec(self) -> JobSpec: ...
     @property
+    def has_file(self) -> bool: ...
+    @property
     def status(self) -> str: ...
     @property
     def created_at(self) -> float: ...
@@ -38,7 +40,7 @@ def job_summary(job: Described, *, include_file: bool = False) -> dict[str, Any]
     view |= {key: value for key, value in given.items() if value is not None}
     if spec.capture:
         view["capture_output"] = True
-    if spec.file is not None:
+    if job.has_file:
         view |= {"file": spec.file} if include_file else {"file_specified": True}
     return view
 

@@ -98,6 +98,11 @@ class Job:
         for state in self.nodes.values():
             self.counts[state] = self.counts.get(state, 0) + 1
 
+    @property
+    def has_file(self) -> bool:
+        """Whether it brings a file to its nodes."""
+        return self.spec.file is not None
+
     def count(self, *states: NodeState) -> int:
         """How many nodes are in one of these states."""
         return sum(self.counts.get(state, 0) for state in states)

@@ -48,8 +48,11 @@ class Store:
         Raises:
             StoreError: it cannot be reached, or is of a newer version.
         """
+        # Imported here: only `server init` migrates, and alembic is slow to import.
+        from pushcli_server.store.migrate import migrate  # noqa: PLC0415
+
         _prepare(root)
-        database.migrate(url)
+        migrate(url, root)
 
     @classmethod
     def open(cls, url: str, root: Path) -> "Store":

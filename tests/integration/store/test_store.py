@@ -14,7 +14,7 @@ pytestmark = pytest.mark.timeout(60)
 
 def test_a_job_and_its_nodes_are_read_as_they_were_written(database: Database) -> None:
     full = job(
-        user="root", dir="/tmp", env='{"A": "b"}', file="raw:\u2603", capture=True,
+        user="root", dir="/tmp", env='{"A": "b"}', capture=True,
         request_id="r", voting_deadline=61.5, run_deadline=1e12 + 0.25,
     )  # fmt: skip
 
@@ -48,9 +48,10 @@ def test_live_jobs_are_there_after_reopening_and_ended_ones_are_not(database: Da
         )  # fmt: skip
 
     async def second(store: Store) -> None:
-        [(live, nodes)] = await store.ask(reads.live_jobs)
-        assert (live.id, live.status, live.run_deadline) == (JOB, "running", 99.0)
-        assert [(node.node, node.state) for node in nodes] == [("a", "ready")]
+        [live] = await store.ask(reads.live_jobs, store.root)
+        assert (live.job.id, live.job.status, live.job.run_deadline) == (JOB, "running", 99.0)
+        assert [(node.node, node.state) for node in live.nodes] == [("a", "ready")]
+        assert live.file is None
 
     database.run(first)
     database.run(second)
