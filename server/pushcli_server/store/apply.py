@@ -1,7 +1,7 @@
 """Operations as SQL. Runs of one kind become one statement for many rows."""
 
 from collections.abc import Callable, Iterable, Sequence
-from itertools import chain, groupby
+from itertools import chain
 from typing import Any
 
 import msgspec
@@ -14,6 +14,7 @@ from pushcli_server.store import blobs, chef_nodes, identities, operations, sche
 from pushcli_server.store.bulk import insert_rows, is_postgresql, update_rows
 from pushcli_server.store.errors import Conflict
 from pushcli_server.store.files import Files, Kept
+from pushcli_server.store.grouping import runs
 
 Apply = Callable[[Connection, Any], None]
 _NOTHING = (None, None)
@@ -22,19 +23,12 @@ _NOTHING = (None, None)
 def apply_all(connection: Connection, ops: Iterable[operations.Operation], files: Files) -> None:
     """Apply operations with the same outcome as in order, in few statements.
 
-    Within a topic the order is kept. Topics touch different rows or columns, but for what
-    others refer to: that comes first.
-
     Raises:
         IntegrityError: one cannot be applied.
         Conflict: one cannot be applied.
     """
-    by_topic: dict[int, list[operations.Operation]] = {}
-    for op in ops:
-        by_topic.setdefault(_TOPIC.get(type(op), _IDENTITIES), []).append(op)
-    for topic in sorted(by_topic):
-        for kind, run in groupby(by_topic[topic], type):
-            _apply(connection, kind, list(run), files)
+    for run in runs(ops):
+        _apply(connection, type(run[0]), run, files)
 
 
 def apply_one(connection: Connection, operation: operations.Operation, files: Files) -> None:
@@ -168,20 +162,4 @@ _BATCHES: dict[type, Apply] = {
     **identities.BATCHES,
     **chef_nodes.BATCHES,
     **whitelists.BATCHES,
-}
-_IDENTITIES = 0
-_FEEDS = 6
-_TOPIC: dict[type, int] = {
-    operations.InsertJob: 1,
-    operations.UpdateJob: 2,
-    operations.UpdateJobNodes: 3,
-    operations.StoreOutput: 4,
-    operations.LateResult: 5,
-    operations.AppendEvent: _FEEDS,
-    operations.DropEvents: _FEEDS,
-    operations.SaveNode: 7,
-    operations.SetAutomatic: 8,
-    operations.SaveWhitelistReport: 8,
-    operations.Audit: 9,
-    operations.AppendOutput: 10,
 }
