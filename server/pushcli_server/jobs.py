@@ -83,9 +83,12 @@ class JobService:
         record = await self._store.ask(reads.job, *key)
         if record is None:
             return None
+        file = None
+        if include_file:
+            file = await self._store.ask(reads.job_file, self._store.root, *key)
         nodes = await self._store.ask(reads.job_nodes, key.id)
         states = {node.node: NodeState(node.state) for node in nodes}
-        return job_with_nodes(persistence.stored(record), states, include_file=include_file)
+        return job_with_nodes(persistence.stored(record, file), states, include_file=include_file)
 
     async def index(self, org: str) -> list[dict[str, Any]]:
         """The body of `GET jobs`: all of them, oldest first, without their nodes."""
@@ -104,7 +107,7 @@ class JobService:
         """What a node's command wrote; None: nothing was captured, or no such job."""
         if await self._store.ask(reads.job, *key) is None:
             return None
-        return await self._store.output(key.id, node, channel)
+        return await self._store.ask(reads.output, self._store.root, key.id, node, channel)
 
     async def _vote_over(self, key: JobKey) -> None:
         """Wait a little for the vote: what can be over at once is over for the next GET too."""

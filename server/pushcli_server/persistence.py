@@ -21,7 +21,7 @@ from pushcli_server.core.results import CHANNELS
 from pushcli_server.core.states import JobStatus, NodeState
 from pushcli_server.feed_log import Event
 from pushcli_server.store import Store, identity_reads, operations, reads
-from pushcli_server.store.records import AuditRecord, JobNodeRecord, JobRecord, NodeRecord
+from pushcli_server.store.records import AuditRecord, JobRecord, LiveJob, NodeRecord
 
 Incoming = Callable[[str], Path]
 """Where the store gathers output under a name."""
@@ -35,6 +35,7 @@ class StoredJob(msgspec.Struct, frozen=True, kw_only=True):
     status: JobStatus
     created_at: float
     updated_at: float
+    has_file: bool
 
 
 # --- saving
@@ -54,7 +55,7 @@ def operations_of(
             started = _audit(
                 now, job.org, job.requestor, action="job start", target=job.id, origin=job.origin
             )
-            return operations.InsertJob(_job_record(job), nodes), started
+            return operations.InsertJob(_job_record(job), nodes, job.run.file), started
         case on_fleet.SaveNode(node):
             return (operations.SaveNode(_node_record(node, now)),)
         case on_fleet.AppendOutput(job, node, channel, offset, data):
@@ -90,7 +91,6 @@ def _job_record(job: Job) -> JobRecord:
         user=run.user,
         dir=run.dir,
         env=None if run.env is None else json.dumps(run.env),
-        file=run.file,
         capture=run.capture,
         requestor=job.requestor,
         request_id=job.request_id,
@@ -170,23 +170,24 @@ def _path(incoming: Incoming, job: JobKey, node: str, channel: str) -> Path:
 # --- reading
 
 
-def stored(record: JobRecord) -> StoredJob:
-    """A job as views show it."""
+def stored(record: JobRecord, file: str | None = None) -> StoredJob:
+    """A job as views show it, with its file if that is to be shown."""
     return StoredJob(
         id=record.id,
-        run=_run_spec(record),
+        run=_run_spec(record, file),
         status=JobStatus(record.status),
         created_at=record.created_at,
         updated_at=record.updated_at,
+        has_file=record.file_digest is not None,
     )
 
 
 async def load(store: Store, grace: Grace) -> on_fleet.Restored:
     """What the run of the server before this one saved."""
     return restored(
-        nodes=await store.ask(reads.nodes, None),
+        nodes=await store.ask(reads.nodes),
         clients=await store.ask(identity_reads.all_clients),
-        jobs=await store.ask(reads.live_jobs),
+        jobs=await store.ask(reads.live_jobs, store.root),
         grace=grace,
         held=partial(_held, store.incoming),
     )
@@ -196,7 +197,7 @@ def restored(
     *,
     nodes: Iterable[NodeRecord],
     clients: Container[tuple[str, str]],
-    jobs: Iterable[tuple[JobRecord, list[JobNodeRecord]]],
+    jobs: Iterable[LiveJob],
     grace: Grace,
     held: Callable[[JobKey, str, str], int],
 ) -> on_fleet.Restored:
@@ -209,7 +210,7 @@ def restored(
     """
     return on_fleet.Restored(
         nodes=tuple(_known(record, clients) for record in nodes),
-        jobs=tuple(_live(record, parts, grace, held) for record, parts in jobs),
+        jobs=tuple(_live(live, grace, held) for live in jobs),
     )
 
 
@@ -255,16 +256,14 @@ def _known(record: NodeRecord, clients: Container[tuple[str, str]]) -> on_fleet.
     )
 
 
-def _live(
-    record: JobRecord,
-    nodes: list[JobNodeRecord],
-    grace: Grace,
-    held: Callable[[JobKey, str, str], int],
-) -> Job:
+def _live(live: LiveJob, grace: Grace, held: Callable[[JobKey, str, str], int]) -> Job:
+    record, nodes = live.job, live.nodes
     job = Job(
         key=JobKey(record.org, record.id),
         spec=JobSpec(
-            run=_run_spec(record), nodes=tuple(node.node for node in nodes), quorum=record.quorum
+            run=_run_spec(record, live.file),
+            nodes=tuple(node.node for node in nodes),
+            quorum=record.quorum,
         ),
         requestor=record.requestor,
         request_id=record.request_id,
@@ -284,14 +283,14 @@ def _live(
     return job
 
 
-def _run_spec(record: JobRecord) -> RunSpec:
+def _run_spec(record: JobRecord, file: str | None) -> RunSpec:
     return RunSpec(
         command=record.command,
         run_timeout=record.run_timeout,
         user=record.user,
         dir=record.dir,
         env=None if record.env is None else json.loads(record.env),
-        file=record.file,
+        file=file,
         capture=record.capture,
     )
 

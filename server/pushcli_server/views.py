@@ -17,6 +17,8 @@ class Described(Protocol):
     @property
     def run(self) -> RunSpec: ...
     @property
+    def has_file(self) -> bool: ...
+    @property
     def status(self) -> str: ...
     @property
     def created_at(self) -> float: ...
@@ -39,7 +41,7 @@ def job_summary(job: Described, *, include_file: bool = False) -> dict[str, Any]
     view |= {key: value for key, value in given.items() if value is not None}
     if run.capture:
         view["capture_output"] = True
-    if run.file is not None:
+    if job.has_file:
         view |= {"file": run.file} if include_file else {"file_specified": True}
     return view
 

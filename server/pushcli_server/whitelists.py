@@ -20,7 +20,7 @@ from pushcli_server.core.fleet_state import Fleet
 from pushcli_server.core.identity import NodeKey
 from pushcli_server.core.node import Node
 from pushcli_server.outbox import Outbox
-from pushcli_server.store import Store, StoreUnavailable, operations, whitelists
+from pushcli_server.store import Store, StoreUnavailable, operations, whitelist_reads
 
 RESEND = 5.0
 """Seconds before what an agent did not confirm is sent again."""
@@ -178,7 +178,7 @@ class Whitelists:
         """The reports in short of those nodes that ever reported."""
         keys = [NodeKey(org, name) for name in names]
         unknown = [key.name for key in keys if key not in self._summaries]
-        for name, text in await self._store.ask(whitelists.reports, org, unknown):
+        for name, text in await self._store.ask(whitelist_reads.reports, org, unknown):
             stored = msgspec.json.decode(text, type=_Report)
             self._summaries[NodeKey(org, name)] = Summary(
                 at=stored.at,
@@ -224,7 +224,7 @@ class Whitelists:
                     self._sent_at[key] = time.monotonic()
                 try:
                     names = [key.name for key in keys]
-                    found = await self._store.ask(whitelists.messages_to, org, names)
+                    found = await self._store.ask(whitelist_reads.messages_to, org, names)
                 except StoreUnavailable:
                     for key in keys:
                         self._sent_at.pop(key, None)

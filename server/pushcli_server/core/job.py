@@ -116,6 +116,11 @@ class Job:
         """What each node is to run."""
         return self.spec.run
 
+    @property
+    def has_file(self) -> bool:
+        """Whether it brings a file to its nodes."""
+        return self.run.file is not None
+
     def count(self, *states: NodeState) -> int:
         """How many nodes are in one of these states."""
         return sum(self.counts.get(state, 0) for state in states)

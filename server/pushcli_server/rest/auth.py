@@ -76,9 +76,9 @@ class Authenticator:
         Raises:
             Refused: no such organization, unknown name, wrong signature, not associated.
         """
-        if org and not await self._store.organization_exists(org):
+        if org and not await self._store.ask(identity_reads.organization_exists, org):
             raise not_found(f"organization '{org}' does not exist.")
-        candidates = await self._store.principals(org, signed.user)
+        candidates = await self._store.ask(identity_reads.principals, org, signed.user)
         if not candidates:
             raise unauthenticated(
                 f"Failed to authenticate as '{signed.user}'. "
@@ -143,23 +143,25 @@ class Authenticator:
         return await is_admin(self._store, org, principal)
 
     async def _may_write(self, org: str, principal: Principal) -> bool:
-        if await self._store.group_exists(org, WRITERS):
+        if await self._store.ask(identity_reads.group_exists, org, WRITERS):
             return await self._in_group(org, principal, WRITERS)
         return await self._is_admin(org, principal)
 
     async def _in_group(
         self, org: str, principal: Principal, group: str, *, otherwise: bool = False
     ) -> bool:
-        if await self._store.is_member(org, principal.kind, principal.name, group):
+        if await self._store.ask(
+            identity_reads.is_member, org, principal.kind, principal.name, group
+        ):
             return True
-        return otherwise and not await self._store.group_exists(org, group)
+        return otherwise and not await self._store.ask(identity_reads.group_exists, org, group)
 
 
 async def is_admin(store: Store, org: str, principal: Principal) -> bool:
     """Whether it may administrate the organization; `org` empty: the server."""
     if principal.superuser or not org:
         return principal.superuser
-    return await store.is_member(org, principal.kind, principal.name, ADMINS)
+    return await store.ask(identity_reads.is_member, org, principal.kind, principal.name, ADMINS)
 
 
 def forbidden(principal: Principal) -> Refused:

@@ -56,7 +56,7 @@ class Enrolments:
             return await self._enroll(asked)
 
     async def _enroll(self, asked: Asked) -> Response:
-        if not await self._store.organization_exists(asked.org):
+        if not await self._store.ask(identity_reads.organization_exists, asked.org):
             raise not_found(f"organization '{asked.org}' does not exist.")
         wanted = content.parse(asked, _Enrolment, "enrolment")
         name = content.require_name(wanted.name)

@@ -11,7 +11,7 @@ from pushcli_server.rest import content
 from pushcli_server.rest.errors import Refused, answer, not_found
 from pushcli_server.rest.request import Call
 from pushcli_server.settings import Settings
-from pushcli_server.store import Store
+from pushcli_server.store import Store, identity_reads
 
 
 class _NewOrganization(msgspec.Struct):
@@ -29,7 +29,7 @@ class Organizations:
 
     async def index(self, call: Call) -> Response:
         """`GET /organizations`."""
-        found = sorted(await self._store.organizations())
+        found = sorted(await self._store.ask(identity_reads.organizations))
         return answer(
             200, {name: content.url(call, self._settings, "organizations", name) for name in found}
         )
@@ -52,7 +52,7 @@ class Organizations:
     async def show(self, call: Call) -> Response:
         """`GET /organizations/NAME`."""
         name = call.path["name"]
-        if not await self._store.organization_exists(name):
+        if not await self._store.ask(identity_reads.organization_exists, name):
             raise not_found(f"organization '{name}' does not exist.")
         guid = hashlib.sha256(f"organization/{name}".encode()).hexdigest()[:32]
         return answer(200, {"name": name, "full_name": name, "guid": guid})

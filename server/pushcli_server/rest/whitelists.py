@@ -16,9 +16,9 @@ from pushcli_server.checks import Checks
 from pushcli_server.nodes import NodeService
 from pushcli_server.rest.errors import Refused, answer, not_found
 from pushcli_server.rest.request import Call
-from pushcli_server.store import Store, operations
+from pushcli_server.store import Store, operations, whitelist_reads
 from pushcli_server.store.errors import Outdated, UnknownNodes, WhitelistConflict
-from pushcli_server.store.whitelists import NodeWhitelist
+from pushcli_server.store.whitelist_reads import NodeWhitelist
 
 _LISTED = 20
 """Nodes that stand in an audit record's target; more are counted there."""
@@ -65,7 +65,7 @@ class Whitelists:
 
     async def show(self, call: Call) -> Response:
         """`GET pushy/whitelist/NODE`."""
-        found = await self._store.whitelists(call.org, [call.path["node"]])
+        found = await self._store.ask(whitelist_reads.of_nodes, call.org, [call.path["node"]])
         if not found:
             raise not_found(f"no such node: {call.path['node']}")
         return answer(200, _view(found[0]))
@@ -73,7 +73,8 @@ class Whitelists:
     async def index(self, call: Call) -> Response:
         """`GET pushy/whitelist?node=A&node=B`."""
         names = _known_names(call.http.query_params.getlist("node"))
-        found = {one.node: one for one in await self._store.whitelists(call.org, names)}
+        known = await self._store.ask(whitelist_reads.of_nodes, call.org, names)
+        found = {one.node: one for one in known}
         missing = [name for name in names if name not in found]
         if missing:
             raise not_found(f"no such node: {', '.join(missing[:10])}")
@@ -120,7 +121,7 @@ class Whitelists:
 
     async def editors(self, call: Call) -> Response:
         """`GET pushy/whitelist_editors`."""
-        return answer(200, {"statements": await self._store.whitelist_editors(call.org)})
+        return answer(200, {"statements": await self._store.ask(whitelist_reads.editors, call.org)})
 
     async def add_statement(self, call: Call) -> Response:
         """`POST pushy/whitelist_editors`: somebody vouches for a key, or takes that back."""

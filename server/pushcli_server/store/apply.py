@@ -1,7 +1,7 @@
 """Operations as SQL. Runs of one kind become one statement for many rows."""
 
 from collections.abc import Callable, Iterable, Sequence
-from itertools import groupby
+from itertools import chain
 from typing import Any
 
 import msgspec
@@ -13,7 +13,8 @@ from sqlalchemy.exc import IntegrityError
 from pushcli_server.store import blobs, chef_nodes, identities, operations, schema, whitelists
 from pushcli_server.store.bulk import insert_rows, is_postgresql, update_rows
 from pushcli_server.store.errors import Conflict
-from pushcli_server.store.files import Files
+from pushcli_server.store.files import Files, Kept
+from pushcli_server.store.grouping import runs
 
 Apply = Callable[[Connection, Any], None]
 _NOTHING = (None, None)
@@ -22,19 +23,12 @@ _NOTHING = (None, None)
 def apply_all(connection: Connection, ops: Iterable[operations.Operation], files: Files) -> None:
     """Apply operations with the same outcome as in order, in few statements.
 
-    Within a topic the order is kept. Topics touch different rows or columns, but for what
-    others refer to: that comes first.
-
     Raises:
         IntegrityError: one cannot be applied.
         Conflict: one cannot be applied.
     """
-    by_topic: dict[int, list[operations.Operation]] = {}
-    for op in ops:
-        by_topic.setdefault(_TOPIC.get(type(op), _IDENTITIES), []).append(op)
-    for topic in sorted(by_topic):
-        for kind, run in groupby(by_topic[topic], type):
-            _apply(connection, kind, list(run), files)
+    for run in runs(ops):
+        _apply(connection, type(run[0]), run, files)
 
 
 def apply_one(connection: Connection, operation: operations.Operation, files: Files) -> None:
@@ -51,14 +45,20 @@ def apply_one(connection: Connection, operation: operations.Operation, files: Fi
 
 
 def _apply(connection: Connection, kind: type, ops: Sequence[Any], files: Files) -> None:
-    if kind is operations.StoreOutput:
-        _store_outputs(connection, ops, files)
+    if kind in _WITH_FILES:
+        _WITH_FILES[kind](connection, ops, files)
     elif kind is not operations.AppendOutput:
         _BATCHES[kind](connection, ops)
 
 
-def _insert_jobs(connection: Connection, ops: Sequence[operations.InsertJob]) -> None:
-    _insert_structs(connection, schema.jobs, [op.job for op in ops])
+def _insert_jobs(connection: Connection, ops: Sequence[operations.InsertJob], files: Files) -> None:
+    kept = [file for op in ops for file in files.of(op)]
+    _insert_blobs(connection, kept)
+    jobs = [
+        msgspec.structs.replace(op.job, file_digest=None if file is None else file.digest)
+        for op, file in zip(ops, kept, strict=True)
+    ]
+    _insert_structs(connection, schema.jobs, jobs)
     rows = [
         (op.job.id, node, position, state)
         for op in ops
@@ -87,15 +87,19 @@ def _update_nodes(connection: Connection, ops: Sequence[operations.UpdateJobNode
 def _store_outputs(
     connection: Connection, ops: Sequence[operations.StoreOutput], files: Files
 ) -> None:
-    outputs = [(op, *files.of(op)) for op in ops]
-    new = {blob.digest: blob for _, *both in outputs for blob in both if blob is not None}
-    insert_rows(connection, schema.blobs, blobs.Blob._fields, list(new.values()), ignore=True)
+    kept = [files.of(op) for op in ops]
+    _insert_blobs(connection, chain.from_iterable(kept))
     rows = [
         (op.job_id, op.node, *(stdout or _NOTHING)[:2], *(stderr or _NOTHING)[:2])
-        for op, stdout, stderr in outputs
+        for op, (stdout, stderr) in zip(ops, kept, strict=True)
     ]
     names = ("job_id", "node", "stdout_digest", "stdout_size", "stderr_digest", "stderr_size")
     update_rows(connection, schema.job_nodes, names, rows, keys=2)
+
+
+def _insert_blobs(connection: Connection, kept: Iterable[Kept]) -> None:
+    new = {blob.digest: blob for blob in kept if blob is not None}
+    insert_rows(connection, schema.blobs, blobs.Blob._fields, list(new.values()), ignore=True)
 
 
 def _late_results(connection: Connection, ops: Sequence[operations.LateResult]) -> None:
@@ -143,8 +147,11 @@ def _insert_structs(
     insert_rows(connection, table, names, [astuple(struct) for struct in structs])
 
 
-_BATCHES: dict[type, Apply] = {
+_WITH_FILES: dict[type, Callable[[Connection, Any, Files], None]] = {
     operations.InsertJob: _insert_jobs,
+    operations.StoreOutput: _store_outputs,
+}
+_BATCHES: dict[type, Apply] = {
     operations.UpdateJob: _update_jobs,
     operations.UpdateJobNodes: _update_nodes,
     operations.LateResult: _late_results,
@@ -155,20 +162,4 @@ _BATCHES: dict[type, Apply] = {
     **identities.BATCHES,
     **chef_nodes.BATCHES,
     **whitelists.BATCHES,
-}
-_IDENTITIES = 0
-_FEEDS = 6
-_TOPIC: dict[type, int] = {
-    operations.InsertJob: 1,
-    operations.UpdateJob: 2,
-    operations.UpdateJobNodes: 3,
-    operations.StoreOutput: 4,
-    operations.LateResult: 5,
-    operations.AppendEvent: _FEEDS,
-    operations.DropEvents: _FEEDS,
-    operations.SaveNode: 7,
-    operations.SetAutomatic: 8,
-    operations.SaveWhitelistReport: 8,
-    operations.Audit: 9,
-    operations.AppendOutput: 10,
 }

@@ -64,6 +64,11 @@ def keep(root: Path, content: bytes | Path) -> Blob:
     return Blob(digest, size, data)
 
 
+def content(root: Path, digest: str, data: bytes | None) -> bytes:
+    """What was kept: the bytes in the table, or else those in the file."""
+    return path_of(root, digest).read_bytes() if data is None else bytes(data)
+
+
 def sync_directories(root: Path, blobs: set[str]) -> None:
     """Have the names of these digests' files on the disk."""
     parents = {path_of(root, digest).parent for digest in blobs}

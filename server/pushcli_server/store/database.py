@@ -1,4 +1,4 @@
-"""Engines, versions and migrations: SQLite by default, PostgreSQL by URL."""
+"""Engines and versions: SQLite by default, PostgreSQL by URL."""
 
 import sqlite3
 from pathlib import Path
@@ -16,7 +16,7 @@ from sqlalchemy.exc import (
 
 from pushcli.errors import ConfigError, StoreError
 
-HEAD = "0002"
+HEAD = "0004"
 """The migration that this program needs; a test compares it with the scripts."""
 _BUSY = 30.0
 _READ_ONLY = "25006"
@@ -76,32 +76,6 @@ def one_line(error: Exception) -> str:
     return str(cause).strip().partition("\n")[0]
 
 
-def migrate(database_url: str) -> None:
-    """Make the database, or bring it to this program's version.
-
-    Raises:
-        StoreError: it cannot be reached, or is of a newer version.
-    """
-    # Imported here: only `server init` migrates, and alembic is slow to import.
-    from alembic import command  # noqa: PLC0415
-    from alembic.config import Config  # noqa: PLC0415
-
-    engine = make_engine(database_url)
-    try:
-        _own(engine.url)
-        config = Config()
-        config.set_main_option("script_location", "pushcli_server.store:migrations")
-        config.set_main_option("path_separator", "os")
-        with writing(engine).begin() as connection:
-            _refuse_newer(connection, database_url)
-            config.attributes["connection"] = connection
-            command.upgrade(config, "head")
-    except (SQLAlchemyError, sqlite3.DatabaseError, OSError) as error:
-        raise unreadable(engine.url, error) from error
-    finally:
-        engine.dispose()
-
-
 def check(engine: Engine) -> None:
     """The database must be there, readable, and of this program's version.
 
@@ -113,7 +87,7 @@ def check(engine: Engine) -> None:
         raise StoreError(f"no database at {url.database}", "run `pushcli server init` first")
     try:
         with engine.connect() as connection:
-            version = _version(connection)
+            version = version_of(connection)
     except (SQLAlchemyError, sqlite3.DatabaseError) as error:
         raise unreadable(url, error) from error
     if version == HEAD:
@@ -126,6 +100,14 @@ def check(engine: Engine) -> None:
         f"{shown(url)} is of an older version ({version}, this program needs {HEAD})",
         "run `pushcli server init` again to bring it up to date",
     )
+
+
+def version_of(connection: Connection) -> str | None:
+    """The last migration that was made; None: the database is empty."""
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    version = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+    return None if version is None else str(version)
 
 
 def newer(url: URL, version: str) -> StoreError:
@@ -169,14 +151,6 @@ def _url(database_url: str) -> URL:
             )
 
 
-def _own(url: URL) -> None:
-    """A new SQLite file is its owner's alone."""
-    if url.get_backend_name() == "sqlite":
-        path = Path(url.database or "")
-        if not path.exists():
-            path.touch(mode=0o600)
-
-
 def _prepare_sqlite(connection: Any, _: object) -> None:
     # Transactions are begun by us: the driver's own rules begin them too late for savepoints.
     connection.isolation_level = None
@@ -200,16 +174,3 @@ def _prepare_postgresql(connection: Any, _: object) -> None:
         " WHERE current_setting('synchronous_commit') = 'off'"
     )
     connection.commit()
-
-
-def _version(connection: Connection) -> str | None:
-    if not inspect(connection).has_table("alembic_version"):
-        return None
-    version = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
-    return None if version is None else str(version)
-
-
-def _refuse_newer(connection: Connection, database_url: str) -> None:
-    version = _version(connection)
-    if version is not None and version > HEAD:
-        raise newer(_url(database_url), version)

@@ -1,18 +1,18 @@
 """What a group of operations does to files: once, however often its transaction is tried."""
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from pushcli_server.store import blobs
-from pushcli_server.store.operations import AppendOutput, Operation, StoreOutput
+from pushcli_server.store.operations import AppendOutput, InsertJob, Operation, StoreOutput
 
 Kept = blobs.Blob | None
-"""A channel's content; None: there was none, or its file was taken before."""
+"""Content; None: there was none, or its file was taken before."""
 
 
 class Files:
-    """Appends and keeps output before the transaction that tells of it.
+    """Appends and keeps what goes into files before the transaction that tells of it.
 
     A file that was moved cannot be moved again, nor a chunk be added to it: work that is
     done is remembered, and a repeat goes on where the disk failed.
@@ -22,14 +22,13 @@ class Files:
         self._kept: dict[int, list[Kept]] = {}
         self._root = root
         self._unsynced: set[str] = set()
-        self._left: deque[AppendOutput | StoreOutput] = deque(
-            op for op in operations if isinstance(op, AppendOutput | StoreOutput)
+        self._left: deque[AppendOutput | StoreOutput | InsertJob] = deque(
+            op for op in operations if isinstance(op, AppendOutput | StoreOutput | InsertJob)
         )
 
-    def of(self, operation: StoreOutput) -> tuple[Kept, Kept]:
-        """What became of an operation's `stdout` and `stderr`."""
-        stdout, stderr = self._kept[id(operation)]
-        return stdout, stderr
+    def of(self, operation: StoreOutput | InsertJob) -> Sequence[Kept]:
+        """What became of an operation's `stdout` and `stderr`, or of a job's file."""
+        return self._kept[id(operation)]
 
     def finish(self) -> None:
         """Do what is left, in order; durable when this returns.
@@ -47,9 +46,9 @@ class Files:
         blobs.sync_directories(self._root, self._unsynced)
         self._unsynced.clear()
 
-    def _keep(self, operation: StoreOutput) -> None:
+    def _keep(self, operation: StoreOutput | InsertJob) -> None:
         kept = self._kept.setdefault(id(operation), [])
-        for content in (operation.stdout, operation.stderr)[len(kept) :]:
+        for content in _contents(operation)[len(kept) :]:
             kept.append(self._blob(content))
 
     def _blob(self, content: bytes | Path | None) -> Kept:
@@ -59,3 +58,9 @@ class Files:
         if blob.data is None:
             self._unsynced.add(blob.digest)
         return blob
+
+
+def _contents(operation: StoreOutput | InsertJob) -> Sequence[bytes | Path | None]:
+    if isinstance(operation, StoreOutput):
+        return operation.stdout, operation.stderr
+    return (None if operation.file is None else operation.file.encode(),)

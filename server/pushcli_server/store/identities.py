@@ -102,7 +102,7 @@ def _dissociate(connection: Connection, ops: Sequence[operations.DissociateUser]
 
 def _clients(connection: Connection, ops: Sequence[operations.CreateClient]) -> None:
     for op in ops:
-        row = {"org": op.org, "name": op.name, "validator": op.validator, "admin": op.admin}
+        row = {"org": op.org, "name": op.name, "validator": op.validator}
         connection.execute(insert(schema.clients), row)
         first_key(connection, "client", op.org, op.name, op.public_key)
         _forget_channel(connection, op.org, op.name)

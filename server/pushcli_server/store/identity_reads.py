@@ -56,9 +56,7 @@ def principals(connection: Connection, org: str, name: str) -> list[Principal]:
             )
         )
     client = connection.execute(
-        select(clients.c.validator, clients.c.admin).where(
-            clients.c.org == org, clients.c.name == name
-        )
+        select(clients.c.validator).where(clients.c.org == org, clients.c.name == name)
     ).first()
     if client is not None:
         found.append(
@@ -68,7 +66,6 @@ def principals(connection: Connection, org: str, name: str) -> list[Principal]:
                 public_keys=valid_keys(connection, "client", org, name),
                 associated=True,
                 validator=client.validator,
-                admin=client.admin,
             )
         )
     return found

@@ -10,10 +10,17 @@ from pushcli_server.store.records import AuditRecord, JobRecord, NodeObject, Nod
 
 
 class InsertJob(msgspec.Struct, frozen=True):
-    """A new job; `nodes` are names and states in the order of the request."""
+    """A new job.
+
+    Args:
+        job: the writer sets its `file_digest`.
+        nodes: names and states in the order of the request.
+        file: as the client sent it.
+    """
 
     job: JobRecord
     nodes: Sequence[tuple[str, str]]
+    file: str | None = None
 
 
 class UpdateJob(msgspec.Struct, frozen=True, kw_only=True):
@@ -203,7 +210,6 @@ class CreateClient(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     public_key: str
     validator: bool = False
-    admin: bool = False
     enrolls: bool = False
     """It is a node's: the node is listed from now on."""
     created_at: float = 0.0

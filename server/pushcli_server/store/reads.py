@@ -1,16 +1,29 @@
 """Questions to the store, as SQL; each takes a connection and returns records."""
 
 import re
+from pathlib import Path
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Row, Select, and_, literal, or_, select
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    Row,
+    Select,
+    and_,
+    literal,
+    or_,
+    select,
+)
 
 from pushcli_server.store import schema
+from pushcli_server.store.blobs import content
 from pushcli_server.store.records import (
     AuditRecord,
     JobNodeRecord,
     JobRecord,
+    LiveJob,
     NodeRecord,
 )
 
@@ -58,27 +71,51 @@ def job_node(connection: Connection, job_id: str, node: str) -> JobNodeRecord | 
     return None if row is None else _record(row, JobNodeRecord)
 
 
-def live_jobs(connection: Connection) -> list[tuple[JobRecord, list[JobNodeRecord]]]:
-    """All jobs that are not over, of all organizations, with their nodes."""
+def live_jobs(connection: Connection, root: Path) -> list[LiveJob]:
+    """All jobs that are not over, of all organizations, with all that they need to go on."""
     table = schema.jobs
     query = select(table).where(table.c.status.in_(LIVE)).order_by(table.c.created_at)
-    live = _records(connection, query, JobRecord)
-    return [(job, job_nodes(connection, job.id)) for job in live]
+    live: list[JobRecord] = _records(connection, query, JobRecord)
+    return [
+        LiveJob(
+            job=job,
+            nodes=job_nodes(connection, job.id),
+            file=job_file(connection, root, job.org, job.id),
+        )
+        for job in live
+    ]
 
 
-def blob(connection: Connection, job_id: str, node: str, channel: str) -> tuple[str, Any] | None:
-    """Digest and inline data (or None) of a node's output on this channel."""
-    table, blobs = schema.job_nodes, schema.blobs
+def job_file(connection: Connection, root: Path, org: str, job_id: str) -> str | None:
+    """The file of a job of this organization, as the client sent it; None: it has none."""
+    table = schema.jobs
+    found = _blob(connection, root, table.c.file_digest, table.c.org == org, table.c.id == job_id)
+    return None if found is None else found.decode()
+
+
+def output(
+    connection: Connection, root: Path, job_id: str, node: str, channel: str
+) -> bytes | None:
+    """What the node's command wrote to `stdout` or `stderr`; None: not captured."""
+    table = schema.job_nodes
     digest = table.c.stdout_digest if channel == "stdout" else table.c.stderr_digest
+    return _blob(connection, root, digest, table.c.job_id == job_id, table.c.node == node)
+
+
+def _blob(
+    connection: Connection, root: Path, digest: Column[Any], *conditions: ColumnElement[bool]
+) -> bytes | None:
+    """What the digest in this column of the row under these conditions stands for."""
+    blobs = schema.blobs
     row = connection.execute(
         select(blobs.c.digest, blobs.c.data)
-        .join(table, digest == blobs.c.digest)
-        .where(table.c.job_id == job_id, table.c.node == node)
+        .join(digest.table, digest == blobs.c.digest)
+        .where(*conditions)
     ).first()
-    return None if row is None else (row.digest, row.data)
+    return None if row is None else content(root, row.digest, row.data)
 
 
-def nodes(connection: Connection, org: str | None) -> list[NodeRecord]:
+def nodes(connection: Connection, org: str | None = None) -> list[NodeRecord]:
     """All nodes of an organization, or of all."""
     table = schema.nodes
     columns = [table.c[field.name] for field in msgspec.structs.fields(NodeRecord)]

@@ -12,7 +12,6 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True):
     associated: bool
     superuser: bool = False
     validator: bool = False
-    admin: bool = False
 
 
 class NodeRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,7 +42,10 @@ class NodeObject(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class JobRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """A job. `env` is JSON text; deadlines that were never set are None."""
+    """A job. `env` is JSON text; deadlines that were never set are None.
+
+    `file_digest` names the file that it brings to its nodes (hex SHA-256), which is kept apart.
+    """
 
     id: str
     org: str
@@ -54,7 +56,7 @@ class JobRecord(msgspec.Struct, frozen=True, kw_only=True):
     user: str | None = None
     dir: str | None = None
     env: str | None = None
-    file: str | None = None
+    file_digest: str | None = None
     capture: bool = False
     requestor: str
     request_id: str | None = None
@@ -79,6 +81,14 @@ class JobNodeRecord(msgspec.Struct, frozen=True, kw_only=True):
     stderr_digest: str | None = None
     stderr_size: int | None = None
     late_result: str | None = None
+
+
+class LiveJob(msgspec.Struct, frozen=True, kw_only=True):
+    """A job that is not over, with its nodes and its file as the client sent it."""
+
+    job: JobRecord
+    nodes: list[JobNodeRecord]
+    file: str | None
 
 
 class AuditRecord(msgspec.Struct, frozen=True, kw_only=True):

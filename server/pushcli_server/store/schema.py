@@ -54,7 +54,6 @@ clients = Table(
     Column("org", ForeignKey("organizations.name"), primary_key=True),
     Column("name", String(255), primary_key=True),
     Column("validator", Boolean, nullable=False),
-    Column("admin", Boolean, nullable=False),
 )
 
 keys = Table(
@@ -160,7 +159,8 @@ jobs = Table(
     Column("user", Text),
     Column("dir", Text),
     Column("env", Text),
-    Column("file", Text),
+    # A blob: nobody who lists jobs wants to read their files.
+    Column("file_digest", String(64)),
     Column("capture", Boolean, nullable=False),
     Column("requestor", String(255), nullable=False),
     Column("request_id", String(255)),
@@ -192,6 +192,7 @@ job_nodes = Table(
     Column("late_result", Text),
 )
 
+# What commands wrote, and what jobs bring to their nodes.
 blobs = Table(
     "blobs",
     metadata,

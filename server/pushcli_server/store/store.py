@@ -1,27 +1,19 @@
 """The store: operations in, tickets out; questions answered from what is committed."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
 from pushcli.errors import StoreError
-from pushcli_server.store import blobs, database, identity_reads, reads, whitelists
+from pushcli_server.store import blobs, database
 from pushcli_server.store.errors import StoreUnavailable
 from pushcli_server.store.operations import Operation
-from pushcli_server.store.records import (
-    AuditRecord,
-    JobNodeRecord,
-    JobRecord,
-    NodeRecord,
-    Principal,
-)
-from pushcli_server.store.whitelists import NodeWhitelist
 from pushcli_server.store.writer import Writer
 
 READERS = 2
@@ -33,13 +25,16 @@ class Store:
     """One database, and a directory for large output.
 
     Reads see everything that was submitted before them: they wait for its commit.
+
+    Args:
+        root: the directory, for questions that need what lies there.
     """
 
     def __init__(self, engine: Engine, root: Path) -> None:
         self.committed = 0
         self.healthy = True
+        self.root = root
         self._engine = engine
-        self._root = root
         self._writer: Writer | None = None
         self._on_commit: Callable[[int], None] = _ignore
         self._waiting: list[tuple[int, asyncio.Future[None]]] = []
@@ -53,8 +48,11 @@ class Store:
         Raises:
             StoreError: it cannot be reached, or is of a newer version.
         """
+        # Imported here: only `server init` migrates, and alembic is slow to import.
+        from pushcli_server.store.migrate import migrate  # noqa: PLC0415
+
         _prepare(root)
-        database.migrate(url)
+        migrate(url, root)
 
     @classmethod
     def open(cls, url: str, root: Path) -> "Store":
@@ -82,7 +80,7 @@ class Store:
         self._on_commit = on_commit
         self._writer = Writer(
             self._engine,
-            self._root,
+            self.root,
             loop,
             on_commit=self._committed,
             on_failure=on_failure,
@@ -91,7 +89,7 @@ class Store:
 
     def incoming(self, name: str) -> Path:
         """Where chunks of output are gathered until `StoreOutput` takes the file."""
-        return self._root / "incoming" / name
+        return self.root / "incoming" / name
 
     # --- writing
 
@@ -168,103 +166,21 @@ class Store:
     async def ask(
         self, query: Callable[Concatenate[Connection, P], R], *args: P.args, **kwargs: P.kwargs
     ) -> R:
-        """Put a question of `identity_reads` or the like."""
-        return await self._read(partial(query, **kwargs), *args)
+        """The answer to a question of `reads`, `identity_reads` or the like.
 
-    async def organizations(self) -> list[str]:
-        """All organizations."""
-        return await self._read(identity_reads.organizations)
-
-    async def organization_exists(self, org: str) -> bool:
-        """Whether there is one of this name."""
-        return await self._read(identity_reads.organization_exists, org)
-
-    async def principals(self, org: str, name: str) -> list[Principal]:
-        """The user and the client of this name."""
-        return await self._read(identity_reads.principals, org, name)
-
-    async def group_exists(self, org: str, group: str) -> bool:
-        """Whether the organization has this group."""
-        return await self._read(identity_reads.group_exists, org, group)
-
-    async def is_member(self, org: str, kind: str, name: str, group: str) -> bool:
-        """Whether a `user` or `client` is in the group, nested ones included."""
-        return await self._read(identity_reads.is_member, org, kind, name, group)
-
-    async def job(self, org: str, job_id: str) -> JobRecord | None:
-        """A job of this organization."""
-        return await self._read(reads.job, org, job_id)
-
-    async def jobs(self, org: str) -> list[JobRecord]:
-        """All jobs of this organization, oldest first."""
-        return await self._read(reads.jobs, org)
-
-    async def job_by_request(self, org: str, requestor: str, request_id: str) -> str | None:
-        """The job that this request started."""
-        return await self._read(reads.job_by_request, org, requestor, request_id)
-
-    async def job_nodes(self, job_id: str) -> list[JobNodeRecord]:
-        """The nodes of a job, in the order of the request."""
-        return await self._read(reads.job_nodes, job_id)
-
-    async def job_node(self, job_id: str, node: str) -> JobNodeRecord | None:
-        """One node of a job."""
-        return await self._read(reads.job_node, job_id, node)
-
-    async def live_jobs(self) -> list[tuple[JobRecord, list[JobNodeRecord]]]:
-        """All jobs that are not over, with their nodes."""
-        return await self._read(reads.live_jobs)
-
-    async def nodes(self, org: str | None = None) -> list[NodeRecord]:
-        """All nodes, of one organization or of all."""
-        return await self._read(reads.nodes, org)
-
-    async def whitelists(self, org: str, names: Sequence[str]) -> list[NodeWhitelist]:
-        """The whitelists of those nodes that there are, and what their agents reported."""
-        return await self._read(whitelists.of_nodes, org, names)
-
-    async def whitelist_messages(
-        self, org: str, names: Sequence[str]
-    ) -> list[tuple[str, dict[str, Any]]]:
-        """For each of those nodes that there are, the fields of its `whitelist` message."""
-        return await self._read(whitelists.messages_to, org, names)
-
-    async def whitelist_reports(self, org: str, names: Sequence[str]) -> list[tuple[str, str]]:
-        """What the agents of these nodes reported last (JSON text), where they did."""
-        return await self._read(whitelists.reports, org, names)
-
-    async def whitelist_editors(self, org: str) -> list[Any]:
-        """The newest signed statement about each editor's key, older versions first."""
-        return await self._read(whitelists.editors, org)
-
-    async def feed_events(self) -> list[tuple[str, int, int, bytes]]:
-        """All stored events: feed, number, microseconds, data; each feed's in order."""
-        return await self._read(reads.feed_events)
-
-    async def audit(self, org: str) -> list[AuditRecord]:
-        """The audit trail, oldest first."""
-        return await self._read(reads.audit, org)
-
-    async def output(self, job_id: str, node: str, channel: str) -> bytes | None:
-        """What the node's command wrote to `stdout` or `stderr`; None: not captured."""
-        return await self._read(self._output, job_id, node, channel)
-
-    def _output(self, connection: Connection, job_id: str, node: str, channel: str) -> bytes | None:
-        found = reads.blob(connection, job_id, node, channel)
-        if found is None:
-            return None
-        digest, data = found
-        return bytes(data) if data is not None else blobs.path_of(self._root, digest).read_bytes()
-
-    async def _read(self, query: Callable[..., R], *args: object) -> R:
+        Raises:
+            StoreUnavailable: the database is away.
+        """
         await self.barrier()
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._readers, self._query, query, args)
+        bound = partial(self._query, query, *args, **kwargs)
+        return await asyncio.get_running_loop().run_in_executor(self._readers, bound)
 
-    def _query(self, query: Callable[..., R], args: tuple[object, ...]) -> R:
+    def _query(
+        self, query: Callable[Concatenate[Connection, P], R], *args: P.args, **kwargs: P.kwargs
+    ) -> R:
         try:
             with self._engine.connect() as connection:
-                return query(connection, *args)
+                return query(connection, *args, **kwargs)
         except (DBAPIError, OSError) as error:
             raise StoreUnavailable(database.one_line(error)) from error
 

@@ -1,7 +1,7 @@
-"""Whitelists in the nodes' attributes, what agents report of them, and their editors, as SQL."""
+"""Edits of whitelists in the nodes' attributes, what agents report, and editors, as SQL."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 import msgspec
 from sqlalchemy import Connection, select
@@ -10,67 +10,17 @@ from pushcli_server.core import whitelist as core
 from pushcli_server.store import operations, schema
 from pushcli_server.store.bulk import insert_rows, update_rows
 from pushcli_server.store.errors import Outdated, UnknownNodes, WhitelistConflict
+from pushcli_server.store.whitelist_reads import rows_of
 
-_CHUNK = 500
-"""Names in one statement."""
 _NAMED = 10
 """Names in one line of an error."""
-
-
-class NodeWhitelist(NamedTuple):
-    """A node's whitelist, and what its agent last reported (JSON text)."""
-
-    node: str
-    whitelist: core.Whitelist
-    report: str | None
-
-
-def of_nodes(connection: Connection, org: str, names: Sequence[str]) -> list[NodeWhitelist]:
-    """The whitelists of those nodes that there are."""
-    nodes = schema.nodes
-    columns = (
-        nodes.c.name, nodes.c.default, nodes.c.normal, nodes.c.override, nodes.c.whitelist_report,
-    )  # fmt: skip
-    return [
-        NodeWhitelist(
-            row.name,
-            core.of_attributes(row.default, row.normal, row.override),
-            row.whitelist_report,
-        )
-        for row in _rows(connection, org, names, columns)
-    ]
-
-
-def messages_to(
-    connection: Connection, org: str, names: Sequence[str]
-) -> list[tuple[str, dict[str, Any]]]:
-    """For each of those nodes that there are, the fields of its `whitelist` message."""
-    statements = editors(connection, org)
-    return [
-        (node, core.message_fields(whitelist, statements))
-        for node, whitelist, _ in of_nodes(connection, org, names)
-    ]
-
-
-def reports(connection: Connection, org: str, names: Sequence[str]) -> list[tuple[str, str]]:
-    """What the agents of these nodes reported last (JSON text), where they did."""
-    columns = (schema.nodes.c.name, schema.nodes.c.whitelist_report)
-    rows = _rows(connection, org, names, columns)
-    return [(row.name, row.whitelist_report) for row in rows if row.whitelist_report]
-
-
-def editors(connection: Connection, org: str) -> list[Any]:
-    """The newest statement about each editor's key, as JSON; older versions first."""
-    table = schema.whitelist_editors
-    query = select(table.c.statement).where(table.c.org == org).order_by(table.c.version)
-    return [msgspec.json.decode(text) for text in connection.scalars(query)]
 
 
 def _edit(connection: Connection, ops: Sequence[operations.EditWhitelists]) -> None:
     nodes = schema.nodes
     columns = (nodes.c.name, nodes.c.default, nodes.c.normal, nodes.c.override, nodes.c.revision)
     for op in ops:
-        rows = list(_rows(connection, op.org, list(op.changes), columns))
+        rows = list(rows_of(connection, op.org, list(op.changes), columns))
         missing = op.changes.keys() - {row.name for row in rows}
         if missing:
             raise UnknownNodes(f"no such node: {_list(missing)}")
@@ -127,17 +77,6 @@ def _save_editors(connection: Connection, ops: Sequence[operations.SaveEditor]) 
             update_rows(connection, table, names, [row], keys=2)
         else:
             raise Outdated("somebody said something newer about this key meanwhile", known)
-
-
-def _rows(
-    connection: Connection, org: str, names: Sequence[str], columns: Iterable[Any]
-) -> Iterator[Any]:
-    nodes = schema.nodes
-    for start in range(0, len(names), _CHUNK):
-        query = select(*columns).where(
-            nodes.c.org == org, nodes.c.name.in_(names[start : start + _CHUNK])
-        )
-        yield from connection.execute(query)
 
 
 def _list(names: Iterable[str]) -> str:

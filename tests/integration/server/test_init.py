@@ -16,7 +16,7 @@ from pushcli.exit_status import ExitStatus
 from pushcli_server import secrets, settings
 from pushcli_server.init import Made, create
 from pushcli_server.settings import Settings
-from pushcli_server.store import Store, identity_reads
+from pushcli_server.store import Store, identity_reads, reads
 from tests.integration.server.commands import one_line, pushcli
 
 GROUPS = ("admins", "pushy_job_readers", "pushy_job_writers")
@@ -101,14 +101,18 @@ def test_the_organization_is_there_with_its_first_user_and_validator(made: Made_
     async def look() -> None:
         store = Store.open(settings.load(directory).database(directory), directory / "blobs")
         for name in ("ann", "acme-validator", "pivotal"):
-            (seen[name],) = await store.principals("acme", name)
-        seen["groups"] = [await store.is_member("acme", "user", "ann", g) for g in GROUPS]
+            (seen[name],) = await store.ask(identity_reads.principals, "acme", name)
+        seen["groups"] = [
+            await store.ask(identity_reads.is_member, "acme", "user", "ann", g) for g in GROUPS
+        ]
         seen["others"] = [
-            await store.is_member("acme", kind, name, group)
+            await store.ask(identity_reads.is_member, "acme", kind, name, group)
             for group in GROUPS
             for kind, name in (("client", "acme-validator"), ("user", "pivotal"))
         ]
-        seen["audit"] = [(entry.actor, entry.action) for entry in await store.audit("acme")]
+        seen["audit"] = [
+            (entry.actor, entry.action) for entry in await store.ask(reads.audit, "acme")
+        ]
         await store.close()
 
     asyncio.run(look())

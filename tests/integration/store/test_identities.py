@@ -87,10 +87,10 @@ def test_the_last_administrator_stays(
         if another in {"nobody", "stranger"} or sets_others:
             with pytest.raises(LastAdministrator, match="acme"):
                 await store.write(taken)
-            assert await store.is_member("acme", "user", "ann", ADMINS)
+            assert await store.ask(identity_reads.is_member, "acme", "user", "ann", ADMINS)
         else:
             await store.write(taken)
-            assert not await store.is_member("acme", "user", "ann", ADMINS)
+            assert not await store.ask(identity_reads.is_member, "acme", "user", "ann", ADMINS)
 
     database.run(scenario)
 
@@ -146,13 +146,13 @@ def test_a_deleted_user_leaves_nothing_to_the_next_of_that_name(database: Databa
             operations.AddKey(kind="user", org="", name="ann", key_name="two", public_key="K"),
         )  # fmt: skip
         await store.write(operations.DeleteUser("ann"))
-        assert await store.principals("acme", "ann") == []
+        assert await store.ask(identity_reads.principals, "acme", "ann") == []
         await store.write(operations.CreateUser(name="ann", public_key="fresh"))
-        [again] = await store.principals("acme", "ann")
+        [again] = await store.ask(identity_reads.principals, "acme", "ann")
         assert (again.associated, again.public_keys) == (False, ("fresh",))
         await store.write(operations.AssociateUser("acme", "ann"))
-        assert not await store.is_member("acme", "user", "ann", "team")
-        assert not await store.is_member("other", "user", "ann", "team")
+        assert not await store.ask(identity_reads.is_member, "acme", "user", "ann", "team")
+        assert not await store.ask(identity_reads.is_member, "other", "user", "ann", "team")
 
     database.run(scenario)
 
@@ -165,9 +165,9 @@ def test_whoever_leaves_an_organization_leaves_its_groups_only(database: Databas
             joins("team", "client", "ann"),
         )  # fmt: skip
         await store.write(operations.DissociateUser("acme", "ann"))
-        assert not await store.is_member("acme", "user", "ann", "team")
-        assert await store.is_member("acme", "client", "ann", "team")
-        assert await store.is_member("other", "user", "ann", "team")
+        assert not await store.ask(identity_reads.is_member, "acme", "user", "ann", "team")
+        assert await store.ask(identity_reads.is_member, "acme", "client", "ann", "team")
+        assert await store.ask(identity_reads.is_member, "other", "user", "ann", "team")
         with pytest.raises(Missing, match="no user ann"):
             await store.write(operations.DissociateUser("acme", "ann"))
 
@@ -185,18 +185,18 @@ def test_a_deleted_clients_keys_of_the_command_channel_are_forgotten(database: D
         await store.write(*ORGS, client("n"), client("n", "other"), *groups("team"))
         await store.write(joins("team", "client", "n"), saved("acme"), saved("other"))
         await store.write(operations.DeleteClient("acme", "n"))
-        [node] = await store.nodes("acme")
+        [node] = await store.ask(reads.nodes, "acme")
         assert (node.curve_key, node.previous_curve_key) == (None, None)
-        [node] = await store.nodes("other")
+        [node] = await store.ask(reads.nodes, "other")
         assert (node.curve_key, node.previous_curve_key) == ("k" * 40, "p" * 40)
         # As if the former one's key had been written after that, just before a crash.
         await store.write(saved("acme"))
         await store.write(client("n", key="fresh"))
-        [node] = await store.nodes("acme")
+        [node] = await store.ask(reads.nodes, "acme")
         assert (node.curve_key, node.previous_curve_key) == (None, None)
-        [again] = await store.principals("acme", "n")
+        [again] = await store.ask(identity_reads.principals, "acme", "n")
         assert again.public_keys == ("fresh",)
-        assert not await store.is_member("acme", "client", "n", "team")
+        assert not await store.ask(identity_reads.is_member, "acme", "client", "n", "team")
 
     database.run(scenario)
 
@@ -309,10 +309,10 @@ def add_key(name: str, expires_at: float | None = None, public_key: str = "P") -
 def test_keys_expire_by_the_clock(database: Database) -> None:
     async def scenario(store: Store) -> None:
         await store.write(*ORGS, client("n"), add_key("soon", time.time() + 0.3))
-        [before] = await store.principals("acme", "n")
+        [before] = await store.ask(identity_reads.principals, "acme", "n")
         assert set(before.public_keys) == {"PEM", "P"}
         await asyncio.sleep(0.35)
-        [after] = await store.principals("acme", "n")
+        [after] = await store.ask(identity_reads.principals, "acme", "n")
         assert after.public_keys == ("PEM",)
 
     database.run(scenario)
@@ -369,9 +369,9 @@ def test_a_replaced_key_counts_no_more_and_the_others_do(database: Database) -> 
             await store.write(
                 operations.ReplaceKey(kind="client", org="acme", name="n", public_key=key)
             )
-            [found] = await store.principals("acme", "n")
+            [found] = await store.ask(identity_reads.principals, "acme", "n")
             assert set(found.public_keys) == {key, "N"}
-        [elsewhere] = await store.principals("other", "n")
+        [elsewhere] = await store.ask(identity_reads.principals, "other", "n")
         assert elsewhere.public_keys == ("PEM",)
 
     database.run(scenario)

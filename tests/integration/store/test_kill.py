@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pushcli_server.store import Store
+from pushcli_server.store import Store, reads
 from tests.integration.store.conftest import Database
 from tests.integration.store.kill_writer import content
 from tests.integration.store.writing import JOB
@@ -36,14 +36,14 @@ def test_what_was_reported_committed_survives_a_kill(database: Database, enough:
     reported = killed_after(database, enough)
 
     async def scenario(store: Store) -> None:
-        numbers = [number for _, number, _, _ in await store.feed_events()]
+        numbers = [number for _, number, _, _ in await store.ask(reads.feed_events)]
         assert numbers == list(range(len(numbers))), "nothing is missing in between"
         assert len(numbers) > reported
-        for part in await store.job_nodes(JOB):
+        for part in await store.ask(reads.job_nodes, JOB):
             number = int(part.node)
             written = number < len(numbers)
             assert part.state == ("succeeded" if written else "new"), "all of a group or nothing"
-            output = await store.output(JOB, part.node, "stdout")
+            output = await store.ask(reads.output, store.root, JOB, part.node, "stdout")
             assert output == (content(number) if written else None)
             held = store.incoming(f"{number}.stdout")
             assert not held.exists() or content(number).startswith(held.read_bytes())

@@ -15,7 +15,7 @@ from pushcli.protocol.attributes import LEVELS
 from pushcli_server.search import flatten
 from pushcli_server.search import query as q
 from pushcli_server.search.query import parse
-from pushcli_server.store import Store, chef_nodes, operations, search
+from pushcli_server.store import Store, chef_nodes, identity_reads, operations, search
 from pushcli_server.store.records import NodeObject
 from tests.integration.store.conftest import Database
 from tests.integration.store.writing import ORGS
@@ -239,7 +239,7 @@ def test_it_finds_what_a_plain_reading_finds(database: Database, many: list[q.Qu
     }
 
     async def scenario(store: Store) -> None:
-        if not await store.organizations():
+        if not await store.ask(identity_reads.organizations):
             await filled(store)
         for query in many:
             expected = sorted(name for name, node in nodes.items() if reads(node, query))

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from pushcli_server.store import Conflict, Store, operations, records
+from pushcli_server.store import Conflict, Store, identity_reads, operations, reads, records
 from tests.integration.store.conftest import Database
 from tests.integration.store.writing import JOB, ORGS, changed, job, with_job
 
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.timeout(60)
 
 def test_a_job_and_its_nodes_are_read_as_they_were_written(database: Database) -> None:
     full = job(
-        user="root", dir="/tmp", env='{"A": "b"}', file="raw:\u2603", capture=True,
+        user="root", dir="/tmp", env='{"A": "b"}', capture=True,
         request_id="r", voting_deadline=61.5, run_deadline=1e12 + 0.25,
     )  # fmt: skip
 
@@ -24,9 +24,9 @@ def test_a_job_and_its_nodes_are_read_as_they_were_written(database: Database) -
         store.submit(changed("b", "running"))
         store.submit(changed("b", "failed", reason="exit code 3", exit_code=3, started_at=1.25))
         store.submit(changed("b", "failed"))
-        assert await store.job("acme", JOB) == full
-        assert await store.job("other", JOB) is None
-        first, second = await store.job_nodes(JOB)
+        assert await store.ask(reads.job, "acme", JOB) == full
+        assert await store.ask(reads.job, "other", JOB) is None
+        first, second = await store.ask(reads.job_nodes, JOB)
         assert (first.node, second.node) == ("b", "a"), "the order of the request"
         assert first == records.JobNodeRecord(
             node="b", state="failed", reason="exit code 3", exit_code=3, started_at=1.25
@@ -48,9 +48,10 @@ def test_live_jobs_are_there_after_reopening_and_ended_ones_are_not(database: Da
         )  # fmt: skip
 
     async def second(store: Store) -> None:
-        [(live, nodes)] = await store.live_jobs()
-        assert (live.id, live.status, live.run_deadline) == (JOB, "running", 99.0)
-        assert [(node.node, node.state) for node in nodes] == [("a", "ready")]
+        [live] = await store.ask(reads.live_jobs, store.root)
+        assert (live.job.id, live.job.status, live.job.run_deadline) == (JOB, "running", 99.0)
+        assert [(node.node, node.state) for node in live.nodes] == [("a", "ready")]
+        assert live.file is None
 
     database.run(first)
     database.run(second)
@@ -94,9 +95,11 @@ def test_a_conflict_is_told_and_harms_nothing_around_it(database: Database) -> N
         store.submit(changed("a", "ready"))
         assert isinstance(results[0], Conflict)
         assert results[1] is None
-        assert not await store.group_exists("acme", "g"), "all of a write or nothing"
-        assert await store.group_exists("acme", "h")
-        assert (await store.job_nodes(JOB))[0].state == "ready"
+        assert not await store.ask(identity_reads.group_exists, "acme", "g"), (
+            "all of a write or nothing"
+        )
+        assert await store.ask(identity_reads.group_exists, "acme", "h")
+        assert (await store.ask(reads.job_nodes, JOB))[0].state == "ready"
         assert database.failures == []
 
     database.run(scenario)
@@ -114,14 +117,14 @@ def test_groups_nest_cycles_end_and_names_of_organizations_stay_apart(database: 
             ("bottom", "group", "missing"),
         ):  # fmt: skip
             await store.write(operations.AddMember("acme", group, kind, member))
-        assert await store.is_member("acme", "user", "ann", "top")
-        assert await store.is_member("acme", "client", "bot", "top")
-        assert not await store.is_member("acme", "client", "ann", "top")
-        assert not await store.is_member("acme", "user", "nobody", "top")
-        assert not await store.is_member("other", "user", "ann", "top")
-        assert not await store.is_member("acme", "user", "ann", "missing")
+        assert await store.ask(identity_reads.is_member, "acme", "user", "ann", "top")
+        assert await store.ask(identity_reads.is_member, "acme", "client", "bot", "top")
+        assert not await store.ask(identity_reads.is_member, "acme", "client", "ann", "top")
+        assert not await store.ask(identity_reads.is_member, "acme", "user", "nobody", "top")
+        assert not await store.ask(identity_reads.is_member, "other", "user", "ann", "top")
+        assert not await store.ask(identity_reads.is_member, "acme", "user", "ann", "missing")
         await store.write(operations.RemoveMember("acme", "middle", "group", "bottom"))
-        assert not await store.is_member("acme", "user", "ann", "top")
+        assert not await store.ask(identity_reads.is_member, "acme", "user", "ann", "top")
         with pytest.raises(Conflict):
             await store.write(operations.AddMember("acme", "nogroup", "user", "ann"))
 
@@ -143,15 +146,17 @@ def test_principals_are_seen_from_their_organization_with_valid_keys_only(
                     expires_at=expires_at,
                 )
             )  # fmt: skip
-        user, client = await store.principals("acme", "ann")
+        user, client = await store.ask(identity_reads.principals, "acme", "ann")
         assert (user.kind, user.associated, sorted(user.public_keys)) == (
             "user", True, ["K1", "new"],
         )  # fmt: skip
         assert (client.kind, client.public_keys) == ("client", ("K2",))
-        [elsewhere] = await store.principals("other", "ann")
+        [elsewhere] = await store.ask(identity_reads.principals, "other", "ann")
         assert not elsewhere.associated
         await store.write(operations.DeleteClient("acme", "ann"))
-        assert [p.kind for p in await store.principals("acme", "ann")] == ["user"]
+        assert [p.kind for p in await store.ask(identity_reads.principals, "acme", "ann")] == [
+            "user"
+        ]
 
     database.run(scenario)
 
@@ -160,13 +165,13 @@ def test_a_request_starts_one_job_and_is_found_again(database: Database) -> None
     async def scenario(store: Store) -> None:
         await store.write(*ORGS)
         store.submit(operations.InsertJob(job(request_id="r1"), []))
-        assert await store.job_by_request("acme", "ann", "r1") == JOB
-        assert await store.job_by_request("acme", "bob", "r1") is None
-        assert await store.job_by_request("other", "ann", "r1") is None
+        assert await store.ask(reads.job_by_request, "acme", "ann", "r1") == JOB
+        assert await store.ask(reads.job_by_request, "acme", "bob", "r1") is None
+        assert await store.ask(reads.job_by_request, "other", "ann", "r1") is None
         # Without a request id there may be any number.
         store.submit(operations.InsertJob(job("2" * 32), []))
         store.submit(operations.InsertJob(job("3" * 32), []))
-        assert len(await store.jobs("acme")) == 3
+        assert len(await store.ask(reads.jobs, "acme")) == 3
 
     database.run(scenario)
 
@@ -182,18 +187,18 @@ def test_nodes_keep_their_attributes_and_events_their_order(database: Database) 
         await store.write(
             operations.CreateClient(org="acme", name="n", public_key="K", enrolls=True)
         )
-        assert [known.name for known in await store.nodes("acme")] == ["n"]
+        assert [known.name for known in await store.ask(reads.nodes, "acme")] == ["n"]
         store.submit(operations.SaveNode(node), operations.SaveNode(node))
-        assert await store.nodes() == [
+        assert await store.ask(reads.nodes) == [
             records.NodeRecord(**{**_fields(node), "created_at": 0.0})
         ], "the node was known since its enrolment"
         for feed, number in (("b", 2), ("a", 1), ("b", 1)):
             store.submit(operations.AppendEvent(feed, number, number * 10, b"data"))
-        assert [(f, n) for f, n, _, _ in await store.feed_events()] == [
+        assert [(f, n) for f, n, _, _ in await store.ask(reads.feed_events)] == [
             ("a", 1), ("b", 1), ("b", 2),
         ]  # fmt: skip
         store.submit(operations.DropEvents("b", 2), operations.DropEvents("a", None))
-        assert await store.feed_events() == [("b", 2, 20, b"data")]
+        assert await store.ask(reads.feed_events) == [("b", 2, 20, b"data")]
 
     database.run(scenario)
 
@@ -211,10 +216,10 @@ def test_late_results_and_the_audit_trail_are_kept(database: Database) -> None:
         await with_job(store, "a")
         store.submit(changed("a", "crashed"), operations.LateResult(JOB, "a", "{}"))
         store.submit(operations.Audit(line))
-        [node] = await store.job_nodes(JOB)
+        [node] = await store.ask(reads.job_nodes, JOB)
         assert (node.state, node.late_result) == ("crashed", "{}")
-        assert await store.audit("acme") == [line]
-        assert await store.audit("other") == []
+        assert await store.ask(reads.audit, "acme") == [line]
+        assert await store.ask(reads.audit, "other") == []
 
     database.run(scenario)
 
@@ -225,7 +230,7 @@ def test_closing_commits_what_is_queued(database: Database) -> None:
         store.submit(changed("a", "ready"))
 
     async def second(store: Store) -> str:
-        return (await store.job_nodes(JOB))[0].state
+        return (await store.ask(reads.job_nodes, JOB))[0].state
 
     database.run(first)
     assert database.run(second) == "ready"
@@ -248,11 +253,11 @@ def test_a_group_has_the_outcome_of_its_operations_in_order(database: Database) 
                 )
             )  # fmt: skip
         store.submit(operations.AppendEvent("feed", 1, 50, b"last"))
-        assert await store.feed_events() == [("feed", 1, 50, b"last")]
-        a, b = await store.job_nodes(JOB)
+        assert await store.ask(reads.feed_events) == [("feed", 1, 50, b"last")]
+        a, b = await store.ask(reads.job_nodes, JOB)
         assert (a.state, a.reason) == ("running", "49")
         assert (b.state, b.exit_code, b.reason) == ("failed", 49, None)
-        stored = await store.job("acme", JOB)
+        stored = await store.ask(reads.job, "acme", JOB)
         assert stored is not None
         assert stored.updated_at == 49.0
 

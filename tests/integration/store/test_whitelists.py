@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import text
 
 from pushcli_server.core import whitelist as core
-from pushcli_server.store import Conflict, Store, operations
+from pushcli_server.store import Conflict, Store, operations, whitelist_reads
 from pushcli_server.store.database import make_engine
 from pushcli_server.store.errors import Outdated, UnknownNodes, WhitelistConflict
 from tests.integration.store.conftest import Database
@@ -41,7 +41,7 @@ def by_hand(database: Database, node: str, level: str, value: Any) -> None:
 
 
 async def entries(store: Store, node: str) -> dict[str, core.Entry]:
-    [found] = await store.whitelists("acme", [node])
+    [found] = await store.ask(whitelist_reads.of_nodes, "acme", [node])
     return {entry.name: entry for entry in found.whitelist.entries}
 
 
@@ -53,7 +53,9 @@ def test_an_edit_is_on_all_nodes_at_once_with_its_signature(database: Database) 
             entry = (await entries(store, node))["uptime"]
             assert (entry.value, entry.level, entry.record["version"]) == ("uptime", "normal", 5)
         assert await entries(store, "db01") == {}
-        assert [one.node for one in await store.whitelists("acme", ["nobody"])] == []
+        assert [
+            one.node for one in await store.ask(whitelist_reads.of_nodes, "acme", ["nobody"])
+        ] == []
 
     database.run(scenario)
 
@@ -73,7 +75,7 @@ def test_a_removed_entry_leaves_its_signature(database: Database) -> None:
         await store.write(*ORGS, *enroll(*NODES))
         await store.write(edit("uptime", "uptime", 5, *NODES))
         await store.write(edit("uptime", None, 6, NODES[0]))
-        [found] = await store.whitelists("acme", [NODES[0]])
+        [found] = await store.ask(whitelist_reads.of_nodes, "acme", [NODES[0]])
         assert found.whitelist.entries == []
         assert found.whitelist.removed["uptime"]["version"] == 6
         with pytest.raises(WhitelistConflict, match="no entry 'uptime'"):
@@ -175,13 +177,13 @@ def test_edits_at_once_lose_nothing(database: Database) -> None:
 def test_the_message_to_a_node_has_a_digest_of_all_that_it_says(database: Database) -> None:
     async def scenario(store: Store) -> None:
         await store.write(*ORGS, *enroll(*NODES))
-        [(_, before)] = await store.whitelist_messages("acme", ["web01"])
+        [(_, before)] = await store.ask(whitelist_reads.messages_to, "acme", ["web01"])
         await store.write(edit("uptime", "uptime", 5, "web01"))
-        [(_, after)] = await store.whitelist_messages("acme", ["web01"])
+        [(_, after)] = await store.ask(whitelist_reads.messages_to, "acme", ["web01"])
         await store.write(
             operations.SaveEditor(org="acme", key="SHA256:x", version=1, statement='{"a": 1}')
         )
-        [(_, vouched)] = await store.whitelist_messages("acme", ["web01"])
+        [(_, vouched)] = await store.ask(whitelist_reads.messages_to, "acme", ["web01"])
         assert len({before["digest"], after["digest"], vouched["digest"]}) == 3
         assert len(after["entries"]) == 1
         assert vouched["left_out"] == 0
@@ -203,8 +205,8 @@ def test_what_is_said_of_an_editor_only_gets_newer(database: Database) -> None:
         await store.write(said(6))
         with pytest.raises(Conflict):
             await store.write(said(6))
-        assert await store.whitelist_editors("acme") == [{"version": 6}]
-        assert await store.whitelist_editors("other") == []
+        assert await store.ask(whitelist_reads.editors, "acme") == [{"version": 6}]
+        assert await store.ask(whitelist_reads.editors, "other") == []
 
     database.run(scenario)
 
@@ -214,8 +216,8 @@ def test_a_report_is_kept_as_it_was_said(database: Database) -> None:
         await store.write(*ORGS, *enroll(*NODES))
         store.submit(operations.SaveWhitelistReport("acme", "web01", '{"at": 1}'))
         store.submit(operations.SaveWhitelistReport("acme", "web01", '{"at": 2}'))
-        assert await store.whitelist_reports("acme", NODES) == [("web01", '{"at": 2}')]
-        [found] = await store.whitelists("acme", ["web01"])
+        assert await store.ask(whitelist_reads.reports, "acme", NODES) == [("web01", '{"at": 2}')]
+        [found] = await store.ask(whitelist_reads.of_nodes, "acme", ["web01"])
         assert found.report == '{"at": 2}'
 
     database.run(scenario)

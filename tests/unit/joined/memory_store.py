@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import msgspec
 
 from pushcli_server.store import operations
-from pushcli_server.store.records import JobNodeRecord, JobRecord, NodeRecord
+from pushcli_server.store.records import JobNodeRecord, JobRecord, LiveJob, NodeRecord
 
 
 class MemoryStore:
@@ -16,6 +16,7 @@ class MemoryStore:
 
     def __init__(self) -> None:
         self.jobs: dict[str, JobRecord] = {}
+        self.files: dict[str, str | None] = {}
         self.job_nodes: dict[str, dict[str, JobNodeRecord]] = {}
         self.nodes: dict[tuple[str, str], NodeRecord] = {}
         self.audit: list[operations.Audit] = []
@@ -23,9 +24,10 @@ class MemoryStore:
     def apply(self, operation: operations.Operation) -> None:
         """Do it."""
         match operation:
-            case operations.InsertJob(job, nodes):
+            case operations.InsertJob(job, nodes, file):
                 assert job.id not in self.jobs
                 self.jobs[job.id] = job
+                self.files[job.id] = file
                 self.job_nodes[job.id] = {
                     node: JobNodeRecord(node=node, state=state) for node, state in nodes
                 }
@@ -55,8 +57,9 @@ class MemoryStore:
             part, **msgspec.structs.asdict(change)
         )
 
-    def live_jobs(self) -> Iterator[tuple[JobRecord, list[JobNodeRecord]]]:
-        """Jobs that are not over, with their nodes."""
+    def live_jobs(self) -> Iterator[LiveJob]:
+        """Jobs that are not over, with their nodes and files."""
         for job in self.jobs.values():
             if job.status in {"voting", "running"}:
-                yield job, list(self.job_nodes[job.id].values())
+                nodes = list(self.job_nodes[job.id].values())
+                yield LiveJob(job=job, nodes=nodes, file=self.files[job.id])

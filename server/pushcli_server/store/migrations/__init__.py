@@ -1,1 +1,1 @@
-"""The database's history, as alembic's scripts; run by `database.migrate`."""
+"""The database's history, as alembic's scripts; run by `migrate.py`."""
