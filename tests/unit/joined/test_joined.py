@@ -1,5 +1,6 @@
 """Both cores together, over a network that breaks, and with restarts at any moment."""
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -89,6 +90,7 @@ def play(quorum: int, ahead: int, script: list[tuple[str | float, str]]) -> Worl
     return world
 
 
+@pytest.mark.timeout(180)
 @settings(max_examples=250, deadline=None)
 @given(quorum=st.integers(0, 2), ahead=st.integers(0, 2), script=steps)
 def test_after_the_storm_everything_ended_once_and_in_the_truth(
@@ -115,6 +117,7 @@ def test_without_a_storm_a_job_succeeds() -> None:
     assert world.acknowledged == set(NAMES)
 
 
+@pytest.mark.timeout(180)
 def test_the_storm_is_one_that_reaches_every_end() -> None:
     """The scripts above would prove nothing if all of them ended before a vote."""
     reached: set[NodeState] = set()
