@@ -97,6 +97,13 @@ def test_just_after_its_end_a_job_swallows_what_was_under_way() -> None:
     assert sent(fleet.hear(A, job_id=JOB.id, job_state="running"), A) == [messages.Abort]
 
 
+def test_a_node_that_names_a_job_it_has_no_part_in_is_reset() -> None:
+    fleet = Script()
+    fleet.run(A)
+    fleet.bring(B)
+    assert sent(fleet.hear(B, job_id=JOB.id, job_state="running"), B) == [messages.Abort]
+
+
 def test_who_goes_on_with_a_part_that_is_over_is_reset() -> None:
     fleet = Script()
     fleet.run(A, B)

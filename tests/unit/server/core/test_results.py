@@ -10,7 +10,7 @@ from pushcli_server.core import fleet_events as on_fleet
 from pushcli_server.core import results
 from pushcli_server.core.fleet_events import AppendOutput, Gathered, SaveLateResult, StoreOutput
 from pushcli_server.core.states import NodeState
-from tests.unit.server.core.fleet_script import JOB, A, Script, of, sent
+from tests.unit.server.core.fleet_script import JOB, A, B, Script, of, sent
 
 
 def capturing() -> Script:
@@ -98,6 +98,15 @@ def test_nothing_is_gathered_for_a_job_that_does_not_capture() -> None:
     assert (of(AppendOutput, effects), acknowledged(effects)) == ([], [3])
 
 
+def test_nothing_is_gathered_of_a_node_whose_part_is_over() -> None:
+    fleet = Script()
+    fleet.run(A, B, capture=True)
+    fleet.hear(A, messages.Aborted, job_id=JOB.id)
+    assert fleet.state(B) is NodeState.RUNNING
+    effects = chunk(fleet, 0, b"abc")
+    assert (of(AppendOutput, effects), acknowledged(effects)) == ([], [3])
+
+
 def test_a_result_with_its_output_is_stored_then_acknowledged() -> None:
     fleet = capturing()
     fleet.slow_store = True
@@ -175,6 +184,23 @@ def test_a_late_result_is_not_held_up_by_output_that_nobody_gathers_any_more() -
     assert acknowledged(effects) == []
     assert messages.AckResult in sent(effects, A)
     assert of(SaveLateResult, effects)
+
+
+def test_of_a_late_result_of_a_job_that_does_not_capture_no_output_is_kept() -> None:
+    fleet = Script()
+    fleet.run(A)
+    ended_without(fleet)
+    effects = result(fleet, stdout_base64="aGk=", stderr_base64="")
+    assert not of(StoreOutput, effects)
+    assert of(SaveLateResult, effects)
+
+
+def test_a_result_of_a_node_that_has_no_part_in_the_job_is_looked_up() -> None:
+    fleet = capturing()
+    fleet.bring(B)
+    effects = fleet.hear(B, messages.Succeeded, job_id=JOB.id, spooled=True)
+    assert [e.node for e in of(on_fleet.FindPart, effects)] == [B]
+    assert fleet.job.nodes.keys() == {"a"}
 
 
 def found(state: NodeState | None, **more: Any) -> on_fleet.PartFound:
