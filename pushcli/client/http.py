@@ -1,8 +1,17 @@
 """The one HTTP client, of the command line and of agents: only successes come back.
 
-It stands on the standard library's `http.client`, because the agent's configuration is fetched
-by a child process of its own, on every node at once after a server's restart: what it loads is
-what every node pays. FIGURES
+It stands on the standard library's `http.client`: a child process of every agent fetches the
+configuration with it, on all nodes at once after the server's restart. Measured on Python 3.11
+(processor time, medians of 25 and 15 alternating runs; PSS, medians of 5):
+
+| | with http.client | with requests |
+| --- | --- | --- |
+| fetch of a configuration, whole process | 163 ms | about 70 ms more |
+| `pushcli node status`, whole process | 184 ms | 274 ms |
+| an agent that fetched in its own process (15.0 MiB without) | 25.1 MiB | 31.0 MiB |
+
+So one client serves both, and the agent fetches in a child: what it loads for one request an
+hour would stay in the memory of every node.
 """
 
 import os
