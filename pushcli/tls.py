@@ -15,12 +15,16 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from pushcli.errors import ConfigError, ServerUnreachable
+from pushcli.errors import ConfigError
 
 if TYPE_CHECKING:
     from cryptography.x509 import GeneralName
 
 _LIFETIME = dt.timedelta(days=3650)
+
+
+class NotPinned(ssl.SSLError):
+    """The server's certificate is not the pinned one."""
 
 
 class ServerTrust(msgspec.Struct, frozen=True):
@@ -49,17 +53,14 @@ class ServerTrust(msgspec.Struct, frozen=True):
         """After the handshake and before anything is sent.
 
         Raises:
-            ServerUnreachable: the certificate is not the pinned one.
+            NotPinned: the certificate is not the pinned one.
         """
         if self.fingerprint is None:
             return
         der = sock.getpeercert(binary_form=True) or b""
         digest = hashlib.sha256(der).hexdigest()
         if not any([hmac.compare_digest(digest, pin) for pin in self.pins]):  # noqa: C419 - all
-            raise ServerUnreachable(
-                "the server's certificate is not the one that was pinned",
-                "if it was renewed on purpose, pin the new fingerprint",
-            )
+            raise NotPinned
 
 
 def pin_digest(fingerprint: str) -> str:

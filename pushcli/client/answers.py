@@ -9,6 +9,20 @@ from pushcli.errors import ServerError
 S = TypeVar("S")
 
 
+def decoded(body: bytes) -> Any:
+    """The JSON in the body of an answer.
+
+    Raises:
+        ServerError: it is none.
+    """
+    try:
+        return msgspec.json.decode(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise ServerError(
+            "the server's answer is no JSON", "is the URL that of a Push Jobs server?"
+        ) from error
+
+
 def checked(value: Any, shape: type[S]) -> S:
     """What the server sent, as what it should be.
 
@@ -20,5 +34,5 @@ def checked(value: Any, shape: type[S]) -> S:
     except msgspec.ValidationError as error:
         raise ServerError(
             f"the server's answer makes no sense: {error}",
-            "is --server-url a Push Jobs server's?",
+            "is the URL that of a Push Jobs server?",
         ) from error

@@ -2,18 +2,23 @@
 
 import time
 import uuid
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from pushcli import errors
+from pushcli import errors, keys
+from pushcli.client.answers import decoded
 from pushcli.client.credentials import Profile
-from pushcli.client.http import READ_TIMEOUT, Params, SignedSession
+from pushcli.client.http import HttpClient, Params, Requestor, Server
+from pushcli.client.limits import Limits
 from pushcli.client.paths import quoted
 from pushcli.protocol import names
 from pushcli.protocol.headers import REQUEST_ID
 
 if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+
     from pushcli.client.signer import Signer
 
 RESTART_PATIENCE = 5.0
@@ -28,8 +33,9 @@ class ApiClient:
     raises `PushcliError`s: what kind tells the exit status.
     """
 
-    def __init__(self, profile: Profile, *, timeout: float = READ_TIMEOUT) -> None:
-        self._http = SignedSession(profile, timeout=timeout)
+    def __init__(self, profile: Profile, *, limits: Limits | None = None) -> None:
+        self._requestor = requestor_of(profile)
+        self._http = HttpClient(server_of(profile), self._requestor, limits=limits)
 
     @property
     def extensions(self) -> frozenset[str]:
@@ -42,13 +48,16 @@ class ApiClient:
 
     @property
     def signer(self) -> "Signer":
-        """Signs statements about whitelists as this user."""
-        return self._http.signer
+        """Signs statements about whitelists with the key that signs the requests."""
+        from pushcli.client.signer import Signer  # noqa: PLC0415 - few commands need it
+
+        org = self._http.base.rpartition("/organizations/")[2]
+        return Signer(self._requestor.key, org=org, name=self.name)
 
     @property
     def name(self) -> str:
         """Whose name is in the requests."""
-        return self._http.name
+        return self._requestor.name
 
     def get(self, path: str, params: Params | None = None) -> Any:
         """GET JSON below the organization."""
@@ -140,10 +149,31 @@ class ApiClient:
 
     def _json(self, method: str, path: str, **more: Any) -> Any:
         headers = {"Accept": "application/json", **(more.pop("headers", None) or {})}
-        response = self._http.request(method, path, headers=headers, **more)
-        try:
-            return msgspec.json.decode(response.content)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            raise errors.ServerError(
-                "the server's answer is no JSON", "is the URL that of a Push Jobs server?"
-            ) from error
+        return decoded(self._http.request(method, path, headers=headers, **more).content)
+
+
+def server_of(profile: Profile) -> Server:
+    """The profile's server."""
+    return Server(
+        url=profile.chef_server_url, ca_file=profile.ca_file, fingerprint=profile.fingerprint
+    )
+
+
+def requestor_of(profile: Profile) -> Requestor:
+    """Who the profile is.
+
+    Raises:
+        ConfigError: the name or the key cannot be used.
+    """
+    return Requestor(
+        profile.client_name,
+        _key(profile.client_key),
+        version=profile.signing_version,
+        remedy=f"check client_name and client_key of profile {profile.name!r}",
+    )
+
+
+def _key(value: str) -> "RSAPrivateKey":
+    if value.lstrip().startswith("-----BEGIN"):
+        return keys.private_key(value.encode(), "client_key in the credentials file")
+    return keys.load_private_key(Path(value))

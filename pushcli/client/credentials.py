@@ -103,6 +103,21 @@ def profiles(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path} is no TOML: {error}", "mend it there") from error
 
 
+def require_writable(path: Path) -> None:
+    """Find out whether a profile could be added, before there is something to add.
+
+    Raises:
+        ConfigError: the file cannot be read or written.
+    """
+    if path.exists():
+        profiles(path)
+    # The file, or the directory in which it and those above it would be made.
+    place = next(place for place in (path, *path.parents) if place.exists())
+    fits = place.is_file() if place == path else place.is_dir()
+    if not fits or not os.access(place, os.W_OK):
+        raise ConfigError(f"cannot write {path}: {place} is in the way", "check the path")
+
+
 def add_profile(path: Path, name: str, values: Mapping[str, str]) -> bool:
     """Append a profile; False if there is one of this name, which is left alone.
 

@@ -76,28 +76,30 @@ def init(
 
     Example: pushcli server init --org acme --admin ann
     """
+    from pushcli.client.credentials import require_writable
     from pushcli_server import settings
-    from pushcli_server.init import create
+    from pushcli_server.init import create, prepare
 
     place = _place(directory)
     config = settings.Settings()
     changes = [*values, *([f"server_name={server_name}"] if server_name else [])]
     if changes:
         config = settings.with_values(config, changes, "--set")
+    if not prepare(place, org=org, admin=admin):
+        app.print(f"{place} holds a server already: nothing was changed")
+        return
+    credentials = Path.home() / ".pushcli" / "credentials"
+    require_writable(credentials)
     made = create(
         place,
         org=org,
         admin=admin,
         config=config,
         with_tls=with_tls if with_tls is not None else _needs_tls(config),
-        credentials=Path.home() / ".pushcli" / "credentials",
-        profile=profile,
         with_validator=with_validator,
     )
-    if made is None:
-        app.print(f"{place} holds a server already: nothing was changed")
-    else:
-        _tell(app, made)
+    names = [profile] if profile else ["default", org]
+    _print_made(app, made, credentials, _add_profile(credentials, names, admin, made))
 
 
 @server.command()
@@ -176,17 +178,31 @@ def _needs_tls(config: "Settings") -> bool:
     return not config.tls and not is_loopback_host(config.server_name)
 
 
-def _tell(app: App, made: "Made") -> None:
+def _add_profile(credentials: Path, names: list[str], admin: str, made: "Made") -> str | None:
+    """Add the first user's profile by the first name that is free; None: none is."""
+    from pushcli.client.credentials import add_profile
+
+    values = {
+        "client_name": admin,
+        "client_key": str(made.admin_key.absolute()),
+        "chef_server_url": made.url,
+    }
+    if made.fingerprint is not None:
+        values["fingerprint"] = made.fingerprint
+    return next((name for name in names if add_profile(credentials, name, values)), None)
+
+
+def _print_made(app: App, made: "Made", credentials: Path, profile: str | None) -> None:
     app.print(f"Made a server in {made.directory} for {made.url}")
     if made.fingerprint:
         app.print(f"Certificate fingerprint: {made.fingerprint}")
     app.print(f"Your key: {made.admin_key}")
     if made.validator_key:
         app.print(f"Key for enrolling nodes: {made.validator_key}")
-    if made.profile:
-        app.print(f"Added profile {made.profile!r} to {made.credentials}")
+    if profile:
+        app.print(f"Added profile {profile!r} to {credentials}")
     else:
-        app.print(f"{made.credentials} has such profiles already: none was added")
+        app.print(f"{credentials} has such profiles already: none was added")
     enroll = "on each node pushcli agent enroll"
     if not made.validator_key:
         enroll = f"pushcli node token create, and {enroll} --token-file"

@@ -9,7 +9,6 @@ from pathlib import Path
 import msgspec
 
 from pushcli import keys, tls
-from pushcli.client.credentials import add_profile, profiles
 from pushcli.errors import ConfigError, StartError, StoreError, UsageError
 from pushcli.protocol import names
 from pushcli_server import secrets, settings
@@ -22,18 +21,32 @@ SUPERUSER = "pivotal"
 
 
 class Made(msgspec.Struct, frozen=True, kw_only=True):
-    """What `create` did. `profile` None: there was one of each name it tried.
-
-    `validator_key` None: nodes enroll with tokens.
-    """
+    """What `create` did; `validator_key` None: nodes enroll with tokens."""
 
     directory: Path
     url: str
     admin_key: Path
     validator_key: Path | None
     fingerprint: str | None
-    profile: str | None
-    credentials: Path
+
+
+def prepare(directory: Path, *, org: str, admin: str) -> bool:
+    """What must be known before a server is made.
+
+    Returns:
+        False if there is one in the directory: its database is brought up to date, and it
+        stays as it is.
+
+    Raises:
+        UsageError: names that cannot be.
+        ConfigError, StoreError: something is in the way.
+    """
+    _check_names(org, admin)
+    if (directory / settings.FILE).exists():
+        _bring_up_to_date(directory)
+        return False
+    _require_room(directory)
+    return True
 
 
 def create(
@@ -43,31 +56,19 @@ def create(
     admin: str,
     config: Settings,
     with_tls: bool,
-    credentials: Path,
-    profile: str | None = None,
     with_validator: bool = True,
-) -> Made | None:
-    """Make a server; None if there is one in the directory, which stays as it is.
+) -> Made:
+    """Make a server in a directory that `prepare` found free.
 
     Raises:
-        UsageError: names that cannot be.
-        ConfigError, StartError, StoreError: something is in the way.
+        UsageError, ConfigError, StartError, StoreError: something is in the way.
     """
-    _check_names(org, admin)
-    if (directory / settings.FILE).exists():
-        _bring_up_to_date(directory)
-        return None
-    _require_room(directory)
-    if credentials.exists():
-        # Better to know before anything is made.
-        profiles(credentials)
     try:
-        made = _make(directory, org, admin, config, with_tls, with_validator)
+        return _make(directory, org, admin, config, with_tls, with_validator)
     except OSError as error:
         raise StartError(
             f"cannot make {directory}: {error.strerror}", "check the path and its permissions"
         ) from error
-    return _with_profile(made, credentials, org, admin, profile)
 
 
 def _bring_up_to_date(directory: Path) -> None:
@@ -164,8 +165,6 @@ def _build(
         admin_key=final / "keys" / f"{admin}.pem",
         validator_key=final / "keys" / f"{validator}.pem" if with_validator else None,
         fingerprint=fingerprint,
-        profile=None,
-        credentials=final,
     )
 
 
@@ -202,17 +201,3 @@ async def _fill(
         ) from error
     finally:
         await store.close()
-
-
-def _with_profile(made: Made, credentials: Path, org: str, admin: str, profile: str | None) -> Made:
-    values = {
-        "client_name": admin,
-        "client_key": str(made.admin_key.absolute()),
-        "chef_server_url": made.url,
-    }
-    if made.fingerprint is not None:
-        values["fingerprint"] = made.fingerprint
-    for name in (profile,) if profile else ("default", org):
-        if add_profile(credentials, name, values):
-            return msgspec.structs.replace(made, profile=name, credentials=credentials)
-    return msgspec.structs.replace(made, credentials=credentials)

@@ -4,13 +4,15 @@ import json
 import re
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs
 
 import msgspec
 import pytest
 import requests
 
+from pushcli.client.api import requestor_of, server_of
 from pushcli.client.credentials import Profile
-from pushcli.client.http import SignedSession
+from pushcli.client.http import HttpClient
 from pushcli.errors import PushcliError
 from pushcli.sandbox.fleet import Fleet
 from pushcli_server.rest.routes import routes
@@ -72,11 +74,15 @@ def call(server: Fleet, method: str, path: str, body: str) -> tuple[int, Any]:
         response = requests.request(method, base + path, data=body, headers=headers, timeout=10)
         return response.status_code, response.json()
     relative = path.removeprefix("/organizations/sandbox/")
-    session = SignedSession(superuser(server) if relative.startswith("/") else server.profile)
+    profile = superuser(server) if relative.startswith("/") else server.profile
+    session = HttpClient(server_of(profile), requestor_of(profile))
     try:
         headers = {"Accept": "application/octet-stream"} if "/output/" in path else {}
-        answer = session.request(method, relative, body=body.encode(), headers=headers)
-        return answer.status_code, answer.json()
+        path, _, query = relative.partition("?")
+        answer = session.request(
+            method, path, params=parse_qs(query), body=body.encode(), headers=headers
+        )
+        return answer.status, json.loads(answer.content)
     except PushcliError as error:
         return refused(error)
     finally:

@@ -12,10 +12,11 @@ from pathlib import Path
 import msgspec
 
 from pushcli import errors, keys, tls
+from pushcli.client.http import Server
 from pushcli.protocol import names
 from pushcli_agent import config
 from pushcli_agent.enrolment import pinned
-from pushcli_agent.enrolment.register import Server, Token, Validator, register
+from pushcli_agent.enrolment.register import Token, Validator, register
 from pushcli_agent.whitelist import editors
 from pushcli_agent.whitelist.editors import Editor
 
@@ -54,11 +55,12 @@ def enroll(wanted: Enrolment) -> Enrolled:
     Raises:
         PushcliError: it is enrolled already, or something failed; nothing was changed.
     """
+    config.check_server_url(wanted.server_url)
     server = Server(
         url=wanted.server_url,
-        organization=config.check_server_url(wanted.server_url),
         ca_file=wanted.ca_file,
         fingerprint=wanted.fingerprint,
+        remedy="give --ca-file or --fingerprint",
     )
     tls.require_safe_url(wanted.server_url)
     if not names.is_node_name(wanted.node_name):

@@ -1,5 +1,6 @@
 """Telling the server of a new node: signed by the validator, or with an enrolment token."""
 
+import contextlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -8,19 +9,10 @@ import msgspec
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 from pushcli import errors, keys
-from pushcli.client import unsigned
-from pushcli.client.api import ApiClient
-from pushcli.client.credentials import Profile
-from pushcli.protocol import enrolment, headers
-
-
-class Server(msgspec.Struct, frozen=True, kw_only=True):
-    """Where it is, and what proves it."""
-
-    url: str
-    organization: str
-    ca_file: Path | None = None
-    fingerprint: str | None = None
+from pushcli.client.answers import decoded
+from pushcli.client.http import HttpClient, Requestor, Server
+from pushcli.protocol import enrolment, headers, signing
+from pushcli_agent import config
 
 
 class Validator(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,38 +54,23 @@ def register(
 
 
 def _as_validator(server: Server, validator: Validator, node: str, key: RSAPrivateKey) -> Any:
-    client = ApiClient(
-        Profile(
-            name="validator",
-            chef_server_url=server.url,
-            client_name=validator.name or f"{server.organization}-validator",
-            client_key=str(validator.key),
-            ca_file=server.ca_file,
-            fingerprint=server.fingerprint,
-        )
+    requestor = Requestor(
+        validator.name or f"{_organization(server)}-validator",
+        keys.load_private_key(validator.key),
+        version=signing.DEFAULT_VERSION,
+        remedy="check --validator and --validator-name",
     )
     wanted = {"name": node, "public_key": keys.public_pem(key)}
-    try:
-        return client.post("clients", wanted, {headers.EDITORS: "1"})
-    except errors.AuthenticationError as error:
-        raise errors.AuthenticationError(
-            error.message, "check --validator and --validator-name"
-        ) from error
-    finally:
-        client.close()
+    return _post(HttpClient(server, requestor), "clients", wanted, {headers.EDITORS: "1"})
 
 
 def _with_token(server: Server, token: str, node: str, key: RSAPrivateKey) -> Any:
+    proof = enrolment.prove(key, org=_organization(server), name=node, token=token)
     wanted = {
-        "token": token,
-        "name": node,
-        "public_key": keys.public_pem(key),
-        "proof": enrolment.prove(key, org=server.organization, name=node, token=token),
-    }
+        "token": token, "name": node, "public_key": keys.public_pem(key), "proof": proof,
+    }  # fmt: skip
     try:
-        return unsigned.post(
-            server.url, "enroll", wanted, ca_file=server.ca_file, fingerprint=server.fingerprint
-        )
+        return _post(HttpClient(server, None), "enroll", wanted)
     except errors.PermissionDenied as error:
         raise errors.PermissionDenied(
             error.message, "have a new token made: `pushcli node token create`"
@@ -102,3 +79,16 @@ def _with_token(server: Server, token: str, node: str, key: RSAPrivateKey) -> An
         raise errors.NotFound(
             error.message, "check the URL; an old server takes --validator only"
         ) from error
+
+
+def _post(
+    client: HttpClient, path: str, value: object, more: Mapping[str, str] | None = None
+) -> Any:
+    sent = {"Accept": "application/json", **(more or {})}
+    with contextlib.closing(client):
+        body = msgspec.json.encode(value)
+        return decoded(client.request("POST", path, body=body, headers=sent).content)
+
+
+def _organization(server: Server) -> str:
+    return config.check_server_url(server.url)

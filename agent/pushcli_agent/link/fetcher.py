@@ -10,6 +10,8 @@ from pushcli_agent.core.events import ConfigFailed, Configured
 from pushcli_agent.link.config_request import ConfigReply, ConfigRequest
 
 _MAX_ANSWER = 262_144
+# It lives for one request: looking for garbage among what it imports would cost 7 ms of 120.
+_PROGRAM = "import gc; gc.disable(); from pushcli_agent.link.fetch import main; main()"
 
 
 class _Child:
@@ -22,7 +24,7 @@ class _Child:
             # It fits into the pipe: nobody has to read it yet.
             os.write(asked, msgspec.json.encode(request))
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "pushcli_agent.link.fetch"],
+                [sys.executable, "-P", "-c", _PROGRAM],
                 stdin=question,
                 stdout=answered,
                 stderr=subprocess.DEVNULL,

@@ -1,4 +1,4 @@
-"""The command line in this process, against a server that `responses` plays."""
+"""The command line in this process, against a server that a test plays."""
 
 import io
 from pathlib import Path
@@ -6,9 +6,8 @@ from typing import NamedTuple
 
 from pushcli.cli import root
 from pushcli.terminal.context import App
+from tests.integration.cli.played_server import URL
 
-ROOT = "https://chef.example.com"
-URL = f"{ROOT}/organizations/acme"
 OLD_SERVER = {
     "Server": "openresty/1.25.3.1",
     "X-Ops-API-Info": "flavor=cs;version=12.0.0;oc_erchef=15.9.38+20240101",

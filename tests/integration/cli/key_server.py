@@ -1,22 +1,28 @@
 """A server of one user's keys that checks every signature, and fails where a test tells it to."""
 
 import json
-import re
 import time
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any
-from urllib.parse import urlsplit
 
-import requests
-import responses
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 from pushcli import keys
 from pushcli.protocol import verification
+from tests.integration.cli.played_server import ROOT, Reply, Request
 
-ROOT = "https://chef.example.com"
-URL = f"{ROOT}/organizations/acme"
+Wish = tuple[int, Any]
+"""Status and JSON of an answer."""
+
+
+NOTHING: Wish = (0, None)
+"""No answer of one's own."""
+
+
+def goes_on(_request: str) -> Wish:
+    """Interferes with nothing."""
+    return NOTHING
 
 
 class KeyServer:
@@ -25,18 +31,15 @@ class KeyServer:
     Args:
         keys: what is known of each, by name.
         requests: that came, as `METHOD NAME`.
-        interfere: called with each before it is answered; an answer of its own wins.
+        interfere: called with each before it is answered; an answer of its own wins, and
+            where that is None the connection breaks.
     """
 
-    def __init__(self, mock: responses.RequestsMock, first: RSAPrivateKey) -> None:
+    def __init__(self, first: RSAPrivateKey) -> None:
         self.keys: dict[str, dict[str, Any]] = {}
         self.requests: list[str] = []
-        self.interfere: Callable[[str], tuple[int, Any] | BaseException | None] = lambda request: (
-            None
-        )
+        self.interfere: Callable[[str], Wish | None] = goes_on
         self._put("default", keys.public_pem(first), "infinity")
-        for method in ("GET", "POST", "PUT", "DELETE"):
-            mock.add_callback(method, re.compile(re.escape(f"{ROOT}/")), self._answer)
 
     def accepts(self, key: RSAPrivateKey) -> bool:
         """Whether requests that this key signs are accepted."""
@@ -49,26 +52,24 @@ class KeyServer:
     def _put(self, name: str, public_key: str, date: str) -> None:
         self.keys[name] = {"name": name, "public_key": public_key, "expiration_date": date}
 
-    def _answer(self, request: requests.PreparedRequest) -> tuple[int, dict[str, str], str]:
-        parts = urlsplit(str(request.url))
-        body = request.body or b""
-        assert isinstance(body, bytes)
+    def answer(self, request: Request) -> Reply | None:
+        """Play the server."""
         signed = verification.parse_headers(
-            {k.lower(): str(v) for k, v in request.headers.items()}, time.time()
+            {name.lower(): value for name, value in request.headers.items()}, time.time()
         )
-        method = str(request.method)
-        name = parts.path.removeprefix("/users/ann/keys").removeprefix("/")
+        method, path, body = request.method, request.path, request.body
+        name = path.removeprefix("/users/ann/keys").removeprefix("/")
         self.requests.append(f"{method} {name}".strip())
         known = any(
             verification.verify(
-                signed, keys.load_public_key(pem), method=method, path=parts.path, body=body
+                signed, keys.load_public_key(pem), method=method, path=path, body=body
             )
             for pem in self._valid()
         )
         wish = self.interfere(self.requests[-1])
-        if isinstance(wish, BaseException):
-            raise wish
-        if wish is not None:
+        if wish is None:
+            return None
+        if wish is not NOTHING:
             return wish[0], {}, json.dumps(wish[1])
         if not known or signed.user != "ann":
             return 401, {}, '{"error": ["Invalid signature for user or client"]}'

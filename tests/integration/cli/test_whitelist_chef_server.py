@@ -2,17 +2,15 @@
 
 import io
 import json
-import re
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TextIO
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
 import click
 import msgspec
 import pytest
-import responses
 
 from pushcli import keys
 from pushcli.cli import root
@@ -20,8 +18,8 @@ from pushcli.errors import NotFound, PushcliError, RequestRefused, ServerError, 
 from pushcli.exit_status import ExitStatus
 from pushcli.terminal.context import App
 from pushcli.whitelist.statements import Record, holds, public_numbers
+from tests.integration.cli.played_server import URL, Reply, Request, playing
 
-URL = "https://chef.example.com/organizations/acme"
 HEADERS = {
     "Server": "openresty/1.25.3.1",
     "X-Ops-API-Info": "flavor=cs;version=12.0.0;oc_erchef=15.9.38+20240101",
@@ -43,12 +41,10 @@ def node(name: str, **push_jobs: dict[str, Any]) -> dict[str, Any]:
 class ChefServer:
     """Nodes, and what was asked of them."""
 
-    def __init__(self, mock: responses.RequestsMock) -> None:
+    def __init__(self) -> None:
         self.nodes: dict[str, dict[str, Any]] = {}
         self.puts: list[str] = []
         self.broken: set[str] = set()
-        for method in ("GET", "PUT", "POST"):
-            mock.add_callback(method, re.compile(re.escape(URL) + "/.*"), self._answer)
 
     def whitelist(self, name: str) -> Any:
         return self.nodes[name]["normal"]["push_jobs"]["whitelist"]
@@ -56,13 +52,12 @@ class ChefServer:
     def record(self, name: str, entry: str) -> Any:
         return self.nodes[name]["normal"]["push_jobs"]["whitelist_signatures"][entry]
 
-    def _answer(self, request: Any) -> tuple[int, dict[str, str], str]:
+    def answer(self, request: Request) -> Reply:
         status, body = self._handle(request)
         return status, HEADERS, json.dumps(body)
 
-    def _handle(self, request: Any) -> tuple[int, Any]:
-        parts = urlsplit(request.url)
-        match request.method, parts.path.removeprefix("/organizations/acme/").split("/"):
+    def _handle(self, request: Request) -> tuple[int, Any]:
+        match request.method, request.path.removeprefix("/organizations/acme/").split("/"):
             case "GET", ["nodes"]:
                 return 200, {name: f"{URL}/nodes/{name}" for name in self.nodes}
             case "GET", ["nodes", name] if name in self.nodes:
@@ -76,7 +71,7 @@ class ChefServer:
             case _, ["nodes", name]:
                 return 404, {"error": [f"node '{name}' not found"]}
             case "POST", ["search", "node"]:
-                query = parse_qs(parts.query)
+                query = parse_qs(request.query)
                 start, rows = int(query["start"][0]), min(int(query["rows"][0]), 2)
                 found = [n for n in sorted(self.nodes) if query["q"] == ["name:*"]]
                 data = [{"url": f"{URL}/nodes/{n}", "data": {"name": n}} for n in found]
@@ -87,8 +82,9 @@ class ChefServer:
 
 @pytest.fixture
 def chef() -> Iterator[ChefServer]:
-    with responses.RequestsMock(assert_all_requests_are_fired=False) as mock:
-        yield ChefServer(mock)
+    server = ChefServer()
+    with playing(server.answer):
+        yield server
 
 
 class Terminal(io.StringIO):

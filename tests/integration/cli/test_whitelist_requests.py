@@ -2,15 +2,13 @@
 
 import io
 import json
-import re
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
 import pytest
-import responses
 
 from pushcli import keys
 from pushcli.cli import root
@@ -26,15 +24,15 @@ from pushcli.whitelist.statements import (
 )
 from pushcli.whitelist.statements import EditorStatement as Statement
 from pushcli.whitelist.workstation.our_server import MAX_BODY
+from tests.integration.cli.played_server import URL, Reply, Request, playing
 
-URL = "https://push.example.com/organizations/acme"
 HEADERS = {"X-Pushcli-Extensions": "abort,checks,whitelist"}
 
 
 class Server:
     """Takes signed edits, and says what the test wants."""
 
-    def __init__(self, mock: responses.RequestsMock, key_file: Path) -> None:
+    def __init__(self, key_file: Path) -> None:
         self.key = public_numbers(keys.load_private_key(key_file))
         self.whitelists: dict[str, Any] = {}
         self.edits: list[Any] = []
@@ -43,14 +41,11 @@ class Server:
         self.outcome: dict[str, Any] = {}
         self.offline: set[str] = set()
         self.verdict: dict[str, Any] = {}
-        for method in ("GET", "POST"):
-            mock.add_callback(method, re.compile(re.escape(URL) + "/.*"), self._answer)
 
-    def _answer(self, request: Any) -> tuple[int, dict[str, str], str]:
-        parts = urlsplit(request.url)
+    def answer(self, request: Request) -> Reply:
         status, body, *more = self._handle(
-            request.method, parts.path.removeprefix("/organizations/acme/"),
-            parse_qs(parts.query), json.loads(request.body or b"null"), len(request.body or b""),
+            request.method, request.path.removeprefix("/organizations/acme/"),
+            parse_qs(request.query), json.loads(request.body or b"null"), len(request.body or b""),
         )  # fmt: skip
         return status, {**HEADERS, **(more[0] if more else {})}, json.dumps(body)
 
@@ -95,8 +90,9 @@ class Server:
 
 @pytest.fixture
 def server(key_file: Path) -> Iterator[Server]:
-    with responses.RequestsMock(assert_all_requests_are_fired=False) as mock:
-        yield Server(mock, key_file)
+    server = Server(key_file)
+    with playing(server.answer):
+        yield server
 
 
 def run(key: Path, *arguments: str, **env: str) -> tuple[Any, str]:

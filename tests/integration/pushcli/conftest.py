@@ -9,6 +9,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from pushcli import keys
 from pushcli.client.api import ApiClient
 from pushcli.client.credentials import Profile
+from pushcli.client.limits import Limits
 from tests.integration.pushcli import api_server
 from tests.integration.pushcli.api_server import ApiServer, Certificate
 
@@ -42,7 +43,7 @@ def connect(key: RSAPrivateKey) -> Iterator[Connect]:
     def make(url: str, *, timeout: float = 10, **more: object) -> ApiClient:
         values = {"client_name": "ann", "client_key": keys.private_pem(key).decode(), **more}
         profile = Profile(name="default", chef_server_url=url, **values)  # type: ignore[arg-type]
-        client = ApiClient(profile, timeout=timeout)
+        client = ApiClient(profile, limits=Limits(silence=timeout))
         clients.append(client)
         return client
 

@@ -4,6 +4,7 @@ import asyncio
 import stat
 import subprocess
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from pushcli.client.credentials import load_profile
 from pushcli.errors import ConfigError, PushcliError, StartError, StoreError, UsageError
 from pushcli.exit_status import ExitStatus
 from pushcli_server import secrets, settings
-from pushcli_server.init import Made, create
+from pushcli_server.init import Made, create, prepare
 from pushcli_server.settings import Settings
 from pushcli_server.store import Store, identity_reads, reads
 from tests.integration.server.commands import one_line, pushcli
@@ -22,11 +23,12 @@ from tests.integration.server.commands import one_line, pushcli
 GROUPS = ("admins", "pushy_job_readers", "pushy_job_writers")
 
 
-def init(directory: Path, home: Path, **more: Any) -> Made | None:
+def init(directory: Path, **more: Any) -> Made | None:
     given: dict[str, Any] = {
-        "org": "acme", "admin": "ann", "config": Settings(), "with_tls": False,
-        "credentials": home / ".pushcli" / "credentials", **more,
+        "org": "acme", "admin": "ann", "config": Settings(), "with_tls": False, **more,
     }  # fmt: skip
+    if not prepare(directory, org=given["org"], admin=given["admin"]):
+        return None
     return create(directory, **given)
 
 
@@ -216,15 +218,14 @@ def test_profiles_that_are_there_stay_and_their_file_keeps_its_mode(tmp_path: Pa
     old = '# mine\n[default]\nclient_name = "me"\n'
     credentials.write_text(old)
     credentials.chmod(0o600)
-    first = init(tmp_path / "a", tmp_path)
-    assert first is not None
-    assert first.profile == "acme"
+    options = ["--org", "acme", "--admin", "ann"]
+    first = pushcli(tmp_path, ["server", "init", "--dir", tmp_path / "a", *options])
+    assert f"Added profile 'acme' to {credentials}\n" in first.stdout
     text = credentials.read_text()
     assert text.startswith(old)
     assert tomllib.loads(text)["acme"]["client_key"] == str(tmp_path / "a/keys/ann.pem")
-    second = init(tmp_path / "b", tmp_path)
-    assert second is not None
-    assert second.profile is None
+    second = pushcli(tmp_path, ["server", "init", "--dir", tmp_path / "b", *options])
+    assert f"{credentials} has such profiles already: none was added\n" in second.stdout
     assert credentials.read_text() == text
     assert stat.S_IMODE(credentials.stat().st_mode) == 0o600
 
@@ -233,14 +234,14 @@ def test_an_empty_directory_is_filled_and_closed_to_others(tmp_path: Path) -> No
     place = tmp_path / "volume"
     place.mkdir(mode=0o755)
     inode = place.stat().st_ino
-    assert init(place, tmp_path) is not None
+    assert init(place) is not None
     # It may be a mounted volume: the same directory, not another in its place.
     assert place.stat().st_ino == inode
     assert stat.S_IMODE(place.stat().st_mode) == 0o700
     assert {path.name for path in place.iterdir()} == {
         "server.toml", "pushcli.db", "secrets", "keys", "blobs",
     }  # fmt: skip
-    assert init(place, tmp_path) is None
+    assert init(place) is None
 
 
 REFUSED: list[tuple[dict[str, Any], type[PushcliError], str]] = [
@@ -268,7 +269,7 @@ def test_what_cannot_be_leaves_nothing_behind(
     tmp_path: Path, given: dict[str, Any], kind: type[PushcliError], told: str
 ) -> None:
     with pytest.raises(kind) as caught:
-        init(tmp_path / "s", tmp_path, **given)
+        init(tmp_path / "s", **given)
     assert told in str(caught.value)
     assert "\n" not in str(caught.value)
     assert list(tmp_path.iterdir()) == []
@@ -279,35 +280,61 @@ def test_a_directory_with_something_else_in_it_is_left_alone(tmp_path: Path) -> 
     place.mkdir()
     (place / "file").write_text("mine")
     with pytest.raises(ConfigError, match="is not empty and holds no server"):
-        init(place, tmp_path)
+        init(place)
     assert [path.name for path in place.iterdir()] == ["file"]
 
 
 def test_a_file_in_the_way_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("mine")
     with pytest.raises(ConfigError, match="is not empty and holds no server"):
-        init(tmp_path / "file", tmp_path)
+        init(tmp_path / "file")
     with pytest.raises(StartError, match="cannot make"):
-        init(tmp_path / "file" / "below", tmp_path)
+        init(tmp_path / "file" / "below")
 
 
-def test_a_damaged_credentials_file_is_told_before_anything_is_made(tmp_path: Path) -> None:
-    credentials = tmp_path / ".pushcli" / "credentials"
-    credentials.parent.mkdir()
-    credentials.write_text("broken [")
-    with pytest.raises(ConfigError, match="no TOML"):
-        init(tmp_path / "s", tmp_path)
+def broken_file(home: Path) -> None:
+    (home / ".pushcli").mkdir()
+    (home / ".pushcli" / "credentials").write_text("broken [")
+
+
+def directory_in_the_way(home: Path) -> None:
+    (home / ".pushcli" / "credentials").mkdir(parents=True)
+
+
+def file_in_the_way(home: Path) -> None:
+    (home / ".pushcli").touch()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "told"),
+    [
+        (broken_file, "no TOML"),
+        (directory_in_the_way, "credentials"),
+        (file_in_the_way, "credentials: "),
+    ],
+)
+def test_a_profile_that_cannot_be_written_is_told_before_anything_is_made(
+    tmp_path: Path, spoil: Callable[[Path], None], told: str
+) -> None:
+    base = ["server", "init", "--dir", tmp_path / "s", "--org", "acme", "--admin"]
+    spoil(tmp_path)
+    done = pushcli(tmp_path, [*base, "ann"])
+    assert (done.returncode, done.stdout) == (ExitStatus.CONFIG, "")
+    assert told in one_line(done.stderr)
     assert not (tmp_path / "s").exists()
-    assert credentials.read_text() == "broken ["
+    # What is wrong on the command line comes first, and a server that is there needs no profile.
+    assert pushcli(tmp_path, [*base, "pivotal"]).returncode == ExitStatus.USAGE
+    assert init(tmp_path / "s") is not None
+    assert "nothing was changed" in pushcli(tmp_path, [*base, "ann"]).stdout
 
 
 def test_a_lost_database_is_not_replaced_by_an_empty_one(tmp_path: Path) -> None:
     place = tmp_path / "s"
-    assert init(place, tmp_path) is not None
+    assert init(place) is not None
     for file in place.glob("pushcli.db*"):
         file.unlink()
     with pytest.raises(StoreError, match=r"no database at .*restore it from a backup"):
-        init(place, tmp_path)
+        init(place)
     assert list(place.glob("pushcli.db*")) == []
 
 

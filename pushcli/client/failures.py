@@ -1,0 +1,119 @@
+"""What a server's refusal, or no answer at all, means to the user: one error of ours each.
+
+The one place where failures of HTTP are translated, for operators and agents alike.
+"""
+
+import http.client
+import json
+import ssl
+from typing import TYPE_CHECKING
+
+from pushcli import errors, tls
+from pushcli.escape import escape_line
+from pushcli.protocol.headers import VERSION
+
+if TYPE_CHECKING:
+    from pushcli.client.connection import Response
+    from pushcli.client.http import Server
+    from pushcli.client.limits import Deadline
+
+MAX_TEXT = 500
+"""Characters of a server's text that are shown."""
+
+
+def of_connecting(
+    error: Exception, server: "Server", deadline: "Deadline", *, proxied: bool
+) -> errors.PushcliError:
+    """The error where no connection came about: nothing was sent.
+
+    Args:
+        proxied: whether a proxy stands between.
+    """
+    base = server.url.rstrip("/")
+    match error:
+        case tls.NotPinned():
+            why = "its certificate is not the pinned one"
+            remedy = "if it was renewed on purpose, pin the new fingerprint"
+        case ssl.SSLCertVerificationError():
+            why, remedy = f"its certificate is not trusted ({_cause(error)})", server.remedy
+        case ssl.SSLError():
+            why = f"no TLS: {_cause(error)}"
+            remedy = "is it https there, and the right port?"
+        case UnicodeError() | http.client.InvalidURL():
+            return errors.ConfigError(f"cannot use {base}: {_cause(error)}", "check the URL")
+        case _ if proxied:
+            why = f"the proxy fails: {_cause(error)}"
+            remedy = "check HTTPS_PROXY, or name the server in NO_PROXY"
+        case TimeoutError():
+            why = f"no connection within {deadline.exceeded:g} s"
+            remedy = "is the URL right, and does every firewall let it through?"
+        case _:
+            why, remedy = _cause(error), "is it running, and is the URL right?"
+    return errors.ServerUnreachable(f"cannot reach {base}: {why}", remedy)
+
+
+def of_exchange(error: Exception, base: str, deadline: "Deadline") -> errors.PushcliError:
+    """The error where a request went out and no answer, or half of one, came back."""
+    if isinstance(error, TimeoutError):
+        return errors.ConnectionLost(
+            f"cannot reach {base}: no answer within {deadline.exceeded:g} s",
+            "try again; is it overloaded?",
+        )
+    return errors.ConnectionLost(
+        f"cannot reach {base}: the connection broke: {_cause(error)}", "is it running?"
+    )
+
+
+def of_answer(response: "Response", base: str, remedy: str) -> errors.PushcliError:
+    """The error for an answer that is no success.
+
+    Args:
+        remedy: what to do where the server does not accept the signature.
+    """
+    text = error_text(response.content)
+    match response.status:
+        case 401 if "clock" in text:
+            return errors.AuthenticationError(text)
+        case 401:
+            return errors.AuthenticationError(text or "the server refused the signature", remedy)
+        case 403:
+            remedy = "ask an administrator for the group that it needs"
+            return errors.PermissionDenied(text or "not allowed", remedy)
+        case 404:
+            return errors.NotFound(text or "not found", f"check the name, and the URL {base}")
+        case 409 if response.headers.get(VERSION, "").isdecimal():
+            return errors.Outdated(text, int(response.headers[VERSION]))
+        case code if 400 <= code < 500:
+            reason = text or "it does not say why"
+            kind = errors.Conflict if code == 409 else errors.RequestRefused
+            return kind(f"the server refused the request ({code}): {reason}")
+        case code if 300 <= code < 400:
+            return errors.ServerError(
+                f"the server answered with a redirect ({code})", "give its final URL"
+            )
+        case code:
+            return errors.ServerError(
+                f"the server failed ({code})" + (f": {text}" if text else ""), "see its log"
+            )
+
+
+def error_text(body: bytes) -> str:
+    """What the server says went wrong: `{"error": "text"}` or a list of texts; else nothing."""
+    try:
+        # Not msgspec: an old server may send lone surrogates.
+        error = json.loads(body)["error"]
+    except (ValueError, RecursionError, KeyError, TypeError):
+        return ""
+    texts = error if isinstance(error, list) else [error]
+    return escape_line("; ".join(str(text) for text in texts)[:MAX_TEXT]).rstrip(".")
+
+
+def _cause(error: Exception) -> str:
+    """The words for what went wrong."""
+    text = (
+        getattr(error, "verify_message", None)
+        or getattr(error, "strerror", None)
+        or str(error)
+        or type(error).__name__
+    )
+    return escape_line(str(text)[:MAX_TEXT]).lower()
