@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from functools import lru_cache
 
-from pushcli.whitelist.shell_commands import REFERENCE, UNKNOWN, Command, Misplaced
+from pushcli.whitelist.shell_commands import REFERENCE, UNKNOWN, UNQUOTED, Command, Misplaced
 
 _MAX_DEPTH = 20
 _REFERENCE = re.compile(r"\\([0-9])")
@@ -118,9 +118,12 @@ class _Reader:
             match kind := found.lastgroup:
                 case "blank":
                     command.end_word()
+                case "close" if not depth:
+                    # Patterns of `case` are no commands.
+                    command = Command(is_nested=False)
                 case "end" | "close":
                     command.end()
-                    if kind == "close" and depth:
+                    if kind == "close":
                         return
                 case "open":
                     command.end()
@@ -135,7 +138,7 @@ class _Reader:
                 case "quote" | "document":
                     raise Misplaced(_UNREADABLE[found[0][0]])
                 case _:
-                    self._read_part(found, command, depth)
+                    self._read_part(found, command, depth, UNQUOTED)
         command.end()
 
     def _next(self, expression: re.Pattern[str]) -> re.Match[str]:
@@ -156,8 +159,8 @@ class _Reader:
             raise no_group(number)
         return number or self._whole
 
-    def _read_part(self, found: re.Match[str], command: Command, depth: int) -> None:
-        """Take a part of a word into a command."""
+    def _read_part(self, found: re.Match[str], command: Command, depth: int, unknown: str) -> None:
+        """Take a part of a word into a command; `unknown` stands for what is not known."""
         token = found[0]
         match found.lastgroup:
             case "text":
@@ -167,11 +170,13 @@ class _Reader:
             case "literal":
                 _refuse_references(token, r'single quotes, which keep it: use double ones ("\1")')
                 command.add(token[1:-1])
+            case "parameter" if token in ("$?", "$$"):
+                command.add("0")
             case "parameter":
-                command.add(REFERENCE if has_references(token) else UNKNOWN)
+                command.add(REFERENCE if has_references(token) else unknown)
             case "substitution":
                 self.read_commands(depth + 1)
-                command.add(UNKNOWN)
+                command.add(unknown)
             case _:
                 command.add(token)
 
@@ -183,7 +188,7 @@ class _Reader:
             found = self._next(expression)
             if found.lastgroup == "quote":
                 break
-            self._read_part(found, command, depth)
+            self._read_part(found, command, depth, UNKNOWN)
         self._in_quotes = False
 
     def _read_document(self, found: re.Match[str]) -> None:

@@ -13,11 +13,15 @@ REFERENCE = "\udc00"
 """Stands in a word for a group."""
 UNKNOWN = "\udc01"
 """Stands in a word for what else only the running shell knows."""
+UNQUOTED = "\udc03"
+"""The same, where it may be several words or none."""
 BRACE = "\udc02"
 """Stands in a word for a `{` that is not quoted."""
 
-_DYNAMIC = REFERENCE + UNKNOWN
-_DYNAMIC = REFERENCE + UNKNOWN
+_UNKNOWN = f"[{UNKNOWN}{UNQUOTED}]"
+_DYNAMIC = REFERENCE + UNKNOWN + UNQUOTED
+_UNKNOWN = f"[{UNKNOWN}{UNQUOTED}]"
+_DYNAMIC = REFERENCE + UNKNOWN + UNQUOTED
 _ANY = f"[{_DYNAMIC}]"
 _WORD = r"[^\0]*\0"
 _KNOWN = rf"[^\0{_DYNAMIC}]*\0"
@@ -33,46 +37,54 @@ _INPUT = rf"(?:{_WORD})*(?:/dev/(?:stdin|fd/[0-9]+)|/proc/self/fd/[0-9]+)\0"
 _BEFORE_A_PROGRAM = rf"""{_NAME}\+?=[^\0]*|if|then|elif|else|while|until|do|!|{BRACE}|time
     |command|builtin|exec|env|nohup|nice|sudo|doas|coproc"""
 _PROGRAM = rf"\A(?:(?:{_BEFORE_A_PROGRAM})\0)*+"
-# What is unknown may also be nothing.
-_BUILTIN = rf"\A(?:(?:{_BEFORE_A_PROGRAM}|-p|--|{UNKNOWN}+)\0)*+"
+_BUILTIN = rf"\A(?:(?:{_BEFORE_A_PROGRAM}|-p|--)\0)*+"
 
-# Each is searched in the words of a command, of which every one ends with NUL.
-_PROGRAMS = {
-    rf"{_START}{_SHELL}(?:(?!{_TO_RUN})|{_INPUT})": "a shell may read a reference as its option or "
-    """as code here: give it a script, or -c and a fixed text, first: sh -c 'echo "$1"' sh \\1""",
-    rf"{_START}[^\0]*{UNKNOWN}[^\0]*\0(?!{_TO_RUN})(?:{_WORD})*?-[A-Za-z]*c[A-Za-z]*\0"
-    rf".*{REFERENCE}": "a reference cannot stand after -c of an unknown command",
-    rf"{_START}(?:[^\0]*/)?(?:su|runuser)\0.*{REFERENCE}": "su may read a reference as its option "
-    "or as code",
-    rf"{_START}(?:BASH_ENV|ENV|PS[0-4]|PROMPT_COMMAND)\+?=[^\0]*{_ANY}": "shells expand BASH_ENV, "
-    "ENV, PS0 to PS4 and PROMPT_COMMAND: their values must be fixed beside references",
-    rf"{_PROGRAM}[^\0]*{REFERENCE}[^\0]*\0.*{REFERENCE}": "a reference cannot stand after one that "
-    "is the program itself",
-}
-_BUILTINS = {
-    rf"{_START}(?:eval|let|trap|alias|declare|typeset|\[\[)\0|{_BUILTIN}(?:enable|fc)\0": "eval, "
-    "let, trap, alias, declare, typeset, enable, fc and [[ read words as code: none of them can "
-    "stand beside references",
-    rf"{_START}(?:read|mapfile|readarray|compgen|unset)\0.*(?:{_ANY}|\[)"
-    rf"|{_BUILTIN}(?:export|readonly)\0(?:{_WORD})*?(?!{_NAME}\+?=)[^\0]*(?:{_ANY}|\[)": "read, "
-    "mapfile, compgen, unset, export and readonly read code in names: these must be fixed beside "
-    "references",
-    rf"{_START}(?:RANDOM|SRANDOM|OPTIND|HISTCMD)(?:\0|\+?=)": "what is assigned to RANDOM, "
-    "SRANDOM, OPTIND and HISTCMD is read as code: none of them can stand beside references",
-    rf"{_START}(?:test|\[)\0(?:{_WORD})*?(?:-v|[^\0]*{_ANY}[^\0]*)\0[^\0]*{_ANY}": "test -v reads "
-    "a word as code: a reference cannot stand after -v or after another word that is not fixed",
-    rf"{_START}printf\0(?!(?:-v\0{_NAME}\0)?(?:--\0|[^\0{_DYNAMIC}\[-])).*{_ANY}": "printf may read "
-    "a reference as its -v here: write printf -- first",
-    rf"{_BUILTIN}wait\0(?!--\0).*{_ANY}": "wait may read a reference as its -p here: write "
-    "wait -- first",
-    rf"{_BUILTIN}(?:\.|source)\0(?:(?!{_TO_RUN})|{_INPUT})": "source and . need a fixed script "
-    "beside references",
-    rf"{_BUILTIN}(?:shift\0|getopts\0|set\0(?!(?:[-+][A-Za-z]*o\0[a-z]+\0|[-+][A-Za-np-z]+\0)*+\Z)"
-    rf"|(?:for|select)\0{_WORD}(?!in\0))": "references are parameters: shift, getopts, set with "
-    "more than options and for without in cannot stand beside them",
-    rf"{_BUILTIN}function\0": "a function has parameters of its own: call a script instead",
-    rf"{BRACE}[^\0]*(?:,|\.\.)": "{ , } and { .. } cannot stand beside references",
-}
+# What is searched for in the words of a command, of which every one ends with NUL, and a reason.
+_PROGRAMS = [
+    (rf"{_START}{_SHELL}(?:(?!{_TO_RUN})|{_INPUT})",
+     "a shell may read a reference as its option or as code here: give it a script, or -c and a "
+     r"""fixed text, first: sh -c 'echo "$1"' sh \1"""),
+    (rf"{_START}[^\0]*{_UNKNOWN}[^\0]*\0(?!{_TO_RUN})(?:{_WORD})*?-[A-Za-z]*c[A-Za-z]*\0.*{REFERENCE}",
+     "a reference cannot stand after -c of an unknown command"),
+    (rf"{_PROGRAM}(?:[^\0]*{REFERENCE}[^\0]*\0.*{_ANY}|[^\0]*{_UNKNOWN}[^\0/]*\0)",
+     "the program must be fixed beside references, or one of them without another after it"),
+    (rf"{_START}(?:[^\0]*/)?(?:su|runuser)\0.*{REFERENCE}",
+     "su and runuser may read a reference as their option or as code"),
+    (rf"{_START}(?:BASH_ENV|ENV|PS[0-4]|PROMPT_COMMAND)\+?=[^\0]*{_ANY}",
+     "shells expand BASH_ENV, ENV, PS0 to PS4 and PROMPT_COMMAND: their values must be fixed "
+     "beside references"),
+]  # fmt: skip
+_BUILTINS = [
+    (rf"{_START}(?:eval|let|trap|alias|declare|typeset|\[\[)\0|{_BUILTIN}(?:enable|fc)\0",
+     "eval, let, trap, alias, declare, typeset, enable, fc and [[ read words as code: none of "
+     "them can stand beside references"),
+    (rf"{_START}(?:read|mapfile|readarray|compgen|unset)\0.*(?:{_ANY}|\[)|{_BUILTIN}jobs\0.*{_ANY}"
+     rf"|{_BUILTIN}(?:export|readonly)\0(?:{_WORD})*?(?!{_NAME}\+?=)[^\0]*(?:{_ANY}|\[)",
+     "read, mapfile, compgen, unset, jobs, export and readonly make more of their words than "
+     "text: options and names must be fixed beside references"),
+    (rf"{_START}(?:RANDOM|SRANDOM|OPTIND|HISTCMD)(?:\0|\+?=)",
+     "what is assigned to RANDOM, SRANDOM, OPTIND and HISTCMD is read as code: none of them can "
+     "stand beside references"),
+    (rf"{_START}(?:test|\[)\0(?:{_WORD})*?(?:(?:-v|[^\0]*{_ANY}[^\0]*)\0[^\0]*{_ANY}|[^\0]*{UNQUOTED})",
+     "test -v reads a word as code: a reference cannot stand after -v, nor after another word that "
+     "is not fixed, and $NAME and $( ) must be in double quotes"),
+    (rf"{_START}printf\0(?!(?:-v\0{_NAME}\0)?(?:--\0|[^\0{_DYNAMIC}\[-])).*{_ANY}",
+     "printf may read a reference as its -v here: write printf -- first"),
+    (rf"{_BUILTIN}wait\0(?!--\0).*{_ANY}",
+     "wait may read a reference as its -p here: write wait -- first"),
+    (rf"{_BUILTIN}(?:\.|source)\0(?:(?!{_TO_RUN})|{_INPUT})",
+     "source and . need a fixed script beside references"),
+    (rf"{_BUILTIN}(?:shift\0|getopts\0|set\0(?!(?:[-+][A-Za-z]*o\0[a-z]+\0|[-+][A-Za-np-z]+\0)*+\Z))"
+     rf"|{_BUILTIN}(?:for|select)\0{_WORD}(?!in\0)",
+     "references are parameters: shift, getopts, set with more than options and for without in "
+     "cannot stand beside them"),
+    (rf"{_BUILTIN}function\0",
+     "a function has parameters of its own: call a script instead"),
+    (rf"{BRACE}[^\0]*(?:,|\.\.)",
+     "{ , } and { .. } cannot stand beside references"),
+]  # fmt: skip
+
+_UNQUOTED_TEXT = str.maketrans({"{": BRACE, "*": UNKNOWN, "?": UNKNOWN})
 
 
 class Misplaced(ValueError):
@@ -104,7 +116,7 @@ class Command:
     def add_bare(self, text: str) -> None:
         """Add to the word what was not quoted."""
         self._has_bracket |= "[" in text
-        self.add(text.replace("{", BRACE).translate({ord("*"): UNKNOWN, ord("?"): UNKNOWN}))
+        self.add(text.translate(_UNQUOTED_TEXT))
 
     def redirect(self, operator: str, *, of_descriptor: bool) -> None:
         """Have the next word be a redirection's; `2` in `2>&1` is no word of the command."""
@@ -135,7 +147,7 @@ class Command:
     def end(self) -> None:
         """End the command."""
         self.end_word()
-        _check(self._words, _PROGRAMS | _BUILTINS)
+        _check(self._words, _PROGRAMS + _BUILTINS)
         self._words = self._redirection = ""
 
 
@@ -150,7 +162,9 @@ def check_arguments(arguments: Iterable[str]) -> None:
         _check(words, _PROGRAMS)
 
 
-def _check(words: str, rules: dict[str, str]) -> None:
-    for rule, reason in rules.items():
-        if re.search(rule, words, re.VERBOSE | re.DOTALL):
+def _check(words: str, rules: list[tuple[str, str]]) -> None:
+    # What is unknown may be nothing.
+    known = re.sub(rf"{_START}{_UNKNOWN}+\0|{_UNKNOWN}", "", words)
+    for rule, reason in rules:
+        if any(re.search(rule, text, re.VERBOSE | re.DOTALL) for text in (words, known)):
             raise Misplaced(reason)
