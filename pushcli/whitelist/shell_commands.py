@@ -33,6 +33,8 @@ _TO_RUN = rf"""
         (?:(?:[-+][A-Za-z]*[oO][A-Za-z]*|--rcfile|--init-file)\0{_KNOWN}|[-+]{_KNOWN}))*+
     (?:--?\0|(?![-+])){_KNOWN}"""
 _SHELL = r"(?:[^\0]*/)?(?:(?:ba|rba|da|a|k|mk|z|ya|fi|c|tc)?sh|busybox)\0"
+# The word after `sh -c TEXT` is what the shell calls itself.
+_NAMED_SHELL = rf"({_START}{_SHELL}-[eux]*c\0(?!-){_KNOWN})[a-z]+\0"
 _INPUT = rf"(?:{_WORD})*(?:/dev/(?:stdin|fd/[0-9]+)|/proc/self/fd/[0-9]+)\0"
 _BEFORE_A_PROGRAM = rf"""{_NAME}\+?=[^\0]*|if|then|elif|else|while|until|do|!|{BRACE}|time
     |command|builtin|exec|env|nohup|nice|sudo|doas|coproc"""
@@ -163,6 +165,7 @@ def check_arguments(arguments: Iterable[str]) -> None:
 
 
 def _check(words: str, rules: list[tuple[str, str]]) -> None:
+    words = re.sub(_NAMED_SHELL, r"\1\0", words)
     # What is unknown may be nothing.
     known = re.sub(rf"{_START}{_UNKNOWN}+\0|{_UNKNOWN}", "", words)
     for rule, reason in rules:

@@ -417,6 +417,7 @@ CONTEXTS = [
     (rf'y=\1; z="$y"\2; {P} "$y" "$z" Y', "X|{1}|{1}{2}|Y|"),
     (r"y=\1 /usr/bin/printenv -0 y; true \2", "{1}|"),
     (r"""sh -c '/usr/bin/printf "$@"' sh "%s\\0" X \1 \2""", "X|{1}|{2}|"),
+    (r"""sudo=x; env bash -euc '/usr/bin/printf "$@"' bash "%s\\0" "$0" \1""", "sh|{1}|"),
     (rf'export y=\1; {P} "$y" Y', "X|{1}|Y|"),
     (rf"case a\1 in a\1) {P} m\2;; *) {P} n;; esac", "X|m{2}|"),
     (rf"case a in (a) {P} \1;; esac; {P} \2", "X|{1}|X|{2}|"),
