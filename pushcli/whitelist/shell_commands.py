@@ -20,12 +20,11 @@ BRACE = "\udc02"
 
 _UNKNOWN = f"[{UNKNOWN}{UNQUOTED}]"
 _DYNAMIC = REFERENCE + UNKNOWN + UNQUOTED
-_UNKNOWN = f"[{UNKNOWN}{UNQUOTED}]"
-_DYNAMIC = REFERENCE + UNKNOWN + UNQUOTED
 _ANY = f"[{_DYNAMIC}]"
 _WORD = r"[^\0]*\0"
 _KNOWN = rf"[^\0{_DYNAMIC}]*\0"
 _START = r"(?<![^\0])"
+_FIRST = rf"\A(?>.*?{_START}"
 _NAME = "[A-Za-z_][A-Za-z0-9_]*"
 # A script, or a fixed text after -c; options first, of which none says that the input is read.
 _TO_RUN = rf"""
@@ -43,7 +42,7 @@ _BUILTIN = rf"\A(?:(?:{_BEFORE_A_PROGRAM}|-p|--)\0)*+"
 
 # What is searched for in the words of a command, of which every one ends with NUL, and a reason.
 _PROGRAMS = [
-    (rf"{_START}{_SHELL}(?:(?!{_TO_RUN})|{_INPUT})",
+    (rf"{_START}{_SHELL}(?!{_TO_RUN})|{_FIRST}{_SHELL}){_INPUT}",
      "a shell may read a reference as its option or as code here: give it a script, or -c and a "
      r"""fixed text, first: sh -c 'echo "$1"' sh \1"""),
     (rf"{_START}[^\0]*{_UNKNOWN}[^\0]*\0(?!{_TO_RUN})(?:{_WORD})*?-[A-Za-z]*c[A-Za-z]*\0.*{REFERENCE}",
@@ -60,29 +59,27 @@ _BUILTINS = [
     (rf"{_START}(?:eval|let|trap|alias|declare|typeset|\[\[)\0|{_BUILTIN}(?:enable|fc)\0",
      "eval, let, trap, alias, declare, typeset, enable, fc and [[ read words as code: none of "
      "them can stand beside references"),
-    (rf"{_START}(?:read|mapfile|readarray|compgen|unset)\0.*(?:{_ANY}|\[)|{_BUILTIN}jobs\0.*{_ANY}"
+    (rf"{_FIRST}(?:read|mapfile|readarray|compgen|unset)\0).*(?:{_ANY}|\[)|{_BUILTIN}jobs\0.*{_ANY}"
      rf"|{_BUILTIN}(?:export|readonly)\0(?:{_WORD})*?(?!{_NAME}\+?=)[^\0]*(?:{_ANY}|\[)",
      "read, mapfile, compgen, unset, jobs, export and readonly make more of their words than "
      "text: options and names must be fixed beside references"),
     (rf"{_START}(?:RANDOM|SRANDOM|OPTIND|HISTCMD)(?:\0|\+?=)",
      "what is assigned to RANDOM, SRANDOM, OPTIND and HISTCMD is read as code: none of them can "
      "stand beside references"),
-    (rf"{_START}(?:test|\[)\0(?:{_WORD})*?(?:(?:-v|[^\0]*{_ANY}[^\0]*)\0[^\0]*{_ANY}|[^\0]*{UNQUOTED})",
+    (rf"{_FIRST}(?:test|\[)\0)(?:{_WORD})*?"
+     rf"(?:(?:-v|[^\0{_DYNAMIC}]*{_ANY}[^\0]*)\0[^\0]*{_ANY}|[^\0]*{UNQUOTED})",
      "test -v reads a word as code: a reference cannot stand after -v, nor after another word that "
      "is not fixed, and $NAME and $( ) must be in double quotes"),
-    (rf"{_START}printf\0(?!(?:-v\0{_NAME}\0)?(?:--\0|[^\0{_DYNAMIC}\[-])).*{_ANY}",
-     "printf may read a reference as its -v here: write printf -- first"),
-    (rf"{_BUILTIN}wait\0(?!--\0).*{_ANY}",
-     "wait may read a reference as its -p here: write wait -- first"),
+    (rf"{_START}printf\0(?!(?:-v\0{_NAME}\0)?(?:--\0|[^\0{_DYNAMIC}\[-])).*{_ANY}"
+     rf"|{_BUILTIN}wait\0(?!--\0).*{_ANY}",
+     "printf and wait may read a reference as an option here: write -- first"),
     (rf"{_BUILTIN}(?:\.|source)\0(?:(?!{_TO_RUN})|{_INPUT})",
      "source and . need a fixed script beside references"),
     (rf"{_BUILTIN}(?:shift\0|getopts\0|set\0(?!(?:[-+][A-Za-z]*o\0[a-z]+\0|[-+][A-Za-np-z]+\0)*+\Z))"
-     rf"|{_BUILTIN}(?:for|select)\0{_WORD}(?!in\0)",
-     "references are parameters: shift, getopts, set with more than options and for without in "
-     "cannot stand beside them"),
-    (rf"{_BUILTIN}function\0",
-     "a function has parameters of its own: call a script instead"),
-    (rf"{BRACE}[^\0]*(?:,|\.\.)",
+     rf"|{_BUILTIN}(?:function\0|(?:for|select)\0{_WORD}(?!in\0))",
+     "references are parameters: a function, shift, getopts, set with more than options and for "
+     "without in cannot stand beside them"),
+    (rf"{_START}[^\0{BRACE}]*{BRACE}[^\0]*(?:,|\.\.)",
      "{ , } and { .. } cannot stand beside references"),
 ]  # fmt: skip
 

@@ -224,7 +224,7 @@ def test_what_only_a_shell_does_is_harmless_in_a_list() -> None:
         ("cat <<E\n\\1\n", "write <<EOF"),
         (r"f() { echo \1; }; f", "call a script instead"),
         (r"f () { echo hi; }; f; echo \1", "call a script instead"),
-        (r"function f { echo \1; }", "call a script instead"),
+        (r"function f { echo \1; }", "a function, shift, getopts"),
         (r"set -- a \1", "set with more than options"),
         (r"set -e; set a; echo \1", "set with more than options"),
         (r"if a; then shift; fi; echo \1", "shift"),
@@ -239,7 +239,7 @@ def test_what_only_a_shell_does_is_harmless_in_a_list() -> None:
         (r"echo $* \1", r"for a group write \1, not $1"),
         (r"echo $# \1", r"for a group write \1, not $1"),
         ("cat <<E\n$1\nE\necho \\1", r"for a group write \1, not $1"),
-        (r"printf \1", "write printf -- first"),
+        (r"printf \1", "write -- first"),
         (r"echo \1 # x", "leave it out"),
         (r"echo \1 `id`", "use $( )"),
         (r"sh -c \1", r"""sh -c 'echo "$1"' sh \1"""),
@@ -340,6 +340,8 @@ FRAGMENTS = st.sampled_from([
     "-o pipefail ", "{sh,-c} ", ",", "0 ",
     ">x ", "2>&1 ", "</dev/null ", "{fd}>x ", "$(true) ", "BASH_ENV=", "PS4=", "set -x; ",
     "; true", " bash x", "env ", "command ", "? ", "/bin/", "export ",
+    "cat <<E\n", "\nE\n", "<<-E\n\t", "<<'E'\n", '"$(', ')"', "${u:-", "${x:+", "unset ", "wait ", "jobs ",
+    "RANDOM=", "\\1; $a ", '\\1; "$a" ', "set ", "shift; ", "for i; do ", '"$u"', ". ",
 ])  # fmt: skip
 TEXT = st.text(
     st.sampled_from("abX '\"\\$`(){}[];&|<>#*?~!=%é\u00a0日-,.:^@/\n") | st.characters(),
@@ -353,7 +355,8 @@ ATTACKS = st.sampled_from([
     f"}}; {CANARY};", f"); {CANARY};", f"'$({CANARY})'", f"\"$({CANARY})\"", f"\\\\'`{CANARY}`'",
     f"]$({CANARY})",
     f"x'$({CANARY})", f"{CANARY}", f"${{x:-$({CANARY})}}", f" & {CANARY} & ", f"|{CANARY}",
-    f"-v a[$({CANARY})]",
+    f"-v a[$({CANARY})]", "-va[$(touch${IFS}CANARY)]", "-pDIRSTACK[$(touch${IFS}CANARY)]", "-v",
+    f"PATH[$({CANARY})]", f"eval {CANARY}", f"\nE\n{CANARY}\n", f"}}\"; {CANARY}; \"",
 ])  # fmt: skip
 
 
