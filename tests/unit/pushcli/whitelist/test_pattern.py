@@ -262,6 +262,7 @@ def test_the_reason_says_what_to_write_instead(command: str, advice: str) -> Non
         r"echo \1 {a,b}", r"coproc \1 \1", r"y=\1; $y", r'y=\1; "$y" \1', r'"$y"eval \1',
         r"e$(true)val \1", r'y=\1; [ $y = a ]', r"jobs \1", r"[ $(echo \1) = a ]",
         r"case a in eval) eval \1;; esac", r"printf [-]v \1",
+        r"env -i $SHELL -c \1", r"sudo -n /bin/s? -c \1",
     ],
 )  # fmt: skip
 def test_what_shells_read_again_in_other_ways_is_refused_too(command: str) -> None:
@@ -339,9 +340,9 @@ FRAGMENTS = st.sampled_from([
     "sh ", "bash ", "-x ", "-- ", "'-c' ", r"\sh ", "e'v'al ", "-v ", "printf ", "read ", "su ",
     "-o pipefail ", "{sh,-c} ", ",", "0 ",
     ">x ", "2>&1 ", "</dev/null ", "{fd}>x ", "$(true) ", "BASH_ENV=", "PS4=", "set -x; ",
-    "; true", " bash x", "env ", "command ", "? ", "/bin/", "export ",
-    "cat <<E\n", "\nE\n", "<<-E\n\t", "<<'E'\n", '"$(', ')"', "${u:-", "${x:+", "unset ", "wait ", "jobs ",
-    "RANDOM=", "\\1; $a ", '\\1; "$a" ', "set ", "shift; ", "for i; do ", '"$u"', ". ",
+    "; true", " bash x", "env ", "command ", "? ", "export ",
+    "cat <<E\n", "\nE\n", "<<-E\n\t", "<<'E'\n", '"$(', ')"', "${u:-", "${x:+", "unset ", "wait ",
+    "jobs ", "RANDOM=", "\\1; $a ", '\\1; "$a" ', "set ", "shift; ", "for i; do ", '"$u"', ". ",
 ])  # fmt: skip
 TEXT = st.text(
     st.sampled_from("abX '\"\\$`(){}[];&|<>#*?~!=%é\u00a0日-,.:^@/\n") | st.characters(),
