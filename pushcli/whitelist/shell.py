@@ -119,8 +119,7 @@ class _Reader:
                 case "blank":
                     command.end_word()
                 case "close" if not depth:
-                    # Patterns of `case` are no commands.
-                    command = Command(is_nested=False)
+                    command.end(is_pattern=True)
                 case "end" | "close":
                     command.end()
                     if kind == "close":
@@ -171,7 +170,7 @@ class _Reader:
                 _refuse_references(token, r'single quotes, which keep it: use double ones ("\1")')
                 command.add(token[1:-1])
             case "parameter" if token in ("$?", "$$"):
-                command.add("0")
+                command.add(UNKNOWN)
             case "parameter":
                 command.add(REFERENCE if has_references(token) else unknown)
             case "substitution":

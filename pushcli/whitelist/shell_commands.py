@@ -33,7 +33,7 @@ _TO_RUN = rf"""
     (?:--?\0|(?![-+])){_KNOWN}"""
 _SHELL = r"(?:[^\0]*/)?(?:(?:ba|rba|da|a|k|mk|z|ya|fi|c|tc)?sh|busybox)\0"
 # The word after `sh -c TEXT` is what the shell calls itself.
-_NAMED_SHELL = rf"({_START}{_SHELL}-[eux]*c\0(?!-){_KNOWN})[a-z]+\0"
+_NAMED_SHELL = rf"({_START}{_SHELL}-[eux]*c\0(?!-){_KNOWN})[a-z]*sh\0"
 _INPUT = rf"(?:{_WORD})*(?:/dev/(?:stdin|fd/[0-9]+)|/proc/self/fd/[0-9]+)\0"
 _BEFORE_A_PROGRAM = rf"""{_NAME}\+?=[^\0]*|if|then|elif|else|while|until|do|!|{BRACE}|time
     |command|builtin|exec|env|nohup|nice|sudo|doas|coproc"""
@@ -143,9 +143,11 @@ class Command:
         # A word with brackets stands for the names of files.
         self._words += word + (UNKNOWN if has_bracket and word not in ("[", "[[") else "") + "\0"
 
-    def end(self) -> None:
-        """End the command."""
+    def end(self, *, is_pattern: bool = False) -> None:
+        """End the command; a pattern of `case` is none, and may be unknown."""
         self.end_word()
+        if is_pattern:
+            self._words = f"in\0{self._words}"
         _check(self._words, _PROGRAMS + _BUILTINS)
         self._words = self._redirection = ""
 

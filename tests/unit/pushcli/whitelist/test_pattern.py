@@ -262,7 +262,8 @@ def test_the_reason_says_what_to_write_instead(command: str, advice: str) -> Non
         r"echo \1 {a,b}", r"coproc \1 \1", r"y=\1; $y", r'y=\1; "$y" \1', r'"$y"eval \1',
         r"e$(true)val \1", r'y=\1; [ $y = a ]', r"jobs \1", r"[ $(echo \1) = a ]",
         r"case a in eval) eval \1;; esac", r"printf [-]v \1",
-        r"env -i $SHELL -c \1", r"sudo -n /bin/s? -c \1",
+        r"env -i $SHELL -c \1", r"sudo -n /bin/s? -c \1", r"eval \1 )",
+        r"sh $? \1",
     ],
 )  # fmt: skip
 def test_what_shells_read_again_in_other_ways_is_refused_too(command: str) -> None:
