@@ -9,8 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from pushcli.whitelist import shell
-from pushcli.whitelist.shell import Piece
-from pushcli.whitelist.shell_words import Unquotable, check_arguments
+from pushcli.whitelist.shell_commands import REFERENCE, Misplaced, check_arguments
 
 if TYPE_CHECKING:
     Command = str | tuple[str, ...]
@@ -19,6 +18,8 @@ MAX_EXPRESSION = 1000
 """Characters."""
 _MEMORY = 1 << 20
 """Bytes for one compiled expression; google-re2 goes on more slowly when they are used up."""
+_ARGUMENT = re.compile(r"\\(?:(?P<number>[0-9])|(?P<text>\\))")
+_RAW = re.compile(r"\\(?P<number>[0-9])|(?P<text>\\.)", re.DOTALL)
 # Control characters, the two line separators of Unicode, and what is no text at all.
 _FORBIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
@@ -49,13 +50,13 @@ def check(name: str, command: "Command", *, unsafe: bool) -> None:
     expression = name[1:-1]
     if len(expression) > MAX_EXPRESSION:
         raise InvalidPattern(f"an expression of more than {MAX_EXPRESSION} characters")
-    groups = _compiled(expression).groups
-    for pieces in _pieces(command, unsafe=unsafe):
-        for piece in pieces:
-            if isinstance(piece, int) and piece > groups:
-                raise InvalidPattern(
-                    rf"\{piece} refers to a group that the expression does not have"
-                )
+    groups = [REFERENCE] * (1 + _compiled(expression).groups)
+    try:
+        filled = _fill(command, groups, unsafe=unsafe)
+        if not isinstance(command, str) and not unsafe:
+            check_arguments(filled)
+    except Misplaced as error:
+        raise InvalidPattern(str(error)) from error
 
 
 def apply(name: str, command: "Command", request: str, *, unsafe: bool) -> "Command | None":
@@ -65,27 +66,34 @@ def apply(name: str, command: "Command", request: str, *, unsafe: bool) -> "Comm
     found = _compiled(name[1:-1]).fullmatch(request)
     if found is None:
         return None
-    groups = [found.group(0), *(group or "" for group in found.groups())]
-    if isinstance(command, str):
-        (pieces,) = _pieces(command, unsafe=unsafe)
-        return shell.render(pieces, groups, quoted=not unsafe)
-    return tuple(
-        shell.render(pieces, groups, quoted=False) for pieces in _pieces(command, unsafe=unsafe)
+    return _fill(
+        command, [found.group(0), *(group or "" for group in found.groups())], unsafe=unsafe
     )
 
 
-def _pieces(command: "Command", *, unsafe: bool) -> Sequence[tuple[Piece, ...]]:
-    try:
-        if not isinstance(command, str):
-            found = [shell.argument_pieces(argument) for argument in command]
-            if not unsafe:
-                referring = [any(isinstance(one, int) for one in pieces) for pieces in found]
-                if any(referring):
-                    check_arguments(list(zip(command, referring, strict=True)))
-            return found
-        return [shell.raw_pieces(command) if unsafe else shell.pieces(command)]
-    except Unquotable as error:
-        raise InvalidPattern(str(error)) from error
+def _fill(command: "Command", groups: Sequence[str], *, unsafe: bool) -> "Command":
+    r"""The command with these groups, of which the first is `\0`.
+
+    Raises:
+        Misplaced: there is no such group, or a reference cannot stand where it does.
+    """
+    if not isinstance(command, str):
+        return tuple(_paste(_ARGUMENT, argument, groups) for argument in command)
+    if unsafe:
+        return _paste(_RAW, command, groups)
+    return shell.invocation(command, groups) if shell.has_references(command) else command
+
+
+def _paste(expression: re.Pattern[str], text: str, groups: Sequence[str]) -> str:
+    def replaced(found: re.Match[str]) -> str:
+        if found["number"] is None:
+            return found["text"]
+        number = int(found["number"])
+        if number >= len(groups):
+            raise shell.no_group(number)
+        return groups[number]
+
+    return expression.sub(replaced, text)
 
 
 def _compiled(expression: str) -> Any:

@@ -53,7 +53,9 @@ def test_an_entry_lives_from_add_to_remove(fleet: Fleet) -> None:
     ]
     tried = whitelist(fleet, "test", "web01", "say hello")
     assert (tried.status, tried.stdout) == (
-        ExitStatus.OK, f"web01 would run: echo 'hello'\n  by the entry {name} (server)\n",
+        ExitStatus.OK,
+        "web01 would run: /bin/sh -c 'echo \"${1}\"' sh hello\n"
+        f"  by the entry {name} (server)\n",
     )  # fmt: skip
     assert whitelist(fleet, "test", "web01", "say a;b").status == ExitStatus.WOULD_NOT_RUN
     shown = json.loads(whitelist(fleet, "show", "web02", name, "-F", "json").stdout)

@@ -227,6 +227,10 @@ def test_what_the_server_refuses_is_kept(
          ExitStatus.OK, "web01 would run: a 'b'\n  by the entry /a (.)/ (server)\n"),
         ({"state": "ready", "entry": "a", "source": "local", "runs": ["a", "b c"]},
          ExitStatus.OK, "web01 would run: a 'b c'\n  by the entry a (local)\n"),
+        ({"state": "ready", "entry": "/a (.)/", "source": "server",
+          "runs": ["/bin/sh", "-c", 'b "${1}"', "sh", "it's"]}, ExitStatus.OK,
+         "web01 would run: /bin/sh -c 'b \"${1}\"' sh 'it'\"'\"'s'\n"
+         "  by the entry /a (.)/ (server)\n"),
         ({"state": "nacked", "reason": "only bob may"},
          ExitStatus.WOULD_NOT_RUN, "web01 would run nothing (nacked): only bob may\n"),
         ({"state": "unknown"},

@@ -83,7 +83,7 @@ def test_a_change_of_the_order_of_patterns_counts(file: Path) -> None:
         ('[whitelist]\nb = "x"\nc = {comand_line = "x"}\n', 3, "'c': unknown key 'comand_line'"),
         ('[whitelist]\n# a comment\n\nb = ""\n', 4, "'b': an empty command"),
         ('[whitelist]\nc = "x"\n[whitelist."/(a/"]\ncommand_line = "x"\n', 3, "missing )"),
-        ("[whitelist]\n'/(.)/' = \"echo '\\\\1'\"\n", 2, r"\1 stands inside quotes"),
+        ("[whitelist]\n'/(.)/' = \"echo '\\\\1'\"\n", 2, r"\1 stands in single quotes"),
         ('whitelist = {b = "x", c = 1}\n', 1, "'c': the command is neither"),
         ('whitelist = "x"\n', 1, "whitelist is no table"),
         ('[whitelist]\nb = "x"\nb = "y"\n', 3, "Cannot overwrite"),

@@ -43,7 +43,7 @@ def test_names_of_both_come_before_patterns_of_either_and_local_patterns_first()
     one = whitelist({"/a.*/": "local"}, {"/(.*)/": r"server \1", "ab": "exact"})
     assert answer(one, "ab") == ("exact", "server")
     assert answer(one, "ac") == ("local", "local")
-    assert answer(one, "b") == ("server 'b'", "server")
+    assert answer(one, "b") == (("/bin/sh", "-c", 'server "${1}"', "sh", "b"), "server")
 
 
 def test_the_first_pattern_that_matches_wins() -> None:

@@ -30,11 +30,12 @@ class Ran:
     created: list[str]
 
 
-def run(shell: str, command: str) -> Ran:
-    """Have a shell run a command in an empty directory."""
+def run(shell: str, command: str | tuple[str, ...]) -> Ran:
+    """Have a shell run a command, or itself with such arguments, in an empty directory."""
+    arguments = ["-c", command] if isinstance(command, str) else command[1:]
     with tempfile.TemporaryDirectory() as directory:
         done = subprocess.run(
-            [shell, "-c", command], cwd=directory, capture_output=True, timeout=10, check=False,
+            [shell, *arguments], cwd=directory, capture_output=True, timeout=10, check=False,
             stdin=subprocess.DEVNULL, env={"PATH": os.environ["PATH"], "x": "value", "HOME": "/"},
         )  # fmt: skip
         created = sorted(path.name for path in Path(directory).rglob("*"))

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from pushcli.whitelist.entry import Entry, InvalidEntry, parse
 from pushcli.whitelist.match import find
+from pushcli.whitelist.shell import invocation
 from tests.unit.pushcli.whitelist.shells import HOSTILE, SHELLS, run
 
 
@@ -31,10 +32,58 @@ def reason(expression: str, command: object) -> str:
     return refused.value.reason
 
 
-def test_groups_are_put_into_a_shell_s_command_in_quotes() -> None:
+def script_for(command: str, groups: int = 2) -> str:
+    """The script that a shell runs for a command, whatever the request."""
+    rendered = command_for(pattern(":".join(["(.*)"] * groups), command), ":" * (groups - 1))
+    assert isinstance(rendered, tuple)
+    assert rendered[:2] == ("/bin/sh", "-c")
+    assert rendered[3] == "sh"
+    return rendered[2]
+
+
+def test_groups_are_arguments_of_a_shell_s_script() -> None:
     entry = pattern(r"service (\w+) (\w+)", r"service \1 \2; echo \0")
-    expected = "service 'ntp' 'restart'; echo 'service ntp restart'"
-    assert command_for(entry, "service ntp restart") == expected
+    script = 'service "${1}" "${2}"; echo "${3}"'
+    assert command_for(entry, "service ntp restart") == (
+        "/bin/sh", "-c", script, "sh", "ntp", "restart", "service ntp restart",
+    )  # fmt: skip
+
+
+def test_only_the_groups_up_to_the_last_that_is_referred_to_are_passed() -> None:
+    entry = pattern("(.)(.)(.)", r"echo \2")
+    assert command_for(entry, "abc") == ("/bin/sh", "-c", 'echo "${2}"', "sh", "a", "b")
+    assert command_for(pattern("(.)(.)", r"echo \0"), "ab") == (
+        "/bin/sh", "-c", 'echo "${1}"', "sh", "ab",
+    )  # fmt: skip
+
+
+def test_nine_groups_and_the_whole_are_ten_parameters() -> None:
+    assert script_for(r"echo \9\0", 9) == 'echo "${9}""${10}"'
+
+
+@pytest.mark.parametrize(
+    ("command", "script"),
+    [
+        (r"a x\1y", 'a x"${1}"y'),
+        (r'a "x \1 y"\2', 'a "x ${1} y""${2}"'),
+        (r"a=\1 b --c=\2 > \1", 'a="${1}" b --c="${2}" > "${1}"'),
+        (r'a "$(b \1 "', None),
+        (r'a "$(b \1 | c) \2"', 'a "$(b "${1}" | c) ${2}"'),
+        (r'a ${x:-\1} "${x+y\2}"', 'a ${x:-"${1}"} "${x+y${2}}"'),
+        ("a <<E\n\\1 ${x:-\\2} $(b \\1)\nE\nc \\1",
+         'a <<E\n${1} ${x:-${2}} $(b "${1}")\nE\nc "${1}"'),
+        ("a <<-'E'\n\t$1 \\\\n\n\tE\nb \\1", "a <<-'E'\n\t$1 \\\\n\n\tE\nb \"${1}\""),
+        (r"case \1 in \2) a;; esac", 'case "${1}" in "${2}") a;; esac'),
+        (r'a \\1 "\\1" \$1 "\$1" \1', 'a \\\\1 "\\\\1" \\$1 "\\$1" "${1}"'),
+    ],
+)  # fmt: skip
+def test_a_reference_is_a_word_outside_quotes_and_text_inside(
+    command: str, script: str | None
+) -> None:
+    if script is None:
+        assert reason("(.*):(.*)", command)
+    else:
+        assert script_for(command) == script
 
 
 def test_groups_are_put_into_arguments_as_they_are() -> None:
@@ -43,7 +92,8 @@ def test_groups_are_put_into_arguments_as_they_are() -> None:
 
 
 def test_a_group_that_took_no_part_is_empty() -> None:
-    assert command_for(pattern("a(b)?(c)?", r"echo \1 \2"), "ac") == "echo '' 'c'"
+    rendered = command_for(pattern("a(b)?(c)?", r"echo \1 \2"), "ac")
+    assert rendered == ("/bin/sh", "-c", 'echo "${1}" "${2}"', "sh", "", "c")
 
 
 def test_unsafe_substitution_pastes_text_anywhere() -> None:
@@ -105,16 +155,16 @@ def test_a_bad_expression_is_refused(expression: str, why: str) -> None:
 @pytest.mark.parametrize("command", [r"echo \1", ["echo", r"\1"]])
 def test_a_group_that_does_not_exist_is_refused(command: object) -> None:
     assert reason("a", command) == r"\1 refers to a group that the expression does not have"
-    assert command_for(pattern("a", r"echo \0"), "a") == "echo 'a'"
+    assert pattern("a", r"echo \0")
 
 
 @pytest.mark.parametrize(
     "command",
     [
-        r"echo '\1'", r'echo "\1"', r'echo "a\\\1"', r"echo `id \1`", r"echo `id` \1",
-        r"echo $\1", r"echo $'\1'", r'echo $"\1"', r"echo $'a' \1", r"echo ${x:-\1}",
+        r"echo '\1'", r"echo `id \1`", r"echo `id` \1",
+        r"echo $\1", r"echo $'\1'", r'echo $"\1"', r"echo $'a' \1",
         r"echo ${x/a/\1}",
-        r"echo $((\1))", r"echo $((1)) \1", r"((x=\1))", r"echo $[\1]", "cat <<E\n\\1\nE",
+        r"echo $((\1))", r"echo $((1)) \1", r"((x=\1))", r"echo $[\1]",
         "cat <<E \\1\nE",
         r"cat <<<\1", "# \\1", "true # it's\necho \\1", r"echo 'a \1", r'echo "a \1',
         r"echo \1 'a", "echo \\1 \\",
@@ -164,10 +214,75 @@ def test_what_only_a_shell_does_is_harmless_in_a_list() -> None:
     assert pattern("(.*)", ["sh", "-c", 'echo "$1"', "x", r"\1"])
 
 
-def test_the_reason_tells_what_to_do() -> None:
-    assert reason("(.*)", r"echo '\1'") == (
-        r"\1 stands inside quotes: leave them out, it is quoted when it is replaced"
-    )
+@pytest.mark.parametrize(
+    ("command", "advice"),
+    [
+        (r"echo '\1'", r'\1 stands in single quotes, which keep it: use double ones ("\1")'),
+        ("cat <<'E'\n\\1\nE", r"\1 stands in a here-document whose name is quoted: write <<EOF"),
+        (r"cat <<E | grep \1", "last on its line can stand beside references"),
+        ("x=$(cat <<E\n\\1\nE\n)", "outside ( ): write <<EOF"),
+        ("cat <<E\n\\1\n", "write <<EOF"),
+        (r"f() { echo \1; }; f", "call a script instead"),
+        (r"f () { echo hi; }; f; echo \1", "call a script instead"),
+        (r"function f { echo \1; }", "a function, shift, getopts"),
+        (r"set -- a \1", "set with more than options"),
+        (r"set -e; set a; echo \1", "set with more than options"),
+        (r"if a; then shift; fi; echo \1", "shift"),
+        (r"for i; do echo \1; done", "for without in"),
+        (r"for i do echo \1; done", "for without in"),
+        (r"getopts a x; echo \1", "getopts"),
+        (r"echo $1 \1", r"for a group write \1, not $1"),
+        (r'echo "$2" \1', r"for a group write \1, not $1"),
+        (r"echo ${1} \1", r"for a group write \1, not $1"),
+        (r"echo ${1:-x} \1", r"for a group write \1, not $1"),
+        (r'echo "$@" \1', r"for a group write \1, not $1"),
+        (r"echo $* \1", r"for a group write \1, not $1"),
+        (r"echo $# \1", r"for a group write \1, not $1"),
+        ("cat <<E\n$1\nE\necho \\1", r"for a group write \1, not $1"),
+        (r"printf \1", "write -- first"),
+        (r"echo \1 # x", "leave it out"),
+        (r"echo \1 `id`", "use $( )"),
+        (r"sh -c \1", r"""sh -c 'echo "$1"' sh \1"""),
+        ("( " * 30 + r"echo \1" + ")" * 30, "more than 20 times"),
+    ],
+)  # fmt: skip
+def test_the_reason_says_what_to_write_instead(command: str, advice: str) -> None:
+    assert advice in reason("(.*)", command)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        r"unset \1", r"a[b]=1; echo \1", r"b=\1; a[b]=1", r"RANDOM=\1", r"OPTIND=\1 x",
+        r"for HISTCMD in \1; do :; done", r"echo \1 | read SRANDOM", r"export \1", r"readonly x\1",
+        r'y=\1; test -v "$y"', r'y=\1; read "$y"', r'y=\1; printf "$y" a', r'y=\1; unset "$y"',
+        r'y=\1; echo >&"$y"', r"wait \1", r"wait -n -p \1", r". \1", r"source \1",
+        r"command . /dev/stdin; echo \1", "sh <<E\n\\1\nE", "sh /dev/fd/3 3<<E\n\\1\nE",
+        r"enable \1", r"fc -s; echo \1", r'echo "$(eval x)" \1', r'y=\1; sh -c "$y"',
+        r"echo \1 {a,b}", r"coproc \1 \1", r"y=\1; $y", r'y=\1; "$y" \1', r'"$y"eval \1',
+        r"e$(true)val \1", r'y=\1; [ $y = a ]', r"jobs \1", r"[ $(echo \1) = a ]",
+        r"case a in eval) eval \1;; esac", r"printf [-]v \1",
+        r"env -i $SHELL -c \1", r"sudo -n /bin/s? -c \1", r"eval \1 )",
+        r"sh $? \1",
+    ],
+)  # fmt: skip
+def test_what_shells_read_again_in_other_ways_is_refused_too(command: str) -> None:
+    assert reason("(.*)", command)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        r"cp \1 .", r". ./lib.sh; a \1", r"sudo systemctl enable \1", r"redis-cli set \1 x",
+        r"set -euo pipefail; a \1", r"a & wait -- $!; b \1", r"export A=\1 B; c", r"wait; echo \1",
+        r"ls a[0-9] \1", r"watch \1", r"ssh host \1", r"env -S \1", r"flock f -c \1", r"sudo -s \1",
+        r"awk '{ print $1 }' \1", r"printf -v x %s \1", r"find . -name \1", r"echo ${0##*/} \1",
+        r'[ $? = 0 ] && [ "$(id -u)" = 0 ] && echo \1', r'"$HOME/bin"/x \1',
+        r"case a in $x) ;; *) \1;; esac",
+    ],
+)  # fmt: skip
+def test_what_only_other_programs_may_read_again_is_the_author_s_part(command: str) -> None:
+    assert pattern("(.*)", command)
 
 
 def test_commands_without_references_may_say_what_they_like() -> None:
@@ -184,7 +299,7 @@ FINE = [
     (r"""y=\1; printf '%s\n' "$y" """, ["{1}"]),
     (r"printf '%s\n' $(echo a; echo \1 >&2) \2", ["a", "{2}"]),
     ("printf '%s\\n' \\\n  \\1 a#b \\\n\t\\2", ["{1}", "a#b", "{2}"]),
-    (r"""f() { printf '%s\n' "$@"; }; if [ \1 = \1 ]; then f \1 --o=\2; fi""", ["{1}", "--o={2}"]),
+    (r"""if [ \1 = \1 ]; then printf '%s\n' \1 --o=\2; fi""", ["{1}", "--o={2}"]),
     (r"case \1 in a) printf '1\n';; *) printf '%s\n' \2;; esac", ["{2}"]),
     (r"{ printf '%s\n' \1 & wait; } && (printf '%s\n' \2)", ["{1}", "{2}"]),
     (r"""for i in \1 \2; do printf '%s\n' "$i"; done""", ["{1}", "{2}"]),
@@ -200,7 +315,8 @@ FINE = [
     (r"""printf 'printf "%%s\\n" "$3"' >/dev/null; sh -c 'printf "%s\n" "$2"' x -s \1; true \2""",
      ["{1}"]),
     (r"""find / -prune -exec printf '%s\n' {} \1 \;""", ["/", "{1}"]),
-    (r"""printf '%s\n' $# "$#" \1 >/dev/null; printf '%s\n' \2 \\1 \$\2""", ["{2}", r"\1", "${2}"]),
+    (r"""printf '%s\n' $? "$0" \1 >/dev/null; printf '%s\n' \2 \\1 \$\2 "$0" """,
+     ["{2}", r"\1", "${2}", "sh"]),
 ]  # fmt: skip
 
 
@@ -209,7 +325,7 @@ FINE = [
 def test_groups_arrive_as_literal_text(shell: str, request_: str) -> None:
     for command, expected in FINE:
         rendered = command_for(pattern("(.*):(.*)", command), f"{request_}:two")
-        assert isinstance(rendered, str)
+        assert isinstance(rendered, tuple)
         ran = run(shell, rendered)
         words = [word.replace("{1}", request_).replace("{2}", "two") for word in expected]
         assert (ran.created, ran.output.decode().split("\n")) == ([], [*words, ""]), rendered
@@ -225,7 +341,9 @@ FRAGMENTS = st.sampled_from([
     "sh ", "bash ", "-x ", "-- ", "'-c' ", r"\sh ", "e'v'al ", "-v ", "printf ", "read ", "su ",
     "-o pipefail ", "{sh,-c} ", ",", "0 ",
     ">x ", "2>&1 ", "</dev/null ", "{fd}>x ", "$(true) ", "BASH_ENV=", "PS4=", "set -x; ",
-    "; true", " bash x", "env ", "command ", "? ", "/bin/", "export ",
+    "; true", " bash x", "env ", "command ", "? ", "export ",
+    "cat <<E\n", "\nE\n", "<<-E\n\t", "<<'E'\n", '"$(', ')"', "${u:-", "${x:+", "unset ", "wait ",
+    "jobs ", "RANDOM=", "\\1; $a ", '\\1; "$a" ', "set ", "shift; ", "for i; do ", '"$u"', ". ",
 ])  # fmt: skip
 TEXT = st.text(
     st.sampled_from("abX '\"\\$`(){}[];&|<>#*?~!=%é\u00a0日-,.:^@/\n") | st.characters(),
@@ -239,7 +357,8 @@ ATTACKS = st.sampled_from([
     f"}}; {CANARY};", f"); {CANARY};", f"'$({CANARY})'", f"\"$({CANARY})\"", f"\\\\'`{CANARY}`'",
     f"]$({CANARY})",
     f"x'$({CANARY})", f"{CANARY}", f"${{x:-$({CANARY})}}", f" & {CANARY} & ", f"|{CANARY}",
-    f"-v a[$({CANARY})]",
+    f"-v a[$({CANARY})]", "-va[$(touch${IFS}CANARY)]", "-pDIRSTACK[$(touch${IFS}CANARY)]", "-v",
+    f"PATH[$({CANARY})]", f"eval {CANARY}", f"\nE\n{CANARY}\n", f"}}\"; {CANARY}; \"",
 ])  # fmt: skip
 
 
@@ -260,7 +379,7 @@ def test_no_request_makes_a_shell_run_anything_else(
         return
     rendered = command_for(entry, ":".join(groups))
     if rendered is not None:
-        assert isinstance(rendered, str)
+        assert isinstance(rendered, tuple)
         for shell in SHELLS:
             assert "CANARY" not in run(shell, rendered).created, (shell, rendered)
 
@@ -275,11 +394,90 @@ def test_any_text_arrives_as_it_is(groups: tuple[str, str]) -> None:
     if rendered is None:
         assert re.search("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]", request)
         return
-    assert isinstance(rendered, str)
+    assert isinstance(rendered, tuple)
     expected = f'pre{request}\nx\n{request}\ny\\{request}\\"\n'
     for shell in SHELLS:
         ran = run(shell, rendered)
         assert (ran.created, ran.output.decode()) == ([], expected)
+
+
+# A value is passed as it is, whatever it is: here line breaks too, which no request may have.
+VALUES = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=12)
+AWKWARD = st.sampled_from([
+    "", " ", "a b", "*", "?", "~", "-n", "-v", "--", "'", '"', "\\", "\\\\", "a\nb", "\nE\n", "E",
+    "\t", "$x", "$(touch CANARY)", "`touch CANARY`", "}", "${x}", "$1", "#", "!", "(", "[a-z]",
+    "{a,b}", "&",
+])  # fmt: skip
+P = r'/usr/bin/printf "%s\\0" X'
+CONTEXTS = [
+    (rf"{P} \1 Y", "X|{1}|Y|"),
+    (rf"{P} a\1b\2c \2\1", "X|a{1}b{2}c|{2}{1}|"),
+    (rf'{P} "a \1  b\2" ""\1 Y', "X|a {1}  b{2}|{1}|Y|"),
+    (rf'{P} "\\\1\"\2\$\`" Y', 'X|\\{1}"{2}$`|Y|'),
+    (rf"{P} \'\1\\\2\" 'it'\1's' Y", "X|'{1}\\{2}\"|it{1}s|Y|"),
+    (rf"{P} ${{u:-\1}} ${{u-a\2}} ${{x:+\2}} ${{x-\1}} Y", "X|{1}|a{2}|{2}|value|Y|"),
+    (rf'{P} "${{u:-\1}}" "a${{u-\2b}}" "${{x+\2}}" Y', "X|{1}|a{2}b|{2}|Y|"),
+    (rf'{P} "$(printf %s. \1)" "a$(printf %s. x\2 | cat)" Y', "X|{1}.|ax{2}.|Y|"),
+    (rf'y=$(printf %s. "\1"\2 $(true)); {P} "$y" Y', "X|{1}{2}.|Y|"),
+    (rf'y=\1; z="$y"\2; {P} "$y" "$z" Y', "X|{1}|{1}{2}|Y|"),
+    (r"y=\1 /usr/bin/printenv -0 y; true \2", "{1}|"),
+    (r"""sh -c '/usr/bin/printf "$@"' sh "%s\\0" X \1 \2""", "X|{1}|{2}|"),
+    (r"""sudo=x; env bash -euc '/usr/bin/printf "$@"' bash "%s\\0" "$0" \1""", "sh|{1}|"),
+    (rf'export y=\1; {P} "$y" Y', "X|{1}|Y|"),
+    (rf"case a\1 in a\1) {P} m\2;; *) {P} n;; esac", "X|m{2}|"),
+    (rf"case a in (a) {P} \1;; esac; {P} \2", "X|{1}|X|{2}|"),
+    (
+        '{ cat; printf "\\\\0"; } <<E\n \\1 "\\2" \'\\1\' \\$x \\\\ ${u:-\\2}$(printf %s. \\1)\nE',
+        " {1} \"{2}\" '{1}' $x \\ {2}{1}.\n|",
+    ),
+    ('{ cat; printf "\\\\0"; } <<-E\n\t\t\\1\n\tE', "{1}\n|"),
+    ("{ cat; printf \"\\\\0\"; } <<'E'\n$1 ${x} `id`\nE\n" + rf"{P} \1", "$1 ${x} `id`\n|X|{1}|"),
+    (rf"{P} \1 Y | cat | cat", "X|{1}|Y|"),
+    (rf'for i in \1 "\2" x; do {P} "$i"; done', "X|{1}|X|{2}|X|x|"),
+    (rf"if [ x\1 = x\1 ] && ! [ a\1 = b ]; then ( {P} \2 ); else {{ {P} n; }}; fi", "X|{2}|"),
+    (rf"set -e; {P} \0 \1 2>/dev/null </dev/null; true \2", "X|{0}|{1}|"),
+    (rf'{P} \1 >out; cat <out; {P} "$0" \2', "X|{1}|X|sh|{2}|"),
+]
+
+
+@pytest.mark.timeout(120)
+@settings(max_examples=150, deadline=None)
+@given(
+    contexts=st.lists(st.sampled_from(CONTEXTS), min_size=1, max_size=6),
+    groups=st.tuples(*[AWKWARD | VALUES | ATTACKS] * 3),
+)
+def test_a_value_is_one_word_in_every_context(
+    contexts: list[tuple[str, str]], groups: tuple[str, str, str]
+) -> None:
+    # \0 is that of this shell's own text.
+    parameters = invocation("\n".join(text for text, _ in contexts), groups)
+    expected = "".join(
+        groups[int(part)] if part in ("0", "1", "2") else part.replace("|", "\0")
+        for _, words in contexts
+        for part in re.split(r"\{([012])\}", words)
+    )
+    for shell in SHELLS:
+        ran = run(shell, parameters)
+        assert ran.output.decode() == expected, (shell, parameters)
+        assert set(ran.created) <= {"out"}
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+@pytest.mark.parametrize("context", CONTEXTS)
+@pytest.mark.parametrize("request_", ["", "x y*", "-n", "'\"\\$(touch X)"])
+def test_each_context_by_itself(shell: str, context: tuple[str, str], request_: str) -> None:
+    text, words = context
+    ran = run(shell, invocation(text, [request_] * 3))
+    expected = re.sub(r"\{[012]\}", lambda _: request_, words.replace("|", "\0"))
+    assert (ran.output.decode(), set(ran.created) - {"out"}) == (expected, set())
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+@pytest.mark.parametrize("name", ["a b", "*", "-n", "~", "$(touch X)", "'\"", "a\nb", "&1", ">x"])
+def test_a_redirection_s_target_is_one_name(shell: str, name: str) -> None:
+    text = r"echo a > \1; echo b >> \1; cat < \1 2>&1"
+    ran = run(shell, invocation(text, ["", name]))
+    assert (ran.created, ran.output) == ([name], b"a\nb\n")
 
 
 def test_expressions_are_loaded_with_the_first_pattern_only() -> None:
