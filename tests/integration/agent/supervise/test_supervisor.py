@@ -1,5 +1,6 @@
 """What a command finds, and how it ends, under a real supervisor."""
 
+import json
 import os
 import shutil
 import signal
@@ -9,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from pushcli.protocol import messages
+from pushcli.protocol.run import Outcome, RunSpec
 from pushcli.whitelist.entry import parse
 from pushcli_agent.running import leftovers
 from pushcli_agent.running.policy import PolicyConfig, prepare
-from pushcli_agent.running.spool import Spool
+from pushcli_agent.running.spool import FinishedJob, Spool
 from pushcli_agent.whitelist.merged import Whitelist
 from tests.integration.agent.supervise.supervised import (
     JOB,
@@ -57,6 +58,29 @@ def test_the_result_says_how_the_command_ended(
     assert not result.timed_out
     assert not result.aborted
     assert before <= result.started_at <= result.ended_at <= time.time()
+
+
+@pytest.mark.parametrize("capture", [True, False])
+def test_the_supervisor_writes_each_field_of_an_outcome(spool: Spool, capture: bool) -> None:
+    run(spool, "true", capture=capture)
+    written = json.loads(_spooled(spool, "result.json"))
+    assert written.keys() == set(Outcome.__struct_fields__)
+
+
+def test_a_result_that_0_1_0_spooled_is_read(spool: Spool) -> None:
+    directory = spool.directory / JOB
+    directory.mkdir()
+    (directory / "result.json").write_text(
+        '{"exit_code": null, "signal": 15, "timed_out": true, "aborted": false,'
+        ' "started_at": 1795466596.25, "ended_at": 1795466597.5, "capture": true,'
+        ' "stdout_size": 5, "stderr_size": 0, "stdout_dropped": 7, "stderr_dropped": 0}\n'
+    )
+    [job] = spool.adopt()
+    assert isinstance(job, FinishedJob)
+    assert job.result == Outcome(
+        signal=15, timed_out=True, started_at=1795466596.25, ended_at=1795466597.5, capture=True,
+        stdout_size=5, stdout_dropped=7,
+    )  # fmt: skip
 
 
 def test_both_channels_are_captured_byte_for_byte(spool: Spool) -> None:
@@ -133,11 +157,9 @@ def test_a_job_with_a_user_and_a_file_finds_both() -> None:
             file_dir=directory / "files",
             lock_dir=directory / "locks",
         )
-        commit = messages.Commit(
-            sequence=1, timestamp="", job_id=JOB, command="show", capture=True,
-            user="nobody", file="raw:content\n",
-        )  # fmt: skip
-        job = Spool(directory / "spool").start(prepare(commit, config, "web01"))
+        asked = RunSpec(command="show", capture=True, user="nobody", file="raw:content\n")
+        ready = prepare(JOB, asked, config, node="web01", requestor=None)
+        job = Spool(directory / "spool").start(ready)
         job.run()
         nobody = user("nobody")
         assert output(finish(job)) == f"content\n{nobody.home} nobody\n"

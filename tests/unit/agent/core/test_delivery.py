@@ -3,6 +3,7 @@
 import pytest
 
 from pushcli.protocol import extensions, messages
+from pushcli.protocol.run import Outcome
 from pushcli_agent.core import effects, events
 from pushcli_agent.core.effects import ResultForm, SendOutput, SendResult
 from tests.unit.agent.core.script import (
@@ -20,7 +21,7 @@ KIB = 1024
 CHUNK = 32 * KIB
 
 
-def result(outcome: events.Outcome, form: ResultForm = ResultForm.BARE) -> SendResult:
+def result(outcome: Outcome, form: ResultForm = ResultForm.BARE) -> SendResult:
     return SendResult(JOB, outcome, form, spooled=True)
 
 
@@ -28,7 +29,7 @@ def sent(done: list[effects.Effect]) -> list[effects.Effect]:
     return [e for e in done if not isinstance(e, effects.SendHeartbeat)]
 
 
-def finished(outcome: events.Outcome, job_id: str = JOB) -> tuple[Script, list[effects.Effect]]:
+def finished(outcome: Outcome, job_id: str = JOB) -> tuple[Script, list[effects.Effect]]:
     script = connected()
     script.running(job_id)
     return script, script.ended(outcome, job_id)

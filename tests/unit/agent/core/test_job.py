@@ -1,8 +1,12 @@
 """Commit, run, abort and end, as scripts."""
 
+import math
+from typing import Any
+
 import pytest
 
 from pushcli.protocol import messages
+from pushcli.protocol.run import Outcome, RunSpec
 from pushcli_agent.core import effects, events
 from tests.unit.agent.core.script import (
     JOB,
@@ -19,9 +23,13 @@ from tests.unit.agent.core.script import (
 
 def test_a_commit_starts_a_supervisor_and_is_acknowledged_when_that_is_ready() -> None:
     script = connected()
-    [start] = script.commit()
-    assert isinstance(start, effects.StartSupervisor)
-    assert start.commit.job_id == JOB
+    fields: dict[str, Any] = {
+        "run_timeout": 5.0, "user": "www", "dir": "/srv", "env": {"A": "1"}, "file": "raw:x",
+        "capture": True,
+    }  # fmt: skip
+    assert script.commit(command="ls", requestor="ann", **fields) == [
+        effects.StartSupervisor(JOB, RunSpec(command="ls", **fields), "ann")
+    ]
     assert script.take(events.SupervisorStarted(JOB)) == [answer(messages.AckCommit)]
 
 
@@ -102,10 +110,10 @@ def test_what_is_not_well_formed_is_nacked_with_no_job_id(kind: str, nack: type)
 def test_the_run_timeout_reaches_the_supervisor_only_if_it_was_agreed() -> None:
     [start] = connected().commit(run_timeout=5.0)
     assert isinstance(start, effects.StartSupervisor)
-    assert start.commit.run_timeout == 5.0
+    assert start.run.run_timeout == 5.0
     [start] = connected(old_config()).commit(run_timeout=5.0)
     assert isinstance(start, effects.StartSupervisor)
-    assert start.commit.run_timeout is None
+    assert start.run.run_timeout == math.inf
 
 
 def test_heartbeats_say_what_the_agent_does() -> None:
@@ -127,7 +135,7 @@ def test_an_abort_is_answered_when_the_job_is_gone(state: str) -> None:
     script = connected()
     getattr(script, state)()
     assert script.command(messages.Abort) == [effects.AbortJob(JOB)]
-    outcome = events.Outcome(signal=15, aborted=True)
+    outcome = Outcome(signal=15, aborted=True)
     assert script.ended(outcome) == [effects.DiscardSpool(JOB), answer(messages.Aborted)]
     script.beat()
     assert script.wait(1.0) == [heartbeat()]
