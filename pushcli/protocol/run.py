@@ -9,7 +9,7 @@ import msgspec
 
 from pushcli.protocol import extensions
 
-DEFAULT_TIMEOUT = 3600.0
+DEFAULT_TIMEOUT: float = 3600
 """Seconds that a command may run if nobody says otherwise."""
 EXTENSIONS = {"run_timeout": extensions.TIMEOUT}
 """Fields of a RunSpec that a `commit` carries only where both ends offer this extension."""

@@ -8,7 +8,7 @@ import msgspec
 from pushcli.protocol import messages
 from pushcli.protocol.run import EXTENSIONS, Outcome, RunSpec
 
-_SPEC = tuple(field.name for field in msgspec.structs.fields(RunSpec))
+_SPEC = RunSpec.__struct_fields__
 _END = ("exit_code", "signal", "timed_out", "started_at", "ended_at")
 """What a result says of the end beside the output."""
 REST_NAMES = {{"capture": "capture_output"}.get(name, name): name for name in _SPEC}
