@@ -133,7 +133,15 @@ def test_a_reconnect_resumes_the_output_from_what_is_held() -> None:
 def test_a_server_that_claims_more_than_there_is_changes_nothing() -> None:
     outcome = succeeded(capture=True, stdout_size=2 * CHUNK)
     script, _ = finished(outcome)
+    script.wait(1.9)
     assert held(script, "stdout", 3 * CHUNK) == []
+    assert held(script, "stdout", 2 * CHUNK + 1) == []
+    script.beat()
+    # Not even a sign of life: all is sent again when it would have been.
+    assert sent(script.wait(0.2)) == [
+        SendOutput(JOB, "stdout", 0, CHUNK),
+        SendOutput(JOB, "stdout", CHUNK, CHUNK),
+    ]
 
 
 def test_one_job_s_output_is_sent_at_a_time_and_small_results_overtake() -> None:

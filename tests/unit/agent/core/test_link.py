@@ -122,6 +122,12 @@ def test_a_silent_server_is_offline_after_its_threshold_and_gets_no_heartbeats()
     assert heartbeats(script.wait(10.0)) == 0
 
 
+def test_a_server_that_went_silent_is_connected_to_anew_though_nothing_has_changed() -> None:
+    script = connected()
+    assert fetches(script.wait(5.0)) == 1
+    assert connects(script.take(events.Configured(config()))) == 1
+
+
 def test_an_offline_server_is_back_after_more_than_online_threshold_heartbeats() -> None:
     script = connected()
     script.wait(3.6)
