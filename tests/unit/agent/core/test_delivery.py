@@ -10,6 +10,7 @@ from tests.unit.agent.core.script import (
     JOB,
     OTHER,
     Script,
+    answer,
     config,
     connected,
     heartbeat,
@@ -161,6 +162,14 @@ def test_one_job_s_output_is_sent_at_a_time_and_small_results_overtake() -> None
     ]
 
 
+def test_a_run_for_a_job_whose_output_waits_its_turn_is_acknowledged() -> None:
+    large = succeeded(capture=True, stdout_size=2 * CHUNK)
+    script, _ = finished(large)
+    script.running(OTHER)
+    script.ended(large, OTHER)
+    assert script.command(messages.Run, job_id=OTHER) == [answer(messages.AckRun, OTHER)]
+
+
 def test_a_stream_that_went_back_does_not_leave_the_next_one_stuck() -> None:
     large = succeeded(capture=True, stdout_size=2 * CHUNK)
     script, _ = finished(large)
@@ -222,6 +231,14 @@ def test_a_result_of_a_former_run_is_named_and_delivered() -> None:
     assert started == [effects.FetchConfig((JOB,))]
     script.take(events.Configured(config()))
     assert script.take(events.Connected()) == [result(succeeded()), heartbeat(pending=(JOB,))]
+
+
+def test_a_heartbeat_names_no_more_results_than_the_protocol_allows() -> None:
+    script = Script()
+    jobs = tuple(f"{number:032x}" for number in range(70))
+    script.take(events.Started(finished=tuple((job, succeeded()) for job in jobs)))
+    script.take(events.Configured(config()))
+    assert script.take(events.Connected())[-1] == heartbeat(pending=jobs[:64])
 
 
 def test_without_the_output_extension_a_kept_result_carries_text() -> None:

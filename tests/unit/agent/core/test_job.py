@@ -189,6 +189,14 @@ def test_aborts_of_a_lost_connection_are_not_answered_on_the_next() -> None:
     assert script.ended(None) == [effects.DiscardSpool(JOB), answer(messages.Aborted)]
 
 
+def test_an_abort_is_not_answered_while_a_new_connection_is_made() -> None:
+    script = connected()
+    script.running()
+    script.command(messages.Abort)
+    script.take(events.Configured(config(incarnation_id="server-2")))
+    assert script.ended(None) == [effects.DiscardSpool(JOB)]
+
+
 def test_after_its_end_a_job_leaves_the_agent_free_at_once() -> None:
     script = connected()
     script.running()
@@ -207,6 +215,20 @@ def test_a_job_is_not_run_twice_even_if_it_is_committed_again() -> None:
     assert script.command(messages.Run, job_id=JOB) == [answer(messages.NackRun)]
 
 
+@pytest.mark.parametrize("left", ["running", "finished"])
+def test_a_job_of_a_former_run_is_not_run_again(left: str) -> None:
+    script = Script()
+    if left == "running":
+        script.take(events.Started(running=(JOB,)))
+        script.ended(succeeded())
+    else:
+        script.take(events.Started(finished=((JOB, succeeded()),)))
+    script.take(events.Configured(config()))
+    script.take(events.Connected())
+    script.command(messages.AckResult, job_id=JOB)
+    assert script.commit() == [answer(messages.NackCommit, reason="this job has run here already")]
+
+
 def test_a_run_for_a_job_whose_result_waits_is_answered_by_the_result() -> None:
     script = connected()
     script.running()
@@ -222,6 +244,22 @@ def test_a_supervisor_that_dies_before_the_run_withdraws_the_vote() -> None:
         answer(messages.NackCommit, reason="its supervisor died"),
     ]
     assert script.command(messages.Run, job_id=JOB) == [answer(messages.NackRun)]
+
+
+def test_a_result_of_what_was_never_run_counts_for_nothing() -> None:
+    script = connected()
+    script.committed()
+    assert script.ended(succeeded()) == [
+        effects.DiscardSpool(JOB),
+        answer(messages.NackCommit, reason="its supervisor died"),
+    ]
+
+
+def test_a_supervisor_of_another_job_is_ended() -> None:
+    script = connected()
+    script.commit()
+    assert script.take(events.SupervisorStarted(OTHER)) == [effects.AbortJob(OTHER)]
+    assert script.take(events.SupervisorStarted(JOB)) == [answer(messages.AckCommit)]
 
 
 def test_a_supervisor_that_dies_while_running_says_so_as_old_agents_do() -> None:

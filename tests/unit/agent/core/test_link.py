@@ -241,6 +241,11 @@ def test_a_server_whose_heartbeats_never_come_is_asked_ever_more_rarely() -> Non
     assert 8 < asked < 20
 
 
+def test_a_fetch_that_is_due_earlier_is_not_put_off_by_another_reason() -> None:
+    script = connected(config(lifetime=4.0), random=1.0)
+    assert fetches(script.wait(3.7)) == 1
+
+
 # --- one deadline at a time
 
 
