@@ -112,6 +112,27 @@ def test_output_is_sent_again_from_what_is_held_after_two_seconds_of_silence() -
     ]
 
 
+def test_output_that_nobody_acknowledges_is_sent_ever_more_rarely() -> None:
+    script, _ = finished(succeeded(capture=True, stdout_size=3 * CHUNK))
+    start = script.now
+    times = []
+    for _ in range(36):
+        if sent(script.beats_for(1)):
+            times.append(script.now - start)
+    assert times == [2, 6, 14, 24, 34]
+
+
+def test_an_acknowledgement_ends_the_backoff_of_output() -> None:
+    outcome = succeeded(capture=True, stdout_size=3 * CHUNK)
+    script, _ = finished(outcome)
+    script.beats_for(7)
+    held(script, "stdout", CHUNK)
+    assert sent(script.beats_for(3)) == [
+        SendOutput(JOB, "stdout", CHUNK, CHUNK),
+        SendOutput(JOB, "stdout", 2 * CHUNK, CHUNK),
+    ]
+
+
 def test_a_server_that_lost_output_gets_it_again_and_then_the_result() -> None:
     outcome = succeeded(capture=True, stdout_size=2 * CHUNK)
     script, _ = finished(outcome)
@@ -216,6 +237,17 @@ def test_an_old_server_gets_a_result_that_ended_while_it_was_away() -> None:
         effects.DiscardSpool(JOB),
         heartbeat(),
     ]
+
+
+def test_a_result_of_this_run_is_for_an_old_server_too() -> None:
+    script = connected()
+    script.running()
+    script.take(events.Disconnected())
+    script.ended(succeeded())
+    assert script.take(events.Configured(old_config())) == [effects.Connect(old_config())]
+    assert script.take(events.Connected())[0] == SendResult(
+        JOB, succeeded(), ResultForm.BARE, spooled=False
+    )
 
 
 def test_an_old_server_never_sees_a_result_of_a_former_run() -> None:

@@ -48,6 +48,13 @@ def test_a_repeated_commit_is_acknowledged_again_without_a_second_supervisor() -
     assert script.commit() == [answer(messages.AckCommit)]
 
 
+def test_a_commit_repeated_before_the_supervisor_is_ready_is_answered_once_it_is() -> None:
+    script = connected()
+    script.commit()
+    assert script.commit() == []
+    assert script.take(events.SupervisorStarted(JOB)) == [answer(messages.AckCommit)]
+
+
 def test_a_repeated_run_is_acknowledged_again_and_starts_nothing() -> None:
     script = connected()
     script.running()
