@@ -183,6 +183,18 @@ def test_one_job_s_output_is_sent_at_a_time_and_small_results_overtake() -> None
     ]
 
 
+def test_output_that_the_server_can_do_without_makes_room_for_the_next() -> None:
+    large = succeeded(capture=True, stdout_size=2 * CHUNK)
+    script, _ = finished(large)
+    script.running(OTHER)
+    script.ended(large, OTHER)
+    assert script.command(messages.AckResult, job_id=JOB) == [
+        effects.DiscardSpool(JOB),
+        SendOutput(OTHER, "stdout", 0, CHUNK),
+        SendOutput(OTHER, "stdout", CHUNK, CHUNK),
+    ]
+
+
 def test_a_run_for_a_job_whose_output_waits_its_turn_is_acknowledged() -> None:
     large = succeeded(capture=True, stdout_size=2 * CHUNK)
     script, _ = finished(large)
