@@ -83,6 +83,13 @@ def test_a_result_that_0_1_0_spooled_is_read(spool: Spool) -> None:
     )  # fmt: skip
 
 
+def test_the_result_says_how_long_the_command_took(spool: Spool) -> None:
+    result = run(spool, "sleep 0.3").result
+    assert result.started_at is not None
+    assert result.ended_at is not None
+    assert result.ended_at - result.started_at >= 0.3
+
+
 def test_both_channels_are_captured_byte_for_byte(spool: Spool) -> None:
     job = run(spool, r"printf '\377\000\376'; printf 'err' >&2")
     assert job.read_output("stdout", 0, 100) == b"\xff\0\xfe"

@@ -49,6 +49,13 @@ def test_a_result_is_repeated_with_backoff_until_it_is_acknowledged() -> None:
     assert sent(script.beats_for(30)) == []
 
 
+def test_results_are_repeated_however_rare_heartbeats_are() -> None:
+    script = connected(config(interval=60.0))
+    script.running()
+    script.ended(succeeded())
+    assert script.wait(1.1) == [result(succeeded())]
+
+
 def test_heartbeats_name_the_results_that_wait() -> None:
     script, _ = finished(succeeded())
     assert heartbeat(pending=(JOB,)) in script.wait(1.0)
