@@ -64,7 +64,10 @@ def test_an_agent_that_stays_dead_does_not_hold_its_job_for_ever(
     job = job_is(fleet, job_id, "complete")
     assert job["nodes"] == {"crashed": ["n1"]}
     # The truth is told when it returns, and the state stays.
+    spooled = fleet.agent_directory("n1") / "spool" / job_id
+    until((spooled / "result.json").exists, "the command ends without its agent")
     fleet.start_agent("n1")
+    until(lambda: not spooled.exists(), "its result is acknowledged")
     fleet.wait_available(["n1"])
     assert fleet.api.job(job_id)["nodes"] == {"crashed": ["n1"]}
 

@@ -225,6 +225,21 @@ def test_a_full_disk_cuts_the_output_like_the_limit(spool: Spool) -> None:
     assert errors(finished) == "end\n"
 
 
+def test_output_that_a_full_disk_cut_has_no_hole_when_there_is_room_again(
+    spool: Spool, tmp_path: Path
+) -> None:
+    resource = pytest.importorskip("resource")
+    command = 'head -c 300000 /dev/zero; until [ -e "$GATE" ]; do sleep 0.02; done; echo more'
+    job = spool.start(prepared(command, env={**NODE_ENV, "GATE": str(tmp_path / "gate")}))
+    resource.prlimit(job.pid, resource.RLIMIT_FSIZE, (8192, resource.RLIM_INFINITY))
+    job.run()
+    until(lambda: len(_spooled(spool, "stdout")) == 8192)
+    resource.prlimit(job.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)
+    (tmp_path / "gate").touch()
+    mark = b"\n[output cut: 291813 more bytes]\n"
+    assert finish(job).read_output("stdout", 0, 999_999) == bytes(8192) + mark
+
+
 def test_a_daemon_that_keeps_the_output_open_does_not_hold_the_job(spool: Spool) -> None:
     before = time.monotonic()
     job = run(spool, "sleep 300 & echo $!")
