@@ -28,6 +28,7 @@ from tests.integration.agent.supervise.supervised import (
     run,
     until,
     user,
+    wait_for_end,
 )
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can run jobs as other users")
@@ -144,8 +145,14 @@ def test_standard_input_is_empty(spool: Spool) -> None:
 @as_root
 def test_a_job_runs_as_its_user_and_cannot_come_back(spool: Spool) -> None:
     nobody = user("nobody")
-    job = run(spool, "id -u; id -g; id -G; grep -E '^(Uid|Gid|CapEff)' /proc/$$/status",
-              user=nobody)  # fmt: skip
+    own = os.getgroups()
+    # One that the agent has and its job's user has not.
+    os.setgroups([*own, 4242])
+    try:
+        job = run(spool, "id -u; id -g; id -G; grep -E '^(Uid|Gid|CapEff)' /proc/$$/status",
+                  user=nobody)  # fmt: skip
+    finally:
+        os.setgroups(own)
     lines = output(job).splitlines()
     assert lines[:2] == [str(nobody.uid), str(nobody.gid)]
     assert set(lines[2].split()) == {str(group) for group in nobody.groups}
@@ -320,6 +327,17 @@ def test_an_abort_ends_the_whole_tree(spool: Spool) -> None:
     assert result.aborted
     assert not result.timed_out
     assert result.signal == signal.SIGTERM
+
+
+def test_an_abort_before_the_run_ends_the_supervisor_and_nothing_ran(
+    spool: Spool, tmp_path: Path
+) -> None:
+    job = spool.start(prepared(f"echo x > {tmp_path}/ran"))
+    until(lambda: b"committed" in _spooled(spool, "lock"))
+    job.abort()
+    wait_for_end(job)
+    assert job.finished() is None
+    assert not (tmp_path / "ran").exists()
 
 
 def test_a_timeout_kills_what_does_not_end_by_itself_within_five_seconds(spool: Spool) -> None:
