@@ -145,8 +145,8 @@ class Loop:
                 self._feedback.append(self._whitelist_changed())
             case effects.AnswerCheck(check=check):
                 self._tell(messages.Checked, lambda _: self._jobs.check(check))
-            case effects.StartSupervisor(commit=commit):
-                self._feedback.append(self._jobs.commit(commit))
+            case effects.StartSupervisor(job_id=job_id, run=run, requestor=requestor):
+                self._feedback.append(self._jobs.commit(job_id, run, requestor))
             case effects.TellRun(job_id=job_id):
                 self._jobs.run(job_id)
             case effects.AbortJob(job_id=job_id):

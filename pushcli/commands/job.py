@@ -9,8 +9,9 @@ from pushcli.errors import UsageError
 from pushcli.exit_status import ExitStatus
 from pushcli.jobs import run_job, show_job
 from pushcli.jobs.dry_run import dry_run as ask
-from pushcli.jobs.job_request import job_request
+from pushcli.jobs.job_request import job_request, parse_env, read_file
 from pushcli.jobs.results import CHANNELS
+from pushcli.protocol.run import DEFAULT_TIMEOUT, RunSpec
 from pushcli.terminal.command_groups import CommandGroup
 from pushcli.terminal.context import App
 from pushcli.terminal.options import operator_options
@@ -30,7 +31,12 @@ def job() -> None:
     "-s", "--search", "query", metavar="QUERY", help="The nodes that match, beside those named."
 )
 @click.option("-q", "--quorum", metavar="N|P%", help="Nodes that must be ready (default: all).")
-@click.option("--timeout", type=Seconds(), help="Time for the command to run (default: 3600).")
+@click.option(
+    "--timeout",
+    type=Seconds(),
+    default=DEFAULT_TIMEOUT,
+    help=f"Time for the command to run (default: {DEFAULT_TIMEOUT:g}).",
+)
 @click.option("--capture", is_flag=True, help="Keep and show what the command writes.")
 @click.option("-b", "--nowait", is_flag=True, help="Start the job and return at once.")
 @click.option(
@@ -56,7 +62,7 @@ def job() -> None:
 @click.pass_obj
 def start(
     app: App, *, command: str, nodes: tuple[str, ...], query: str | None, quorum: str | None,
-    timeout: float | None, capture: bool, nowait: bool, dry_run: bool, poll_interval: float,
+    timeout: float, capture: bool, nowait: bool, dry_run: bool, poll_interval: float,
     with_env: str | None, in_dir: str | None, as_user: str | None, file: Path | None,
 ) -> ExitStatus:  # fmt: skip
     """Run COMMAND, which stands on the nodes' whitelists, on the NODEs.
@@ -71,10 +77,16 @@ def start(
       pushcli job start chef-client -s 'role:web AND chef_environment:prod'
     """
     nodes = _nodes(app, nodes, query)
-    request = job_request(
-        command, nodes, quorum=quorum, run_timeout=timeout, capture=capture, env=with_env,
-        directory=in_dir, user=as_user, file=file,
-    )  # fmt: skip
+    run = RunSpec(
+        command=command,
+        run_timeout=timeout,
+        user=as_user,
+        dir=in_dir,
+        env=None if with_env is None else parse_env(with_env),
+        file=None if file is None else read_file(file),
+        capture=capture,
+    )
+    request = job_request(run, nodes, quorum=quorum)
     if dry_run:
         return ask(app, request)
     job_id = run_job.start(app, request)

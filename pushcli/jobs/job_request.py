@@ -7,47 +7,28 @@ from pathlib import Path
 
 from pushcli.errors import UsageError
 from pushcli.jobs.quorum import parse_quorum
+from pushcli.protocol import run_wire
 from pushcli.protocol.limits import MAX_FILE
+from pushcli.protocol.run import RunSpec
 
 
 def job_request(
-    command: str,
-    nodes: Sequence[str],
-    *,
-    quorum: str | None = None,
-    run_timeout: float | None = None,
-    capture: bool = False,
-    env: str | None = None,
-    directory: str | None = None,
-    user: str | None = None,
-    file: Path | None = None,
+    run: RunSpec, nodes: Sequence[str], *, quorum: str | None = None
 ) -> dict[str, object]:
-    """What to ask the server for; only what was given, so that its defaults hold.
+    """What to ask the server for; defaults are left to it.
 
     Args:
         nodes: names; one that is given twice counts once.
         quorum: a number or a percentage, as typed.
-        run_timeout: seconds.
-        env: a JSON object of strings, as typed.
 
     Raises:
-        UsageError: one of them makes no sense.
+        UsageError: it makes no sense.
     """
     names = list(dict.fromkeys(nodes))
-    given = {
-        "run_timeout": None if run_timeout is None else _number(run_timeout),
-        "quorum": None if quorum is None else parse_quorum(quorum, len(names)),
-        "user": user,
-        "dir": directory,
-        "env": None if env is None else parse_env(env),
-        "file": None if file is None else read_file(file),
-        "capture_output": True if capture else None,
-    }
-    return {
-        "command": command,
-        "nodes": names,
-        **{key: value for key, value in given.items() if value is not None},
-    }
+    request = {**run_wire.rest_fields(run), "nodes": names}
+    if quorum is not None:
+        request["quorum"] = parse_quorum(quorum, len(names))
+    return request
 
 
 def parse_env(text: str) -> dict[str, str]:
@@ -92,8 +73,3 @@ def read_file(path: Path) -> str:
             f"{path} has {len(content):,} bytes", f"a job's file may have {MAX_FILE:,}"
         )
     return "base64:" + base64.b64encode(content).decode()
-
-
-def _number(seconds: float) -> float:
-    """A whole number without its `.0`, as it is echoed."""
-    return int(seconds) if seconds.is_integer() else seconds

@@ -18,8 +18,9 @@ PENDING = frozenset({"new", "ready", "running"})
 class Job(msgspec.Struct, frozen=True, kw_only=True):
     """One answer of `GET jobs/ID` or an entry of `GET jobs` (Push Jobs protocol, section 3).
 
+    What else it says of the run is only shown.
+
     Args:
-        run_timeout: seconds.
         created_at, updated_at: RFC 1123 dates.
         nodes: names by state, for the states that have any; not in the list.
     """
@@ -27,15 +28,10 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     command: str
     status: str
-    run_timeout: float
     created_at: str
     updated_at: str
     nodes: dict[str, list[str]] = {}
-    user: str | None = None
-    dir: str | None = None
-    env: dict[str, str] | None = None
     capture_output: bool = False
-    file_specified: bool = False
 
     @property
     def is_over(self) -> bool:

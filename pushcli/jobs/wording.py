@@ -5,11 +5,11 @@ from typing import Any
 
 from pushcli.escape import escape_line
 from pushcli.jobs.model import PENDING, Job, NodeResult
+from pushcli.protocol import run_wire
 
-KEYS = (
-    "id", "command", "status", "created_at", "updated_at", "run_timeout",
-    "user", "dir", "env", "capture_output", "file_specified", "nodes",
-)  # fmt: skip
+_FIRST = ("id", "command", "status", "created_at", "updated_at", "run_timeout")
+_LAST = ("file_specified", "nodes")
+KEYS = (*_FIRST, *(key for key in run_wire.REST_NAMES if key not in (*_FIRST, "file")), *_LAST)
 """Of the server's object, in the order in which they are shown."""
 
 

@@ -1,10 +1,18 @@
 """What is to be run, and how it ended: one struct each from REST to the supervisor and back.
 
-The old wire stays as it is: `messages` maps `commit` and the results to and from these. A new
-option of a job is a field here, and what enforces it.
+The old wire stays as it is: `run_wire` maps REST, `commit` and the results to and from these. A
+new option of a job is a field here and in `messages.Commit`, its check in the server's REST, its
+column in the store, its option on the command line, and what enforces it.
 """
 
 import msgspec
+
+from pushcli.protocol import extensions
+
+DEFAULT_TIMEOUT: float = 3600
+"""Seconds that a command may run if nobody says otherwise."""
+EXTENSIONS = {"run_timeout": extensions.TIMEOUT}
+"""Fields of a RunSpec that a `commit` carries only where both ends offer this extension."""
 
 
 class RunSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -12,7 +20,7 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     Args:
         command: the request, which the node's whitelist is asked for.
-        run_timeout: seconds from the start of the run.
+        run_timeout: seconds from the start of the run; infinite: no limit.
         user: whose the process is to be; None: the agent's own.
         dir: where it begins; None: where the agent decides.
         file: `raw:TEXT` or `base64:DATA`, at most 100,000 bytes decoded.
@@ -20,7 +28,7 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """
 
     command: str
-    run_timeout: float = 3600
+    run_timeout: float = DEFAULT_TIMEOUT
     user: str | None = None
     dir: str | None = None
     env: dict[str, str] | None = None
@@ -29,10 +37,12 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """How a command ended, as its node tells it.
+    """How a command ended, as its supervisor writes it and its node reports it.
 
-    Times in seconds since the epoch. Sizes in bytes: what was kept of each channel, and what
-    was dropped beyond a cap; they say something only where output was captured.
+    Neither `exit_code` nor `signal` is set if it could not be killed, or if the node's agent
+    is an old one. Times in seconds since the epoch. Sizes in bytes: what was kept of each
+    channel, with the mark where it was cut, and what was dropped beyond a cap; they say
+    something only where output was captured.
     """
 
     exit_code: int | None = None

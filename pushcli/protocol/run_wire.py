@@ -1,54 +1,72 @@
-"""RunSpec and Outcome as the messages carry them: the one place that maps to and from the wire."""
+"""RunSpec and Outcome as REST and the messages carry them: the one place that maps both ways."""
 
+import math
 from typing import Any
 
 import msgspec
 
 from pushcli.protocol import messages
-from pushcli.protocol.run import Outcome, RunSpec
+from pushcli.protocol.run import EXTENSIONS, Outcome, RunSpec
 
-_SPEC = tuple(field.name for field in msgspec.structs.fields(RunSpec))
+_SPEC = RunSpec.__struct_fields__
+_END = ("exit_code", "signal", "timed_out", "started_at", "ended_at")
+"""What a result says of the end beside the output."""
+REST_NAMES = {{"capture": "capture_output"}.get(name, name): name for name in _SPEC}
+"""The fields of a RunSpec by their names in REST (Push Jobs protocol, section 3)."""
 
 
-def commit_fields(spec: RunSpec, *, timeout: bool) -> dict[str, Any]:
-    """What a `commit` says of the run.
+def rest_fields(spec: RunSpec) -> dict[str, Any]:
+    """What REST says of the run: its command, and what differs from the defaults."""
+    fields = msgspec.structs.asdict(spec) | {"run_timeout": whole(spec.run_timeout)}
+    default = msgspec.structs.asdict(RunSpec(command=""))
+    return {
+        key: fields[name]
+        for key, name in REST_NAMES.items()
+        if name == "command" or fields[name] != default[name]
+    }
+
+
+def whole(seconds: float) -> float:
+    """A whole number without its `.0`, as old servers show it."""
+    return int(seconds) if float(seconds).is_integer() else seconds
+
+
+def commit_fields(spec: RunSpec, agreed: frozenset[str]) -> dict[str, Any]:
+    """What a `commit` says of the run, to an agent with which these extensions are agreed."""
+    return {name: getattr(spec, name) for name in _SPEC if _travels(name, agreed)}
+
+
+def spec_of(commit: messages.Commit, agreed: frozenset[str]) -> RunSpec:
+    """What a `commit` asks to be run; without a time limit if it names none.
 
     Args:
-        timeout: whether the agent takes `run_timeout` (extension `timeout`).
+        commit: one that names a command.
+        agreed: extensions; what belongs to another one counts for nothing.
     """
-    fields = {name: getattr(spec, name) for name in _SPEC}
-    if not timeout:
-        del fields["run_timeout"]
-    return fields
+    fields = {name: getattr(commit, name) for name in _SPEC if _travels(name, agreed)}
+    given = {name: value for name, value in fields.items() if value is not None}
+    return RunSpec(**{"run_timeout": math.inf, **given})
 
 
-def spec_of(commit: messages.Commit) -> RunSpec:
-    """What a `commit` asks to be run; without a time limit if it names none."""
-    fields = {name: getattr(commit, name) for name in _SPEC}
-    if fields["run_timeout"] is None:
-        fields["run_timeout"] = float("inf")
-    return RunSpec(**{**fields, "command": commit.command or ""})
+def spec_of_check(check: messages.Check) -> RunSpec:
+    """What a `check` asks about."""
+    return RunSpec(command=check.command, user=check.user, dir=check.dir)
 
 
 def result_fields(outcome: Outcome) -> dict[str, Any]:
     """What a result says of the end beside the output, to a server that keeps results."""
-    return {
-        "exit_code": outcome.exit_code,
-        "signal": outcome.signal,
-        "timed_out": outcome.timed_out,
-        "started_at": outcome.started_at,
-        "ended_at": outcome.ended_at,
-    }
+    return {name: getattr(outcome, name) for name in _END}
 
 
 def outcome_of(result: messages.Result) -> Outcome:
-    """How the command ended, as its agent tells it; an old one says only whether it succeeded."""
+    """How the command ended, as its agent reports it; an old one says only if it succeeded."""
     return Outcome(
-        exit_code=result.exit_code,
-        signal=result.signal,
-        timed_out=result.timed_out,
-        started_at=result.started_at,
-        ended_at=result.ended_at,
+        **{name: getattr(result, name) for name in _END},
         stdout_size=result.stdout_size or 0,
         stderr_size=result.stderr_size or 0,
     )
+
+
+def _travels(name: str, agreed: frozenset[str]) -> bool:
+    needed = EXTENSIONS.get(name)
+    return needed is None or needed in agreed

@@ -7,6 +7,8 @@ on after a restart of the server where it was.
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+import msgspec
+
 from pushcli_server.clock import Clock
 from pushcli_server.core.fleet_events import Publish
 from pushcli_server.core.identity import JobKey
@@ -106,16 +108,16 @@ def _fields(effect: Publish) -> dict[str, Any]:
 
 
 def _start(job: Job) -> dict[str, Any]:
-    spec, run = job.spec, job.spec.run
-    fields: dict[str, Any] = {
-        "command": run.command,
-        "run_timeout": run.run_timeout,
-        "quorum": spec.quorum,
-        "node_count": len(spec.nodes),
+    run = {k: v for k, v in msgspec.structs.asdict(job.spec.run).items() if v is not None}
+    fields = {
+        "command": run.pop("command"),
+        "run_timeout": run.pop("run_timeout"),
+        "quorum": job.spec.quorum,
+        "node_count": len(job.spec.nodes),
         "user": job.requestor,
     }
-    given = {"job_user": run.user, "dir": run.dir, "env": run.env}
-    fields |= {key: value for key, value in given.items() if value is not None}
-    if run.file is not None:
-        fields["file_specified"] = True
-    return fields | {"capture": run.capture}
+    if "user" in run:
+        fields["job_user"] = run.pop("user")
+    if run.pop("file", None) is not None:
+        run["file_specified"] = True
+    return fields | run

@@ -10,7 +10,7 @@ from typing import assert_never
 
 import msgspec
 
-from pushcli.protocol import extensions, messages
+from pushcli.protocol import extensions, messages, run_wire
 from pushcli.protocol.run import Outcome, RunSpec
 from pushcli_server.core import fleet_events as on_fleet
 from pushcli_server.core.identity import JobKey, NodeKey
@@ -63,7 +63,7 @@ def operations_of(
         case on_fleet.StoreOutput():
             return (_output(effect, incoming),)
         case on_fleet.SaveLateResult(job, node, succeeded, outcome):
-            text = json.dumps({"succeeded": succeeded, **_result(outcome)})
+            text = json.dumps({"succeeded": succeeded, **run_wire.result_fields(outcome)})
             return (operations.LateResult(job.id, node, text),)
         case on_fleet.Audit(org=org, actor=actor, action=action, target=target, origin=origin):
             return (_audit(now, org, actor, action=action, target=target, origin=origin),)
@@ -80,18 +80,17 @@ def _audit(
 
 
 def _job_record(job: Job) -> JobRecord:
-    run = job.spec.run
+    run = msgspec.structs.asdict(job.spec.run)
+    # It is kept by its digest, beside the record.
+    del run["file"]
+    if run["env"] is not None:
+        run["env"] = json.dumps(run["env"])
     return JobRecord(
+        **run,
         id=job.id,
         org=job.org,
-        command=run.command,
         status=str(job.status),
         quorum=job.spec.quorum,
-        run_timeout=run.run_timeout,
-        user=run.user,
-        dir=run.dir,
-        env=None if run.env is None else json.dumps(run.env),
-        capture=run.capture,
         requestor=job.requestor,
         request_id=job.request_id,
         created_at=job.created_at,
@@ -149,16 +148,6 @@ def _output(effect: on_fleet.StoreOutput, incoming: Incoming) -> operations.Stor
         stdout=content("stdout", effect.stdout),
         stderr=content("stderr", effect.stderr),
     )
-
-
-def _result(outcome: Outcome) -> dict[str, object]:
-    return {
-        "exit_code": outcome.exit_code,
-        "signal": outcome.signal,
-        "timed_out": outcome.timed_out,
-        "started_at": outcome.started_at,
-        "ended_at": outcome.ended_at,
-    }
 
 
 def _path(incoming: Incoming, job: JobKey, node: str, channel: str) -> Path:
@@ -284,15 +273,11 @@ def _live(live: LiveJob, grace: Grace, held: Callable[[JobKey, str, str], int]) 
 
 
 def _run_spec(record: JobRecord, file: str | None) -> RunSpec:
-    return RunSpec(
-        command=record.command,
-        run_timeout=record.run_timeout,
-        user=record.user,
-        dir=record.dir,
-        env=None if record.env is None else json.loads(record.env),
-        file=file,
-        capture=record.capture,
-    )
+    kept = [name for name in RunSpec.__struct_fields__ if name != "file"]
+    run = {name: getattr(record, name) for name in kept}
+    if run["env"] is not None:
+        run["env"] = json.loads(run["env"])
+    return RunSpec(**run, file=file)
 
 
 def _finite(deadline: float) -> float | None:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
+from pushcli.protocol import run_wire
 from pushcli.protocol.run import RunSpec
 from pushcli.protocol.timestamps import format_rfc1123
 from pushcli_server.core.job import Job
@@ -28,22 +29,19 @@ class Described(Protocol):
 
 def job_summary(job: Described, *, include_file: bool = False) -> dict[str, Any]:
     """A job as `GET jobs` lists it, without its nodes."""
-    run = job.run
-    view: dict[str, Any] = {
+    run = run_wire.rest_fields(job.run)
+    if job.has_file and not include_file:
+        run.pop("file", None)
+        run["file_specified"] = True
+    return {
         "id": job.id,
-        "command": run.command,
+        "command": job.run.command,
         "status": str(job.status),
-        "run_timeout": _number(run.run_timeout),
+        "run_timeout": run_wire.whole(job.run.run_timeout),
         "created_at": format_rfc1123(job.created_at),
         "updated_at": format_rfc1123(job.updated_at),
+        **run,
     }
-    given = {"user": run.user, "dir": run.dir, "env": run.env}
-    view |= {key: value for key, value in given.items() if value is not None}
-    if run.capture:
-        view["capture_output"] = True
-    if job.has_file:
-        view |= {"file": run.file} if include_file else {"file_specified": True}
-    return view
 
 
 def job_with_nodes(
@@ -64,7 +62,3 @@ def by_state(states: Iterable[tuple[str, NodeState]]) -> dict[str, list[str]]:
 def out_of_contact(job: Job, node: str) -> bool:
     """Whether a node at work is not heard of, while we still wait for it."""
     return node in job.lost
-
-
-def _number(seconds: float) -> float:
-    return int(seconds) if float(seconds).is_integer() else seconds

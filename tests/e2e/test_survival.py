@@ -55,14 +55,19 @@ def test_an_agent_restarted_with_sigterm_delivers_the_output_of_its_job(
 def test_an_agent_that_stays_dead_does_not_hold_its_job_for_ever(
     make_fleet: MakeFleet, tmp_path: Path
 ) -> None:
-    fleet, marks = make_fleet("n1", lost_grace=2), tmp_path / "marks"
+    # No other deadline of the job may come first, and end it by chance.
+    fleet = make_fleet("n1", lost_grace=2, voting_timeout=600)
+    marks = tmp_path / "marks"
     job_id = start(fleet, "slow-mark", "n1", env={"MARKS": str(marks)})
     until(lambda: lines(marks), "the command runs")
     fleet.end_agent("n1", signal.SIGKILL)
     job = job_is(fleet, job_id, "complete")
     assert job["nodes"] == {"crashed": ["n1"]}
     # The truth is told when it returns, and the state stays.
+    spooled = fleet.agent_directory("n1") / "spool" / job_id
+    until((spooled / "result.json").exists, "the command ends without its agent")
     fleet.start_agent("n1")
+    until(lambda: not spooled.exists(), "its result is acknowledged")
     fleet.wait_available(["n1"])
     assert fleet.api.job(job_id)["nodes"] == {"crashed": ["n1"]}
 

@@ -8,9 +8,9 @@ Another server gets each result once.
 import math
 
 from pushcli.protocol import messages
+from pushcli.protocol.run import Outcome
 from pushcli_agent.core.configuration import ServerConfig
 from pushcli_agent.core.effects import DiscardSpool, Effect, ResultForm, SendOutput, SendResult
-from pushcli_agent.core.events import Outcome
 from pushcli_agent.core.state import Agent, Delivery, Stream
 
 WINDOW = 8

@@ -6,8 +6,8 @@ from typing import Any, Literal
 import msgspec
 
 from pushcli.protocol import messages
+from pushcli.protocol.run import Outcome, RunSpec
 from pushcli_agent.core.configuration import ServerConfig
-from pushcli_agent.core.events import Outcome
 
 JobState = Literal["idle", "committed", "running"]
 Channel = Literal["stdout", "stderr"]
@@ -103,9 +103,15 @@ class AnswerCheck(msgspec.Struct, frozen=True):
 
 
 class StartSupervisor(msgspec.Struct, frozen=True):
-    """Check the commit and start its supervisor: `SupervisorStarted` or `CommitRefused`."""
+    """Check what is to be run and start its supervisor: `SupervisorStarted` or `CommitRefused`.
 
-    commit: messages.Commit
+    Args:
+        requestor: who started the job, if the server says so.
+    """
+
+    job_id: str
+    run: RunSpec
+    requestor: str | None
 
 
 class TellRun(msgspec.Struct, frozen=True):

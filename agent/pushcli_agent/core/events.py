@@ -5,26 +5,8 @@ from typing import Any, Literal
 import msgspec
 
 from pushcli.protocol import messages
+from pushcli.protocol.run import Outcome
 from pushcli_agent.core.configuration import ServerConfig
-
-
-class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """How a command ended. Times in seconds since the epoch, sizes in bytes."""
-
-    exit_code: int | None = None
-    signal: int | None = None
-    timed_out: bool = False
-    aborted: bool = False
-    started_at: float | None = None
-    ended_at: float | None = None
-    capture: bool = False
-    stdout_size: int = 0
-    stderr_size: int = 0
-
-    @property
-    def succeeded(self) -> bool:
-        """Whether the command ended by itself, with 0."""
-        return self.exit_code == 0 and not self.timed_out and not self.aborted
 
 
 class Started(msgspec.Struct, frozen=True):

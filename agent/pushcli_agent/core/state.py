@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Any
 
+from pushcli.protocol.run import Outcome
 from pushcli_agent.core.configuration import ServerConfig
 from pushcli_agent.core.effects import Channel, JobState
-from pushcli_agent.core.events import Outcome
 
 MAX_PENDING = 64
 """Results that may wait for the server; the protocol bounds the heartbeat's list."""

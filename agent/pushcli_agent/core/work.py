@@ -2,9 +2,7 @@
 
 from typing import Literal
 
-import msgspec
-
-from pushcli.protocol import extensions, messages, names
+from pushcli.protocol import extensions, messages, names, run_wire
 from pushcli_agent.core import delivery
 from pushcli_agent.core.effects import (
     AbortJob,
@@ -58,9 +56,8 @@ def commit(agent: Agent, message: messages.Commit) -> list[Effect]:
     if reason is not None:
         return _nack(agent, message.job_id, reason)
     agent.job = Job(message.job_id, Phase.STARTING)
-    if not _agreed(agent, extensions.TIMEOUT):
-        message = msgspec.structs.replace(message, run_timeout=None)
-    return [StartSupervisor(message)]
+    spec = run_wire.spec_of(message, _agreed(agent))
+    return [StartSupervisor(message.job_id, spec, message.requestor)]
 
 
 def _objection(agent: Agent, job_id: str) -> str | None:
@@ -175,9 +172,10 @@ def _aborted(job: Job) -> list[Effect]:
 
 
 def _nack(agent: Agent, job_id: str, reason: str) -> list[Effect]:
-    told = reason if _agreed(agent, extensions.REASON) else None
+    told = reason if extensions.REASON in _agreed(agent) else None
     return [Answer(messages.NackCommit, job_id, told)]
 
 
-def _agreed(agent: Agent, name: str) -> bool:
-    return agent.link.config is not None and name in agent.link.config.extensions
+def _agreed(agent: Agent) -> frozenset[str]:
+    config = agent.link.config
+    return frozenset() if config is None else config.extensions

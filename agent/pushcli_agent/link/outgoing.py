@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from pushcli.protocol import messages
+from pushcli.protocol import messages, run_wire
 from pushcli.protocol.timestamps import format_rfc1123
 from pushcli_agent.core.effects import (
     Answer,
@@ -21,7 +21,6 @@ from pushcli_agent.core.effects import (
     SendOutput,
     SendResult,
 )
-from pushcli_agent.core.events import Outcome
 
 Read = Callable[[str, Channel, int, int], bytes]
 """Spooled output: job, channel, offset, at most so many bytes."""
@@ -106,8 +105,10 @@ class Outgoing:
 
     def _result(self, effect: SendResult, max_body: int) -> bytes:
         kind = messages.Succeeded if effect.outcome.succeeded else messages.Failed
-        fields = _detail(effect.outcome) if effect.spooled else {}
-        return self._write(kind, effect.job_id, **fields, **self._captured(effect, max_body))
+        fields = self._captured(effect, max_body)
+        if effect.spooled:
+            fields |= {"spooled": True, **run_wire.result_fields(effect.outcome)}
+        return self._write(kind, effect.job_id, **fields)
 
     def _captured(self, effect: SendResult, max_body: int) -> dict[str, object]:
         outcome = effect.outcome
@@ -153,17 +154,6 @@ def fit(text: str, missing: int, room: int) -> str:
             return marked
         # A character takes six bytes of JSON at most: this never cuts much too far.
         text = text[: -max(1, excess // 6)]
-
-
-def _detail(outcome: Outcome) -> dict[str, object]:
-    return {
-        "spooled": True,
-        "exit_code": outcome.exit_code,
-        "signal": outcome.signal,
-        "timed_out": outcome.timed_out,
-        "started_at": outcome.started_at,
-        "ended_at": outcome.ended_at,
-    }
 
 
 def _base64(data: bytes) -> str:

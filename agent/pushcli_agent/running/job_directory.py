@@ -7,27 +7,9 @@ from pathlib import Path
 
 import msgspec
 
+from pushcli.protocol.run import Outcome
+
 _log = logging.getLogger(__name__)
-
-
-class JobResult(msgspec.Struct, frozen=True, kw_only=True):
-    """How a command ended, as its supervisor wrote it.
-
-    Neither `exit_code` nor `signal` is set if it could not be killed. Times in seconds
-    since the epoch; sizes in bytes, those of the spooled output with its mark.
-    """
-
-    exit_code: int | None
-    signal: int | None
-    timed_out: bool
-    aborted: bool
-    started_at: float
-    ended_at: float
-    capture: bool
-    stdout_size: int
-    stderr_size: int
-    stdout_dropped: int
-    stderr_dropped: int
 
 
 def is_locked(directory: Path) -> bool:
@@ -54,10 +36,10 @@ def read_lock(directory: Path) -> tuple[int, str]:
     return int(pid) if pid.isdigit() else 0, state.strip()
 
 
-def read_result(directory: Path) -> JobResult | None:
+def read_result(directory: Path) -> Outcome | None:
     """How the job ended, or None: it has not, or nobody was left to say."""
     try:
-        return msgspec.json.decode((directory / "result.json").read_bytes(), type=JobResult)
+        return msgspec.json.decode((directory / "result.json").read_bytes(), type=Outcome)
     except FileNotFoundError:
         return None
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:

@@ -5,12 +5,13 @@ from pathlib import Path
 
 import msgspec
 
-from pushcli.protocol import messages
+from pushcli.protocol import messages, run_wire
+from pushcli.protocol.run import RunSpec
 from pushcli_agent.config import AgentSettings
 from pushcli_agent.core.effects import Channel
-from pushcli_agent.core.events import CommitRefused, JobEnded, Outcome, Started, SupervisorStarted
+from pushcli_agent.core.events import CommitRefused, JobEnded, Started, SupervisorStarted
 from pushcli_agent.running.policy import PolicyConfig, Refusal, explain, prepare
-from pushcli_agent.running.spool import FinishedJob, JobResult, RunningJob, Spool
+from pushcli_agent.running.spool import FinishedJob, RunningJob, Spool
 from pushcli_agent.whitelist.merged import Whitelist
 
 _LOOK_INTERVAL = 0.1
@@ -38,7 +39,7 @@ class Jobs:
     def check(self, check: messages.Check) -> dict[str, object]:
         """Whether this would be run, and how: the fields of `messages.Checked`."""
         try:
-            found = explain(check, self._policy)
+            found = explain(run_wire.spec_of_check(check), self._policy, requestor=check.requestor)
         except Refusal as refusal:
             return {"check_id": check.check_id, "reason": refusal.reason}
         runs = found.command if isinstance(found.command, str) else list(found.command)
@@ -59,14 +60,15 @@ class Jobs:
                 self._finished[job.job_id] = job
         return Started(
             tuple(self._running),
-            tuple((job.job_id, _outcome(job.result)) for job in self._finished.values()),
+            tuple((job.job_id, job.result) for job in self._finished.values()),
         )
 
-    def commit(self, commit: messages.Commit) -> SupervisorStarted | CommitRefused:
-        """Check a commit and start its supervisor."""
-        job_id = str(commit.job_id)
+    def commit(
+        self, job_id: str, run: RunSpec, requestor: str | None
+    ) -> SupervisorStarted | CommitRefused:
+        """Check what is to be run and start its supervisor."""
         try:
-            prepared = prepare(commit, self._policy, self._node)
+            prepared = prepare(job_id, run, self._policy, node=self._node, requestor=requestor)
         except Refusal as refusal:
             return CommitRefused(job_id, refusal.reason)
         try:
@@ -106,7 +108,7 @@ class Jobs:
         if finished is None:
             return JobEnded(job.job_id, None)
         self._finished[job.job_id] = finished
-        return JobEnded(job.job_id, _outcome(finished.result))
+        return JobEnded(job.job_id, finished.result)
 
     def read(self, job_id: str, channel: Channel, offset: int, size: int) -> bytes:
         """Spooled output of a job that has ended."""
@@ -134,17 +136,3 @@ def _policy(settings: AgentSettings, whitelist: Whitelist) -> PolicyConfig:
 
 def _set(names: list[str] | None) -> frozenset[str] | None:
     return None if names is None else frozenset(names)
-
-
-def _outcome(result: JobResult) -> Outcome:
-    return Outcome(
-        exit_code=result.exit_code,
-        signal=result.signal,
-        timed_out=result.timed_out,
-        aborted=result.aborted,
-        started_at=result.started_at,
-        ended_at=result.ended_at,
-        capture=result.capture,
-        stdout_size=result.stdout_size,
-        stderr_size=result.stderr_size,
-    )

@@ -1,6 +1,6 @@
-"""What this node is willing to run, and how: from a commit to a job that is ready to start.
+"""What this node is willing to run, and how: from a request to a job that is ready to start.
 
-A commit comes from the server, whose operators are held to the whitelist; nothing in it
+A request comes from the server, whose operators are held to the whitelist; nothing in it
 may walk around that.
 """
 
@@ -9,7 +9,8 @@ from pathlib import Path
 
 import msgspec
 
-from pushcli.protocol import messages, names
+from pushcli.protocol import names
+from pushcli.protocol.run import RunSpec
 from pushcli.whitelist.entry import Entry
 from pushcli.whitelist.match import Match
 from pushcli_agent.running import entry_lock, environment, jobfile, users
@@ -46,16 +47,15 @@ class PreparedJob(msgspec.Struct, frozen=True, kw_only=True):
     """All that a supervisor must know."""
 
     job_id: str
+    run: RunSpec
+    """What was asked for, within this node's limits; without the file's content."""
     command: str | tuple[str, ...]
     """For `/bin/sh -c`, or a program and its arguments."""
     env: dict[str, str]
     """Complete."""
     cwd: str
     user: User
-    capture: bool
     file: Path | None
-    run_timeout: float | None
-    """Seconds."""
     max_output_bytes: int
     umask: int = _UMASK
     lock: int = -1
@@ -75,19 +75,26 @@ class Explanation(msgspec.Struct, frozen=True):
     source: Source
 
 
-def prepare(commit: messages.Commit, config: PolicyConfig, node_name: str) -> PreparedJob:
-    """Check a commit against this node's policy; the lock and the job's file come last.
+def prepare(
+    job_id: str, run: RunSpec, config: PolicyConfig, *, node: str, requestor: str | None
+) -> PreparedJob:
+    """Check a request against this node's policy; the lock and the job's file come last.
+
+    Args:
+        requestor: who started the job, if that is known.
 
     Raises:
         Refusal: something speaks against it.
     """
-    job_id = _job_id(commit)
-    match = _match(commit, config)
-    user = _user(commit, config)
-    cwd = _directory(commit)
-    content = _content(commit)
-    own = {"CHEF_PUSH_NODE_NAME": node_name, "CHEF_PUSH_JOB_ID": job_id}
-    env = _environment(commit, config, user, own)
+    # It becomes the name of a directory.
+    if not names.is_job_id(job_id):
+        raise Refusal("the commit has no valid job id")
+    match = _match(run, config, requestor)
+    user = _user(run, config)
+    cwd = _directory(run)
+    content = _content(run)
+    own = {"CHEF_PUSH_NODE_NAME": node, "CHEF_PUSH_JOB_ID": job_id}
+    env = _environment(run, config, user, own)
     lock = _take_lock(match.entry, config)
     try:
         file = None if content is None else _write(content, config, user)
@@ -99,30 +106,28 @@ def prepare(commit: messages.Commit, config: PolicyConfig, node_name: str) -> Pr
         env["CHEF_PUSH_JOB_FILE"] = str(file)
     return PreparedJob(
         job_id=job_id,
+        run=msgspec.structs.replace(run, run_timeout=_timeout(run, match.entry), file=None),
         command=match.command,
         env=env,
         cwd=cwd,
         user=user,
-        capture=commit.capture,
         file=file,
-        run_timeout=_shortest(commit.run_timeout, match.entry.timeout),
         max_output_bytes=config.max_output_bytes,
         lock=lock,
     )
 
 
-def explain(request: messages.Commit | messages.Check, config: PolicyConfig) -> Explanation:
+def explain(run: RunSpec, config: PolicyConfig, *, requestor: str | None) -> Explanation:
     """What would be run, if it would; nothing is started, written or locked.
 
     Raises:
         Refusal: something speaks against it.
     """
-    match = _match(request, config)
-    user = _user(request, config)
-    _directory(request)
-    if isinstance(request, messages.Commit):
-        _content(request)
-        _environment(request, config, user, {})
+    match = _match(run, config, requestor)
+    user = _user(run, config)
+    _directory(run)
+    _content(run)
+    _environment(run, config, user, {})
     try:
         if match.entry.lock:
             entry_lock.check(match.entry, config.lock_dir)
@@ -131,21 +136,14 @@ def explain(request: messages.Commit | messages.Check, config: PolicyConfig) -> 
     return Explanation(match.command, match.entry, config.whitelist.source(match.entry.name))
 
 
-def _job_id(commit: messages.Commit) -> str:
-    # It becomes the name of a directory.
-    if commit.job_id is None or not names.is_job_id(commit.job_id):
-        raise Refusal("the commit has no valid job id")
-    return commit.job_id
-
-
-def _match(commit: messages.Commit | messages.Check, config: PolicyConfig) -> Match:
-    request = commit.command or ""
+def _match(run: RunSpec, config: PolicyConfig, requestor: str | None) -> Match:
+    request = run.command
     match = config.whitelist.find(request)
     if match is None:
         raise Refusal(f"not on the whitelist: {request[:128]!r}")
     operators = match.entry.operators
-    if operators is not None and commit.requestor not in operators:
-        who = "unknown" if commit.requestor is None else repr(commit.requestor[:128])
+    if operators is not None and requestor not in operators:
+        who = "unknown" if requestor is None else repr(requestor[:128])
         raise Refusal(f"who started the job ({who}) is not among the operators of its entry")
     if not all(map(_is_argument, _arguments(match.command))):
         raise Refusal(f"the whitelist's command for {request[:128]!r} cannot be run")
@@ -169,39 +167,39 @@ def _take_lock(entry: Entry, config: PolicyConfig) -> int:
         raise Refusal(str(refused)) from refused
 
 
-def _shortest(*timeouts: float | None) -> float | None:
-    return min((timeout for timeout in timeouts if timeout is not None), default=None)
+def _timeout(run: RunSpec, entry: Entry) -> float:
+    return run.run_timeout if entry.timeout is None else min(run.run_timeout, entry.timeout)
 
 
-def _user(commit: messages.Commit | messages.Check, config: PolicyConfig) -> User:
+def _user(run: RunSpec, config: PolicyConfig) -> User:
     try:
-        return users.choose(commit.user, config.allowed_users)
+        return users.choose(run.user, config.allowed_users)
     except users.UserRefused as refused:
         raise Refusal(str(refused)) from refused
 
 
-def _directory(commit: messages.Commit | messages.Check) -> str:
+def _directory(run: RunSpec) -> str:
     """Whether the job's user may enter it is seen when it does."""
-    directory = "/" if commit.dir is None else commit.dir
+    directory = "/" if run.dir is None else run.dir
     # pathlib's would raise for a name that is too long.
     if not directory.startswith("/") or not os.path.isdir(directory):  # noqa: PTH112
         raise Refusal(f"no such directory: {directory[:256]!r}")
     return directory
 
 
-def _content(commit: messages.Commit) -> bytes | None:
+def _content(run: RunSpec) -> bytes | None:
     try:
-        return None if commit.file is None else jobfile.decode(commit.file)
+        return None if run.file is None else jobfile.decode(run.file)
     except jobfile.JobFileError as error:
         raise Refusal(f"file: {error}") from error
 
 
 def _environment(
-    commit: messages.Commit, config: PolicyConfig, user: User, own: dict[str, str]
+    run: RunSpec, config: PolicyConfig, user: User, own: dict[str, str]
 ) -> dict[str, str]:
     allowed = config.allowed_overwritable_env_vars
     try:
-        return environment.compose(os.environ, user, commit.env or {}, allowed, own)
+        return environment.compose(os.environ, user, run.env or {}, allowed, own)
     except environment.VariableRefused as refused:
         raise Refusal(str(refused)) from refused
 

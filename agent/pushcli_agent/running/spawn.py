@@ -6,6 +6,8 @@ import os
 import sys
 from pathlib import Path
 
+import msgspec
+
 from pushcli_agent.running import leftovers
 from pushcli_agent.running.policy import PreparedJob
 
@@ -47,13 +49,12 @@ def _locked(directory: Path) -> int:
 def _specification(directory: Path, job: PreparedJob) -> int:
     environment = {**job.env, leftovers.MARK: str(directory)}
     specification = {
+        **msgspec.structs.asdict(job.run),
         "command": _command(job.command),
         "env": {_bytes(name): _bytes(text) for name, text in environment.items()},
         "cwd": _bytes(job.cwd),
         "owner": (job.user.uid, job.user.gid, job.user.groups) if job.user.is_other else None,
         "umask": job.umask,
-        "capture": job.capture,
-        "run_timeout": job.run_timeout,
         "max_output_bytes": job.max_output_bytes,
     }
     descriptor = os.memfd_create("job")

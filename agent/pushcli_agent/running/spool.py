@@ -19,12 +19,12 @@ from pathlib import Path
 
 from pushcli.errors import StartError
 from pushcli.protocol import names
-from pushcli_agent.running.job_directory import JobResult, is_locked, read_lock, read_result, remove
+from pushcli_agent.running.job_directory import is_locked, read_lock, read_result, remove
 from pushcli_agent.running.policy import PreparedJob
 from pushcli_agent.running.spawn import spawn
 from pushcli_agent.running.supervised_job import FinishedJob, RunningJob, clean_up
 
-__all__ = ["FinishedJob", "JobResult", "RunningJob", "Spool"]
+__all__ = ["FinishedJob", "RunningJob", "Spool"]
 
 _SETTLING = 2.0
 """Seconds that supervisors get to notice that a former agent has gone."""

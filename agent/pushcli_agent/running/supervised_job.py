@@ -7,8 +7,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
+from pushcli.protocol.run import Outcome
 from pushcli_agent.running import leftovers
-from pushcli_agent.running.job_directory import JobResult, is_locked, read_result, remove
+from pushcli_agent.running.job_directory import is_locked, read_result, remove
 
 _log = logging.getLogger(__name__)
 
@@ -19,7 +20,7 @@ State = Literal["committed", "running"]
 class FinishedJob:
     """A job that has ended, with its result."""
 
-    def __init__(self, directory: Path, result: JobResult) -> None:
+    def __init__(self, directory: Path, result: Outcome) -> None:
         self.job_id = directory.name
         self.result = result
         self._directory = directory

@@ -39,7 +39,9 @@ class Command:
         self.timed_out = self.aborted = False
         self.started_at = time.time()
         timeout = spec["run_timeout"]
-        self._due = time.monotonic() + timeout if isinstance(timeout, int | float) else None
+        # None is what 0.1.0 says, which may run still when its files have been replaced.
+        limit = timeout if isinstance(timeout, int | float) else float("inf")
+        self._due = time.monotonic() + limit
         self._pid = start(spec, [channel.writer for channel in channels])
         self.ended_at = self.started_at
         for channel in channels:
@@ -52,7 +54,7 @@ class Command:
         its output open for years.
         """
         while self.status is None:
-            if self._due is not None and time.monotonic() >= self._due:
+            if time.monotonic() >= self._due:
                 self.timed_out = True
                 break
             if _signal.SIGTERM in self._step(self._due):
@@ -62,9 +64,9 @@ class Command:
             self._stop()
         self._drain()
 
-    def _step(self, until: "float | None") -> bytes:
+    def _step(self, until: float) -> bytes:
         """Wait for something, and take it in; returns the numbers of the signals that came."""
-        wait = LONGEST_POLL if until is None else min(until - time.monotonic(), LONGEST_POLL)
+        wait = min(until - time.monotonic(), LONGEST_POLL)
         came = b""
         for descriptor, _ in self._poll.poll(max(wait, 0) * 1000):
             if descriptor == self._signals:

@@ -19,7 +19,7 @@ def record(directory: str, command: Command, channels: "list[Channel]") -> None:
 
 
 def result_of(command: Command, channels: "list[Channel]") -> "dict[str, object]":
-    """The result's fields, numbers and truth values only (`spool.JobResult`)."""
+    """The result's fields, numbers and truth values only (`protocol.run.Outcome`)."""
     code = None if command.status is None else os.waitstatus_to_exitcode(command.status)
     stdout, stderr = channels or (None, None)
     return {

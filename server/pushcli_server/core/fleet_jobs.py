@@ -123,7 +123,7 @@ def commit(fleet: Fleet, event: on_fleet.CommitDue) -> list[Effect]:
     if job is None or not job.has_unfinished(event.node):
         return []
     offered = fleet.node(key).extensions
-    fields = run_wire.commit_fields(job.spec.run, timeout=extensions.TIMEOUT in offered)
+    fields = run_wire.commit_fields(job.spec.run, offered)
     if extensions.REQUESTOR in offered:
         fields["requestor"] = job.requestor
     server = fleet.rules.server_name

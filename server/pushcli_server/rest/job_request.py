@@ -6,23 +6,11 @@ import json
 import math
 from typing import Any
 
-from pushcli.protocol import limits
+from pushcli.protocol import limits, run_wire
 from pushcli.protocol.run import RunSpec
 from pushcli_server.core.job import JobSpec
 
-KEYS = (
-    "command", "nodes", "run_timeout", "quorum", "user", "dir", "env", "file", "capture_output",
-)  # fmt: skip
-_RUN = {
-    "command": "command",
-    "run_timeout": "run_timeout",
-    "user": "user",
-    "dir": "dir",
-    "env": "env",
-    "file": "file",
-    "capture_output": "capture",
-}
-"""Keys of the body that say what is to be run, and their names in a RunSpec."""
+KEYS = (*run_wire.REST_NAMES, "nodes", "quorum")
 MAX_QUORUM = 2**62
 """What the store can hold; more nodes than there can ever be."""
 MAX_NAME = 255
@@ -62,7 +50,7 @@ def parse(body: bytes) -> JobSpec:
     _check_types(job)
     _check_values(job)
     nodes = tuple(dict.fromkeys(job["nodes"]))
-    given = {ours: job[key] for key, ours in _RUN.items() if key in job}
+    given = {ours: job[key] for key, ours in run_wire.REST_NAMES.items() if key in job}
     if "env" in given:
         given["env"] = dict(given["env"])
     return JobSpec(

@@ -5,14 +5,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pushcli.protocol import messages
-from pushcli_agent.core import events
+from pushcli.protocol.run import Outcome
 from pushcli_server.core.states import UNFINISHED, NodeState
 from tests.unit.joined.world import JOB, KEY, Machine, World
 
 NAMES = ("a", "b")
 OUTCOMES = (
-    events.Outcome(exit_code=0, started_at=1.0, ended_at=2.0),
-    events.Outcome(exit_code=3, started_at=1.0, ended_at=2.0),
+    Outcome(exit_code=0, started_at=1.0, ended_at=2.0),
+    Outcome(exit_code=3, started_at=1.0, ended_at=2.0),
 )
 machine = st.sampled_from(NAMES)
 FREQUENT = ("exchange", "to server", "to agent", "to server", "to agent")

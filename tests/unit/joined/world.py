@@ -274,16 +274,16 @@ class World:
                 machine.peer = None
                 machine.to_server.clear()
                 machine.to_agent.clear()
-            case effects.StartSupervisor(commit=commit):
-                machine.supervisors[str(commit.job_id)] = "committed"
-                return [events.SupervisorStarted(str(commit.job_id))]
+            case effects.StartSupervisor(job_id=job_id):
+                machine.supervisors[job_id] = "committed"
+                return [events.SupervisorStarted(job_id)]
             case effects.TellRun(job_id=job_id):
                 machine.runs[job_id] += 1
                 assert machine.runs[job_id] == 1, f"{machine.key.name} ran a job twice"
                 machine.supervisors[job_id] = "running"
             case effects.AbortJob(job_id=job_id):
                 if machine.supervisors.pop(job_id, None) is not None:
-                    return [events.JobEnded(job_id, events.Outcome(signal=15, aborted=True))]
+                    return [events.JobEnded(job_id, Outcome(signal=15, aborted=True))]
             case effects.DiscardSpool(job_id=job_id):
                 machine.spool.pop(job_id, None)
             case effects.SendHeartbeat() | effects.Answer() | effects.SendResult():

@@ -71,7 +71,7 @@ def test_what_a_server_says_of_a_job_is_shown_safely(
 ) -> None:
     raw = {"id": "1", "command": command, "status": state, "nodes": {state: [node]}}
     job = Job(
-        id="1", command=command, status=state, run_timeout=1, created_at="", updated_at="",
+        id="1", command=command, status=state, created_at="", updated_at="",
         nodes={state: [node]},
     )  # fmt: skip
     result = NodeResult(node=node, state=state, reason=reason)
@@ -83,7 +83,7 @@ def test_what_a_server_says_of_a_job_is_shown_safely(
 @given(node=ANY_TEXT, state=st.one_of(st.just("failed"), ANY_TEXT))
 def test_the_live_display_takes_nothing_as_markup(node: str, state: str) -> None:
     job = Job(
-        id="1", command="x", status="running", run_timeout=1, created_at="", updated_at="",
+        id="1", command="x", status="running", created_at="", updated_at="",
         nodes={state: [f"[red]{node}[/red]"]},
     )  # fmt: skip
     stream = io.StringIO()

@@ -1,5 +1,6 @@
 """Jobs under real supervisors, for tests."""
 
+import math
 import os
 import pwd
 import select
@@ -11,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from pushcli.protocol.run import RunSpec
 from pushcli_agent.running.policy import PreparedJob
 from pushcli_agent.running.spool import FinishedJob, RunningJob, Spool
 from pushcli_agent.running.users import User
@@ -30,16 +32,21 @@ def user(name: str | None = None) -> User:
 
 
 def prepared(command: str | tuple[str, ...], **changes: Any) -> PreparedJob:
-    """A job that captures, as this user, with little environment."""
+    """A job that captures, as this user, with little environment.
+
+    Args:
+        changes: of a PreparedJob, or of what was asked for: `capture`, `run_timeout`.
+    """
+    asked = {name: changes.pop(name) for name in ("capture", "run_timeout") if name in changes}
+    run: dict[str, Any] = {"command": "as asked", "capture": True, "run_timeout": math.inf}
     values: dict[str, Any] = {
         "job_id": JOB,
+        "run": RunSpec(**(run | asked)),
         "command": command,
         "env": NODE_ENV,
         "cwd": "/",
         "user": user(),
-        "capture": True,
         "file": None,
-        "run_timeout": None,
         "max_output_bytes": 1024 * 1024,
     }
     return PreparedJob(**(values | changes))

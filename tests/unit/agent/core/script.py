@@ -3,6 +3,7 @@
 from typing import Any
 
 from pushcli.protocol import extensions, messages
+from pushcli.protocol.run import Outcome
 from pushcli_agent.core import effects, events
 from pushcli_agent.core.configuration import ServerConfig
 from pushcli_agent.core.machine import handle
@@ -41,9 +42,9 @@ def old_config(**changed: Any) -> ServerConfig:
     return config(extensions=frozenset(), **changed)
 
 
-def succeeded(**changed: Any) -> events.Outcome:
+def succeeded(**changed: Any) -> Outcome:
     """A command that ended with 0."""
-    return events.Outcome(**{"exit_code": 0, "started_at": 1.0, "ended_at": 2.0, **changed})
+    return Outcome(**{"exit_code": 0, "started_at": 1.0, "ended_at": 2.0, **changed})
 
 
 def answer(kind: Any, job_id: str | None = JOB, reason: str | None = None) -> effects.Answer:
@@ -120,7 +121,7 @@ class Script:
         self.committed(job_id)
         return self.command(messages.Run, job_id=job_id)
 
-    def ended(self, outcome: events.Outcome | None, job_id: str = JOB) -> list[effects.Effect]:
+    def ended(self, outcome: Outcome | None, job_id: str = JOB) -> list[effects.Effect]:
         """The job's supervisor is done."""
         return self.take(events.JobEnded(job_id, outcome))
 

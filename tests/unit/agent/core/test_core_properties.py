@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from pushcli.protocol import messages
+from pushcli.protocol.run import Outcome
 from pushcli_agent.core import effects, events
 from pushcli_agent.core.configuration import ServerConfig
 from pushcli_agent.core.machine import handle
@@ -16,11 +17,11 @@ from tests.unit.agent.core.script import STAMP, config, old_config
 
 JOBS = [f"{number:032x}" for number in range(3)]
 OUTCOMES = [
-    events.Outcome(exit_code=0),
-    events.Outcome(exit_code=3),
-    events.Outcome(signal=9),
-    events.Outcome(exit_code=0, capture=True, stdout_size=10),
-    events.Outcome(exit_code=0, capture=True, stdout_size=400_000, stderr_size=70_000),
+    Outcome(exit_code=0),
+    Outcome(exit_code=3),
+    Outcome(signal=9),
+    Outcome(exit_code=0, capture=True, stdout_size=10),
+    Outcome(exit_code=0, capture=True, stdout_size=400_000, stderr_size=70_000),
 ]
 job = st.sampled_from(JOBS)
 
@@ -39,7 +40,7 @@ class World(RuleBasedStateMachine):
         self.alive: dict[str, str] = {}
         """Supervisors: "committed" or "running"."""
         self.aborting: set[str] = set()
-        self.spool: dict[str, events.Outcome] = {}
+        self.spool: dict[str, Outcome] = {}
         self.runs: Counter[str] = Counter()
         self.acknowledged: set[str] = set()
         self.forgotten: set[str] = set()
@@ -70,8 +71,7 @@ class World(RuleBasedStateMachine):
     def perform(self, effect: effects.Effect) -> list[events.Event]:
         self.answers.append(effect)
         match effect:
-            case effects.StartSupervisor(commit=commit):
-                job_id = str(commit.job_id)
+            case effects.StartSupervisor(job_id=job_id):
                 if self.refuses:
                     return [events.CommitRefused(job_id, "no")]
                 assert job_id not in self.alive, "a second supervisor of one job"
@@ -106,7 +106,7 @@ class World(RuleBasedStateMachine):
                 assert self.alive == ({named: state} if named else {})
         return []
 
-    def end(self, job_id: str, outcome: events.Outcome | None) -> None:
+    def end(self, job_id: str, outcome: Outcome | None) -> None:
         state = self.alive.pop(job_id)
         self.aborting.discard(job_id)
         if state != "running":
@@ -123,14 +123,14 @@ class World(RuleBasedStateMachine):
 
     @precondition(lambda self: self.alive)
     @rule(outcome=st.sampled_from([*OUTCOMES, None]))
-    def command_ends(self, outcome: events.Outcome | None) -> None:
+    def command_ends(self, outcome: Outcome | None) -> None:
         [job_id] = self.alive
         self.end(job_id, outcome)
 
     @precondition(lambda self: self.aborting)
     @rule()
     def abort_takes_effect(self) -> None:
-        self.end(self.aborting.pop(), events.Outcome(signal=15, aborted=True))
+        self.end(self.aborting.pop(), Outcome(signal=15, aborted=True))
 
     @rule(refuses=st.sampled_from([False, False, True]))
     def policy_changes(self, refuses: bool) -> None:
@@ -287,7 +287,7 @@ class World(RuleBasedStateMachine):
                 self.catch_up(job_id, outcome)
         assert self.spool == {}
 
-    def catch_up(self, job_id: str, outcome: events.Outcome) -> None:
+    def catch_up(self, job_id: str, outcome: Outcome) -> None:
         sizes = {"stdout": outcome.stdout_size, "stderr": outcome.stderr_size}
         for channel, size in sizes.items():
             self.say(messages.AckOutput, job_id=job_id, channel=channel, size=size)

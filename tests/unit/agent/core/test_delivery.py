@@ -3,12 +3,14 @@
 import pytest
 
 from pushcli.protocol import extensions, messages
+from pushcli.protocol.run import Outcome
 from pushcli_agent.core import effects, events
 from pushcli_agent.core.effects import ResultForm, SendOutput, SendResult
 from tests.unit.agent.core.script import (
     JOB,
     OTHER,
     Script,
+    answer,
     config,
     connected,
     heartbeat,
@@ -20,7 +22,7 @@ KIB = 1024
 CHUNK = 32 * KIB
 
 
-def result(outcome: events.Outcome, form: ResultForm = ResultForm.BARE) -> SendResult:
+def result(outcome: Outcome, form: ResultForm = ResultForm.BARE) -> SendResult:
     return SendResult(JOB, outcome, form, spooled=True)
 
 
@@ -28,7 +30,7 @@ def sent(done: list[effects.Effect]) -> list[effects.Effect]:
     return [e for e in done if not isinstance(e, effects.SendHeartbeat)]
 
 
-def finished(outcome: events.Outcome, job_id: str = JOB) -> tuple[Script, list[effects.Effect]]:
+def finished(outcome: Outcome, job_id: str = JOB) -> tuple[Script, list[effects.Effect]]:
     script = connected()
     script.running(job_id)
     return script, script.ended(outcome, job_id)
@@ -45,6 +47,13 @@ def test_a_result_is_repeated_with_backoff_until_it_is_acknowledged() -> None:
     assert times == [1, 3, 7, 15, 25, 35]
     assert script.command(messages.AckResult, job_id=JOB) == [effects.DiscardSpool(JOB)]
     assert sent(script.beats_for(30)) == []
+
+
+def test_results_are_repeated_however_rare_heartbeats_are() -> None:
+    script = connected(config(interval=60.0))
+    script.running()
+    script.ended(succeeded())
+    assert script.wait(1.1) == [result(succeeded())]
 
 
 def test_heartbeats_name_the_results_that_wait() -> None:
@@ -110,6 +119,27 @@ def test_output_is_sent_again_from_what_is_held_after_two_seconds_of_silence() -
     ]
 
 
+def test_output_that_nobody_acknowledges_is_sent_ever_more_rarely() -> None:
+    script, _ = finished(succeeded(capture=True, stdout_size=3 * CHUNK))
+    start = script.now
+    times = []
+    for _ in range(36):
+        if sent(script.beats_for(1)):
+            times.append(script.now - start)
+    assert times == [2, 6, 14, 24, 34]
+
+
+def test_an_acknowledgement_ends_the_backoff_of_output() -> None:
+    outcome = succeeded(capture=True, stdout_size=3 * CHUNK)
+    script, _ = finished(outcome)
+    script.beats_for(7)
+    held(script, "stdout", CHUNK)
+    assert sent(script.beats_for(3)) == [
+        SendOutput(JOB, "stdout", CHUNK, CHUNK),
+        SendOutput(JOB, "stdout", 2 * CHUNK, CHUNK),
+    ]
+
+
 def test_a_server_that_lost_output_gets_it_again_and_then_the_result() -> None:
     outcome = succeeded(capture=True, stdout_size=2 * CHUNK)
     script, _ = finished(outcome)
@@ -132,7 +162,15 @@ def test_a_reconnect_resumes_the_output_from_what_is_held() -> None:
 def test_a_server_that_claims_more_than_there_is_changes_nothing() -> None:
     outcome = succeeded(capture=True, stdout_size=2 * CHUNK)
     script, _ = finished(outcome)
+    script.wait(1.9)
     assert held(script, "stdout", 3 * CHUNK) == []
+    assert held(script, "stdout", 2 * CHUNK + 1) == []
+    script.beat()
+    # Not even a sign of life: all is sent again when it would have been.
+    assert sent(script.wait(0.2)) == [
+        SendOutput(JOB, "stdout", 0, CHUNK),
+        SendOutput(JOB, "stdout", CHUNK, CHUNK),
+    ]
 
 
 def test_one_job_s_output_is_sent_at_a_time_and_small_results_overtake() -> None:
@@ -150,6 +188,26 @@ def test_one_job_s_output_is_sent_at_a_time_and_small_results_overtake() -> None
         SendOutput(OTHER, "stdout", 0, CHUNK),
         SendOutput(OTHER, "stdout", CHUNK, CHUNK),
     ]
+
+
+def test_output_that_the_server_can_do_without_makes_room_for_the_next() -> None:
+    large = succeeded(capture=True, stdout_size=2 * CHUNK)
+    script, _ = finished(large)
+    script.running(OTHER)
+    script.ended(large, OTHER)
+    assert script.command(messages.AckResult, job_id=JOB) == [
+        effects.DiscardSpool(JOB),
+        SendOutput(OTHER, "stdout", 0, CHUNK),
+        SendOutput(OTHER, "stdout", CHUNK, CHUNK),
+    ]
+
+
+def test_a_run_for_a_job_whose_output_waits_its_turn_is_acknowledged() -> None:
+    large = succeeded(capture=True, stdout_size=2 * CHUNK)
+    script, _ = finished(large)
+    script.running(OTHER)
+    script.ended(large, OTHER)
+    assert script.command(messages.Run, job_id=OTHER) == [answer(messages.AckRun, OTHER)]
 
 
 def test_a_stream_that_went_back_does_not_leave_the_next_one_stuck() -> None:
@@ -200,6 +258,17 @@ def test_an_old_server_gets_a_result_that_ended_while_it_was_away() -> None:
     ]
 
 
+def test_a_result_of_this_run_is_for_an_old_server_too() -> None:
+    script = connected()
+    script.running()
+    script.take(events.Disconnected())
+    script.ended(succeeded())
+    assert script.take(events.Configured(old_config())) == [effects.Connect(old_config())]
+    assert script.take(events.Connected())[0] == SendResult(
+        JOB, succeeded(), ResultForm.BARE, spooled=False
+    )
+
+
 def test_an_old_server_never_sees_a_result_of_a_former_run() -> None:
     script = Script()
     script.take(events.Started(finished=((JOB, succeeded()),)))
@@ -213,6 +282,14 @@ def test_a_result_of_a_former_run_is_named_and_delivered() -> None:
     assert started == [effects.FetchConfig((JOB,))]
     script.take(events.Configured(config()))
     assert script.take(events.Connected()) == [result(succeeded()), heartbeat(pending=(JOB,))]
+
+
+def test_a_heartbeat_names_no_more_results_than_the_protocol_allows() -> None:
+    script = Script()
+    jobs = tuple(f"{number:032x}" for number in range(70))
+    script.take(events.Started(finished=tuple((job, succeeded()) for job in jobs)))
+    script.take(events.Configured(config()))
+    assert script.take(events.Connected())[-1] == heartbeat(pending=jobs[:64])
 
 
 def test_without_the_output_extension_a_kept_result_carries_text() -> None:

@@ -1,8 +1,12 @@
 """Commit, run, abort and end, as scripts."""
 
+import math
+from typing import Any
+
 import pytest
 
 from pushcli.protocol import messages
+from pushcli.protocol.run import Outcome, RunSpec
 from pushcli_agent.core import effects, events
 from tests.unit.agent.core.script import (
     JOB,
@@ -19,9 +23,13 @@ from tests.unit.agent.core.script import (
 
 def test_a_commit_starts_a_supervisor_and_is_acknowledged_when_that_is_ready() -> None:
     script = connected()
-    [start] = script.commit()
-    assert isinstance(start, effects.StartSupervisor)
-    assert start.commit.job_id == JOB
+    fields: dict[str, Any] = {
+        "run_timeout": 5.0, "user": "www", "dir": "/srv", "env": {"A": "1"}, "file": "raw:x",
+        "capture": True,
+    }  # fmt: skip
+    assert script.commit(command="ls", requestor="ann", **fields) == [
+        effects.StartSupervisor(JOB, RunSpec(command="ls", **fields), "ann")
+    ]
     assert script.take(events.SupervisorStarted(JOB)) == [answer(messages.AckCommit)]
 
 
@@ -38,6 +46,13 @@ def test_a_repeated_commit_is_acknowledged_again_without_a_second_supervisor() -
     script = connected()
     script.committed()
     assert script.commit() == [answer(messages.AckCommit)]
+
+
+def test_a_commit_repeated_before_the_supervisor_is_ready_is_answered_once_it_is() -> None:
+    script = connected()
+    script.commit()
+    assert script.commit() == []
+    assert script.take(events.SupervisorStarted(JOB)) == [answer(messages.AckCommit)]
 
 
 def test_a_repeated_run_is_acknowledged_again_and_starts_nothing() -> None:
@@ -102,10 +117,10 @@ def test_what_is_not_well_formed_is_nacked_with_no_job_id(kind: str, nack: type)
 def test_the_run_timeout_reaches_the_supervisor_only_if_it_was_agreed() -> None:
     [start] = connected().commit(run_timeout=5.0)
     assert isinstance(start, effects.StartSupervisor)
-    assert start.commit.run_timeout == 5.0
+    assert start.run.run_timeout == 5.0
     [start] = connected(old_config()).commit(run_timeout=5.0)
     assert isinstance(start, effects.StartSupervisor)
-    assert start.commit.run_timeout is None
+    assert start.run.run_timeout == math.inf
 
 
 def test_heartbeats_say_what_the_agent_does() -> None:
@@ -127,7 +142,7 @@ def test_an_abort_is_answered_when_the_job_is_gone(state: str) -> None:
     script = connected()
     getattr(script, state)()
     assert script.command(messages.Abort) == [effects.AbortJob(JOB)]
-    outcome = events.Outcome(signal=15, aborted=True)
+    outcome = Outcome(signal=15, aborted=True)
     assert script.ended(outcome) == [effects.DiscardSpool(JOB), answer(messages.Aborted)]
     script.beat()
     assert script.wait(1.0) == [heartbeat()]
@@ -181,6 +196,14 @@ def test_aborts_of_a_lost_connection_are_not_answered_on_the_next() -> None:
     assert script.ended(None) == [effects.DiscardSpool(JOB), answer(messages.Aborted)]
 
 
+def test_an_abort_is_not_answered_while_a_new_connection_is_made() -> None:
+    script = connected()
+    script.running()
+    script.command(messages.Abort)
+    script.take(events.Configured(config(incarnation_id="server-2")))
+    assert script.ended(None) == [effects.DiscardSpool(JOB)]
+
+
 def test_after_its_end_a_job_leaves_the_agent_free_at_once() -> None:
     script = connected()
     script.running()
@@ -199,6 +222,20 @@ def test_a_job_is_not_run_twice_even_if_it_is_committed_again() -> None:
     assert script.command(messages.Run, job_id=JOB) == [answer(messages.NackRun)]
 
 
+@pytest.mark.parametrize("left", ["running", "finished"])
+def test_a_job_of_a_former_run_is_not_run_again(left: str) -> None:
+    script = Script()
+    if left == "running":
+        script.take(events.Started(running=(JOB,)))
+        script.ended(succeeded())
+    else:
+        script.take(events.Started(finished=((JOB, succeeded()),)))
+    script.take(events.Configured(config()))
+    script.take(events.Connected())
+    script.command(messages.AckResult, job_id=JOB)
+    assert script.commit() == [answer(messages.NackCommit, reason="this job has run here already")]
+
+
 def test_a_run_for_a_job_whose_result_waits_is_answered_by_the_result() -> None:
     script = connected()
     script.running()
@@ -214,6 +251,22 @@ def test_a_supervisor_that_dies_before_the_run_withdraws_the_vote() -> None:
         answer(messages.NackCommit, reason="its supervisor died"),
     ]
     assert script.command(messages.Run, job_id=JOB) == [answer(messages.NackRun)]
+
+
+def test_a_result_of_what_was_never_run_counts_for_nothing() -> None:
+    script = connected()
+    script.committed()
+    assert script.ended(succeeded()) == [
+        effects.DiscardSpool(JOB),
+        answer(messages.NackCommit, reason="its supervisor died"),
+    ]
+
+
+def test_a_supervisor_of_another_job_is_ended() -> None:
+    script = connected()
+    script.commit()
+    assert script.take(events.SupervisorStarted(OTHER)) == [effects.AbortJob(OTHER)]
+    assert script.take(events.SupervisorStarted(JOB)) == [answer(messages.AckCommit)]
 
 
 def test_a_supervisor_that_dies_while_running_says_so_as_old_agents_do() -> None:

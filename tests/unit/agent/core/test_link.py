@@ -6,7 +6,15 @@ import pytest
 
 from pushcli.protocol import messages
 from pushcli_agent.core import effects, events
-from tests.unit.agent.core.script import JOB, Script, config, connected, heartbeat, succeeded
+from tests.unit.agent.core.script import (
+    JOB,
+    Script,
+    answer,
+    config,
+    connected,
+    heartbeat,
+    succeeded,
+)
 
 
 def fetches(done: list[effects.Effect]) -> int:
@@ -122,6 +130,12 @@ def test_a_silent_server_is_offline_after_its_threshold_and_gets_no_heartbeats()
     assert heartbeats(script.wait(10.0)) == 0
 
 
+def test_a_server_that_went_silent_is_connected_to_anew_though_nothing_has_changed() -> None:
+    script = connected()
+    assert fetches(script.wait(5.0)) == 1
+    assert connects(script.take(events.Configured(config()))) == 1
+
+
 def test_an_offline_server_is_back_after_more_than_online_threshold_heartbeats() -> None:
     script = connected()
     script.wait(3.6)
@@ -225,3 +239,103 @@ def test_a_server_whose_heartbeats_never_come_is_asked_ever_more_rarely() -> Non
             asked += 1
             script.agent.link.connected = False
     assert 8 < asked < 20
+
+
+def test_a_fetch_that_is_due_earlier_is_not_put_off_by_another_reason() -> None:
+    script = connected(config(lifetime=4.0), random=1.0)
+    assert fetches(script.wait(3.7)) == 1
+
+
+# --- one deadline at a time
+
+
+def test_a_connection_that_never_comes_about_leads_to_a_new_configuration() -> None:
+    script = Script()
+    script.take(events.Started())
+    script.take(events.Configured(config(interval=10.0)))
+    assert fetches(script.wait(4.0)) == 1
+
+
+def test_a_new_configuration_gives_the_server_its_time_anew() -> None:
+    script = connected()
+    script.wait(3.3)
+    script.take(events.ReconfigureRequested())
+    script.take(events.Configured(config()))
+    assert fetches(script.wait(2.9)) == 0
+    script.take(events.Connected())
+    script.command(messages.Ack)
+    assert heartbeats(script.wait(3.4)) == 3
+
+
+def test_a_server_that_is_connected_again_is_online_until_it_falls_silent_again() -> None:
+    script = connected()
+    script.wait(5.0)
+    script.take(events.Disconnected())
+    assert script.take(events.Connected()) == [heartbeat()]
+    script.command(messages.Ack)
+    assert script.committed() == [answer(messages.AckCommit)]
+    assert heartbeats(script.wait(3.4)) == 3
+    assert heartbeats(script.wait(10.0)) == 0
+
+
+def test_a_server_that_is_back_gets_no_heartbeat_without_a_connection() -> None:
+    script = connected()
+    script.wait(3.6)
+    script.take(events.Disconnected())
+    assert [script.beat() for _ in range(4)] == [[], [], [], []]
+
+
+def test_the_heartbeats_of_a_server_that_fell_silent_again_are_counted_anew() -> None:
+    script = connected()
+    script.wait(3.6)
+    script.beats_for(2)
+    script.wait(3.6)
+    assert script.beat() == []
+    assert script.beat() == []
+    assert script.beat() == [heartbeat()]
+
+
+def test_one_reconfigure_makes_one_new_connection() -> None:
+    script = connected()
+    script.take(events.ReconfigureRequested())
+    script.take(events.Configured(config()))
+    script.take(events.Connected())
+    script.command(messages.Ack)
+    assert script.take(events.Configured(config())) == []
+
+
+def test_an_answer_ends_the_backoff_of_requests() -> None:
+    script = Script(random=1.0)
+    script.take(events.Started())
+    for _ in range(4):
+        script.take(events.ConfigFailed("refused"))
+    script.take(events.Configured(config()))
+    script.take(events.ReconfigureRequested())
+    script.take(events.ConfigFailed("refused"))
+    assert fetches(script.wait(0.6)) == 1
+
+
+def test_a_good_connection_ends_the_backoff_of_connections() -> None:
+    script = Script(random=1.0)
+    script.take(events.Started())
+    for _ in range(5):
+        script.take(events.Configured(config()))
+        assert fetches(script.wait(40.0)) == 1
+    script.take(events.Configured(config()))
+    script.take(events.Connected())
+    script.command(messages.Ack)
+    script.beat()
+    assert fetches(script.wait(4.1)) == 1
+
+
+def test_a_mute_channel_is_made_anew_ever_more_rarely_though_the_server_is_heard() -> None:
+    script = Script(random=1.0)
+    script.take(events.Started())
+    waited = []
+    for _ in range(8):
+        script.take(events.Configured(config()))
+        script.take(events.Connected())
+        seconds = itertools.takewhile(lambda _: not fetches(script.beats_for(1)), range(60))
+        waited.append(len(list(seconds)))
+    assert waited == sorted(waited)
+    assert waited[-1] >= 30

@@ -27,7 +27,7 @@ def connected(script: Script) -> Script:
 def test_a_new_connection_hears_of_facts_and_whitelist() -> None:
     script = started(Script())
     script.take(events.WhitelistChanged("d0"))
-    script.take(events.Configured(NEW, FACTS))
+    assert script.take(events.Configured(NEW, FACTS)) == [effects.Connect(NEW)]
     assert script.take(events.Connected()) == [
         msgspec.structs.replace(heartbeat(), whitelist="d0"),
         effects.SendFacts(FACTS),

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pushcli.protocol import messages
-from pushcli_agent.core import effects, events
+from pushcli.protocol.run import Outcome
+from pushcli_agent.core import effects
 from pushcli_agent.core.effects import Answer, ResultForm, SendHeartbeat, SendOutput, SendResult
 from pushcli_agent.link.outgoing import Identity, Outgoing, fit
 
@@ -62,8 +63,8 @@ def test_without_extensions_a_message_has_the_old_agent_s_keys_and_no_others(
     assert set(written(effect)) == recorded(kind)
 
 
-def outcome(**changed: Any) -> events.Outcome:
-    return events.Outcome(**{"exit_code": 0, "started_at": 1.5, "ended_at": 2.5, **changed})
+def outcome(**changed: Any) -> Outcome:
+    return Outcome(**{"exit_code": 0, "started_at": 1.5, "ended_at": 2.5, **changed})
 
 
 def test_a_bare_result_for_an_old_server_has_the_old_agent_s_keys() -> None:

@@ -1,5 +1,6 @@
 """From commits to jobs that are ready to start, or to refusals that an operator understands."""
 
+import math
 import os
 import subprocess
 from pathlib import Path
@@ -7,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pushcli.protocol import messages
+from pushcli.protocol.run import RunSpec
 from pushcli.whitelist.entry import parse
 from pushcli_agent.running.policy import PolicyConfig, PreparedJob, Refusal, explain, prepare
 from pushcli_agent.whitelist.merged import Whitelist
@@ -33,18 +34,25 @@ def policy(tmp_path: Path, **changes: Any) -> PolicyConfig:
     return PolicyConfig(**(values | changes))
 
 
-def commit(**fields: Any) -> messages.Commit:
-    values: dict[str, Any] = {"sequence": 1, "timestamp": "", "job_id": JOB, "command": "hello"}
-    return messages.Commit(**(values | fields))
+def asked(**fields: Any) -> RunSpec:
+    return RunSpec(**{"command": "hello", "run_timeout": math.inf, **fields})
 
 
-def prepared(tmp_path: Path, **fields: Any) -> PreparedJob:
-    return prepare(commit(**fields), policy(tmp_path), "web01")
+def prepared(
+    tmp_path: Path,
+    config: PolicyConfig | None = None,
+    *,
+    job_id: str = JOB,
+    requestor: str | None = None,
+    **fields: Any,
+) -> PreparedJob:
+    config = config or policy(tmp_path)
+    return prepare(job_id, asked(**fields), config, node="web01", requestor=requestor)
 
 
 def refusal(tmp_path: Path, config: PolicyConfig | None = None, **fields: Any) -> str:
     with pytest.raises(Refusal) as refused:
-        prepare(commit(**fields), config or policy(tmp_path), "web01")
+        prepared(tmp_path, config, **fields)
     assert not (tmp_path / "files").exists()
     assert refused.value.reason.isprintable()
     return refused.value.reason
@@ -55,7 +63,8 @@ def test_a_commit_becomes_a_job_with_everything_its_command_needs(tmp_path: Path
         tmp_path, capture=True, dir="/usr", env={"A": "1"}, file="raw:content", run_timeout=2.5
     )
     assert (job.job_id, job.command, job.cwd) == (JOB, "echo hello", "/usr")
-    assert (job.capture, job.run_timeout, job.max_output_bytes) == (True, 2.5, 10 * 1024 * 1024)
+    assert (job.run.capture, job.run.run_timeout) == (True, 2.5)
+    assert job.max_output_bytes == 10 * 1024 * 1024
     assert job.user.uid == os.geteuid()
     assert job.file is not None
     assert job.file.read_text() == "content"
@@ -71,7 +80,8 @@ def test_a_commit_becomes_a_job_with_everything_its_command_needs(tmp_path: Path
 
 def test_a_job_that_asks_for_nothing_gets_nothing_more(tmp_path: Path) -> None:
     job = prepared(tmp_path)
-    assert (job.cwd, job.capture, job.run_timeout, job.file) == ("/", False, None, None)
+    assert (job.cwd, job.run.capture, job.file) == ("/", False, None)
+    assert job.run.run_timeout == math.inf
     assert "CHEF_PUSH_JOB_FILE" not in job.env
     assert not (tmp_path / "files").exists()
 
@@ -85,9 +95,9 @@ def test_a_job_cannot_set_the_agents_own_variables(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "command",
-    ["", None, "id", "hello;id", "hello ", "echo hello", "/bin/sh -c id", "hello\n", "\ud800"],
+    ["", "id", "hello;id", "hello ", "echo hello", "/bin/sh -c id", "hello\n", "\ud800"],
 )
-def test_what_is_not_on_the_whitelist_is_refused(tmp_path: Path, command: str | None) -> None:
+def test_what_is_not_on_the_whitelist_is_refused(tmp_path: Path, command: str) -> None:
     assert refusal(tmp_path, command=command).startswith("not on the whitelist: ")
 
 
@@ -106,11 +116,13 @@ def test_an_argument_list_stays_one(tmp_path: Path) -> None:
     )  # fmt: skip
 
 
-@pytest.mark.parametrize(("asked", "timeout"), [(None, 5.0), (2.5, 2.5), (5.0, 5.0), (60.0, 5.0)])
+@pytest.mark.parametrize(
+    ("limit", "timeout"), [(math.inf, 5.0), (2.5, 2.5), (5.0, 5.0), (60.0, 5.0)]
+)
 def test_the_entry_s_timeout_is_an_upper_bound(
-    tmp_path: Path, asked: float | None, timeout: float
+    tmp_path: Path, limit: float, timeout: float
 ) -> None:
-    assert prepared(tmp_path, command="short", run_timeout=asked).run_timeout == timeout
+    assert prepared(tmp_path, command="short", run_timeout=limit).run.run_timeout == timeout
 
 
 def test_an_entry_for_operators_is_for_nobody_else(tmp_path: Path) -> None:
@@ -147,16 +159,18 @@ def test_a_job_that_is_refused_holds_no_lock(tmp_path: Path) -> None:
 # --- what would be run
 
 
-def explained(tmp_path: Path, **fields: Any) -> tuple[object, str, str]:
-    found = explain(commit(**fields), policy(tmp_path))
+def explained(
+    tmp_path: Path, requestor: str | None = None, **fields: Any
+) -> tuple[object, str, str]:
+    found = explain(asked(**fields), policy(tmp_path), requestor=requestor)
     return found.command, found.entry.name, found.source
 
 
 def test_an_explanation_tells_what_would_run_by_which_entry(tmp_path: Path) -> None:
     shell = ("/bin/sh", "-c", 'echo "${1}"', "sh", "$x")
     assert explained(tmp_path, command="say $x") == (shell, "/say (.*)/", "local")
-    check = messages.Check(sequence=1, timestamp="", check_id="1", command="argv")
-    assert explain(check, policy(tmp_path)).command == ("ls", "-l")
+    assert explained(tmp_path, command="argv") == (("ls", "-l"), "argv", "local")
+    assert explained(tmp_path, command="ann's", requestor="ann")[1] == "ann's"
 
 
 def test_an_explanation_touches_nothing(tmp_path: Path) -> None:
@@ -184,15 +198,15 @@ def test_an_explanation_is_refused_like_a_job(
 ) -> None:
     held = prepared(tmp_path, command="locked")
     with pytest.raises(Refusal) as refused:
-        explain(commit(**fields), policy(tmp_path))
+        explained(tmp_path, **fields)
     held.release()
     assert refused.value.reason.startswith(reason)
 
 
 @pytest.mark.parametrize(
-    "job_id", [None, "", "../x", "..", "/etc", JOB.upper(), JOB + "0", JOB[:-1], JOB[:-1] + "\n"]
+    "job_id", ["", "../x", "..", "/etc", JOB.upper(), JOB + "0", JOB[:-1], JOB[:-1] + "\n"]
 )
-def test_an_id_that_is_no_job_id_never_becomes_a_path(tmp_path: Path, job_id: str | None) -> None:
+def test_an_id_that_is_no_job_id_never_becomes_a_path(tmp_path: Path, job_id: str) -> None:
     assert refusal(tmp_path, job_id=job_id) == "the commit has no valid job id"
 
 
@@ -217,7 +231,7 @@ def test_a_dangerous_variable_is_refused_unless_listed(tmp_path: Path) -> None:
     env = {"LD_PRELOAD": "/tmp/evil.so"}
     assert refusal(tmp_path, env=env) == "environment variable LD_PRELOAD is not allowed"
     config = policy(tmp_path, allowed_overwritable_env_vars=frozenset({"LD_PRELOAD"}))
-    assert prepare(commit(env=env), config, "n").env["LD_PRELOAD"] == "/tmp/evil.so"
+    assert prepared(tmp_path, config, env=env).env["LD_PRELOAD"] == "/tmp/evil.so"
 
 
 @pytest.mark.parametrize(

@@ -6,19 +6,24 @@ import pytest
 from pushcli.errors import UsageError
 from pushcli.jobs.job_request import job_request, parse_env, read_file
 from pushcli.protocol.limits import MAX_FILE
+from pushcli.protocol.run import RunSpec
 
 
 def test_only_what_was_given_is_sent() -> None:
-    assert job_request("uptime", ["b", "a"]) == {"command": "uptime", "nodes": ["b", "a"]}
+    assert job_request(RunSpec(command="uptime"), ["b", "a"]) == {
+        "command": "uptime",
+        "nodes": ["b", "a"],
+    }
 
 
 def test_all_that_can_be_given_is_sent(tmp_path: Path) -> None:
     file = tmp_path / "f"
     file.write_bytes(b"\x00\xff")
-    request = job_request(
-        "", ["a", "b", "c"], quorum="50%", run_timeout=0.0, capture=True, env='{"A": ""}',
-        directory="/", user="www", file=file,
+    run = RunSpec(
+        command="", run_timeout=0.0, capture=True, env=parse_env('{"A": ""}'), dir="/", user="www",
+        file=read_file(file),
     )  # fmt: skip
+    request = job_request(run, ["a", "b", "c"], quorum="50%")
     assert request == {
         "command": "", "nodes": ["a", "b", "c"], "quorum": 2, "run_timeout": 0, "user": "www",
         "dir": "/", "env": {"A": ""}, "file": "base64:AP8=", "capture_output": True,
@@ -26,14 +31,15 @@ def test_all_that_can_be_given_is_sent(tmp_path: Path) -> None:
 
 
 def test_a_node_named_twice_counts_once() -> None:
-    request = job_request("x", ["a", "b", "a"], quorum="50%")
+    request = job_request(RunSpec(command="x"), ["a", "b", "a"], quorum="50%")
     assert request["nodes"] == ["a", "b"]
     assert request["quorum"] == 1
 
 
 @pytest.mark.parametrize("seconds", [30.0, 0.5])
 def test_a_timeout_may_be_a_fraction(seconds: float) -> None:
-    assert job_request("x", ["a"], run_timeout=seconds)["run_timeout"] == seconds
+    run = RunSpec(command="x", run_timeout=seconds)
+    assert job_request(run, ["a"])["run_timeout"] == seconds
 
 
 @pytest.mark.parametrize(

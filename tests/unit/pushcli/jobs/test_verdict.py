@@ -24,7 +24,7 @@ def test_the_end_of_a_job_is_an_exit_status(
     status: str, states: list[str], exit_status: ExitStatus
 ) -> None:
     job = Job(
-        id="1", command="x", status=status, run_timeout=1, created_at="", updated_at="",
+        id="1", command="x", status=status, created_at="", updated_at="",
         nodes={state: ["a"] for state in states},
     )  # fmt: skip
     assert verdict(job) is exit_status

@@ -6,7 +6,7 @@ from pushcli.jobs.wording import description, duration, exceptions, explain, pha
 
 def job(status: str, **nodes: list[str]) -> Job:
     return Job(
-        id="1", command="x", status=status, run_timeout=1, created_at="", updated_at="",
+        id="1", command="x", status=status, created_at="", updated_at="",
         nodes=nodes,
     )  # fmt: skip
 

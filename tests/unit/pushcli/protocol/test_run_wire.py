@@ -1,0 +1,69 @@
+"""What is to be run and how it ended, on the wire and back."""
+
+import math
+from typing import Any
+
+import msgspec
+import pytest
+
+from pushcli.protocol import extensions, messages, run_wire
+from pushcli.protocol.run import Outcome, RunSpec
+
+HEADER: dict[str, Any] = {"sequence": 1, "timestamp": ""}
+NODE: dict[str, Any] = {**HEADER, "node": "a", "org": "o", "incarnation_id": "i"}
+FULL = RunSpec(
+    command="ls",
+    run_timeout=2.5,
+    user="www",
+    dir="/srv",
+    env={"A": "1"},
+    file="raw:x",
+    capture=True,
+)
+
+
+def test_a_full_spec_names_every_option() -> None:
+    default = RunSpec(command="")
+    for field in msgspec.structs.fields(RunSpec):
+        assert getattr(FULL, field.name) != getattr(default, field.name)
+
+
+@pytest.mark.parametrize("spec", [FULL, RunSpec(command=""), RunSpec(command="x", env={})])
+def test_a_commit_carries_the_whole_spec(spec: RunSpec) -> None:
+    fields = run_wire.commit_fields(spec, extensions.ALL)
+    commit = messages.decode_command(messages.encode(messages.Commit(**HEADER, **fields)))
+    assert isinstance(commit, messages.Commit)
+    assert run_wire.spec_of(commit, extensions.ALL) == spec
+
+
+def test_what_was_not_agreed_is_neither_sent_nor_heeded() -> None:
+    assert "run_timeout" not in run_wire.commit_fields(FULL, frozenset())
+    commit = messages.Commit(**HEADER, command="x", run_timeout=5.0)
+    assert run_wire.spec_of(commit, frozenset()).run_timeout == math.inf
+    assert run_wire.spec_of(commit, frozenset({extensions.TIMEOUT})).run_timeout == 5.0
+
+
+def test_a_commit_without_a_time_limit_has_none() -> None:
+    commit = messages.Commit(**HEADER, command="x")
+    assert run_wire.spec_of(commit, extensions.ALL).run_timeout == math.inf
+
+
+def test_a_result_carries_how_the_command_ended() -> None:
+    outcome = Outcome(exit_code=3, signal=9, timed_out=True, started_at=1.0, ended_at=2.0)
+    result = messages.Failed(**NODE, **run_wire.result_fields(outcome), stdout_size=7)
+    assert run_wire.outcome_of(result) == msgspec.structs.replace(outcome, stdout_size=7)
+
+
+def test_rest_names_what_was_given_and_the_command() -> None:
+    assert run_wire.rest_fields(RunSpec(command="")) == {"command": ""}
+    assert run_wire.rest_fields(FULL) == {
+        "command": "ls", "run_timeout": 2.5, "user": "www", "dir": "/srv", "env": {"A": "1"},
+        "file": "raw:x", "capture_output": True,
+    }  # fmt: skip
+    empty = RunSpec(command="x", run_timeout=0, user="", env={})
+    assert run_wire.rest_fields(empty) == {"command": "x", "run_timeout": 0, "user": "", "env": {}}
+
+
+def test_whole_seconds_have_no_fraction_in_rest() -> None:
+    fields = run_wire.rest_fields(RunSpec(command="x", run_timeout=30.0))
+    assert repr(fields["run_timeout"]) == "30"
