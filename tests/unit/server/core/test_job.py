@@ -301,6 +301,25 @@ def test_a_heartbeat_ends_the_wait_for_a_lost_node() -> None:
     assert play(job, TimePassed(), now=310.0) == []
 
 
+@pytest.mark.parametrize(
+    "word", [HeartbeatReceived(A, "running"), RunAnswered(A, started=True)], ids=["beat", "ack"]
+)
+def test_a_node_that_was_heard_of_has_its_whole_time_again(word: Event) -> None:
+    job = running(A)
+    play(job, NodeDown(A, spools=True), now=10.0)
+    play(job, word, now=200.0)
+    play(job, NodeDown(A, spools=True), now=250.0)
+    assert play(job, TimePassed(), now=549.0) == []
+    assert "run_complete a crashed" in feed(play(job, TimePassed(), now=550.0))
+
+
+def test_a_lost_nodes_time_runs_from_when_it_was_lost_first() -> None:
+    job = running(A)
+    play(job, NodeDown(A, spools=True), now=10.0)
+    play(job, NodeDown(A, spools=True), now=200.0)
+    assert "run_complete a crashed" in feed(play(job, TimePassed(), now=310.0))
+
+
 def test_a_result_from_the_spool_counts_although_its_ack_run_was_lost() -> None:
     job = started(A)
     play(job, yes(A))

@@ -262,3 +262,31 @@ def test_an_agent_whose_abort_is_unanswered_has_4_more_seconds_once_it_is_taken_
     hear(node, messages.Aborted, now=13.0)
     hear(node, now=14.0)
     assert node.offline_at == 14.0 + node.patience.silence
+
+
+def test_an_agent_that_adopts_its_jobs_does_so_once() -> None:
+    node = online_node()
+    offered = frozenset({extensions.ADOPT, extensions.RESULTS})
+    handle(node, Configured(True, offered, frozenset({JOB})), 1.0)
+    hear(node, run="i2", peer=b"2", now=1.0)
+    effects = hear(node, run="i3", peer=b"3", now=2.0)
+    assert NotifyRestarted(frozenset()) in effects
+    assert node.phase is Phase.REHAB, "the next run of the agent adopts nothing by itself"
+
+
+def test_an_expelled_nodes_adoption_is_over() -> None:
+    node = online_node()
+    offered = frozenset({extensions.ADOPT, extensions.RESULTS})
+    handle(node, Configured(True, offered, frozenset({JOB})), 1.0)
+    handle(node, Expelled(), 1.5)
+    assert SendAbort() in hear(node, run="i2", peer=b"2", now=2.0)
+    assert node.phase is Phase.REHAB
+
+
+def test_the_wait_for_further_answers_has_a_deadline_of_its_own() -> None:
+    node = online_node()
+    handle(node, ResetRequested(), 10.0)
+    handle(node, ResetRequested(), 10.5)
+    hear(node, messages.Aborted, now=10.6)
+    node.abort_at = 100.0
+    assert node.deadline() == 11.6
