@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 from pushcli import keys
 from pushcli.sandbox.fleet import ADMIN, Fleet
-from tests.conformance.raw_http import Answer, Raw
+from tests.support.raw_http import Answer, Raw
 
 KEYS = [keys.generate() for _ in range(4)]
 """Making one takes a while: tests share them."""

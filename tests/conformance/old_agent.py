@@ -124,3 +124,20 @@ class OldAgent:
         self.heartbeat()
         self.expect("abort")
         self.send("aborted")
+
+
+def availability(server: Fleet, agent: OldAgent) -> tuple[str, str]:
+    """Whether the server sees it connected, and whether it may take part."""
+    state = server.api.node_state(agent.name)
+    return state["status"], state["availability"]
+
+
+def keep_alive(agent: OldAgent, seconds: float) -> list[str]:
+    """Heartbeats for a while; returns the types of what came."""
+    came = []
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        agent.heartbeat()
+        if (message := agent.receive(0.2)) is not None:
+            came.append(message["type"])
+    return came

@@ -11,9 +11,8 @@ import zmq
 from pushcli import errors
 from pushcli.sandbox.fleet import Fleet
 from tests.conformance.identities import operator
-from tests.conformance.old_agent import OldAgent
-from tests.conformance.test_presence import availability, keep_alive
-from tests.e2e.waiting import job_is, start, until
+from tests.conformance.old_agent import OldAgent, availability, keep_alive
+from tests.support.waiting import job_is, start, until
 
 pytestmark = pytest.mark.timeout(60)
 MakeAgent = Callable[..., OldAgent]

@@ -11,8 +11,8 @@ import pytest
 
 from pushcli.protocol.timestamps import format_rfc1123
 from pushcli.sandbox.fleet import Fleet
-from tests.conformance.old_agent import OldAgent
-from tests.e2e.waiting import until
+from tests.conformance.old_agent import OldAgent, availability
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.timeout(40)
 _numbers = itertools.count(1)
@@ -40,22 +40,6 @@ def agent(server: Fleet, make_agent: MakeAgent) -> OldAgent:
     agent.come_online()
     server.wait_available([agent.name])
     return agent
-
-
-def availability(server: Fleet, agent: OldAgent) -> tuple[str, str]:
-    state = server.api.node_state(agent.name)
-    return state["status"], state["availability"]
-
-
-def keep_alive(agent: OldAgent, seconds: float) -> list[str]:
-    """Heartbeats for a while; returns the types of what came."""
-    came = []
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        agent.heartbeat()
-        if (message := agent.receive(0.2)) is not None:
-            came.append(message["type"])
-    return came
 
 
 def test_in_rehab_a_node_is_online_but_not_available(server: Fleet, make_agent: MakeAgent) -> None:

@@ -16,7 +16,7 @@ import pytest
 from pushcli.sandbox.fleet import Fleet
 from pushcli_server import settings
 from pushcli_server.store import Store, operations
-from tests import recordings
+from tests.support import recordings
 
 pytestmark = pytest.mark.timeout(60)
 REQUESTS = recordings.requests()

@@ -15,7 +15,7 @@ from pushcli.protocol.timestamps import format_iso8601
 from pushcli.sandbox.fleet import Fleet
 from pushcli_server.rest.errors import EXTENSIONS
 from tests.conformance.old_agent import OldAgent, enroll
-from tests.conformance.raw_http import Answer, Raw
+from tests.support.raw_http import Answer, Raw
 
 pytestmark = pytest.mark.timeout(60)
 JOB = "0" * 32

@@ -12,7 +12,7 @@ import pytest
 from pushcli.sandbox.fleet import Fleet
 from tests.conformance.feed_reader import FeedReader
 from tests.conformance.old_agent import OldAgent
-from tests.e2e.waiting import until
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.timeout(60)
 _numbers = itertools.count(1)

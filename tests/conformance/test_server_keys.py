@@ -9,7 +9,7 @@ from pushcli import keys
 from pushcli.protocol import wire
 from pushcli.sandbox.fleet import Fleet
 from tests.conformance.old_agent import OldAgent
-from tests.e2e.waiting import until
+from tests.support.waiting import until
 
 Context = zmq.Context[zmq.Socket[bytes]]
 pytestmark = pytest.mark.timeout(90)

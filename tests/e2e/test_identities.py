@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from pushcli.sandbox.fleet import Fleet
-from tests.e2e.waiting import job_is, start, until
+from tests.support.waiting import job_is, start, until
 
 pytestmark = pytest.mark.timeout(90)
 MakeFleet = Callable[..., Fleet]

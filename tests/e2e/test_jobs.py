@@ -8,7 +8,7 @@ import pytest
 
 from pushcli.exit_status import ExitStatus
 from pushcli.sandbox.fleet import Fleet
-from tests.e2e.waiting import job_is, processes, start, until
+from tests.support.waiting import job_is, processes, start, until
 
 pytestmark = pytest.mark.timeout(60)
 

@@ -17,7 +17,7 @@ from pushcli import keys, tls
 from pushcli.exit_status import ExitStatus
 from pushcli.sandbox.fleet import Fleet
 from pushcli_server import secrets
-from tests.e2e.waiting import job_is, lines, start, until
+from tests.support.waiting import job_is, lines, start, until
 
 pytestmark = pytest.mark.timeout(90)
 MakeFleet = Callable[..., Fleet]

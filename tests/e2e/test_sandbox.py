@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from pushcli.exit_status import ExitStatus
-from tests.e2e.waiting import until
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.timeout(60)
 OTHERS = b'# mine\n[default]\nclient_name = "ann"\n'

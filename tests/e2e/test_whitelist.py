@@ -15,7 +15,7 @@ from pushcli.exit_status import ExitStatus
 from pushcli.sandbox.fleet import Fleet
 from pushcli_server import settings
 from pushcli_server.store.database import make_engine
-from tests.e2e.waiting import job_is, lines, start, until
+from tests.support.waiting import job_is, lines, start, until
 
 pytestmark = pytest.mark.timeout(90)
 NODES = ("n1", "n2", "n3")

@@ -9,7 +9,7 @@ import pytest
 
 from pushcli.exit_status import ExitStatus
 from tests.integration.cli.program import Home, Result, assert_one_line
-from tests.integration.cli.test_terminal import on_terminal
+from tests.integration.cli.terminal import on_terminal
 
 AGENT = """\
 # The agent of web01

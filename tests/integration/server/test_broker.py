@@ -16,7 +16,7 @@ from pushcli.protocol.timestamps import parse_rfc1123
 from pushcli_server.channel.broker import Broker
 from pushcli_server.channel.zap import Doorkeeper
 from pushcli_server.core.identity import NodeKey
-from tests import recordings
+from tests.support import recordings
 
 RECORDED = [m for m in recordings.messages() if m.direction == "agent to server"]
 

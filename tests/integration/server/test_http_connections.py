@@ -17,7 +17,7 @@ import uvicorn
 from pushcli.sandbox.fleet import Fleet
 from pushcli_server.rest.errors import EXTENSIONS, answer
 from pushcli_server.rest.http_protocol import BoundedHttp
-from tests.conformance.raw_http import Raw
+from tests.support.raw_http import Raw
 
 pytestmark = pytest.mark.timeout(60)
 PATH = "/organizations/sandbox/pushy/jobs"

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from pushcli import keys
 from pushcli.protocol import signing, verification
-from tests import recordings
+from tests.support import recordings
 
 KEY = keys.generate()
 OTHER_KEY = keys.generate()

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from pushcli import keys
 from pushcli.protocol import messages, wire
-from tests import recordings
+from tests.support import recordings
 
 KEY = b"k" * 32
 RSA_KEY = keys.generate()
