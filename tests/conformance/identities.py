@@ -24,12 +24,12 @@ class Signer:
         self.raw.key = key
 
     def __call__(
-        self, method: str, path: str, body: Any = None, *, query: str = "", **headers: str
+        self, method: str, path: str, body: Any = None, *, query: str = "", **headers: Any
     ) -> Answer:
         content = b"" if body is None else json.dumps(body).encode()
         return self.raw(method, path, content, query=query, user=self.name, **headers)
 
-    def get(self, path: str, **more: str) -> Any:
+    def get(self, path: str, **more: Any) -> Any:
         """What is there."""
         answer = self("GET", path, **more)
         assert answer.status == 200, answer

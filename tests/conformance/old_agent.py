@@ -22,7 +22,7 @@ def enroll(fleet: Fleet, name: str) -> Profile:
     key = fleet.directory / f"{uuid.uuid4().hex}.pem"
     keys.write_private_key(key, pair)
     validator = fleet.server_directory / "keys" / f"{ORG}-validator.pem"
-    common = {"name": "test", "chef_server_url": fleet.url, "signing_version": "1.1"}
+    common: Any = {"name": "test", "chef_server_url": fleet.url, "signing_version": "1.1"}
     client = ApiClient(Profile(client_name=f"{ORG}-validator", client_key=str(validator), **common))
     client.post("clients", {"name": name, "public_key": keys.public_pem(pair)})
     client.close()
@@ -105,7 +105,7 @@ class OldAgent:
     def receive(self, seconds: float = 5.0) -> dict[str, Any] | None:
         """The next message, verified; None if none comes in time."""
         assert self.socket is not None
-        if not self.socket.poll(seconds * 1000):
+        if not self.socket.poll(int(seconds * 1000)):
             return None
         frames = self.socket.recv_multipart()
         body = wire.unseal(frames, self.key, wire.MAX_BODY_FROM_SERVER)

@@ -264,9 +264,9 @@ def test_every_endpoint(crowded: Fleet, organization: str, principal: str) -> No
 
 def test_the_matrix_has_every_endpoint_of_the_server() -> None:
     class Nothing:
-        engine = type("Engine", (), {"clock": None})
+        def __getattr__(self, _: str) -> None: ...
 
-    for route in routes(Nothing(), None, None):  # type: ignore[arg-type]
+    for route in routes(Nothing(), None):  # type: ignore[arg-type]
         if re.fullmatch(route.pattern, "/organizations/a/pushy/job_status_feed"):
             continue
         for method in route.methods:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+import zmq
 
 from pushcli.sandbox.fleet import Fleet
 from tests.conformance.feed_reader import FeedReader
@@ -20,7 +21,7 @@ Agents = Callable[[int], list[OldAgent]]
 
 
 @pytest.fixture
-def agents(server: Fleet, context) -> Iterator[Agents]:
+def agents(server: Fleet, context: "zmq.Context[zmq.Socket[bytes]]") -> Iterator[Agents]:
     made: list[OldAgent] = []
 
     def make(count: int) -> list[OldAgent]:
@@ -337,7 +338,7 @@ class TestFeeds:
         first = feed.event()
         assert first is not None
         assert (first["event"], first["id"]) == ("start_of_history", "start_id")
-        jobs = []
+        jobs: list[tuple[str, str]] = []
         while not jobs or jobs[-1] != ("job_complete", job_id):
             event = feed.event()
             assert event is not None

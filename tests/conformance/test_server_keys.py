@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 import zmq
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 from pushcli import keys
 from pushcli.protocol import wire
@@ -113,7 +114,7 @@ def test_heartbeats_are_signed_with_both_keys_while_both_are_valid(
             assert [verifies(frames, key) for key in (current, former)] == [False, False]
 
 
-def verifies(frames: list[bytes], key: "keys.rsa.RSAPublicKey") -> bool:
+def verifies(frames: list[bytes], key: RSAPublicKey) -> bool:
     try:
         wire.unseal_broadcast(frames, key, wire.MAX_BODY_FROM_SERVER)
     except wire.WireError:

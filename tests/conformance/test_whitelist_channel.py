@@ -160,7 +160,7 @@ def test_a_check_is_answered_by_the_agent(
     agent = make_agent()
     client = ApiClient(server.profile)
     body = {"command": "uptime", "nodes": [agent.name], "user": "root"}
-    said = {"ready": True, "entry": "uptime", "source": "local", "runs": "uptime"}
+    said: dict[str, Any] = {"ready": True, "entry": "uptime", "source": "local", "runs": "uptime"}
     said = said if ready else {"reason": "no"}
     with ThreadPoolExecutor(1) as pool:
         asked = pool.submit(client.post, "pushy/checks", body)

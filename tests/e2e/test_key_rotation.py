@@ -185,6 +185,7 @@ def test_a_directory_without_a_server_has_no_keys_to_rotate(tmp_path: Path) -> N
 def test_a_new_certificate_is_served_without_a_restart(tmp_path: Path) -> None:
     with Fleet(tmp_path, ["n1"], whitelist={"true": "true"}, with_tls=True) as fleet:
         place, former = fleet.server_directory / "tls", fleet.profile.fingerprint
+        assert former is not None
         certificate, key = tls.make_self_signed(["127.0.0.1"])
         new = tls.certificate_fingerprint(certificate)
         assert new != former

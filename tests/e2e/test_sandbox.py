@@ -76,9 +76,10 @@ def place(tmp_path: Path) -> Place:
 def living(place: Place) -> Iterator["subprocess.Popen[str]"]:
     """A sandbox of one node that says how to reach it."""
     with place.start("sandbox", "--nodes", "1") as process:
-        assert process.stdout is not None
+        said = process.stdout
+        assert said is not None
         try:
-            until(lambda: "Ctrl-C" in process.stdout.readline(), "it is ready", 30)
+            until(lambda: "Ctrl-C" in said.readline(), "it is ready", 30)
             yield process
         finally:
             process.terminate()

@@ -11,7 +11,7 @@ T = TypeVar("T")
 LIMIT = 15.0
 
 
-def until(condition: Callable[[], T], what: str, limit: float = LIMIT) -> T:
+def until(condition: Callable[[], T | None], what: str, limit: float = LIMIT) -> T:
     """What the condition gives once it is true."""
     deadline = time.monotonic() + limit
     while not (value := condition()):

@@ -75,7 +75,7 @@ async def broker(
 
 
 def run(scenario: Callable[[], Awaitable[None]]) -> None:
-    asyncio.run(asyncio.wait_for(scenario(), 15))  # type: ignore[arg-type]
+    asyncio.run(asyncio.wait_for(scenario(), 15))
 
 
 @pytest.mark.parametrize("recorded", RECORDED, ids=range(len(RECORDED)))

@@ -199,7 +199,7 @@ def test_beyond_loopback_a_certificate_is_made_unless_there_is_one(
     tmp_path: Path, options: list[str], certificate: str
 ) -> None:
     place = tmp_path / "s"
-    base = ["server", "init", "--dir", place, "--org", "acme", "--admin", "ann"]
+    base: list[str | Path] = ["server", "init", "--dir", place, "--org", "acme", "--admin", "ann"]
     done = pushcli(tmp_path, [*base, *options])
     assert done.returncode == 0, done.stderr
     assert settings.load(place).tls_cert == certificate

@@ -10,10 +10,13 @@ import math
 from collections import Counter, deque
 from dataclasses import dataclass, field
 from itertools import count
+from pathlib import Path
+from typing import Any
 
 from pushcli.protocol import extensions, messages
-from pushcli.protocol.run import Outcome, RunSpec
+from pushcli.protocol.run import RunSpec
 from pushcli_agent.core import effects, events
+from pushcli_agent.core.events import Outcome
 from pushcli_agent.core.machine import handle as agent_handle
 from pushcli_agent.core.state import Agent
 from pushcli_agent.link.outgoing import Identity, Outgoing
@@ -225,7 +228,7 @@ class World:
         if machine.to_agent:
             self.take(machine, events.CommandReceived(machine.to_agent.popleft()))
 
-    def pretend(self, kind: type[messages.NodeMessage], name: str) -> None:
+    def pretend(self, kind: Any, name: str) -> None:
         """A node of another organization, of the same name, speaks of our job."""
         message = kind(
             node=name, org="other", incarnation_id="o", job_id=JOB, timestamp=STAMP,
@@ -366,5 +369,5 @@ class World:
             self.pass_time(0.5)
 
 
-def _no_files(name: str) -> persistence.Path:
+def _no_files(name: str) -> Path:
     raise AssertionError(f"nobody here writes output ({name})")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from pushcli.whitelist.entry import Entry
 from pushcli_agent.running import entry_lock, leftovers
 from pushcli_agent.running.policy import PreparedJob
 from pushcli_agent.running.spool import Spool
@@ -146,8 +147,8 @@ def locked(tmp_path: Path, command: str, **changes: object) -> PreparedJob:
     return prepared(command, lock=lock, **changes)
 
 
-def _entry(tmp_path: Path) -> entry_lock.Entry:
-    return entry_lock.Entry(name="x", command="true", lock=str(tmp_path / "the.lock"))
+def _entry(tmp_path: Path) -> Entry:
+    return Entry(name="x", command="true", lock=str(tmp_path / "the.lock"))
 
 
 def is_held(tmp_path: Path) -> bool:
@@ -204,7 +205,7 @@ def test_a_lock_is_held_over_the_agent_s_restart(
     peer, job, gate = server.meet(), job_id(), agent.directory / "gate"
     server.run(peer, job, "wait", env={"GATE": str(gate)})
     [file] = (agent.directory / "locks").iterdir()
-    flock = ["flock", "-n", file, "true"]
+    flock: list[str | Path] = ["flock", "-n", file, "true"]
     assert subprocess.run(flock, check=False).returncode == 1
     agent.end(signal.SIGKILL)
     assert subprocess.run(flock, check=False).returncode == 1

@@ -53,9 +53,11 @@ events = st.one_of(
 )
 steps = st.lists(st.tuples(events, st.floats(0, 40)), max_size=60)
 starts = st.tuples(st.integers(0, 4), st.sets(node))
+Start = tuple[int, set[str]]
+Script = list[tuple[Event, float]]
 
 
-def run(start: tuple[int, set[str]], script: list[tuple[Event, float]]) -> tuple[Job, list[Effect]]:
+def run(start: Start, script: Script) -> tuple[Job, list[Effect]]:
     quorum, down = start
     spec = JobSpec(run=RunSpec(command="x", run_timeout=90), nodes=NODES, quorum=quorum)
     job = Job(
@@ -74,7 +76,9 @@ def run(start: tuple[int, set[str]], script: list[tuple[Event, float]]) -> tuple
 
 @settings(max_examples=400)
 @given(starts, steps)
-def test_run_is_sent_only_after_the_quorum_was_reached_and_saved(start, script) -> None:
+def test_run_is_sent_only_after_the_quorum_was_reached_and_saved(
+    start: Start, script: Script
+) -> None:
     quorum, _ = start
     ready: set[str] = set()
     saved_running = False
@@ -97,7 +101,7 @@ def test_run_is_sent_only_after_the_quorum_was_reached_and_saved(start, script) 
 
 @settings(max_examples=400)
 @given(starts, steps)
-def test_every_node_ends_in_exactly_one_final_state(start, script) -> None:
+def test_every_node_ends_in_exactly_one_final_state(start: Start, script: Script) -> None:
     job, effects = run(start, script)
     final: dict[str, NodeState] = {}
     for effect in effects:
@@ -113,7 +117,7 @@ def test_every_node_ends_in_exactly_one_final_state(start, script) -> None:
 
 @settings(max_examples=400)
 @given(starts, steps)
-def test_every_job_ends_once_its_deadlines_have_passed(start, script) -> None:
+def test_every_job_ends_once_its_deadlines_have_passed(start: Start, script: Script) -> None:
     job, effects = run(start, script)
     now = 1e6
     for _ in range(2):
@@ -129,7 +133,7 @@ def test_every_job_ends_once_its_deadlines_have_passed(start, script) -> None:
 
 @settings(max_examples=400)
 @given(starts, steps)
-def test_the_counts_are_those_of_the_states(start, script) -> None:
+def test_the_counts_are_those_of_the_states(start: Start, script: Script) -> None:
     job, _ = run(start, script)
     for state in NodeState:
         assert job.count(state) == list(job.nodes.values()).count(state)
@@ -137,7 +141,9 @@ def test_the_counts_are_those_of_the_states(start, script) -> None:
 
 @settings(max_examples=400)
 @given(starts, steps)
-def test_whoever_did_not_end_by_a_result_or_a_refusal_is_reset(start, script) -> None:
+def test_whoever_did_not_end_by_a_result_or_a_refusal_is_reset(
+    start: Start, script: Script
+) -> None:
     """No agent is left committed or running for a job that does not want it any more."""
     job, effects = run(start, script)
     reset = {name for e in effects if isinstance(e, Reset) for name in e.nodes}

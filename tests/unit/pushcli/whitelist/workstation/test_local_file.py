@@ -41,7 +41,7 @@ def test_two_processes_that_add_at_once_lose_nothing(file: Path) -> None:
 
 
 def test_an_editor_that_knows_no_lock_loses_nothing(file: Path) -> None:
-    calls = []
+    calls: list[str] = []
 
     def change(text: str) -> str:
         if not calls:
