@@ -14,6 +14,7 @@ from pushcli.client.credentials import Profile
 from pushcli.protocol import session_keys, wire
 from pushcli.protocol.timestamps import format_rfc1123
 from pushcli.sandbox.fleet import ORG, Fleet
+from tests.support.waiting import patient
 
 
 def enroll(fleet: Fleet, name: str) -> Profile:
@@ -114,7 +115,7 @@ class OldAgent:
 
     def expect(self, kind: str, seconds: float = 5.0) -> dict[str, Any]:
         """The next message, which must be of this type."""
-        message = self.receive(seconds)
+        message = self.receive(patient(seconds))
         assert message is not None, f"no {kind} came"
         assert message["type"] == kind, message
         return message

@@ -16,6 +16,7 @@ from pushcli.client.credentials import Profile
 from pushcli.protocol import messages, session_keys, wire
 from pushcli.protocol.timestamps import format_rfc1123
 from pushcli.sandbox.fleet import Fleet
+from tests.support.waiting import patient
 
 pytestmark = pytest.mark.timeout(60)
 Context: TypeAlias = "zmq.Context[zmq.Socket[bytes]]"
@@ -57,7 +58,7 @@ class Peer:
         }  # fmt: skip
         return messages.encode(kind(**fields))
 
-    def answer(self, milliseconds: int = 3000) -> bytes | None:
+    def answer(self, milliseconds: int) -> bytes | None:
         """The next message's type, or None if none comes."""
         if not self.socket.poll(milliseconds):
             return None
@@ -109,7 +110,7 @@ def serves(fleet: Fleet) -> Iterator[None]:
 
 def test_a_proper_message_is_answered(peer: Peer) -> None:
     peer.send()
-    assert b'"abort"' in (peer.answer() or b"")
+    assert b'"abort"' in (peer.answer(int(patient(3000))) or b"")
 
 
 @pytest.mark.parametrize(

@@ -132,16 +132,14 @@ def test_a_restart_in_the_overlap_finds_agents_with_either_key_back(
     fetch_anew(fleet, "n2")
     fleet.end_server()
     fleet.start_server()
-    back = time.monotonic()
     fleet.wait_available(["n1", "n2"])
-    assert time.monotonic() - back < 10
     job = job_is(fleet, start(fleet, "true", "n1", "n2"), "complete")
     assert job["nodes"] == {"succeeded": ["n1", "n2"]}
 
 
 def test_the_overlap_ends_and_with_it_the_former_keys(make_fleet: MakeFleet) -> None:
     fleet = make_fleet("n1", "n2")
-    assert "some will have to connect anew" in rotate(fleet, "--overlap", "3s")
+    assert "some will have to connect anew" in rotate(fleet, "--overlap", "6s")
     served(fleet)
     fetch_anew(fleet, "n2")
     served(fleet, "the former secrets are not valid any more")

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+from tests.support.waiting import patient
+
 EXTENSIONS = {"X-Pushcli-Extensions": "abort,job-nodes,request-id"}
 JOB_ID = "aaaaaaaaaaaa25fd67fa8715fd547d3d"
 PUSHY = "/organizations/acme/pushy"
@@ -74,7 +76,9 @@ class Responder:
     def wait_for(self, method: str, path: str, count: int = 1, timeout: float = 10) -> None:
         """Until so many such requests have come."""
         with self._changed:
-            done = self._changed.wait_for(lambda: self.count(method, path) >= count, timeout)
+            done = self._changed.wait_for(
+                lambda: self.count(method, path) >= count, patient(timeout)
+            )
             assert done, f"no {method} {path} came, but {self.requests}"
 
 

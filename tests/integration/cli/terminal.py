@@ -8,6 +8,7 @@ import pexpect  # type: ignore[import-untyped]
 import pyte
 
 from tests.integration.cli.program import Home
+from tests.support.waiting import patient
 
 WIDTH, HEIGHT = 100, 30
 
@@ -23,12 +24,12 @@ class Terminal:
 
     def expect(self, text: str) -> None:
         """Draw until this text has been written."""
-        self.child.expect_exact(text.encode(), timeout=10)
+        self.child.expect_exact(text.encode(), timeout=patient(10))
         self._draw(self.child.before + self.child.after)
 
     def end(self) -> int:
         """Draw until the program's end; returns its exit status."""
-        self.child.expect(pexpect.EOF, timeout=10)
+        self.child.expect(pexpect.EOF, timeout=patient(10))
         self._draw(self.child.before)
         self.child.close()
         return int(self.child.exitstatus)

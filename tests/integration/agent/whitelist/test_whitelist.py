@@ -24,8 +24,8 @@ from tests.integration.agent.supervise.supervised import (
     prepared,
     processes,
     run,
-    until,
 )
+from tests.support.waiting import until
 
 HELD = "lock: held by another process"
 

@@ -7,6 +7,8 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.support.waiting import patient
+
 SHELLS = [shell for shell in map(shutil.which, ("sh", "dash", "bash")) if shell is not None]
 HOSTILE = [
     "x", "", " ", "$(touch X)", "`touch X`", "'", "''", "\\", "\\'", "'; touch X; '", '"',
@@ -34,8 +36,9 @@ def run(shell: str, command: str) -> Ran:
     """Have a shell run a command in an empty directory."""
     with tempfile.TemporaryDirectory() as directory:
         done = subprocess.run(
-            [shell, "-c", command], cwd=directory, capture_output=True, timeout=10, check=False,
-            stdin=subprocess.DEVNULL, env={"PATH": os.environ["PATH"], "x": "value", "HOME": "/"},
+            [shell, "-c", command], cwd=directory, capture_output=True, timeout=patient(10),
+            check=False, stdin=subprocess.DEVNULL,
+            env={"PATH": os.environ["PATH"], "x": "value", "HOME": "/"},
         )  # fmt: skip
         created = sorted(path.name for path in Path(directory).rglob("*"))
         return Ran(done.returncode, done.stdout, created)

@@ -76,11 +76,11 @@ def test_a_pattern_s_own_name_is_no_request() -> None:
 
 def test_no_expression_takes_long() -> None:
     pytest.importorskip("re2")
-    before = time.monotonic()
+    before = time.process_time()
     assert command_for(pattern("(a+)+$", "true"), "a" * 50_000 + "b") is None
     assert command_for(pattern("(a+)+$", "true"), "a" * 50_000) == "true"
     assert command_for(pattern("(((x*)*)*)*y{1000}", "true"), "x" * 50_000) is None
-    assert time.monotonic() - before < 1
+    assert time.process_time() - before < 1
 
 
 def test_no_expression_takes_much_memory() -> None:
