@@ -9,7 +9,7 @@ import pytest
 
 from pushcli.client.api import ApiClient
 from pushcli.sandbox.fleet import Fleet
-from tests.conformance.old_agent import enroll
+from tests.support.old_agent import enroll
 from tests.support.raw_http import Answer, Raw
 
 pytestmark = pytest.mark.timeout(60)

@@ -10,8 +10,8 @@ import zmq
 
 from pushcli import errors
 from pushcli.sandbox.fleet import Fleet
-from tests.conformance.identities import operator
-from tests.conformance.old_agent import OldAgent, availability, keep_alive
+from tests.support.identities import operator
+from tests.support.old_agent import OldAgent, availability, keep_alive
 from tests.support.waiting import job_is, patient, start, until
 
 pytestmark = pytest.mark.timeout(60)

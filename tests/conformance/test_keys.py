@@ -10,7 +10,7 @@ from pushcli import keys
 from pushcli.protocol.timestamps import format_iso8601
 from pushcli.sandbox.fleet import Fleet
 from pushcli_server.store.identity_keys import MAX_KEYS
-from tests.conformance.identities import (
+from tests.support.identities import (
     KEYS,
     Signer,
     new_client,

@@ -12,7 +12,7 @@ import zmq
 
 from pushcli.protocol.timestamps import format_rfc1123
 from pushcli.sandbox.fleet import Fleet
-from tests.conformance.old_agent import OldAgent, availability
+from tests.support.old_agent import OldAgent, availability
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.timeout(40)

@@ -14,7 +14,7 @@ from pushcli.protocol import signing
 from pushcli.protocol.timestamps import format_iso8601
 from pushcli.sandbox.fleet import Fleet
 from pushcli_server.rest.errors import EXTENSIONS
-from tests.conformance.old_agent import OldAgent, enroll
+from tests.support.old_agent import OldAgent, enroll
 from tests.support.raw_http import Answer, Raw
 
 pytestmark = pytest.mark.timeout(60)

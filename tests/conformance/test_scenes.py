@@ -12,7 +12,7 @@ import zmq
 
 from pushcli.sandbox.fleet import Fleet
 from tests.conformance.feed_reader import FeedReader
-from tests.conformance.old_agent import OldAgent
+from tests.support.old_agent import OldAgent
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.timeout(60)

@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from pushcli import keys
 from pushcli.protocol import wire
 from pushcli.sandbox.fleet import Fleet
-from tests.conformance.old_agent import OldAgent
+from tests.support.old_agent import OldAgent
 from tests.support.waiting import patient, until
 
 Context = zmq.Context[zmq.Socket[bytes]]

@@ -13,7 +13,7 @@ import requests
 from pushcli import keys
 from pushcli.protocol import enrolment
 from pushcli.sandbox.fleet import ADMIN, Fleet
-from tests.conformance.identities import (
+from tests.support.identities import (
     KEYS,
     Signer,
     new_client,

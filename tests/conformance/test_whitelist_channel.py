@@ -16,7 +16,7 @@ from pushcli.client.api import ApiClient
 from pushcli.sandbox.fleet import Fleet
 from pushcli.whitelist import statements
 from pushcli.whitelist.statements import Change
-from tests.conformance.old_agent import OldAgent
+from tests.support.old_agent import OldAgent
 from tests.support.waiting import patient, until
 
 pytestmark = pytest.mark.timeout(60)

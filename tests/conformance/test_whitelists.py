@@ -11,7 +11,7 @@ from pushcli import errors, keys
 from pushcli.sandbox.fleet import Fleet
 from pushcli.whitelist import statements
 from pushcli.whitelist.statements import Change
-from tests.conformance.old_agent import enroll
+from tests.support.old_agent import enroll
 
 pytestmark = pytest.mark.timeout(60)
 NODES = ["w1", "w2", "w3"]

@@ -25,7 +25,7 @@ from tests.integration.agent.supervise.supervised import (
     processes,
     run,
 )
-from tests.support.waiting import until
+from tests.support.waiting import patient, until
 
 HELD = "lock: held by another process"
 
@@ -79,7 +79,7 @@ def comes_into_force(
     server: ScriptedServer, peer: bytes, command: str, expected: str, timeout: float = 4.0
 ) -> str:
     """Ask until it is run and not nacked, or the other way round; the reason or the output."""
-    end = time.monotonic() + timeout
+    end = time.monotonic() + patient(timeout)
     while True:
         job = job_id()
         server.send(peer, "commit", job_id=job, server="push", command=command, capture=True)
@@ -295,7 +295,8 @@ def test_changes_are_in_force_soon_and_cost_no_running_job(
     peer, job = server.meet(), job_id()
     server.run(peer, job, "wait", capture=True, env={"GATE": str(gate)})
     file = add(agent, 'new = "echo new"\n')
-    time.sleep(1.5)
+    while "new" not in {e["name"] for e in server.expect("whitelist_report").body["entries"]}:
+        pass
     gate.touch()
     body = server.expect("succeeded", job_id=job).body
     assert decoded(body["stdout_base64"]) == b"done\n"
