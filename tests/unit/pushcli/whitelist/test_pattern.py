@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from pushcli.whitelist.entry import Entry, InvalidEntry, parse
 from pushcli.whitelist.match import find
+from tests.support.examples import examples
 from tests.unit.pushcli.whitelist.shells import HOSTILE, SHELLS, run
 
 
@@ -244,7 +245,7 @@ ATTACKS = st.sampled_from([
 
 
 @pytest.mark.timeout(120)
-@settings(max_examples=1500, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(1500), deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     parts=st.lists(FRAGMENTS, max_size=5),
     more=st.lists(FRAGMENTS, max_size=5),
@@ -266,7 +267,7 @@ def test_no_request_makes_a_shell_run_anything_else(
 
 
 @pytest.mark.timeout(120)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(groups=st.tuples(TEXT | ATTACKS, TEXT))
 def test_any_text_arrives_as_it_is(groups: tuple[str, str]) -> None:
     request = "|".join(groups)

@@ -29,6 +29,7 @@ from pushcli_server.core.job_events import (
     VoteReceived,
 )
 from pushcli_server.core.states import UNFINISHED, NodeState
+from tests.support.examples import examples
 
 NODES = ("a", "b", "c")
 node = st.sampled_from(NODES)
@@ -74,7 +75,7 @@ def run(start: Start, script: Script) -> tuple[Job, list[Effect]]:
     return job, effects
 
 
-@settings(max_examples=400)
+@settings(max_examples=examples(400))
 @given(starts, steps)
 def test_run_is_sent_only_after_the_quorum_was_reached_and_saved(
     start: Start, script: Script
@@ -99,7 +100,7 @@ def test_run_is_sent_only_after_the_quorum_was_reached_and_saved(
     assert job.id
 
 
-@settings(max_examples=400)
+@settings(max_examples=examples(400))
 @given(starts, steps)
 def test_every_node_ends_in_exactly_one_final_state(start: Start, script: Script) -> None:
     job, effects = run(start, script)
@@ -115,7 +116,7 @@ def test_every_node_ends_in_exactly_one_final_state(start: Start, script: Script
         assert set(final) == set(NODES)
 
 
-@settings(max_examples=400)
+@settings(max_examples=examples(400))
 @given(starts, steps)
 def test_every_job_ends_once_its_deadlines_have_passed(start: Start, script: Script) -> None:
     job, effects = run(start, script)
@@ -131,7 +132,7 @@ def test_every_job_ends_once_its_deadlines_have_passed(start: Start, script: Scr
     assert [e for e in effects if isinstance(e, SaveJob)]
 
 
-@settings(max_examples=400)
+@settings(max_examples=examples(400))
 @given(starts, steps)
 def test_the_counts_are_those_of_the_states(start: Start, script: Script) -> None:
     job, _ = run(start, script)
@@ -139,7 +140,7 @@ def test_the_counts_are_those_of_the_states(start: Start, script: Script) -> Non
         assert job.count(state) == list(job.nodes.values()).count(state)
 
 
-@settings(max_examples=400)
+@settings(max_examples=examples(400))
 @given(starts, steps)
 def test_whoever_did_not_end_by_a_result_or_a_refusal_is_reset(
     start: Start, script: Script
