@@ -28,7 +28,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         mark = item.get_closest_marker("timeout")
         seconds = float(mark.args[0] if mark else config.getini("timeout"))
         item.add_marker(pytest.mark.timeout(patient(seconds)), append=False)
-        if mark is None or "unit" in item.path.parts:
+        if not item.get_closest_marker("slow") and (mark is None or "unit" in item.path.parts):
             item.add_marker("quick")
 
 

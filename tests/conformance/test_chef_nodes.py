@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from pushcli.client.api import ApiClient
+from pushcli.errors import PermissionDenied
 from pushcli.sandbox.fleet import Fleet
 from tests.support.old_agent import enroll
 from tests.support.raw_http import Answer, Raw
@@ -137,7 +138,7 @@ def test_a_client_writes_its_own_node_and_no_other(server: Fleet, node: Answer) 
         lambda: client.delete("nodes/c3"),
     )
     for call in calls:
-        with pytest.raises(Exception, match="does not have access"):
+        with pytest.raises(PermissionDenied, match="does not have access"):
             call()
     assert client.get("nodes/c1") == WEB
     assert client.put("nodes/c3", {"name": "c3", "run_list": ["a"]})["run_list"] == ["a"]

@@ -1,5 +1,9 @@
 """A server that says what a test tells it to: real sockets, keys and signatures.
 
+It stands for an old Push Jobs server (without offers), and for one that falls silent, repeats,
+lies or comes back with other keys at the very moment that a test needs; agents with the real
+server are in tests/e2e.
+
 The configuration comes over HTTP from a thread, the heartbeats from another; the command
 channel belongs to the test's own thread.
 """

@@ -1,4 +1,4 @@
-"""The command line in this process, against a server that `responses` plays."""
+"""The command line in this process, against a Chef Infra Server that `responses` plays."""
 
 import io
 from pathlib import Path

@@ -1,4 +1,8 @@
-"""A scripted HTTP server: it says what no server of ours would say."""
+"""A scripted HTTP server, for what our own cannot be brought to say.
+
+It stands for a hostile or a broken server, for an old Push Jobs server (`old`), and for a job
+that takes, between two requests, exactly the course whose display is looked at.
+"""
 
 import json
 import threading

@@ -12,6 +12,8 @@ from tests.integration.cli.program import Home, Result, assert_one_line
 from tests.integration.cli.terminal import on_terminal
 from tests.support.waiting import patient
 
+pytestmark = pytest.mark.slow
+
 AGENT = """\
 # The agent of web01
 node_name = "web01"

@@ -19,6 +19,8 @@ from pushcli_server.settings import Settings
 from pushcli_server.store import Store, identity_reads
 from tests.integration.server.commands import one_line, pushcli
 
+pytestmark = pytest.mark.slow
+
 GROUPS = ("admins", "pushy_job_readers", "pushy_job_writers")
 
 

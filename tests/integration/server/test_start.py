@@ -16,6 +16,8 @@ from pushcli.sandbox.fleet import free_ports
 from tests.integration.server.commands import environment, one_line, pushcli
 from tests.support.waiting import patient
 
+pytestmark = pytest.mark.slow
+
 PORTS = ("api_port", "command_port", "server_heartbeat_port")
 
 

@@ -115,6 +115,8 @@ def test_where_nobody_administrates_everybody_may_go(database: Database) -> None
         await store.write(
             operations.DissociateUser("acme", "ann"), operations.DeleteClient("acme", "c")
         )
+        assert await store.ask(identity_reads.clients, "acme") == []
+        assert await store.ask(identity_reads.users, "acme") == []
 
     database.run(scenario)
 

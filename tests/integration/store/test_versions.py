@@ -13,6 +13,7 @@ from pushcli_server.store import Store
 from pushcli_server.store.database import HEAD, make_engine
 from pushcli_server.store.schema import metadata
 from tests.integration.store.conftest import ON_POSTGRESQL, Database
+from tests.integration.store.writing import ORGS
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -47,8 +48,15 @@ def test_the_program_knows_the_newest_migration() -> None:
 
 
 def test_making_it_twice_changes_nothing(database: Database) -> None:
+    async def write(store: Store) -> None:
+        await store.write(*ORGS)
+
+    async def read(store: Store) -> None:
+        assert await store.organizations() == ["acme", "other"]
+
+    database.run(write)
     database.create()
-    Store.open(database.url, database.root).dispose()
+    database.run(read)
 
 
 def test_a_newer_one_is_refused_by_all(database: Database) -> None:

@@ -23,6 +23,8 @@ from tests.integration.agent.supervise.supervised import (
 )
 from tests.support.waiting import patient, until
 
+pytestmark = pytest.mark.slow
+
 LIFETIME = patient(20)
 """Seconds after which what these tests start ends by itself, should nobody kill it: longer than
 the tests wait."""

@@ -27,6 +27,8 @@ from tests.integration.agent.supervise.supervised import (
 )
 from tests.support.waiting import patient, until
 
+pytestmark = pytest.mark.slow
+
 HELD = "lock: held by another process"
 
 
