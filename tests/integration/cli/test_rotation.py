@@ -6,6 +6,7 @@ import json
 import math
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import datetime
@@ -126,7 +127,7 @@ def test_a_symbolic_link_goes_on_leading_to_the_key(ann: Ann) -> None:
 
 def interrupt(_: Request) -> Reply:
     """Ctrl-C, while an answer is waited for."""
-    os.kill(os.getpid(), signal.SIGINT)
+    signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
     return BROKEN
 
 
