@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from pushcli import keys
 from pushcli.exit_status import ExitStatus
 from pushcli.sandbox.fleet import Fleet
 from tests.integration.cli.program import Result, assert_one_line
@@ -110,8 +111,6 @@ def test_a_search_names_the_nodes(fleet: Fleet) -> None:
 
 
 def test_editors_are_listed_after_they_were_vouched_for(fleet: Fleet, key_file: Path) -> None:
-    from pushcli import keys
-
     file = key_file.with_suffix(".pub")
     file.write_text(keys.public_pem(keys.load_private_key(key_file)))
     added = whitelist(fleet, "editors", "add", "bob", str(file))

@@ -8,6 +8,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import text
 
+import pushcli_server.store.migrations as scripts
 from pushcli.errors import ConfigError, StoreError
 from pushcli_server.store import Store
 from pushcli_server.store.database import HEAD, make_engine
@@ -41,8 +42,6 @@ def test_the_migrated_tables_are_those_of_the_schema(database: Database) -> None
 
 
 def test_the_program_knows_the_newest_migration() -> None:
-    import pushcli_server.store.migrations as scripts
-
     directory = ScriptDirectory(str(Path(scripts.__file__).parent))
     assert directory.get_heads() == [HEAD]
 
