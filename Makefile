@@ -1,5 +1,6 @@
 # make demo   a throw-away server and three agents run a job, before your eyes
 # make test   the whole test suite
+# make test-fast   unit tests and the quick integration tests, with fewer examples: a minute or so
 # make check  formatting, lint, types, import contracts
 # make bench  medians of what operators wait for
 # make bench-fleet N=1000   a simulated fleet against the real server, beside the floor
@@ -12,7 +13,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test check bench bench-fleet lock completions diagrams clean
+.PHONY: demo test test-fast check bench bench-fleet lock completions diagrams clean
 .DEFAULT_GOAL := test
 
 demo: $(STAMP)
@@ -20,6 +21,9 @@ demo: $(STAMP)
 
 test: $(STAMP)
 	@$(BIN)/python -m pytest -n 2 --dist loadfile -q
+
+test-fast: $(STAMP)
+	@$(BIN)/python -m pytest -n 2 --dist loadfile -q -m quick --hypothesis-profile fast tests/unit tests/integration
 
 check: $(STAMP)
 	@$(BIN)/ruff format --check --quiet .

@@ -3,11 +3,16 @@
 import signal
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, settings
+
+from tests.support.examples import FAST
+from tests.support.waiting import patient
 
 # On a new machine hypothesis first makes tables of characters, which takes seconds: neither
 # that nor a busy machine is a fault of a test.
 settings.register_profile("pushcli", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile(FAST, settings.get_profile("pushcli"), max_examples=10)
 settings.load_profile("pushcli")
 
 
@@ -15,6 +20,16 @@ def pytest_configure() -> None:
     """Take SIGINT back: what a shell starts in the background ignores it, with its children."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """A test's time limit, too, is one of an idle machine; without one of its own it is quick."""
+    for item in items:
+        mark = item.get_closest_marker("timeout")
+        seconds = float(mark.args[0] if mark else config.getini("timeout"))
+        item.add_marker(pytest.mark.timeout(patient(seconds)), append=False)
+        if not item.get_closest_marker("slow") and (mark is None or "unit" in item.path.parts):
+            item.add_marker("quick")
 
 
 def pytest_make_parametrize_id(config: object, val: Any, argname: str) -> str | None:

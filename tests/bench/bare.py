@@ -62,7 +62,9 @@ def one_round(router: "zmq.Socket[bytes]", peers: set[bytes], key: bytes) -> flo
     return time.monotonic() - start
 
 
-def send(router: "zmq.Socket[bytes]", peers: set[bytes], key: bytes, kind: type, **fields) -> None:
+def send(
+    router: "zmq.Socket[bytes]", peers: set[bytes], key: bytes, kind: type, **fields: object
+) -> None:
     """The same message to all."""
     for peer in peers:
         message = kind(sequence=1, timestamp=format_rfc1123(time.time()), **fields)

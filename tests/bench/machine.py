@@ -58,4 +58,5 @@ def event_loop(fleet: Fleet) -> str:
     os.kill(fleet.pid("server"), signal.SIGUSR2)
     while b"event loop" not in log.read_bytes()[before:]:
         time.sleep(0.02)
-    return re.findall(r"event loop: (.*)", log.read_bytes()[before:].decode())[-1]
+    said: list[str] = re.findall(r"event loop: (.*)", log.read_bytes()[before:].decode())
+    return said[-1]

@@ -9,10 +9,12 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import requests
 import zmq
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 from pushcli import keys
 from pushcli.protocol import messages, session_keys, signing, wire
@@ -119,7 +121,7 @@ def connect(plan: Plan, context: "zmq.Context[zmq.Socket[bytes]]") -> list[Agent
     agents = []
     for name in plan.nodes:
         public, secret = zmq.curve_keypair()
-        if plan.fetch:
+        if key is not None:
             config = fetch(session, plan, key, name, public.decode())
             address = config["push_jobs"]["heartbeat"]["command_addr"]
             server_key = config["curve_public_key"]
@@ -137,7 +139,9 @@ def connect(plan: Plan, context: "zmq.Context[zmq.Socket[bytes]]") -> list[Agent
     return agents
 
 
-def fetch(session, plan: Plan, key, name: str, public: str) -> dict:
+def fetch(
+    session: requests.Session, plan: Plan, key: RSAPrivateKey, name: str, public: str
+) -> dict[str, Any]:
     """A configuration from a real server."""
     path = f"/organizations/{plan.org}/pushy/config/{name}"
     headers = signing.sign(
@@ -150,7 +154,8 @@ def fetch(session, plan: Plan, key, name: str, public: str) -> dict:
         timeout=30,
     )
     response.raise_for_status()
-    return response.json()
+    answer: dict[str, Any] = response.json()
+    return answer
 
 
 def _offered(plan: Plan) -> dict[str, str]:
@@ -172,7 +177,7 @@ def run(plan: Plan) -> None:
     print("connected", flush=True)
     while True:
         timeout = min(0.05, max(0.0, beats[0][0] - time.monotonic()))
-        for socket, _ in poller.poll(timeout * 1000):
+        for socket, _ in poller.poll(int(timeout * 1000)):
             agent = by_socket[socket]
             while True:
                 try:

@@ -12,6 +12,7 @@ from pushcli import keys
 from pushcli.client.credentials import Profile
 from pushcli.protocol import signing
 from pushcli.protocol.timestamps import format_iso8601
+from tests.support.waiting import patient
 
 
 class FeedReader:
@@ -27,7 +28,9 @@ class FeedReader:
         accept: str | None = "text/event-stream",
     ) -> None:
         url = urlsplit(f"{profile.chef_server_url}/pushy/{path}")
-        self._connection = http.client.HTTPConnection(url.hostname or "", url.port, timeout=10)
+        self._connection = http.client.HTTPConnection(
+            url.hostname or "", url.port, timeout=patient(10)
+        )
         headers = signing.sign(
             keys.load_private_key(Path(profile.client_key)),
             method="GET", path=url.path, body=b"", user=profile.client_name,

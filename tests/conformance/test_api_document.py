@@ -17,6 +17,7 @@ from pushcli.errors import PushcliError
 from pushcli.sandbox.fleet import Fleet
 from pushcli_server.rest.routes import routes
 from tests.conformance.feed_reader import FeedReader
+from tests.support.waiting import patient
 
 PAGE = (Path(__file__).parents[2] / "docs" / "api.md").read_text(encoding="utf-8")
 EXAMPLES = re.findall(r"```http\n(.*?)```", PAGE, flags=re.DOTALL)
@@ -71,7 +72,9 @@ def call(server: Fleet, method: str, path: str, body: str) -> tuple[int, Any]:
     base = server.url.partition("/organizations/")[0]
     if path == "/pushy/_status" or path.endswith("/enroll"):
         headers = {"Content-Type": "application/json"}
-        response = requests.request(method, base + path, data=body, headers=headers, timeout=10)
+        response = requests.request(
+            method, base + path, data=body, headers=headers, timeout=patient(10)
+        )
         return response.status_code, response.json()
     relative = path.removeprefix("/organizations/sandbox/")
     profile = superuser(server) if relative.startswith("/") else server.profile

@@ -22,6 +22,7 @@ from pushcli.sandbox.fleet import Fleet
 from pushcli_server import settings
 from pushcli_server.rest.routes import routes
 from pushcli_server.store import Store, operations
+from tests.support.waiting import patient
 
 pytestmark = pytest.mark.timeout(120)
 JOB = "0" * 32
@@ -247,7 +248,7 @@ def ask(
 def test_every_endpoint(crowded: Fleet, organization: str, principal: str) -> None:
     name = {"wrong key": "admin"}.get(principal, principal)
     key = WRONG_KEY if principal == "wrong key" else KEY
-    connection = http.client.HTTPConnection("127.0.0.1", crowded.ports[0], timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", crowded.ports[0], timeout=patient(10))
     wrong = []
     for endpoint in ENDPOINTS:
         path = endpoint.path
@@ -302,7 +303,7 @@ def test_a_refusal_says_why_in_the_old_servers_words(
 ) -> None:
     name = {"wrong key": "admin"}.get(principal, principal)
     key = WRONG_KEY if principal == "wrong key" else KEY
-    connection = http.client.HTTPConnection("127.0.0.1", crowded.ports[0], timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", crowded.ports[0], timeout=patient(10))
     _, body = ask(connection, f"/organizations/all-groups/{path}", "GET", name, key)
     connection.close()
     assert json.loads(body) == {"error": [text]}
@@ -316,7 +317,7 @@ def test_a_trusted_proxy_says_how_its_client_came(crowded: Fleet) -> None:
         timestamp=format_iso8601(time.time()),
     )  # fmt: skip
     headers |= {"Content-Type": "application/json", "X-Forwarded-Proto": "https"}
-    connection = http.client.HTTPConnection("127.0.0.1", crowded.ports[0], timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", crowded.ports[0], timeout=patient(10))
     connection.request("POST", path, body, {**headers, "Host": "push.example.com:443"})
     uri = json.loads(connection.getresponse().read())["uri"]
     connection.close()

@@ -1,15 +1,17 @@
 """Node objects and search over REST, as Chef's tools use them."""
 
 import json
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
 from pushcli.client.api import ApiClient
+from pushcli.errors import PermissionDenied
 from pushcli.sandbox.fleet import Fleet
-from tests.conformance.old_agent import enroll
-from tests.conformance.raw_http import Answer, Raw
+from tests.support.old_agent import enroll
+from tests.support.raw_http import Answer, Raw
 
 pytestmark = pytest.mark.timeout(60)
 NODES = "/organizations/sandbox/nodes"
@@ -41,7 +43,7 @@ def node(raw: Raw) -> Any:
     return made
 
 
-def put(raw: Raw, value: Any, name: str = "c1", **headers: str) -> Answer:
+def put(raw: Raw, value: Any, name: str = "c1", **headers: Any) -> Answer:
     return raw(path=f"{NODES}/{name}", method="PUT", body=json.dumps(value).encode(), **headers)
 
 
@@ -130,12 +132,13 @@ def test_a_clients_own_put_leaves_the_whitelist_alone(server: Fleet) -> None:
 
 def test_a_client_writes_its_own_node_and_no_other(server: Fleet, node: Answer) -> None:
     client = ApiClient(enroll(server, "c3"))
-    for call in (
+    calls: tuple[Callable[[], object], ...] = (
         lambda: client.put("nodes/c1", WEB),
         lambda: client.post("nodes", {"name": "c4"}),
         lambda: client.delete("nodes/c3"),
-    ):
-        with pytest.raises(Exception, match="does not have access"):
+    )
+    for call in calls:
+        with pytest.raises(PermissionDenied, match="does not have access"):
             call()
     assert client.get("nodes/c1") == WEB
     assert client.put("nodes/c3", {"name": "c3", "run_list": ["a"]})["run_list"] == ["a"]

@@ -10,10 +10,9 @@ import zmq
 
 from pushcli import errors
 from pushcli.sandbox.fleet import Fleet
-from tests.conformance.identities import operator
-from tests.conformance.old_agent import OldAgent
-from tests.conformance.test_presence import availability, keep_alive
-from tests.e2e.waiting import job_is, start, until
+from tests.support.identities import operator
+from tests.support.old_agent import OldAgent, availability, keep_alive
+from tests.support.waiting import job_is, patient, start, until
 
 pytestmark = pytest.mark.timeout(60)
 MakeAgent = Callable[..., OldAgent]
@@ -87,7 +86,8 @@ def test_what_it_runs_has_crashed(server: Fleet, agent: OldAgent) -> None:
     agent.send("ack_run", job)
     until(lambda: "running" in server.api.job(job)["nodes"], "it runs")
     delete(server, agent)
-    assert job_is(server, job, "complete", limit=1.0)["nodes"] == {"crashed": [agent.name]}
+    ended = server.api.job(job)
+    assert (ended["status"], ended["nodes"]) == ("complete", {"crashed": [agent.name]})
     agent.send("succeeded", job)
     time.sleep(0.5)
     assert server.api.job(job)["nodes"] == {"crashed": [agent.name]}
@@ -97,8 +97,11 @@ def test_its_vote_counts_no_more(server: Fleet, agent: OldAgent) -> None:
     job = start(server, "x", agent.name)
     agent.expect("commit")
     delete(server, agent)
+    ended = server.api.job(job)
+    assert (ended["status"], ended["nodes"]) == ("quorum_failed", {"unavailable": [agent.name]})
     agent.send("ack_commit", job)
-    assert job_is(server, job, "quorum_failed", limit=1.0)["nodes"] == {"unavailable": [agent.name]}
+    assert agent.receive(0.5) is None
+    assert server.api.job(job) == ended
 
 
 def test_the_next_of_its_name_is_another(
@@ -140,7 +143,7 @@ def test_a_configuration_that_is_just_being_fetched_admits_nobody(
         time.sleep(0.05)
         delete(server, agent)
         for thread in threads:
-            thread.join(10)
+            thread.join(patient(10))
         assert len(ends) == 3
         knock(agent)
         assert availability(server, agent) == GONE

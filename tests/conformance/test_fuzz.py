@@ -10,7 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pushcli.sandbox.fleet import Fleet
-from tests.conformance.raw_http import Raw
+from tests.conformance.json_values import values
+from tests.support.raw_http import Raw
 
 pytestmark = pytest.mark.timeout(90)
 bounded = settings(
@@ -23,11 +24,6 @@ def raw(server: Fleet) -> Raw:
     return Raw(server)
 
 
-values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=30),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=10), inner),
-    max_leaves=10,
-)
 job_keys = st.sampled_from(
     ["command", "nodes", "run_timeout", "quorum", "user", "dir", "env", "file", "capture_output"]
 )
@@ -67,7 +63,7 @@ def test_bodies(raw: Raw, body: bytes) -> None:
         header_text,
     )
 )  # fmt: skip
-def test_headers(raw: Raw, headers: dict[str, str]) -> None:
+def test_headers(raw: Raw, headers: dict[str, Any]) -> None:
     answer = raw("POST", body={"command": "x", "nodes": ["a"]}, **headers)
     assert answer.status < 500, answer
 

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from pushcli import keys
 from pushcli.sandbox.fleet import Fleet
-from tests.conformance.identities import KEYS, Signer, new_client, new_user, operator, superuser
-from tests.conformance.test_fuzz import values
+from tests.conformance.json_values import values
+from tests.support.identities import KEYS, Signer, new_client, new_user, operator, superuser
 
 pytestmark = pytest.mark.timeout(120)
 PEM = keys.public_pem(KEYS[0])

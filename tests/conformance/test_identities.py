@@ -7,7 +7,7 @@ import pytest
 
 from pushcli import keys
 from pushcli.sandbox.fleet import ADMIN, Fleet
-from tests.conformance.identities import (
+from tests.support.identities import (
     KEYS,
     Signer,
     new_client,

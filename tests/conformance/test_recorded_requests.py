@@ -16,7 +16,8 @@ import pytest
 from pushcli.sandbox.fleet import Fleet
 from pushcli_server import settings
 from pushcli_server.store import Store, operations
-from tests import recordings
+from tests.support import recordings
+from tests.support.waiting import patient
 
 pytestmark = pytest.mark.timeout(60)
 REQUESTS = recordings.requests()
@@ -77,7 +78,7 @@ def started(fleet: Fleet, moment: int) -> "subprocess.Popen[str]":
 
 
 def replay(port: int, request: dict[str, Any]) -> tuple[int, bytes]:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=patient(10))
     query = f"?{request['query']}" if request["query"] else ""
     connection.putrequest(
         request["method"], request["path"] + query, skip_host=True, skip_accept_encoding=True

@@ -14,8 +14,8 @@ from pushcli.protocol import signing
 from pushcli.protocol.timestamps import format_iso8601
 from pushcli.sandbox.fleet import Fleet
 from pushcli_server.rest.errors import EXTENSIONS
-from tests.conformance.old_agent import OldAgent, enroll
-from tests.conformance.raw_http import Answer, Raw
+from tests.support.old_agent import OldAgent, enroll
+from tests.support.raw_http import Answer, Raw
 
 pytestmark = pytest.mark.timeout(60)
 JOB = "0" * 32
@@ -225,7 +225,7 @@ def test_a_started_job_is_told_by_its_uri_alone(raw: Raw) -> None:
     ],
 )
 def test_the_uri_names_the_host_of_the_request(
-    raw: Raw, headers: dict[str, str], start_of_uri: str
+    raw: Raw, headers: dict[str, Any], start_of_uri: str
 ) -> None:
     assert raw("POST", body=GOOD, **headers).json["uri"].startswith(start_of_uri)
 
@@ -390,14 +390,17 @@ def test_a_validator_creates_plain_clients_only_and_overwrites_none(
     validator = Raw(server)
     place = server.server_directory / "keys" / "sandbox-validator.pem"
     validator.key = keys.load_private_key(place)
-    signer = {"user": "sandbox-validator"}
+    signer: Any = {"user": "sandbox-validator"}
     new = {"name": "fresh", "create_key": True}
     for flag in ("admin", "validator"):
         assert validator("POST", "clients", {**new, flag: True}, **signer).status == 403
     first = validator("POST", "clients", new, **signer)
     assert (first.status, set(first.json)) == (201, {"uri", "private_key"})
     assert validator("POST", "clients", new, **signer).status == 409
-    for bad in ({}, {"name": "../x", "create_key": True}, {"name": "y"}, {"name": "."}, []):
+    wrong: tuple[Any, ...] = (
+        {}, {"name": "../x", "create_key": True}, {"name": "y"}, {"name": "."}, [],
+    )  # fmt: skip
+    for bad in wrong:
         assert validator("POST", "clients", _json(bad), **signer).status == 400
     assert validator(**signer).status == 403
     assert enroll(server, "another").client_name == "another"

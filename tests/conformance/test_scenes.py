@@ -8,11 +8,12 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+import zmq
 
 from pushcli.sandbox.fleet import Fleet
 from tests.conformance.feed_reader import FeedReader
-from tests.conformance.old_agent import OldAgent
-from tests.e2e.waiting import until
+from tests.support.old_agent import OldAgent
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.timeout(60)
 _numbers = itertools.count(1)
@@ -20,7 +21,7 @@ Agents = Callable[[int], list[OldAgent]]
 
 
 @pytest.fixture
-def agents(server: Fleet, context) -> Iterator[Agents]:
+def agents(server: Fleet, context: "zmq.Context[zmq.Socket[bytes]]") -> Iterator[Agents]:
     made: list[OldAgent] = []
 
     def make(count: int) -> list[OldAgent]:
@@ -337,7 +338,7 @@ class TestFeeds:
         first = feed.event()
         assert first is not None
         assert (first["event"], first["id"]) == ("start_of_history", "start_id")
-        jobs = []
+        jobs: list[tuple[str, str]] = []
         while not jobs or jobs[-1] != ("job_complete", job_id):
             event = feed.event()
             assert event is not None

@@ -4,12 +4,13 @@ from collections.abc import Iterator
 
 import pytest
 import zmq
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 from pushcli import keys
 from pushcli.protocol import wire
 from pushcli.sandbox.fleet import Fleet
-from tests.conformance.old_agent import OldAgent
-from tests.e2e.waiting import until
+from tests.support.old_agent import OldAgent
+from tests.support.waiting import patient, until
 
 Context = zmq.Context[zmq.Socket[bytes]]
 pytestmark = pytest.mark.timeout(90)
@@ -95,7 +96,7 @@ def test_heartbeats_are_signed_with_both_keys_while_both_are_valid(
         beats.connect(agent.config["push_jobs"]["heartbeat"]["out_addr"])
         pairs = []
         for _ in range(6):
-            assert beats.poll(5000)
+            assert beats.poll(int(patient(5000)))
             frames = beats.recv_multipart()
             pairs.append((frames[1], [verifies(frames, key) for key in (current, former)]))
         if pairs[0][1] == [False, True]:
@@ -108,12 +109,12 @@ def test_heartbeats_are_signed_with_both_keys_while_both_are_valid(
         while beats.poll(0):
             beats.recv_multipart()
         for _ in range(3):
-            assert beats.poll(5000)
+            assert beats.poll(int(patient(5000)))
             frames = beats.recv_multipart()
             assert [verifies(frames, key) for key in (current, former)] == [False, False]
 
 
-def verifies(frames: list[bytes], key: "keys.rsa.RSAPublicKey") -> bool:
+def verifies(frames: list[bytes], key: RSAPublicKey) -> bool:
     try:
         wire.unseal_broadcast(frames, key, wire.MAX_BODY_FROM_SERVER)
     except wire.WireError:

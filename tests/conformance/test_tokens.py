@@ -13,7 +13,7 @@ import requests
 from pushcli import keys
 from pushcli.protocol import enrolment
 from pushcli.sandbox.fleet import ADMIN, Fleet
-from tests.conformance.identities import (
+from tests.support.identities import (
     KEYS,
     Signer,
     new_client,
@@ -22,6 +22,7 @@ from tests.conformance.identities import (
     operator,
     superuser,
 )
+from tests.support.waiting import patient
 
 pytestmark = pytest.mark.timeout(60)
 KEY, OTHER = KEYS[:2]
@@ -42,7 +43,7 @@ def wanted(given: str, name: str, **more: Any) -> dict[str, Any]:
 def enroll(server: Fleet, body: Any, **headers: str) -> requests.Response:
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
     sent = {"Content-Type": "application/json", **headers}
-    return requests.post(f"{server.url}/enroll", data=content, headers=sent, timeout=10)
+    return requests.post(f"{server.url}/enroll", data=content, headers=sent, timeout=patient(10))
 
 
 def of_trail(server: Fleet, target: str) -> list[tuple[str, str]]:
@@ -155,11 +156,11 @@ def test_what_is_no_enrolment_is_refused(server: Fleet, change: dict[str, Any]) 
 def test_an_enrolment_is_checked_like_everything_else(server: Fleet) -> None:
     body = wanted(token(server), new_name("node"))
     url = f"{server.url}/enroll"
-    assert requests.get(url, timeout=10).status_code == 405
+    assert requests.get(url, timeout=patient(10)).status_code == 405
     assert enroll(server, body, Accept="text/html").status_code == 406
     assert enroll(server, body, **{"Content-Type": "text/plain"}).status_code == 415
     elsewhere = url.replace("sandbox", "nosuch")
-    missing = requests.post(elsewhere, json=body, timeout=10)
+    missing = requests.post(elsewhere, json=body, timeout=patient(10))
     assert (missing.status_code, missing.json()) == (
         404, {"error": ["organization 'nosuch' does not exist."]},
     )  # fmt: skip
@@ -173,7 +174,7 @@ def test_an_enrolments_body_is_small(server: Fleet) -> None:
     assert big.status_code == 413
     assert big.json() == {"error": "JSON must be no more than 20000 bytes."}
     host, port = "127.0.0.1", server.ports[0]
-    with socket.create_connection((host, port), timeout=10) as connection:
+    with socket.create_connection((host, port), timeout=patient(10)) as connection:
         # Refused by what it says, before any of it came.
         connection.sendall(
             b"POST /organizations/sandbox/enroll HTTP/1.1\r\nHost: x\r\n"

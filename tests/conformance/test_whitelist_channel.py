@@ -16,7 +16,8 @@ from pushcli.client.api import ApiClient
 from pushcli.sandbox.fleet import Fleet
 from pushcli.whitelist import statements
 from pushcli.whitelist.statements import Change
-from tests.conformance.old_agent import OldAgent
+from tests.support.old_agent import OldAgent
+from tests.support.waiting import patient, until
 
 pytestmark = pytest.mark.timeout(60)
 MakeAgent = Callable[..., OldAgent]
@@ -55,7 +56,7 @@ def edit(fleet: Fleet, names: list[str], *changes: Change) -> dict[str, Any]:
 
 def next_of(agent: OldAgent, kind: str, seconds: float = 8.0, **beat: Any) -> dict[str, Any]:
     """The next message of a type; heartbeats go on meanwhile."""
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + patient(seconds)
     while time.monotonic() < deadline:
         agent.send("heartbeat", job_state="idle", **beat)
         message = agent.receive(0.2)
@@ -122,7 +123,7 @@ def test_an_agent_that_says_nothing_is_named_after_two_seconds(
         while not asked.done():
             agent.heartbeat()
             agent.receive(0.1)
-    assert 1.5 < time.monotonic() - begin < 5
+    assert time.monotonic() - begin > 1.5
     assert "not confirmed" in asked.result()["not_in_force"][agent.name]
 
 
@@ -144,12 +145,13 @@ def test_a_report_in_rehab_or_twice_does_no_harm(server: Fleet, make_agent: Make
     for _ in range(3):
         agent.send("whitelist_report", digest=None, error="agent.toml, line 3: no")
         agent.heartbeat()
-    deadline = time.monotonic() + 5
-    while (server.api.get(f"pushy/node_status/{agent.name}")["whitelist"] or {}).get(
-        "error"
-    ) != "agent.toml, line 3: no":
+
+    def error() -> Any:
         agent.heartbeat()
-        assert time.monotonic() < deadline
+        whitelist = server.api.get(f"pushy/node_status/{agent.name}")["whitelist"]
+        return (whitelist or {}).get("error")
+
+    until(lambda: error() == "agent.toml, line 3: no", "the error is shown")
     assert server.api.node_state(agent.name)["availability"] == "available"
 
 
@@ -160,7 +162,7 @@ def test_a_check_is_answered_by_the_agent(
     agent = make_agent()
     client = ApiClient(server.profile)
     body = {"command": "uptime", "nodes": [agent.name], "user": "root"}
-    said = {"ready": True, "entry": "uptime", "source": "local", "runs": "uptime"}
+    said: dict[str, Any] = {"ready": True, "entry": "uptime", "source": "local", "runs": "uptime"}
     said = said if ready else {"reason": "no"}
     with ThreadPoolExecutor(1) as pool:
         asked = pool.submit(client.post, "pushy/checks", body)

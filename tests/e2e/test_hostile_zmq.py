@@ -5,6 +5,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import pytest
 import zmq
@@ -15,12 +16,14 @@ from pushcli.client.credentials import Profile
 from pushcli.protocol import messages, session_keys, wire
 from pushcli.protocol.timestamps import format_rfc1123
 from pushcli.sandbox.fleet import Fleet
+from tests.support.waiting import patient
 
 pytestmark = pytest.mark.timeout(60)
+Context: TypeAlias = "zmq.Context[zmq.Socket[bytes]]"
 
 
 @pytest.fixture(scope="module")
-def context() -> Iterator["zmq.Context[zmq.Socket[bytes]]"]:
+def context() -> Iterator["Context"]:
     with zmq.Context() as context:
         yield context
 
@@ -28,7 +31,7 @@ def context() -> Iterator["zmq.Context[zmq.Socket[bytes]]"]:
 class Peer:
     """A peer with the configuration of a node, or of whoever asked for it."""
 
-    def __init__(self, fleet: Fleet, context, profile: Profile, node: str) -> None:
+    def __init__(self, fleet: Fleet, context: "Context", profile: Profile, node: str) -> None:
         self.public, self.secret = zmq.curve_keypair()
         client = ApiClient(profile)
         query = {"ccpk": self.public.decode(), "version": "2.0"}
@@ -55,14 +58,16 @@ class Peer:
         }  # fmt: skip
         return messages.encode(kind(**fields))
 
-    def answer(self, milliseconds: int = 3000) -> bytes | None:
+    def answer(self, milliseconds: int) -> bytes | None:
         """The next message's type, or None if none comes."""
         if not self.socket.poll(milliseconds):
             return None
         return self.socket.recv_multipart()[1]
 
 
-def connect(context, config: dict, public: bytes, secret: bytes) -> "zmq.Socket[bytes]":
+def connect(
+    context: "Context", config: dict[str, Any], public: bytes, secret: bytes
+) -> "zmq.Socket[bytes]":
     socket = context.socket(zmq.DEALER)
     socket.linger = 0
     socket.curve_serverkey = config["curve_public_key"].encode()
@@ -77,7 +82,7 @@ def enroll(fleet: Fleet, name: str) -> Profile:
     key = fleet.directory / f"{name}.pem"
     keys.write_private_key(key, pair)
     validator = fleet.server_directory / "keys" / "sandbox-validator.pem"
-    common = {"name": "x", "chef_server_url": fleet.url}
+    common: Any = {"name": "x", "chef_server_url": fleet.url}
     client = ApiClient(
         Profile(client_name="sandbox-validator", client_key=str(validator), **common)
     )
@@ -87,7 +92,7 @@ def enroll(fleet: Fleet, name: str) -> Profile:
 
 
 @pytest.fixture
-def peer(fleet: Fleet, context) -> Iterator[Peer]:
+def peer(fleet: Fleet, context: "Context") -> Iterator[Peer]:
     name = f"evil-{uuid.uuid4().hex[:8]}"
     peer = Peer(fleet, context, enroll(fleet, name), name)
     yield peer
@@ -105,7 +110,7 @@ def serves(fleet: Fleet) -> Iterator[None]:
 
 def test_a_proper_message_is_answered(peer: Peer) -> None:
     peer.send()
-    assert b'"abort"' in (peer.answer() or b"")
+    assert b'"abort"' in (peer.answer(int(patient(3000))) or b"")
 
 
 @pytest.mark.parametrize(
@@ -150,14 +155,14 @@ def test_a_valid_key_that_speaks_for_another_node_is_dropped(peer: Peer, fleet: 
     assert fleet.api.node_state("n1")["availability"] == "available"
 
 
-def test_an_unknown_curve_key_is_not_admitted(peer: Peer, context) -> None:
+def test_an_unknown_curve_key_is_not_admitted(peer: Peer, context: "Context") -> None:
     socket = connect(context, peer.config, *zmq.curve_keypair())
     socket.send_multipart(wire.seal(peer.body(), peer.key))
     assert not socket.poll(500)
     socket.close()
 
 
-def test_a_readers_configuration_of_a_node_opens_no_door(fleet: Fleet, context) -> None:
+def test_a_readers_configuration_of_a_node_opens_no_door(fleet: Fleet, context: "Context") -> None:
     spy = Peer(fleet, context, fleet.profile, "n1")
     spy.send(job_state="idle", job_id=None)
     assert spy.answer(500) is None

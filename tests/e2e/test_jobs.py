@@ -8,7 +8,7 @@ import pytest
 
 from pushcli.exit_status import ExitStatus
 from pushcli.sandbox.fleet import Fleet
-from tests.e2e.waiting import job_is, processes, start, until
+from tests.support.waiting import job_is, patient, processes, start, until
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -108,7 +108,7 @@ def test_timeout_and_abort_have_their_own_exit_statuses(fleet: Fleet) -> None:
         job_id = watching.stdout.readline().split()[-1]
         job_is(fleet, job_id, "running")
         assert fleet.cli("job", "abort", "-y", job_id).returncode == ExitStatus.OK
-        assert watching.wait(15) == ExitStatus.ABORTED
+        assert watching.wait(patient(15)) == ExitStatus.ABORTED
     fleet.wait_available(["n3"])
 
 

@@ -17,7 +17,7 @@ from pushcli import keys, tls
 from pushcli.exit_status import ExitStatus
 from pushcli.sandbox.fleet import Fleet
 from pushcli_server import secrets
-from tests.e2e.waiting import job_is, lines, start, until
+from tests.support.waiting import job_is, lines, start, until
 
 pytestmark = pytest.mark.timeout(90)
 MakeFleet = Callable[..., Fleet]
@@ -132,16 +132,14 @@ def test_a_restart_in_the_overlap_finds_agents_with_either_key_back(
     fetch_anew(fleet, "n2")
     fleet.end_server()
     fleet.start_server()
-    back = time.monotonic()
     fleet.wait_available(["n1", "n2"])
-    assert time.monotonic() - back < 10
     job = job_is(fleet, start(fleet, "true", "n1", "n2"), "complete")
     assert job["nodes"] == {"succeeded": ["n1", "n2"]}
 
 
 def test_the_overlap_ends_and_with_it_the_former_keys(make_fleet: MakeFleet) -> None:
     fleet = make_fleet("n1", "n2")
-    assert "some will have to connect anew" in rotate(fleet, "--overlap", "3s")
+    assert "some will have to connect anew" in rotate(fleet, "--overlap", "6s")
     served(fleet)
     fetch_anew(fleet, "n2")
     served(fleet, "the former secrets are not valid any more")
@@ -185,6 +183,7 @@ def test_a_directory_without_a_server_has_no_keys_to_rotate(tmp_path: Path) -> N
 def test_a_new_certificate_is_served_without_a_restart(tmp_path: Path) -> None:
     with Fleet(tmp_path, ["n1"], whitelist={"true": "true"}, with_tls=True) as fleet:
         place, former = fleet.server_directory / "tls", fleet.profile.fingerprint
+        assert former is not None
         certificate, key = tls.make_self_signed(["127.0.0.1"])
         new = tls.certificate_fingerprint(certificate)
         assert new != former

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from pushcli.exit_status import ExitStatus
-from tests.e2e.waiting import until
+from tests.support.waiting import patient, until
 
 pytestmark = pytest.mark.timeout(60)
 OTHERS = b'# mine\n[default]\nclient_name = "ann"\n'
@@ -42,7 +42,7 @@ class Place:
 
     def run(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
         with self.start(*arguments) as process:
-            stdout, stderr = process.communicate(timeout=45)
+            stdout, stderr = process.communicate(timeout=patient(45))
         return subprocess.CompletedProcess(arguments, process.returncode, stdout, stderr)
 
     def processes(self) -> list[bytes]:
@@ -76,9 +76,10 @@ def place(tmp_path: Path) -> Place:
 def living(place: Place) -> Iterator["subprocess.Popen[str]"]:
     """A sandbox of one node that says how to reach it."""
     with place.start("sandbox", "--nodes", "1") as process:
-        assert process.stdout is not None
+        said = process.stdout
+        assert said is not None
         try:
-            until(lambda: "Ctrl-C" in process.stdout.readline(), "it is ready", 30)
+            until(lambda: "Ctrl-C" in said.readline(), "it is ready", 30)
             yield process
         finally:
             process.terminate()
@@ -107,7 +108,7 @@ def test_it_is_reached_under_its_profile_until_ctrl_c(place: Place) -> None:
         assert place.credentials.read_bytes().startswith(OTHERS)
         process.send_signal(signal.SIGINT)
         process.send_signal(signal.SIGINT)
-        assert process.wait(30) == ExitStatus.OK
+        assert process.wait(patient(30)) == ExitStatus.OK
     place.assert_nothing_is_left()
 
 
@@ -120,7 +121,7 @@ def test_signals_end_it_as_ctrl_c_does_with_the_commands_that_run(
         assert done.returncode == ExitStatus.OK, done.stderr
         until(lambda: any(b"supervisor" in command for command in place.processes()), "it runs")
         process.send_signal(number)
-        assert process.wait(30) == ExitStatus.OK
+        assert process.wait(patient(30)) == ExitStatus.OK
     place.assert_nothing_is_left()
 
 
@@ -128,7 +129,7 @@ def test_a_signal_while_it_starts_leaves_nothing_either(place: Place) -> None:
     with place.start("sandbox", "--nodes", "4") as process:
         until(lambda: any(b"enroll" in command for command in place.processes()), "it enrolls", 30)
         process.send_signal(signal.SIGTERM)
-        assert process.wait(30) == ExitStatus.INTERRUPTED
+        assert process.wait(patient(30)) == ExitStatus.INTERRUPTED
     place.assert_nothing_is_left()
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pushcli.sandbox.fleet import Fleet
-from tests.e2e.waiting import job_is, lines, start, until
+from tests.support.waiting import job_is, lines, start, until
 
 pytestmark = pytest.mark.timeout(90)
 MakeFleet = Callable[..., Fleet]

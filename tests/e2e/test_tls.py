@@ -1,6 +1,7 @@
 """The whole chain over TLS with a pinned certificate, from the first day."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -40,7 +41,7 @@ def test_a_self_signed_certificate_can_be_given_as_ca_file_too(tls_fleet: Fleet)
     assert done.returncode == ExitStatus.OK, done.stderr
 
 
-def test_a_node_cannot_be_enrolled_against_a_wrong_pin(tls_fleet: Fleet, tmp_path) -> None:
+def test_a_node_cannot_be_enrolled_against_a_wrong_pin(tls_fleet: Fleet, tmp_path: Path) -> None:
     validator = tls_fleet.server_directory / "keys" / "sandbox-validator.pem"
     done = tls_fleet.cli(
         "agent", "enroll", "--server", tls_fleet.url, "--validator", str(validator),
@@ -50,7 +51,7 @@ def test_a_node_cannot_be_enrolled_against_a_wrong_pin(tls_fleet: Fleet, tmp_pat
     assert not (tmp_path / "a" / "agent.toml").exists()
 
 
-def test_plain_http_beyond_loopback_is_refused_by_all(tls_fleet: Fleet, tmp_path) -> None:
+def test_plain_http_beyond_loopback_is_refused_by_all(tls_fleet: Fleet, tmp_path: Path) -> None:
     url = "http://192.0.2.1:10003/organizations/acme"
     assert tls_fleet.cli("node", "status", "--server-url", url).returncode == ExitStatus.CONFIG
     validator = tls_fleet.server_directory / "keys" / "sandbox-validator.pem"

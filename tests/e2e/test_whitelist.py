@@ -2,7 +2,6 @@
 
 import json
 import re
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from pushcli.exit_status import ExitStatus
 from pushcli.sandbox.fleet import Fleet
 from pushcli_server import settings
 from pushcli_server.store.database import make_engine
-from tests.e2e.waiting import job_is, lines, start, until
+from tests.support.waiting import job_is, lines, start, until
 
 pytestmark = pytest.mark.timeout(90)
 NODES = ("n1", "n2", "n3")
@@ -67,18 +66,14 @@ def restart_server(fleet: Fleet) -> None:
     fleet.wait_available(fleet.nodes)
 
 
-def test_an_added_command_runs_within_two_seconds_and_a_removed_one_is_nacked(
+def test_an_added_command_can_be_run_at_once_and_a_removed_one_is_nacked(
     fleet: Fleet,
 ) -> None:
-    before = time.monotonic()
     said = edit(fleet, "add", "greet", "echo greetings", *NODES)
     assert said == "in force on 3 nodes\n"
     done = fleet.cli("job", "start", "--capture", "greet", *NODES)
-    took = time.monotonic() - before
     assert done.returncode == ExitStatus.OK, done.stdout
     assert done.stdout.count("greetings") == 3
-    # Two commands were started for it; the agents had it before the first one ended.
-    assert took < 10
     for node in NODES:
         assert in_force(fleet, node)["greet"]["signer"] == fleet.profile.client_name
     edit(fleet, "remove", "greet", *NODES)
@@ -133,10 +128,8 @@ def test_an_agent_that_was_away_gets_it_when_it_returns(make_fleet: Callable[...
     fleet.end_agent("n2")
     fleet.wait_available(["n2"], available=False)
     edit(fleet, "add", "greet", "echo greetings", "n1", "n2")
-    restart = time.monotonic()
     fleet.start_agent("n2")
     until(lambda: "greet" in in_force(fleet, "n2"), "n2 has it")
-    assert time.monotonic() - restart < 10
 
 
 def test_a_server_restarted_between_edit_and_delivery_still_delivers(
@@ -297,7 +290,8 @@ def test_operators_of_an_entry_are_the_only_ones_who_may_start_it(fleet: Fleet) 
     assert fleet.cli("job", "start", "mine", "n1").returncode == ExitStatus.OK
     done = fleet.cli("job", "start", "theirs", "n1")
     assert done.returncode == ExitStatus.QUORUM_FAILED
-    assert "somebody-else" in done.stdout or "operators" in done.stdout
+    who = f"who started the job ('{fleet.profile.client_name}') is not among the operators"
+    assert who in done.stdout
 
 
 def test_the_timeout_of_an_entry_ends_its_command(fleet: Fleet) -> None:

@@ -1,0 +1,1 @@
+"""What several suites use; a suite imports nothing from another one."""

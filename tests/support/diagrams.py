@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 from pushcli.protocol import extensions, messages
 from pushcli.protocol.run import Outcome, RunSpec
@@ -193,7 +194,7 @@ def _hear(
     peer: bytes = b"1",
     interest: Interest = Interest.NONE,
 ) -> None:
-    more = {"job_state": "idle"} if kind is messages.Heartbeat else {}
+    more: dict[str, Any] = {"job_state": "idle"} if kind is messages.Heartbeat else {}
     message = kind(
         node="n", org="acme", incarnation_id=run, sequence=next(_numbers), timestamp="", **more
     )

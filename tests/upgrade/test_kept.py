@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from pushcli.client.api import ApiClient
+from pushcli.client.api import ApiClient, requestor_of, server_of
 from pushcli.client.credentials import load_profile
-from pushcli.client.http import SignedSession
+from pushcli.client.http import HttpClient
 from pushcli.exit_status import ExitStatus
 from tests.upgrade.kept import NODES, VersionedFleet, recorded, restored, said_now
 from tests.upgrade.waiting import until
@@ -81,9 +81,11 @@ class Revived:
         return {part["node"]: part for part in self.fleet.api.job_nodes(job)}
 
     def _read_feed(self) -> str:
-        with closing(SignedSession(self.fleet.profile, timeout=20)) as session:
+        profile = self.fleet.profile
+        with closing(HttpClient(server_of(profile), requestor_of(profile))) as client:
             path = f"pushy/job_status_feed/{self.running}"
-            return session.request("GET", path, headers={"Accept": "text/event-stream"}).text
+            answer = client.request("GET", path, headers={"Accept": "text/event-stream"})
+            return answer.content.decode()
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])

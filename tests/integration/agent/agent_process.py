@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from tests.integration.agent.scripted_server import NODE
+from tests.support.waiting import patient
 
 
 class AgentProcess:
@@ -61,7 +62,7 @@ class AgentProcess:
         """End it; its exit status."""
         assert self.process is not None
         self.process.send_signal(number)
-        status = self.process.wait(10)
+        status = self.process.wait(patient(10))
         self.process = None
         return status
 
@@ -74,7 +75,7 @@ class AgentProcess:
 
     def wait_for_log(self, text: str, timeout: float = 5.0) -> None:
         """Until the log says this."""
-        end = time.monotonic() + timeout
+        end = time.monotonic() + patient(timeout)
         while text not in self.log.read_text():
             assert time.monotonic() < end, self.log.read_text()
             time.sleep(0.02)

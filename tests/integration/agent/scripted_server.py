@@ -1,5 +1,9 @@
 """A server that says what a test tells it to: real sockets, keys and signatures.
 
+It stands for an old Push Jobs server (without offers), and for one that falls silent, repeats,
+lies or comes back with other keys at the very moment that a test needs; agents with the real
+server are in tests/e2e.
+
 The configuration comes over HTTP from a thread, the heartbeats from another; the command
 channel belongs to the test's own thread.
 """
@@ -21,6 +25,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPubl
 from pushcli import keys
 from pushcli.protocol import extensions, session_keys, verification, wire
 from pushcli.protocol.timestamps import format_rfc1123
+from tests.support.waiting import patient
 
 NODE, ORG = "web01", "acme"
 INTERVAL = 0.25
@@ -163,7 +168,7 @@ class ScriptedServer:
 
     def receive(self, timeout: float = 5.0) -> Message:
         """The next message of an agent."""
-        assert self.router.poll(int(timeout * 1000)), f"only {[m.type for m in self.seen]}"
+        assert self.router.poll(int(patient(timeout) * 1000)), f"only {[m.type for m in self.seen]}"
         peer, header, body = self.router.recv_multipart()
         assert wire.unseal([header, body], self.session_key, 65_536) == body
         message = Message(peer, header, json.loads(body))
@@ -172,9 +177,10 @@ class ScriptedServer:
 
     def expect(self, kind: str, timeout: float = 5.0, **fields: Any) -> Message:
         """The next message of this type with these fields; others are passed over."""
-        end = time.monotonic() + timeout
+        end = time.monotonic() + patient(timeout)
         while True:
-            message = self.receive(max(0.001, end - time.monotonic()))
+            assert time.monotonic() < end, f"only {[m.type for m in self.seen]}"
+            message = self.receive(timeout)
             if message.type == kind and fields.items() <= message.body.items():
                 return message
 
@@ -204,9 +210,9 @@ class ScriptedServer:
 
     def meet_again(self, former: bytes, timeout: float = 10.0) -> Message:
         """Wait for another connection, and acknowledge it; its first message."""
-        end = time.monotonic() + timeout
-        while (message := self.receive(max(0.001, end - time.monotonic()))).peer == former:
-            pass
+        end = time.monotonic() + patient(timeout)
+        while (message := self.receive(timeout)).peer == former:
+            assert time.monotonic() < end, "no other connection came"
         self.send(message.peer, "ack")
         return message
 
@@ -220,7 +226,7 @@ class ScriptedServer:
 
 def _bind_again(socket: "zmq.Socket[bytes]", endpoint: str) -> None:
     """ZeroMQ lets go of a closed socket's port in the background."""
-    end = time.monotonic() + 5
+    end = time.monotonic() + patient(5)
     while True:
         try:
             socket.bind(endpoint)

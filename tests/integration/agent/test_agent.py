@@ -18,6 +18,8 @@ from pushcli.protocol.timestamps import format_rfc1123
 from tests.integration.agent.agent_process import AgentProcess, agent_process
 from tests.integration.agent.scripted_server import INTERVAL, NODE, ORG, ScriptedServer, decoded
 
+pytestmark = pytest.mark.slow
+
 # Never the same twice: what is left of a job is found by its id on the whole machine.
 JOB, OTHER = uuid.uuid4().hex, uuid.uuid4().hex
 OLD_KEYS = {

@@ -1,4 +1,4 @@
-"""The command line in this process, against a server that a test plays."""
+"""The command line in this process, against a Chef Infra Server that a test plays."""
 
 import io
 from pathlib import Path

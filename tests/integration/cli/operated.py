@@ -11,6 +11,7 @@ from typing import Any
 from pushcli.exit_status import ExitStatus
 from pushcli.sandbox.fleet import Fleet
 from tests.integration.cli.program import Result
+from tests.support.waiting import patient
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Operated:
         done = subprocess.run(
             self.fleet.command(*arguments), env={**self.fleet.environment, **env},
             cwd=self.place, stdin=subprocess.DEVNULL, capture_output=True, text=True,
-            timeout=15, check=False,
+            timeout=patient(15), check=False,
         )  # fmt: skip
         return Result(done.returncode, done.stdout, done.stderr)
 
@@ -61,7 +62,7 @@ class Operated:
             while chunk := _read(ours):
                 written += chunk
             os.close(ours)
-            return process.wait(15), written.decode()
+            return process.wait(patient(15)), written.decode()
 
 
 def _read(terminal: int) -> bytes:

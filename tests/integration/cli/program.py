@@ -6,6 +6,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.support.waiting import patient
+
 PUSHCLI = [sys.executable, "-m", "pushcli"]
 
 
@@ -41,7 +43,7 @@ class Home:
     def run(self, *arguments: str, **env: str) -> Result:
         """Run `pushcli ARGUMENTS` to its end."""
         done = subprocess.run(
-            [*PUSHCLI, *arguments], env={**self.env, **env}, cwd=self.path, timeout=15,
+            [*PUSHCLI, *arguments], env={**self.env, **env}, cwd=self.path, timeout=patient(15),
             stdin=subprocess.DEVNULL, capture_output=True, check=False,
         )  # fmt: skip
         stdout = done.stdout.decode("utf-8", "surrogateescape")

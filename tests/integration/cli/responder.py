@@ -1,4 +1,8 @@
-"""A scripted HTTP server: it says what no server of ours would say."""
+"""A scripted HTTP server, for what our own cannot be brought to say.
+
+It stands for a hostile or a broken server, for an old Push Jobs server (`old`), and for a job
+that takes, between two requests, exactly the course whose display is looked at.
+"""
 
 import json
 import threading
@@ -7,6 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from tests.support.waiting import patient
 
 EXTENSIONS = {"X-Pushcli-Extensions": "abort,job-nodes,request-id"}
 JOB_ID = "aaaaaaaaaaaa25fd67fa8715fd547d3d"
@@ -74,7 +80,9 @@ class Responder:
     def wait_for(self, method: str, path: str, count: int = 1, timeout: float = 10) -> None:
         """Until so many such requests have come."""
         with self._changed:
-            done = self._changed.wait_for(lambda: self.count(method, path) >= count, timeout)
+            done = self._changed.wait_for(
+                lambda: self.count(method, path) >= count, patient(timeout)
+            )
             assert done, f"no {method} {path} came, but {self.requests}"
 
 

@@ -12,6 +12,7 @@ import yaml
 from pushcli.exit_status import ExitStatus
 from tests.integration.cli.program import Home, assert_one_line
 from tests.integration.cli.responder import JOB_ID, Answer, Responder, job, json_answer
+from tests.support.waiting import patient
 
 VOTING = job("voting", nodes={"new": ["web01", "web02"]})
 RUNNING = job("running", nodes={"running": ["web01", "web02"]})
@@ -167,7 +168,7 @@ def test_an_interrupt_leaves_the_job_alone_and_says_how_to_end_it(
     with home.start(*START, "--profile", "default") as process:
         responder.wait_for("GET", f"jobs/{JOB_ID}", 2)
         process.send_signal(number)
-        stdout, stderr = process.communicate(timeout=10)
+        stdout, stderr = process.communicate(timeout=patient(10))
     assert process.returncode == ExitStatus.INTERRUPTED
     assert stdout == f"Started.  Job ID: {JOB_ID}\n"
     assert stderr.splitlines()[-2:] == [

@@ -13,6 +13,7 @@ from pushcli.exit_status import ExitStatus
 from pushcli.sandbox.fleet import Fleet
 from tests.integration.cli.program import Result, assert_one_line
 from tests.integration.cli.responder import JOB_ID
+from tests.support.waiting import patient
 
 pytestmark = pytest.mark.timeout(60)
 """The first test starts the fleet."""
@@ -28,7 +29,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
 
 
 def run(server: Fleet, *arguments: str) -> Result:
-    done = server.cli(*arguments, timeout=15)
+    done = server.cli(*arguments, timeout=patient(15))
     return Result(done.returncode, done.stdout, done.stderr)
 
 
@@ -85,7 +86,7 @@ def test_the_command_that_an_interrupt_prints_aborts_the_job(server: Fleet) -> N
         while not process.stderr.readline().startswith("Running"):
             assert process.poll() is None
         process.send_signal(signal.SIGINT)
-        assert process.wait(10) == ExitStatus.INTERRUPTED
+        assert process.wait(patient(10)) == ExitStatus.INTERRUPTED
         _, _, command = process.stderr.read().strip().rpartition("STILL RUNNING: pushcli ")
     result = run(server, *shlex.split(command))
     assert (result.status, result.stdout) == (ExitStatus.OK, "Aborted.\n")

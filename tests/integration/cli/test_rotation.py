@@ -3,6 +3,7 @@
 import fcntl
 import io
 import json
+import math
 import os
 import signal
 import threading
@@ -10,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
@@ -20,36 +22,65 @@ from pushcli.errors import ConfigError, KeyFileError, PushcliError
 from pushcli.exit_status import ExitStatus
 from pushcli.sandbox.fleet import Fleet
 from pushcli.terminal.context import App
-from tests.integration.cli.key_server import NOTHING, KeyServer, Wish, goes_on
 from tests.integration.cli.operated import Operated
-from tests.integration.cli.played_server import URL, playing
+from tests.support.between import BROKEN, Between, Reply, Request, between
+from tests.support.identities import Signer, new_user, superuser
+
+pytestmark = pytest.mark.timeout(60)
+"""The first test starts the server."""
+
+
+class Ann:
+    """A user of the real server, whose requests a test may break on their way.
+
+    Args:
+        file: her key.
+    """
+
+    def __init__(self, user: Signer, way: Between, file: Path) -> None:
+        self._user = user
+        self.way = way
+        self.file = file
+
+    @property
+    def keys(self) -> dict[str, float]:
+        """When her keys end, by name, as the server has them."""
+        root, folder = superuser(self._user.fleet), f"/users/{self._user.name}/keys"
+        names = [one["name"] for one in root.get(folder)]
+        return {name: end_of(root.get(f"{folder}/{name}")) for name in names}
+
+    def accepts(self, key: RSAPrivateKey) -> bool:
+        """Whether the server accepts requests that this key signs."""
+        status = self._user.signing_with(key)("GET", f"/users/{self._user.name}/keys").status
+        assert status in {200, 401}
+        return status == 200
+
+    def rotate(self, *arguments: str, key: Path | str | None = None) -> str:
+        """`pushcli user rotate-key` as she, in this process; what it printed."""
+        out = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True)
+        env = {
+            "PUSHCLI_SERVER_URL": self.way.url, "PUSHCLI_USER": self._user.name,
+            "PUSHCLI_KEY": str(key or self.file), "HOME": str(self.file.parent),
+        }  # fmt: skip
+        app = App(stdout=out, stderr=io.StringIO(), stdin=None, env=env)
+        with root.make_context("pushcli", ["user", "rotate-key", *arguments], obj=app) as context:
+            root.invoke(context)
+        assert isinstance(out.buffer, io.BytesIO)
+        return out.buffer.getvalue().decode()
+
+
+def end_of(key: dict[str, Any]) -> float:
+    date = key["expiration_date"]
+    return math.inf if date == "infinity" else datetime.fromisoformat(date).timestamp()
 
 
 @pytest.fixture
-def key_path(tmp_path: Path) -> Path:
-    """A key of its own for each test."""
-    path = tmp_path / "ann.pem"
-    keys.write_private_key(path, keys.generate())
-    return path
-
-
-@pytest.fixture
-def server(key_path: Path) -> Iterator[KeyServer]:
-    """Knows that key."""
-    server = KeyServer(keys.load_private_key(key_path))
-    with playing(server.answer):
-        yield server
-
-
-def rotate(key: Path | str, *arguments: str, home: Path | None = None) -> str:
-    """`pushcli user rotate-key` as ann, in this process; what it printed."""
-    out = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True)
-    profile = {"PUSHCLI_SERVER_URL": URL, "PUSHCLI_USER": "ann", "PUSHCLI_KEY": str(key)}
-    app = App(stdout=out, stderr=io.StringIO(), stdin=None, env={**profile, "HOME": str(home)})
-    with root.make_context("pushcli", ["user", "rotate-key", *arguments], obj=app) as context:
-        root.invoke(context)
-    assert isinstance(out.buffer, io.BytesIO)
-    return out.buffer.getvalue().decode()
+def ann(operated: Operated, tmp_path: Path) -> Iterator[Ann]:
+    """A user and a key of its own for each test."""
+    pair, file = keys.generate(), tmp_path / "ann.pem"
+    keys.write_private_key(file, pair)
+    with between(operated.fleet.url) as way:
+        yield Ann(new_user(operated.fleet, pair), way, file)
 
 
 def load(path: Path) -> RSAPrivateKey:
@@ -60,124 +91,114 @@ def files(beside: Path) -> list[str]:
     return sorted(path.name for path in beside.parent.iterdir())
 
 
-def test_the_new_key_works_and_the_former_one_for_a_while(
-    server: KeyServer, key_path: Path
-) -> None:
-    former = load(key_path)
-    shown = json.loads(rotate(key_path, "--overlap", "2h", "-F", "json"))
-    assert keys.public_pem(load(key_path)) != keys.public_pem(former)
-    assert keys.public_pem(load(key_path.with_name("ann.pem.old"))) == keys.public_pem(former)
-    assert server.accepts(load(key_path))
-    assert server.accepts(former)
-    end = datetime.fromisoformat(server.keys["default"]["expiration_date"]).timestamp()
-    assert abs(end - (time.time() + 7_200)) < 60
-    assert files(key_path) == ["ann.pem", "ann.pem.old"]
-    for file in key_path.parent.iterdir():
+def test_the_new_key_works_and_the_former_one_for_a_while(ann: Ann) -> None:
+    former, began = load(ann.file), time.time()
+    shown = json.loads(ann.rotate("--overlap", "2h", "-F", "json"))
+    assert keys.public_pem(load(ann.file)) != keys.public_pem(former)
+    assert keys.public_pem(load(ann.file.with_name("ann.pem.old"))) == keys.public_pem(former)
+    assert ann.accepts(load(ann.file))
+    assert ann.accepts(former)
+    assert began + 7_199 <= ann.keys["default"] <= time.time() + 7_201
+    assert files(ann.file) == ["ann.pem", "ann.pem.old"]
+    for file in ann.file.parent.iterdir():
         assert file.stat().st_mode & 0o777 == 0o600
     assert shown["former"] == "default"
-    assert shown["key"] in server.keys
+    assert shown["key"] in ann.keys
     assert "PRIVATE" not in json.dumps(shown)
 
 
-def test_without_an_overlap_the_former_key_is_gone(server: KeyServer, key_path: Path) -> None:
-    former = load(key_path)
-    said = rotate(key_path, "--overlap", "0")
+def test_without_an_overlap_the_former_key_is_gone(ann: Ann) -> None:
+    former = load(ann.file)
+    said = ann.rotate("--overlap", "0")
     assert "counts no more" in said
-    assert not server.accepts(former)
-    assert server.accepts(load(key_path))
-    rotate(key_path, "--overlap", "0")
-    assert len(server.keys) == 1
+    assert not ann.accepts(former)
+    assert ann.accepts(load(ann.file))
+    ann.rotate("--overlap", "0")
+    assert len(ann.keys) == 1
 
 
-def test_a_symbolic_link_goes_on_leading_to_the_key(server: KeyServer, key_path: Path) -> None:
-    link = key_path.with_name("link.pem")
+def test_a_symbolic_link_goes_on_leading_to_the_key(ann: Ann) -> None:
+    link = ann.file.with_name("link.pem")
     link.symlink_to("ann.pem")
-    rotate(link)
+    ann.rotate(key=link)
     assert link.is_symlink()
-    assert server.accepts(load(link))
+    assert ann.accepts(load(link))
 
 
-def interrupted() -> None:
-    """Ctrl-C while the answer is awaited; none comes."""
+def interrupt(_: Request) -> Reply:
+    """Ctrl-C, while an answer is waited for."""
     signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+    return BROKEN
 
 
-FAILURES: dict[str, Callable[[], Wish | None]] = {
-    "refused": lambda: (403, {"error": ["no"]}),
-    "failing": lambda: (500, {"error": ["broken"]}),
-    "broken": lambda: None,
-    "interrupted": interrupted,
-    "nonsense": lambda: (200, ["what?"]),
+FAILURES: dict[str, Callable[[Request], Reply]] = {
+    "refused": lambda _: Reply(403, b'{"error": ["no"]}'),
+    "failing": lambda _: Reply(500, b'{"error": ["broken"]}'),
+    "broken": lambda _: BROKEN,
+    "interrupted": interrupt,
+    "nonsense": lambda _: Reply(200, b'["what?"]'),
 }
 
 
 @pytest.mark.parametrize("failure", FAILURES)
 @pytest.mark.parametrize("at", range(6))
-def test_whatever_fails_the_file_has_a_key_that_works(
-    server: KeyServer, key_path: Path, at: int, failure: str
-) -> None:
-    seen = 0
+def test_whatever_fails_the_file_has_a_key_that_works(ann: Ann, at: int, failure: str) -> None:
+    def interfere(request: Request) -> Reply | None:
+        return FAILURES[failure](request) if len(ann.way.requests) - 1 == at else None
 
-    def interfere(_request: str) -> Wish | None:
-        nonlocal seen
-        seen += 1
-        return FAILURES[failure]() if seen - 1 == at else NOTHING
-
-    server.interfere = interfere
+    ann.way.interfere = interfere
     try:
-        rotate(key_path)
+        ann.rotate()
         # The answers to changes are not looked at: the next request shows whether they held.
         assert failure == "nonsense" or at > 4
     except (PushcliError, KeyboardInterrupt):
-        pass
-    server.interfere = goes_on
-    assert server.accepts(load(key_path))
-    assert [name for name in files(key_path) if name.startswith(".")] == []
-    rotate(key_path)
-    assert server.accepts(load(key_path))
+        assert at < len(ann.way.requests)
+    ann.way.interfere = lambda _: None
+    assert ann.accepts(load(ann.file))
+    assert [name for name in files(ann.file) if name.startswith(".")] == []
+    ann.rotate()
+    assert ann.accepts(load(ann.file))
 
 
-def test_a_server_that_does_not_take_the_new_key_changes_nothing(
-    server: KeyServer, key_path: Path
-) -> None:
-    before = key_path.read_bytes()
-    server.interfere = lambda r: (
-        (401, {"error": ["Invalid signature"]}) if r.startswith("GET rotated-") else NOTHING
+def test_a_server_that_does_not_take_the_new_key_changes_nothing(ann: Ann) -> None:
+    before = ann.file.read_bytes()
+    ann.way.interfere = lambda request: (
+        Reply(401, b'{"error": ["Invalid signature"]}')
+        if request.method == "GET" and "/keys/rotated-" in request.target
+        else None
     )
     with pytest.raises(PushcliError, match="nothing was changed"):
-        rotate(key_path)
-    assert key_path.read_bytes() == before
-    assert list(server.keys) == ["default"]
-    assert files(key_path) == ["ann.pem"]
+        ann.rotate()
+    assert ann.file.read_bytes() == before
+    assert list(ann.keys) == ["default"]
+    assert files(ann.file) == ["ann.pem"]
 
 
-def test_an_end_that_the_server_refuses_is_said(server: KeyServer, key_path: Path) -> None:
-    server.interfere = lambda r: (403, {"error": ["no"]}) if r.startswith("PUT") else NOTHING
+def test_an_end_that_the_server_refuses_is_said(ann: Ann) -> None:
+    ann.way.interfere = lambda request: (
+        Reply(403, b'{"error": ["no"]}') if request.method == "PUT" else None
+    )
     with pytest.raises(PushcliError, match="the new key is in use, but the former one, default"):
-        rotate(key_path)
-    assert server.accepts(load(key_path))
+        ann.rotate()
+    assert ann.accepts(load(ann.file))
 
 
-def test_two_at_once_and_keys_in_the_credentials_are_refused(
-    server: KeyServer, key_path: Path
-) -> None:
-    with key_path.open("rb") as held:
+def test_two_at_once_and_keys_in_the_credentials_are_refused(ann: Ann) -> None:
+    with ann.file.open("rb") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         with pytest.raises(KeyFileError, match="just being replaced"):
-            rotate(key_path)
+            ann.rotate()
     with pytest.raises(ConfigError, match="file of its own"):
-        rotate(key_path.read_text())
-    assert server.requests == []
+        ann.rotate(key=ann.file.read_text())
+    assert ann.way.requests == []
 
 
-def test_a_directory_that_cannot_be_written_changes_nothing(
-    server: KeyServer, key_path: Path
-) -> None:
-    key_path.with_name("ann.pem.old").mkdir()
+def test_a_directory_that_cannot_be_written_changes_nothing(ann: Ann) -> None:
+    ann.file.with_name("ann.pem.old").mkdir()
     with pytest.raises(KeyFileError, match="cannot replace"):
-        rotate(key_path)
-    assert list(server.keys) == ["default"]
-    assert server.accepts(load(key_path))
+        ann.rotate()
+    assert list(ann.keys) == ["default"]
+    assert ann.accepts(load(ann.file))
 
 
 @pytest.mark.timeout(90)

@@ -9,7 +9,10 @@ import pytest
 
 from pushcli.exit_status import ExitStatus
 from tests.integration.cli.program import Home, Result, assert_one_line
-from tests.integration.cli.test_terminal import on_terminal
+from tests.integration.cli.terminal import on_terminal
+from tests.support.waiting import patient
+
+pytestmark = pytest.mark.slow
 
 AGENT = """\
 # The agent of web01
@@ -225,11 +228,11 @@ def test_ctrl_c_at_the_question_keeps_what_was_typed(home: Home, file: Path) -> 
         cwd=home.path, encoding="utf-8", dimensions=(30, 300),
         env={**home.env, "EDITOR": editor, "TMPDIR": str(home.path)},
     )  # fmt: skip
-    child.expect_exact("or edit again (e)?", timeout=10)
+    child.expect_exact("or edit again (e)?", timeout=patient(10))
     child.sendintr()
-    child.expect(r"what you typed is kept in (\S+)", timeout=10)
+    child.expect(r"what you typed is kept in (\S+)", timeout=patient(10))
     assert Path(child.match[1]).read_text() == AGENT + "# mine\n"
-    child.expect(pexpect.EOF, timeout=10)
+    child.expect(pexpect.EOF, timeout=patient(10))
     child.close()
     assert child.exitstatus == ExitStatus.INTERRUPTED
     assert file.read_text() == AGENT

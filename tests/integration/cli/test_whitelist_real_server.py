@@ -1,15 +1,16 @@
 """`pushcli whitelist` against the real server and real agents."""
 
 import json
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from pushcli import keys
 from pushcli.exit_status import ExitStatus
 from pushcli.sandbox.fleet import Fleet
 from tests.integration.cli.program import Result, assert_one_line
+from tests.support.waiting import patient, until
 
 pytestmark = pytest.mark.timeout(90)
 """The first test starts the fleet."""
@@ -26,7 +27,7 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
 
 
 def whitelist(fleet: Fleet, *arguments: str) -> Result:
-    done = fleet.cli("whitelist", *arguments, timeout=30)
+    done = fleet.cli("whitelist", *arguments, timeout=patient(30))
     return Result(done.returncode, done.stdout, done.stderr)
 
 
@@ -34,13 +35,6 @@ def rows(fleet: Fleet, *arguments: str) -> list[list[str]]:
     result = whitelist(fleet, "list", *arguments)
     assert result.status == ExitStatus.OK, result
     return [line.split("\t") for line in result.stdout.splitlines()]
-
-
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
 
 
 def test_an_entry_lives_from_add_to_remove(fleet: Fleet) -> None:
@@ -119,8 +113,6 @@ def test_a_search_names_the_nodes(fleet: Fleet) -> None:
 
 
 def test_editors_are_listed_after_they_were_vouched_for(fleet: Fleet, key_file: Path) -> None:
-    from pushcli import keys
-
     file = key_file.with_suffix(".pub")
     file.write_text(keys.public_pem(keys.load_private_key(key_file)))
     added = whitelist(fleet, "editors", "add", "bob", str(file))

@@ -1,4 +1,7 @@
-"""The other end of our client: HTTP or HTTPS on loopback, and a proxy in front of it."""
+"""The other end of our client: HTTP or HTTPS on loopback, and a proxy in front of it.
+
+It stands for whatever may answer there: an old server, a proxy, one that breaks off or lies.
+"""
 
 import json
 import select

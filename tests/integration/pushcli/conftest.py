@@ -12,6 +12,7 @@ from pushcli.client.credentials import Profile
 from pushcli.client.limits import Limits
 from tests.integration.pushcli import api_server
 from tests.integration.pushcli.api_server import ApiServer, Certificate
+from tests.support.waiting import patient
 
 Connect = Callable[..., ApiClient]
 
@@ -40,7 +41,7 @@ def connect(key: RSAPrivateKey) -> Iterator[Connect]:
     """Makes clients of the user `ann`, and closes them."""
     clients: list[ApiClient] = []
 
-    def make(url: str, *, timeout: float = 10, **more: object) -> ApiClient:
+    def make(url: str, *, timeout: float = patient(10), **more: object) -> ApiClient:
         values = {"client_name": "ann", "client_key": keys.private_pem(key).decode(), **more}
         profile = Profile(name="default", chef_server_url=url, **values)  # type: ignore[arg-type]
         client = ApiClient(profile, limits=Limits(silence=timeout))

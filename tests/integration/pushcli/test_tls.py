@@ -15,6 +15,7 @@ from pushcli.errors import ConfigError, ServerUnreachable
 from tests.integration.pushcli import api_server
 from tests.integration.pushcli.api_server import ApiServer, Certificate
 from tests.integration.pushcli.conftest import Connect
+from tests.support.waiting import patient
 
 OTHER_PIN = "SHA256:" + "AB" * 32
 
@@ -23,7 +24,7 @@ def handshake(url: str, trust: tls.ServerTrust) -> None:
     """Connect, and check the pin as the client does."""
     parts = urlsplit(url)
     connection = http.client.HTTPSConnection(
-        parts.hostname or "", parts.port, timeout=10, context=tls.ssl_context(trust)
+        parts.hostname or "", parts.port, timeout=patient(10), context=tls.ssl_context(trust)
     )
     try:
         connection.connect()

@@ -6,6 +6,8 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
+from tests.support.waiting import patient
+
 
 def environment(home: Path, **more: str) -> dict[str, str]:
     """Of a user without profiles or settings."""
@@ -23,7 +25,7 @@ def pushcli(
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=15,
+        timeout=patient(15),
         check=False,
     )
 

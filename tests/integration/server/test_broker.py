@@ -16,7 +16,8 @@ from pushcli.protocol.timestamps import parse_rfc1123
 from pushcli_server.channel.broker import Broker
 from pushcli_server.channel.zap import Doorkeeper
 from pushcli_server.core.identity import NodeKey
-from tests import recordings
+from tests.support import recordings
+from tests.support.waiting import patient
 
 RECORDED = [m for m in recordings.messages() if m.direction == "agent to server"]
 
@@ -75,7 +76,7 @@ async def broker(
 
 
 def run(scenario: Callable[[], Awaitable[None]]) -> None:
-    asyncio.run(asyncio.wait_for(scenario(), 15))  # type: ignore[arg-type]
+    asyncio.run(asyncio.wait_for(scenario(), patient(15)))
 
 
 @pytest.mark.parametrize("recorded", RECORDED, ids=range(len(RECORDED)))

@@ -20,6 +20,8 @@ from pushcli_server.settings import Settings
 from pushcli_server.store import Store, identity_reads, reads
 from tests.integration.server.commands import one_line, pushcli
 
+pytestmark = pytest.mark.slow
+
 GROUPS = ("admins", "pushy_job_readers", "pushy_job_writers")
 
 
@@ -205,7 +207,7 @@ def test_beyond_loopback_a_certificate_is_made_unless_there_is_one(
     tmp_path: Path, options: list[str], certificate: str
 ) -> None:
     place = tmp_path / "s"
-    base = ["server", "init", "--dir", place, "--org", "acme", "--admin", "ann"]
+    base: list[str | Path] = ["server", "init", "--dir", place, "--org", "acme", "--admin", "ann"]
     done = pushcli(tmp_path, [*base, *options])
     assert done.returncode == 0, done.stderr
     assert settings.load(place).tls_cert == certificate
@@ -316,7 +318,7 @@ def file_in_the_way(home: Path) -> None:
 def test_a_profile_that_cannot_be_written_is_told_before_anything_is_made(
     tmp_path: Path, spoil: Callable[[Path], None], told: str
 ) -> None:
-    base = ["server", "init", "--dir", tmp_path / "s", "--org", "acme", "--admin"]
+    base = ["server", "init", "--dir", str(tmp_path / "s"), "--org", "acme", "--admin"]
     spoil(tmp_path)
     done = pushcli(tmp_path, [*base, "ann"])
     assert (done.returncode, done.stdout) == (ExitStatus.CONFIG, "")

@@ -15,7 +15,7 @@ from pushcli.sandbox.fleet import Fleet
 from pushcli_server import settings
 from pushcli_server.rest.errors import EXTENSIONS
 from pushcli_server.store import Store, operations
-from tests.conformance.raw_http import Answer, Raw
+from tests.support.raw_http import Answer, Raw
 
 pytestmark = pytest.mark.timeout(60)
 KEY, WRONG_KEY = keys.generate(), keys.generate()

@@ -17,7 +17,7 @@ from pushcli.protocol import session_keys
 from pushcli.sandbox.fleet import Fleet
 from pushcli_server import secrets, settings
 from pushcli_server.store import Store, operations
-from tests.conformance.raw_http import Answer, Raw
+from tests.support.raw_http import Answer, Raw
 
 pytestmark = pytest.mark.timeout(60)
 USERS, CLIENTS, OLD, NEW, EXPIRED = (keys.generate() for _ in range(5))

@@ -14,6 +14,9 @@ import pytest
 from pushcli.exit_status import ExitStatus
 from pushcli.sandbox.fleet import free_ports
 from tests.integration.server.commands import environment, one_line, pushcli
+from tests.support.waiting import patient
+
+pytestmark = pytest.mark.slow
 
 PORTS = ("api_port", "command_port", "server_heartbeat_port")
 
@@ -72,9 +75,9 @@ def test_one_line_when_ready_and_a_clean_end(place: Path, number: int) -> None:
             f"commands on port {commands}, heartbeats on port {heartbeats}\n"
         )
         # A client that keeps its connection open does not hold the end up.
-        with socket.create_connection(("127.0.0.1", api), timeout=5):
+        with socket.create_connection(("127.0.0.1", api), timeout=patient(5)):
             process.send_signal(number)
-            assert process.wait(10) == 0
+            assert process.wait(patient(10)) == 0
         assert (process.stdout and process.stdout.read(), process.stderr.read()) == ("", "")
 
 

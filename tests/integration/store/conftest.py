@@ -12,6 +12,7 @@ import psycopg
 import pytest
 
 from pushcli_server.store import Store
+from tests.support.waiting import patient
 
 POSTGRESQL = os.environ.get(
     "PUSHCLI_TEST_POSTGRESQL", "postgresql://postgres@127.0.0.1:5432/postgres"
@@ -48,7 +49,7 @@ class Database:
         """Run a scenario with a started store, on a loop of its own."""
 
         async def whole() -> Any:
-            async with self.opened() as store, asyncio.timeout(15):
+            async with self.opened() as store, asyncio.timeout(patient(15)):
                 return await scenario(store)
 
         return asyncio.run(whole())

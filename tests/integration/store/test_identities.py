@@ -115,6 +115,8 @@ def test_where_nobody_administrates_everybody_may_go(database: Database) -> None
         await store.write(
             operations.DissociateUser("acme", "ann"), operations.DeleteClient("acme", "c")
         )
+        assert await store.ask(identity_reads.clients, "acme") == []
+        assert await store.ask(identity_reads.users, "acme") == []
 
     database.run(scenario)
 
@@ -308,10 +310,12 @@ def add_key(name: str, expires_at: float | None = None, public_key: str = "P") -
 
 def test_keys_expire_by_the_clock(database: Database) -> None:
     async def scenario(store: Store) -> None:
-        await store.write(*ORGS, client("n"), add_key("soon", time.time() + 0.3))
+        end = time.time() + 2
+        await store.write(*ORGS, client("n"), add_key("soon", end))
         [before] = await store.ask(identity_reads.principals, "acme", "n")
-        assert set(before.public_keys) == {"PEM", "P"}
-        await asyncio.sleep(0.35)
+        # A machine may be too busy to look in time.
+        assert set(before.public_keys) == {"PEM", "P"} or time.time() > end
+        await asyncio.sleep(end - time.time() + 0.05)
         [after] = await store.ask(identity_reads.principals, "acme", "n")
         assert after.public_keys == ("PEM",)
 

@@ -252,5 +252,5 @@ def test_what_is_saved_and_what_is_told_of_a_node_keep_their_order(
         for automatic in ('{"a": 1}', '{"b": 2}')
     ]
     reported = [operations.SaveWhitelistReport("acme", name, "x") for name in "ab"]
-    ops = [*(saved if known else []), *told, *reported, *saved, *told]
+    ops: list[operations.Operation] = [*(saved if known else []), *told, *reported, *saved, *told]
     assert outcome(engine, [ops]) == outcome(engine, [[op] for op in ops])

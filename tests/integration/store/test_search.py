@@ -35,7 +35,9 @@ NODES: dict[str, dict[str, Any]] = {
 
 
 def put(name: str, content: dict[str, Any], org: str = "acme") -> operations.PutNode:
-    texts = {key: json.dumps(content[key]) for key in ("run_list", *LEVELS) if key in content}
+    texts: dict[str, Any] = {
+        key: json.dumps(content[key]) for key in ("run_list", *LEVELS) if key in content
+    }
     environment = content.get("chef_environment", "_default")
     node = NodeObject(org=org, name=name, chef_environment=environment, **texts)
     return operations.PutNode(node=node, create=True)

@@ -8,11 +8,13 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import text
 
+import pushcli_server.store.migrations as scripts
 from pushcli.errors import ConfigError, StoreError
-from pushcli_server.store import Store
+from pushcli_server.store import Store, identity_reads
 from pushcli_server.store.database import HEAD, make_engine
 from pushcli_server.store.schema import metadata
 from tests.integration.store.conftest import ON_POSTGRESQL, Database
+from tests.integration.store.writing import ORGS
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -40,15 +42,20 @@ def test_the_migrated_tables_are_those_of_the_schema(database: Database) -> None
 
 
 def test_the_program_knows_the_newest_migration() -> None:
-    import pushcli_server.store.migrations as scripts
-
     directory = ScriptDirectory(str(Path(scripts.__file__).parent))
     assert directory.get_heads() == [HEAD]
 
 
 def test_making_it_twice_changes_nothing(database: Database) -> None:
+    async def write(store: Store) -> None:
+        await store.write(*ORGS)
+
+    async def read(store: Store) -> None:
+        assert await store.ask(identity_reads.organizations) == ["acme", "other"]
+
+    database.run(write)
     database.create()
-    Store.open(database.url, database.root).dispose()
+    database.run(read)
 
 
 def test_a_newer_one_is_refused_by_all(database: Database) -> None:

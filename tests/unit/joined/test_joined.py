@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from pushcli.protocol import messages
 from pushcli.protocol.run import Outcome
 from pushcli_server.core.states import UNFINISHED, NodeState
+from tests.support.examples import examples
 from tests.unit.joined.world import JOB, KEY, Machine, World
 
 NAMES = ("a", "b")
@@ -91,7 +92,7 @@ def play(quorum: int, ahead: int, script: list[tuple[str | float, str]]) -> Worl
 
 
 @pytest.mark.timeout(180)
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=examples(250), deadline=None)
 @given(quorum=st.integers(0, 2), ahead=st.integers(0, 2), script=steps)
 def test_after_the_storm_everything_ended_once_and_in_the_truth(
     quorum: int, ahead: int, script: list[tuple[str | float, str]]

@@ -10,6 +10,8 @@ import math
 from collections import Counter, deque
 from dataclasses import dataclass, field
 from itertools import count
+from pathlib import Path
+from typing import Any
 
 from pushcli.protocol import extensions, messages
 from pushcli.protocol.run import Outcome, RunSpec
@@ -225,7 +227,7 @@ class World:
         if machine.to_agent:
             self.take(machine, events.CommandReceived(machine.to_agent.popleft()))
 
-    def pretend(self, kind: type[messages.NodeMessage], name: str) -> None:
+    def pretend(self, kind: Any, name: str) -> None:
         """A node of another organization, of the same name, speaks of our job."""
         message = kind(
             node=name, org="other", incarnation_id="o", job_id=JOB, timestamp=STAMP,
@@ -366,5 +368,5 @@ class World:
             self.pass_time(0.5)
 
 
-def _no_files(name: str) -> persistence.Path:
+def _no_files(name: str) -> Path:
     raise AssertionError(f"nobody here writes output ({name})")

@@ -11,6 +11,7 @@ from pushcli.jobs.live import picture
 from pushcli.jobs.model import Job, NodeResult
 from pushcli.jobs.output import block
 from pushcli.jobs.wording import description, exceptions, summary
+from tests.support.examples import examples
 
 DANGEROUS = {"Cc", "Cs", "Zl", "Zp"}
 BIDIRECTIONAL = set("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
@@ -25,7 +26,7 @@ def is_safe(text: str, allowed: str) -> bool:
     )
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(st.one_of(st.binary(), ANY_TEXT.map(lambda t: t.encode("utf-8", "surrogatepass"))))
 def test_no_control_character_of_a_node_reaches_the_terminal(output: bytes) -> None:
     assert is_safe(decode(output), allowed="\n\t")
@@ -33,7 +34,7 @@ def test_no_control_character_of_a_node_reaches_the_terminal(output: bytes) -> N
     assert is_safe("\n".join(lines), allowed="\n\t")
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(ANY_TEXT)
 def test_a_line_stays_one_line(text: str) -> None:
     assert is_safe(escape_line(text), allowed="")
@@ -64,7 +65,7 @@ def test_no_node_can_forge_a_heading() -> None:
     assert lines == ["web01 (succeeded)", "  x", "  web02 (succeeded)"]
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(command=ANY_TEXT, node=ANY_TEXT, state=ANY_TEXT, reason=ANY_TEXT)
 def test_what_a_server_says_of_a_job_is_shown_safely(
     command: str, node: str, state: str, reason: str
@@ -79,7 +80,7 @@ def test_what_a_server_says_of_a_job_is_shown_safely(
     assert all(is_safe(line, allowed="") for line in shown)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(node=ANY_TEXT, state=st.one_of(st.just("failed"), ANY_TEXT))
 def test_the_live_display_takes_nothing_as_markup(node: str, state: str) -> None:
     job = Job(

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from typing import Any
 
 from pushcli_server.feed_log import Event, FeedLog
 
@@ -10,7 +11,7 @@ def append(log: FeedLog, name: str, now: float, fields: dict[str, object]) -> No
     log.show(log.add(name, now, fields))
 
 
-def events(log: FeedLog, position: int = 1, limit: int = 1 << 20) -> list[dict[str, object]]:
+def events(log: FeedLog, position: int = 1, limit: int = 1 << 20) -> list[dict[str, Any]]:
     chunk, _ = log.read(position, limit)
     parsed = []
     for block in chunk.decode().split("\n\n")[:-1]:

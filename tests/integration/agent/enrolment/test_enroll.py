@@ -1,4 +1,7 @@
-"""Enrolment as an operator does it, against a scripted server."""
+"""Enrolment as an operator does it, against a Chef Infra Server as it answers, or one that fails.
+
+With our own server it is in tests/e2e and wherever a fleet is made.
+"""
 
 import json
 import subprocess

@@ -22,9 +22,9 @@ from tests.integration.agent.supervise.supervised import (
     prepared,
     processes,
     run,
-    until,
     wait_for_end,
 )
+from tests.support.waiting import until
 
 OTHER = "0" * 31 + "1"
 

@@ -5,9 +5,8 @@ import os
 import pwd
 import select
 import tempfile
-import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from pushcli.protocol.run import RunSpec
 from pushcli_agent.running.policy import PreparedJob
 from pushcli_agent.running.spool import FinishedJob, RunningJob, Spool
 from pushcli_agent.running.users import User
+from tests.support.waiting import patient
 
 JOB = uuid.uuid4().hex
 """New with each test process: what carries it is killed, and others may be at work too."""
@@ -56,7 +56,7 @@ def wait_for_end(job: RunningJob, timeout: float = 15.0) -> None:
     """Until its supervisor has ended."""
     poll = select.poll()
     poll.register(job.fd, select.POLLIN)
-    assert poll.poll(timeout * 1000), "the supervisor does not end"
+    assert poll.poll(patient(timeout) * 1000), "the supervisor does not end"
     assert job.ended()
 
 
@@ -96,14 +96,6 @@ def processes(job_id: str = JOB) -> set[int]:
         except OSError:
             continue
     return found
-
-
-def until(condition: Callable[[], object], timeout: float = 10.0) -> None:
-    """Wait for something that no descriptor tells of."""
-    end = time.monotonic() + timeout
-    while not condition():
-        assert time.monotonic() < end, "it does not come to pass"
-        time.sleep(0.01)
 
 
 @contextmanager

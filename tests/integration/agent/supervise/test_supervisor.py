@@ -26,10 +26,10 @@ from tests.integration.agent.supervise.supervised import (
     prepared,
     processes,
     run,
-    until,
     user,
     wait_for_end,
 )
+from tests.support.waiting import until
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can run jobs as other users")
 
@@ -58,6 +58,8 @@ def test_the_result_says_how_the_command_ended(
     assert (result.exit_code, result.signal) == (code, number)
     assert not result.timed_out
     assert not result.aborted
+    assert result.started_at is not None
+    assert result.ended_at is not None
     assert before <= result.started_at <= result.ended_at <= time.time()
 
 
@@ -248,9 +250,7 @@ def test_output_that_a_full_disk_cut_has_no_hole_when_there_is_room_again(
 
 
 def test_a_daemon_that_keeps_the_output_open_does_not_hold_the_job(spool: Spool) -> None:
-    before = time.monotonic()
     job = run(spool, "sleep 300 & echo $!")
-    assert time.monotonic() - before < 4
     daemon = int(output(job))
     assert job.result.exit_code == 0
     assert daemon in processes()
@@ -258,9 +258,7 @@ def test_a_daemon_that_keeps_the_output_open_does_not_hold_the_job(spool: Spool)
 
 
 def test_a_daemon_that_writes_for_ever_does_not_hold_the_job(spool: Spool) -> None:
-    before = time.monotonic()
     job = run(spool, "yes & exit 4", max_output_bytes=100)
-    assert time.monotonic() - before < 4
     assert job.result.exit_code == 4
 
 
@@ -275,16 +273,22 @@ def test_what_a_daemon_says_right_after_the_end_is_still_taken(spool: Spool) -> 
     assert any(said() == "late\n" for _ in range(10))
 
 
-def test_a_command_that_closes_its_output_is_waited_for_at_rest(spool: Spool) -> None:
-    job = spool.start(prepared("exec >&- 2>&-; sleep 0.5; exit 4"))
+def test_a_command_that_closes_its_output_is_waited_for_at_rest(
+    spool: Spool, tmp_path: Path
+) -> None:
+    gate = tmp_path / "gate"
+    command = f"exec >&- 2>&-; while [ ! -e {gate} ]; do sleep 0.05; done; exit 4"
+    job = spool.start(prepared(command))
     job.run()
-    until(lambda: _cpu(job.pid) is not None)
-    time.sleep(0.3)
-    assert (_cpu(job.pid) or 0) < 0.15
+    until(lambda: _spooled(spool, "lock").split()[1:] == [b"running"])
+    before = _cpu(job.pid)
+    time.sleep(0.5)
+    assert _cpu(job.pid) - before < 0.1
+    gate.touch()
     assert finish(job).result.exit_code == 4
 
 
-def _cpu(pid: int) -> float | None:
+def _cpu(pid: int) -> float:
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
@@ -319,10 +323,8 @@ def test_an_abort_ends_the_whole_tree(spool: Spool) -> None:
     job = spool.start(prepared(TREE))
     job.run()
     until(lambda: len(processes() - {job.pid}) >= 6)
-    before = time.monotonic()
     job.abort()
     result = finish(job).result
-    assert time.monotonic() - before < 3
     assert processes() == set()
     assert result.aborted
     assert not result.timed_out
@@ -343,7 +345,7 @@ def test_an_abort_before_the_run_ends_the_supervisor_and_nothing_ran(
 def test_a_timeout_kills_what_does_not_end_by_itself_within_five_seconds(spool: Spool) -> None:
     before = time.monotonic()
     job = run(spool, f"trap '' TERM; echo up; {TREE}; wait; sleep 305", run_timeout=0.5)
-    assert 5.0 <= time.monotonic() - before < 10
+    assert time.monotonic() - before >= 5.0
     assert processes() == set()
     assert job.result.timed_out
     assert not job.result.aborted
@@ -408,10 +410,9 @@ def test_stopped_processes_end_too(spool: Spool) -> None:
     job.run()
     until(lambda: _spooled(spool, "lock").split()[1:] == [b"running"])
     until(lambda: len(processes()) >= 2)
-    before = time.monotonic()
     job.abort()
-    finish(job)
-    assert time.monotonic() - before < 3
+    # Not SIGKILL, after five seconds.
+    assert finish(job).result.signal == signal.SIGTERM
     assert processes() == set()
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from pushcli.whitelist.entry import Entry
 from pushcli_agent.running import entry_lock, leftovers
 from pushcli_agent.running.policy import PreparedJob
 from pushcli_agent.running.spool import Spool
@@ -23,8 +24,10 @@ from tests.integration.agent.supervise.supervised import (
     prepared,
     processes,
     run,
-    until,
 )
+from tests.support.waiting import patient, until
+
+pytestmark = pytest.mark.slow
 
 HELD = "lock: held by another process"
 
@@ -78,7 +81,7 @@ def comes_into_force(
     server: ScriptedServer, peer: bytes, command: str, expected: str, timeout: float = 4.0
 ) -> str:
     """Ask until it is run and not nacked, or the other way round; the reason or the output."""
-    end = time.monotonic() + timeout
+    end = time.monotonic() + patient(timeout)
     while True:
         job = job_id()
         server.send(peer, "commit", job_id=job, server="push", command=command, capture=True)
@@ -146,8 +149,8 @@ def locked(tmp_path: Path, command: str, **changes: object) -> PreparedJob:
     return prepared(command, lock=lock, **changes)
 
 
-def _entry(tmp_path: Path) -> entry_lock.Entry:
-    return entry_lock.Entry(name="x", command="true", lock=str(tmp_path / "the.lock"))
+def _entry(tmp_path: Path) -> Entry:
+    return Entry(name="x", command="true", lock=str(tmp_path / "the.lock"))
 
 
 def is_held(tmp_path: Path) -> bool:
@@ -204,7 +207,7 @@ def test_a_lock_is_held_over_the_agent_s_restart(
     peer, job, gate = server.meet(), job_id(), agent.directory / "gate"
     server.run(peer, job, "wait", env={"GATE": str(gate)})
     [file] = (agent.directory / "locks").iterdir()
-    flock = ["flock", "-n", file, "true"]
+    flock: list[str | Path] = ["flock", "-n", file, "true"]
     assert subprocess.run(flock, check=False).returncode == 1
     agent.end(signal.SIGKILL)
     assert subprocess.run(flock, check=False).returncode == 1
@@ -294,7 +297,8 @@ def test_changes_are_in_force_soon_and_cost_no_running_job(
     peer, job = server.meet(), job_id()
     server.run(peer, job, "wait", capture=True, env={"GATE": str(gate)})
     file = add(agent, 'new = "echo new"\n')
-    time.sleep(1.5)
+    while "new" not in {e["name"] for e in server.expect("whitelist_report").body["entries"]}:
+        pass
     gate.touch()
     body = server.expect("succeeded", job_id=job).body
     assert decoded(body["stdout_base64"]) == b"done\n"

@@ -13,6 +13,7 @@ from pushcli_agent.core import effects, events
 from pushcli_agent.core.configuration import ServerConfig
 from pushcli_agent.core.machine import handle
 from pushcli_agent.core.state import Agent, Phase
+from tests.support.examples import examples
 from tests.unit.agent.core.script import STAMP, config, old_config
 
 JOBS = [f"{number:032x}" for number in range(3)]
@@ -307,7 +308,7 @@ TestWorld = World.TestCase
 # Finding the shortest story of a failure takes longer than the test does.
 TestWorld.pytestmark = pytest.mark.timeout(120)  # type: ignore[attr-defined]
 TestWorld.settings = settings(
-    max_examples=250,
+    max_examples=examples(250),
     stateful_step_count=40,
     deadline=None,
     suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow],

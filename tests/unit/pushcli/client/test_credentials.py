@@ -11,6 +11,7 @@ from pushcli import keys
 from pushcli.client import credentials
 from pushcli.client.credentials import Profile, add_profile, load_profile
 from pushcli.errors import ConfigError, KeyFileError
+from tests.support.examples import examples
 
 URL = "https://push.example.com:10003/organizations/acme"
 PROFILE = f"""
@@ -207,7 +208,7 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
         add_profile(tmp_path / "file" / "credentials", "acme", {})
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(name=st.text(min_size=1, max_size=20), value=st.text(max_size=40))
 def test_any_name_and_value_are_read_back(
     tmp_path_factory: pytest.TempPathFactory, name: str, value: str

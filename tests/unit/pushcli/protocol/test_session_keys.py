@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from pushcli import keys
 from pushcli.protocol import session_keys
+from tests.support.examples import examples
 
 KEY = keys.generate()
 OTHER_KEY = keys.generate()
@@ -17,7 +18,7 @@ SECRET = b"s" * 32
 names = st.text("abc_.:-", min_size=1, max_size=12)
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(st.tuples(names, names), st.tuples(names, names))
 def test_each_node_has_a_key_of_its_own_that_stays(
     one: tuple[str, str], other: tuple[str, str]

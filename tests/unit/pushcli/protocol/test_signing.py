@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from pushcli import keys
 from pushcli.protocol import signing, verification
-from tests import recordings
+from tests.support import recordings
+from tests.support.examples import examples
 
 KEY = keys.generate()
 OTHER_KEY = keys.generate()
@@ -54,7 +55,7 @@ def test_a_recorded_request_verifies_and_its_string_to_sign_is_rebuilt(request_:
     assert not verification.verify(parsed, KEY.public_key(), body=request_["body"].encode(), **what)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(
     version=st.sampled_from(sorted(signing.ALGORITHMS)),
     method=st.sampled_from(["GET", "POST", "PUT", "DELETE"]),
@@ -153,7 +154,7 @@ def test_missing_signature_lines_do_not_verify() -> None:
 junk = st.text(st.characters(exclude_categories=()), max_size=40)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(
     st.fixed_dictionaries(
         {

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from pushcli import keys
 from pushcli.protocol import messages, wire
-from tests import recordings
+from tests.support import recordings
+from tests.support.examples import examples
 
 KEY = b"k" * 32
 RSA_KEY = keys.generate()
@@ -167,7 +168,7 @@ def test_a_reason_may_be_long_and_have_lines() -> None:
     assert message.reason == said["reason"]
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(st.binary(max_size=300))
 def test_no_bytes_make_a_decoder_raise_anything_else(body: bytes) -> None:
     for decoder in DECODERS:
@@ -210,7 +211,7 @@ def test_recorded_broadcasts_verify_by_the_keys_bare_numbers() -> None:
             assert verifies == (body == message.body)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(body=st.binary(max_size=300), flipped=st.integers(0, 256 * 8 - 1))
 def test_both_ways_to_verify_a_broadcast_agree_and_one_wrong_bit_is_seen(
     body: bytes, flipped: int
@@ -247,7 +248,7 @@ def test_degenerate_signatures_verify_nothing(number: int, size: int) -> None:
         wire.unseal_broadcast(frames, RSA_KEY.public_key(), 1000)
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(frames=st.lists(st.binary(max_size=200), max_size=4), prefix=st.booleans())
 def test_no_frames_make_the_framing_raise_anything_else(frames: list[bytes], prefix: bool) -> None:
     if prefix and frames:
@@ -261,7 +262,7 @@ def test_no_frames_make_the_framing_raise_anything_else(frames: list[bytes], pre
             unseal_it(frames)
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(body=st.binary(max_size=300), other=st.binary(max_size=300), key=st.binary(max_size=40))
 def test_a_sealed_body_is_bound_to_its_key_and_bytes(body: bytes, other: bytes, key: bytes) -> None:
     header, _ = wire.seal(body, KEY)

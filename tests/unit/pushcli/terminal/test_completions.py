@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from pushcli.terminal.completions import FILES, install_path, script
+from tests.support.waiting import patient
 
 SHIPPED = Path(__file__).parents[4] / "completions"
 
@@ -22,7 +23,7 @@ def test_the_shell_can_read_its_script(shell: str) -> None:
     program = shutil.which(shell)
     if program is None:
         pytest.skip(f"{shell} is not installed")
-    subprocess.run([program, "-n", SHIPPED / FILES[shell]], check=True, timeout=10)
+    subprocess.run([program, "-n", SHIPPED / FILES[shell]], check=True, timeout=patient(10))
 
 
 @pytest.mark.parametrize(
@@ -73,7 +74,8 @@ def test_bash_completes(words: str, completions: list[str]) -> None:
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     done = subprocess.run(
         [program, "--norc", "-c", ASK_BASH.format(words=words), "bash", SHIPPED / "pushcli.bash"],
-        env={"PATH": path, "HOME": "/"}, text=True, capture_output=True, check=True, timeout=15,
+        env={"PATH": path, "HOME": "/"}, text=True, capture_output=True, check=True,
+        timeout=patient(15),
     )  # fmt: skip
     assert done.stdout.splitlines() == completions
     assert done.stderr == ""

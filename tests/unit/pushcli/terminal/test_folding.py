@@ -49,6 +49,6 @@ def test_no_name_is_lost_and_none_is_made_up(names: set[str]) -> None:
 
 
 def test_ten_thousand_names_take_no_time() -> None:
-    began = time.perf_counter()
+    began = time.process_time()
     assert fold(f"node{n:05d}.rack{n % 40}.example.com" for n in range(10_000))
-    assert time.perf_counter() - began < 2
+    assert time.process_time() - began < 2

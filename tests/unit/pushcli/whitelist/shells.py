@@ -7,6 +7,8 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.support.waiting import patient
+
 SHELLS = [shell for shell in map(shutil.which, ("sh", "dash", "bash")) if shell is not None]
 HOSTILE = [
     "x", "", " ", "$(touch X)", "`touch X`", "'", "''", "\\", "\\'", "'; touch X; '", '"',
@@ -35,8 +37,9 @@ def run(shell: str, command: str | tuple[str, ...]) -> Ran:
     arguments = ["-c", command] if isinstance(command, str) else command[1:]
     with tempfile.TemporaryDirectory() as directory:
         done = subprocess.run(
-            [shell, *arguments], cwd=directory, capture_output=True, timeout=10, check=False,
-            stdin=subprocess.DEVNULL, env={"PATH": os.environ["PATH"], "x": "value", "HOME": "/"},
+            [shell, *arguments], cwd=directory, capture_output=True, timeout=patient(10),
+            check=False, stdin=subprocess.DEVNULL,
+            env={"PATH": os.environ["PATH"], "x": "value", "HOME": "/"},
         )  # fmt: skip
         created = sorted(path.name for path in Path(directory).rglob("*"))
         return Ran(done.returncode, done.stdout, created)

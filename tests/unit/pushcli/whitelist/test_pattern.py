@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from pushcli.whitelist.entry import Entry, InvalidEntry, parse
 from pushcli.whitelist.match import find
 from pushcli.whitelist.shell import invocation
+from tests.support.examples import examples
 from tests.unit.pushcli.whitelist.shells import HOSTILE, SHELLS, run
 
 
@@ -126,11 +127,11 @@ def test_a_pattern_s_own_name_is_no_request() -> None:
 
 def test_no_expression_takes_long() -> None:
     pytest.importorskip("re2")
-    before = time.monotonic()
+    before = time.process_time()
     assert command_for(pattern("(a+)+$", "true"), "a" * 50_000 + "b") is None
     assert command_for(pattern("(a+)+$", "true"), "a" * 50_000) == "true"
     assert command_for(pattern("(((x*)*)*)*y{1000}", "true"), "x" * 50_000) is None
-    assert time.monotonic() - before < 1
+    assert time.process_time() - before < 1
 
 
 def test_no_expression_takes_much_memory() -> None:
@@ -363,7 +364,7 @@ ATTACKS = st.sampled_from([
 
 
 @pytest.mark.timeout(120)
-@settings(max_examples=1500, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(1500), deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     parts=st.lists(FRAGMENTS, max_size=5),
     more=st.lists(FRAGMENTS, max_size=5),
@@ -385,7 +386,7 @@ def test_no_request_makes_a_shell_run_anything_else(
 
 
 @pytest.mark.timeout(120)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(groups=st.tuples(TEXT | ATTACKS, TEXT))
 def test_any_text_arrives_as_it_is(groups: tuple[str, str]) -> None:
     request = "|".join(groups)

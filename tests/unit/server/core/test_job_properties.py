@@ -29,6 +29,7 @@ from pushcli_server.core.job_events import (
     VoteReceived,
 )
 from pushcli_server.core.states import UNFINISHED, NodeState
+from tests.support.examples import examples
 
 NODES = ("a", "b", "c")
 node = st.sampled_from(NODES)
@@ -53,9 +54,11 @@ events = st.one_of(
 )
 steps = st.lists(st.tuples(events, st.floats(0, 40)), max_size=60)
 starts = st.tuples(st.integers(0, 4), st.sets(node))
+Start = tuple[int, set[str]]
+Script = list[tuple[Event, float]]
 
 
-def run(start: tuple[int, set[str]], script: list[tuple[Event, float]]) -> tuple[Job, list[Effect]]:
+def run(start: Start, script: Script) -> tuple[Job, list[Effect]]:
     quorum, down = start
     spec = JobSpec(run=RunSpec(command="x", run_timeout=90), nodes=NODES, quorum=quorum)
     job = Job(
@@ -72,9 +75,11 @@ def run(start: tuple[int, set[str]], script: list[tuple[Event, float]]) -> tuple
     return job, effects
 
 
-@settings(max_examples=400)
+@settings(max_examples=examples(400))
 @given(starts, steps)
-def test_run_is_sent_only_after_the_quorum_was_reached_and_saved(start, script) -> None:
+def test_run_is_sent_only_after_the_quorum_was_reached_and_saved(
+    start: Start, script: Script
+) -> None:
     quorum, _ = start
     ready: set[str] = set()
     saved_running = False
@@ -95,9 +100,9 @@ def test_run_is_sent_only_after_the_quorum_was_reached_and_saved(start, script) 
     assert job.id
 
 
-@settings(max_examples=400)
+@settings(max_examples=examples(400))
 @given(starts, steps)
-def test_every_node_ends_in_exactly_one_final_state(start, script) -> None:
+def test_every_node_ends_in_exactly_one_final_state(start: Start, script: Script) -> None:
     job, effects = run(start, script)
     final: dict[str, NodeState] = {}
     for effect in effects:
@@ -111,9 +116,9 @@ def test_every_node_ends_in_exactly_one_final_state(start, script) -> None:
         assert set(final) == set(NODES)
 
 
-@settings(max_examples=400)
+@settings(max_examples=examples(400))
 @given(starts, steps)
-def test_every_job_ends_once_its_deadlines_have_passed(start, script) -> None:
+def test_every_job_ends_once_its_deadlines_have_passed(start: Start, script: Script) -> None:
     job, effects = run(start, script)
     now = 1e6
     for _ in range(2):
@@ -127,17 +132,19 @@ def test_every_job_ends_once_its_deadlines_have_passed(start, script) -> None:
     assert [e for e in effects if isinstance(e, SaveJob)]
 
 
-@settings(max_examples=400)
+@settings(max_examples=examples(400))
 @given(starts, steps)
-def test_the_counts_are_those_of_the_states(start, script) -> None:
+def test_the_counts_are_those_of_the_states(start: Start, script: Script) -> None:
     job, _ = run(start, script)
     for state in NodeState:
         assert job.count(state) == list(job.nodes.values()).count(state)
 
 
-@settings(max_examples=400)
+@settings(max_examples=examples(400))
 @given(starts, steps)
-def test_whoever_did_not_end_by_a_result_or_a_refusal_is_reset(start, script) -> None:
+def test_whoever_did_not_end_by_a_result_or_a_refusal_is_reset(
+    start: Start, script: Script
+) -> None:
     """No agent is left committed or running for a job that does not want it any more."""
     job, effects = run(start, script)
     reset = {name for e in effects if isinstance(e, Reset) for name in e.nodes}

@@ -1,6 +1,7 @@
 """A node's presence as scripts: verified messages and time in, effects out."""
 
 import itertools
+from typing import Any
 
 from pushcli.protocol import extensions, messages
 from pushcli_server.core.identity import NodeKey
@@ -29,7 +30,9 @@ JOB = "1" * 32
 _sequence = itertools.count(1)
 
 
-def message(kind: type = messages.Heartbeat, *, run: str = "i1", job: str | None = None, **more):
+def message(
+    kind: type = messages.Heartbeat, *, run: str = "i1", job: str | None = None, **more: Any
+) -> Any:
     if kind is messages.Heartbeat:
         more.setdefault("job_state", "idle")
     return kind(
@@ -40,7 +43,7 @@ def message(kind: type = messages.Heartbeat, *, run: str = "i1", job: str | None
 
 def hear(
     node: Node, kind: type = messages.Heartbeat, *, now: float = 0.0, peer: bytes = b"1",
-    interest: Interest = Interest.NONE, **more,
+    interest: Interest = Interest.NONE, **more: Any,
 ) -> list[Effect]:  # fmt: skip
     return handle(node, Received(peer, message(kind, **more), interest), now)
 
@@ -143,7 +146,7 @@ def test_a_node_that_may_be_killing_a_command_gets_4_more_seconds() -> None:
 
 def test_a_heartbeat_that_names_an_unknown_job_leads_to_rehab() -> None:
     node = online_node()
-    unknown = {"interest": Interest.UNKNOWN, "job": JOB, "job_state": "running"}
+    unknown: Any = {"interest": Interest.UNKNOWN, "job": JOB, "job_state": "running"}
     assert hear(node, **unknown) == [SendAbort()]
     assert node.phase is Phase.REHAB
 
@@ -193,7 +196,7 @@ def test_a_restarted_agent_that_adopts_its_jobs_is_not_aborted() -> None:
     offered = frozenset({extensions.ADOPT, extensions.RESULTS})
     effects = handle(node, Configured(True, offered, frozenset({JOB})), 1.0)
     assert effects == [NotifyRestarted(frozenset({JOB}))]
-    beat = {"interest": Interest.ACTIVE, "job": JOB, "job_state": "running"}
+    beat: Any = {"interest": Interest.ACTIVE, "job": JOB, "job_state": "running"}
     effects = hear(node, run="i2", peer=b"2", now=1.0, **beat)
     assert SendAbort() not in effects
     assert SendAck() in effects

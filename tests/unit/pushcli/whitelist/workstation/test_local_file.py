@@ -13,6 +13,7 @@ from pushcli.errors import ConfigError
 from pushcli.whitelist.workstation import local_file
 from pushcli.whitelist.workstation.local_file import Conflict, edit, read, replace
 from pushcli.whitelist.workstation.toml_edit import entries, with_entry
+from tests.support.waiting import patient
 
 ADD_FIFTY = """
 import sys
@@ -33,15 +34,18 @@ def file(tmp_path: Path) -> Path:
 
 def test_two_processes_that_add_at_once_lose_nothing(file: Path) -> None:
     command = [sys.executable, "-c", ADD_FIFTY, str(file)]
-    with subprocess.Popen([*command, "left"]) as left, subprocess.Popen([*command, "right"]):
-        left.wait(15)
+    with (
+        subprocess.Popen([*command, "left"]) as left,
+        subprocess.Popen([*command, "right"]) as right,
+    ):
+        assert [left.wait(patient(15)), right.wait(patient(15))] == [0, 0]
     names = {f"{side}{number}" for side in ("left", "right") for number in range(50)}
     assert entries(read(file)).keys() == names | {"a"}
     assert list(file.parent.iterdir()) == [file]
 
 
 def test_an_editor_that_knows_no_lock_loses_nothing(file: Path) -> None:
-    calls = []
+    calls: list[str] = []
 
     def change(text: str) -> str:
         if not calls:
@@ -109,13 +113,13 @@ def test_who_waits_too_long_gives_up(file: Path, monkeypatch: pytest.MonkeyPatch
 
     def hold(text: str) -> str:
         held.set()
-        done.wait(10)
+        done.wait(patient(10))
         return text
 
     other = threading.Thread(target=edit, args=(file, hold))
     other.start()
     try:
-        held.wait(10)
+        assert held.wait(patient(10))
         with pytest.raises(Conflict, match="somebody else"):
             edit(file, lambda text: text + "#")
     finally:

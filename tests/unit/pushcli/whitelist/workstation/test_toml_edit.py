@@ -18,6 +18,7 @@ from pushcli.whitelist.workstation.toml_edit import (
     with_entry,
     without_entry,
 )
+from tests.support.examples import examples
 
 WITH_TABLE = """\
 # The agent of web01
@@ -232,7 +233,7 @@ def test_the_statements_cover_the_values_exactly() -> None:
 
 
 @given(documents().filter(valid), NAMES, VALUES)
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 def test_adding_and_removing_gives_back_every_byte(text: str, name: str, value: Any) -> None:
     had = entries(text)
     if name in had:
@@ -252,7 +253,7 @@ def test_adding_and_removing_gives_back_every_byte(text: str, name: str, value: 
 
 
 @given(documents().filter(valid), st.data())
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 def test_a_change_keeps_every_comment_line_and_every_other_statement(
     text: str, data: st.DataObject
 ) -> None:

@@ -14,6 +14,7 @@ from pushcli import keys
 from pushcli.protocol import signing
 from pushcli.protocol.timestamps import format_iso8601
 from pushcli.sandbox.fleet import ADMIN, ORG, Fleet
+from tests.support.waiting import patient
 
 JSON = {"Content-Type": "application/json", "Accept": "application/json"}
 
@@ -78,7 +79,7 @@ class Raw:
             headers = {**headers, "Content-Length": str(len(body))}
         lines = [f"{method} {target} HTTP/1.1", *(f"{k}: {v}" for k, v in headers.items())]
         head = "\r\n".join([*lines, "Connection: close", "", ""]).encode("utf-8", "replace")
-        with socket.create_connection(("127.0.0.1", self.port), timeout=10) as connection:
+        with socket.create_connection(("127.0.0.1", self.port), timeout=patient(10)) as connection:
             # It may be refused before all of it was read.
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):
                 connection.sendall(head + body)

@@ -14,6 +14,7 @@ from pushcli.client.credentials import Profile
 from pushcli.protocol import session_keys, wire
 from pushcli.protocol.timestamps import format_rfc1123
 from pushcli.sandbox.fleet import ORG, Fleet
+from tests.support.waiting import patient
 
 
 def enroll(fleet: Fleet, name: str) -> Profile:
@@ -22,7 +23,7 @@ def enroll(fleet: Fleet, name: str) -> Profile:
     key = fleet.directory / f"{uuid.uuid4().hex}.pem"
     keys.write_private_key(key, pair)
     validator = fleet.server_directory / "keys" / f"{ORG}-validator.pem"
-    common = {"name": "test", "chef_server_url": fleet.url, "signing_version": "1.1"}
+    common: Any = {"name": "test", "chef_server_url": fleet.url, "signing_version": "1.1"}
     client = ApiClient(Profile(client_name=f"{ORG}-validator", client_key=str(validator), **common))
     client.post("clients", {"name": name, "public_key": keys.public_pem(pair)})
     client.close()
@@ -105,7 +106,7 @@ class OldAgent:
     def receive(self, seconds: float = 5.0) -> dict[str, Any] | None:
         """The next message, verified; None if none comes in time."""
         assert self.socket is not None
-        if not self.socket.poll(seconds * 1000):
+        if not self.socket.poll(int(seconds * 1000)):
             return None
         frames = self.socket.recv_multipart()
         body = wire.unseal(frames, self.key, wire.MAX_BODY_FROM_SERVER)
@@ -114,7 +115,7 @@ class OldAgent:
 
     def expect(self, kind: str, seconds: float = 5.0) -> dict[str, Any]:
         """The next message, which must be of this type."""
-        message = self.receive(seconds)
+        message = self.receive(patient(seconds))
         assert message is not None, f"no {kind} came"
         assert message["type"] == kind, message
         return message
@@ -124,3 +125,20 @@ class OldAgent:
         self.heartbeat()
         self.expect("abort")
         self.send("aborted")
+
+
+def availability(server: Fleet, agent: OldAgent) -> tuple[str, str]:
+    """Whether the server sees it connected, and whether it may take part."""
+    state = server.api.node_state(agent.name)
+    return state["status"], state["availability"]
+
+
+def keep_alive(agent: OldAgent, seconds: float) -> list[str]:
+    """Heartbeats for a while; returns the types of what came."""
+    came = []
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        agent.heartbeat()
+        if (message := agent.receive(0.2)) is not None:
+            came.append(message["type"])
+    return came

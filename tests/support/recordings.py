@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
-_VECTORS = Path(__file__).parent / "vectors"
+_VECTORS = Path(__file__).parents[1] / "vectors"
 
 
 class RecordedMessage(NamedTuple):

@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 from pushcli import keys
 from pushcli.sandbox.fleet import ADMIN, Fleet
-from tests.conformance.raw_http import Answer, Raw
+from tests.support.raw_http import Answer, Raw
 
 KEYS = [keys.generate() for _ in range(4)]
 """Making one takes a while: tests share them."""
@@ -24,12 +24,12 @@ class Signer:
         self.raw.key = key
 
     def __call__(
-        self, method: str, path: str, body: Any = None, *, query: str = "", **headers: str
+        self, method: str, path: str, body: Any = None, *, query: str = "", **headers: Any
     ) -> Answer:
         content = b"" if body is None else json.dumps(body).encode()
         return self.raw(method, path, content, query=query, user=self.name, **headers)
 
-    def get(self, path: str, **more: str) -> Any:
+    def get(self, path: str, **more: Any) -> Any:
         """What is there."""
         answer = self("GET", path, **more)
         assert answer.status == 200, answer
