@@ -101,7 +101,8 @@ def test_a_node_that_names_a_job_it_has_no_part_in_is_reset() -> None:
     fleet = Script()
     fleet.run(A)
     fleet.bring(B)
-    assert sent(fleet.hear(B, job_id=JOB.id, job_state="running"), B) == [messages.Abort]
+    assert sent(fleet.hear(B, messages.AckCommit, job_id=JOB.id), B) == [messages.Abort]
+    assert fleet.job.nodes.keys() == {"a"}
 
 
 def test_who_goes_on_with_a_part_that_is_over_is_reset() -> None:
