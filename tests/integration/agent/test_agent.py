@@ -289,7 +289,7 @@ def test_a_whitelist_that_cannot_be_read_leaves_the_last_good_one_in_force(
     peer = server.meet()
     (agent.directory / "agent.toml").write_text("[whitelist\n")
     agent.send_signal(signal.SIGUSR1)
-    agent.wait_for_log("agent.toml is not taken over")
+    agent.wait_for_log("agent.toml was not reloaded")
     server.run(server.meet_again(peer).peer, JOB, "hello")
 
 

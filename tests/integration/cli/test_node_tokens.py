@@ -84,7 +84,7 @@ def test_a_token_for_one_node_is_for_no_other(operated: Operated) -> None:
 def test_a_name_that_is_taken_costs_no_use(operated: Operated) -> None:
     token = operated.ok("node", "token", "create").strip()
     taken = enroll(operated, "sandbox-validator", "--token", token)
-    assert_one_line(taken, ExitStatus.USAGE, "registered already")
+    assert_one_line(taken, ExitStatus.USAGE, "already registered")
     assert enroll(operated, "t8", "--token", token).status == ExitStatus.OK
 
 

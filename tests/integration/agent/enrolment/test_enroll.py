@@ -141,7 +141,7 @@ def test_a_second_enrolment_says_what_is_there_and_changes_nothing(
     status, _, stderr = enroll(directory, registry.url, validator)
     assert status == 9
     assert_one_line(stderr)
-    assert "is enrolled already: agent.toml is there" in stderr
+    assert "is already enrolled: it contains agent.toml" in stderr
     assert {path.name: path.read_bytes() for path in directory.iterdir()} == before
 
 
@@ -162,7 +162,7 @@ def test_a_key_without_settings_is_not_overwritten(
     ("refusal", "status", "text"),
     [
         ((403, "no access"), 6, "no access"),
-        ((409, "Client already exists"), 2, "web01 is registered already"),
+        ((409, "Client already exists"), 2, "web01 is already registered"),
         ((500, "oops"), 10, "oops"),
     ],
 )
