@@ -115,4 +115,4 @@ def test_what_no_token_can_be_is_refused(operated: Operated, options: tuple[str,
 def test_one_way_in_must_be_given(operated: Operated) -> None:
     assert_one_line(enroll(operated, "x1"), ExitStatus.USAGE, "PUSHCLI_ENROLL_TOKEN")
     both = enroll(operated, "x1", "--token", "a", "--validator", "b")
-    assert_one_line(both, ExitStatus.USAGE, "exclude")
+    assert_one_line(both, ExitStatus.USAGE, "cannot be combined")
