@@ -109,7 +109,7 @@ def load(file: Path, overrides: Overrides) -> AgentSettings:
 def _check(settings: AgentSettings, file: Path) -> None:
     if not names.is_node_name(settings.node_name):
         raise ConfigError(
-            f"{file}: node_name {settings.node_name!r} is no node name",
+            f"{file}: invalid node_name {settings.node_name!r}",
             "use letters, digits and _ . : -",
         )
     check_server_url(settings.chef_server_url)
@@ -126,7 +126,9 @@ def check_server_url(url: str) -> str:
         parts = urllib.parse.urlsplit(url)
         port_is_valid = parts.port is None or parts.port > 0
     except ValueError as error:
-        raise ConfigError(f"chef_server_url {url!r} is no URL ({error})", remedy) from error
+        raise ConfigError(
+            f"chef_server_url {url!r} is not a valid URL ({error})", remedy
+        ) from error
     head, _, organization = parts.path.rstrip("/").rpartition("/")
     if (
         parts.scheme not in ("http", "https")

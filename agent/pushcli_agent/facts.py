@@ -1,4 +1,4 @@
-"""What the node tells of itself, in the shapes of Chef's ohai, from the standard library.
+"""What the node reports of itself, in the shapes of Chef's ohai, from the standard library.
 
 Collected in the short-lived child that fetches the configuration: names may take a while.
 """

@@ -9,7 +9,7 @@ from pushcli.errors import StartError
 FILE = "agent.lock"
 
 
-def take(directory: Path) -> int:
+def acquire(directory: Path) -> int:
     """Lock the directory for this process, for as long as the descriptor is open.
 
     Raises:
@@ -28,8 +28,8 @@ def take(directory: Path) -> int:
         owner = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip() or "unknown"
         os.close(descriptor)
         raise StartError(
-            f"an agent runs on {directory} already (process {owner})",
-            "end it first, or give this one a directory of its own",
+            f"another agent is using {directory} (process {owner})",
+            "stop it first, or give this one a directory of its own",
         ) from error
     os.ftruncate(descriptor, 0)
     os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)

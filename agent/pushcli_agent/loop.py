@@ -68,9 +68,9 @@ class Loop:
         self._complaint: str | None = None
 
     def run(self) -> None:
-        """Work until told to stop."""
-        self._take(self._whitelist_changed())
-        self._take(self._jobs.adopt())
+        """Work until a signal ends it."""
+        self._handle(self._whitelist_changed())
+        self._handle(self._jobs.adopt())
         while not self._signals.stop:
             self._poll()
             self._turn()
@@ -94,29 +94,29 @@ class Loop:
 
     def _turn(self) -> None:
         self._signals.clear()
-        if self._signals.take_hangup():
+        if self._signals.consume_hangup():
             log.reopen()
-        if self._signals.take_reconfigure():
+        if self._signals.consume_reconfigure():
             self._reload()
             self._look_at_whitelist()
-            self._take(events.ReconfigureRequested())
+            self._handle(events.ReconfigureRequested())
         for ended in self._jobs.ended():
-            self._take(ended)
+            self._handle(ended)
         for event in self._channel.receive():
-            self._take(event)
+            self._handle(event)
         if self._fetcher.fd >= 0:
             answer = self._fetcher.receive()
             if answer is not None:
-                self._take(answer)
+                self._handle(answer)
         now = time.monotonic()
         if now >= self._agent.deadline():
-            self._take(events.TimePassed())
+            self._handle(events.TimePassed())
         self._housekeeping.work(now)
         if now >= self._whitelists.due_at:
             self._look_at_whitelist()
 
-    def _take(self, event: events.Event) -> None:
-        """Have the core decide, and do it; what comes of that is taken next."""
+    def _handle(self, event: events.Event) -> None:
+        """Have the core decide, and do it; what comes of that is handled next."""
         queue = [event]
         while queue:
             for effect in handle(self._agent, queue.pop(0), time.monotonic()):
@@ -139,15 +139,15 @@ class Loop:
             ):
                 self._send(effect)
             case effects.SendWhitelistReport():
-                self._tell(messages.WhitelistReport, self._whitelists.report)
-            case effects.TakeWhitelist(message=message):
-                self._whitelists.take(message)
+                self._send_note(messages.WhitelistReport, self._whitelists.report)
+            case effects.ApplyWhitelist(message=message):
+                self._whitelists.apply(message)
                 self._feedback.append(self._whitelist_changed())
             case effects.AnswerCheck(check=check):
-                self._tell(messages.Checked, lambda _: self._jobs.check(check))
+                self._send_note(messages.Checked, lambda _: self._jobs.check(check))
             case effects.StartSupervisor(job_id=job_id, run=run, requestor=requestor):
                 self._feedback.append(self._jobs.commit(job_id, run, requestor))
-            case effects.TellRun(job_id=job_id):
+            case effects.StartCommand(job_id=job_id):
                 self._jobs.run(job_id)
             case effects.AbortJob(job_id=job_id):
                 self._jobs.abort(job_id)
@@ -160,7 +160,7 @@ class Loop:
         try:
             self._fetcher.start(self._request(adopts))
         except OSError as error:
-            reason = f"no process can be started to ask for it ({error.strerror})"
+            reason = f"cannot start a process to fetch it ({error.strerror})"
             self._feedback.append(events.ConfigFailed(reason))
 
     def _connect(self, config: ServerConfig) -> None:
@@ -172,17 +172,19 @@ class Loop:
 
     def _look_at_whitelist(self) -> None:
         if self._whitelists.refresh():
-            self._take(self._whitelist_changed())
+            self._handle(self._whitelist_changed())
 
     def _whitelist_changed(self) -> events.WhitelistChanged:
         whitelists = self._whitelists
         self._jobs.use_whitelist(whitelists.current)
         if whitelists.error is not None and whitelists.error != self._complaint:
-            _log.warning("the whitelist: %s", whitelists.error)
+            _log.warning("whitelist: %s", whitelists.error)
         self._complaint = whitelists.error
         return events.WhitelistChanged(whitelists.digest)
 
-    def _tell(self, note: type[messages.Note], fields: Callable[[int], dict[str, object]]) -> None:
+    def _send_note(
+        self, note: type[messages.Note], fields: Callable[[int], dict[str, object]]
+    ) -> None:
         if self._config is not None:
             max_body = self._config.max_body_size
             self._post(self._outgoing.note(note, fields(max_body)))
@@ -203,4 +205,4 @@ class Loop:
 
     def _post(self, body: bytes) -> None:
         if not self._channel.send(body):
-            _log.debug("not sent: there is no connection")
+            _log.debug("not sent: no connection")

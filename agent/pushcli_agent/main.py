@@ -58,7 +58,7 @@ def run(file: Path, overrides: Overrides) -> None:
     """
     settings = config.load(file, overrides)
     _check_key(settings)
-    held = lock.take(file.parent)
+    held = lock.acquire(file.parent)
     log.start(settings.log_level, _path(settings.log_location))
     signals = Signals()
     _log.info("agent of %s started (pushcli %s)", settings.node_name, __version__)
@@ -110,11 +110,11 @@ def _request(settings: AgentSettings, public_key: str, adopts: tuple[str, ...]) 
 
 
 def _reload(file: Path, overrides: Overrides, jobs: Jobs) -> None:
-    """What concerns commands is taken over while the agent runs; the rest with its next run."""
+    """What concerns commands applies while the agent runs; the rest with its next run."""
     try:
         jobs.use(config.load(file, overrides))
     except ConfigError as error:
-        _log.warning("agent.toml is not taken over: %s", error)
+        _log.warning("agent.toml was not reloaded: %s", error)
 
 
 def _check_key(settings: AgentSettings) -> None:

@@ -33,15 +33,15 @@ class Signals:
         except BlockingIOError:
             pass
 
-    def take_reconfigure(self) -> bool:
+    def consume_reconfigure(self) -> bool:
         """Whether a reconfigure was asked for since the last call."""
-        return self._take(signal.SIGUSR1)
+        return self._consume(signal.SIGUSR1)
 
-    def take_hangup(self) -> bool:
+    def consume_hangup(self) -> bool:
         """Whether the log is to be reopened."""
-        return self._take(signal.SIGHUP)
+        return self._consume(signal.SIGHUP)
 
-    def _take(self, number: int) -> bool:
+    def _consume(self, number: int) -> bool:
         seen = number in self._seen
         self._seen.discard(number)
         return seen

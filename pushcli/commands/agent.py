@@ -103,7 +103,7 @@ def enroll(
         )
     )  # fmt: skip
     app.print(f"{node_name} is enrolled; its configuration is {enrolled.settings}")
-    for line in pinned.told_of(enrolled.editors, by_server=not trusted):
+    for line in pinned.describe(enrolled.editors, by_server=not trusted):
         app.print(line)
 
 

@@ -202,7 +202,7 @@ def test_what_was_put_into_the_database_is_refused(make_fleet: Callable[..., Fle
     fleet.start_server()
     until(lambda: "root" in refused(fleet, "n1"), "it is refused")
     assert "unsigned" in refused(fleet, "n1")["root"]
-    assert "does not fit" in refused(fleet, "n1")["greet"]
+    assert "does not match" in refused(fleet, "n1")["greet"]
     fleet.wait_available(["n1"])
     for command in ("root", "greet"):
         done = fleet.cli("job", "start", command, "n1")
@@ -241,7 +241,7 @@ def test_editors_vouch_for_others_and_take_it_back(
     done = fleet.cli("whitelist", *greet)
     assert done.returncode == ExitStatus.NOT_IN_FORCE
     assert "signed by bob" in refused(fleet, "n1")["greet"]
-    assert "no editor's key" in refused(fleet, "n1")["greet"]
+    assert "not an editor's key" in refused(fleet, "n1")["greet"]
     edit(fleet, "editors", "add", "bob", str(public), "-y")
     until(lambda: "greet" in in_force(fleet, "n1"), "n1 takes what bob signed")
     assert in_force(fleet, "n1")["greet"]["signer"] == "bob"
@@ -261,7 +261,7 @@ def test_a_new_key_of_an_editor_counts_only_if_the_old_one_vouched_for_it(
     assert done.returncode == ExitStatus.OK, done.stderr
     done = fleet.cli("whitelist", "add", "greet", "echo greetings", "n1")
     assert done.returncode == ExitStatus.NOT_IN_FORCE
-    assert "no editor's key" in refused(fleet, "n1")["greet"]
+    assert "not an editor's key" in refused(fleet, "n1")["greet"]
     assert fleet.profile.client_name in refused(fleet, "n1")["greet"]
 
 

@@ -1,4 +1,4 @@
-"""What the server's configuration answer says (Push Jobs protocol, section 4)."""
+"""What the server's configuration answer holds (Push Jobs protocol, section 4)."""
 
 import msgspec
 
@@ -48,8 +48,8 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True):
         return extensions.RESULTS in self.extensions
 
     @property
-    def takes_output(self) -> bool:
-        """Whether it takes output of any size and any bytes."""
+    def accepts_output(self) -> bool:
+        """Whether it accepts output of any size and any bytes."""
         return extensions.OUTPUT in self.extensions
 
     def same_channel(self, other: "ServerConfig | None") -> bool:

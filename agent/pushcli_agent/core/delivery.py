@@ -36,7 +36,7 @@ def keep(
 
 
 def configured(agent: Agent, config: ServerConfig) -> list[Effect]:
-    """A server that keeps no score of results cannot place one of a former run."""
+    """A server that keeps no score of results cannot place one of a previous run."""
     if config.keeps_results:
         return []
     dropped = [d.job_id for d in agent.deliveries.values() if d.left_over]
@@ -70,7 +70,7 @@ def acknowledged(agent: Agent, message: messages.AckResult, now: float) -> list[
 
 
 def held(agent: Agent, message: messages.AckOutput, now: float) -> list[Effect]:
-    """The server says how much of a channel it has."""
+    """The server states how much of a channel it holds."""
     delivery = agent.deliveries.get(message.job_id)
     if delivery is None:
         return []
@@ -106,7 +106,7 @@ def send(agent: Agent, delivery: Delivery, now: float) -> list[Effect]:
         del agent.deliveries[delivery.job_id]
         return [_result(delivery, config), DiscardSpool(delivery.job_id)]
     if streams(delivery, config) and not delivery.all_held:
-        # One at a time: a node that comes back with much to tell leaves room for others.
+        # One at a time: a node that comes back with much to send leaves room for others.
         if delivery is not _streaming(agent, config):
             delivery.due_at = math.inf
             return []
@@ -120,7 +120,7 @@ def streams(delivery: Delivery, config: ServerConfig) -> bool:
     """Whether the output goes ahead of the result, in chunks."""
     outcome = delivery.outcome
     size = outcome.stdout_size + outcome.stderr_size
-    return outcome.capture and config.takes_output and size > config.chunk
+    return outcome.capture and config.accepts_output and size > config.chunk
 
 
 def _streaming(agent: Agent, config: ServerConfig) -> Delivery | None:
@@ -156,7 +156,7 @@ def _result(delivery: Delivery, config: ServerConfig) -> SendResult:
 def _form(delivery: Delivery, config: ServerConfig) -> ResultForm:
     if not delivery.outcome.capture:
         return ResultForm.BARE
-    if not config.takes_output:
+    if not config.accepts_output:
         return ResultForm.TEXT
     return ResultForm.SIZES if streams(delivery, config) else ResultForm.INLINE
 

@@ -81,23 +81,23 @@ class SendOutput(msgspec.Struct, frozen=True):
 
 
 class SendFacts(msgspec.Struct, frozen=True):
-    """Tell the node's automatic attributes."""
+    """Send the node's automatic attributes."""
 
     automatic: dict[str, Any]
 
 
 class SendWhitelistReport(msgspec.Struct, frozen=True):
-    """Tell what is in force."""
+    """Send what is in force."""
 
 
-class TakeWhitelist(msgspec.Struct, frozen=True):
-    """Check the server's whitelist and go by it; `WhitelistChanged` may follow."""
+class ApplyWhitelist(msgspec.Struct, frozen=True):
+    """Check the server's whitelist and apply it; `WhitelistChanged` may follow."""
 
     message: messages.Whitelist
 
 
 class AnswerCheck(msgspec.Struct, frozen=True):
-    """Tell whether this would be run, and how; nothing is started."""
+    """Answer whether this would be run, and how; nothing is started."""
 
     check: messages.Check
 
@@ -114,8 +114,8 @@ class StartSupervisor(msgspec.Struct, frozen=True):
     requestor: str | None
 
 
-class TellRun(msgspec.Struct, frozen=True):
-    """Tell the supervisor to run its command."""
+class StartCommand(msgspec.Struct, frozen=True):
+    """Have the supervisor run its command."""
 
     job_id: str
 
@@ -133,7 +133,7 @@ class DiscardSpool(msgspec.Struct, frozen=True):
 
 
 class Report(msgspec.Struct, frozen=True):
-    """Tell the operator, in the log."""
+    """Write a line to the log, for the operator."""
 
     level: Literal["debug", "info", "warning"]
     text: str
@@ -148,10 +148,10 @@ Effect = (
     | SendOutput
     | SendFacts
     | SendWhitelistReport
-    | TakeWhitelist
+    | ApplyWhitelist
     | AnswerCheck
     | StartSupervisor
-    | TellRun
+    | StartCommand
     | AbortJob
     | DiscardSpool
     | Report

@@ -10,7 +10,7 @@ from pushcli_agent.core.configuration import ServerConfig
 
 
 class Started(msgspec.Struct, frozen=True):
-    """The agent starts, with what a former run left: running jobs and kept results."""
+    """The agent starts, with what a previous run left: running jobs and kept results."""
 
     running: tuple[str, ...] = ()
     finished: tuple[tuple[str, Outcome], ...] = ()

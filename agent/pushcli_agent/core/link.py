@@ -25,14 +25,14 @@ def fetch(agent: Agent) -> list[Effect]:
 def configured(agent: Agent, config: ServerConfig, now: float) -> list[Effect]:
     """Connect as the answer says, unless the connection that there is serves as well."""
     link = agent.link
-    former, link.config = link.config, config
+    previous, link.config = link.config, config
     link.fetching, link.refusals = False, 0
     # Up to a tenth earlier, so that a fleet that started at once does not ask at once.
     link.fetch_at = now + config.lifetime * (1.0 - 0.1 * agent.random())
-    if former is not None and former.incarnation_id != config.incarnation_id:
-        link.retired.append(former.incarnation_id)
+    if previous is not None and previous.incarnation_id != config.incarnation_id:
+        link.retired.append(previous.incarnation_id)
     effects = delivery.configured(agent, config)
-    if link.proven and link.online and not link.forced and config.same_channel(former):
+    if link.proven and link.online and not link.forced and config.same_channel(previous):
         return effects
     link.forced = link.connected = link.proven = False
     link.online, link.heartbeat_at = True, math.inf
@@ -49,11 +49,11 @@ def config_failed(agent: Agent, reason: str, now: float) -> list[Effect]:
     wait = _delay(agent, agent.link.refusals)
     agent.link.refusals += 1
     agent.link.fetching, agent.link.fetch_at = False, now + wait
-    return [Report("warning", f"no configuration: {reason}; trying again in {wait:.1f} s")]
+    return [Report("warning", f"no configuration: {reason}; retrying in {wait:.1f} s")]
 
 
 def connected(agent: Agent, now: float) -> list[Effect]:
-    """A new connection: results first, so that the heartbeat finds them told."""
+    """A new connection: results first, so that the heartbeat finds them delivered."""
     link = agent.link
     if link.config is None:
         raise ValueError("connected without a configuration")
@@ -73,7 +73,7 @@ def disconnected(agent: Agent, now: float) -> list[Effect]:
         link.heartbeat_at, link.proof_at = math.inf, now + PROOF
         delivery.disconnected(agent)
         work.connection_changed(agent)
-        return [Report("info", "the connection to the server is gone")]
+        return [Report("info", "lost the connection to the server")]
     return []
 
 
@@ -120,10 +120,10 @@ def _count_beat(agent: Agent, config: ServerConfig, now: float) -> list[Effect]:
 
 
 def heartbeat(agent: Agent, now: float) -> list[Effect]:
-    """Say that we live and what we do."""
+    """Report that we live and what we do."""
     link, config, job = agent.link, agent.link.config, agent.job
     if config is None:
-        raise ValueError("nobody to send a heartbeat to")
+        raise ValueError("a heartbeat without a configuration")
     on_time = link.heartbeat_at + config.interval
     link.heartbeat_at = on_time if now < on_time < math.inf else now + config.interval
     pending = tuple(agent.deliveries)[:MAX_PENDING] if config.keeps_results else ()
@@ -162,7 +162,7 @@ def _went_silent(agent: Agent, now: float) -> list[Effect]:
     _schedule_fetch(link, now + _delay(agent, link.failures))
     link.failures += 1
     where = link.config.heartbeat_addr if link.config else ""
-    return [Report("warning", f"no heartbeat of the server at {where}: it is offline")]
+    return [Report("warning", f"no heartbeat from the server at {where}: it is offline")]
 
 
 def _stayed_mute(agent: Agent, now: float) -> list[Effect]:

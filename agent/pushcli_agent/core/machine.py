@@ -69,7 +69,7 @@ def handle(agent: Agent, event: Event, now: float) -> list[Effect]:
 
 
 def _received(agent: Agent, event: CommandReceived | MalformedReceived, now: float) -> list[Effect]:
-    # What a lost connection left behind cannot be answered; the server will say it again.
+    # What a lost connection left behind cannot be answered; the server will send it again.
     if not agent.link.connected:
         return []
     effects = link.proven(agent)

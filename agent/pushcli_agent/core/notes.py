@@ -1,6 +1,6 @@
-"""What the node tells of itself: its whitelist and its facts (docs/extensions.md).
+"""What the node reports of itself: its whitelist and its facts (docs/extensions.md).
 
-All of it is told anew on each connection: the server knows what it has seen already.
+All of it is sent anew on each connection: the server knows what it has seen already.
 """
 
 from typing import Any
@@ -8,10 +8,10 @@ from typing import Any
 from pushcli.protocol import extensions, messages
 from pushcli_agent.core.effects import (
     AnswerCheck,
+    ApplyWhitelist,
     Effect,
     SendFacts,
     SendWhitelistReport,
-    TakeWhitelist,
 )
 from pushcli_agent.core.state import Agent
 
@@ -37,7 +37,7 @@ def whitelist_changed(agent: Agent, digest: str | None) -> list[Effect]:
 
 def whitelist(agent: Agent, message: messages.Whitelist) -> list[Effect]:
     """The server has another whitelist for this node."""
-    return [TakeWhitelist(message)] if _offered(agent, extensions.WHITELIST) else []
+    return [ApplyWhitelist(message)] if _offered(agent, extensions.WHITELIST) else []
 
 
 def check(agent: Agent, message: messages.Check) -> list[Effect]:
@@ -46,7 +46,7 @@ def check(agent: Agent, message: messages.Check) -> list[Effect]:
 
 
 def digest(agent: Agent) -> str | None:
-    """What heartbeats say of the whitelist."""
+    """The digest of the whitelist that heartbeats carry."""
     return agent.whitelist if _offered(agent, extensions.WHITELIST) else None
 
 

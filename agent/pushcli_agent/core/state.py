@@ -91,7 +91,7 @@ class Delivery:
     job_id: str
     outcome: Outcome
     left_over: bool
-    """From a former run of the agent."""
+    """From a previous run of the agent."""
     streams: dict[Channel, Stream]
     attempts: int = 0
     due_at: float = math.inf
@@ -117,7 +117,7 @@ class Agent:
     """The jobs that were run here last: none runs twice."""
     deliveries: dict[str, Delivery] = field(default_factory=dict)
     whitelist: str | None = None
-    """The digest of the server's whitelist that was taken in last."""
+    """The digest of the server's whitelist that was applied last."""
     facts: dict[str, Any] | None = None
     """The node's automatic attributes, as of the last configuration."""
 

@@ -10,8 +10,8 @@ from pushcli_agent.core.effects import (
     DiscardSpool,
     Effect,
     Report,
+    StartCommand,
     StartSupervisor,
-    TellRun,
 )
 from pushcli_agent.core.events import (
     CommitRefused,
@@ -23,12 +23,12 @@ from pushcli_agent.core.state import MAX_PENDING, Agent, Job, Phase
 
 
 def adopt(agent: Agent, event: Started, now: float) -> list[Effect]:
-    """Take on what a former run of the agent left."""
+    """Take on what a previous run of the agent left."""
     effects: list[Effect] = []
     for job_id, outcome in event.finished:
         effects += delivery.keep(agent, job_id, outcome, now, left_over=True)
     agent.ran.extend([job_id for job_id, _ in event.finished] + list(event.running))
-    # One job at a time; were there more, the others could not be told to the server.
+    # One job at a time; were there more, the others could not be reported to the server.
     for job_id in event.running[1:]:
         effects.append(AbortJob(job_id))
     if event.running:
@@ -38,7 +38,7 @@ def adopt(agent: Agent, event: Started, now: float) -> list[Effect]:
 
 
 def malformed(kind: Literal["commit", "run"], reason: str) -> list[Effect]:
-    """Say no to something that names no job."""
+    """Refuse something that names no job."""
     report = Report("warning", f"malformed {kind}: {reason}")
     return [report, Answer(messages.NackCommit if kind == "commit" else messages.NackRun, None)]
 
@@ -64,16 +64,16 @@ def _objection(agent: Agent, job_id: str) -> str | None:
     if agent.job is not None:
         return f"busy with job {agent.job.id}"
     if not agent.link.online:
-        return "the server's heartbeats do not arrive"
+        return "the server's heartbeats are not arriving"
     if job_id in agent.ran:
-        return "this job has run here already"
+        return "this job has already run here"
     if len(agent.deliveries) >= MAX_PENDING:
-        return f"{MAX_PENDING} results wait for the server"
+        return f"{MAX_PENDING} results are waiting for the server"
     return None
 
 
 def supervisor_started(agent: Agent, event: SupervisorStarted) -> list[Effect]:
-    """Ready: tell the server."""
+    """Ready: vote yes."""
     job = agent.job
     if job is None or job.id != event.job_id or job.phase is not Phase.STARTING:
         return [AbortJob(event.job_id)]
@@ -82,7 +82,7 @@ def supervisor_started(agent: Agent, event: SupervisorStarted) -> list[Effect]:
 
 
 def refused(agent: Agent, event: CommitRefused) -> list[Effect]:
-    """Not ready: tell the server why, and answer the aborts that came meanwhile."""
+    """Not ready: vote no with the reason, and answer the aborts that came meanwhile."""
     job, agent.job = agent.job, None
     if job is None or job.id != event.job_id:
         raise ValueError(f"no commit of {event.job_id} was asked for")
@@ -101,7 +101,7 @@ def run(agent: Agent, message: messages.Run, now: float) -> list[Effect]:
     if job is not None and job.id == job_id and job.phase is Phase.COMMITTED:
         job.phase, job.doing = Phase.RUNNING, "running"
         agent.ran.append(job_id)
-        return [TellRun(job_id), Answer(messages.AckRun, job_id)]
+        return [StartCommand(job_id), Answer(messages.AckRun, job_id)]
     if job is not None and job.id == job_id and job.phase is Phase.RUNNING:
         return [Answer(messages.AckRun, job_id)]
     if job_id in agent.deliveries:
@@ -139,10 +139,10 @@ def ended(agent: Agent, event: JobEnded, now: float) -> list[Effect]:
             return [Report("info", f"job {job.id} {_story(event)}"), *kept]
         case Phase.RUNNING:
             # As old agents say that there will be no result.
-            lost = Report("warning", f"job {job.id} has lost its supervisor: no result")
+            lost = Report("warning", f"job {job.id} lost its supervisor: there is no result")
             return [lost, DiscardSpool(job.id), Answer(messages.Aborted, job.id)]
         case _:
-            lost = Report("warning", f"job {job.id} has lost its supervisor before it ran")
+            lost = Report("warning", f"job {job.id} lost its supervisor before it ran")
             nack = _nack(agent, job.id, "its supervisor died")
             return [lost, DiscardSpool(job.id), *nack]
 
@@ -166,14 +166,14 @@ def _story(event: JobEnded) -> str:
 
 def _aborted(job: Job) -> list[Effect]:
     named: list[str | None] = [job.id]
-    nobody: list[str | None] = [None]
-    answers = (named + nobody * job.owed)[: job.owed]
+    unnamed: list[str | None] = [None]
+    answers = (named + unnamed * job.owed)[: job.owed]
     return [Answer(messages.Aborted, job_id) for job_id in answers]
 
 
 def _nack(agent: Agent, job_id: str, reason: str) -> list[Effect]:
-    told = reason if extensions.REASON in _agreed(agent) else None
-    return [Answer(messages.NackCommit, job_id, told)]
+    sent = reason if extensions.REASON in _agreed(agent) else None
+    return [Answer(messages.NackCommit, job_id, sent)]
 
 
 def _agreed(agent: Agent) -> frozenset[str]:

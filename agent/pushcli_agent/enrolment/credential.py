@@ -23,23 +23,23 @@ def credential(
     """The one that was given; what stands on the command line wins over the environment.
 
     Raises:
-        UsageError: none, several, or a token that is none.
+        UsageError: none, several, or an invalid token.
         KeyFileError: the file with the token cannot be read.
     """
     given = [what for what in (token, token_file, validator_key) if what is not None]
     if len(given) > 1:
         raise UsageError(
-            "--token, --token-file and --validator exclude each other", "give one of them"
+            "--token, --token-file and --validator cannot be combined", "give one of them"
         )
     if validator_key is not None:
         return Validator(key=validator_key, name=validator_name)
     if validator_name is not None:
-        raise UsageError("--validator-name goes with --validator", "leave it out")
+        raise UsageError("--validator-name needs --validator", "give both, or neither")
     text = token if token_file is None else _read(token_file, stdin)
     text = env.get(VARIABLE) if text is None else text
     if text is None:
         raise UsageError(
-            "nothing that lets this node in was given",
+            "no enrolment credential given",
             f"give a token (--token-file, or {VARIABLE}), or --validator",
         )
     return Token(_checked(text.strip()))
@@ -48,9 +48,9 @@ def credential(
 def _checked(text: str) -> str:
     # It is a secret: no error shows it.
     if not text or len(text) > MAX_TOKEN or not text.isascii() or not text.isprintable():
-        raise UsageError("that is no token", "see `pushcli node token create`")
+        raise UsageError("invalid token", "see `pushcli node token create`")
     if " " in text:
-        raise UsageError("that is no token: it has a space in it", "give the token alone")
+        raise UsageError("invalid token: it contains a space", "give the token alone")
     return text
 
 
@@ -61,5 +61,7 @@ def _read(file: Path, stdin: TextIO | None) -> str:
         with file.open(encoding="ascii") as stream:
             return stream.read(MAX_TOKEN + 1)
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "it is no text"
-        raise KeyFileError(f"cannot read the token {file}: {reason}", "check the path") from error
+        reason = getattr(error, "strerror", None) or "not a text file"
+        raise KeyFileError(
+            f"cannot read the token file {file}: {reason}", "check the path"
+        ) from error

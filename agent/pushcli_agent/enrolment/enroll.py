@@ -1,6 +1,6 @@
 """Enrolment: the node makes its key, the server learns the public half.
 
-The private key never leaves the node. What can be written before the server is told is
+The private key never leaves the node. What can be written before the server is asked is
 written by then, and gets its name after it agreed: a refusal leaves nothing half done.
 """
 
@@ -65,7 +65,7 @@ def enroll(wanted: Enrolment) -> Enrolled:
     tls.require_safe_url(wanted.server_url)
     if not names.is_node_name(wanted.node_name):
         raise errors.UsageError(
-            f"{wanted.node_name!r} is no node name", "use letters, digits and _ . : -"
+            f"invalid node name {wanted.node_name!r}", "use letters, digits and _ . : -"
         )
     try:
         _refuse_a_second(wanted.directory)
@@ -89,7 +89,7 @@ def _enroll(wanted: Enrolment, server: Server) -> Enrolled:
         if wanted.trusted:
             editors_file.rename(place / editors.FILE)
         settings = settings_file.rename(place / config.FILE)
-    accepted = wanted.trusted or pinned.told(answer.get("editors"))
+    accepted = wanted.trusted or pinned.parse_answer(answer.get("editors"))
     if accepted is not None and not wanted.trusted:
         _pin(place / editors.FILE, accepted)
     return Enrolled(settings=settings, editors=accepted)
@@ -107,7 +107,7 @@ def _refuse_a_second(directory: Path) -> None:
     for name in (config.FILE, config.KEY_FILE, editors.FILE):
         if (directory / name).exists():
             raise errors.ConfigError(
-                f"{directory} is enrolled already: {name} is there",
+                f"{directory} is already enrolled: it contains {name}",
                 "start it with `pushcli agent start`, or give another --dir",
             )
 

@@ -20,7 +20,7 @@ def trusted(given: Sequence[str]) -> list[Editor]:
     """The editors of `--trust-editor`: `FILE`, whose stem is the name, or `NAME=FILE`.
 
     Raises:
-        UsageError: a name that is none.
+        UsageError: an invalid name.
         KeyFileError: a file without a public key.
     """
     return [_trusted(text) for text in given]
@@ -31,11 +31,11 @@ def _trusted(text: str) -> Editor:
     if not equals or not names.is_node_name(name):
         name, file = re.sub(r"\.pub$", "", Path(text).stem), text
     if not names.is_node_name(name):
-        raise UsageError(f"{name!r} is no name of an editor", "give --trust-editor NAME=FILE")
+        raise UsageError(f"invalid editor name {name!r}", "give --trust-editor NAME=FILE")
     return _editor(name, keys.read_public_key(Path(file)))
 
 
-def told(answer: Any) -> list[Editor] | None:
+def parse_answer(answer: Any) -> list[Editor] | None:
     """The editors that the server names, but for keys that cannot be used.
 
     None: it is an old server, which knows of none.
@@ -59,16 +59,16 @@ def content(editors: Iterable[Editor]) -> bytes:
     return text + b"\n"
 
 
-def told_of(editors: Sequence[Editor] | None, *, by_server: bool) -> Iterator[str]:
+def describe(editors: Sequence[Editor] | None, *, by_server: bool) -> Iterator[str]:
     """Lines for the person who enrolls, who alone can tell whether the keys are the right ones."""
     if editors is None:
-        yield "The server names no editors: it can change no entry of this node's whitelist"
+        yield "The server named no editors: it cannot change this node's whitelist"
         return
     if not editors:
-        yield "Nobody may edit its whitelist on the server: none of the editors' keys can be used"
+        yield "Its whitelist cannot be edited on the server: none of the editors' keys is usable"
         return
-    by = "as the server says; compare the keys" if by_server else "as you said"
-    yield f"Edits of its whitelist are taken from ({by}):"
+    by = "named by the server; compare the keys" if by_server else "given by you"
+    yield f"Edits of its whitelist are accepted from ({by}):"
     for editor in editors:
         yield f"  {editor.name}  {editor.fingerprint}"
 

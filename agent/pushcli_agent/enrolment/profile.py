@@ -1,4 +1,4 @@
-"""The node as one who signs requests: what agent.toml says, as a profile."""
+"""The node as a signer of requests: what agent.toml holds, as a profile."""
 
 from pathlib import Path
 

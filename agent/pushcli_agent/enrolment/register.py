@@ -1,4 +1,4 @@
-"""Telling the server of a new node: signed by the validator, or with an enrolment token."""
+"""Registering a new node with the server: signed by the validator, or with an enrolment token."""
 
 import contextlib
 from collections.abc import Mapping
@@ -47,7 +47,7 @@ def register(
                 answer = _as_validator(server, credential, node, key)
     except errors.Conflict as error:
         raise errors.Conflict(
-            f"a client named {node} is registered already",
+            f"a client named {node} is already registered",
             "choose another --node-name, or have an administrator delete that client",
         ) from error
     return answer if isinstance(answer, dict) else {}
@@ -73,11 +73,11 @@ def _with_token(server: Server, token: str, node: str, key: RSAPrivateKey) -> An
         return _post(HttpClient(server, None), "enroll", wanted)
     except errors.PermissionDenied as error:
         raise errors.PermissionDenied(
-            error.message, "have a new token made: `pushcli node token create`"
+            error.message, "get a new token: `pushcli node token create`"
         ) from error
     except errors.NotFound as error:
         raise errors.NotFound(
-            error.message, "check the URL; an old server takes --validator only"
+            error.message, "check the URL; an old server accepts --validator only"
         ) from error
 
 

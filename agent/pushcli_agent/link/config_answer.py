@@ -68,7 +68,7 @@ def _decode(body: bytes) -> _Answer:
         return msgspec.json.decode(body, type=_Answer)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise ServerError(
-            f"the server's answer is no configuration ({one_line(error)})",
+            f"the server's answer is not a configuration ({one_line(error)})",
             "check chef_server_url in agent.toml",
         ) from error
 
@@ -101,7 +101,7 @@ def _server_key(pem: str) -> RSAPublicKey:
     try:
         return keys.load_public_key(pem)
     except (PushcliError, ValueError) as error:
-        raise ServerError("the server's public key is no RSA key") from error
+        raise ServerError("the server's public key is not an RSA key") from error
 
 
 def _session_key(encoded: dict[str, str], key: RSAPrivateKey) -> bytes:

@@ -1,4 +1,4 @@
-"""What the agent and its short-lived child that fetches the configuration tell each other."""
+"""What the agent and its short-lived child that fetches the configuration exchange."""
 
 from typing import Any
 

@@ -66,7 +66,7 @@ def fetch(request: ConfigRequest, limits: Limits = LIMITS) -> ServerConfig:
         )
     except PermissionDenied as error:
         raise PermissionDenied(
-            f"the server refuses a configuration for {request.node_name}: {error.message}",
+            f"the server refused the configuration of {request.node_name}: {error.message}",
             "enroll the node",
         ) from error
     finally:

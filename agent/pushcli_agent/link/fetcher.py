@@ -81,7 +81,7 @@ class Fetcher:
         return _read(self._answer, child.end(kill=bool(data)))
 
     def stop(self) -> None:
-        """Nobody wants to hear of the child any more."""
+        """End the child, if there is one: its answer is not wanted any more."""
         if self._child is not None:
             self._child.end(kill=True)
             self._child = None
@@ -91,7 +91,7 @@ def _read(line: bytes, status: int) -> Configured | ConfigFailed:
     try:
         answer = msgspec.json.decode(line, type=ConfigReply)
     except (msgspec.MsgspecError, UnicodeDecodeError):
-        return ConfigFailed(f"the request for it ended with status {status} and no answer")
+        return ConfigFailed(f"the process fetching it exited with status {status} and no answer")
     if answer.config is None:
         return ConfigFailed(answer.error or "no reason given")
     return Configured(answer.config, answer.facts)

@@ -72,7 +72,7 @@ class Outgoing:
                 return self._result(effect, max_body)
 
     def note(self, note: type[messages.Note], fields: dict[str, Any]) -> bytes:
-        """The body of a message that tells of the node."""
+        """The body of a message about the node."""
         return self._write(note, None, **fields)
 
     def _write(self, kind: type[messages.AgentMessage], job_id: str | None, **fields: Any) -> bytes:

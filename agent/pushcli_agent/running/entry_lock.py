@@ -23,8 +23,8 @@ class LockRefused(Exception):
     """The lock is not to be had; one line, for the operator."""
 
 
-def take(entry: Entry, directory: Path) -> int:
-    """Lock what the entry says; the descriptor holds it.
+def acquire(entry: Entry, directory: Path) -> int:
+    """Lock what the entry names; the descriptor holds it.
 
     Args:
         directory: where the files for `lock = true` lie; made if it is missing.
@@ -42,11 +42,11 @@ def take(entry: Entry, directory: Path) -> int:
                 return descriptor
     except OSError as error:
         raise LockRefused(f"lock: {path}: {error.strerror}") from error
-    raise LockRefused(f"lock: {path} is replaced all the time")
+    raise LockRefused(f"lock: {path} keeps being replaced")
 
 
 def check(entry: Entry, directory: Path) -> None:
-    """Whether `take` would succeed now; nothing is made, and nobody kept from a lock.
+    """Check that `acquire` would succeed now; nothing is made, and nobody kept from a lock.
 
     Raises:
         LockRefused: it would not.
@@ -101,16 +101,16 @@ def _open(path: Path, *, create: bool) -> int:
             try:
                 if not parts:
                     return _open_file(part, place, create=create)
-                place, former = _directory(part, place), place
-                os.close(former)
+                place, previous = _directory(part, place), place
+                os.close(previous)
             except OSError as error:
                 target = _link(part, place, error)
                 links += 1
                 if links > MAX_LINKS:
                     raise OSError(errno.ELOOP, os.strerror(errno.ELOOP)) from error
                 if target.is_absolute():
-                    place, former = _directory("/"), place
-                    os.close(former)
+                    place, previous = _directory("/"), place
+                    os.close(previous)
                 parts = [step for step in target.parts if step != "/"] + parts
     finally:
         os.close(place)
@@ -138,7 +138,7 @@ def _open_file(name: str, place: int, *, create: bool) -> int:
         if stat.S_ISREG(os.fstat(descriptor).st_mode):
             return descriptor
         os.close(descriptor)
-        raise LockRefused(f"lock: {name} is no file")
+        raise LockRefused(f"lock: {name} is not a regular file")
 
 
 def _link(name: str, place: int, error: OSError) -> Path:

@@ -12,7 +12,7 @@ from pushcli_agent.running.users import User
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _RENAMED = "CHEF_PUSH_ENV_"
 _RESERVED = frozenset({"CHEF_PUSH_NODE_NAME", "CHEF_PUSH_JOB_ID", "CHEF_PUSH_JOB_FILE"})
-"""What the agent says to the command; a job cannot, not even what the agent leaves unsaid."""
+"""What the agent sets for the command; a job cannot, not even what the agent leaves unset."""
 
 _PREFIXES = (
     # The dynamic linker and the C library.
@@ -24,7 +24,7 @@ _PREFIXES = (
     "JAVA_TOOL_", "JAVA_OPT", "JDK_JAVA_", "_JAVA_", "CORECLR_", "DOTNET_", "COMPLUS_",
     "PHPRC", "PHP_INI", "GUILE_", "R_PROFILE", "R_ENVIRON", "R_LIBS", "R_HOME", "ERL_",
     "JULIA_", "GOFLAGS",
-    # Tools that run what their variables say.
+    # Tools that run what their variables name.
     "GIT_", "SSH_ASKPASS", "RSYNC_", "SUDO_", "DBUS_", "SYSTEMD_", "OPENSSL_", "KRB5_",
     "ANSIBLE_", "PIP_", "UV_", "CARGO_", "RUSTC_", "PSQL", "LIBMYSQL_", "DPKG_",
 )  # fmt: skip
@@ -83,7 +83,7 @@ def compose(
             belongs to the agent's login is handed on.
         given: the job's.
         allowed: `allowed_overwritable_env_vars`.
-        own: what the agent says; it wins.
+        own: what the agent sets; it wins.
 
     Raises:
         VariableRefused: the job sets what it may not.
@@ -100,7 +100,7 @@ def _admitted(
 ) -> Iterator[tuple[str, str]]:
     for name, text in given.items():
         if not _NAME.fullmatch(name):
-            raise VariableRefused(f"environment variable {name[:64]!r} has no valid name")
+            raise VariableRefused(f"invalid environment variable name {name[:64]!r}")
         if name in _RESERVED:
             continue
         try:
@@ -108,7 +108,7 @@ def _admitted(
         except UnicodeEncodeError:
             raise VariableRefused(f"environment variable {name} is not text") from None
         if "\0" in text:
-            raise VariableRefused(f"environment variable {name} holds a NUL byte")
+            raise VariableRefused(f"environment variable {name} contains a NUL byte")
         if allowed is None and is_dangerous(name):
             raise VariableRefused(f"environment variable {name} is not allowed")
         yield (name if allowed is None or name in allowed else _RENAMED + name), text

@@ -1,7 +1,7 @@
 """Files that come with jobs: written for the job's user, and removed when they are old.
 
 Push Jobs protocol, section 6. The directory's default is a predictable name where everybody
-may write, so it must be a real directory, ours, and not writable for others; everything
+may write, so it must be a real directory, ours, and not writable by others; everything
 below it is done relative to the directory once opened, and follows no symbolic link.
 """
 
@@ -53,7 +53,7 @@ def write(directory: Path, content: bytes, owner: tuple[int, int] | None) -> Pat
     try:
         with _opened(directory, create=True) as descriptor:
             if owner is not None and not os.fstat(descriptor).st_mode & stat.S_IXOTH:
-                raise JobFileError(f"{directory} is closed to the job's user")
+                raise JobFileError(f"{directory} is not accessible to the job's user")
             return directory / _write(descriptor, content, owner)
     except OSError as error:
         raise JobFileError(f"cannot write it to {directory}: {error.strerror}") from error
@@ -91,9 +91,9 @@ def _opened(directory: Path, *, create: bool) -> Iterator[int]:
 
 def _check(directory: Path, status: os.stat_result) -> None:
     if status.st_uid != os.geteuid():
-        raise JobFileError(f"{directory} belongs to somebody else")
+        raise JobFileError(f"{directory} belongs to another user")
     if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        raise JobFileError(f"{directory} is writable for others")
+        raise JobFileError(f"{directory} is writable by others")
 
 
 def _write(directory: int, content: bytes, owner: tuple[int, int] | None) -> str:

@@ -15,7 +15,7 @@ from pushcli_agent.running.spool import FinishedJob, RunningJob, Spool
 from pushcli_agent.whitelist.merged import Whitelist
 
 _LOOK_INTERVAL = 0.1
-"""Seconds between looks at a supervisor whose end no descriptor tells."""
+"""Seconds between looks at a supervisor whose end no descriptor shows."""
 
 
 class Jobs:
@@ -37,7 +37,7 @@ class Jobs:
         self._policy = msgspec.structs.replace(self._policy, whitelist=whitelist)
 
     def check(self, check: messages.Check) -> dict[str, object]:
-        """Whether this would be run, and how: the fields of `messages.Checked`."""
+        """Judge whether this would be run, and how: the fields of `messages.Checked`."""
         try:
             found = explain(run_wire.spec_of_check(check), self._policy, requestor=check.requestor)
         except Refusal as refusal:
@@ -52,7 +52,7 @@ class Jobs:
         }
 
     def adopt(self) -> Started:
-        """Take over what a former run of the agent left."""
+        """Take over what a previous run of the agent left."""
         for job in self._spool.adopt():
             if isinstance(job, RunningJob):
                 self._running[job.job_id] = job
@@ -81,7 +81,7 @@ class Jobs:
         return SupervisorStarted(job_id)
 
     def run(self, job_id: str) -> None:
-        """Have the supervisor run its command; should it be gone, `ended` will tell."""
+        """Have the supervisor run its command; should it be gone, `ended` shows it."""
         self._running[job_id].run()
 
     def abort(self, job_id: str) -> None:
@@ -94,7 +94,7 @@ class Jobs:
         return [job.fd for job in self._running.values() if job.fd >= 0]
 
     def deadline(self, now: float) -> float:
-        """When to look at the supervisors again if none of `fds` tells."""
+        """When to look at the supervisors again if none of `fds` shows it."""
         unwatched = any(job.fd < 0 for job in self._running.values())
         return now + _LOOK_INTERVAL if unwatched else math.inf
 

@@ -53,7 +53,7 @@ class PreparedJob(msgspec.Struct, frozen=True, kw_only=True):
     """For `/bin/sh -c`, or a program and its arguments."""
     env: dict[str, str]
     """Complete."""
-    cwd: str
+    directory: str
     user: User
     file: Path | None
     max_output_bytes: int
@@ -88,14 +88,14 @@ def prepare(
     """
     # It becomes the name of a directory.
     if not names.is_job_id(job_id):
-        raise Refusal("the commit has no valid job id")
+        raise Refusal("invalid job id in the commit")
     match = _match(run, config, requestor)
     user = _user(run, config)
-    cwd = _directory(run)
+    directory = _directory(run)
     content = _content(run)
     own = {"CHEF_PUSH_NODE_NAME": node, "CHEF_PUSH_JOB_ID": job_id}
     env = _environment(run, config, user, own)
-    lock = _take_lock(match.entry, config)
+    lock = _acquire_lock(match.entry, config)
     try:
         file = None if content is None else _write(content, config, user)
     except BaseException:
@@ -109,7 +109,7 @@ def prepare(
         run=msgspec.structs.replace(run, run_timeout=_timeout(run, match.entry), file=None),
         command=match.command,
         env=env,
-        cwd=cwd,
+        directory=directory,
         user=user,
         file=file,
         max_output_bytes=config.max_output_bytes,
@@ -144,7 +144,7 @@ def _match(run: RunSpec, config: PolicyConfig, requestor: str | None) -> Match:
     operators = match.entry.operators
     if operators is not None and requestor not in operators:
         who = "unknown" if requestor is None else repr(requestor[:128])
-        raise Refusal(f"who started the job ({who}) is not among the operators of its entry")
+        raise Refusal(f"the requestor ({who}) is not among the entry's operators")
     if not all(map(_is_argument, _arguments(match.command))):
         raise Refusal(f"the whitelist's command for {request[:128]!r} cannot be run")
     return match
@@ -158,11 +158,11 @@ def _is_argument(text: str) -> bool:
     return "\0" not in text and len(text.encode("utf-8", "replace")) <= _LONGEST_ARGUMENT
 
 
-def _take_lock(entry: Entry, config: PolicyConfig) -> int:
+def _acquire_lock(entry: Entry, config: PolicyConfig) -> int:
     if not entry.lock:
         return -1
     try:
-        return entry_lock.take(entry, config.lock_dir)
+        return entry_lock.acquire(entry, config.lock_dir)
     except entry_lock.LockRefused as refused:
         raise Refusal(str(refused)) from refused
 
@@ -179,7 +179,7 @@ def _user(run: RunSpec, config: PolicyConfig) -> User:
 
 
 def _directory(run: RunSpec) -> str:
-    """Whether the job's user may enter it is seen when it does."""
+    """The job's directory, which exists; whether its user may enter it is seen when it does."""
     directory = "/" if run.dir is None else run.dir
     # pathlib's would raise for a name that is too long.
     if not directory.startswith("/") or not os.path.isdir(directory):  # noqa: PTH112

@@ -15,7 +15,7 @@ _SUPERVISOR = Path(__file__).parents[1] / "supervise" / "supervisor.py"
 
 
 def spawn(directory: Path, job: PreparedJob) -> tuple[int, int]:
-    """Start a job's supervisor; its number, and the pipe that tells it to run.
+    """Start a job's supervisor; its number, and the pipe that starts its command.
 
     The lock is taken here and handed down: at no time is there a job without it.
 
@@ -52,7 +52,8 @@ def _specification(directory: Path, job: PreparedJob) -> int:
         **msgspec.structs.asdict(job.run),
         "command": _command(job.command),
         "env": {_bytes(name): _bytes(text) for name, text in environment.items()},
-        "cwd": _bytes(job.cwd),
+        # Named as in 0.1.0, whose agent may start the supervisor of this version.
+        "cwd": _bytes(job.directory),
         "owner": (job.user.uid, job.user.gid, job.user.groups) if job.user.is_other else None,
         "umask": job.umask,
         "max_output_bytes": job.max_output_bytes,

@@ -2,14 +2,14 @@
 
 Each job has a directory of its own, which holds
 
-- `lock`, locked while its supervisor lives; it says the supervisor's number and state,
+- `lock`, locked while its supervisor lives; it holds the supervisor's number and state,
 - `stdout` and `stderr` if they are captured,
 - `result.json` once the command has ended, written durably,
 - `errors`, what the supervisor itself has to complain of.
 
 Starting a supervisor costs the caller a few milliseconds: nothing is waited for. It gets
 what to run in a file that exists in memory only (the environment may hold secrets), and is
-told to run by one byte in a pipe, whose end tells it that the agent is gone.
+started by one byte in a pipe, whose end means that the agent is gone.
 """
 
 import os
@@ -27,7 +27,7 @@ from pushcli_agent.running.supervised_job import FinishedJob, RunningJob, clean_
 __all__ = ["FinishedJob", "RunningJob", "Spool"]
 
 _SETTLING = 2.0
-"""Seconds that supervisors get to notice that a former agent has gone."""
+"""Seconds that supervisors get to notice that a previous agent has gone."""
 
 
 class Spool:
@@ -44,11 +44,12 @@ class Spool:
             status = directory.lstat()
         except OSError as error:
             raise StartError(
-                f"cannot make the spool {directory}: {error.strerror}", "correct spool_dir"
+                f"cannot create the spool {directory}: {error.strerror}", "correct spool_dir"
             ) from error
         if status.st_uid != os.geteuid() or status.st_mode & 0o077 or not directory.is_dir():
             raise StartError(
-                f"the spool {directory} is open to others, or not ours", f"chmod 700 {directory}"
+                f"the spool {directory} is accessible to other users, or not owned by this one",
+                f"chmod 700 {directory}",
             )
 
     def start(self, job: PreparedJob) -> RunningJob:
@@ -67,12 +68,12 @@ class Spool:
         return RunningJob(directory, pid, "committed", control)
 
     def adopt(self) -> list[RunningJob | FinishedJob]:
-        """What a former run of the agent left: jobs that run, and results.
+        """What a previous run of the agent left: jobs that run, and results.
 
         Jobs that were committed only are gone with it.
         """
         until = time.monotonic() + _SETTLING
-        found = (_take_over(path, until) for path in sorted(self._jobs()))
+        found = (_adopt(path, until) for path in sorted(self._jobs()))
         return [job for job in found if job is not None]
 
     def discard(self, job_id: str) -> None:
@@ -86,10 +87,10 @@ class Spool:
                 yield path
 
 
-def _take_over(directory: Path, until: float) -> RunningJob | FinishedJob | None:
+def _adopt(directory: Path, until: float) -> RunningJob | FinishedJob | None:
     while is_locked(directory):
         pid, state = read_lock(directory)
-        # Not told to run: it has noticed, or will in a moment, that its agent is gone.
+        # Not started: it has noticed, or will in a moment, that its agent is gone.
         if state == "running" or time.monotonic() > until:
             job = RunningJob(directory, pid, "running", -1)
             # Locked still: so the number was its, and not yet somebody else's.

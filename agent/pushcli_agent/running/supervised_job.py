@@ -60,7 +60,7 @@ class RunningJob:
         self._ended = False
 
     def run(self) -> None:
-        """Have the command run; should the supervisor be gone, `ended` tells."""
+        """Have the command run; should the supervisor be gone, `ended` shows it."""
         if self.state == "committed" and self._control >= 0:
             self.state = "running"
             with suppress(BrokenPipeError):
@@ -91,7 +91,7 @@ class RunningJob:
         return None
 
     def close(self) -> None:
-        """Let go of it; a supervisor that was not told to run ends."""
+        """Let go of it; a supervisor whose command was not started ends."""
         for descriptor in (self._control, self.fd):
             if descriptor >= 0:
                 os.close(descriptor)

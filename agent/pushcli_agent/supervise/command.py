@@ -39,7 +39,7 @@ class Command:
         self.timed_out = self.aborted = False
         self.started_at = time.time()
         timeout = spec["run_timeout"]
-        # None is what 0.1.0 says, which may run still when its files have been replaced.
+        # None is what 0.1.0 sends, which may run still when its files have been replaced.
         limit = timeout if isinstance(timeout, int | float) else float("inf")
         self._due = time.monotonic() + limit
         self._pid = start(spec, [channel.writer for channel in channels])

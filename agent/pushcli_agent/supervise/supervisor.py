@@ -6,7 +6,7 @@ open descriptors:
 
 - CONTROL, a pipe: one byte means run; its end before that means that the agent is gone, and
   so is the supervisor, without a trace. Later the agent is not needed any more.
-- LOCK, a file that is locked for as long as this process lives; it says its number and state.
+- LOCK, a file that is locked for as long as this process lives; it holds its number and state.
 - SPEC, what to run, marshalled (see `spool`),
 - ENTRY_LOCK, the lock of the whitelist's entry: held by being open, kept from the command,
   gone with this process.
@@ -49,8 +49,8 @@ def read_spec(descriptor: int) -> "dict[str, object]":
     return spec
 
 
-def told_to_run(control: int, signals: int) -> bool:
-    """Wait for the agent's word; no if it is gone, or aborts the job."""
+def wait_for_go(control: int, signals: int) -> bool:
+    """Wait for the agent's go; False if it is gone, or aborts the job."""
     poll = select.poll()
     poll.register(control, select.POLLIN)
     poll.register(signals, select.POLLIN)
@@ -63,7 +63,7 @@ def told_to_run(control: int, signals: int) -> bool:
 
 
 def mark(lock: int, state: bytes) -> None:
-    """Tell an agent that comes later what this process is at."""
+    """Record what this process is at, for an agent that comes later."""
     os.pwrite(lock, b"%d %-9s\n" % (os.getpid(), state), 0)
 
 
@@ -76,7 +76,7 @@ def main(directory: str, control: int, lock: int, spec: int, *entry_lock: int) -
     mark(lock, b"committed")
     adopt_orphans()
     sync_directory(f"{directory}/..")
-    if not told_to_run(control, signals):
+    if not wait_for_go(control, signals):
         return
     mark(lock, b"running")
     limit = int(str(job["max_output_bytes"]))

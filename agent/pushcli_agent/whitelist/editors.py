@@ -45,7 +45,7 @@ def load(file: Path) -> dict[str, PublicNumbers]:
     except OSError as error:
         raise ConfigError(f"cannot read {file}: {error.strerror}", "check its owner") from error
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-        raise ConfigError(f"{file}: {error}".replace("`", ""), "mend it there") from error
+        raise ConfigError(f"{file}: {error}".replace("`", ""), "fix it there") from error
     return {key.fingerprint: key for key in found}
 
 
@@ -76,7 +76,7 @@ class Editors:
         return self._keys.get(fingerprint)
 
     def consider(self, said: Iterable[Any]) -> None:
-        """Take over what editors signed, older versions first; the rest counts for nothing.
+        """Accept what editors signed, older versions first; the rest counts for nothing.
 
         Args:
             said: `EditorStatement`s as in JSON; anything may be in it.

@@ -58,12 +58,12 @@ class Whitelists:
         """When to look at the local files again (monotonic)."""
         return self._look_at if self._local is not None else float("inf")
 
-    def take(self, message: messages.Whitelist) -> None:
-        """What the server has for this node."""
+    def apply(self, message: messages.Whitelist) -> None:
+        """Put in force what the server has for this node, as far as it counts."""
         # Noted even where its entries do not count: it need not be sent again.
         self._digest = message.digest
         if self._server is not None:
-            self._server.take(message)
+            self._server.apply(message)
             self._digest = self._server.digest
         self._merge()
 
@@ -77,7 +77,7 @@ class Whitelists:
 
     @property
     def error(self) -> str | None:
-        """Why something is not taken over; one line."""
+        """Why something is not in force; one line."""
         found = [
             None if self._local is None else self._local.error,
             None if self._server is None else self._server.error,

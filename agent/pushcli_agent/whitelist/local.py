@@ -63,7 +63,7 @@ class LocalWhitelist:
         self.entries: Mapping[str, Entry] = {}
         """By name; in the order of agent.toml and then of the other files' names."""
         self.error: str | None = None
-        """The first file that is not taken over, its line and the reason; one line."""
+        """The first file with a mistake, its line and the reason; one line."""
         self._main = _File(file, _TABLE)
         self._directory = file.parent / DIRECTORY
         self._others: dict[Path, _File] = {}
@@ -85,7 +85,7 @@ class LocalWhitelist:
         for file in files:
             entries.update(file.in_force)
         before = (list(self.entries.items()), self.error)
-        self.entries, self.error = entries, _said(complaints)
+        self.entries, self.error = entries, _summary(complaints)
         return before != (list(entries.items()), self.error)
 
     def _list(self) -> bool:
@@ -105,7 +105,7 @@ class LocalWhitelist:
         return before != (list(self._others), self._directory_error)
 
     def _settle(self, files: list[_File]) -> list[str]:
-        """Take over what can be; a name that comes twice is nobody's but who had it.
+        """Put in force what can be; a name that comes twice is nobody's but who had it.
 
         Returns what there is to complain of.
         """
@@ -119,7 +119,7 @@ class LocalWhitelist:
                     file.in_force = file.found
                 else:
                     complaints[file.path] = (
-                        f"{file.path}: {twice[:128]!r} stands in {taken[twice]} too"
+                        f"{file.path}: {twice[:128]!r} is also in {taken[twice]}"
                     )
             left = {name: entry for name, entry in file.in_force.items() if name not in taken}
             if len(left) < len(file.in_force):
@@ -144,7 +144,7 @@ def _counts(name: str) -> bool:
     return name.endswith(".toml") and not name.startswith(".")
 
 
-def _said(complaints: list[str]) -> str | None:
+def _summary(complaints: list[str]) -> str | None:
     if not complaints:
         return None
     more = f" (and {len(complaints) - 1} more)" if len(complaints) > 1 else ""

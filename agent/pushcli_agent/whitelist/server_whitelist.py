@@ -27,7 +27,7 @@ MAX_NAMES = 20_000
 """Names whose versions are remembered; editors alone can add to them."""
 
 MAX_DEPTH = 8
-"""Of an entry as the server tells it, in lists and tables; more than any good one has."""
+"""Of an entry as the server sends it, in lists and tables; more than any good one has."""
 
 
 class Refused(Exception):
@@ -59,14 +59,14 @@ class _Known(msgspec.Struct, kw_only=True):
 
 
 class ServerWhitelist:
-    """What the server says of the whitelist, and how much of it counts.
+    """What the server sends of the whitelist, and how much of it counts.
 
     Args:
         directory: the agent's.
         accept_unsigned: whether entries that other tools set count too.
 
     Raises:
-        ConfigError: `editors.json` cannot be read, or is none.
+        ConfigError: `editors.json` cannot be read, or is not valid.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class ServerWhitelist:
         self.refused: list[EntryRefused] = []
         self.left_out = 0
         self.error: str | None = None
-        """Why the last one could not be taken over."""
+        """Why the last one could not be applied."""
         self._file = directory / FILE
         self._org, self._node = org, node
         self._accept_unsigned = accept_unsigned
@@ -94,16 +94,16 @@ class ServerWhitelist:
 
     @property
     def digest(self) -> str | None:
-        """Of the last one that was taken in."""
+        """Of the last one that was applied."""
         return self._known.digest
 
-    def take(self, message: messages.Whitelist) -> None:
+    def apply(self, message: messages.Whitelist) -> None:
         """Check everything and go by what holds; kept on disk before it counts."""
         entries = [_without_depths(said) for said in message.entries]
         candidates = Editors(self._org, self._pinned, self._known.editors)
         candidates.consider(message.editors)
         versions = dict(self._known.versions)
-        former, self._editors = self._editors, candidates
+        previous, self._editors = self._editors, candidates
         self._note_removed(message.removed, versions)
         judged = self._judged(entries, versions)
         known = _Known(
@@ -116,8 +116,8 @@ class ServerWhitelist:
         try:
             _write(self._file, known)
         except OSError as error:
-            self._editors = former
-            self.error = f"cannot keep the server's whitelist in {self._file}: {error.strerror}"
+            self._editors = previous
+            self.error = f"cannot save the server's whitelist in {self._file}: {error.strerror}"
             return
         self._known, self.error, self.left_out = known, None, message.left_out
         self.accepted, self.refused = judged
@@ -130,7 +130,7 @@ class ServerWhitelist:
         for said in entries:
             name = _line(said.name)
             if said.name in accepted:
-                refused.append(EntryRefused(name=name, reason="it comes twice"))
+                refused.append(EntryRefused(name=name, reason="it appears twice"))
                 continue
             try:
                 accepted[said.name] = self._accept(said, versions)
@@ -158,10 +158,10 @@ class ServerWhitelist:
 
     def _in_force(self, entry: Entry, value: Any, record: Record | None) -> Accepted:
         version = None if record is None else record.version
-        former = self.accepted.get(entry.name)
-        if former is not None and (former.value, former.version) == (value, version):
-            since = former.since
-        elif former is None and not self.accepted and entry.name in self._known.since:
+        previous = self.accepted.get(entry.name)
+        if previous is not None and (previous.value, previous.version) == (value, version):
+            since = previous.since
+        elif previous is None and not self.accepted and entry.name in self._known.since:
             # Read again after a restart.
             since = self._known.since[entry.name]
         else:
@@ -179,7 +179,7 @@ class ServerWhitelist:
             try:
                 self._note_version(said.name, self._proven(said.name, None, said.record), versions)
             except Refused:
-                # A removal that nobody signed says nothing.
+                # A removal that nobody signed counts for nothing.
                 continue
 
     def _proven(self, name: str, value: Any, raw: Any) -> Record:
@@ -196,12 +196,12 @@ class ServerWhitelist:
         if key is None:
             raise Refused(
                 f"signed by {_line(record.signer)} with {_line(record.key)}, "
-                "which is no editor's key on this node"
+                "which is not an editor's key on this node"
             )
         if not statements.holds(
             record, key, org=self._org, node=self._node, name=name, value=value
         ):
-            raise Refused(f"the signature of {_line(record.signer)} does not fit it")
+            raise Refused(f"the signature of {_line(record.signer)} does not match it")
         return record
 
     def _note_version(self, name: str, record: Record, versions: dict[str, int]) -> None:
@@ -224,7 +224,7 @@ def _read(file: Path) -> _Known:
         # Forgetting the versions would let the server bring old ones back.
         raise ConfigError(
             f"{file} is damaged ({error})".replace("`", ""),
-            "remove it if you trust the server to tell the present entries",
+            "remove it if you trust the server to send the current entries",
         ) from error
 
 

@@ -18,11 +18,11 @@ _SETTLED = 50_000_000
 
 
 class Unusable(Exception):
-    """A file that is not taken over; the text is one line and names it."""
+    """A file that cannot be used; the text is one line and names it."""
 
 
 def signature(status: os.stat_result) -> Signature:
-    """What tells one state of a file from another."""
+    """What distinguishes one state of a file from another."""
     return (
         status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino, status.st_dev,
         status.st_mode, status.st_uid, status.st_gid,
@@ -42,7 +42,9 @@ def check_owner(path: Path, status: os.stat_result) -> None:
         Unusable: somebody else may write there.
     """
     if status.st_uid not in (0, os.geteuid()):
-        raise Unusable(f"{path} belongs to user {status.st_uid}: it must be root's or the agent's")
+        raise Unusable(
+            f"{path} belongs to user {status.st_uid}: it must belong to root or the agent's user"
+        )
     others = status.st_mode & stat.S_IWOTH
     group = status.st_mode & stat.S_IWGRP and status.st_gid not in (0, os.getegid())
     if others or group:
@@ -63,7 +65,7 @@ def read(path: Path, table: Sequence[str]) -> dict[str, Entry]:
     for key in table:
         content = content.get(key, {})
         if not isinstance(content, dict):
-            raise Unusable(f"{path}{_line(text, table)}: {key} is no table")
+            raise Unusable(f"{path}{_line(text, table)}: {key} must be a table")
     entries = {}
     for name, value in content.items():
         try:
@@ -81,7 +83,7 @@ def _text(path: Path) -> str:
         with os.fdopen(os.open(path, flags), "rb") as file:
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
-                raise Unusable(f"{path} is no file")
+                raise Unusable(f"{path} is not a regular file")
             check_owner(path, status)
             data = file.read(MAX_SIZE + 1)
     except OSError as error:

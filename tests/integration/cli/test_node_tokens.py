@@ -84,7 +84,7 @@ def test_a_token_for_one_node_is_for_no_other(operated: Operated) -> None:
 def test_a_name_that_is_taken_costs_no_use(operated: Operated) -> None:
     token = operated.ok("node", "token", "create").strip()
     taken = enroll(operated, "sandbox-validator", "--token", token)
-    assert_one_line(taken, ExitStatus.USAGE, "registered already")
+    assert_one_line(taken, ExitStatus.USAGE, "already registered")
     assert enroll(operated, "t8", "--token", token).status == ExitStatus.OK
 
 
@@ -115,4 +115,4 @@ def test_what_no_token_can_be_is_refused(operated: Operated, options: tuple[str,
 def test_one_way_in_must_be_given(operated: Operated) -> None:
     assert_one_line(enroll(operated, "x1"), ExitStatus.USAGE, "PUSHCLI_ENROLL_TOKEN")
     both = enroll(operated, "x1", "--token", "a", "--validator", "b")
-    assert_one_line(both, ExitStatus.USAGE, "exclude")
+    assert_one_line(both, ExitStatus.USAGE, "cannot be combined")

@@ -55,7 +55,7 @@ def test_mistakes_are_named(tmp_path: Path, text: str, message: str) -> None:
 
 @pytest.mark.parametrize("name", ["..", "a b", "x/y", ""])
 def test_a_name_that_is_none_is_refused(tmp_path: Path, name: str) -> None:
-    with pytest.raises(ConfigError, match="no node name"):
+    with pytest.raises(ConfigError, match="invalid node_name"):
         load(tmp_path, node_name=name)
 
 

@@ -279,7 +279,7 @@ class World:
             case effects.StartSupervisor(job_id=job_id):
                 machine.supervisors[job_id] = "committed"
                 return [events.SupervisorStarted(job_id)]
-            case effects.TellRun(job_id=job_id):
+            case effects.StartCommand(job_id=job_id):
                 machine.runs[job_id] += 1
                 assert machine.runs[job_id] == 1, f"{machine.key.name} ran a job twice"
                 machine.supervisors[job_id] = "running"

@@ -144,7 +144,7 @@ def test_a_second_enrolment_says_what_is_there_and_changes_nothing(
     status, _, stderr = enroll(directory, registry.url, validator)
     assert status == 9
     assert_one_line(stderr)
-    assert "is enrolled already: agent.toml is there" in stderr
+    assert "is already enrolled: it contains agent.toml" in stderr
     assert {path.name: path.read_bytes() for path in directory.iterdir()} == before
 
 
@@ -156,7 +156,7 @@ def test_a_key_without_settings_is_not_overwritten(
     (directory / "client.pem").write_text("precious")
     status, _, stderr = enroll(directory, registry.url, validator)
     assert status == 9
-    assert "client.pem is there" in stderr
+    assert "it contains client.pem" in stderr
     assert (directory / "client.pem").read_text() == "precious"
     assert registry.clients == {}
 
@@ -165,7 +165,7 @@ def test_a_key_without_settings_is_not_overwritten(
     ("refusal", "status", "text"),
     [
         ((403, "no access"), 6, "no access"),
-        ((409, "Client already exists"), 2, "web01 is registered already"),
+        ((409, "Client already exists"), 2, "web01 is already registered"),
         ((500, "oops"), 10, "oops"),
     ],
 )

@@ -107,7 +107,7 @@ def test_a_refusal_is_one_line_with_the_server_s_words(
 ) -> None:
     server.refuse = (403, {"error": ["Client and node\nname must match"]})
     assert failure(request(server.url, key_file)) == (
-        "the server refuses a configuration for web01: Client and node\\nname must match: "
+        "the server refused the configuration of web01: Client and node\\nname must match: "
         "enroll the node"
     )
     other = tmp_path / "other.pem"

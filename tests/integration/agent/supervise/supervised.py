@@ -44,7 +44,7 @@ def prepared(command: str | tuple[str, ...], **changes: Any) -> PreparedJob:
         "run": RunSpec(**(run | asked)),
         "command": command,
         "env": NODE_ENV,
-        "cwd": "/",
+        "directory": "/",
         "user": user(),
         "file": None,
         "max_output_bytes": 1024 * 1024,

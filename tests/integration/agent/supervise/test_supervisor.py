@@ -123,7 +123,7 @@ def test_a_command_finds_a_clean_process(spool: Spool) -> None:
             "grep -E 'SigBlk|SigIgn' /proc/self/status; umask;"
             "echo $$; cut -d' ' -f5,6 /proc/$$/stat; pwd; tr '\\0' '\\n' < /proc/$$/environ",
             env={"PATH": NODE_ENV["PATH"], "A": "b c"},
-            cwd="/usr",
+            directory="/usr",
         )
     finally:
         signal.signal(signal.SIGUSR2, old)
@@ -184,7 +184,7 @@ def test_a_job_with_a_user_and_a_file_finds_both() -> None:
 @as_root
 def test_a_directory_is_entered_with_the_users_own_rights(spool: Spool, tmp_path: Path) -> None:
     (tmp_path / "closed").mkdir(0o700)
-    job = run(spool, "echo not reached", user=user("nobody"), cwd=str(tmp_path / "closed"))
+    job = run(spool, "echo not reached", user=user("nobody"), directory=str(tmp_path / "closed"))
     assert job.result.exit_code == 126
     assert output(job) == ""
     line = "pushcli: cannot run the command: cannot change to its directory: Permission denied\n"

@@ -97,7 +97,7 @@ def comes_into_force(
             server.send(peer, "ack_result", job_id=job)
             if expected == "ack_commit":
                 return decoded(body.get("stdout_base64", "")).decode()
-        assert time.monotonic() < end, f"{command} is not taken over"
+        assert time.monotonic() < end, f"{command} is not in force"
         time.sleep(0.1)
 
 
@@ -145,7 +145,7 @@ def test_the_job_s_own_path_is_searched(spool: Spool, tmp_path: Path) -> None:
 
 
 def locked(tmp_path: Path, command: str, **changes: object) -> PreparedJob:
-    lock = entry_lock.take(_entry(tmp_path), tmp_path)
+    lock = entry_lock.acquire(_entry(tmp_path), tmp_path)
     return prepared(command, lock=lock, **changes)
 
 
@@ -268,7 +268,7 @@ def test_an_entry_for_operators_needs_one(agent: AgentProcess, server: ScriptedS
     add(agent, '[deploy]\ncommand_line = "echo deployed"\noperators = ["ann"]\n')
     agent.start()
     peer = server.meet()
-    assert "(unknown) is not among the operators" in nacked(server, peer, "deploy")
+    assert "(unknown) is not among the entry's operators" in nacked(server, peer, "deploy")
     assert "('bob') is not among" in nacked(server, peer, "deploy", requestor="bob")
     assert ran(server, peer, "deploy", requestor="ann") == "deployed\n"
 
@@ -344,7 +344,7 @@ def test_an_agent_starts_with_a_whitelist_that_is_wrong(
         add(agent, "not toml", "a.toml")
     agent.start()
     peer = server.meet()
-    agent.wait_for_log("the whitelist: ")
+    agent.wait_for_log("whitelist: ")
     assert ran(server, peer, "good") == "good\n"
 
 

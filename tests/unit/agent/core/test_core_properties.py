@@ -79,7 +79,7 @@ class World(RuleBasedStateMachine):
                 assert not self.alive, "two jobs at once"
                 self.alive[job_id] = "committed"
                 return [events.SupervisorStarted(job_id)]
-            case effects.TellRun(job_id=job_id):
+            case effects.StartCommand(job_id=job_id):
                 assert self.alive[job_id] == "committed"
                 self.alive[job_id] = "running"
                 self.runs[job_id] += 1

@@ -37,7 +37,7 @@ def test_run_tells_the_supervisor_before_it_is_acknowledged() -> None:
     script = connected()
     script.committed()
     assert script.command(messages.Run, job_id=JOB) == [
-        effects.TellRun(JOB),
+        effects.StartCommand(JOB),
         answer(messages.AckRun),
     ]
 
@@ -216,9 +216,9 @@ def test_a_job_is_not_run_twice_even_if_it_is_committed_again() -> None:
     script = connected()
     script.running()
     script.ended(succeeded())
-    assert script.commit() == [answer(messages.NackCommit, reason="this job has run here already")]
+    assert script.commit() == [answer(messages.NackCommit, reason="this job has already run here")]
     script.command(messages.AckResult, job_id=JOB)
-    assert script.commit() == [answer(messages.NackCommit, reason="this job has run here already")]
+    assert script.commit() == [answer(messages.NackCommit, reason="this job has already run here")]
     assert script.command(messages.Run, job_id=JOB) == [answer(messages.NackRun)]
 
 
@@ -233,7 +233,7 @@ def test_a_job_of_a_former_run_is_not_run_again(left: str) -> None:
     script.take(events.Configured(config()))
     script.take(events.Connected())
     script.command(messages.AckResult, job_id=JOB)
-    assert script.commit() == [answer(messages.NackCommit, reason="this job has run here already")]
+    assert script.commit() == [answer(messages.NackCommit, reason="this job has already run here")]
 
 
 def test_a_run_for_a_job_whose_result_waits_is_answered_by_the_result() -> None:
@@ -279,7 +279,7 @@ def test_no_job_is_taken_while_the_server_seems_offline() -> None:
     script = connected()
     script.wait(3.6)
     assert script.commit() == [
-        answer(messages.NackCommit, reason="the server's heartbeats do not arrive")
+        answer(messages.NackCommit, reason="the server's heartbeats are not arriving")
     ]
 
 
@@ -289,7 +289,7 @@ def test_no_job_is_taken_while_too_many_results_wait() -> None:
         script.running(f"{number:032x}")
         script.ended(succeeded(), f"{number:032x}")
     [nack] = script.commit("f" * 32)
-    assert nack == answer(messages.NackCommit, "f" * 32, "64 results wait for the server")
+    assert nack == answer(messages.NackCommit, "f" * 32, "64 results are waiting for the server")
 
 
 def test_commands_that_a_lost_connection_left_behind_change_nothing() -> None:

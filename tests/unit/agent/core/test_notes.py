@@ -49,7 +49,7 @@ def test_facts_that_changed_are_told_on_the_connection_that_stays() -> None:
 def test_a_whitelist_is_taken_and_reported() -> None:
     script = connected(Script())
     taken = script.take(events.CommandReceived(WHITELIST))
-    assert taken == [effects.TakeWhitelist(WHITELIST)]
+    assert taken == [effects.ApplyWhitelist(WHITELIST)]
     assert script.take(events.WhitelistChanged("d1")) == [effects.SendWhitelistReport()]
     beat = next(e for e in script.wait(1.0) if isinstance(e, effects.SendHeartbeat))
     assert beat.whitelist == "d1"

@@ -39,15 +39,15 @@ def test_a_token_comes_from_one_of_four_places(tmp_path: Path) -> None:
 def test_none_several_and_nonsense_are_refused_without_showing_the_secret(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="PUSHCLI_ENROLL_TOKEN"):
         given()
-    with pytest.raises(UsageError, match="exclude"):
+    with pytest.raises(UsageError, match="cannot be combined"):
         given(token="a", validator_key=tmp_path)
-    with pytest.raises(UsageError, match="goes with"):
+    with pytest.raises(UsageError, match="needs --validator"):
         given(token="a", validator_name="v")
     for text in ("", "ID.secret x", "ID.secret\nmore", "ID.secrét", "s" * 1_001):
         with pytest.raises(UsageError) as caught:
             given(token=text)
         assert "secr" not in str(caught.value)
-    with pytest.raises(KeyFileError, match="cannot read the token"):
+    with pytest.raises(KeyFileError, match="cannot read the token file"):
         given(token_file=tmp_path / "nosuch")
 
 
@@ -81,10 +81,10 @@ def test_the_servers_editors_are_those_whose_keys_can_be_used() -> None:
         {"name": "b\x1b", "public_key": pem},
         {"name": "c", "public_key": "x"},
     ]
-    found = pinned.told([forged, *odd])
+    found = pinned.parse_answer([forged, *odd])
     assert found == [Editor(name="ann", public_key=pem, fingerprint=fingerprint(pem))]
-    assert pinned.told(None) is None
-    assert pinned.told([]) == []
-    assert "no editors" in "\n".join(pinned.told_of(None, by_server=True))
-    assert "Nobody" in "\n".join(pinned.told_of([], by_server=True))
-    assert fingerprint(pem) in "\n".join(pinned.told_of(found, by_server=True))
+    assert pinned.parse_answer(None) is None
+    assert pinned.parse_answer([]) == []
+    assert "no editors" in "\n".join(pinned.describe(None, by_server=True))
+    assert "cannot be edited" in "\n".join(pinned.describe([], by_server=True))
+    assert fingerprint(pem) in "\n".join(pinned.describe(found, by_server=True))

@@ -91,7 +91,7 @@ def test_a_directory_of_somebody_else_is_refused(tmp_path: Path) -> None:
     (directory / "pushy_file1").write_text("")
     os.utime(directory / "pushy_file1", (0, 0))
     os.chown(directory, 12_345, -1)
-    with pytest.raises(JobFileError, match="belongs to somebody else"):
+    with pytest.raises(JobFileError, match="belongs to another user"):
         jobfile.write(directory, b"secret", None)
     assert jobfile.expire(directory, DAY) == 0
     assert len(list(directory.iterdir())) == 1
@@ -102,7 +102,7 @@ def test_a_directory_that_others_may_write_is_refused(tmp_path: Path, mode: int)
     directory = tmp_path / "files"
     directory.mkdir()
     directory.chmod(mode)
-    with pytest.raises(JobFileError, match="writable for others"):
+    with pytest.raises(JobFileError, match="writable by others"):
         jobfile.write(directory, b"secret", None)
     assert list(directory.iterdir()) == []
 
@@ -110,7 +110,7 @@ def test_a_directory_that_others_may_write_is_refused(tmp_path: Path, mode: int)
 @as_root
 def test_a_directory_that_the_jobs_user_cannot_enter_is_refused(tmp_path: Path) -> None:
     (tmp_path / "files").mkdir(0o700)
-    with pytest.raises(JobFileError, match="closed to the job's user"):
+    with pytest.raises(JobFileError, match="not accessible to the job's user"):
         jobfile.write(tmp_path / "files", b"", (12_345, 12_345))
     assert jobfile.write(tmp_path / "files", b"", None).exists()
 

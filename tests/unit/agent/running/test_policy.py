@@ -62,7 +62,7 @@ def test_a_commit_becomes_a_job_with_everything_its_command_needs(tmp_path: Path
     job = prepared(
         tmp_path, capture=True, dir="/usr", env={"A": "1"}, file="raw:content", run_timeout=2.5
     )
-    assert (job.job_id, job.command, job.cwd) == (JOB, "echo hello", "/usr")
+    assert (job.job_id, job.command, job.directory) == (JOB, "echo hello", "/usr")
     assert (job.run.capture, job.run.run_timeout) == (True, 2.5)
     assert job.max_output_bytes == 10 * 1024 * 1024
     assert job.user.uid == os.geteuid()
@@ -80,7 +80,7 @@ def test_a_commit_becomes_a_job_with_everything_its_command_needs(tmp_path: Path
 
 def test_a_job_that_asks_for_nothing_gets_nothing_more(tmp_path: Path) -> None:
     job = prepared(tmp_path)
-    assert (job.cwd, job.run.capture, job.file) == ("/", False, None)
+    assert (job.directory, job.run.capture, job.file) == ("/", False, None)
     assert job.run.run_timeout == math.inf
     assert "CHEF_PUSH_JOB_FILE" not in job.env
     assert not (tmp_path / "files").exists()
@@ -129,7 +129,7 @@ def test_an_entry_for_operators_is_for_nobody_else(tmp_path: Path) -> None:
     assert prepared(tmp_path, command="ann's", requestor="bob").command == "true"
     for requestor, who in ((None, "unknown"), ("carol", "'carol'"), ("Ann", "'Ann'")):
         assert refusal(tmp_path, command="ann's", requestor=requestor) == (
-            f"who started the job ({who}) is not among the operators of its entry"
+            f"the requestor ({who}) is not among the entry's operators"
         )
 
 
@@ -189,7 +189,7 @@ def test_an_explanation_touches_nothing(tmp_path: Path) -> None:
         ({"dir": "/no"}, "no such directory"),
         ({"file": "x"}, "file: "),
         ({"env": {"IFS": "x"}}, "environment variable"),
-        ({"command": "ann's"}, "who started the job"),
+        ({"command": "ann's"}, "the requestor"),
         ({"command": "locked"}, "lock: held by another process"),
     ],
 )
@@ -207,7 +207,7 @@ def test_an_explanation_is_refused_like_a_job(
     "job_id", ["", "../x", "..", "/etc", JOB.upper(), JOB + "0", JOB[:-1], JOB[:-1] + "\n"]
 )
 def test_an_id_that_is_no_job_id_never_becomes_a_path(tmp_path: Path, job_id: str) -> None:
-    assert refusal(tmp_path, job_id=job_id) == "the commit has no valid job id"
+    assert refusal(tmp_path, job_id=job_id) == "invalid job id in the commit"
 
 
 @pytest.mark.parametrize(

@@ -85,7 +85,7 @@ def test_a_change_of_the_order_of_patterns_counts(file: Path) -> None:
         ('[whitelist]\nc = "x"\n[whitelist."/(a/"]\ncommand_line = "x"\n', 3, "missing )"),
         ("[whitelist]\n'/(.)/' = \"echo '\\\\1'\"\n", 2, r"\1 stands in single quotes"),
         ('whitelist = {b = "x", c = 1}\n', 1, "'c': the command is neither"),
-        ('whitelist = "x"\n', 1, "whitelist is no table"),
+        ('whitelist = "x"\n', 1, "whitelist must be a table"),
         ('[whitelist]\nb = "x"\nb = "y"\n', 3, "Cannot overwrite"),
         ('[whitelist]\nb = """\nx\n"""\nc = 1\n', 5, "'c': the command"),
     ],
@@ -129,7 +129,7 @@ def test_a_name_that_comes_twice_is_refused_where_it_came_last(file: Path) -> No
     first = other(file, "a.toml", 'b = "false"\n')
     assert whitelist.refresh()
     assert entries(whitelist) == {"a": "true", "b": "true", "c": "true"}
-    assert whitelist.error == f"{first}: 'b' stands in {second} too"
+    assert whitelist.error == f"{first}: 'b' is also in {second}"
     # Nothing about a.toml changes, but what was wrong with it is mended.
     second.write_text('c = "true"\n')
     assert whitelist.refresh()
@@ -194,7 +194,7 @@ def test_what_is_no_file_holds_nobody_up(file: Path) -> None:
     pipe = file.parent / "whitelist.d" / "x.toml"
     pipe.parent.mkdir(mode=0o755)
     os.mkfifo(pipe, 0o600)
-    assert LocalWhitelist(file).error == f"{pipe} is no file"
+    assert LocalWhitelist(file).error == f"{pipe} is not a regular file"
 
 
 def test_what_is_not_utf_8_is_refused_with_its_line(file: Path) -> None:

@@ -71,7 +71,7 @@ def refusals(whitelist: ServerWhitelist) -> dict[str, str]:
 
 
 def test_what_an_editor_signed_is_in_force(whitelist: ServerWhitelist) -> None:
-    whitelist.take(message(signed("uptime")))
+    whitelist.apply(message(signed("uptime")))
     assert in_force(whitelist) == {"uptime": "uptime"}
     assert whitelist.refused == []
     assert whitelist.digest == "d1"
@@ -83,12 +83,12 @@ def test_what_an_editor_signed_is_in_force(whitelist: ServerWhitelist) -> None:
     ("entry", "reason"),
     [
         (messages.ServerEntry(name="uptime", value="uptime"), "unsigned"),
-        (signed("uptime", key=EVE), "no editor's key"),
-        (signed("uptime", node="web02"), "does not fit"),
-        (signed("uptime", org="evil"), "does not fit"),
-        (messages.ServerEntry(name="sh", value="sh", record=signed("uptime").record), "not fit"),
+        (signed("uptime", key=EVE), "not an editor's key"),
+        (signed("uptime", node="web02"), "does not match"),
+        (signed("uptime", org="evil"), "does not match"),
+        (messages.ServerEntry(name="sh", value="sh", record=signed("uptime").record), "not match"),
         (messages.ServerEntry(name="uptime", value="rm -rf /", record=signed("uptime").record),
-         "does not fit"),
+         "does not match"),
         (messages.ServerEntry(name="uptime", value="uptime", record={"signer": 1}), "read"),
         (messages.ServerEntry(name="uptime", value="uptime", record="x" * 100), "read"),
         (signed(""), "command"),
@@ -99,13 +99,13 @@ def test_what_nobody_signed_is_refused(
     whitelist: ServerWhitelist, entry: messages.ServerEntry, reason: str
 ) -> None:
     good = signed("date", name="date")
-    whitelist.take(message(entry, good))
+    whitelist.apply(message(entry, good))
     assert in_force(whitelist) == {"date": "date"}
     assert reason in refusals(whitelist)[entry.name]
 
 
 def test_a_name_that_comes_twice_counts_once(whitelist: ServerWhitelist) -> None:
-    whitelist.take(message(signed("uptime"), signed("uptime -p")))
+    whitelist.apply(message(signed("uptime"), signed("uptime -p")))
     assert in_force(whitelist) == {"uptime": "uptime"}
     assert "twice" in refusals(whitelist)["uptime"]
 
@@ -118,7 +118,7 @@ def test_what_is_nested_deep_is_not_kept_where_a_start_could_fail_on_it(
         deep = [deep]
     bare = messages.ServerEntry(name="value", value=deep)
     record = messages.ServerEntry(name="record", value="true", record={"signer": deep})
-    whitelist.take(message(bare, record, signed("uptime")))
+    whitelist.apply(message(bare, record, signed("uptime")))
     assert in_force(whitelist) == {"uptime": "uptime"}
     assert refusals(whitelist).keys() == {"value", "record"}
     assert "[[[[" not in (tmp_path / FILE).read_text()
@@ -127,43 +127,43 @@ def test_what_is_nested_deep_is_not_kept_where_a_start_could_fail_on_it(
 
 def test_an_older_version_is_a_replay(whitelist: ServerWhitelist, tmp_path: Path) -> None:
     old, new = signed("uptime -p", 10), signed("uptime", 11)
-    whitelist.take(message(old))
-    whitelist.take(message(new))
-    whitelist.take(message(old))
+    whitelist.apply(message(old))
+    whitelist.apply(message(new))
+    whitelist.apply(message(old))
     assert in_force(whitelist) == {}
     assert "older than 11: replayed" in refusals(whitelist)["uptime"]
     # Nor after a restart of the agent.
     again = opened(tmp_path)
-    again.take(message(old))
+    again.apply(message(old))
     assert in_force(again) == {}
-    again.take(message(new))
+    again.apply(message(new))
     assert in_force(again) == {"uptime": "uptime"}
 
 
 def test_a_removed_entry_does_not_come_back(whitelist: ServerWhitelist) -> None:
     entry = signed("uptime", 10)
     removal = signed(None, 11)
-    whitelist.take(message(entry))
-    whitelist.take(message(removed=[removal]))
-    whitelist.take(message(entry))
+    whitelist.apply(message(entry))
+    whitelist.apply(message(removed=[removal]))
+    whitelist.apply(message(entry))
     assert in_force(whitelist) == {}
     assert "replayed" in refusals(whitelist)["uptime"]
 
 
 def test_a_removal_that_nobody_signed_says_nothing(whitelist: ServerWhitelist) -> None:
     forged = messages.ServerEntry(name="uptime", record={**signed(None, 99, key=EVE).record})
-    whitelist.take(message(signed("uptime"), removed=[forged]))
+    whitelist.apply(message(signed("uptime"), removed=[forged]))
     assert in_force(whitelist) == {"uptime": "uptime"}
 
 
 def test_an_entry_that_the_server_withholds_is_not_in_force(whitelist: ServerWhitelist) -> None:
-    whitelist.take(message(signed("uptime")))
-    whitelist.take(message())
+    whitelist.apply(message(signed("uptime")))
+    whitelist.apply(message())
     assert in_force(whitelist) == {}
 
 
 def test_it_holds_over_a_restart_with_its_age(whitelist: ServerWhitelist, tmp_path: Path) -> None:
-    whitelist.take(message(signed("uptime")))
+    whitelist.apply(message(signed("uptime")))
     again = opened(tmp_path, now=lambda: 2e9)
     assert in_force(again) == {"uptime": "uptime"}
     assert again.digest == "d1"
@@ -173,7 +173,7 @@ def test_it_holds_over_a_restart_with_its_age(whitelist: ServerWhitelist, tmp_pa
 
 def test_unsigned_entries_count_where_the_node_says_so(tmp_path: Path) -> None:
     whitelist = opened(tmp_path, accept_unsigned=True)
-    whitelist.take(message(messages.ServerEntry(name="uptime", value="uptime")))
+    whitelist.apply(message(messages.ServerEntry(name="uptime", value="uptime")))
     assert in_force(whitelist) == {"uptime": "uptime"}
     assert whitelist.accepted["uptime"].signer is None
 
@@ -192,46 +192,46 @@ def test_an_editor_can_vouch_for_another_who_vouches_for_a_third(
     whitelist: ServerWhitelist, tmp_path: Path
 ) -> None:
     said = [vouch("eve", EVE, 6, by=BOB, signer="bob"), vouch("bob", BOB, 5)]
-    whitelist.take(message(signed("uptime", key=EVE, signer="eve"), editors=said))
+    whitelist.apply(message(signed("uptime", key=EVE, signer="eve"), editors=said))
     assert in_force(whitelist) == {"uptime": "uptime"}
     # Kept, though the server says nothing of them any more.
     again = opened(tmp_path)
-    again.take(message(signed("uptime", 12, key=EVE, signer="eve")))
+    again.apply(message(signed("uptime", 12, key=EVE, signer="eve")))
     assert in_force(again) == {"uptime": "uptime"}
 
 
 def test_nobody_vouches_for_himself(whitelist: ServerWhitelist) -> None:
     said = [vouch("eve", EVE, 5, by=EVE, signer="eve")]
-    whitelist.take(message(signed("uptime", key=EVE), editors=said))
+    whitelist.apply(message(signed("uptime", key=EVE), editors=said))
     assert in_force(whitelist) == {}
 
 
 def test_an_editor_who_was_removed_counts_no_more(whitelist: ServerWhitelist) -> None:
     entry = signed("uptime", key=BOB, signer="bob")
-    whitelist.take(message(entry, editors=[vouch("bob", BOB, 5)]))
+    whitelist.apply(message(entry, editors=[vouch("bob", BOB, 5)]))
     assert in_force(whitelist) == {"uptime": "uptime"}
     gone = vouch("bob", BOB, 6, removed=True)
-    whitelist.take(message(entry, editors=[gone]))
+    whitelist.apply(message(entry, editors=[gone]))
     assert in_force(whitelist) == {}
     # The older statement does not bring him back, nor does his own.
     back = vouch("bob", BOB, 9, by=BOB, signer="bob")
-    whitelist.take(message(entry, editors=[vouch("bob", BOB, 5), back]))
+    whitelist.apply(message(entry, editors=[vouch("bob", BOB, 5), back]))
     assert in_force(whitelist) == {}
 
 
 def test_garbage_among_the_editors_does_no_harm(whitelist: ServerWhitelist) -> None:
     said = [None, 1, "x", {}, {**vouch("bob", BOB, 5), "modulus": "!"}, vouch("bob", BOB, 5)]
-    whitelist.take(message(signed("uptime", key=BOB, signer="bob"), editors=said))
+    whitelist.apply(message(signed("uptime", key=BOB, signer="bob"), editors=said))
     assert in_force(whitelist) == {"uptime": "uptime"}
 
 
 def test_what_cannot_be_kept_does_not_count(whitelist: ServerWhitelist, tmp_path: Path) -> None:
-    whitelist.take(message(signed("uptime", 10)))
+    whitelist.apply(message(signed("uptime", 10)))
     (tmp_path / f".{FILE}.new").mkdir()
-    whitelist.take(message(signed("reboot", 11)))
+    whitelist.apply(message(signed("reboot", 11)))
     assert in_force(whitelist) == {"uptime": "uptime"}
     assert whitelist.error is not None
-    assert "cannot keep" in whitelist.error
+    assert "cannot save" in whitelist.error
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"versions": {"a": "b"}}'])
