@@ -23,6 +23,7 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         run_timeout: seconds from the start of the run; infinite: no limit.
         user: whose the process is to be; None: the agent's own.
         dir: where it begins; None: where the agent decides.
+        env: variables beside those that the agent sets; the node's policy may rename them.
         file: `raw:TEXT` or `base64:DATA`, at most 100,000 bytes decoded.
         capture: whether what it writes is kept.
     """
