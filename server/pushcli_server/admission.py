@@ -62,6 +62,7 @@ class AdmissionService:
             StaleConfigRequest: a newer one was accepted, or one with another key in the
                 same second.
             ClientDeleted: the node's client is not there any more.
+            KeyOfAnotherNode: the CURVE key was handed out to another node.
         """
         common = extensions.ALL & (offered or frozenset())
         if by_client:
@@ -84,11 +85,7 @@ class AdmissionService:
         offered: frozenset[str],
         adopts: frozenset[str],
     ) -> None:
-        # Read before the store is asked: a deletion in between shows.
-        generation = self._engine.fleet.deletions[node]
-        found = await self._store.ask(identity_reads.valid_keys, "client", *node)
-        if not any(keys.load_public_key(pem) == requestor_key for pem in found):
-            raise ClientDeleted
+        generation = await self._registered(node, requestor_key)
         self._engine.handle(
             on_fleet.ConfigurationRequested(
                 node=node,
@@ -103,6 +100,19 @@ class AdmissionService:
         self._engine.handle(
             on_fleet.ConfigurationStored(node=node, curve_key=curve_key, generation=generation)
         )
+
+    async def _registered(self, node: NodeKey, key: RSAPublicKey) -> int:
+        """How often clients of this name were deleted, at a moment when there is one with
+        this key.
+        """
+        deletions = self._engine.fleet.deletions
+        while True:
+            before = deletions[node]
+            found = await self._store.ask(identity_reads.valid_keys, "client", *node)
+            if not any(keys.load_public_key(pem) == key for pem in found):
+                raise ClientDeleted
+            if deletions[node] == before:
+                return before
 
     def client_deleted(self, org: str, name: str) -> None:
         """A client was deleted: its node's connection counts no more, and none is admitted."""

@@ -19,6 +19,7 @@ from pushcli_server.core import fleet_events as on_fleet
 from pushcli_server.core.fleet_state import Fleet
 from pushcli_server.core.identity import JobKey, NodeKey
 from pushcli_server.feeds import Feeds
+from pushcli_server.guarded import guarded
 from pushcli_server.notes import Notes
 from pushcli_server.release import Releases
 from pushcli_server.store import Store, StoreUnavailable
@@ -62,11 +63,17 @@ class Engine:
     def handle(self, event: on_fleet.Event) -> None:
         """Something happened.
 
+        An effect that fails is logged and costs no other, but for what rests on a save.
+
         Raises:
-            StaleConfigRequest, ClientDeleted: a request for a configuration is refused.
+            StaleConfigRequest, ClientDeleted, KeyOfAnotherNode: a request for a configuration
+                is refused.
         """
+        saved = True
         for effect in core.handle(self.fleet, event, self.clock.now()):
-            self._perform(effect)
+            if saved or not isinstance(effect, on_fleet.OnceDurable):
+                done = guarded(self._perform, effect)
+                saved = saved and (done or not isinstance(effect, on_fleet.Save))
 
     def receive(
         self, node: NodeKey, peer: bytes, address: str, message: messages.NodeMessage
@@ -132,5 +139,7 @@ class Engine:
         except StoreUnavailable as error:
             # It is spooled: its agent sends it again.
             _log.warning("a result of %s must wait: %s", effect.node.name, error)
-            return
-        self.handle(found)
+        except Exception:
+            _log.exception("a result of %s cannot be placed", effect.node.name)
+        else:
+            self.handle(found)

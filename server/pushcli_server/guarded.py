@@ -7,12 +7,17 @@ from typing import Any
 _log = logging.getLogger(__name__)
 
 
-def guarded(call: Callable[..., object], *args: Any) -> None:
+def guarded(call: Callable[..., object], *args: Any) -> bool:
     """Call; what it raises is logged with its cause, and whoever calls goes on.
 
-    For queues that everybody's work passes through: messages, releases, timers.
+    For queues that everybody's work passes through: messages, effects, releases, timers.
+
+    Returns:
+        Whether nothing was raised.
     """
     try:
         call(*args)
     except Exception:
         _log.exception("%s failed; what comes after it goes on", call)
+        return False
+    return True

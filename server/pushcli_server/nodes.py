@@ -26,9 +26,7 @@ class NodeService:
 
     async def states(self, org: str) -> list[dict[str, str]]:
         """The body of `GET node_states`: all enrolled nodes, by name."""
-        names = {node.name for node in await self._store.ask(reads.nodes, org)}
-        names |= {node.name for node in self._fleet.nodes if node.org == org}
-        return [self.state(NodeKey(org, name)) for name in sorted(names)]
+        return [self.state(NodeKey(org, name)) for name in await self._names(org)]
 
     def state(self, key: NodeKey) -> dict[str, str]:
         """The body of `GET node_states/NODE`; an unknown node is offline."""
@@ -43,20 +41,24 @@ class NodeService:
 
     async def statuses(self, org: str) -> list[dict[str, Any]]:
         """What is known of all enrolled nodes, by name; more than their states."""
-        return await self._statuses(org, await self.states(org))
+        return await self._statuses(org, await self._names(org))
 
     async def status(self, key: NodeKey) -> dict[str, Any]:
         """What is known of one node."""
-        return (await self._statuses(key.org, [self.state(key)]))[0]
+        return (await self._statuses(key.org, [key.name]))[0]
 
-    async def _statuses(self, org: str, states: list[dict[str, str]]) -> list[dict[str, Any]]:
-        reports = await self._whitelists.summaries(org, [state["node_name"] for state in states])
-        return [self._status(org, state, reports.get(state["node_name"])) for state in states]
+    async def _names(self, org: str) -> list[str]:
+        names = {node.name for node in await self._store.ask(reads.nodes, org)}
+        return sorted(names | {node.name for node in self._fleet.nodes if node.org == org})
 
-    def _status(self, org: str, state: dict[str, str], report: Summary | None) -> dict[str, Any]:
-        key = NodeKey(org, state["node_name"])
+    async def _statuses(self, org: str, names: list[str]) -> list[dict[str, Any]]:
+        reports = await self._whitelists.summaries(org, names)
+        # All of a node's state is of one moment: nothing is awaited in between.
+        return [self._status(NodeKey(org, name), reports.get(name)) for name in names]
+
+    def _status(self, key: NodeKey, report: Summary | None) -> dict[str, Any]:
         jobs = sorted(job.id for job in self._fleet.busy.get(key, ()))
-        status: dict[str, Any] = {**state, "jobs": jobs}
+        status: dict[str, Any] = {**self.state(key), "jobs": jobs}
         reason = self._fleet.why_unavailable(key, self._clock.now())
         if reason is not None:
             status["reason"] = reason

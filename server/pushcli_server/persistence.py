@@ -228,8 +228,10 @@ async def find_part(store: Store, node: NodeKey, message: messages.Result) -> on
 
 
 def _held(incoming: Incoming, job: JobKey, node: str, channel: str) -> int:
-    path = _path(incoming, job, node, channel)
-    return path.stat().st_size if path.exists() else 0
+    try:
+        return _path(incoming, job, node, channel).stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 def _known(record: NodeRecord, clients: Container[tuple[str, str]]) -> on_fleet.KnownNode:
@@ -265,7 +267,7 @@ def _live(live: LiveJob, grace: Grace, held: Callable[[JobKey, str, str], int]) 
         nodes={node.node: NodeState(node.state) for node in nodes},
     )
     if record.capture:
-        for name in filter(job.has_unfinished, job.nodes):
+        for name in job.nodes:
             for channel in CHANNELS:
                 if size := held(job.key, name, channel):
                     job.held[name, channel] = size

@@ -13,10 +13,11 @@ import zmq
 
 from pushcli import keys
 from pushcli.client.api import ApiClient
+from pushcli.protocol.timestamps import format_rfc1123
 from pushcli.sandbox.fleet import Fleet
 from pushcli.whitelist import statements
 from pushcli.whitelist.statements import Change
-from tests.support.old_agent import OldAgent
+from tests.support.old_agent import OldAgent, availability
 from tests.support.waiting import patient, until
 
 pytestmark = pytest.mark.timeout(60)
@@ -191,3 +192,31 @@ def test_an_agent_that_does_not_answer_a_check_is_unavailable(
             agent.receive(0.1)
     client.close()
     assert asked.result()["nodes"][agent.name]["reason"] == "its agent did not answer"
+
+
+def send_nested_report(agent: OldAgent, depth: int) -> None:
+    """A report that decodes, with an entry nested so deep that it may not encode again."""
+    agent.sequence += 1
+    value = "[" * depth + "]" * depth
+    agent.send_raw(
+        (
+            f'{{"type":"whitelist_report","node":"{agent.name}","org":"sandbox",'
+            f'"incarnation_id":"{agent.incarnation}","sequence":{agent.sequence},'
+            f'"timestamp":"{format_rfc1123(time.time())}",'
+            f'"entries":[{{"name":"x","source":"local","since":1,"value":{value}}}]}}'
+        ).encode()
+    )
+
+
+def test_what_cannot_be_recorded_of_a_node_costs_it_nothing_else(
+    server: Fleet, make_agent: MakeAgent
+) -> None:
+    agent = make_agent()
+    server.wait_available([agent.name])
+    until(lambda: availability(server, agent) == ("offline", "unavailable"))
+    # The first message after a silence also sets the alarm of the next one: that is to be one
+    # that just decodes.
+    for depth in range(1010, 900, -1):
+        send_nested_report(agent, depth)
+    until(lambda: availability(server, agent) != ("offline", "unavailable"))
+    until(lambda: availability(server, agent) == ("offline", "unavailable"))

@@ -9,6 +9,10 @@ KEYS_PER_NODE = 4
 the same name is told apart by them."""
 
 
+class KeyOfAnotherNode(Exception):
+    """The CURVE key was handed out to another node."""
+
+
 @dataclass(slots=True)
 class Admission:
     """A key that was handed out; `expires_at` in seconds since the epoch."""
@@ -25,7 +29,12 @@ class Admissions:
         self._by_node: dict[NodeKey, list[str]] = {}
 
     def admit(self, key: str, admission: Admission) -> None:
-        """Remember a key (Z85) as its node's newest; the oldest beyond the bound go."""
+        """Remember a key (Z85) as its node's newest; the oldest beyond the bound go.
+
+        Raises:
+            KeyOfAnotherNode: it was handed out to another one.
+        """
+        self.require_free(key, admission.node)
         keys = self._by_node.setdefault(admission.node, [])
         if key in keys:
             keys.remove(key)
@@ -33,6 +42,15 @@ class Admissions:
         self._by_key[key] = admission
         while len(keys) > KEYS_PER_NODE:
             del self._by_key[keys.pop(0)]
+
+    def require_free(self, key: str, node: NodeKey) -> None:
+        """A key proves one node: whoever knows another's public key could else be taken for it.
+
+        Raises:
+            KeyOfAnotherNode: it was handed out to another one.
+        """
+        if self.owner(key) not in (None, node):
+            raise KeyOfAnotherNode
 
     def of(self, key: str) -> Admission | None:
         """What was admitted under this key, expired or not."""

@@ -23,7 +23,8 @@ def handle(fleet: Fleet, event: Event, now: float) -> list[Effect]:
     """Take one event in; what is to be done comes out, in order.
 
     Raises:
-        StaleConfigRequest, ClientDeleted: a request for a configuration is refused.
+        StaleConfigRequest, ClientDeleted, KeyOfAnotherNode: a request for a configuration is
+            refused.
     """
     match event:
         case on_fleet.MessageReceived():

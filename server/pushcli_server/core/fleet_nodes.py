@@ -1,5 +1,6 @@
 """Nodes within the fleet: which job a message concerns, who is present, who may connect."""
 
+import contextlib
 import math
 from typing import assert_never
 
@@ -9,7 +10,7 @@ from pushcli_server.core import fleet_jobs as jobs
 from pushcli_server.core import job_events as on_job
 from pushcli_server.core import node as node_core
 from pushcli_server.core import results
-from pushcli_server.core.admissions import Admission
+from pushcli_server.core.admissions import Admission, KeyOfAnotherNode
 from pushcli_server.core.fleet_events import Effect
 from pushcli_server.core.fleet_state import Fleet, send
 from pushcli_server.core.identity import JobKey, NodeKey
@@ -32,11 +33,13 @@ def receive(fleet: Fleet, event: on_fleet.MessageReceived, now: float) -> list[E
     """A verified message of a node, and what it means for the jobs that it concerns."""
     node = fleet.node(event.node)
     interest = _interest(fleet, node, event.message.job_id)
-    previous = node.peer
     received = node_core.Received(event.peer, event.message, interest, event.address)
     effects = _deliver(fleet, node, received, now)
-    if previous is not None and previous != node.peer:
-        effects.append(on_fleet.ForgetPeer(previous))
+    if node.peer is not None and node.peer != node.last_peer:
+        # Only now: a node that fell silent may come back on the connection that it had.
+        if node.last_peer is not None:
+            effects.append(on_fleet.ForgetPeer(node.last_peer))
+        node.last_peer = node.peer
     return effects
 
 
@@ -190,14 +193,18 @@ def output_stored(fleet: Fleet, event: on_fleet.OutputStored) -> list[Effect]:
 
 def configure(fleet: Fleet, event: on_fleet.ConfigurationRequested, now: float) -> list[Effect]:
     """A request for a configuration: saved now, admitted once that is durable."""
-    node = fleet.node(event.node)
     if fleet.deletions[event.node] != event.generation:
         raise ClientDeleted
+    fleet.admissions.require_free(event.curve_key, event.node)
+    node = fleet.node(event.node)
     is_new = event.curve_key != node.curve_key
     if event.signed_at < node.configured_at or (event.signed_at == node.configured_at and is_new):
         raise StaleConfigRequest
     if is_new:
-        node.curve_key, node.previous_curve_key = event.curve_key, node.curve_key
+        # A key whose saving failed was never admitted: it takes nobody's place.
+        if node.curve_key is not None and fleet.admissions.owner(node.curve_key) == node.key:
+            node.previous_curve_key = node.curve_key
+        node.curve_key = event.curve_key
     node.configured_at = event.signed_at
     configured = node_core.Configured(is_new, event.offered, event.adopts)
     return [*_deliver(fleet, node, configured, now), on_fleet.SaveNode(node)]
@@ -225,9 +232,11 @@ def expel(fleet: Fleet, key: NodeKey, now: float) -> list[Effect]:
     if node.curve_key is not None:
         node.curve_key = node.previous_curve_key = None
         effects.append(on_fleet.SaveNode(node))
-    previous = node.peer
     effects += _deliver(fleet, node, node_core.Expelled(), now)
-    return effects if previous is None else [*effects, on_fleet.ForgetPeer(previous)]
+    if node.last_peer is not None:
+        effects.append(on_fleet.ForgetPeer(node.last_peer))
+        node.last_peer = None
+    return effects
 
 
 def restore(fleet: Fleet, known: on_fleet.KnownNode) -> None:
@@ -239,4 +248,5 @@ def restore(fleet: Fleet, known: on_fleet.KnownNode) -> None:
     admission = Admission(known.key, known.configured_at + fleet.rules.lifetime)
     for curve_key in (known.previous_curve_key, known.curve_key):
         if curve_key is not None:
-            fleet.admissions.admit(curve_key, admission)
+            with contextlib.suppress(KeyOfAnotherNode):
+                fleet.admissions.admit(curve_key, admission)

@@ -70,6 +70,8 @@ class Node:
     retired_at: float = -math.inf
     peer: bytes | None = None
     """The routing id of its current connection."""
+    last_peer: bytes | None = None
+    """The connection that it spoke on last, also while it is offline."""
     sequence: int = -1
     extensions: frozenset[str] = frozenset()
     adopting: bool = False

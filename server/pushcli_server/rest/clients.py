@@ -12,7 +12,7 @@ from pushcli_server.rest.editors import editors, wants_editors
 from pushcli_server.rest.errors import Refused, answer, not_found
 from pushcli_server.rest.request import Call
 from pushcli_server.settings import Settings
-from pushcli_server.store import Store, identity_reads, operations
+from pushcli_server.store import Store, StoreUnavailable, identity_reads, operations
 from pushcli_server.store.records import ClientRecord
 
 
@@ -119,10 +119,15 @@ class Clients:
     async def delete(self, call: Call) -> Response:
         """`DELETE clients/NAME`: its node's connection ends with it."""
         present = await self._client(call)
-        await self._store.write(
-            operations.DeleteClient(call.org, present.name),
-            call.audit("client delete", present.name),
-        )
+        try:
+            await self._store.write(
+                operations.DeleteClient(call.org, present.name),
+                call.audit("client delete", present.name),
+            )
+        except StoreUnavailable:
+            # It is queued, and done once the database is back: nobody waits for that with it.
+            self._admission.client_deleted(call.org, present.name)
+            raise
         self._admission.client_deleted(call.org, present.name)
         return answer(200, _view(call, present))
 

@@ -8,6 +8,7 @@ import msgspec
 from starlette.responses import Response
 
 from pushcli.protocol import headers, limits, verification
+from pushcli_server.core.admissions import KeyOfAnotherNode
 from pushcli_server.core.fleet_nodes import ClientDeleted, StaleConfigRequest
 from pushcli_server.store import StoreUnavailable
 from pushcli_server.store.errors import (
@@ -82,6 +83,8 @@ def _refused(error: Exception) -> Refused:
             return Refused(400, ["Unsupported authentication protocol version"])
         case StaleConfigRequest():
             return unauthenticated("a newer request for this configuration was answered already")
+        case KeyOfAnotherNode():
+            return unauthenticated("Bad ccpk")
         case Missing():
             return not_found(str(error))
         case LastAdministrator() | LastKey():

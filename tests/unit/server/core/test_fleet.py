@@ -6,6 +6,7 @@ import pytest
 
 from pushcli.protocol import extensions, messages
 from pushcli_server.core import fleet_events as on_fleet
+from pushcli_server.core.admissions import KeyOfAnotherNode
 from pushcli_server.core.fleet_nodes import ClientDeleted, StaleConfigRequest
 from pushcli_server.core.identity import JobKey, NodeKey
 from pushcli_server.core.states import JobStatus, NodeState
@@ -388,6 +389,57 @@ def test_saved_keys_are_admitted_after_a_restart() -> None:
         again.configure(A, "third", signed_at=fleet.now + 1)
 
 
+@pytest.mark.parametrize("other", [B, FOREIGN])
+def test_a_key_that_was_handed_out_to_one_node_is_refused_for_any_other(other: NodeKey) -> None:
+    fleet = Script()
+    fleet.configure(A, "own", signed_at=1.0)
+    with pytest.raises(KeyOfAnotherNode):
+        fleet.configure(other, "own", signed_at=2.0)
+    assert fleet.fleet.admissions.owner("own") == A
+    assert other not in fleet.fleet.nodes
+
+
+def test_of_two_nodes_that_ask_with_one_key_at_once_one_is_admitted() -> None:
+    fleet = Script()
+    for node in (A, B):
+        fleet.tell(
+            on_fleet.ConfigurationRequested(
+                node=node,
+                curve_key="k",
+                signed_at=1.0,
+                offered=extensions.ALL,
+                adopts=frozenset(),
+                generation=0,
+            )
+        )
+    fleet.tell(on_fleet.ConfigurationStored(node=A, curve_key="k", generation=0))
+    with pytest.raises(KeyOfAnotherNode):
+        fleet.tell(on_fleet.ConfigurationStored(node=B, curve_key="k", generation=0))
+    fleet.tell(on_fleet.ClientDeleted(B))
+    assert fleet.fleet.admits("k", fleet.now)
+    fleet.tell(on_fleet.ClientDeleted(A))
+    assert not fleet.fleet.admits("k", fleet.now)
+
+
+def test_a_key_that_was_never_admitted_takes_nobodys_place() -> None:
+    fleet = Script()
+    fleet.configure(A, "first", signed_at=1.0)
+    for number, key in enumerate(("lost 1", "lost 2", "second")):
+        fleet.tell(
+            on_fleet.ConfigurationRequested(
+                node=A,
+                curve_key=key,
+                signed_at=2.0 + number,
+                offered=extensions.ALL,
+                adopts=frozenset(),
+                generation=0,
+            )
+        )
+    fleet.tell(on_fleet.ConfigurationStored(node=A, curve_key="second", generation=0))
+    node = fleet.fleet.nodes[A]
+    assert (node.curve_key, node.previous_curve_key) == ("second", "first")
+
+
 @pytest.mark.parametrize("deleted", ["before the request", "while it was saved"])
 def test_a_deleted_client_is_admitted_no_more(deleted: str) -> None:
     fleet = Script()
@@ -404,6 +456,18 @@ def test_a_deleted_client_is_admitted_no_more(deleted: str) -> None:
         fleet.tell(request if deleted == "before the request" else stored)
     assert not fleet.fleet.admits("k", fleet.now)
     assert not fleet.fleet.admits("key of a in acme", fleet.now)
+
+
+def test_a_request_that_comes_after_the_deletion_makes_no_node() -> None:
+    fleet = Script()
+    fleet.tell(on_fleet.ClientDeleted(A))
+    request = on_fleet.ConfigurationRequested(
+        node=A, curve_key="k", signed_at=1.0, offered=extensions.ALL, adopts=frozenset(),
+        generation=0,
+    )  # fmt: skip
+    with pytest.raises(ClientDeleted):
+        fleet.tell(request)
+    assert A not in fleet.fleet.nodes
 
 
 def test_a_deleted_clients_node_is_out_and_its_work_given_up() -> None:
@@ -462,6 +526,19 @@ def test_a_new_connection_makes_the_channel_forget_the_one_before() -> None:
     effects = fleet.hear(A, peer=b"new")
     assert of(on_fleet.ForgetPeer, effects) == [on_fleet.ForgetPeer(b"a")]
     assert sent(effects, A) == [messages.Ack]
+
+
+def test_a_silent_nodes_connection_is_forgotten_only_when_it_has_another() -> None:
+    fleet = Script()
+    fleet.bring(A)
+    assert not of(on_fleet.ForgetPeer, fleet.wait(60))
+    assert fleet.fleet.why_unavailable(A, fleet.now) == "offline"
+    assert not of(on_fleet.ForgetPeer, fleet.hear(A)), "its sequence goes on"
+    fleet.wait(60)
+    assert of(on_fleet.ForgetPeer, fleet.hear(A, peer=b"new")) == [on_fleet.ForgetPeer(b"a")]
+    fleet.configure(A, "key 2", signed_at=fleet.now + 1)
+    restart = fleet.hear(A, peer=b"newer", incarnation_id="i2")
+    assert of(on_fleet.ForgetPeer, restart) == [on_fleet.ForgetPeer(b"new")]
 
 
 def test_a_restarted_agent_ends_its_jobs_but_for_those_it_adopts() -> None:
