@@ -107,7 +107,7 @@ def _require_all(client: "ApiClient", nodes: Sequence[str]) -> None:
 def _get(client: "ApiClient", node: str) -> dict[str, Any]:
     content = client.get(_path(node))
     if not isinstance(content, dict) or content.get("name") != node:
-        raise ServerError(f"the answer for {node} is no node", "is the URL a Chef Server's?")
+        raise ServerError(f"the answer for {node} is not a node", "is the URL a Chef Server's?")
     return content
 
 

@@ -53,7 +53,7 @@ def test_somebody_elses_public_key_is_registered(operated: Operated) -> None:
 
 def test_who_exists_already_is_said_and_how_to_take_them_in(operated: Operated) -> None:
     refused = operated.run("user", "create", "operator", "--key-file", "x", *operated.superuser)
-    assert_one_line(refused, ExitStatus.USAGE, "exists already", "pushcli user add operator")
+    assert_one_line(refused, ExitStatus.USAGE, "already exists", "pushcli user add operator")
     assert not (operated.place / "x").exists()
 
 

@@ -234,7 +234,7 @@ def test_what_the_server_refuses_is_kept(
         ({"state": "nacked", "reason": "only bob may"},
          ExitStatus.WOULD_NOT_RUN, "web01 would run nothing (nacked): only bob may\n"),
         ({"state": "unknown"},
-         ExitStatus.WOULD_NOT_RUN, "web01 would run nothing (unknown): it does not say why\n"),
+         ExitStatus.WOULD_NOT_RUN, "web01 would run nothing (unknown): no reason given\n"),
     ],
 )  # fmt: skip
 def test_what_a_node_would_run(
@@ -254,7 +254,7 @@ def test_editors_are_vouched_for_and_taken_back(
     file.write_text(keys.public_pem(key))
     _, out = run(key_file, "editors", "add", "bob", str(file))
     fingerprint = public_numbers(key).fingerprint
-    assert out == f"bob ({fingerprint}) is an editor now: signed by ann\n"
+    assert out == f"bob ({fingerprint}) is now an editor: signed by ann\n"
     _, out = run(key_file, "editors", "list")
     assert out.split("\t")[:4] == ["bob", fingerprint, "vouched for", "ann"]
     run(key_file, "editors", "remove", "bob")

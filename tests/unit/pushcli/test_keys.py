@@ -54,7 +54,7 @@ def test_nothing_is_ever_overwritten_nor_a_link_followed(tmp_path: Path) -> None
     link = tmp_path / "link.pem"
     link.symlink_to(tmp_path / "elsewhere")
     for taken in (path, link):
-        with pytest.raises(KeyFileError, match="exists already"):
+        with pytest.raises(KeyFileError, match="already exists"):
             keys.write_private_key(taken, KEY)
     assert path.read_bytes() == b"precious"
     assert not (tmp_path / "elsewhere").exists()

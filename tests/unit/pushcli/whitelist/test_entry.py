@@ -97,7 +97,7 @@ def test_what_is_accepted_comes_back_the_same(command: object, more: dict[str, o
         ({"command_line": "x", "zzz\n": 1}, r"unknown key 'zzz\n': known are command_line"),
         ({"command_line": {"command_line": "x"}}, "neither a string nor a list of strings"),
         ("a\0b", "a NUL character"),
-        ("\ud800", "a command that is no text"),
+        ("\ud800", "a command that is not text"),
         ("x" * 16385, "more than 16384 bytes"),
         (["é" * 4096, "é" * 4097], "more than 16384 bytes"),
         ({"command_line": "x", "lock": "locks/x"}, "no absolute path"),
