@@ -130,7 +130,7 @@ def require_safe_url(url: str) -> None:
         raise ConfigError(f"invalid server URL {url!r}", "give https://HOST/organizations/ORG")
     if parts.scheme == "http" and not is_loopback_host(host):
         raise ConfigError(
-            f"{url} would send everything unencrypted",
+            f"{url} would send everything in the clear",
             "use https, and --ca-file or --fingerprint for a self-signed certificate",
         )
 

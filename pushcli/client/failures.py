@@ -32,7 +32,7 @@ def of_connecting(
     base = server.url.rstrip("/")
     match error:
         case tls.NotPinned():
-            why = "its certificate does not match the pinned fingerprint"
+            why = "its certificate is not the pinned one"
             remedy = "if it was renewed on purpose, pin the new fingerprint"
         case ssl.SSLCertVerificationError():
             why, remedy = f"its certificate is not trusted ({_cause(error)})", server.remedy

@@ -78,7 +78,7 @@ def rotate(
                 previous_file = _replace(file, fresh_file)
         finally:
             fresh_file.unlink(missing_ok=True)
-        with contextlib.closing(fresh), _saying_what_counts(current):
+        with contextlib.closing(fresh), _naming_valid_keys(current):
             on_new(previous, pem)
             expires = _end(fresh, f"{folder}/{quoted(current)}", overlap)
     return Rotated(
@@ -205,7 +205,7 @@ def _sync(directory: Path) -> None:
 
 
 @contextlib.contextmanager
-def _saying_what_counts(previous: str) -> Iterator[None]:
+def _naming_valid_keys(previous: str) -> Iterator[None]:
     """Adds to an error that the new key is in use, and the previous one not at its end."""
     try:
         yield

@@ -27,7 +27,7 @@ def rotate(fleet: Fleet, *options: str) -> None:
     seen = len(log.read_text())
     done = fleet.cli("server", "rotate-keys", "--dir", str(fleet.server_directory), *options)
     assert done.returncode == 0, done.stderr
-    until(lambda: "the former secrets" in log.read_text()[seen:], "the server took them up")
+    until(lambda: "the previous secrets" in log.read_text()[seen:], "the server took them up")
 
 
 def settle(agent: OldAgent) -> None:

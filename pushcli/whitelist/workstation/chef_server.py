@@ -13,7 +13,7 @@ from pushcli.client.paths import quoted
 from pushcli.errors import NotFound, PushcliError, RequestRefused, ServerError
 from pushcli.protocol.attributes import LEVELS, NORMAL
 from pushcli.whitelist.statements import Change, next_version
-from pushcli.whitelist.workstation.partial import saying_what_is_done
+from pushcli.whitelist.workstation.partial import naming_what_is_done
 from pushcli.whitelist.workstation.views import NodeWhitelist, ServerEntry
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def change(
     """
     _require_all(client, nodes)
     done: list[str] = []
-    with saying_what_is_done(nodes, done):
+    with naming_what_is_done(nodes, done):
         for node in nodes:
             try:
                 _change(client, node, changes)

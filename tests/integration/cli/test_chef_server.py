@@ -175,7 +175,7 @@ def test_deleting_asks_and_nobody_is_there(chef: Chef, key_file: Path) -> None:
         ("group", "delete", "ops"), ("user", "key", "delete", "bob", "old"),
         ("client", "key", "delete", "web01", "old"), ("node", "token", "delete", "7Qm3"),
     ):  # fmt: skip
-        with pytest.raises(UsageError, match="nobody is there to agree: give -y"):
+        with pytest.raises(UsageError, match="no terminal to confirm on: pass -y"):
             run(key_file, *command)
     assert len(chef.calls) == 0
 

@@ -82,7 +82,7 @@ def test_the_new_key_works_and_the_former_one_for_a_while(
 def test_without_an_overlap_the_former_key_is_gone(server: KeyServer, key_path: Path) -> None:
     former = load(key_path)
     said = rotate(key_path, "--overlap", "0")
-    assert "counts no more" in said
+    assert "is no longer valid" in said
     assert not server.accepts(former)
     assert server.accepts(load(key_path))
     rotate(key_path, "--overlap", "0")
@@ -153,7 +153,7 @@ def test_a_server_that_does_not_take_the_new_key_changes_nothing(
 
 def test_an_end_that_the_server_refuses_is_said(server: KeyServer, key_path: Path) -> None:
     server.interfere = lambda r: (403, {"error": ["no"]}) if r.startswith("PUT") else NOTHING
-    with pytest.raises(PushcliError, match="the new key is in use, but the former one, default"):
+    with pytest.raises(PushcliError, match="the new key is in use, but the previous one, default"):
         rotate(key_path)
     assert server.accepts(load(key_path))
 
@@ -163,7 +163,7 @@ def test_two_at_once_and_keys_in_the_credentials_are_refused(
 ) -> None:
     with key_path.open("rb") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
-        with pytest.raises(KeyFileError, match="just being replaced"):
+        with pytest.raises(KeyFileError, match="being replaced right now"):
             rotate(key_path)
     with pytest.raises(ConfigError, match="file of its own"):
         rotate(key_path.read_text())

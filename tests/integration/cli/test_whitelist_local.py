@@ -199,7 +199,10 @@ def test_the_file_that_somebody_else_changed_meanwhile_is_not_overwritten(
     editor = by_editor(home, f"echo '# mine' >> $1; echo '# theirs' >> {file}")
     result = whitelist(home, "edit", "-y", EDITOR=editor, TMPDIR=str(home.path))
     assert_one_line(
-        Result(result.status, "", result.stderr), ExitStatus.CONFIG, "changed meanwhile", "kept in"
+        Result(result.status, "", result.stderr),
+        ExitStatus.CONFIG,
+        "changed in the meantime",
+        "kept in",
     )
     assert file.read_text() == AGENT + "# theirs\n"
 
@@ -214,7 +217,7 @@ def test_on_a_terminal_an_error_reopens_the_editor_and_then_it_asks(home: Home, 
         terminal.expect("or edit again (e)?")
         terminal.child.sendline("y")
         assert terminal.end() == ExitStatus.OK
-    assert (home.path / "seen").read_text().startswith("# ERROR: agent.toml: it is no TOML")
+    assert (home.path / "seen").read_text().startswith("# ERROR: agent.toml: invalid TOML")
     assert file.read_text() == AGENT.replace("# who is there", 'good = "g"')
 
 

@@ -180,7 +180,7 @@ def test_a_connection_that_breaks_is_unreachable(server: ApiServer, client: ApiC
 def test_a_name_that_cannot_be_sent_is_refused_at_once(
     server: ApiServer, connect: Connect, name: str
 ) -> None:
-    with pytest.raises(errors.ConfigError, match="is no name of a user or client"):
+    with pytest.raises(errors.ConfigError, match="invalid user or client name"):
         connect(server.url, client_name=name)
 
 
