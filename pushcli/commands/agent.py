@@ -86,7 +86,7 @@ def enroll(
 ) -> None:  # fmt: skip
     """Make this node's key, register it, and write the agent's configuration.
 
-    The private key never leaves the node. It needs a token, or a validator's key.
+    The private key never leaves the node. This needs a token, or a validator's key.
 
     \b
     Example:

@@ -52,7 +52,7 @@ def key_group(kind: str) -> click.Group:
         "--expires",
         type=Duration(),
         metavar="24h",
-        help="How long it is valid (default: for ever).",
+        help="How long it is valid (default: forever).",
     )
     @key_file_option
     @public_key_option
@@ -69,7 +69,9 @@ def key_group(kind: str) -> click.Group:
         )
 
     @keys.command(
-        help=_help("Delete the key KEY of NAME; it is no longer valid.", kind, "delete", "old")
+        help=_help(
+            "Delete the key KEY of NAME; it stops being valid at once.", kind, "delete", "old"
+        )
     )
     @name_argument
     @click.argument("key_name", metavar="KEY", type=Name("key"))

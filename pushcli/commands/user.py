@@ -23,7 +23,7 @@ def user() -> None:
 
 @user.command("list")
 @click.option(
-    "--all", "everywhere", is_flag=True, help="List the whole server's (superusers only)."
+    "--all", "everywhere", is_flag=True, help="List all users of the server (superusers only)."
 )
 @operator_options
 @click.pass_obj
@@ -66,7 +66,7 @@ def create(
 ) -> None:  # fmt: skip
     """Create the user NAME on the server, and add them to the organization.
 
-    It needs a superuser's profile. A new private key is written to NAME.pem, which only
+    This needs a superuser's profile. A new private key is written to NAME.pem, which only
     you can read; with --public-key the user has made one already.
 
     \b
@@ -86,7 +86,7 @@ def create(
 def delete(app: App, name: str) -> None:
     """Delete the user NAME from the server, with all their keys.
 
-    It needs a superuser's profile; see `user remove` for the organization alone.
+    This needs a superuser's profile; see `user remove` for the organization alone.
 
     \b
     Example:

@@ -128,7 +128,7 @@ def create_user(
         except Conflict as error:
             raise Conflict(f"a user named {name} already exists", _adding(name)) from error
         except PermissionDenied as error:
-            error.remedy = f"it needs a superuser; if {name} already exists, {_adding(name)}"
+            error.remedy = f"this needs a superuser; if {name} already exists, {_adding(name)}"
             raise
     if associate:
         try:

@@ -89,9 +89,9 @@ def texts(tree: ast.AST, *, helps: bool = False) -> Iterator[str]:
     """
     alone = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
     for node in ast.walk(tree):
-        if isinstance(node, ast.Constant) and isinstance(node.value, str):
-            if id(node) not in alone:
-                yield node.value
+        match node:
+            case ast.Constant(value=str(text)) if id(node) not in alone:
+                yield text
     if helps:
         for one in functions(tree):
             if one.decorator_list:

@@ -110,7 +110,7 @@ def _ours_only(app: App, call: Callable[[], T]) -> T:
     except (NotFound, RequestRefused, ServerError) as error:
         if EXTENSION in app.client.extensions:
             raise
-        raise RequestRefused("this server cannot do that", "it needs a pushcli server") from error
+        raise RequestRefused("this server cannot do that", "only a pushcli server can") from error
 
 
 @contextmanager
