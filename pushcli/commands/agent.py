@@ -38,8 +38,8 @@ def agent() -> None:
 @click.option(
     "--token",
     metavar="TOKEN",
-    help="Made by `pushcli node token create`. Others on this machine can see arguments: better "
-    "give it in $PUSHCLI_ENROLL_TOKEN or with --token-file.",
+    help="Token from `pushcli node token create`. Others on this machine can see arguments: "
+    "prefer $PUSHCLI_ENROLL_TOKEN or --token-file.",
 )
 @click.option(
     "--token-file",
@@ -74,8 +74,8 @@ def agent() -> None:
     "trusted",
     metavar="[NAME=]FILE",
     multiple=True,
-    help="Public key of one who may edit the whitelist; may be repeated. Only these are "
-    "trusted then, not those that the server names.",
+    help="Public key of an editor of the whitelist; may be repeated. Then only these are "
+    "trusted, not those that the server names.",
 )
 @click.pass_obj
 def enroll(
@@ -182,8 +182,8 @@ def start(
 ) -> None:
     """Run the agent in the foreground until SIGTERM; running jobs outlive it.
 
-    SIGUSR1 makes it read agent.toml and fetch its configuration again, SIGHUP reopen its
-    log.
+    SIGUSR1 makes it read agent.toml and fetch its configuration again, SIGHUP makes it
+    reopen its log.
 
     \b
     Examples:
