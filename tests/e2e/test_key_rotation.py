@@ -167,7 +167,7 @@ def test_stolen_keys_end_at_once_and_jobs_outlive_them(
     assert len(again.stderr.splitlines()) == 1
     job_id = start(fleet, "slow-mark", "n1", env={"MARKS": str(marks)})
     until(lambda: lines(marks), "the command runs")
-    assert "count no more" in rotate(fleet, "--now")
+    assert "no longer valid" in rotate(fleet, "--now")
     served(fleet, "the previous secrets are not valid any more")
     assert not (fleet.server_directory / "secrets.previous").exists()
     # The agent waits longer between its attempts the more of them fail.

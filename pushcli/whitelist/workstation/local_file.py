@@ -153,8 +153,8 @@ def _make_alike(path: Path, fresh: Path, descriptor: int) -> None:
             os.fchown(descriptor, previous.st_uid, previous.st_gid)
         except PermissionError as error:
             raise ConfigError(
-                f"{path} belongs to user {previous.st_uid}, group {previous.st_gid}, and would not "
-                "any more",
+                f"{path} belongs to user {previous.st_uid}, group {previous.st_gid}, and no longer "
+                "would",
                 "edit it as that user or as root",
             ) from error
     shutil.copystat(path, fresh)

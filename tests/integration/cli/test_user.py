@@ -88,7 +88,7 @@ def test_deleting_asks_first(operated: Operated) -> None:
 def test_names_are_checked_before_anything_is_asked(operated: Operated, name: str) -> None:
     for command in (("user", "show"), ("client", "create"), ("group", "delete")):
         refused = operated.run(*command, name, "--server-url", "http://127.0.0.1:1/organizations/x")
-        assert_one_line(refused, ExitStatus.USAGE, "no name")
+        assert_one_line(refused, ExitStatus.USAGE, f"invalid {command[0]} name")
 
 
 def test_keys_come_and_go(operated: Operated) -> None:

@@ -160,7 +160,7 @@ def test_without_a_change_it_says_so(home: Home, file: Path) -> None:
 @pytest.mark.parametrize(
     ("script", "words"),
     [
-        ("echo 'x = {' >> $1", ["no TOML"]),
+        ("echo 'x = {' >> $1", ["invalid TOML"]),
         ("echo '[whitelist.bad]' >> $1", ["'bad'"]),
         ("echo '# more' >> $1", ["-y"]),
         ("echo '# more' >> $1; exit 3", ["status 3"]),
