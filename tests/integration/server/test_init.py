@@ -308,7 +308,7 @@ def file_in_the_way(home: Path) -> None:
 @pytest.mark.parametrize(
     ("spoil", "told"),
     [
-        (broken_file, "no TOML"),
+        (broken_file, "not valid TOML"),
         (directory_in_the_way, "credentials"),
         (file_in_the_way, "credentials: "),
     ],
