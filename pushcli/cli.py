@@ -11,10 +11,12 @@ from pushcli.terminal.options import operator_options
 
 COMMANDS = {
     "job": Lazy("pushcli.commands.job:job", "Start, watch, abort and read jobs."),
-    "node": Lazy("pushcli.commands.node:node", "See which nodes are there, and let new ones in."),
+    "node": Lazy(
+        "pushcli.commands.node:node", "See which nodes there are, and let new ones enroll."
+    ),
     "whitelist": Lazy(
         "pushcli.commands.whitelist.whitelist:whitelist",
-        "See and change what may be started on the nodes.",
+        "See and change what may run on the nodes.",
     ),
     "user": Lazy(
         "pushcli.commands.user:user", "Manage users: the people who run jobs, and their keys."

@@ -20,7 +20,7 @@ def parse(text: str) -> float:
     if text == "0":
         return 0.0
     if not text.isascii() or not _WHOLE.fullmatch(text):
-        raise ValueError("no length of time; write it as 90s, 30m, 24h or 7d")
+        raise ValueError("not a duration; write it as 90s, 30m, 24h or 7d")
     seconds = sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(text))
     if seconds > LONGEST:
         raise ValueError("longer than a century")
@@ -43,7 +43,7 @@ def moment(text: str, now: float) -> float:
         return datetime.fromisoformat(text.strip()).timestamp()
     except (ValueError, OverflowError, OSError):
         raise ValueError(
-            "neither a length of time such as 2h nor a date such as 2026-11-23T20:00"
+            "neither a duration such as 2h nor a date such as 2026-11-23T20:00"
         ) from None
 
 

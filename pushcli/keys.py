@@ -62,10 +62,10 @@ def private_key(pem: bytes, source: str) -> rsa.RSAPrivateKey:
         key = serialization.load_pem_private_key(pem, password=None)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise KeyFileError(
-            f"{source} holds no private key that can be read", "give an RSA key without passphrase"
+            f"no readable private key in {source}", "give an RSA key without passphrase"
         ) from error
     if not isinstance(key, rsa.RSAPrivateKey):
-        raise KeyFileError(f"{source} is no RSA key", "Push Jobs signs with RSA keys only")
+        raise KeyFileError(f"{source} is not an RSA key", "Push Jobs signs with RSA keys only")
     return key
 
 
@@ -129,7 +129,7 @@ def write_secret(path: Path, content: bytes) -> None:
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
     except FileExistsError as error:
-        raise KeyFileError(f"{path} exists already", "move it away first") from error
+        raise KeyFileError(f"{path} already exists", "move it away first") from error
     except OSError as error:
         raise KeyFileError(f"cannot write {path}: {error.strerror}", "check the path") from error
     with os.fdopen(descriptor, "wb") as file:
@@ -148,7 +148,7 @@ def read_public_key(file: Path) -> str:
     try:
         pem = file.read_text(encoding="ascii")
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "it is no text"
+        reason = getattr(error, "strerror", None) or "not text"
         raise KeyFileError(f"cannot read the key {file}: {reason}", "check the path") from error
     if "PRIVATE KEY" in pem:
         raise KeyFileError(

@@ -72,7 +72,7 @@ def pin_digest(fingerprint: str) -> str:
     digits = fingerprint.strip().lower().removeprefix("sha256:").replace(":", "")
     if not re.fullmatch(r"[0-9a-f]{64}", digits):
         raise ConfigError(
-            f"{fingerprint!r} is no certificate fingerprint",
+            f"invalid certificate fingerprint {fingerprint!r}",
             "give SHA256: and 32 pairs of hex digits, as `pushcli server init` prints it",
         )
     return digits
@@ -127,7 +127,7 @@ def require_safe_url(url: str) -> None:
     except ValueError:
         parts, host = urlsplit(""), None
     if parts.scheme not in {"http", "https"} or not host:
-        raise ConfigError(f"{url!r} is no URL of a server", "give https://HOST/organizations/ORG")
+        raise ConfigError(f"invalid server URL {url!r}", "give https://HOST/organizations/ORG")
     if parts.scheme == "http" and not is_loopback_host(host):
         raise ConfigError(
             f"{url} would send everything in the clear",

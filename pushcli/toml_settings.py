@@ -49,12 +49,12 @@ def parse(text: str, shape: type[S], source: str) -> S:
 
         content = tomli.loads(text)
     except (ValueError, RecursionError) as error:
-        raise ConfigError(f"{source} is no TOML: {error}", "mend it there") from error
+        raise ConfigError(f"{source} is not valid TOML: {error}", "fix it there") from error
     refuse_unknown(content, [field.encode_name for field in msgspec.structs.fields(shape)], source)
     try:
         return msgspec.convert(content, shape)
     except msgspec.ValidationError as error:
-        raise ConfigError(f"{source}: {_readable(error)}", "mend it there") from error
+        raise ConfigError(f"{source}: {_readable(error)}", "fix it there") from error
 
 
 def refuse_unknown(content: dict[str, object], known: list[str], source: str) -> None:

@@ -19,7 +19,7 @@ def decoded(body: bytes) -> Any:
         return msgspec.json.decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise ServerError(
-            "the server's answer is no JSON", "is the URL that of a Push Jobs server?"
+            "the server's answer is not JSON", "does the URL point to a Push Jobs server?"
         ) from error
 
 
@@ -33,6 +33,6 @@ def checked(value: Any, shape: type[S]) -> S:
         return msgspec.convert(value, shape, strict=True)
     except msgspec.ValidationError as error:
         raise ServerError(
-            f"the server's answer makes no sense: {error}",
-            "is the URL that of a Push Jobs server?",
+            f"unexpected answer from the server: {error}",
+            "does the URL point to a Push Jobs server?",
         ) from error

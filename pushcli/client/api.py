@@ -90,7 +90,7 @@ class ApiClient:
         except errors.ConnectionLost as error:
             if not self._repeat_is_safe():
                 raise errors.ConnectionLost(
-                    error.message, "the job may have started: look with `pushcli job list`"
+                    error.message, "the job may have started: check with `pushcli job list`"
                 ) from error
             answer = self.post("pushy/jobs", spec, headers)
         uri = answer.get("uri") if isinstance(answer, dict) else None

@@ -100,7 +100,7 @@ def profiles(path: Path) -> dict[str, Any]:
     try:
         return tomli.loads(toml_settings.read(path))
     except (ValueError, RecursionError) as error:
-        raise ConfigError(f"{path} is no TOML: {error}", "mend it there") from error
+        raise ConfigError(f"{path} is not valid TOML: {error}", "fix it there") from error
 
 
 def require_writable(path: Path) -> None:
@@ -157,13 +157,13 @@ def _entry(path: Path, name: str, *, needed: bool) -> _Entry:
         return msgspec.convert(tables[name], _Entry)
     except msgspec.ValidationError as error:
         text = str(error).replace("`", "")
-        raise ConfigError(f"{path}: profile {name!r}: {text}", "mend it there") from error
+        raise ConfigError(f"{path}: profile {name!r}: {text}", "fix it there") from error
 
 
 def _check(url: str, signing_version: str, source: str) -> None:
     if "/organizations/" not in url:
         raise ConfigError(
-            f"{url!r} names no organization", "give the URL as https://HOST/organizations/ORG"
+            f"no organization in the URL {url!r}", "give the URL as https://HOST/organizations/ORG"
         )
     if signing_version not in SIGNING_VERSIONS:
         raise ConfigError(
@@ -206,7 +206,9 @@ def _beside(path: Path, value: str) -> Path:
     try:
         return path.parent / Path(value).expanduser()
     except RuntimeError as error:
-        raise ConfigError(f"{path}: nobody's home is {value!r}", "give the whole path") from error
+        raise ConfigError(
+            f"{path}: no such home directory: {value!r}", "give the whole path"
+        ) from error
 
 
 def _key_text(name: str) -> str:

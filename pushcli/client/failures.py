@@ -37,12 +37,12 @@ def of_connecting(
         case ssl.SSLCertVerificationError():
             why, remedy = f"its certificate is not trusted ({_cause(error)})", server.remedy
         case ssl.SSLError():
-            why = f"no TLS: {_cause(error)}"
-            remedy = "is it https there, and the right port?"
+            why = f"TLS failed: {_cause(error)}"
+            remedy = "check that it is https, and the port"
         case UnicodeError() | http.client.InvalidURL():
             return errors.ConfigError(f"cannot use {base}: {_cause(error)}", "check the URL")
         case _ if proxied:
-            why = f"the proxy fails: {_cause(error)}"
+            why = f"the proxy failed: {_cause(error)}"
             remedy = "check HTTPS_PROXY, or name the server in NO_PROXY"
         case TimeoutError():
             why = f"no connection within {deadline.exceeded:g} s"
@@ -77,14 +77,14 @@ def of_answer(response: "Response", base: str, remedy: str) -> errors.PushcliErr
         case 401:
             return errors.AuthenticationError(text or "the server refused the signature", remedy)
         case 403:
-            remedy = "ask an administrator for the group that it needs"
+            remedy = "ask an administrator to add you to the group that may"
             return errors.PermissionDenied(text or "not allowed", remedy)
         case 404:
             return errors.NotFound(text or "not found", f"check the name, and the URL {base}")
         case 409 if response.headers.get(VERSION, "").isdecimal():
             return errors.Outdated(text, int(response.headers[VERSION]))
         case code if 400 <= code < 500:
-            reason = text or "it does not say why"
+            reason = text or "no reason given"
             kind = errors.Conflict if code == 409 else errors.RequestRefused
             return kind(f"the server refused the request ({code}): {reason}")
         case code if 300 <= code < 400:

@@ -68,7 +68,7 @@ class Requestor:
 
     def __init__(self, name: str, key: "RSAPrivateKey", *, version: str, remedy: str) -> None:
         if not names.is_node_name(name):
-            raise ConfigError(f"{name!r} is no name of a user or client", remedy)
+            raise ConfigError(f"invalid user or client name {name!r}", remedy)
         self.name = name
         self.key = key
         self.remedy = remedy

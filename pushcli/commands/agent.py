@@ -29,42 +29,53 @@ def agent() -> None:
 
 
 @agent.command()
-@click.option("--server", required=True, metavar="URL", help="With its /organizations/ORG.")
+@click.option(
+    "--server",
+    required=True,
+    metavar="URL",
+    help="URL of the server, including /organizations/ORG.",
+)
 @click.option(
     "--token",
     metavar="TOKEN",
-    help="Made by `pushcli node token create`. Others on this machine can see arguments: better "
-    "give it in $PUSHCLI_ENROLL_TOKEN or with --token-file.",
+    help="Token from `pushcli node token create`. Others on this machine can see arguments: "
+    "prefer $PUSHCLI_ENROLL_TOKEN or --token-file.",
 )
 @click.option(
     "--token-file",
     type=_FILE,
     metavar="FILE",
-    help="The file that holds the token; - is standard input.",
+    help="File that holds the token; - is standard input.",
 )
 @click.option(
     "--validator",
     "validator_key",
     type=_FILE,
     metavar="KEYFILE",
-    help="The key that may register nodes, instead of a token.",
+    help="Validator's key to register with, instead of a token.",
 )
-@click.option("--node-name", required=True, type=NodeName(), metavar="NAME", help="Of this node.")
 @click.option(
-    "--validator-name", metavar="NAME", help="Whose key that is (default: ORG-validator)."
+    "--node-name", required=True, type=NodeName(), metavar="NAME", help="Name of this node."
+)
+@click.option(
+    "--validator-name",
+    metavar="NAME",
+    help="Client that the validator's key belongs to (default: ORG-validator).",
 )
 @_dir_option
-@click.option("--ca-file", type=_FILE, metavar="FILE", help="CAs that prove the server (PEM).")
 @click.option(
-    "--fingerprint", metavar="SHA256:...", help="Of the server's certificate, to be pinned."
+    "--ca-file", type=_FILE, metavar="FILE", help="CA certificates to verify the server with (PEM)."
+)
+@click.option(
+    "--fingerprint", metavar="SHA256:...", help="Fingerprint of the server's certificate, to pin."
 )
 @click.option(
     "--trust-editor",
     "trusted",
     metavar="[NAME=]FILE",
     multiple=True,
-    help="Public key of one who may edit the whitelist; may be repeated. Only these are "
-    "trusted then, not those that the server names.",
+    help="Public key of an editor of the whitelist; may be repeated. Then only these are "
+    "trusted, not those that the server names.",
 )
 @click.pass_obj
 def enroll(
@@ -75,7 +86,7 @@ def enroll(
 ) -> None:  # fmt: skip
     """Make this node's key, register it, and write the agent's configuration.
 
-    The private key never leaves the node. It takes a token, or the key of a validator.
+    The private key never leaves the node. This needs a token, or a validator's key.
 
     \b
     Example:
@@ -115,14 +126,14 @@ def enroll(
     metavar="24h",
     default="24h",
     show_default=True,
-    help="How long the former key still counts; 0 ends it at once.",
+    help="How long the previous key stays valid; 0 ends it at once.",
 )
 @click.pass_obj
 def rotate_key(app: App, directory: Path | None, overlap: float) -> None:
-    """Replace this node's key; the agent goes on running, with the new one.
+    """Replace this node's key; the agent keeps running and uses the new one.
 
-    A new key is made, registered and tried; then it takes the place of the file. The
-    former one is kept as FILE.old, and expires. Whatever fails, the agent's key works.
+    A new key is made, registered and tried, then replaces the one in the file. The
+    previous one is kept as FILE.old, and expires. If anything fails, the agent's key still works.
 
     \b
     Example:
@@ -139,12 +150,20 @@ def rotate_key(app: App, directory: Path | None, overlap: float) -> None:
 @agent.command()
 @click.option("-c", "--config", "config_file", type=_FILE, metavar="FILE", help="agent.toml.")
 @_dir_option
-@click.option("-k", "--client-key", type=_FILE, metavar="FILE", help="The node's key.")
-@click.option("-l", "--log_level", metavar="LEVEL", help="debug, info, warn, error or fatal.")
-@click.option("-L", "--logfile", type=_FILE, metavar="FILE", help="Instead of standard error.")
-@click.option("-N", "--node-name", type=NodeName(), metavar="NAME", help="Of this node.")
-@click.option("-S", "--server", metavar="URL", help="With its /organizations/ORG.")
-@click.option("-d", "--file_dir", type=_DIRECTORY, metavar="DIR", help="For the files of jobs.")
+@click.option("-k", "--client-key", type=_FILE, metavar="FILE", help="Private key of the node.")
+@click.option(
+    "-l", "--log_level", metavar="LEVEL", help="Log level: debug, info, warn, error or fatal."
+)
+@click.option(
+    "-L", "--logfile", type=_FILE, metavar="FILE", help="Log file, instead of standard error."
+)
+@click.option("-N", "--node-name", type=NodeName(), metavar="NAME", help="Name of this node.")
+@click.option(
+    "-S", "--server", metavar="URL", help="URL of the server, including /organizations/ORG."
+)
+@click.option(
+    "-d", "--file_dir", type=_DIRECTORY, metavar="DIR", help="Directory for the files of jobs."
+)
 @click.version_option(
     __version__, "-v", "--version", prog_name="pushcli", message="%(prog)s %(version)s"
 )
@@ -163,8 +182,8 @@ def start(
 ) -> None:
     """Run the agent in the foreground until SIGTERM; running jobs outlive it.
 
-    SIGUSR1 makes it read agent.toml and fetch its configuration again, SIGHUP reopen its
-    log.
+    SIGUSR1 makes it read agent.toml and fetch its configuration again, SIGHUP makes it
+    reopen its log.
 
     \b
     Examples:

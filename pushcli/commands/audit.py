@@ -11,23 +11,25 @@ from pushcli.terminal.params import Moment, Name
 
 @click.command()
 @click.option(
-    "--since", type=Moment(), metavar="2h|DATE", help="Not older than this, or since this date."
+    "--since", type=Moment(), metavar="2h|DATE", help="Only records since then: an age or a date."
 )
-@click.option("--user", "actor", type=Name("user"), metavar="NAME", help="What this one did.")
-@click.option("--node", type=Name("node"), metavar="NAME", help="What was done to this one.")
+@click.option(
+    "--user", "actor", type=Name("user"), metavar="NAME", help="Only what this user or client did."
+)
+@click.option("--node", type=Name("node"), metavar="NAME", help="Only what was done to this node.")
 @click.option(
     "--limit",
     type=click.IntRange(1, limits.MAX_RECORDS),
     default=100,
     show_default=True,
     metavar="N",
-    help="So many records, the newest.",
+    help="At most this many records, the newest.",
 )
 @click.option(
     "--of-server",
     "of_server",
     is_flag=True,
-    help="What concerns no organization (superusers only).",
+    help="Records outside of organizations (superusers only).",
 )
 @options_about_users
 @click.pass_obj

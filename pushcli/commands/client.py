@@ -50,8 +50,8 @@ def show(app: App, name: str) -> None:
 
 @client.command()
 @click.argument("name", type=CLIENT)
-@click.option("--admin", is_flag=True, help="It may all that administrators may.")
-@click.option("--validator", is_flag=True, help="It may create clients, and nothing else.")
+@click.option("--admin", is_flag=True, help="Give it all rights of administrators.")
+@click.option("--validator", is_flag=True, help="Let it create clients, and nothing else.")
 @key_file_option
 @public_key_option
 @operator_options
@@ -62,7 +62,7 @@ def create(
 ) -> None:  # fmt: skip
     """Create the client NAME.
 
-    A new private key is written to NAME.pem, which nobody else can read. Nodes make their
+    A new private key is written to NAME.pem, which only you can read. Nodes make their
     own: see `agent enroll`.
 
     \b
@@ -80,7 +80,7 @@ def create(
 @operator_options
 @click.pass_obj
 def delete(app: App, name: str) -> None:
-    """Delete the client NAME; a node's connection is dropped at once.
+    """Delete the client NAME; a node is disconnected at once.
 
     \b
     Examples:

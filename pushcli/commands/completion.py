@@ -10,8 +10,8 @@ from pushcli.terminal.context import App
 
 _SHELLS = ("bash", "zsh", "fish")
 _AFTERWARDS = {
-    "bash": "New shells complete pushcli, if the package bash-completion is there; "
-    "else put `source {path}` into ~/.bashrc.",
+    "bash": "New shells complete pushcli if the package bash-completion is installed; "
+    "otherwise put `source {path}` into ~/.bashrc.",
     "zsh": "Put `fpath=({directory} $fpath)` into ~/.zshrc, before compinit runs.",
     "fish": "New shells complete pushcli.",
 }
@@ -57,5 +57,7 @@ def install(app: App, shell: str | None) -> None:
 def _login_shell(app: App) -> str:
     shell = Path(app.env.get("SHELL", "")).name
     if shell not in _SHELLS:
-        raise UsageError("which shell?", "name it: pushcli completion install bash|zsh|fish")
+        raise UsageError(
+            "cannot tell which shell you use", "name it: pushcli completion install bash|zsh|fish"
+        )
     return shell

@@ -93,7 +93,7 @@ def _members(command: F) -> F:
 @options_about_users
 @click.pass_obj
 def add(app: App, /, name: str, **members: tuple[str, ...]) -> None:
-    """Put users, clients, or the members of other groups, into the group NAME.
+    """Add users, clients or the members of other groups to the group NAME.
 
     \b
     Example:
@@ -108,7 +108,7 @@ def add(app: App, /, name: str, **members: tuple[str, ...]) -> None:
 @options_about_users
 @click.pass_obj
 def remove(app: App, /, name: str, **members: tuple[str, ...]) -> None:
-    """Take users, clients or groups out of the group NAME.
+    """Remove users, clients or groups from the group NAME.
 
     \b
     Example:
@@ -120,5 +120,5 @@ def remove(app: App, /, name: str, **members: tuple[str, ...]) -> None:
 def _given(members: dict[str, tuple[str, ...]]) -> dict[str, list[str]]:
     given = {kind: list(dict.fromkeys(names)) for kind, names in members.items() if names}
     if not given:
-        raise UsageError("no members were given", "name them with --user, --client or --group")
+        raise UsageError("no members given", "name them with --user, --client or --group")
     return given

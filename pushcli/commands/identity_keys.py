@@ -14,10 +14,13 @@ from pushcli.terminal.params import Duration, Name
 
 KEY_FILE = click.Path(path_type=Path, dir_okay=False)
 key_file_option = click.option(
-    "--key-file", type=KEY_FILE, metavar="FILE", help="Where the new private key goes."
+    "--key-file", type=KEY_FILE, metavar="FILE", help="File to write the new private key to."
 )
 public_key_option = click.option(
-    "--public-key", type=KEY_FILE, metavar="FILE", help="Register this public key; make none."
+    "--public-key",
+    type=KEY_FILE,
+    metavar="FILE",
+    help="Register this public key instead of making a key.",
 )
 
 
@@ -39,9 +42,17 @@ def key_group(kind: str) -> click.Group:
 
     @keys.command(help=_help(_ADD, kind, "add", "--expires 30d"))
     @name_argument
-    @click.option("--key-name", type=Name("key"), metavar="KEY", help="Default: by its date.")
     @click.option(
-        "--expires", type=Duration(), metavar="24h", help="After so long (default: never)."
+        "--key-name",
+        type=Name("key"),
+        metavar="KEY",
+        help="Name of the key (default: from the date).",
+    )
+    @click.option(
+        "--expires",
+        type=Duration(),
+        metavar="24h",
+        help="How long it is valid (default: forever).",
     )
     @key_file_option
     @public_key_option
@@ -58,7 +69,9 @@ def key_group(kind: str) -> click.Group:
         )
 
     @keys.command(
-        help=_help("Delete the key KEY of NAME; it counts no more.", kind, "delete", "old")
+        help=_help(
+            "Delete the key KEY of NAME; it stops being valid at once.", kind, "delete", "old"
+        )
     )
     @name_argument
     @click.argument("key_name", metavar="KEY", type=Name("key"))
@@ -70,9 +83,9 @@ def key_group(kind: str) -> click.Group:
     return keys
 
 
-_ADD = """Add a key to those of NAME: a new one, or a public key that exists.
+_ADD = """Add a key for NAME: a new one, or an existing public key.
 
-A new private key is written to NAME-KEY.pem, which nobody else can read."""
+A new private key is written to NAME-KEY.pem, which only you can read."""
 
 
 def _help(text: str, kind: str, command: str, more: str = "") -> str:

@@ -28,14 +28,14 @@ def job() -> None:
 @click.argument("command")
 @click.argument("nodes", metavar="[NODE...]", type=NodeName(), nargs=-1)
 @click.option(
-    "-s", "--search", "query", metavar="QUERY", help="The nodes that match, beside those named."
+    "-s", "--search", "query", metavar="QUERY", help="Nodes that match, besides those named."
 )
 @click.option("-q", "--quorum", metavar="N|P%", help="Nodes that must be ready (default: all).")
 @click.option(
     "--timeout",
     type=Seconds(),
     default=DEFAULT_TIMEOUT,
-    help=f"Time for the command to run (default: {DEFAULT_TIMEOUT:g}).",
+    help=f"Time that the command may run (default: {DEFAULT_TIMEOUT:g}).",
 )
 @click.option("--capture", is_flag=True, help="Keep and show what the command writes.")
 @click.option("-b", "--nowait", is_flag=True, help="Start the job and return at once.")
@@ -47,7 +47,7 @@ def job() -> None:
     type=Seconds(zero=False),
     default=1.0,
     show_default=True,
-    help="Longest pause between two looks at the job.",
+    help="Longest pause between two checks of the job.",
 )
 @click.option("--with-env", metavar="JSON", help='Environment of the command: {"NAME": "value"}.')
 @click.option("--in-dir", metavar="DIR", help="Directory on the node to run the command in.")
@@ -56,7 +56,7 @@ def job() -> None:
     "--file",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="File to send along; its place is in CHEF_PUSH_JOB_FILE.",
+    help="File to send along; its path is in CHEF_PUSH_JOB_FILE.",
 )
 @operator_options
 @click.pass_obj
@@ -65,9 +65,9 @@ def start(
     timeout: float, capture: bool, nowait: bool, dry_run: bool, poll_interval: float,
     with_env: str | None, in_dir: str | None, as_user: str | None, file: Path | None,
 ) -> ExitStatus:  # fmt: skip
-    """Run COMMAND, which stands on the nodes' whitelists, on the NODEs.
+    """Run COMMAND, which must be on the nodes' whitelists, on the NODEs.
 
-    The nodes vote first; the command runs on those that are ready if they are as many as
+    The nodes vote first; the command runs on those that are ready if there are enough for
     the quorum. The exit status tells how the job ended.
 
     \b
@@ -99,7 +99,7 @@ def start(
 
 def _nodes(app: App, named: tuple[str, ...], query: str | None) -> tuple[str, ...]:
     if query is None and not named:
-        raise UsageError("no nodes were given", "name some, or search with -s QUERY")
+        raise UsageError("no nodes given", "name some, or search with -s QUERY")
     found = [] if query is None else search.names(app.client, query)
     return tuple(dict.fromkeys([*named, *found]))
 
@@ -109,7 +109,7 @@ def _nodes(app: App, named: tuple[str, ...], query: str | None) -> tuple[str, ..
 @operator_options
 @click.pass_obj
 def status(app: App, job_id: str) -> None:
-    """Show where the job ID stands; with -V each node's exit code and run time.
+    """Show the state of the job ID; with -V each node's exit code and run time.
 
     \b
     Example:
@@ -122,7 +122,7 @@ def status(app: App, job_id: str) -> None:
 @operator_options
 @click.pass_obj
 def list_(app: App) -> None:
-    """List the organization's jobs, the newest first.
+    """List the organization's jobs, newest first.
 
     \b
     Example:
@@ -139,9 +139,11 @@ def list_(app: App) -> None:
     type=click.Choice(CHANNELS),
     default="stdout",
     show_default=True,
-    help="Which of its outputs.",
+    help="Output to print.",
 )
-@click.option("--raw", is_flag=True, help="The bytes as they are, control characters included.")
+@click.option(
+    "--raw", is_flag=True, help="Print the bytes as they are, control characters included."
+)
 @operator_options
 @click.pass_obj
 def output(app: App, job_id: str, node: str, channel: str, raw: bool) -> None:
@@ -161,7 +163,7 @@ def output(app: App, job_id: str, node: str, channel: str, raw: bool) -> None:
 @operator_options
 @click.pass_obj
 def abort(app: App, job_id: str) -> None:
-    """End the job ID: its commands are killed on all nodes that still run them.
+    """Abort the job ID: its commands are killed on all nodes that still run them.
 
     \b
     Example:

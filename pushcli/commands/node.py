@@ -25,7 +25,7 @@ attributes_option = click.option(
 @click.group(cls=CommandGroup)
 @operator_options
 def node() -> None:
-    """See which nodes are there, and let new ones in."""
+    """See which nodes there are, and let new ones enroll."""
 
 
 @node.command()
@@ -35,7 +35,7 @@ def node() -> None:
 def status(app: App, nodes: tuple[str, ...]) -> None:
     """Show which of the NODEs, or of all enrolled nodes, can take part in a job.
 
-    What has a colon, a star or a space in it is a query, as of `node search`.
+    An argument with a colon, a star or a space is a query, as for `node search`.
 
     \b
     Examples:
@@ -72,7 +72,7 @@ def list_(app: App) -> None:
 @operator_options
 @click.pass_obj
 def show(app: App, name: str, attributes: tuple[str, ...]) -> None:
-    """Show what is known of NODE; the whole of it with -F json.
+    """Show what is known about NODE; everything with -F json.
 
     \b
     Examples:
@@ -89,7 +89,7 @@ def show(app: App, name: str, attributes: tuple[str, ...]) -> None:
 @operator_options
 @click.pass_obj
 def search_(app: App, query: str, attributes: tuple[str, ...], id_only: bool) -> None:
-    """Find the nodes that match QUERY, as Chef's users write it.
+    """Find the nodes that match QUERY, in Chef's search syntax.
 
     \b
     Examples:
@@ -103,23 +103,25 @@ def search_(app: App, query: str, attributes: tuple[str, ...], id_only: bool) ->
 @node.group(cls=CommandGroup)
 @operator_options
 def token() -> None:
-    """Make tokens with which new nodes enroll, instead of a key that all share."""
+    """Make tokens for nodes to enroll with, instead of a shared key."""
 
 
 @token.command()
 @click.option(
     "--uses", type=click.IntRange(1, limits.MAX_USES), default=1, show_default=True, metavar="N",
-    help="So many nodes may enroll with it.",
+    help="Number of nodes that may enroll with it.",
 )  # fmt: skip
 @click.option(
     "--expires", type=Duration(longest="30d"), default="1h", show_default=True, metavar="1h",
-    help="After so long (at most 30d).",
+    help="How long it is valid (at most 30d).",
 )  # fmt: skip
-@click.option("--node", "name", type=NodeName(), metavar="NAME", help="Only for this node.")
+@click.option(
+    "--node", "name", type=NodeName(), metavar="NAME", help="Only this node may enroll with it."
+)
 @operator_options
 @click.pass_obj
 def create(app: App, uses: int, expires: float, name: str | None) -> None:
-    """Make a token, and print it: it is shown only this once.
+    """Make a token and print it; it is shown only once.
 
     \b
     Example:

@@ -33,12 +33,12 @@ SAMPLES = {
     show_default=True,
     help="How many agents to start.",
 )
-@click.option("--run", "command", metavar="COMMAND", help="Run one job on all of them, then end.")
+@click.option("--run", "command", metavar="COMMAND", help="Run one job on all of them, then exit.")
 @click.pass_obj
 def sandbox(app: App, nodes: int, command: str | None) -> int:
     """Start a throw-away server with agents on this machine.
 
-    It lives until Ctrl-C, under the profile `sandbox`; then nothing of it is left.
+    It runs until Ctrl-C, under the profile `sandbox`, and leaves nothing behind.
 
     \b
     Examples:
@@ -102,9 +102,9 @@ def _ending() -> Iterator[None]:
             signal.signal(each, signal.SIG_IGN)
         raise KeyboardInterrupt
 
-    former = {number: signal.signal(number, interrupt) for number in numbers}
+    previous = {number: signal.signal(number, interrupt) for number in numbers}
     try:
         yield
     finally:
-        for number, handler in former.items():
+        for number, handler in previous.items():
             signal.signal(number, handler)

@@ -86,7 +86,7 @@ def init(
     if changes:
         config = settings.with_values(config, changes, "--set")
     if not prepare(place, org=org, admin=admin):
-        app.print(f"{place} holds a server already: nothing was changed")
+        app.print(f"{place} already holds a server: nothing was changed")
         return
     credentials = Path.home() / ".pushcli" / "credentials"
     require_writable(credentials)
@@ -120,17 +120,17 @@ def start(directory: Path | None) -> None:
     "--overlap",
     type=Duration(longest="30d"),
     metavar="DURATION",
-    help="How long the former secrets stay valid, as 2h (default: twice the lifetime of an "
+    help="How long the previous secrets stay valid, such as 2h (default: twice the lifetime of an "
     "agent's configuration).",
 )
-@click.option("--now", "at_once", is_flag=True, help="End the former secrets at once.")
+@click.option("--now", "at_once", is_flag=True, help="End the previous secrets at once.")
 @click.pass_obj
 def rotate_keys(app: App, directory: Path | None, overlap: float | None, at_once: bool) -> None:
     """Make new secrets for the server: the keys of heartbeats, command channel and sessions.
 
-    A running server takes them up within seconds, and serves agents with the new and with the
-    former ones until the overlap is over; agents move over by themselves, jobs go on. With
-    --now, for secrets that were stolen, every agent connects anew within seconds.
+    A running server picks them up within seconds, and accepts the new and the previous ones
+    until the overlap is over; agents change over by themselves, and jobs go on. With
+    --now, for stolen secrets, every agent reconnects within seconds.
 
     \b
     Examples:
@@ -149,16 +149,16 @@ def rotate_keys(app: App, directory: Path | None, overlap: float | None, at_once
     until = rotation.rotate(place, span)
     app.print(f"Made new secrets in {place}/secrets")
     if until is None:
-        app.print("The former ones count no more; a running server notices within seconds")
+        app.print("The previous ones are no longer valid; a running server notices within seconds")
     else:
         app.print(
-            f"The former ones stay valid until {durations.local(until)}; a running server "
+            f"The previous ones stay valid until {durations.local(until)}; a running server "
             "takes up the new ones within seconds"
         )
         if span < lifetime:
             app.print(
                 f"Agents fetch their configuration every {durations.words(lifetime)}: some will "
-                "have to connect anew when the former ones end"
+                "have to reconnect when the previous ones end"
             )
 
 
@@ -202,7 +202,7 @@ def _print_made(app: App, made: "Made", credentials: Path, profile: str | None) 
     if profile:
         app.print(f"Added profile {profile!r} to {credentials}")
     else:
-        app.print(f"{credentials} has such profiles already: none was added")
+        app.print(f"{credentials} already has such profiles: none was added")
     enroll = "on each node pushcli agent enroll"
     if not made.validator_key:
         enroll = f"pushcli node token create, and {enroll} --token-file"

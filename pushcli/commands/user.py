@@ -22,7 +22,9 @@ def user() -> None:
 
 
 @user.command("list")
-@click.option("--all", "everywhere", is_flag=True, help="Of the whole server (for superusers).")
+@click.option(
+    "--all", "everywhere", is_flag=True, help="List all users of the server (superusers only)."
+)
 @operator_options
 @click.pass_obj
 def list_(app: App, everywhere: bool) -> None:
@@ -51,9 +53,9 @@ def show(app: App, name: str) -> None:
 
 @user.command()
 @click.argument("name", type=USER)
-@click.option("--display-name", metavar="TEXT", help="How people call them (default: NAME).")
-@click.option("--email", metavar="ADDRESS", help="Where they can be reached.")
-@click.option("--no-associate", is_flag=True, help="Leave them out of the organization.")
+@click.option("--display-name", metavar="TEXT", help="Display name (default: NAME).")
+@click.option("--email", metavar="ADDRESS", help="E-mail address.")
+@click.option("--no-associate", is_flag=True, help="Do not add them to the organization.")
 @key_file_option
 @public_key_option
 @operator_options
@@ -62,10 +64,10 @@ def create(
     app: App, *, name: str, display_name: str | None, email: str | None, no_associate: bool,
     key_file: Path | None, public_key: Path | None,
 ) -> None:  # fmt: skip
-    """Create the user NAME of the server, and take them into the organization.
+    """Create the user NAME on the server, and add them to the organization.
 
-    It takes the profile of a superuser. A new private key is written to NAME.pem, which
-    nobody else can read; with --public-key the user has made it already.
+    This needs a superuser's profile. A new private key is written to NAME.pem, which only
+    you can read; with --public-key the user has made one already.
 
     \b
     Example:
@@ -82,9 +84,9 @@ def create(
 @operator_options
 @click.pass_obj
 def delete(app: App, name: str) -> None:
-    """Delete the user NAME of the server, and all their keys.
+    """Delete the user NAME from the server, with all their keys.
 
-    It takes the profile of a superuser; see `user remove` for the organization alone.
+    This needs a superuser's profile; see `user remove` for the organization alone.
 
     \b
     Example:
@@ -98,7 +100,7 @@ def delete(app: App, name: str) -> None:
 @operator_options
 @click.pass_obj
 def add(app: App, name: str) -> None:
-    """Take the user NAME, who exists already, into the organization.
+    """Add the user NAME, who already exists, to the organization.
 
     \b
     Example:
@@ -112,7 +114,7 @@ def add(app: App, name: str) -> None:
 @operator_options
 @click.pass_obj
 def remove(app: App, name: str) -> None:
-    """Have the user NAME leave the organization and its groups.
+    """Remove the user NAME from the organization and its groups.
 
     \b
     Example:
@@ -131,21 +133,21 @@ user.add_command(key_group("user"))
     metavar="24h",
     default="24h",
     show_default=True,
-    help="How long the former key still counts; 0 ends it at once.",
+    help="How long the previous key stays valid; 0 ends it at once.",
 )
 @click.option(
-    "--vouch", is_flag=True, help="Sign with the former key that the new one is an editor's."
+    "--vouch", is_flag=True, help="Vouch for the new key as an editor's, with the previous one."
 )
 @operator_options
 @click.pass_obj
 def rotate_key(app: App, overlap: float, vouch: bool) -> None:
     """Replace your own key: the one that the profile signs with.
 
-    A new key is made, registered and tried; then it takes the place of the file. The
-    former one is kept as FILE.old, and expires. Whatever fails, the profile works.
+    A new key is made, registered and tried, then replaces the one in the file. The
+    previous one is kept as FILE.old, and expires. If anything fails, the profile still works.
 
-    Agents take edits of whitelists only from editors' keys that they know: --vouch tells
-    them of the new one.
+    Agents accept edits of whitelists only from editors whose keys they know: --vouch
+    introduces the new one.
 
     \b
     Example:

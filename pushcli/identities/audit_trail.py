@@ -53,7 +53,7 @@ def show(
     else:
         rows = [
             (durations.local(one.at), one.actor, one.action, one.target, one.origin,
-             detail_text(_told_shortly(one)))
+             detail_text(_abridged(one)))
             for one in answer.records
         ]  # fmt: skip
         write_table(app, ("time", "actor", "action", "target", "from", "detail"), rows)
@@ -61,7 +61,7 @@ def show(
         app.note(f"These are the newest {len(answer.records)}; --limit shows more")
 
 
-def _told_shortly(record: Record) -> Any:
+def _abridged(record: Record) -> Any:
     """The detail for people: of a whitelist's edit what is new, and where if that is not said."""
     detail = record.detail
     if not isinstance(detail, dict) or record.action != "whitelist edit":
@@ -69,10 +69,10 @@ def _told_shortly(record: Record) -> Any:
     changes, nodes = detail.get("changes"), detail.get("nodes")
     if not isinstance(changes, list) or not all(isinstance(one, dict) for one in changes):
         return detail
-    told: dict[str, Any] = {"changes": "; ".join(map(_change, changes))}
+    shown: dict[str, Any] = {"changes": "; ".join(map(_change, changes))}
     if isinstance(nodes, list) and record.target.endswith(" nodes"):
-        told["nodes"] = folding.fold(map(str, nodes))
-    return {**told, "key": detail.get("key")}
+        shown["nodes"] = folding.fold(map(str, nodes))
+    return {**shown, "key": detail.get("key")}
 
 
 def _change(change: dict[str, Any]) -> str:

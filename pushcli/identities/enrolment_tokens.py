@@ -7,7 +7,7 @@ import msgspec
 from pushcli import durations
 from pushcli.client.answers import checked
 from pushcli.client.paths import quoted
-from pushcli.identities.identities import say
+from pushcli.identities.identities import print_done
 from pushcli.terminal.asking import agrees
 from pushcli.terminal.context import App
 from pushcli.terminal.table import write_table
@@ -63,7 +63,7 @@ def delete(app: App, token_id: str) -> None:
     """A token can be used no more; what it enrolled stays."""
     if agrees(app, f"Delete the token {token_id}?"):
         app.client.delete(f"tokens/{quoted(token_id)}")
-        say(app, f"The token {token_id} is deleted", {"id": token_id, "deleted": True})
+        print_done(app, f"Deleted the token {token_id}", {"id": token_id, "deleted": True})
 
 
 def _times(uses: int) -> str:

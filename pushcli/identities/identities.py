@@ -41,7 +41,7 @@ def user_names(app: App, *, everywhere: bool = False) -> list[str]:
     try:
         return [str(member["user"]["username"]) for member in members]
     except KeyError as error:
-        raise ServerError("the server's list of users makes no sense") from error
+        raise ServerError("unexpected list of users from the server") from error
 
 
 def show_client(app: App, name: str) -> None:
@@ -97,9 +97,9 @@ def create_client(
             app.client.post("clients", wanted | flags)
         except Conflict as error:
             raise Conflict(
-                f"a client named {name} exists already", "choose another name, or delete that one"
+                f"a client named {name} already exists", "choose another name, or delete that one"
             ) from error
-    _say_created(app, "client", name, key)
+    _print_created(app, "client", name, key)
 
 
 def create_user(
@@ -126,9 +126,9 @@ def create_user(
         try:
             app.client.post("/users", wanted)
         except Conflict as error:
-            raise Conflict(f"a user named {name} exists already", _adding(name)) from error
+            raise Conflict(f"a user named {name} already exists", _adding(name)) from error
         except PermissionDenied as error:
-            error.remedy = f"it takes a superuser; if {name} exists already, {_adding(name)}"
+            error.remedy = f"this needs a superuser; if {name} already exists, {_adding(name)}"
             raise
     if associate:
         try:
@@ -138,7 +138,7 @@ def create_user(
             error.message = f"{name} was created{where}, but is in no organization: {error.message}"
             error.remedy = f"try `pushcli user add {name}`"
             raise
-    _say_created(app, "user", name, key)
+    _print_created(app, "user", name, key)
     if associate:
         app.note(
             "To let them start jobs: pushcli group add pushy_job_writers --user "
@@ -155,21 +155,23 @@ def create_group(app: App, name: str) -> None:
     try:
         app.client.post("groups", {"groupname": name})
     except Conflict as error:
-        raise Conflict(f"a group named {name} exists already", "choose another name") from error
-    say(app, f"The group {name} is created", {"name": name})
+        raise Conflict(f"a group named {name} already exists", "choose another name") from error
+    print_done(app, f"Created the group {name}", {"name": name})
 
 
 def add_user(app: App, name: str) -> None:
     """Take a user of the server into the organization."""
     app.client.post("users", {"username": name})
-    say(app, f"{name} belongs to the organization", {"name": name, "associated": True})
+    print_done(app, f"{name} is now in the organization", {"name": name, "associated": True})
 
 
 def remove_user(app: App, name: str) -> None:
     """Have a user leave the organization; the user stays."""
     if agrees(app, f"Remove the user {name} from the organization and its groups?"):
         app.client.delete(f"users/{quoted(name)}")
-        say(app, f"{name} has left the organization", {"name": name, "associated": False})
+        print_done(
+            app, f"Removed {name} from the organization", {"name": name, "associated": False}
+        )
 
 
 def delete(app: App, kind: str, name: str) -> None:
@@ -177,11 +179,11 @@ def delete(app: App, kind: str, name: str) -> None:
     if agrees(app, f"Delete the {kind} {name}?"):
         folder = "/users" if kind == "user" else f"{kind}s"
         app.client.delete(f"{folder}/{quoted(name)}")
-        say(app, f"The {kind} {name} is deleted", {"name": name, "deleted": True})
+        print_done(app, f"Deleted the {kind} {name}", {"name": name, "deleted": True})
 
 
-def say(app: App, line: str, value: Object) -> None:
-    """What was done: a line, or an object."""
+def print_done(app: App, line: str, value: Object) -> None:
+    """Print what was done: a line, or an object."""
     if app.is_text:
         app.print(line)
     else:
@@ -189,14 +191,14 @@ def say(app: App, line: str, value: Object) -> None:
 
 
 def _adding(name: str) -> str:
-    return f"`pushcli user add {name}` takes them into your organization"
+    return f"`pushcli user add {name}` adds them to your organization"
 
 
-def _say_created(app: App, kind: str, name: str, key: NewKey) -> None:
+def _print_created(app: App, kind: str, name: str, key: NewKey) -> None:
     if not app.is_text:
         app.emit({"name": name, "key_file": None if key.file is None else str(key.file.absolute()),
                   "fingerprint": fingerprint(key.public_key)})  # fmt: skip
         return
-    app.print(f"The {kind} {name} is created")
+    app.print(f"Created the {kind} {name}")
     if key.file is not None:
-        app.print(f"The private key is {key.file.absolute()}; nobody else has it")
+        app.print(f"The private key is {key.file.absolute()}; there is no other copy")

@@ -11,7 +11,7 @@ from pushcli import durations
 from pushcli.client.answers import checked
 from pushcli.client.paths import quoted
 from pushcli.errors import Conflict
-from pushcli.identities.identities import say
+from pushcli.identities.identities import print_done
 from pushcli.identities.new_key import fingerprint, new_key
 from pushcli.protocol.timestamps import format_iso8601
 from pushcli.terminal.asking import agrees
@@ -104,7 +104,7 @@ def add(
     if app.is_text:
         app.print(f"{name} has the key {key_name}, {fingerprint(key.public_key)}")
         if key.file is not None:
-            app.print(f"The private key is {key.file.absolute()}; nobody else has it")
+            app.print(f"The private key is {key.file.absolute()}; there is no other copy")
     else:
         said: dict[str, Any] = {"key_file": key.file and str(key.file.absolute())}
         app.emit({**wanted, "fingerprint": fingerprint(key.public_key), **said})
@@ -115,7 +115,7 @@ def delete(app: App, kind: str, name: str, key_name: str) -> None:
     if agrees(app, f"Delete the key {key_name} of {name}?"):
         app.client.delete(f"{folder(kind, name)}/{quoted(key_name)}")
         said = {"name": name, "key": key_name, "deleted": True}
-        say(app, f"The key {key_name} of {name} is deleted", said)
+        print_done(app, f"Deleted the key {key_name} of {name}", said)
 
 
 def expiry(seconds: float) -> str:

@@ -1,7 +1,7 @@
 """A new key in place of one that is in use, without a moment in which none works.
 
 The new key is registered as a second one and tried before the file changes hands; only
-then does the former one get its end. Whatever fails on the way, the file holds a key that
+then does the previous one get its end. Whatever fails on the way, the file holds a key that
 the server knows.
 """
 
@@ -22,22 +22,24 @@ from pushcli.errors import ConfigError, KeyFileError, NotFound, PushcliError, Se
 from pushcli.identities.identity_keys import FOREVER, Key, expiry, read
 from pushcli.identities.new_key import fingerprint
 
+_KEYS = {"previous": "former", "previous_file": "former_file"}
 
-class Rotated(msgspec.Struct, frozen=True, kw_only=True):
+
+class Rotated(msgspec.Struct, frozen=True, kw_only=True, rename=_KEYS):
     """What was done.
 
     Args:
         key: name of the new key on the server.
-        former: of the former one.
-        former_file: where the former key is kept.
+        previous: name of the key that it replaced; in JSON `former`.
+        previous_file: where that key is kept; in JSON `former_file`.
         expires: when that ends: a date, None: it is gone already.
     """
 
     key: str
     fingerprint: str
     file: str
-    former: str
-    former_file: str
+    previous: str
+    previous_file: str
     expires: str | None
 
 
@@ -46,24 +48,24 @@ def rotate(
     folder: str,
     *,
     overlap: float,
-    on_new: Callable[[ApiClient, str], None] = lambda former, pem: None,
+    on_new: Callable[[ApiClient, str], None] = lambda previous, pem: None,
 ) -> Rotated:
     """Replace the key in the file that a profile signs with.
 
     Args:
         folder: path of the keys of whoever the profile is.
-        overlap: seconds for which the former key still counts.
-        on_new: called with a client that signs with the former key, and the new public key,
+        overlap: seconds for which the previous key still counts.
+        on_new: called with a client that signs with the previous key, and the new public key,
             while both keys count.
 
     Raises:
         KeyFileError: the key is in no file, or it cannot be replaced; nothing has changed.
-        PushcliError: nothing has changed, or the new key is in use already and the former
+        PushcliError: nothing has changed, or the new key is in use already and the previous
             one could not be given an end: the text says which.
     """
     file = _file(profile)
-    with _alone(file), contextlib.closing(ApiClient(profile)) as former:
-        current = _current(former, folder, file)
+    with _alone(file), contextlib.closing(ApiClient(profile)) as previous:
+        current = _current(previous, folder, file)
         fresh_file = file.with_name(f".{file.name}.new")
         fresh_file.unlink(missing_ok=True)
         key = keys.generate()
@@ -71,17 +73,17 @@ def rotate(
         name = f"rotated-{fingerprint(pem).removeprefix('SHA256:')[:12].translate(_SAFE)}"
         try:
             _write_as(file, fresh_file, keys.private_pem(key))
-            with _registered(former, folder, name, pem, file):
+            with _registered(previous, folder, name, pem, file):
                 fresh = _tried(profile, fresh_file, f"{folder}/{name}")
-                former_file = _replace(file, fresh_file)
+                previous_file = _replace(file, fresh_file)
         finally:
             fresh_file.unlink(missing_ok=True)
-        with contextlib.closing(fresh), _saying_what_counts(current):
-            on_new(former, pem)
+        with contextlib.closing(fresh), _naming_valid_keys(current):
+            on_new(previous, pem)
             expires = _end(fresh, f"{folder}/{quoted(current)}", overlap)
     return Rotated(
-        key=name, fingerprint=fingerprint(pem), file=str(file), former=current,
-        former_file=str(former_file), expires=expires,
+        key=name, fingerprint=fingerprint(pem), file=str(file), previous=current,
+        previous_file=str(previous_file), expires=expires,
     )  # fmt: skip
 
 
@@ -115,7 +117,9 @@ def _alone(file: Path) -> Iterator[None]:
 
 
 def _busy(file: Path) -> KeyFileError:
-    return KeyFileError(f"{file} is just being replaced", "wait for the other command's end")
+    return KeyFileError(
+        f"{file} is being replaced right now", "wait for the other command to finish"
+    )
 
 
 def _current(client: ApiClient, folder: str, file: Path) -> str:
@@ -124,7 +128,7 @@ def _current(client: ApiClient, folder: str, file: Path) -> str:
     try:
         found = read(client, folder)
     except NotFound as error:
-        error.remedy = "does this server know several keys for one name?"
+        error.remedy = "does this server support several keys for one name?"
         raise
     for key, _ in found:
         if fingerprint(key.public_key) == ours:
@@ -166,13 +170,13 @@ def _tried(profile: Profile, file: Path, path: str) -> ApiClient:
 
 
 def _replace(file: Path, fresh: Path) -> Path:
-    """The new key gets the file's name, the former one another."""
-    former = file.with_name(f"{file.name}.old")
+    """The new key gets the file's name, the previous one another."""
+    previous = file.with_name(f"{file.name}.old")
     kept = file.with_name(f".{file.name}.old")
     try:
         kept.unlink(missing_ok=True)
         _write_as(file, kept, keys.read_secret(file))
-        kept.replace(former)
+        kept.replace(previous)
         fresh.replace(file)
     except OSError as error:
         kept.unlink(missing_ok=True)
@@ -181,7 +185,7 @@ def _replace(file: Path, fresh: Path) -> Path:
         ) from error
     with contextlib.suppress(OSError):
         _sync(file.parent)
-    return former
+    return previous
 
 
 def _write_as(model: Path, file: Path, content: bytes) -> None:
@@ -201,20 +205,21 @@ def _sync(directory: Path) -> None:
 
 
 @contextlib.contextmanager
-def _saying_what_counts(former: str) -> Iterator[None]:
-    """Adds to an error that the new key is in use, and the former one not at its end."""
+def _naming_valid_keys(previous: str) -> Iterator[None]:
+    """Adds to an error that the new key is in use, and the previous one not at its end."""
     try:
         yield
     except PushcliError as error:
         error.message = (
-            f"the new key is in use, but the former one, {former}, still counts: {error.message}"
+            f"the new key is in use, but the previous one, {previous}, is still valid: "
+            f"{error.message}"
         )
-        error.remedy = "; ".join(filter(None, (error.remedy, "take it away with `key delete`")))
+        error.remedy = "; ".join(filter(None, (error.remedy, "delete it with `key delete`")))
         raise
 
 
 def _end(client: ApiClient, path: str, overlap: float) -> str | None:
-    """Let the former key expire, or end it at once; returns the date."""
+    """Let the previous key expire, or end it at once; returns the date."""
     if not overlap:
         client.delete(path)
         return None

@@ -35,7 +35,7 @@ def new_key(file: Path, public_key: Path | None = None) -> Iterator[NewKey]:
     try:
         yield NewKey(keys.public_pem(pair), file)
     except ConnectionLost as error:
-        error.remedy = f"the server may have registered the new key, which is {file}"
+        error.remedy = f"the server may have registered the new key, which is in {file}"
         raise
     except PushcliError:
         file.unlink(missing_ok=True)

@@ -18,17 +18,17 @@ def rotate(app: App, *, overlap: float, vouch: bool) -> None:
     """Replace it, and say what was done.
 
     Args:
-        overlap: seconds for which the former key still counts.
-        vouch: tell agents, signed by the former key, that the new one is an editor's.
+        overlap: seconds for which the previous key still counts.
+        vouch: tell agents, signed by the previous key, that the new one is an editor's.
 
     Raises:
         PushcliError: the profile works all the same; the text says with which key.
     """
     profile = profile_of(app.options, app.env)
 
-    def on_new(former: ApiClient, pem: str) -> None:
+    def on_new(previous: ApiClient, pem: str) -> None:
         if vouch:
-            _vouch(former, profile.client_name, pem)
+            _vouch(previous, profile.client_name, pem)
 
     name = profile.client_name
     try:
@@ -36,13 +36,13 @@ def rotate(app: App, *, overlap: float, vouch: bool) -> None:
     except AuthenticationError as error:
         if not error.message.startswith("nothing was changed"):
             # Outside of the organizations nobody knows their clients.
-            error.remedy += f"; is {name} a user? A client gets another key by `client key add`"
+            error.remedy += f"; is {name} a user? A client gets another key with `client key add`"
         raise
     report(app, done)
     if app.is_text and not vouch:
         app.note(
-            "Agents do not know the new key as an editor's: "
-            "`pushcli whitelist editors add` with the former one, or another editor"
+            "Agents do not trust the new key as an editor's yet: run "
+            "`pushcli whitelist editors add` with the previous one, or ask another editor"
         )
 
 
@@ -60,13 +60,13 @@ def report(app: App, done: Rotated) -> None:
     if not app.is_text:
         app.emit(msgspec.to_builtins(done))
         return
-    app.print(f"{done.file} is the new key now ({done.fingerprint})")
-    end = f"expires at {done.expires}" if done.expires else "counts no more"
-    app.print(f"The former one, {done.former}, {end}; it is kept as {done.former_file}")
+    app.print(f"{done.file} is now the new key ({done.fingerprint})")
+    end = f"expires at {done.expires}" if done.expires else "is no longer valid"
+    app.print(f"The previous one, {done.previous}, {end}; it is kept as {done.previous_file}")
 
 
-def _vouch(former: ApiClient, name: str, pem: str) -> None:
+def _vouch(previous: ApiClient, name: str, pem: str) -> None:
     from pushcli.whitelist.statements import next_version  # noqa: PLC0415
 
-    statement = former.signer.vouch(name, load_public_key(pem), next_version(time.time()))
-    former.post("pushy/whitelist_editors", {"statement": statement})
+    statement = previous.signer.vouch(name, load_public_key(pem), next_version(time.time()))
+    previous.post("pushy/whitelist_editors", {"statement": statement})

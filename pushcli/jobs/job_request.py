@@ -42,10 +42,10 @@ def parse_env(text: str) -> dict[str, str]:
     except (ValueError, RecursionError) as error:
         raise UsageError(f"--with-env is not JSON: {error}", _ENV_REMEDY) from error
     if not isinstance(pairs, _Pairs):
-        raise UsageError("--with-env is no JSON object", _ENV_REMEDY)
+        raise UsageError("--with-env must be a JSON object", _ENV_REMEDY)
     env = {name: value for name, value in pairs if isinstance(value, str)}
     if not all(isinstance(value, str) for _, value in pairs):
-        raise UsageError("--with-env has a value that is no string", _ENV_REMEDY)
+        raise UsageError("--with-env: values must be strings", _ENV_REMEDY)
     if len(env) != len(pairs):
         raise UsageError("--with-env names a variable twice", _ENV_REMEDY)
     return env
@@ -70,6 +70,6 @@ def read_file(path: Path) -> str:
         raise UsageError(f"cannot read {path}: {error.strerror}", "check --file") from error
     if len(content) > MAX_FILE:
         raise UsageError(
-            f"{path} has {len(content):,} bytes", f"a job's file may have {MAX_FILE:,}"
+            f"{path} has {len(content):,} bytes", f"a job's file may have at most {MAX_FILE:,}"
         )
     return "base64:" + base64.b64encode(content).decode()

@@ -28,7 +28,7 @@ def start(app: App, request: Mapping[str, Any]) -> str:
     try:
         job_id = app.client.start_job(dict(request))
     except KeyboardInterrupt:
-        app.note("INTERRUPTED: the job may have been started; `pushcli job list` tells")
+        app.note("INTERRUPTED: the job may have been started; check with `pushcli job list`")
         raise
     say = app.print if app.is_text else app.note
     say(f"Started.  Job ID: {job_id}")
@@ -85,11 +85,11 @@ def _detaching() -> Iterator[None]:
     def interrupt(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    former = signal.signal(signal.SIGTERM, interrupt)
+    previous = signal.signal(signal.SIGTERM, interrupt)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, former)
+        signal.signal(signal.SIGTERM, previous)
 
 
 def report(app: App, end: Snapshot, names: Sequence[str]) -> ExitStatus:
@@ -105,7 +105,7 @@ def report(app: App, end: Snapshot, names: Sequence[str]) -> ExitStatus:
         (app.print if app.is_text else app.note)(summary(end.job))
         raise
     if app.is_text:
-        _tell(app, end, results, outputs)
+        _print_end(app, end, results, outputs)
     else:
         rows = [{**msgspec.to_builtins(r), **as_data(outputs[r.node])} for r in results]
         app.emit({**end.raw, "results": rows})
@@ -116,7 +116,7 @@ def _outputs(app: App, job: Job, result: NodeResult) -> Outputs:
     return fetch_outputs(app, job.id, result) if job.capture_output else {}
 
 
-def _tell(
+def _print_end(
     app: App, end: Snapshot, results: Sequence[NodeResult], outputs: Mapping[str, Outputs]
 ) -> None:
     for result in results:

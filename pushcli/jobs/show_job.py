@@ -66,7 +66,7 @@ def show_output(app: App, job_id: str, node: str, channel: str, *, raw: bool) ->
         data = app.client.job_output(job_id, node, channel)
     except NotFound as error:
         raise NotFound(
-            f"job {job_id} has no {channel} of {node}",
+            f"job {job_id} has no {channel} from {node}",
             "was it started with --capture, and did the command run there?",
         ) from error
     if raw:
@@ -85,4 +85,4 @@ def abort(app: App, job_id: str) -> None:
     elif status == "aborted":
         app.print("Aborted.")
     else:
-        app.print(f"Not aborted: the job was over already ({escape_line(status)}).")
+        app.print(f"Not aborted: the job was already over ({escape_line(status)}).")

@@ -64,7 +64,7 @@ def _patiently(app: App, job_id: str, note: Callable[[str], None]) -> Snapshot:
             now = app.clock()
             if given_up is None:
                 given_up = now + PATIENCE
-                note(f"{error.message}: the job goes on; asking again for {PATIENCE:.0f} s ...")
+                note(f"{error.message}: the job goes on; retrying for {PATIENCE:.0f} s ...")
             if now >= given_up:
                 raise
         app.sleep(RETRY_PAUSE)

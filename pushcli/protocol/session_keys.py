@@ -38,7 +38,7 @@ def decrypt(encoded: Any, private_key: RSAPrivateKey) -> bytes:
     try:
         sealed = base64.b64decode(str(encoded.get("key")), validate=False)
     except binascii.Error as error:
-        raise ValueError("the session key is no base64") from error
+        raise ValueError("the session key is not base64") from error
     key = private_key.decrypt(sealed, padding.PKCS1v15())
     if len(key) < MIN_BYTES:
         raise ValueError("the session key is too short")

@@ -126,4 +126,4 @@ def _signature(header: bytes, prefix: bytes) -> bytes:
     try:
         return base64.b64decode(header[len(prefix) :].replace(b"\n", b""), validate=True)
     except binascii.Error as error:
-        raise WireError("signature is no base64") from error
+        raise WireError("signature is not base64") from error

@@ -319,15 +319,15 @@ class Fleet:
     def _require_alive(self, name: str, deadline: float) -> None:
         process = self._processes[name]
         if process.poll() is not None or time.monotonic() > deadline:
-            said = self.log(name).read_text(errors="replace").strip().rpartition("\n")[2]
-            raise StartError(f"the {name} did not start: {said or 'it said nothing'}")
+            last = self.log(name).read_text(errors="replace").strip().rpartition("\n")[2]
+            raise StartError(f"the {name} did not start: {last or 'no output'}")
 
     def _require_time(self, deadline: float, nodes: set[str]) -> None:
         for node in nodes & self._processes.keys():
             self._require_alive(node, deadline)
         if time.monotonic() > deadline:
             raise StartError(
-                f"not in time: {', '.join(sorted(nodes))}", f"see {self.directory}/log"
+                f"not ready in time:  {', '.join(sorted(nodes))}", f"see {self.directory}/log"
             )
 
 

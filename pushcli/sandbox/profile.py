@@ -27,7 +27,7 @@ def lent_profile(credentials: Path, profile: Profile) -> Iterator[None]:
         values["fingerprint"] = profile.fingerprint
     if not add_profile(credentials, NAME, values):
         raise ConfigError(
-            f"{credentials} has a profile {NAME!r} already",
+            f"{credentials} already has a profile {NAME!r}",
             "end the other sandbox, or remove that profile",
         )
     added = credentials.read_bytes()[len(before or b"") :]

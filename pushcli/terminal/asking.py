@@ -11,12 +11,12 @@ def agrees(app: App, question: str) -> bool:
     """Whether the person says yes; -y says it ahead, and no is the default.
 
     Raises:
-        UsageError: nobody is there to be asked.
+        UsageError: there is no terminal to ask on.
     """
     if app.options.yes:
         return True
     if not app.can_ask:
-        raise UsageError("nobody is there to agree", "give -y")
+        raise UsageError("no terminal to confirm on", "pass -y")
     if click.confirm(escape_line(question), default=False, err=True):
         return True
     app.note("nothing was changed")

@@ -49,7 +49,7 @@ _OPTIONS: tuple[Callable[[F], F], ...] = (
     ),
     click.option(
         "--server-url", metavar="URL", expose_value=False, callback=_remember,
-        help="Server, with its /organizations/ORG.",
+        help="URL of the server, including /organizations/ORG.",
     ),
     _SIGNER,
     click.option(
@@ -58,11 +58,11 @@ _OPTIONS: tuple[Callable[[F], F], ...] = (
     ),
     click.option(
         "--ca-file", type=_PATH, metavar="FILE", expose_value=False, callback=_remember,
-        help="CAs that prove the server (PEM).",
+        help="CA certificates to verify the server with (PEM).",
     ),
     click.option(
         "--fingerprint", metavar="SHA256:...", expose_value=False, callback=_remember,
-        help="Of the server's certificate.",
+        help="Fingerprint of the server's certificate.",
     ),
     click.option(
         "-F", "--format", type=click.Choice([form.value for form in Format]),

@@ -25,9 +25,9 @@ class Seconds(click.ParamType[float]):
         try:
             seconds = float(value)
         except ValueError:
-            self.fail(f"{value!r} is no number of seconds", param, ctx)
+            self.fail(f"{value!r} is not a number of seconds", param, ctx)
         if not math.isfinite(seconds) or seconds < 0 or (seconds == 0 and not self._zero):
-            self.fail(f"{value!r} is no length of time", param, ctx)
+            self.fail(f"{value!r} is not a duration", param, ctx)
         return seconds
 
 
@@ -49,7 +49,7 @@ class Duration(click.ParamType[float]):
         except ValueError as error:
             self.fail(f"{value!r} is {error}", param, ctx)
         if seconds == 0 and not self._zero:
-            self.fail(f"{value!r} is no time at all", param, ctx)
+            self.fail(f"{value!r} is not more than 0", param, ctx)
         if self._longest is not None and seconds > durations.parse(self._longest):
             self.fail(f"{value!r} is more than {self._longest}", param, ctx)
         return seconds
@@ -79,7 +79,9 @@ class JobId(click.ParamType[str]):
         """The id, in lower case."""
         text = str(value).strip().lower()
         if not is_job_id(text):
-            self.fail(f"{value!r} is no job id (32 hex digits, see `pushcli job list`)", param, ctx)
+            self.fail(
+                f"invalid job id {value!r}: 32 hex digits, see `pushcli job list`", param, ctx
+            )
         return text
 
 
@@ -92,7 +94,7 @@ class NodeName(click.ParamType[str]):
         """The name as it is."""
         text = str(value)
         if not is_node_name(text):
-            self.fail(f"{text!r} is no node's name (letters, digits and _ . : -)", param, ctx)
+            self.fail(f"invalid node name {text!r}: use letters, digits and _ . : -", param, ctx)
         return text
 
 
@@ -119,6 +121,6 @@ class Name(click.ParamType[str]):
         text = str(value)
         if not is_node_name(text):
             self.fail(
-                f"{text!r} is no name of a {self._what} (letters, digits and _ . : -)", param, ctx
+                f"invalid {self._what} name {text!r}: use letters, digits and _ . : -", param, ctx
             )
         return text

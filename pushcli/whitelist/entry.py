@@ -137,7 +137,7 @@ def _command(value: object) -> str | tuple[str, ...]:
     try:
         size = sum(len(argument.encode()) for argument in arguments)
     except UnicodeEncodeError as error:
-        raise InvalidEntry("a command that is no text") from error
+        raise InvalidEntry("a command that is not text") from error
     if size > MAX_COMMAND:
         raise InvalidEntry(f"a command of more than {MAX_COMMAND} bytes")
     return value if isinstance(value, str) else tuple(arguments)
@@ -151,7 +151,7 @@ def _lock(value: object, *, local: bool) -> bool | str:
     if not local:
         raise InvalidEntry("a path of a lock is for the node's own files: use lock = true")
     if not value.startswith("/") or not pattern.is_plain(value) or len(value) > _MAX_PATH:
-        raise InvalidEntry("lock is no absolute path")
+        raise InvalidEntry("lock is not an absolute path")
     return value
 
 
@@ -169,10 +169,10 @@ def _operators(value: object) -> tuple[str, ...] | None:
     if value is None:
         return None
     if not isinstance(value, list) or len(value) > MAX_OPERATORS:
-        raise InvalidEntry(f"operators is no list of at most {MAX_OPERATORS} names")
+        raise InvalidEntry(f"operators is not a list of at most {MAX_OPERATORS} names")
     for name in value:
         if not isinstance(name, str) or not names.is_node_name(name):
-            raise InvalidEntry(f"operators: {str(name)[:64]!r} is no name")
+            raise InvalidEntry(f"operators: invalid name {str(name)[:64]!r}")
     return tuple(value)
 
 
@@ -180,7 +180,7 @@ def _timeout(value: object) -> float | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise InvalidEntry("timeout is no number of seconds")
+        raise InvalidEntry("timeout is not a number of seconds")
     if not 0 < value <= MAX_TIMEOUT or not math.isfinite(value):
         raise InvalidEntry(f"timeout is not above 0 and at most {MAX_TIMEOUT:.0f} seconds")
     return float(value)

@@ -39,7 +39,7 @@ def is_plain(text: str) -> bool:
 
 
 def check(name: str, command: "Command", *, unsafe: bool) -> None:
-    """Whether a pattern and its command fit together.
+    """Require that a pattern and its command fit together.
 
     Args:
         unsafe: of a string, groups are pasted into it as they are.

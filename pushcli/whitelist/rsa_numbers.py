@@ -55,31 +55,31 @@ def from_pem(pem: str) -> PublicNumbers:
     """
     lines = pem.strip().splitlines()
     if lines[:1] != ["-----BEGIN PUBLIC KEY-----"] or lines[-1:] != ["-----END PUBLIC KEY-----"]:
-        raise ValueError("no public key in PEM")
+        raise ValueError("not a public key in PEM")
     try:
         return _numbers(base64.b64decode("".join(lines[1:-1]), validate=True))
     except (binascii.Error, IndexError) as error:
-        raise ValueError("no public key in PEM") from error
+        raise ValueError("not a public key in PEM") from error
 
 
 def _numbers(der: bytes) -> PublicNumbers:
     info = _content(der, _SEQUENCE)
     if not info.startswith(_RSA_ALGORITHM):
-        raise ValueError("no RSA key")
+        raise ValueError("not an RSA key")
     bits = _content(info[len(_RSA_ALGORITHM) :], _BIT_STRING)
     key = _content(bits[1:], _SEQUENCE)
     modulus = _content(key, _INTEGER)
     exponent = _content(key[len(_der(_INTEGER, modulus)) :], _INTEGER)
     numbers = PublicNumbers(int.from_bytes(modulus, "big"), int.from_bytes(exponent, "big"))
     if not MIN_BITS <= numbers.modulus.bit_length() <= MAX_BITS:
-        raise ValueError(f"no RSA key of {MIN_BITS} to {MAX_BITS} bits")
+        raise ValueError(f"not an RSA key of {MIN_BITS} to {MAX_BITS} bits")
     return numbers
 
 
 def _content(der: bytes, tag: int) -> bytes:
     """What the first value in `der` holds, which must be of this tag."""
     if der[0] != tag:
-        raise ValueError("no RSA public key")
+        raise ValueError("not an RSA public key")
     size, start = der[1], 2
     if size & 0x80:
         start += size & 0x7F

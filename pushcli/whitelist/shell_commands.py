@@ -153,7 +153,7 @@ class Command:
 
 
 def check_arguments(arguments: Iterable[str]) -> None:
-    """Whether programs read more in references in arguments that no shell reads.
+    """Refuse references that programs read as more than text, in arguments that no shell reads.
 
     Raises:
         Misplaced: they do.

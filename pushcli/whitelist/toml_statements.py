@@ -116,5 +116,5 @@ def _path(keys: str) -> Path:
 def _match(expression: re.Pattern[str], text: str, place: int) -> re.Match[str]:
     found = expression.match(text, place)
     if found is None:
-        raise ValueError(f"no TOML at character {place}")
+        raise ValueError(f"invalid TOML at character {place}")
     return found

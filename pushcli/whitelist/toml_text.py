@@ -41,7 +41,7 @@ def value(content: object) -> str:
         case Sequence():
             return "[" + ", ".join(map(value, content)) + "]"
         case _:
-            raise TypeError(f"{type(content).__name__} is nothing that TOML can say")
+            raise TypeError(f"{type(content).__name__} has no form in TOML")
 
 
 def pair(name: str, content: object) -> str:

@@ -23,7 +23,7 @@ class Certificate:
         self._stamp = self._look()
 
     def check(self) -> None:
-        """Whether they can be used.
+        """Require that they can be used.
 
         Raises:
             ConfigError: unreadable, or no certificate with its key.

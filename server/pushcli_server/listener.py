@@ -36,7 +36,7 @@ def listen(
 
 
 def require_free(host: str, port: int, settings: tuple[str, str]) -> None:
-    """Whether nobody listens there: two servers would share the port without noticing.
+    """Require that nobody listens there: two servers would share the port without noticing.
 
     Raises:
         StartError: somebody does, or the address is not ours.

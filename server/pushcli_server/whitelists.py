@@ -241,8 +241,8 @@ class Whitelists:
 
     def _reaches(self, key: NodeKey) -> bool:
         node = self._fleet.nodes.get(key)
-        return node is not None and _takes(node)
+        return node is not None and _accepts(node)
 
 
-def _takes(node: Node) -> bool:
+def _accepts(node: Node) -> bool:
     return node.peer is not None and extensions.WHITELIST in node.extensions

@@ -139,7 +139,7 @@ def test_a_restart_in_the_overlap_finds_agents_with_either_key_back(
 
 def test_the_overlap_ends_and_with_it_the_former_keys(make_fleet: MakeFleet) -> None:
     fleet = make_fleet("n1", "n2")
-    assert "some will have to connect anew" in rotate(fleet, "--overlap", "6s")
+    assert "some will have to have to reconnect" in rotate(fleet, "--overlap", "6s")
     served(fleet)
     fetch_anew(fleet, "n2")
     served(fleet, "the previous secrets are not valid any more")
@@ -165,7 +165,7 @@ def test_stolen_keys_end_at_once_and_jobs_outlive_them(
     assert len(again.stderr.splitlines()) == 1
     job_id = start(fleet, "slow-mark", "n1", env={"MARKS": str(marks)})
     until(lambda: lines(marks), "the command runs")
-    assert "count no more" in rotate(fleet, "--now")
+    assert "no longer valid" in rotate(fleet, "--now")
     served(fleet, "the previous secrets are not valid any more")
     assert not (fleet.server_directory / "secrets.previous").exists()
     # The agent waits longer between its attempts the more of them fail.

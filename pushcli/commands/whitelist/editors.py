@@ -17,7 +17,7 @@ from pushcli.whitelist.workstation import editors as statements
 def editors() -> None:
     """See and change whose signatures the agents accept.
 
-    An agent trusts the editors that it pinned when it enrolled, and whom they vouch for.
+    An agent trusts the editors that it pinned when it enrolled, and those they vouch for.
     """
 
 
@@ -25,7 +25,7 @@ def editors() -> None:
 @operator_options
 @click.pass_obj
 def list_(app: App) -> None:
-    """List the keys that somebody vouches for, and those taken back.
+    """List the keys that are vouched for, and those taken back.
 
     \b
     Example:
@@ -55,7 +55,7 @@ def add(app: App, name: str, file: Path) -> None:
 @operator_options
 @click.pass_obj
 def remove(app: App, name: str, file: Path | None) -> None:
-    """Take back that the key in FILE, or any key, is the editor NAME's.
+    """Take back the key in FILE, or all keys, of the editor NAME.
 
     Entries that were signed with it are refused from then on.
 

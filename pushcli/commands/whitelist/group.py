@@ -20,13 +20,13 @@ FILE = click.Path(path_type=Path, dir_okay=False)
 @click.group(cls=CommandGroup)
 @operator_options
 def whitelist() -> None:
-    """See and change what may be started on the nodes."""
+    """See and change what may run on the nodes."""
 
 
 def nodes_or_search(command: F) -> F:
     """`[NODE...]`, or `-s QUERY`."""
     search = click.option(
-        "-s", "--search", "query", metavar="QUERY", help="The nodes that match, instead of names."
+        "-s", "--search", "query", metavar="QUERY", help="Nodes that match, instead of names."
     )
     nodes = click.argument("nodes", metavar="[NODE...]", type=NodeName(), nargs=-1)
     return nodes(search(command))
@@ -49,16 +49,23 @@ def words(given: Sequence[str], local: object, *names: str) -> list[str]:
     nodes = sum(name == "NODE" for name in names)
     wanted = [name for i, name in enumerate(names) if i != nodes - 1 or not local]
     if len(given) != len(wanted):
-        raise UsageError(
-            f"{' '.join(wanted)} must be given" if wanted else "no arguments go with --local",
-            f"{len(given)} arguments came",
-        )
+        raise UsageError(f"expected {_expected(wanted)}, got {len(given)}", "see --help")
     for name, word in zip(wanted, given, strict=True):
         if name == "NODE" and not is_node_name(word):
-            raise UsageError(
-                f"{word!r} is no node's name", "it has letters, digits and _ . : - only"
-            )
+            raise UsageError(f"invalid node name {word!r}", "use letters, digits and _ . : -")
     return list(given)
+
+
+def _expected(wanted: list[str]) -> str:
+    match wanted:
+        case []:
+            return "no arguments with --local"
+        case ["NODE"]:
+            return "one node"
+        case ["NODE", "NODE"]:
+            return "two nodes"
+        case _:
+            return " ".join(wanted)
 
 
 def refuse_nodes(nodes: Sequence[str], query: str | None) -> None:
@@ -68,4 +75,4 @@ def refuse_nodes(nodes: Sequence[str], query: str | None) -> None:
         UsageError: nodes were named, or searched.
     """
     if nodes or query is not None:
-        raise UsageError("--local is of this machine", "leave out nodes and --search, or --local")
+        raise UsageError("--local excludes nodes and --search", "leave out one of them")

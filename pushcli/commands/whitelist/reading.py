@@ -27,7 +27,7 @@ from pushcli.whitelist.workstation import remote, showing, testing
 def list_(app: App, nodes: tuple[str, ...], query: str | None, local: Path | None) -> None:
     """Show the whitelists of the NODEs, or of all, in one table.
 
-    Equal entries are one row. What is unsigned, refused, local or not yet in force says so.
+    Equal entries share a row. Those unsigned, refused, local or not yet in force are marked.
 
     \b
     Examples:
@@ -67,7 +67,7 @@ def show(app: App, given: tuple[str, ...], local: Path | None) -> None:
 @operator_options
 @click.pass_obj
 def diff(app: App, given: tuple[str, ...], local: Path | None) -> ExitStatus:
-    """Show what differs between two NODEs, or a NODE and a file; exit 13 if anything does.
+    """Show the differences between two NODEs, or a NODE and a file; exit 13 if there are any.
 
     \b
     Examples:
@@ -85,7 +85,7 @@ def diff(app: App, given: tuple[str, ...], local: Path | None) -> ExitStatus:
 
 @whitelist.command()
 @click.argument("given", metavar="[NODE] REQUEST", nargs=-1)
-@click.option("--local", type=FILE, metavar="FILE", help="Ask an agent.toml on this machine.")
+@click.option("--local", type=FILE, metavar="FILE", help="Test an agent.toml on this machine.")
 @operator_options
 @click.pass_obj
 def test(app: App, given: tuple[str, ...], local: Path | None) -> ExitStatus:

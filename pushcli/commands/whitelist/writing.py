@@ -26,9 +26,13 @@ from pushcli.whitelist.workstation import local as local_whitelist
 @click.argument("name")
 @click.argument("command")
 @nodes_or_search
-@click.option("--lock", is_flag=True, help="Refuse while it runs already; run holding the lock.")
-@click.option("--pattern", is_flag=True, help=r"NAME is an expression; \1 in COMMAND is a group.")
-@click.option("--description", metavar="TEXT", help="What it is for.")
+@click.option(
+    "--lock", is_flag=True, help="Hold a lock while it runs; refuse to run it twice at once."
+)
+@click.option(
+    "--pattern", is_flag=True, help=r"NAME is a regular expression; \1 in COMMAND is a group."
+)
+@click.option("--description", metavar="TEXT", help="What the entry is for.")
 @click.option(
     "--operator",
     "operators",
@@ -36,8 +40,10 @@ from pushcli.whitelist.workstation import local as local_whitelist
     multiple=True,
     help="Who may start it (default: all who may start jobs); may be repeated.",
 )
-@click.option("--timeout", type=Seconds(zero=False), help="It is ended after so long.")
-@click.option("--no-shell", is_flag=True, help="Split COMMAND into arguments; no shell runs it.")
+@click.option("--timeout", type=Seconds(zero=False), help="Time after which it is ended.")
+@click.option(
+    "--no-shell", is_flag=True, help="Split COMMAND into arguments, and run it without a shell."
+)
 @local_option
 @operator_options
 @click.pass_obj
@@ -71,7 +77,7 @@ def add(
 @whitelist.command()
 @click.argument("name")
 @nodes_or_search
-@click.option("--pattern", is_flag=True, help="NAME is an expression, as with add.")
+@click.option("--pattern", is_flag=True, help="NAME is a regular expression, as with add.")
 @local_option
 @operator_options
 @click.pass_obj
@@ -79,7 +85,7 @@ def remove(
     app: App, *, name: str, nodes: tuple[str, ...], query: str | None, pattern: bool,
     local: Path | None,
 ) -> ExitStatus:  # fmt: skip
-    """Take the entry NAME off the whitelists of the NODEs that have it.
+    """Remove the entry NAME from the whitelists of the NODEs that have it.
 
     \b
     Example:
@@ -89,7 +95,7 @@ def remove(
     if local is not None:
         refuse_nodes(nodes, query)
         local_whitelist.remove(local, name)
-        changing.say_written(app, local, changed=True)
+        changing.print_written(app, local, changed=True)
         return ExitStatus.OK
     return changing.remove(app, remote.names(app, nodes, query), name)
 
@@ -102,7 +108,7 @@ def remove(
 def edit(app: App, given: tuple[str, ...], local: Path | None) -> ExitStatus:
     """Open the whitelist of NODE in $VISUAL or $EDITOR, as TOML.
 
-    What you saved is checked, and its difference shown before anything changes.
+    What you save is checked, and the difference is shown before anything changes.
 
     \b
     Example:
@@ -115,13 +121,13 @@ def edit(app: App, given: tuple[str, ...], local: Path | None) -> ExitStatus:
 
 
 @whitelist.command()
-@click.option("--from", "source", type=NodeName(), metavar="NODE", help="Whose entries.")
+@click.option("--from", "source", type=NodeName(), metavar="NODE", help="Node to copy from.")
 @nodes_or_search
 @click.option(
     "--local",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
-    help="An agent.toml: with --from where to, else where from.",
+    help="An agent.toml on this machine: to copy to with --from, else to copy from.",
 )
 @operator_options
 @click.pass_obj
@@ -138,7 +144,7 @@ def copy(
       pushcli whitelist copy --local agent.toml -s 'role:web'
     """
     if source is None and local is None:
-        raise UsageError("nowhere to copy from", "give --from NODE, or --local FILE")
+        raise UsageError("no source to copy from", "give --from NODE, or --local FILE")
     if source is None:
         assert local is not None  # noqa: S101 - see above
         return changing.copy(
@@ -157,7 +163,7 @@ def _entry_name(expression: str) -> str:
     """The name of a pattern's entry, as lists show it: `/expression/`."""
     if is_pattern(expression):
         raise UsageError(
-            f"{expression} has the slashes of a pattern already",
+            f"{expression} already has the slashes of a pattern",
             f"leave out --pattern, or give /{expression}/ if they are the request's own",
         )
     return f"/{expression}/"

@@ -75,7 +75,7 @@ def make(app: App, nodes: Sequence[str], changes: Sequence[Change]) -> ExitStatu
     except BrokenOff as error:
         app.note(f"INTERRUPTED: {error}")
         raise
-    return tell(app, nodes, outcome)
+    return print_outcome(app, nodes, outcome)
 
 
 def remove(app: App, nodes: Sequence[str], name: str) -> ExitStatus:
@@ -109,19 +109,19 @@ def copy(app: App, entries: Mapping[str, Any], nodes: Sequence[str], source: str
 
 def put_locally(app: App, path: Path, values: Mapping[str, Any]) -> None:
     """Put entries into a file."""
-    say_written(app, path, changed=local.put(path, values))
+    print_written(app, path, changed=local.put(path, values))
 
 
-def say_written(app: App, path: Path, *, changed: bool) -> None:
-    """Whether the file is another one now."""
+def print_written(app: App, path: Path, *, changed: bool) -> None:
+    """Print whether the file is another one now."""
     if not app.is_text:
         app.emit({"file": str(path), "changed": changed})
     else:
         app.print(escape_line(f"{path} is {'written' if changed else 'unchanged'}"))
 
 
-def tell(app: App, nodes: Sequence[str], outcome: Outcome | None) -> ExitStatus:
-    """How many nodes go by it now, and why the others do not."""
+def print_outcome(app: App, nodes: Sequence[str], outcome: Outcome | None) -> ExitStatus:
+    """Print how many nodes go by it now, and why the others do not."""
     if outcome is None:
         if app.is_text:
             app.print(f"written to {_count(len(nodes))}; chef-client brings it to the agents")

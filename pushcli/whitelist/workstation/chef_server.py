@@ -13,7 +13,7 @@ from pushcli.client.paths import quoted
 from pushcli.errors import NotFound, PushcliError, RequestRefused, ServerError
 from pushcli.protocol.attributes import LEVELS, NORMAL
 from pushcli.whitelist.statements import Change, next_version
-from pushcli.whitelist.workstation.partial import saying_what_is_done
+from pushcli.whitelist.workstation.partial import naming_what_is_done
 from pushcli.whitelist.workstation.views import NodeWhitelist, ServerEntry
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def change(
     """
     _require_all(client, nodes)
     done: list[str] = []
-    with saying_what_is_done(nodes, done):
+    with naming_what_is_done(nodes, done):
         for node in nodes:
             try:
                 _change(client, node, changes)
@@ -107,7 +107,7 @@ def _require_all(client: "ApiClient", nodes: Sequence[str]) -> None:
 def _get(client: "ApiClient", node: str) -> dict[str, Any]:
     content = client.get(_path(node))
     if not isinstance(content, dict) or content.get("name") != node:
-        raise ServerError(f"the answer for {node} is no node", "is the URL a Chef Server's?")
+        raise ServerError(f"the answer for {node} is not a node", "is the URL a Chef Server's?")
     return content
 
 

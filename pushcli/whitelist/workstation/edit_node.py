@@ -34,7 +34,7 @@ def edit_node(app: App, node: str) -> ExitStatus:
             _, after = paper.edit(entries_of)
             changes = changes_between(before, after)
             if not changes:
-                _say_unchanged(app, node)
+                _note_unchanged(app, node)
                 return ExitStatus.OK
             titles = (f"{node} now", f"{node} edited")
             write_difference(app, titles, lines(before), lines(after))
@@ -58,7 +58,7 @@ def edit_file(app: App, path: Path) -> ExitStatus:
         while True:
             after, _ = paper.edit(lambda text: local.checked(path, text))
             if after == before:
-                _say_unchanged(app, str(path))
+                _note_unchanged(app, str(path))
                 return ExitStatus.OK
             titles = (str(path), f"{path} edited")
             write_difference(app, titles, before.splitlines(), after.splitlines())
@@ -114,10 +114,10 @@ def _require_same(app: App, read: NodeWhitelist, changes: list[Change]) -> None:
     for change in changes:
         if now.entry(change.name) != read.entry(change.name):
             raise RequestRefused(
-                f"{change.name!r} of {read.node} was changed by somebody else meanwhile",
-                "edit it anew",
+                f"{change.name!r} of {read.node} was changed by somebody else in the meantime",
+                "edit it again",
             )
 
 
-def _say_unchanged(app: App, what: str) -> None:
+def _note_unchanged(app: App, what: str) -> None:
     app.note(f"{what} is unchanged")

@@ -56,7 +56,7 @@ class Draft:
             self.path.touch(0o600)
             self._write(text)
         except OSError as error:
-            raise ConfigError(f"no place for a draft: {error.strerror}", "set TMPDIR") from error
+            raise ConfigError(f"cannot store the draft: {error.strerror}", "set TMPDIR") from error
 
     @property
     def is_changed(self) -> bool:
@@ -126,7 +126,7 @@ def editor(env: Mapping[str, str], *, has_terminal: bool) -> list[str]:
     try:
         command = shlex.split(text)
     except ValueError as error:
-        raise UsageError(f"no editor: {text!r}: {error}", "set VISUAL or EDITOR") from error
+        raise UsageError(f"invalid editor {text!r}: {error}", "set VISUAL or EDITOR") from error
     if not command:
         raise UsageError("VISUAL and EDITOR are blank", "set one of them")
     return command
@@ -136,12 +136,12 @@ def agrees(app: App) -> str:
     """`yes`, `no`, or `edit` to go on editing; -y is yes.
 
     Raises:
-        UsageError: nobody is there to be asked.
+        UsageError: there is no terminal to ask on.
     """
     if app.options.yes:
         return "yes"
     if not app.can_ask:
-        raise UsageError("nobody is there to agree", "give -y")
+        raise UsageError("no terminal to confirm on", "pass -y")
     answer = click.prompt(
         "Apply (y), throw away (n), or edit again (e)?",
         type=click.Choice(["y", "n", "e"]), show_choices=False, err=True,
@@ -168,8 +168,8 @@ def _keep(app: App, made: Draft, error: BaseException) -> None:
 @contextlib.contextmanager
 def _ignoring_interrupts() -> Iterator[None]:
     """Ctrl-C within the editor is the editor's."""
-    former = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, former)
+        signal.signal(signal.SIGINT, previous)

@@ -20,7 +20,7 @@ def show(app: App) -> None:
         app.emit(msgspec.to_builtins([{**_facts(one), "version": one.version} for one in found]))
         return
     if not found:
-        app.note("nobody is vouched for: agents go by the editors that they pinned")
+        app.note("no editor is vouched for: agents trust those that they pinned")
     rows = [tuple(_facts(one).values()) for one in found]
     write_table(app, ("editor", "key", "state", "by", "since"), rows)
 
@@ -31,7 +31,7 @@ def add(app: App, name: str, file: Path) -> None:
     Raises:
         KeyFileError: no public key is in it.
     """
-    _say(app, name, _read(file), removed=False)
+    _state(app, name, _read(file), removed=False)
 
 
 def remove(app: App, name: str, file: Path | None) -> None:
@@ -41,13 +41,15 @@ def remove(app: App, name: str, file: Path | None) -> None:
         NotFound: nobody vouches for one of that name.
     """
     if file is not None:
-        _say(app, name, _read(file), removed=True)
+        _state(app, name, _read(file), removed=True)
         return
     found = [one for one in _statements(app) if one.editor == name and not one.removed]
     if not found:
-        raise NotFound(f"nobody vouches for an editor {name!r}", "give the file of the public key")
+        raise NotFound(
+            f"no key is vouched for as editor {name!r}", "give the file of the public key"
+        )
     for one in found:
-        _say(app, name, _pem_of(one), removed=True)
+        _state(app, name, _pem_of(one), removed=True)
 
 
 def _read(file: Path) -> str:
@@ -57,7 +59,7 @@ def _read(file: Path) -> str:
     return read_public_key(file)
 
 
-def _say(app: App, name: str, pem: str, *, removed: bool) -> None:
+def _state(app: App, name: str, pem: str, *, removed: bool) -> None:
     from pushcli.keys import load_public_key  # noqa: PLC0415
 
     key = load_public_key(pem)
@@ -65,11 +67,11 @@ def _say(app: App, name: str, pem: str, *, removed: bool) -> None:
     signer = app.client.signer
     version = next_version(time.time(), known)
     statement = signer.vouch(name, key, version, removed=removed)
-    remote.say(app, statement)
+    remote.record_statement(app, statement)
     if not app.is_text:
         app.emit(statement)
         return
-    what = "is no editor any more" if removed else "is an editor now"
+    what = "is no longer an editor" if removed else "is now an editor"
     app.print(f"{name} ({fingerprint(key)}) {what}: signed by {signer.name}")
 
 

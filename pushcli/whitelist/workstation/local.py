@@ -44,7 +44,7 @@ def checked(path: Path, text: str) -> dict[str, Entry]:
         try:
             found[name] = parse(name, value, local=True)
         except InvalidEntry as error:
-            raise ConfigError(f"{path}: entry {name!r}: {error.reason}", "mend it there") from error
+            raise ConfigError(f"{path}: entry {name!r}: {error.reason}", "fix it there") from error
     return found
 
 

@@ -60,7 +60,7 @@ def edit(path: Path, change: Callable[[str], str]) -> tuple[str, str]:
             after = change(before)
             if after == before or _replace(place, before, after):
                 return before, after
-    raise Conflict(f"{path} changes all the time", "find out who else writes it")
+    raise Conflict(f"{path} keeps changing", "find out what else writes to it")
 
 
 def replace(path: Path, before: str, after: str) -> None:
@@ -73,7 +73,7 @@ def replace(path: Path, before: str, after: str) -> None:
 
     def change(text: str) -> str:
         if text != before:
-            raise Conflict(f"{path} was changed meanwhile", "edit it anew")
+            raise Conflict(f"{path} was changed in the meantime", "edit it again")
         return after
 
     edit(path, change)
@@ -147,14 +147,14 @@ def _replace(path: Path, before: str, after: str) -> bool:
 
 
 def _make_alike(path: Path, fresh: Path, descriptor: int) -> None:
-    former, own = path.stat(), os.fstat(descriptor)
-    if (former.st_uid, former.st_gid) != (own.st_uid, own.st_gid):
+    previous, own = path.stat(), os.fstat(descriptor)
+    if (previous.st_uid, previous.st_gid) != (own.st_uid, own.st_gid):
         try:
-            os.fchown(descriptor, former.st_uid, former.st_gid)
+            os.fchown(descriptor, previous.st_uid, previous.st_gid)
         except PermissionError as error:
             raise ConfigError(
-                f"{path} belongs to user {former.st_uid}, group {former.st_gid}, and would not "
-                "any more",
+                f"{path} belongs to user {previous.st_uid}, group {previous.st_gid}, and no longer "
+                "would",
                 "edit it as that user or as root",
             ) from error
     shutil.copystat(path, fresh)

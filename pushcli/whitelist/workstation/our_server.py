@@ -10,7 +10,7 @@ from pushcli.client.answers import checked
 from pushcli.errors import Outdated
 from pushcli.protocol import limits
 from pushcli.whitelist.statements import Change, next_version
-from pushcli.whitelist.workstation.partial import saying_what_is_done
+from pushcli.whitelist.workstation.partial import naming_what_is_done
 from pushcli.whitelist.workstation.views import NodeWhitelist, Outcome
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def change(client: "ApiClient", nodes: Sequence[str], changes: Sequence[Change])
     most = limits.MAX_LEAVES // max(map(len, parts))
     outcome = Outcome(nodes=0, connected=0, in_force=0)
     done: list[str] = []
-    with saying_what_is_done(nodes, done):
+    with naming_what_is_done(nodes, done):
         # Nearly always that is one request.
         for some in _batches(nodes, room, _size, most):
             outcome += _on_same_nodes([_post(client, some, part) for part in parts])

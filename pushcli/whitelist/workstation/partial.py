@@ -12,7 +12,7 @@ class BrokenOff(KeyboardInterrupt):
 
 
 @contextmanager
-def saying_what_is_done(nodes: Sequence[str], done: Sequence[str]) -> Iterator[None]:
+def naming_what_is_done(nodes: Sequence[str], done: Sequence[str]) -> Iterator[None]:
     """Adds to an error which of the nodes are done, if any are.
 
     Args:

@@ -29,7 +29,7 @@ def names(app: App, nodes: Sequence[str], query: str | None) -> list[str]:
     if query is not None:
         return search.names(app.client, query)
     if not nodes:
-        raise UsageError("no nodes were given", "name some, or search with -s QUERY")
+        raise UsageError("no nodes given", "name some, or search with -s QUERY")
     return list(dict.fromkeys(nodes))
 
 
@@ -78,7 +78,7 @@ def check(app: App, node: str, request: str) -> Verdict:
     )
     verdicts = checked(answer, dict[str, dict[str, Verdict]]).get("nodes", {})
     if node not in verdicts:
-        raise ServerError(f"the server said nothing of {node}")
+        raise ServerError(f"the server did not answer for {node}")
     return verdicts[node]
 
 
@@ -88,8 +88,8 @@ def statements(app: App) -> list[dict[str, Any]]:
     return checked(answer, dict[str, list[dict[str, Any]]]).get("statements", [])
 
 
-def say(app: App, statement: dict[str, Any]) -> None:
-    """Tell the server a statement about an editor."""
+def record_statement(app: App, statement: dict[str, Any]) -> None:
+    """Record a statement about an editor on the server."""
     body = {"statement": statement}
     _ours_only(app, lambda: app.client.post("pushy/whitelist_editors", body))
 
@@ -110,7 +110,7 @@ def _ours_only(app: App, call: Callable[[], T]) -> T:
     except (NotFound, RequestRefused, ServerError) as error:
         if EXTENSION in app.client.extensions:
             raise
-        raise RequestRefused("this server cannot do that", "it takes a pushcli server") from error
+        raise RequestRefused("this server cannot do that", "only a pushcli server can") from error
 
 
 @contextmanager

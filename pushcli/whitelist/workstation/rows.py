@@ -43,7 +43,7 @@ def rows(whitelists: Sequence[NodeWhitelist]) -> list[Row]:
 
 
 def state(whitelist: NodeWhitelist, name: str) -> str:
-    """Whether the entry of this name holds on the node, or why not; empty if there is none."""
+    """In words, if the entry of this name holds on the node, or why not; empty without one."""
     return "; ".join(found for other, _, found in _entries(whitelist) if other == name)
 
 

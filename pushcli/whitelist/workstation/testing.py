@@ -16,7 +16,7 @@ READY = "ready"
 
 def test_node(app: App, node: str, request: str) -> ExitStatus:
     """Ask the node's agent, live."""
-    return _tell(app, node, remote.check(app, node, request))
+    return _print_verdict(app, node, remote.check(app, node, request))
 
 
 def test_file(app: App, path: Path, request: str) -> ExitStatus:
@@ -27,13 +27,15 @@ def test_file(app: App, path: Path, request: str) -> ExitStatus:
     """
     found = match.find(local.checked(path, local_file.read(path)), request)
     if found is None:
-        return _tell(app, str(path), Verdict(state="nacked", reason="not on the whitelist"))
+        return _print_verdict(
+            app, str(path), Verdict(state="nacked", reason="not on the whitelist")
+        )
     runs = found.command if isinstance(found.command, str) else list(found.command)
     verdict = Verdict(state=READY, entry=found.entry.name, source="local", runs=runs)
-    return _tell(app, str(path), verdict)
+    return _print_verdict(app, str(path), verdict)
 
 
-def _tell(app: App, where: str, verdict: Verdict) -> ExitStatus:
+def _print_verdict(app: App, where: str, verdict: Verdict) -> ExitStatus:
     ready = verdict.state == READY
     if not app.is_text:
         app.emit({"node": where, **msgspec.to_builtins(verdict)})
@@ -42,6 +44,6 @@ def _tell(app: App, where: str, verdict: Verdict) -> ExitStatus:
         app.print(escape_line(f"{where} would run: {words.runs(verdict.runs or '')}"))
         app.print(escape_line(f"  by the entry {verdict.entry}{source}"))
     else:
-        why = verdict.reason or "it does not say why"
+        why = verdict.reason or "no reason given"
         app.print(escape_line(f"{where} would run nothing ({verdict.state}): {why}"))
     return ExitStatus.OK if ready else ExitStatus.WOULD_NOT_RUN

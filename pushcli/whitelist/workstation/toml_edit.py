@@ -34,7 +34,7 @@ def entries(text: str, root: Path = IN_TABLE) -> dict[str, Any]:
     for key in root:
         content = content.get(key, {})
         if not isinstance(content, dict):
-            raise CannotEdit(f"{key} is no table", f'write it as [{key}] and name = "command"')
+            raise CannotEdit(f"{key} is not a table", f'write it as [{key}] and name = "command"')
     table: dict[str, Any] = content
     return table
 
@@ -76,7 +76,7 @@ def load(text: str) -> dict[str, Any]:
     try:
         return tomli.loads(text)
     except (ValueError, RecursionError) as error:
-        raise CannotEdit(f"it is no TOML: {error}", "mend it there") from error
+        raise CannotEdit(f"invalid TOML: {error}", "fix it there") from error
 
 
 def _add(text: str, root: Path, name: str, value: object) -> str:
@@ -115,18 +115,18 @@ def _change(text: str, root: Path, name: str, value: object) -> str:
     if whole is not None:
         return _replace(text, whole, value)
     fields = value if isinstance(value, dict) else {"command_line": value}
-    former = entries(text, root)[name]
-    if not isinstance(former, dict):
+    previous = entries(text, root)[name]
+    if not isinstance(previous, dict):
         return _add(_cut(text, _of_entry(text, path)), root, name, fields)
-    return _change_table(text, path, former, fields)
+    return _change_table(text, path, previous, fields)
 
 
 def _change_table(
-    text: str, path: Path, former: dict[str, object], fields: dict[str, object]
+    text: str, path: Path, previous: dict[str, object], fields: dict[str, object]
 ) -> str:
     """An entry that is a table or dotted keys: key by key, so that its comments stay."""
     for key, content in fields.items():
-        if key in former and _canonical(former[key]) == _canonical(content):
+        if key in previous and _canonical(previous[key]) == _canonical(content):
             continue
         own = _of_entry(text, path)
         at = next((s for s in own if s.path == (*path, key)), None)

@@ -66,6 +66,6 @@ def _restore(fleet: Fleet, event: on_fleet.Restored, now: float) -> list[Effect]
         nodes.restore(fleet, known)
     effects: list[Effect] = []
     for job in event.jobs:
-        jobs.take_up(fleet, job)
+        jobs.enter(fleet, job)
         effects += jobs.deliver(fleet, job, on_job.Resumed(), now)
     return effects

@@ -29,7 +29,7 @@ def start(fleet: Fleet, event: on_fleet.JobRequested, now: float) -> list[Effect
         updated_at=now,
         grace=fleet.rules.grace,
     )
-    take_up(fleet, job)
+    enter(fleet, job)
     reasons = {
         name: reason
         for name in event.spec.nodes
@@ -38,7 +38,7 @@ def start(fleet: Fleet, event: on_fleet.JobRequested, now: float) -> list[Effect
     return deliver(fleet, job, on_job.Started(reasons), now)
 
 
-def take_up(fleet: Fleet, job: Job) -> None:
+def enter(fleet: Fleet, job: Job) -> None:
     """The job is live, and those of its nodes busy whose part is not over."""
     fleet.jobs[job.key] = job
     for name in job.nodes:

@@ -163,7 +163,7 @@ def valid_keys(connection: Connection, kind: str, org: str, name: str) -> tuple[
 
 
 def is_valid_at(now: float) -> ColumnElement[bool]:
-    """Whether a row of `keys` counts at this time."""
+    """The condition that a row of `keys` counts at this time."""
     expires_at = schema.keys.c.expires_at
     return or_(expires_at.is_(None), expires_at > now)
 

@@ -154,7 +154,7 @@ def test_the_key_stays_where_nobody_knows_whether_it_was_taken(
 
 def test_a_file_is_never_overwritten(key_file: Path, tmp_path: Path) -> None:
     (tmp_path / "k").write_text("mine")
-    with pytest.raises(KeyFileError, match="exists already"):
+    with pytest.raises(KeyFileError, match="already exists"):
         run(key_file, "client", "create", "web01", "--key-file", str(tmp_path / "k"))
     assert (tmp_path / "k").read_text() == "mine"
 

@@ -30,7 +30,7 @@ def test_clients_are_created_shown_and_deleted(operated: Operated) -> None:
 
 def test_a_taken_name_is_said_and_leaves_no_key(operated: Operated) -> None:
     refused = operated.run("client", "create", "sandbox-validator", "--key-file", "k.pem")
-    assert_one_line(refused, ExitStatus.USAGE, "exists already")
+    assert_one_line(refused, ExitStatus.USAGE, "already exists")
     assert not (operated.place / "k.pem").exists()
 
 

@@ -34,8 +34,8 @@ HTML = Answer(200, b"<html><body>Welcome to nginx!</body></html>", "text/html")
         (Answer(200, b"{"), ExitStatus.ERROR, ""),
         (Answer(200, b"[" * 60_000), ExitStatus.ERROR, ""),
         (Answer(200, b"\xff"), ExitStatus.ERROR, ""),
-        (json_answer({"jobs": []}), ExitStatus.ERROR, "makes no sense"),
-        (json_answer([{"id": 1}]), ExitStatus.ERROR, "makes no sense"),
+        (json_answer({"jobs": []}), ExitStatus.ERROR, "unexpected answer"),
+        (json_answer([{"id": 1}]), ExitStatus.ERROR, "unexpected answer"),
         (Answer(302, headers={"Location": "http://127.0.0.1:1/"}), ExitStatus.ERROR, "302"),
     ],
 )  # fmt: skip

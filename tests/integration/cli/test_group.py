@@ -13,7 +13,7 @@ pytestmark = pytest.mark.timeout(90)
 
 def test_groups_are_created_filled_emptied_and_deleted(operated: Operated) -> None:
     operated.ok("group", "create", "ops")
-    assert_one_line(operated.run("group", "create", "ops"), ExitStatus.USAGE, "exists already")
+    assert_one_line(operated.run("group", "create", "ops"), ExitStatus.USAGE, "already exists")
     assert {"admins", "ops", "pushy_job_writers"} <= set(operated.json("group", "list"))
     shown = operated.ok(
         "group", "add", "ops", "--user", "operator", "--client", "sandbox-validator",

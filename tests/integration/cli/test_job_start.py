@@ -184,7 +184,7 @@ def test_a_server_that_is_away_for_a_while_is_waited_for(home: Home, responder: 
     responder.say("GET", f"jobs/{JOB_ID}", away, json_answer(COMPLETE, old=True))
     result = home.run(*START)
     assert result.status == ExitStatus.OK
-    assert result.stderr.count("asking again") == 1
+    assert result.stderr.count("retrying for") == 1
 
 
 def test_a_right_that_is_taken_away_meanwhile_is_said_with_the_jobs_id(

@@ -78,7 +78,7 @@ def test_output_that_was_not_captured_is_not_found(home: Home) -> None:
 
 @pytest.mark.parametrize(
     ("status", "line"),
-    [("aborted", "Aborted."), ("complete", "Not aborted: the job was over already (complete).")],
+    [("aborted", "Aborted."), ("complete", "Not aborted: the job was already over (complete).")],
 )
 def test_abort_says_what_became_of_the_job(
     home: Home, responder: Responder, status: str, line: str

@@ -110,7 +110,7 @@ def test_the_new_key_works_and_the_former_one_for_a_while(ann: Ann) -> None:
 def test_without_an_overlap_the_former_key_is_gone(ann: Ann) -> None:
     former = load(ann.file)
     said = ann.rotate("--overlap", "0")
-    assert "counts no more" in said
+    assert "is no longer valid" in said
     assert not ann.accepts(former)
     assert ann.accepts(load(ann.file))
     ann.rotate("--overlap", "0")
@@ -178,7 +178,7 @@ def test_an_end_that_the_server_refuses_is_said(ann: Ann) -> None:
     ann.way.interfere = lambda request: (
         Reply(403, b'{"error": ["no"]}') if request.method == "PUT" else None
     )
-    with pytest.raises(PushcliError, match="the new key is in use, but the former one, default"):
+    with pytest.raises(PushcliError, match="the new key is in use, but the previous one, default"):
         ann.rotate()
     assert ann.accepts(load(ann.file))
 
@@ -186,7 +186,7 @@ def test_an_end_that_the_server_refuses_is_said(ann: Ann) -> None:
 def test_two_at_once_and_keys_in_the_credentials_are_refused(ann: Ann) -> None:
     with ann.file.open("rb") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
-        with pytest.raises(KeyFileError, match="just being replaced"):
+        with pytest.raises(KeyFileError, match="being replaced right now"):
             ann.rotate()
     with pytest.raises(ConfigError, match="file of its own"):
         ann.rotate(key=ann.file.read_text())

@@ -53,7 +53,7 @@ def test_somebody_elses_public_key_is_registered(operated: Operated) -> None:
 
 def test_who_exists_already_is_said_and_how_to_take_them_in(operated: Operated) -> None:
     refused = operated.run("user", "create", "operator", "--key-file", "x", *operated.superuser)
-    assert_one_line(refused, ExitStatus.USAGE, "exists already", "pushcli user add operator")
+    assert_one_line(refused, ExitStatus.USAGE, "already exists", "pushcli user add operator")
     assert not (operated.place / "x").exists()
 
 
@@ -88,7 +88,7 @@ def test_deleting_asks_first(operated: Operated) -> None:
 def test_names_are_checked_before_anything_is_asked(operated: Operated, name: str) -> None:
     for command in (("user", "show"), ("client", "create"), ("group", "delete")):
         refused = operated.run(*command, name, "--server-url", "http://127.0.0.1:1/organizations/x")
-        assert_one_line(refused, ExitStatus.USAGE, "no name")
+        assert_one_line(refused, ExitStatus.USAGE, f"invalid {command[0]} name")
 
 
 def test_keys_come_and_go(operated: Operated) -> None:

@@ -125,9 +125,9 @@ def test_a_file_of_whitelist_d_has_entries_at_its_top(home: Home) -> None:
         (["edit"], ExitStatus.USAGE, ["no terminal", "EDITOR"]),
         (["add", "x", "a", "web01"], ExitStatus.USAGE, ["--local"]),
         (["list", "-s", "*:*"], ExitStatus.USAGE, ["--local"]),
-        (["show", "web01", "x"], ExitStatus.USAGE, ["NAME must be given"]),
-        (["diff"], ExitStatus.USAGE, ["NODE must be given"]),
-        (["test", "a b", "c"], ExitStatus.USAGE, ["REQUEST must be given"]),
+        (["show", "web01", "x"], ExitStatus.USAGE, ["expected NAME, got 2"]),
+        (["diff"], ExitStatus.USAGE, ["expected one node, got 0"]),
+        (["test", "a b", "c"], ExitStatus.USAGE, ["expected REQUEST, got 2"]),
     ],
 )
 def test_mistakes_are_one_line(
@@ -163,7 +163,7 @@ def test_without_a_change_it_says_so(home: Home, file: Path) -> None:
 @pytest.mark.parametrize(
     ("script", "words"),
     [
-        ("echo 'x = {' >> $1", ["no TOML"]),
+        ("echo 'x = {' >> $1", ["invalid TOML"]),
         ("echo '[whitelist.bad]' >> $1", ["'bad'"]),
         ("echo '# more' >> $1", ["-y"]),
         ("echo '# more' >> $1; exit 3", ["status 3"]),
@@ -202,7 +202,10 @@ def test_the_file_that_somebody_else_changed_meanwhile_is_not_overwritten(
     editor = by_editor(home, f"echo '# mine' >> $1; echo '# theirs' >> {file}")
     result = whitelist(home, "edit", "-y", EDITOR=editor, TMPDIR=str(home.path))
     assert_one_line(
-        Result(result.status, "", result.stderr), ExitStatus.CONFIG, "changed meanwhile", "kept in"
+        Result(result.status, "", result.stderr),
+        ExitStatus.CONFIG,
+        "changed in the meantime",
+        "kept in",
     )
     assert file.read_text() == AGENT + "# theirs\n"
 
@@ -217,7 +220,7 @@ def test_on_a_terminal_an_error_reopens_the_editor_and_then_it_asks(home: Home, 
         terminal.expect("or edit again (e)?")
         terminal.child.sendline("y")
         assert terminal.end() == ExitStatus.OK
-    assert (home.path / "seen").read_text().startswith("# ERROR: agent.toml: it is no TOML")
+    assert (home.path / "seen").read_text().startswith("# ERROR: agent.toml: invalid TOML")
     assert file.read_text() == AGENT.replace("# who is there", 'good = "g"')
 
 

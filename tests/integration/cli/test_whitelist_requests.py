@@ -225,7 +225,7 @@ def test_editors_are_vouched_for_and_taken_back(
     file.write_text(keys.public_pem(key))
     _, out = run(way.url, operator, "editors", "add", "bob", str(file))
     fingerprint = public_numbers(key).fingerprint
-    assert out == f"bob ({fingerprint}) is an editor now: signed by {ADMIN}\n"
+    assert out == f"bob ({fingerprint}) is now an editor: signed by {ADMIN}\n"
     _, out = run(way.url, operator, "editors", "list")
     assert out.split("\t")[:4] == ["bob", fingerprint, "vouched for", ADMIN]
     run(way.url, operator, "editors", "remove", "bob")

@@ -198,7 +198,7 @@ def test_a_server_on_this_machine_is_never_asked_through_a_proxy(
 def test_a_server_without_tls_is_told_plainly(connect: Connect) -> None:
     with api_server.running() as server:
         url = server.url.replace("http:", "https:")
-        with pytest.raises(ServerUnreachable, match=r"no TLS: .*is it https there"):
+        with pytest.raises(ServerUnreachable, match=r"TLS failed: .*check that it is https"):
             connect(url, fingerprint=OTHER_PIN).jobs()
 
 

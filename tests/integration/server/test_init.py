@@ -176,7 +176,7 @@ def test_a_second_init_changes_nothing_and_says_so(made: Made_, home: Path) -> N
         ["server", "init", "--dir", directory, "--org", "other", "--admin", "bob"],
     )
     assert (again.returncode, again.stderr) == (0, "")
-    assert again.stdout == f"{directory} holds a server already: nothing was changed\n"
+    assert again.stdout == f"{directory} already holds a server: nothing was changed\n"
     assert (contents(directory), contents(home)) == before
 
 
@@ -227,7 +227,7 @@ def test_profiles_that_are_there_stay_and_their_file_keeps_its_mode(tmp_path: Pa
     assert text.startswith(old)
     assert tomllib.loads(text)["acme"]["client_key"] == str(tmp_path / "a/keys/ann.pem")
     second = pushcli(tmp_path, ["server", "init", "--dir", tmp_path / "b", *options])
-    assert f"{credentials} has such profiles already: none was added\n" in second.stdout
+    assert f"{credentials} already has such profiles: none was added\n" in second.stdout
     assert credentials.read_text() == text
     assert stat.S_IMODE(credentials.stat().st_mode) == 0o600
 
@@ -310,7 +310,7 @@ def file_in_the_way(home: Path) -> None:
 @pytest.mark.parametrize(
     ("spoil", "told"),
     [
-        (broken_file, "no TOML"),
+        (broken_file, "not valid TOML"),
         (directory_in_the_way, "credentials"),
         (file_in_the_way, "credentials: "),
     ],

@@ -183,7 +183,7 @@ def bad_certificate(place: Path) -> None:
     ("spoil", "status", "told"),
     [
         (unknown_key, ExitStatus.CONFIG, "did you mean 'api_port'?"),
-        (no_toml, ExitStatus.CONFIG, "is no TOML"),
+        (no_toml, ExitStatus.CONFIG, "is not valid TOML"),
         (no_database, ExitStatus.ERROR, "no database at"),
         (no_database_at_all, ExitStatus.ERROR, "file is not a database"),
         (newer_database, ExitStatus.ERROR, "is of a newer version"),

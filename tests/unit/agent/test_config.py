@@ -45,7 +45,7 @@ def test_the_command_line_wins(tmp_path: Path) -> None:
         ("max_output_bytes = 0", "max_output_bytes"),
         ("signing_version = '2.0'", "signing_version"),
         ("whitelist = 'ls'", "whitelist"),
-        ("[whitelist", "is no TOML"),
+        ("[whitelist", "is not valid TOML"),
     ],
 )
 def test_mistakes_are_named(tmp_path: Path, text: str, message: str) -> None:

@@ -54,7 +54,7 @@ def test_nothing_is_ever_overwritten_nor_a_link_followed(tmp_path: Path) -> None
     link = tmp_path / "link.pem"
     link.symlink_to(tmp_path / "elsewhere")
     for taken in (path, link):
-        with pytest.raises(KeyFileError, match="exists already"):
+        with pytest.raises(KeyFileError, match="already exists"):
             keys.write_private_key(taken, KEY)
     assert path.read_bytes() == b"precious"
     assert not (tmp_path / "elsewhere").exists()
@@ -88,12 +88,12 @@ ELLIPTIC_PEM = ELLIPTIC.private_bytes(
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (b"", "holds no private key"),
-        (b"\x00\xff" * 100, "holds no private key"),
-        (b"-----BEGIN RSA PRIVATE KEY-----\nAAAA\n-----END RSA PRIVATE KEY-----\n", "holds no"),
-        (keys.public_pem(KEY).encode(), "holds no private key"),
+        (b"", "no readable private key"),
+        (b"\x00\xff" * 100, "no readable private key"),
+        (b"-----BEGIN RSA PRIVATE KEY-----\nAAAA\n-----END RSA PRIVATE KEY-----\n", "no readable"),
+        (keys.public_pem(KEY).encode(), "no readable private key"),
         (ENCRYPTED, "without passphrase"),
-        (ELLIPTIC_PEM, "is no RSA key"),
+        (ELLIPTIC_PEM, "is not an RSA key"),
     ],
 )
 def test_a_file_without_a_usable_key_is_refused(tmp_path: Path, content: bytes, words: str) -> None:

@@ -50,8 +50,8 @@ def test_a_file_becomes_a_struct_with_defaults(tmp_path: Path) -> None:
         (b"\n\napi_port 1", "line 3"),
         (b"api_port = 1\napi_port = 2", "Cannot overwrite a value"),
         (b"\xff\xfe", "is not UTF-8"),
-        (b"api_port = " + b"[" * 60_000, "is no TOML"),
-        (b"api_port = " + b"9" * 5000, "is no TOML"),
+        (b"api_port = " + b"[" * 60_000, "is not valid TOML"),
+        (b"api_port = " + b"9" * 5000, "is not valid TOML"),
     ],
     ids=lambda value: repr(value[:40]),
 )

@@ -68,7 +68,7 @@ def test_an_unknown_key_names_the_near_miss(tmp_path: Path) -> None:
 
 
 REFUSED: list[tuple[str, str]] = [
-    ("api_port =", "no TOML"),
+    ("api_port =", "not valid TOML"),
     ('api_port = "1"', "api_port: expected int"),
     ("api_port = true", "api_port: expected int"),
     ("api_port = 1.5", "api_port"),

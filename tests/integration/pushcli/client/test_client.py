@@ -95,7 +95,7 @@ def test_each_nodes_part_is_asked_for_only_where_the_server_can_tell(
     ("status", "body", "error", "words"),
     [
         (400, {"error": "invalid key supplied"}, errors.RequestRefused, "(400): invalid key"),
-        (400, {}, errors.RequestRefused, "it does not say why"),
+        (400, {}, errors.RequestRefused, "no reason given"),
         (401, {"error": ["Invalid signature for user or client 'ann'"]},
          errors.AuthenticationError, "check client_name and client_key of profile 'default'"),
         (401, {"error": ["Failed to authenticate as ann. Synchronize the clock on your host."]},
@@ -180,7 +180,7 @@ def test_a_connection_that_breaks_is_unreachable(server: ApiServer, client: ApiC
 def test_a_name_that_cannot_be_sent_is_refused_at_once(
     server: ApiServer, connect: Connect, name: str
 ) -> None:
-    with pytest.raises(errors.ConfigError, match="is no name of a user or client"):
+    with pytest.raises(errors.ConfigError, match="invalid user or client name"):
         connect(server.url, client_name=name)
 
 

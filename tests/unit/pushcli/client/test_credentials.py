@@ -146,10 +146,10 @@ def test_a_key_may_stand_in_the_file_if_nobody_else_can_read_it(tmp_path: Path, 
         (PROFILE.replace("client_key", "key"), "has no client_key"),
         (PROFILE.replace('"ann"', "7"), "profile 'default': Expected str | null, got int"),
         (PROFILE + 'signing_version = "2.0"', "unknown signing_version '2.0': use one of 1.0,"),
-        (PROFILE.replace("/organizations", ""), "names no organization"),
-        (PROFILE.replace("ann.pem", "~no-such-user/ann.pem"), "nobody's home"),
-        ("[default", "is no TOML"),
-        ("x = " + "[" * 60_000, "is no TOML"),
+        (PROFILE.replace("/organizations", ""), "no organization in the URL"),
+        (PROFILE.replace("ann.pem", "~no-such-user/ann.pem"), "no such home directory"),
+        ("[default", "is not valid TOML"),
+        ("x = " + "[" * 60_000, "is not valid TOML"),
     ],
     ids=lambda value: repr(value)[-40:],
 )
@@ -197,7 +197,7 @@ def test_a_profile_is_added_behind_what_is_there_even_without_a_last_newline(
 
 def test_nothing_is_added_to_a_file_that_cannot_be_read(file: Path) -> None:
     file.write_text("[default")
-    with pytest.raises(ConfigError, match="is no TOML"):
+    with pytest.raises(ConfigError, match="is not valid TOML"):
         add_profile(file, "acme", {"client_name": "bob"})
     assert file.read_text() == "[default"
 

@@ -79,7 +79,7 @@ def test_what_is_sealed_is_unsealed() -> None:
         ([b"a", b"b", b"c", b"d", b"e"], "5 frames"),
         ([b"H" * 2049, b"{}"], "header of 2049 bytes"),
         ([wire.seal(b"{}", KEY)[0], b"x" * 101], "body of 101 bytes"),
-        ([b"Version:2.0;SigningMethod:hmac_sha256;Signature:not base64!", b"{}"], "no base64"),
+        ([b"Version:2.0;SigningMethod:hmac_sha256;Signature:not base64!", b"{}"], "not base64"),
         ([b"Version:1.0;SigningMethod:hmac_sha256;Signature:AAAA", b"{}"], "unknown version"),
         ([b"\xff\xfe", b"{}"], "unknown version"),
         (wire.seal(b"{}", b"other key"), "wrong signature"),

@@ -61,7 +61,7 @@ def test_an_editor_that_knows_no_lock_loses_nothing(file: Path) -> None:
 def test_replace_refuses_a_file_that_is_another_by_now(file: Path) -> None:
     before = read(file)
     file.write_text(before + "# theirs\n")
-    with pytest.raises(Conflict, match="changed meanwhile"):
+    with pytest.raises(Conflict, match="changed in the meantime"):
         replace(file, before, "ours")
     assert read(file) == before + "# theirs\n"
 
