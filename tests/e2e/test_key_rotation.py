@@ -139,7 +139,7 @@ def test_a_restart_in_the_overlap_finds_agents_with_either_key_back(
 
 def test_the_overlap_ends_and_with_it_the_former_keys(make_fleet: MakeFleet) -> None:
     fleet = make_fleet("n1", "n2")
-    assert "some will have to have to reconnect" in rotate(fleet, "--overlap", "6s")
+    assert "some will have to reconnect" in rotate(fleet, "--overlap", "6s")
     served(fleet)
     fetch_anew(fleet, "n2")
     served(fleet, "the previous secrets are not valid any more")

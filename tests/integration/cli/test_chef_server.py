@@ -170,13 +170,13 @@ def test_a_user_who_could_not_be_associated_keeps_the_key(
     assert file.exists()
 
 
-def test_deleting_asks_and_nobody_is_there(chef: Chef, key_file: Path) -> None:
+def test_deleting_asks_and_without_a_terminal_refuses(chef: Chef, key_file: Path) -> None:
     for command in (
         ("user", "delete", "bob"), ("user", "remove", "bob"), ("client", "delete", "web01"),
         ("group", "delete", "ops"), ("user", "key", "delete", "bob", "old"),
         ("client", "key", "delete", "web01", "old"), ("node", "token", "delete", "7Qm3"),
     ):  # fmt: skip
-        with pytest.raises(UsageError, match="nobody is there to agree: give -y"):
+        with pytest.raises(UsageError, match="no terminal to confirm on: pass -y"):
             run(key_file, *command)
     assert len(chef.calls) == 0
 

@@ -297,7 +297,7 @@ def test_where_it_is_not_in_force_is_told_with_the_reason(
         ({"state": "nacked", "reason": "\x1b[2J"},
          ExitStatus.WOULD_NOT_RUN, "web01 would run nothing (nacked): \\x1b[2J\n"),
         ({"state": "unknown"},
-         ExitStatus.WOULD_NOT_RUN, "web01 would run nothing (unknown): it does not say why\n"),
+         ExitStatus.WOULD_NOT_RUN, "web01 would run nothing (unknown): no reason given\n"),
     ],
 )  # fmt: skip
 def test_what_a_node_would_run(
