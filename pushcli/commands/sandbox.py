@@ -1,5 +1,6 @@
 """`pushcli sandbox`: try it, on this machine, for as long as you like."""
 
+import shlex
 import signal
 import subprocess
 import tempfile
@@ -65,7 +66,7 @@ def sandbox(app: App, nodes: int, command: str | None) -> int:
 
 def _run(app: App, fleet: "Fleet", command: str, names: list[str]) -> int:
     arguments = ["job", "start", "--capture", command, *names]
-    app.note(f"$ pushcli {subprocess.list2cmdline(arguments)}")
+    app.note(f"$ pushcli {shlex.join(arguments)}")
     done = subprocess.run(fleet.command(*arguments), env=fleet.environment, check=False)
     return done.returncode
 

@@ -2,6 +2,7 @@
 # ruff: noqa: PLC0415
 
 import os
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -206,4 +207,7 @@ def _print_made(app: App, made: "Made", credentials: Path, profile: str | None) 
     enroll = "on each node pushcli agent enroll"
     if not made.validator_key:
         enroll = f"pushcli node token create, and {enroll} --token-file"
-    app.print(f"Next: pushcli server start, then {enroll}")
+    start = "pushcli server start"
+    if made.directory != _place(None):
+        start += f" --dir {shlex.quote(str(made.directory))}"
+    app.print(f"Next: {start}, then {enroll}")

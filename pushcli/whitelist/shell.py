@@ -46,13 +46,22 @@ _QUOTED = re.compile(
     re.VERBOSE,
 )
 _DOCUMENT = re.compile(rf"{_EXPANSION} | (?P<plain>[^\\$`]+|\\[^0-9\n])", re.VERBOSE)
+_IN_SINGLE_QUOTES = (
+    r'single quotes, where no shell expands it: use double quotes ("\1"), or write \\1 in them if '
+    "no group is meant"
+)
+_IN_CODE = (
+    "the code of another shell: pass it as an argument: "
+    r"""sh -c 'echo "$1"' sh \1"""
+)
 _DESCRIPTOR = re.compile(r"[0-9]+|\{[A-Za-z_][A-Za-z0-9_]*\}")
 _UNREADABLE = {
     "'": "a quote without an end",
     '"': 'double quotes in "$( )" cannot stand beside references',
     "`": "a backtick cannot stand beside references: use $( )",
     "\\": "a backslash at the end of a word, line or command cannot stand beside references",
-    "$": r"only $NAME, ${NAME} and $( ) can stand beside references: for a group write \1, not $1",
+    "$": r"only $NAME, ${NAME} and $( ) can stand beside references: for a group write \1, not $1; "
+    r"for a dollar sign \$",
     "#": "a comment cannot stand beside references: leave it out",
     "[": "a subscript cannot stand beside references",
     "(": "a function, (( or a ( in a word cannot stand beside references: call a script instead",
@@ -167,7 +176,7 @@ class _Reader:
             case "escape":
                 command.add(token[1:].replace("\n", ""))
             case "literal":
-                _refuse_references(token, r'single quotes, which keep it: use double ones ("\1")')
+                _refuse_references(token, _IN_CODE if command.reads_code else _IN_SINGLE_QUOTES)
                 command.add(token[1:-1])
             case "parameter" if token in ("$?", "$$"):
                 command.add(UNKNOWN)

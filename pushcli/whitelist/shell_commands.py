@@ -68,8 +68,8 @@ _BUILTINS = [
      "stand beside references"),
     (rf"{_FIRST}(?:test|\[)\0)(?:{_WORD})*?"
      rf"(?:(?:-v|[^\0{_DYNAMIC}]*{_ANY}[^\0]*)\0[^\0]*{_ANY}|[^\0]*{UNQUOTED})",
-     "test -v reads a word as code: a reference cannot stand after -v, nor after another word that "
-     "is not fixed, and $NAME and $( ) must be in double quotes"),
+     "test and [ may read a word as code here: put $NAME and $( ) in double quotes, and no "
+     "reference after -v or after another word that is not fixed"),
     (rf"{_START}printf\0(?!(?:-v\0{_NAME}\0)?(?:--\0|[^\0{_DYNAMIC}\[-])).*{_ANY}"
      rf"|{_BUILTIN}wait\0(?!--\0).*{_ANY}",
      "printf and wait may read a reference as an option here: write -- first"),
@@ -107,6 +107,11 @@ class Command:
     def in_word(self) -> bool:
         """Whether a word has begun."""
         return self._word is not None
+
+    @property
+    def reads_code(self) -> bool:
+        """Whether the word comes right after `-c`."""
+        return self._words.endswith("-c\0")
 
     def add(self, text: str) -> None:
         """Add to the word what is there when quotes are gone, or a sign for it."""

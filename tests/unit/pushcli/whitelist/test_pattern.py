@@ -218,7 +218,11 @@ def test_what_only_a_shell_does_is_harmless_in_a_list() -> None:
 @pytest.mark.parametrize(
     ("command", "advice"),
     [
-        (r"echo '\1'", r'\1 stands in single quotes, which keep it: use double ones ("\1")'),
+        (r"echo '\1'", r'\1 stands in single quotes, where no shell expands it: use double quotes '
+         r'("\1"), or write \\1 in them if no group is meant'),
+        (r"printf '%s\0' x", r"write \\1 in them"),
+        (r"sh -c 'echo \1'", r"""pass it as an argument: sh -c 'echo "$1"' sh \1"""),
+        (r'grep "^\1$" f', r"for a dollar sign \$"),
         ("cat <<'E'\n\\1\nE", r"\1 stands in a here-document whose name is quoted: write <<EOF"),
         (r"cat <<E | grep \1", "last on its line can stand beside references"),
         ("x=$(cat <<E\n\\1\nE\n)", "outside ( ): write <<EOF"),
