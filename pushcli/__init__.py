@@ -1,3 +1,3 @@
 """pushcli: the operator's command line, and what the CLI, the server and the agent share."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"

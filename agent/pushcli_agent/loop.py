@@ -23,7 +23,7 @@ from pushcli_agent.link.outgoing import Outgoing
 from pushcli_agent.running.housekeeping import Housekeeping
 from pushcli_agent.running.jobs import Jobs
 from pushcli_agent.signals import Signals
-from pushcli_agent.whitelist.in_force import Whitelists
+from pushcli_agent.whitelist.in_force import WhitelistInForce
 
 _log = logging.getLogger("pushcli_agent")
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING}
@@ -46,7 +46,7 @@ class Loop:
         channel: Channel,
         fetcher: Fetcher,
         jobs: Jobs,
-        whitelists: Whitelists,
+        whitelists: WhitelistInForce,
         outgoing: Outgoing,
         housekeeping: Housekeeping,
         signals: Signals,

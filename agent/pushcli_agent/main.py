@@ -29,7 +29,7 @@ from pushcli_agent.loop import Loop
 from pushcli_agent.running.housekeeping import Housekeeping
 from pushcli_agent.running.jobs import Jobs
 from pushcli_agent.signals import Signals
-from pushcli_agent.whitelist.in_force import Whitelists
+from pushcli_agent.whitelist.in_force import WhitelistInForce
 
 _log = logging.getLogger("pushcli_agent")
 
@@ -63,7 +63,7 @@ def run(file: Path, overrides: Overrides) -> None:
     signals = Signals()
     _log.info("agent of %s started (pushcli %s)", settings.node_name, __version__)
     jobs, channel, fetcher = Jobs(settings), Channel(), Fetcher()
-    whitelists = Whitelists(settings, file)
+    whitelists = WhitelistInForce(settings, file)
     try:
         Loop(
             agent=Agent(random=random.random),

@@ -16,7 +16,7 @@ from pushcli.exit_status import ExitStatus
 from pushcli.terminal.context import App
 
 if TYPE_CHECKING:
-    from pushcli.sandbox.fleet import Fleet
+    from pushcli.sandbox.sandbox import Sandbox
 
 SAMPLES = {
     "uptime": "uptime",
@@ -46,13 +46,13 @@ def sandbox(app: App, nodes: int, command: str | None) -> int:
       pushcli sandbox --nodes 5
       pushcli sandbox --run 'echo hello; uptime'
     """
-    from pushcli.sandbox.fleet import Fleet  # noqa: PLC0415 - slow to import
+    from pushcli.sandbox.sandbox import Sandbox  # noqa: PLC0415 - slow to import
 
     names = [f"node{number}" for number in range(1, nodes + 1)]
     whitelist = SAMPLES if command is None else {command: command, **SAMPLES}
     with tempfile.TemporaryDirectory(prefix="pushcli-sandbox-") as directory, _ending():
         app.note(f"Starting a server and {nodes} agents ...")
-        fleet = Fleet(Path(directory), names, whitelist=whitelist)
+        fleet = Sandbox(Path(directory), names, whitelist=whitelist)
         try:
             with fleet:
                 app.note("Ready: " + ", ".join(names))
@@ -64,14 +64,14 @@ def sandbox(app: App, nodes: int, command: str | None) -> int:
     return ExitStatus.OK
 
 
-def _run(app: App, fleet: "Fleet", command: str, names: list[str]) -> int:
+def _run(app: App, fleet: "Sandbox", command: str, names: list[str]) -> int:
     arguments = ["job", "start", "--capture", command, *names]
     app.note(f"$ pushcli {shlex.join(arguments)}")
     done = subprocess.run(fleet.command(*arguments), env=fleet.environment, check=False)
     return done.returncode
 
 
-def _keep(app: App, fleet: "Fleet") -> None:
+def _keep(app: App, fleet: "Sandbox") -> None:
     from pushcli.sandbox.profile import lent_profile  # noqa: PLC0415
 
     with lent_profile(Path.home() / ".pushcli" / "credentials", fleet.profile):

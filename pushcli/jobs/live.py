@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pushcli.escape import escape_line
-from pushcli.jobs.model import PENDING, Job
+from pushcli.jobs.model import PENDING, JobView
 from pushcli.jobs.wording import phase
 from pushcli.terminal.colours import colour
 
@@ -32,7 +32,7 @@ class LiveDisplay:
         self._live = Live(console=self._console, auto_refresh=False, transient=True)
         self._live.start()
 
-    def update(self, job: Job, elapsed: float) -> None:
+    def update(self, job: JobView, elapsed: float) -> None:
         """Redraws; `elapsed` in seconds."""
         self._live.update(picture(job, elapsed), refresh=True)
 
@@ -45,7 +45,7 @@ class LiveDisplay:
         self._live.stop()
 
 
-def picture(job: Job, elapsed: float) -> RenderableType:
+def picture(job: JobView, elapsed: float) -> RenderableType:
     """What the display shows of a job."""
     counts = job.counts
     total = sum(counts.values())
@@ -67,7 +67,7 @@ def _counts(counts: Mapping[str, int]) -> Text:
     return Text("  ").append_text(Text(", ").join(parts))
 
 
-def _trouble(job: Job) -> list[Text]:
+def _trouble(job: JobView) -> list[Text]:
     """A line per state that needs attention, cut at the screen's edge."""
     return [
         Text(

@@ -15,7 +15,7 @@ PENDING = frozenset({"new", "ready", "running"})
 """States of a node whose part in a job is not over."""
 
 
-class Job(msgspec.Struct, frozen=True, kw_only=True):
+class JobView(msgspec.Struct, frozen=True, kw_only=True):
     """One answer of `GET jobs/ID` or an entry of `GET jobs` (Push Jobs protocol, section 3).
 
     What else it says of the run is only shown.

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
 from pushcli.escape import escape_line
-from pushcli.jobs.model import VOTING, Job
+from pushcli.jobs.model import VOTING, JobView
 from pushcli.jobs.wording import phase, vote
 from pushcli.terminal.context import App, is_terminal
 
@@ -23,7 +23,7 @@ for the display's code to load."""
 class Progress(Protocol):
     """Where snapshots and remarks go while we wait."""
 
-    def show(self, job: Job) -> None:
+    def show(self, job: JobView) -> None:
         """The job as it is now."""
 
     def note(self, line: str) -> None:
@@ -50,7 +50,7 @@ class Lines:
         self._app = app
         self._status = ""
 
-    def show(self, job: Job) -> None:
+    def show(self, job: JobView) -> None:
         """Says which phase it is, once; the end is for others to tell."""
         if not self._status and job.status not in VOTING:
             # It was over before we could look; it was held all the same.
@@ -73,7 +73,7 @@ class Display:
         self._began = app.clock()
         self._live: LiveDisplay | None = None
 
-    def show(self, job: Job) -> None:
+    def show(self, job: JobView) -> None:
         """Redraws."""
         elapsed = self._app.clock() - self._began
         if self._live is None:

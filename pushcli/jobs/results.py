@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from pushcli.client.answers import checked
 from pushcli.errors import NotFound
-from pushcli.jobs.model import PENDING, Job, NodeResult
+from pushcli.jobs.model import PENDING, JobView, NodeResult
 from pushcli.jobs.output import Outputs
 from pushcli.terminal.context import App
 
@@ -12,7 +12,7 @@ CHANNELS = ("stdout", "stderr")
 _NEVER_RAN = frozenset({"nacked", "unavailable", "was_ready"}) | PENDING
 
 
-def node_results(app: App, job: Job, names: Sequence[str] = ()) -> list[NodeResult]:
+def node_results(app: App, job: JobView, names: Sequence[str] = ()) -> list[NodeResult]:
     """A result per node, in the order of `names`, those that they leave out at the end.
 
     An old server does not tell reasons, exit codes and times: there it is the state only.

@@ -12,7 +12,7 @@ import msgspec
 from pushcli.errors import PushcliError
 from pushcli.escape import escape_line
 from pushcli.exit_status import ExitStatus
-from pushcli.jobs.model import Job, NodeResult
+from pushcli.jobs.model import JobView, NodeResult
 from pushcli.jobs.output import Outputs, as_data, block
 from pushcli.jobs.progress import progress
 from pushcli.jobs.results import fetch_outputs, node_results
@@ -112,7 +112,7 @@ def report(app: App, end: Snapshot, names: Sequence[str]) -> ExitStatus:
     return verdict(end.job)
 
 
-def _outputs(app: App, job: Job, result: NodeResult) -> Outputs:
+def _outputs(app: App, job: JobView, result: NodeResult) -> Outputs:
     return fetch_outputs(app, job.id, result) if job.capture_output else {}
 
 

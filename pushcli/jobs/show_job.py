@@ -5,7 +5,7 @@ import msgspec
 from pushcli.client.answers import checked
 from pushcli.errors import NotFound
 from pushcli.escape import decode, escape_line
-from pushcli.jobs.model import Job, NodeResult
+from pushcli.jobs.model import JobView, NodeResult
 from pushcli.jobs.output import as_data
 from pushcli.jobs.results import node_results
 from pushcli.jobs.watch import look
@@ -39,7 +39,7 @@ def _row(result: NodeResult) -> tuple[str, str, str, str]:
 def show_list(app: App) -> None:
     """All jobs, the newest first."""
     raw = app.client.jobs()
-    jobs = checked(raw, list[Job])
+    jobs = checked(raw, list[JobView])
     # The old server lists them in no order; ours the oldest first, to the microsecond.
     order = sorted(range(len(jobs)), key=lambda i: (_created(jobs[i]), i), reverse=True)
     if not app.is_text:
@@ -49,7 +49,7 @@ def show_list(app: App) -> None:
     write_table(app, ("id", "status", "created", "command"), rows)
 
 
-def _created(job: Job) -> float:
+def _created(job: JobView) -> float:
     try:
         return parse_rfc1123(job.created_at)
     except ValueError:

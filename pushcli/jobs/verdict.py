@@ -1,7 +1,7 @@
 """What a job's end means to the one who started it: an exit status."""
 
 from pushcli.exit_status import ExitStatus
-from pushcli.jobs.model import Job
+from pushcli.jobs.model import JobView
 
 _HARMLESS = {"succeeded", "nacked", "unavailable"}
 """States of nodes that are no failure of a complete job (as knife has it)."""
@@ -13,7 +13,7 @@ _BY_STATUS = {
 }
 
 
-def verdict(job: Job) -> ExitStatus:
+def verdict(job: JobView) -> ExitStatus:
     """The exit status for a job that is over."""
     if job.status != "complete":
         # Anything else, like the old server's `crashed`, is a failure.

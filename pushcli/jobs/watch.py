@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from pushcli.client.answers import checked
 from pushcli.errors import ServerError, ServerUnreachable
-from pushcli.jobs.model import Job
+from pushcli.jobs.model import JobView
 from pushcli.terminal.context import App
 
 FIRST_PAUSE = 0.02
@@ -22,7 +22,7 @@ RETRY_PAUSE = 0.5
 class Snapshot(NamedTuple):
     """A job at one moment, and the server's own words for it."""
 
-    job: Job
+    job: JobView
     raw: dict[str, Any]
 
 
@@ -51,7 +51,7 @@ def snapshots(
 def look(app: App, job_id: str) -> Snapshot:
     """The job as it is now."""
     raw = app.client.job(job_id)
-    return Snapshot(checked(raw, Job), raw)
+    return Snapshot(checked(raw, JobView), raw)
 
 
 def _patiently(app: App, job_id: str, note: Callable[[str], None]) -> Snapshot:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pushcli.escape import escape_line
-from pushcli.jobs.model import PENDING, Job, NodeResult
+from pushcli.jobs.model import PENDING, JobView, NodeResult
 from pushcli.protocol import run_wire
 
 _FIRST = ("id", "command", "status", "created_at", "updated_at", "run_timeout")
@@ -13,7 +13,7 @@ KEYS = (*_FIRST, *(key for key in run_wire.REST_NAMES if key not in (*_FIRST, "f
 """Of the server's object, in the order in which they are shown."""
 
 
-def phase(job: Job) -> str:
+def phase(job: JobView) -> str:
     """Where a job stands: `Running (2/3 in progress)`."""
     counts = job.counts
     total = sum(counts.values())
@@ -28,7 +28,7 @@ def phase(job: Job) -> str:
             return name
 
 
-def vote(job: Job) -> str:
+def vote(job: JobView) -> str:
     """How the vote went, of a job that is past it: `Voting (3/4 ready)`."""
     counts = job.counts
     total = sum(counts.values())
@@ -36,12 +36,12 @@ def vote(job: Job) -> str:
     return f"Voting ({total - missing}/{total} ready)"
 
 
-def summary(job: Job) -> str:
+def summary(job: JobView) -> str:
     """How a job ended: `Complete.  2 succeeded, 1 failed`."""
     return f"{phase(job)}.  {tally(job)}".rstrip()
 
 
-def tally(job: Job) -> str:
+def tally(job: JobView) -> str:
     """The nodes by state: `2 succeeded, 1 failed`."""
     return ", ".join(f"{count} {escape_line(state)}" for state, count in job.counts.items())
 

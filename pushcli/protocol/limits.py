@@ -4,6 +4,10 @@ MAX_REQUEST = 1_000_000
 """Bytes of a REST request's body."""
 MAX_FILE = 100_000
 """Bytes of a job's file."""
+MAX_RUN_TIMEOUT = 1_000_000_000
+"""Seconds for which a command may run: some thirty years."""
+MAX_QUORUM = 2**31 - 1
+"""Nodes that a job may need: more than there can be."""
 MAX_CHANGES = 1_000
 """Entries of whitelists that one edit changes, on as many nodes as it likes."""
 MAX_LEAVES = 200_000

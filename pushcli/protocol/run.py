@@ -5,10 +5,14 @@ new option of a job is a field here and in `messages.Commit`, its check in the s
 column in the store, its option on the command line, and what enforces it.
 """
 
+from typing import Literal
+
 import msgspec
 
 from pushcli.protocol import extensions
 
+OutputChannel = Literal["stdout", "stderr"]
+"""What a command writes to."""
 DEFAULT_TIMEOUT: float = 3600
 """Seconds that a command may run if nobody says otherwise."""
 EXTENSIONS = {"run_timeout": extensions.TIMEOUT}

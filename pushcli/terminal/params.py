@@ -1,12 +1,12 @@
 """Types of command-line parameters."""
 
-import math
 import time
 from typing import Any
 
 import click
 
 from pushcli import durations
+from pushcli.protocol.limits import MAX_RUN_TIMEOUT
 from pushcli.protocol.names import is_job_id, is_node_name, is_query
 
 
@@ -26,8 +26,10 @@ class Seconds(click.ParamType[float]):
             seconds = float(value)
         except ValueError:
             self.fail(f"{value!r} is not a number of seconds", param, ctx)
-        if not math.isfinite(seconds) or seconds < 0 or (seconds == 0 and not self._zero):
-            self.fail(f"{value!r} is not a duration", param, ctx)
+        if not 0 <= seconds <= MAX_RUN_TIMEOUT or (seconds == 0 and not self._zero):
+            least = "0" if self._zero else "more than 0"
+            wanted = f"{least} to {MAX_RUN_TIMEOUT} seconds"
+            self.fail(f"{value!r} is out of range: give {wanted}", param, ctx)
         return seconds
 
 

@@ -10,7 +10,7 @@ from pushcli import keys
 from pushcli.protocol import extensions, session_keys, wire
 from pushcli_server.channel.broker import MAX_MESSAGE_SKEW
 from pushcli_server.core import fleet_events as on_fleet
-from pushcli_server.core.fleet_nodes import ClientDeleted
+from pushcli_server.core.fleet_nodes import ClientGone
 from pushcli_server.core.identity import NodeKey
 from pushcli_server.engine import Engine
 from pushcli_server.secrets import Secrets
@@ -61,7 +61,7 @@ class AdmissionService:
         Raises:
             StaleConfigRequest: a newer one was accepted, or one with another key in the
                 same second.
-            ClientDeleted: the node's client is not there any more.
+            ClientGone: the node's client is not there any more.
             KeyOfAnotherNode: the CURVE key was handed out to another node.
         """
         common = extensions.ALL & (offered or frozenset())
@@ -110,7 +110,7 @@ class AdmissionService:
             before = deletions[node]
             found = await self._store.ask(identity_reads.valid_keys, "client", *node)
             if not any(keys.load_public_key(pem) == key for pem in found):
-                raise ClientDeleted
+                raise ClientGone
             if deletions[node] == before:
                 return before
 

@@ -66,7 +66,7 @@ class Engine:
         An effect that fails is logged and costs no other, but for what rests on a save.
 
         Raises:
-            StaleConfigRequest, ClientDeleted, KeyOfAnotherNode: a request for a configuration
+            StaleConfigRequest, ClientGone, KeyOfAnotherNode: a request for a configuration
                 is refused.
         """
         saved = True
@@ -119,7 +119,7 @@ class Engine:
                 | on_fleet.AppendOutput()
                 | on_fleet.StoreOutput()
                 | on_fleet.SaveLateResult()
-                | on_fleet.Audit()
+                | on_fleet.RecordAudit()
             ):
                 self._save(effect)
             case _:

@@ -14,7 +14,7 @@ from pushcli.protocol import names
 from pushcli_server import secrets, settings
 from pushcli_server.founding import GROUPS, founding, validator_name
 from pushcli_server.settings import Settings
-from pushcli_server.store import Conflict, Store, operations
+from pushcli_server.store import CannotApply, Store, operations
 from pushcli_server.store.records import AuditRecord
 
 SUPERUSER = "pivotal"
@@ -195,7 +195,7 @@ async def _fill(
             *members,
             operations.Audit(record),
         )
-    except Conflict as error:
+    except CannotApply as error:
         raise ConfigError(
             "the database holds a server already", "give another database_url, or its directory"
         ) from error

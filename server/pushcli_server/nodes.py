@@ -9,14 +9,14 @@ from pushcli_server.core.identity import NodeKey
 from pushcli_server.core.node import Phase
 from pushcli_server.facts import Facts
 from pushcli_server.store import Store, reads
-from pushcli_server.whitelists import Summary, Whitelists
+from pushcli_server.whitelist_push import Summary, WhitelistPush
 
 
 class NodeService:
     """Shows nodes' states, and hears of changes to node objects."""
 
     def __init__(
-        self, fleet: Fleet, clock: Clock, store: Store, whitelists: Whitelists, facts: Facts
+        self, fleet: Fleet, clock: Clock, store: Store, whitelists: WhitelistPush, facts: Facts
     ) -> None:
         self._fleet = fleet
         self._clock = clock

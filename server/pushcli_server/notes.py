@@ -6,13 +6,13 @@ from pushcli.protocol import messages
 from pushcli_server.checks import Checks
 from pushcli_server.core.identity import NodeKey
 from pushcli_server.facts import Facts
-from pushcli_server.whitelists import Whitelists
+from pushcli_server.whitelist_push import WhitelistPush
 
 
 class Notes:
     """Hands each note to where it belongs."""
 
-    def __init__(self, whitelists: Whitelists, checks: Checks, facts: Facts) -> None:
+    def __init__(self, whitelists: WhitelistPush, checks: Checks, facts: Facts) -> None:
         self._whitelists = whitelists
         self._checks = checks
         self._facts = facts

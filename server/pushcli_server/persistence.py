@@ -11,7 +11,7 @@ from typing import assert_never
 import msgspec
 
 from pushcli.protocol import extensions, messages, run_wire
-from pushcli.protocol.run import Outcome, RunSpec
+from pushcli.protocol.run import Outcome, OutputChannel, RunSpec
 from pushcli_server.core import fleet_events as on_fleet
 from pushcli_server.core.identity import JobKey, NodeKey
 from pushcli_server.core.job import Grace, Job, JobSpec
@@ -65,7 +65,9 @@ def operations_of(
         case on_fleet.SaveLateResult(job, node, succeeded, outcome):
             text = json.dumps({"succeeded": succeeded, **run_wire.result_fields(outcome)})
             return (operations.LateResult(job.id, node, text),)
-        case on_fleet.Audit(org=org, actor=actor, action=action, target=target, origin=origin):
+        case on_fleet.RecordAudit(
+            org=org, actor=actor, action=action, target=target, origin=origin
+        ):
             return (_audit(now, org, actor, action=action, target=target, origin=origin),)
         case _:
             assert_never(effect)
@@ -137,7 +139,7 @@ def _node_change(change: NodeChange) -> operations.NodeChange:
 
 
 def _output(effect: on_fleet.StoreOutput, incoming: Incoming) -> operations.StoreOutput:
-    def content(channel: on_fleet.Channel, sent: on_fleet.Content) -> bytes | Path | None:
+    def content(channel: OutputChannel, sent: on_fleet.Content) -> bytes | Path | None:
         if isinstance(sent, on_fleet.Gathered):
             return _path(incoming, effect.job, effect.node, channel)
         return sent

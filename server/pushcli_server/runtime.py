@@ -36,7 +36,7 @@ from pushcli_server.services import Services
 from pushcli_server.settings import Settings
 from pushcli_server.store import Store
 from pushcli_server.timers import Timers
-from pushcli_server.whitelists import Whitelists
+from pushcli_server.whitelist_push import WhitelistPush
 
 _log = logging.getLogger(__name__)
 
@@ -67,7 +67,7 @@ async def open_services(
         context = _context(stack)
         channel = CommandChannel(context, fleet.admissions.owner)
         outbox = Outbox(fleet, channel)
-        whitelists = Whitelists(fleet, outbox, clock, store, tasks.add)
+        whitelists = WhitelistPush(fleet, outbox, clock, store, tasks.add)
         checks, facts = Checks(fleet, outbox, clock), Facts(store)
         engine = Engine(
             fleet,

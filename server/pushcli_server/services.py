@@ -13,7 +13,7 @@ from pushcli_server.jobs import JobService
 from pushcli_server.lag import LoopLag
 from pushcli_server.nodes import NodeService
 from pushcli_server.store import Store
-from pushcli_server.whitelists import Whitelists
+from pushcli_server.whitelist_push import WhitelistPush
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +27,7 @@ class Services:
     jobs: JobService
     nodes: NodeService
     admission: AdmissionService
-    whitelists: Whitelists
+    whitelists: WhitelistPush
     checks: Checks
     feeds: Feeds
     lag: LoopLag

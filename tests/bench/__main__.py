@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pushcli
-from pushcli.sandbox.fleet import Fleet
+from pushcli.sandbox.sandbox import Sandbox
 from tests.bench import search, whitelist
 from tests.bench.machine import cpu_seconds, describe, event_loop, pss_mib
 
@@ -54,7 +54,7 @@ def start_processes() -> None:
     show("pushcli --help", timed(process(python, "-m", "pushcli", "--help")), "120 ms")
 
 
-def rest_job(fleet: Fleet, nodes: list[str]) -> Callable[[], object]:
+def rest_job(fleet: Sandbox, nodes: list[str]) -> Callable[[], object]:
     """POST of a job until GET says complete, over one connection."""
 
     def run() -> None:
@@ -66,7 +66,7 @@ def rest_job(fleet: Fleet, nodes: list[str]) -> Callable[[], object]:
     return run
 
 
-def cli_job(fleet: Fleet, nodes: list[str]) -> Callable[[], object]:
+def cli_job(fleet: Sandbox, nodes: list[str]) -> Callable[[], object]:
     """The whole `pushcli job start` process."""
 
     def run() -> None:
@@ -78,7 +78,7 @@ def cli_job(fleet: Fleet, nodes: list[str]) -> Callable[[], object]:
 
 def one_node(directory: Path) -> None:
     """A server and one agent."""
-    with Fleet(directory, ["n1"], whitelist=WHITELIST) as fleet:
+    with Sandbox(directory, ["n1"], whitelist=WHITELIST) as fleet:
         show("job on one node, POST to complete", timed(rest_job(fleet, ["n1"])), "50 ms")
         show("pushcli job start, one node, whole process", timed(cli_job(fleet, ["n1"])), "500 ms")
         show("pushcli node status, whole process", timed(lambda: fleet.cli("node", "status")))
@@ -86,7 +86,7 @@ def one_node(directory: Path) -> None:
 
 def alone(directory: Path) -> None:
     """One idle agent."""
-    with Fleet(directory, ["n1"], whitelist=WHITELIST) as fleet:
+    with Sandbox(directory, ["n1"], whitelist=WHITELIST) as fleet:
         pid = fleet.pid("n1")
         cpu = cpu_seconds(pid)
         time.sleep(IDLE)
@@ -101,7 +101,7 @@ def alone(directory: Path) -> None:
 def many_nodes(directory: Path) -> None:
     """A server and many real agents on this one machine."""
     nodes = [f"n{number:03}" for number in range(MORE)]
-    with Fleet(directory, nodes, whitelist=WHITELIST) as fleet:
+    with Sandbox(directory, nodes, whitelist=WHITELIST) as fleet:
         some = nodes[:MANY]
         time.sleep(2)
         event_loop(fleet)

@@ -18,7 +18,7 @@ from pathlib import Path
 import msgspec
 
 from pushcli import keys
-from pushcli.sandbox.fleet import ORG, Fleet
+from pushcli.sandbox.sandbox import ORG, Sandbox
 from pushcli_server import settings
 from pushcli_server.store import Store, operations
 from tests.bench.machine import cpu_seconds, describe, rss_mib
@@ -31,7 +31,7 @@ READERS = 500
 INTERVAL = 1.0
 
 
-def enroll(fleet: Fleet, names: list[str], key_file: Path) -> None:
+def enroll(fleet: Sandbox, names: list[str], key_file: Path) -> None:
     """Register all nodes with one key: making thousands would take the longest."""
     key = keys.generate()
     keys.write_private_key(key_file, key)
@@ -107,7 +107,7 @@ def floor(names: list[str]) -> tuple[float, list[float]]:
     return connected, rounds
 
 
-def job(fleet: Fleet, names: list[str]) -> float:
+def job(fleet: Sandbox, names: list[str]) -> float:
     """Seconds from the POST to the job's end, results stored."""
     start = time.monotonic()
     job_id = fleet.api.start_job({"command": "true", "nodes": names, "capture_output": True})
@@ -118,7 +118,7 @@ def job(fleet: Fleet, names: list[str]) -> float:
     return time.monotonic() - start
 
 
-def results_phase(fleet: Fleet, names: list[str], readers: int) -> float:
+def results_phase(fleet: Sandbox, names: list[str], readers: int) -> float:
     """Seconds from the moment when all commands end to the job's end, with so many readers."""
     moment = time.time() + 6 + readers * 0.02
     command = f"until:{moment}"
@@ -137,7 +137,7 @@ def results_phase(fleet: Fleet, names: list[str], readers: int) -> float:
     return took
 
 
-def watch(fleet: Fleet, job_id: str, readers: int) -> "subprocess.Popen[str]":
+def watch(fleet: Sandbox, job_id: str, readers: int) -> "subprocess.Popen[str]":
     """Start the readers; returns when all are connected."""
     profile = fleet.profile
     url = f"{fleet.url}/pushy/job_status_feed/{job_id}"
@@ -151,7 +151,7 @@ def watch(fleet: Fleet, job_id: str, readers: int) -> "subprocess.Popen[str]":
     return process
 
 
-def loop_report(fleet: Fleet) -> str:
+def loop_report(fleet: Sandbox) -> str:
     """The server's own measure of its event loop since the last time."""
     log = fleet.log("server")
     before = log.stat().st_size
@@ -170,7 +170,7 @@ def measure(count: int) -> None:
     bare = statistics.median(rounds)
     print(f"floor: all connected {connected:.2f} s, round {bare:.3f} s (median of {ROUNDS})")
     with tempfile.TemporaryDirectory(prefix="pushcli-bench-") as directory:
-        fleet = Fleet(Path(directory), [], settings={"heartbeat_interval": int(INTERVAL * 1000)})
+        fleet = Sandbox(Path(directory), [], settings={"heartbeat_interval": int(INTERVAL * 1000)})
         fleet.make_server()
         key_file = Path(directory) / "nodes.pem"
         enroll(fleet, names, key_file)

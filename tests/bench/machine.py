@@ -11,7 +11,7 @@ from pathlib import Path
 
 import zmq
 
-from pushcli.sandbox.fleet import Fleet
+from pushcli.sandbox.sandbox import Sandbox
 
 
 def describe() -> str:
@@ -51,7 +51,7 @@ def _rollup(pid: int, field: str) -> float:
     raise ValueError(field)
 
 
-def event_loop(fleet: Fleet) -> str:
+def event_loop(fleet: Sandbox) -> str:
     """The server's own measure since the last time it was asked."""
     log = fleet.log("server")
     before = log.stat().st_size

@@ -11,7 +11,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from pushcli.sandbox.fleet import ORG, Fleet
+from pushcli.sandbox.sandbox import ORG, Sandbox
 from pushcli_server import settings
 from pushcli_server.store import Store, operations
 from pushcli_server.store.records import NodeObject
@@ -59,7 +59,7 @@ def node(number: int) -> NodeObject:
     )
 
 
-def fill(fleet: Fleet, count: int) -> float:
+def fill(fleet: Sandbox, count: int) -> float:
     """Put the nodes in; returns the seconds it took."""
 
     async def run() -> None:
@@ -79,7 +79,7 @@ def fill(fleet: Fleet, count: int) -> float:
 def main(count: int = 10_000) -> None:
     """Print what it takes."""
     with tempfile.TemporaryDirectory(prefix="pushcli-bench-") as name:
-        fleet = Fleet(Path(name), [])
+        fleet = Sandbox(Path(name), [])
         fleet.make_server()
         took = fill(fleet, count)
         print(f"search over {count} nodes, {describe()}; put in and indexed in {took:.1f} s")

@@ -15,7 +15,7 @@ import msgspec
 
 from pushcli import keys
 from pushcli.protocol import extensions
-from pushcli.sandbox.fleet import ORG, Fleet
+from pushcli.sandbox.sandbox import ORG, Sandbox
 from pushcli.whitelist import statements
 from pushcli.whitelist.statements import Change
 from tests.bench.fleet import INTERVAL, end, enroll, shares, simulate
@@ -25,7 +25,7 @@ from tests.bench.simulated import Plan
 ROUNDS = 5
 
 
-def edit(fleet: Fleet, names: list[str], command: str) -> tuple[float, float, dict[str, object]]:
+def edit(fleet: Sandbox, names: list[str], command: str) -> tuple[float, float, dict[str, object]]:
     """Sign and send an edit; seconds for signing, for the answer, and the answer."""
     begin = time.monotonic()
     key = keys.load_private_key(Path(fleet.profile.client_key))
@@ -51,7 +51,7 @@ def main(nodes: int = 10_000, connected: int = 1_000) -> None:
     """Print what it takes."""
     print(f"{describe()}; {nodes} nodes, {connected} of them connected", flush=True)
     with tempfile.TemporaryDirectory(prefix="pushcli-bench-") as name:
-        fleet = Fleet(Path(name), [], settings={"heartbeat_interval": int(INTERVAL * 1000)})
+        fleet = Sandbox(Path(name), [], settings={"heartbeat_interval": int(INTERVAL * 1000)})
         simulators: list[subprocess.Popen[str]] = []
         try:
             fleet.make_server()
@@ -86,14 +86,14 @@ def main(nodes: int = 10_000, connected: int = 1_000) -> None:
             fleet.stop()
 
 
-def _cli(fleet: Fleet, number: int) -> float:
+def _cli(fleet: Sandbox, number: int) -> float:
     begin = time.monotonic()
     done = fleet.cli("whitelist", "add", "bench", f"echo cli {number}", "-s", "*:*")
     assert done.returncode == 0, done.stderr
     return time.monotonic() - begin
 
 
-def _in_force(fleet: Fleet, names: list[str], command: str) -> float:
+def _in_force(fleet: Sandbox, names: list[str], command: str) -> float:
     signing, request, answer = edit(fleet, names, command)
     assert answer["in_force"] == len(names), answer
     return signing + request

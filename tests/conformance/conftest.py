@@ -5,14 +5,14 @@ from collections.abc import Iterator
 import pytest
 import zmq
 
-from pushcli.sandbox.fleet import Fleet
+from pushcli.sandbox.sandbox import Sandbox
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
     """A server without agents; a heartbeat of 250 ms keeps waiting short."""
     settings = {"heartbeat_interval": 250, "voting_timeout": 3}
-    fleet = Fleet(tmp_path_factory.mktemp("server"), [], settings=settings)
+    fleet = Sandbox(tmp_path_factory.mktemp("server"), [], settings=settings)
     with fleet:
         yield fleet
 

@@ -14,7 +14,7 @@ from pushcli.client.api import requestor_of, server_of
 from pushcli.client.credentials import Profile
 from pushcli.client.http import HttpClient
 from pushcli.errors import PushcliError
-from pushcli.sandbox.fleet import Fleet
+from pushcli.sandbox.sandbox import Sandbox
 from pushcli_server.rest.routes import routes
 from tests.conformance.feed_reader import FeedReader
 from tests.support.waiting import patient
@@ -46,7 +46,7 @@ def matches(shown: Any, actual: Any) -> bool:
     return bool(shown == actual)
 
 
-def test_the_examples_are_answered_as_shown(server: Fleet) -> None:
+def test_the_examples_are_answered_as_shown(server: Sandbox) -> None:
     job_id = token = ""
     for example in EXAMPLES:
         request, _, answer = example.partition("\n\n")
@@ -68,7 +68,7 @@ def test_the_examples_are_answered_as_shown(server: Fleet) -> None:
         token = actual["id"] if method == "POST" and path.endswith("/tokens") else token
 
 
-def call(server: Fleet, method: str, path: str, body: str) -> tuple[int, Any]:
+def call(server: Sandbox, method: str, path: str, body: str) -> tuple[int, Any]:
     base = server.url.partition("/organizations/")[0]
     if path == "/pushy/_status" or path.endswith("/enroll"):
         headers = {"Content-Type": "application/json"}
@@ -92,7 +92,7 @@ def call(server: Fleet, method: str, path: str, body: str) -> tuple[int, Any]:
         session.close()
 
 
-def superuser(server: Fleet) -> Profile:
+def superuser(server: Sandbox) -> Profile:
     key = server.server_directory / "keys" / "pivotal.pem"
     return msgspec.structs.replace(server.profile, client_name="pivotal", client_key=str(key))
 

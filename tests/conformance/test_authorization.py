@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from pushcli import keys
 from pushcli.protocol import signing
 from pushcli.protocol.timestamps import format_iso8601
-from pushcli.sandbox.fleet import Fleet
+from pushcli.sandbox.sandbox import Sandbox
 from pushcli_server import settings
 from pushcli_server.rest.routes import routes
 from pushcli_server.store import Store, operations
@@ -209,9 +209,9 @@ async def fill(store: Store) -> None:
 
 
 @pytest.fixture(scope="module")
-def crowded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+def crowded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
     """A server with an organization for each set of groups."""
-    fleet = Fleet(
+    fleet = Sandbox(
         tmp_path_factory.mktemp("crowded"), [], settings={"trusted_proxies": ["127.0.0.0/8"]}
     )
     fleet.make_server()
@@ -245,7 +245,7 @@ def ask(
 
 @pytest.mark.parametrize("principal", PRINCIPALS)
 @pytest.mark.parametrize("organization", ORGANIZATIONS)
-def test_every_endpoint(crowded: Fleet, organization: str, principal: str) -> None:
+def test_every_endpoint(crowded: Sandbox, organization: str, principal: str) -> None:
     name = {"wrong key": "admin"}.get(principal, principal)
     key = WRONG_KEY if principal == "wrong key" else KEY
     connection = http.client.HTTPConnection("127.0.0.1", crowded.ports[0], timeout=patient(10))
@@ -299,7 +299,7 @@ def whole(path: str) -> str:
     ],
 )  # fmt: skip
 def test_a_refusal_says_why_in_the_old_servers_words(
-    crowded: Fleet, principal: str, path: str, text: str
+    crowded: Sandbox, principal: str, path: str, text: str
 ) -> None:
     name = {"wrong key": "admin"}.get(principal, principal)
     key = WRONG_KEY if principal == "wrong key" else KEY
@@ -309,7 +309,7 @@ def test_a_refusal_says_why_in_the_old_servers_words(
     assert json.loads(body) == {"error": [text]}
 
 
-def test_a_trusted_proxy_says_how_its_client_came(crowded: Fleet) -> None:
+def test_a_trusted_proxy_says_how_its_client_came(crowded: Sandbox) -> None:
     path = "/organizations/all-groups/pushy/jobs"
     body = b'{"command": "x", "nodes": ["a"]}'
     headers = signing.sign(

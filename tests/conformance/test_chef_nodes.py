@@ -9,7 +9,7 @@ import pytest
 
 from pushcli.client.api import ApiClient
 from pushcli.errors import PermissionDenied
-from pushcli.sandbox.fleet import Fleet
+from pushcli.sandbox.sandbox import Sandbox
 from tests.support.old_agent import enroll
 from tests.support.raw_http import Answer, Raw
 
@@ -30,7 +30,7 @@ WEB: dict[str, Any] = {
 
 
 @pytest.fixture(scope="module")
-def raw(server: Fleet) -> Raw:
+def raw(server: Sandbox) -> Raw:
     return Raw(server)
 
 
@@ -96,7 +96,7 @@ def test_a_tag_guards_a_change(raw: Raw, node: Answer) -> None:
     assert (head.status, head.body, head.headers["etag"]) == (200, b"", '"4"')
 
 
-def test_of_changes_at_once_with_the_same_tag_one_is_made(server: Fleet, node: Answer) -> None:
+def test_of_changes_at_once_with_the_same_tag_one_is_made(server: Sandbox, node: Answer) -> None:
     def change(number: int) -> int:
         raw = Raw(server)
         while True:
@@ -113,7 +113,7 @@ def test_of_changes_at_once_with_the_same_tag_one_is_made(server: Fleet, node: A
     assert {f"n{number}" for number in range(20)} <= normal.keys()
 
 
-def test_a_clients_own_put_leaves_the_whitelist_alone(server: Fleet) -> None:
+def test_a_clients_own_put_leaves_the_whitelist_alone(server: Sandbox) -> None:
     profile = enroll(server, "c2")
     value = {**WEB, "name": "c2", "normal": {"push_jobs": {"whitelist": {"a": "b"}}, "x": 1}}
     assert put(Raw(server), value, "c2").status == 200
@@ -130,7 +130,7 @@ def test_a_clients_own_put_leaves_the_whitelist_alone(server: Fleet) -> None:
     client.close()
 
 
-def test_a_client_writes_its_own_node_and_no_other(server: Fleet, node: Answer) -> None:
+def test_a_client_writes_its_own_node_and_no_other(server: Sandbox, node: Answer) -> None:
     client = ApiClient(enroll(server, "c3"))
     calls: tuple[Callable[[], object], ...] = (
         lambda: client.put("nodes/c1", WEB),
@@ -160,7 +160,7 @@ def test_search_gives_whole_nodes_or_parts(raw: Raw, node: Answer) -> None:
     assert json.loads(raw(path=SEARCH.rpartition("/")[0]).body)["node"].endswith("/search/node")
 
 
-def test_search_is_paged(raw: Raw, server: Fleet) -> None:
+def test_search_is_paged(raw: Raw, server: Sandbox) -> None:
     for number in range(5):
         enroll(server, f"page{number}")
     seen: list[str] = []

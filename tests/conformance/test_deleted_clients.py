@@ -9,7 +9,7 @@ import pytest
 import zmq
 
 from pushcli import errors
-from pushcli.sandbox.fleet import Fleet
+from pushcli.sandbox.sandbox import Sandbox
 from tests.support.identities import operator
 from tests.support.old_agent import OldAgent, availability, keep_alive
 from tests.support.waiting import job_is, patient, start, until
@@ -21,7 +21,7 @@ GONE = ("offline", "unavailable")
 
 
 @pytest.fixture
-def make_agent(server: Fleet, context: "zmq.Context[zmq.Socket[bytes]]") -> Iterator[MakeAgent]:
+def make_agent(server: Sandbox, context: "zmq.Context[zmq.Socket[bytes]]") -> Iterator[MakeAgent]:
     made: list[OldAgent] = []
 
     def make(name: str | None = None) -> OldAgent:
@@ -34,7 +34,7 @@ def make_agent(server: Fleet, context: "zmq.Context[zmq.Socket[bytes]]") -> Iter
 
 
 @pytest.fixture
-def agent(server: Fleet, make_agent: MakeAgent) -> OldAgent:
+def agent(server: Sandbox, make_agent: MakeAgent) -> OldAgent:
     """One that is online and idle."""
     agent = make_agent()
     agent.come_online()
@@ -42,7 +42,7 @@ def agent(server: Fleet, make_agent: MakeAgent) -> OldAgent:
     return agent
 
 
-def delete(server: Fleet, agent: OldAgent) -> None:
+def delete(server: Sandbox, agent: OldAgent) -> None:
     answer = operator(server)("DELETE", f"clients/{agent.name}")
     assert (answer.status, answer.json["name"]) == (200, agent.name)
 
@@ -58,7 +58,7 @@ def knock(agent: OldAgent) -> None:
         assert agent.receive(0.1) is None
 
 
-def test_its_live_connection_counts_no_more(server: Fleet, agent: OldAgent) -> None:
+def test_its_live_connection_counts_no_more(server: Sandbox, agent: OldAgent) -> None:
     delete(server, agent)
     assert availability(server, agent) == GONE
     # It goes on, and is not heard; nothing comes to it.
@@ -69,7 +69,7 @@ def test_its_live_connection_counts_no_more(server: Fleet, agent: OldAgent) -> N
     assert agent.receive(0.5) is None
 
 
-def test_it_cannot_come_back(server: Fleet, agent: OldAgent) -> None:
+def test_it_cannot_come_back(server: Sandbox, agent: OldAgent) -> None:
     delete(server, agent)
     with pytest.raises(errors.AuthenticationError, match="Failed to authenticate as"):
         agent.configure()
@@ -78,7 +78,7 @@ def test_it_cannot_come_back(server: Fleet, agent: OldAgent) -> None:
     assert availability(server, agent) == GONE
 
 
-def test_what_it_runs_has_crashed(server: Fleet, agent: OldAgent) -> None:
+def test_what_it_runs_has_crashed(server: Sandbox, agent: OldAgent) -> None:
     job = start(server, "x", agent.name)
     agent.expect("commit")
     agent.send("ack_commit", job)
@@ -93,7 +93,7 @@ def test_what_it_runs_has_crashed(server: Fleet, agent: OldAgent) -> None:
     assert server.api.job(job)["nodes"] == {"crashed": [agent.name]}
 
 
-def test_its_vote_counts_no_more(server: Fleet, agent: OldAgent) -> None:
+def test_its_vote_counts_no_more(server: Sandbox, agent: OldAgent) -> None:
     job = start(server, "x", agent.name)
     agent.expect("commit")
     delete(server, agent)
@@ -105,7 +105,7 @@ def test_its_vote_counts_no_more(server: Fleet, agent: OldAgent) -> None:
 
 
 def test_the_next_of_its_name_is_another(
-    server: Fleet, agent: OldAgent, make_agent: MakeAgent
+    server: Sandbox, agent: OldAgent, make_agent: MakeAgent
 ) -> None:
     delete(server, agent)
     # Within one second no node may come with two keys (section 4).
@@ -124,7 +124,7 @@ def test_the_next_of_its_name_is_another(
 
 
 def test_a_configuration_that_is_just_being_fetched_admits_nobody(
-    server: Fleet, make_agent: MakeAgent
+    server: Sandbox, make_agent: MakeAgent
 ) -> None:
     for _ in range(8):
         agent = make_agent()

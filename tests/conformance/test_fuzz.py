@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pushcli.sandbox.fleet import Fleet
+from pushcli.sandbox.sandbox import Sandbox
 from tests.conformance.json_values import values
 from tests.support.raw_http import Raw
 
@@ -20,7 +20,7 @@ bounded = settings(
 
 
 @pytest.fixture(scope="module")
-def raw(server: Fleet) -> Raw:
+def raw(server: Sandbox) -> Raw:
     return Raw(server)
 
 
@@ -84,6 +84,6 @@ def test_queries(raw: Raw, query: str) -> None:
         assert answer.status < 500, answer
 
 
-def test_the_server_lives_and_has_logged_no_failure(raw: Raw, server: Fleet) -> None:
+def test_the_server_lives_and_has_logged_no_failure(raw: Raw, server: Sandbox) -> None:
     assert raw().status == 200
     assert "Traceback" not in server.log("server").read_text()

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pushcli import keys
-from pushcli.sandbox.fleet import Fleet
+from pushcli.sandbox.sandbox import Sandbox
 from tests.conformance.json_values import values
 from tests.support.identities import KEYS, Signer, new_client, new_user, operator, superuser
 
@@ -53,7 +53,7 @@ PLACES = [
 
 
 @pytest.fixture(scope="module")
-def somebody(server: Fleet) -> tuple[Signer, Signer]:
+def somebody(server: Sandbox) -> tuple[Signer, Signer]:
     """A client and a user that requests are about."""
     return new_client(server), new_user(server)
 
@@ -62,7 +62,7 @@ def somebody(server: Fleet) -> tuple[Signer, Signer]:
     max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(place=st.sampled_from(PLACES), body=BODIES)
-def test_bodies(server: Fleet, somebody: tuple[Signer, Signer], place: Place, body: Any) -> None:
+def test_bodies(server: Sandbox, somebody: tuple[Signer, Signer], place: Place, body: Any) -> None:
     client, user = somebody
     path = place.path.replace("CLIENT", client.name).replace("USER", user.name)
     by = superuser(server) if place.outside else operator(server)
@@ -75,6 +75,6 @@ def test_bodies(server: Fleet, somebody: tuple[Signer, Signer], place: Place, bo
         assert isinstance(answer.error, list)
 
 
-def test_the_server_lives_and_has_logged_no_failure(server: Fleet) -> None:
+def test_the_server_lives_and_has_logged_no_failure(server: Sandbox) -> None:
     assert operator(server)("GET", "clients").status == 200
     assert "Traceback" not in server.log("server").read_text()

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from pushcli import keys
-from pushcli.sandbox.fleet import ADMIN, Fleet
+from pushcli.sandbox.sandbox import ADMIN, Sandbox
 from tests.support.identities import (
     KEYS,
     Signer,
@@ -25,7 +25,7 @@ PEMS = [keys.public_pem(key) for key in KEYS]
 # --- clients
 
 
-def test_a_client_is_shown_as_chef_shows_it(server: Fleet) -> None:
+def test_a_client_is_shown_as_chef_shows_it(server: Sandbox) -> None:
     name = new_client(server).name
     assert operator(server).get(f"clients/{name}") == {
         "name": name, "clientname": name, "orgname": "sandbox", "validator": False,
@@ -36,7 +36,7 @@ def test_a_client_is_shown_as_chef_shows_it(server: Fleet) -> None:
     assert uri == f"{server.url}/clients/{name}"
 
 
-def test_a_client_that_is_sent_back_as_it_was_stays_as_it_was(server: Fleet) -> None:
+def test_a_client_that_is_sent_back_as_it_was_stays_as_it_was(server: Sandbox) -> None:
     client = new_client(server)
     path = f"clients/{client.name}"
     shown = client.get(path)
@@ -48,7 +48,7 @@ def test_a_client_that_is_sent_back_as_it_was_stays_as_it_was(server: Fleet) -> 
 
 @pytest.mark.parametrize("asks", [{"create_key": True}, {"private_key": True, "admin": False}])
 def test_a_client_gets_a_new_pair_and_the_former_counts_no_more(
-    server: Fleet, asks: dict[str, Any]
+    server: Sandbox, asks: dict[str, Any]
 ) -> None:
     client = new_client(server)
     path = f"clients/{client.name}"
@@ -59,7 +59,7 @@ def test_a_client_gets_a_new_pair_and_the_former_counts_no_more(
     assert client.signing_with(fresh).get(path)["public_key"] == made["public_key"]
 
 
-def test_a_client_gives_itself_no_rights(server: Fleet) -> None:
+def test_a_client_gives_itself_no_rights(server: Sandbox) -> None:
     client = new_client(server)
     path = f"clients/{client.name}"
     for flag in ("admin", "validator"):
@@ -70,7 +70,7 @@ def test_a_client_gives_itself_no_rights(server: Fleet) -> None:
     assert (shown["admin"], shown["validator"], shown["public_key"]) == (False, False, PEMS[2])
 
 
-def test_an_administrating_client_is_a_member_of_admins(server: Fleet) -> None:
+def test_an_administrating_client_is_a_member_of_admins(server: Sandbox) -> None:
     robot = new_client(server, admin=True)
     assert robot.name in operator(server).get("groups/admins")["clients"]
     assert robot.get(f"clients/{robot.name}")["admin"] is True
@@ -79,7 +79,7 @@ def test_an_administrating_client_is_a_member_of_admins(server: Fleet) -> None:
     assert robot("GET", "clients").status == 403
 
 
-def test_validators_come_and_go(server: Fleet) -> None:
+def test_validators_come_and_go(server: Sandbox) -> None:
     validator = new_client(server, validator=True)
     plain = {"name": new_name("node"), "public_key": PEMS[0]}
     assert validator("POST", "clients", plain).status == 201
@@ -90,7 +90,7 @@ def test_validators_come_and_go(server: Fleet) -> None:
     assert validator("GET", f"clients/{validator.name}").status == 200
 
 
-def test_only_who_offers_it_is_told_of_the_editors(server: Fleet) -> None:
+def test_only_who_offers_it_is_told_of_the_editors(server: Sandbox) -> None:
     validator = of_directory(server, "sandbox-validator")
 
     def registered(by: Signer, **headers: str) -> Any:
@@ -110,7 +110,7 @@ def test_only_who_offers_it_is_told_of_the_editors(server: Fleet) -> None:
 # --- users
 
 
-def test_a_user_is_made_shown_changed_and_deleted(server: Fleet) -> None:
+def test_a_user_is_made_shown_changed_and_deleted(server: Sandbox) -> None:
     root, name = superuser(server), new_name("user")
     new = {
         "username": name, "public_key": PEMS[1], "display_name": "Bob", "email": "b@example.com",
@@ -136,7 +136,7 @@ def test_a_user_is_made_shown_changed_and_deleted(server: Fleet) -> None:
     assert root("GET", f"/users/{name}").status == 404
 
 
-def test_a_server_made_key_comes_as_each_version_of_the_api_wants_it(server: Fleet) -> None:
+def test_a_server_made_key_comes_as_each_version_of_the_api_wants_it(server: Sandbox) -> None:
     root = superuser(server)
     wanted = {"username": new_name("u"), "create_key": True}
     assert root("POST", "/users", wanted).json.keys() == {"uri", "private_key"}
@@ -155,7 +155,7 @@ def test_a_server_made_key_comes_as_each_version_of_the_api_wants_it(server: Fle
     assert user.signing_with(fresh).get(f"/users/{name}")["public_key"] == renewed["public_key"]
 
 
-def test_only_superusers_make_superusers_and_one_stays(server: Fleet) -> None:
+def test_only_superusers_make_superusers_and_one_stays(server: Sandbox) -> None:
     root, user = superuser(server), new_user(server, associated=False)
     path = f"/users/{user.name}"
     assert user("PUT", path, {"superuser": True}).status == 403
@@ -173,7 +173,7 @@ def test_only_superusers_make_superusers_and_one_stays(server: Fleet) -> None:
     assert user("GET", "pushy/jobs").status == 401
 
 
-def test_a_user_joins_an_organization_and_leaves_it_with_its_groups(server: Fleet) -> None:
+def test_a_user_joins_an_organization_and_leaves_it_with_its_groups(server: Sandbox) -> None:
     admin, user = operator(server), new_user(server, associated=False)
     path = f"users/{user.name}"
     outside = user("GET", path)
@@ -193,7 +193,7 @@ def test_a_user_joins_an_organization_and_leaves_it_with_its_groups(server: Flee
     assert user.name not in admin.get("groups/pushy_job_readers")["users"]
 
 
-def test_the_last_administrator_can_neither_leave_nor_go(server: Fleet) -> None:
+def test_the_last_administrator_can_neither_leave_nor_go(server: Sandbox) -> None:
     admin, root = operator(server), superuser(server)
     text = "nobody would be left in the group admins of sandbox"
     refusals = [
@@ -211,7 +211,7 @@ def test_the_last_administrator_can_neither_leave_nor_go(server: Fleet) -> None:
 # --- groups
 
 
-def test_a_group_is_made_filled_shown_and_deleted(server: Fleet) -> None:
+def test_a_group_is_made_filled_shown_and_deleted(server: Sandbox) -> None:
     admin, client, user = operator(server), new_client(server), new_user(server)
     for key in ("groupname", "name", "id"):
         name = new_name("group")
@@ -239,7 +239,7 @@ def test_a_group_is_made_filled_shown_and_deleted(server: Fleet) -> None:
     assert admin("GET", f"groups/{name}").status == 404
 
 
-def test_members_are_added_and_removed_one_by_one(server: Fleet) -> None:
+def test_members_are_added_and_removed_one_by_one(server: Sandbox) -> None:
     admin, client, user = operator(server), new_client(server), new_user(server)
     name = new_name("group")
     admin.post("groups", {"groupname": name})
@@ -260,7 +260,7 @@ def test_members_are_added_and_removed_one_by_one(server: Fleet) -> None:
     assert admin("POST", "groups/nosuch/members", {"users": [ADMIN]}).status == 404
 
 
-def test_what_no_database_holds_is_refused(server: Fleet) -> None:
+def test_what_no_database_holds_is_refused(server: Sandbox) -> None:
     admin, root = operator(server), superuser(server)
     nul = "a\0b"
     for by, method, path, body in (
@@ -279,7 +279,7 @@ def test_what_no_database_holds_is_refused(server: Fleet) -> None:
 # --- principals, organizations
 
 
-def test_principals_tell_whose_key_a_name_stands_for(server: Fleet) -> None:
+def test_principals_tell_whose_key_a_name_stands_for(server: Sandbox) -> None:
     client, user = new_client(server), new_user(server)
     stranger = new_user(server, associated=False)
     shown = client.get(f"principals/{client.name}")
@@ -294,7 +294,7 @@ def test_principals_tell_whose_key_a_name_stands_for(server: Fleet) -> None:
     assert client("GET", "principals/nosuch").status == 404
 
 
-def test_names_in_several_organizations_stay_apart(server: Fleet) -> None:
+def test_names_in_several_organizations_stay_apart(server: Sandbox) -> None:
     root, org = superuser(server), new_name("org")
     made = root.post("/organizations", {"name": org, "full_name": "Whatever"})
     assert made["clientname"] == f"{org}-validator"
@@ -333,7 +333,7 @@ def test_names_in_several_organizations_stay_apart(server: Fleet) -> None:
         assert root("POST", "/organizations", {"name": bad}).status == 400
 
 
-def test_a_validator_is_switched_off_by_deleting_it(server: Fleet) -> None:
+def test_a_validator_is_switched_off_by_deleting_it(server: Sandbox) -> None:
     root, org = superuser(server), new_name("org")
     made = root.post("/organizations", {"name": org})
     key = keys.private_key(made["private_key"].encode(), "test")
@@ -348,7 +348,7 @@ def test_a_validator_is_switched_off_by_deleting_it(server: Fleet) -> None:
 # --- the audit trail
 
 
-def test_every_change_is_in_the_audit_trail(server: Fleet) -> None:
+def test_every_change_is_in_the_audit_trail(server: Sandbox) -> None:
     admin, root = operator(server), superuser(server)
     client, user, group = new_client(server), new_user(server), new_name("group")
     admin.post("groups", {"groupname": group})
@@ -386,7 +386,7 @@ def test_every_change_is_in_the_audit_trail(server: Fleet) -> None:
     ]  # fmt: skip
 
 
-def test_a_refused_change_leaves_no_trace(server: Fleet) -> None:
+def test_a_refused_change_leaves_no_trace(server: Sandbox) -> None:
     admin = operator(server)
     before = admin.get("audit")["records"]
     assert (
@@ -397,7 +397,7 @@ def test_a_refused_change_leaves_no_trace(server: Fleet) -> None:
     assert admin.get("audit")["records"] == before
 
 
-def test_the_audit_trail_is_read_in_part(server: Fleet) -> None:
+def test_the_audit_trail_is_read_in_part(server: Sandbox) -> None:
     admin = operator(server)
     for name in (new_name("g"), new_name("g")):
         admin.post("groups", {"groupname": name})

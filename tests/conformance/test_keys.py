@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from pushcli import keys
 from pushcli.protocol.timestamps import format_iso8601
-from pushcli.sandbox.fleet import Fleet
+from pushcli.sandbox.sandbox import Sandbox
 from pushcli_server.store.identity_keys import MAX_KEYS
 from tests.support.identities import (
     KEYS,
@@ -27,7 +27,7 @@ PEMS = [keys.public_pem(key) for key in KEYS]
 
 
 @pytest.fixture(params=["client", "user"])
-def owner(request: pytest.FixtureRequest, server: Fleet) -> Signer:
+def owner(request: pytest.FixtureRequest, server: Sandbox) -> Signer:
     """Somebody with one key, `KEYS[0]`."""
     make = new_client if request.param == "client" else new_user
     return make(server, KEYS[0])
@@ -143,7 +143,7 @@ def test_what_is_no_key_is_refused(owner: Signer, new: dict[str, Any]) -> None:
     assert len(owner.get(folder(owner))) == 1
 
 
-def test_a_key_that_is_too_short_or_too_long_is_refused(server: Fleet) -> None:
+def test_a_key_that_is_too_short_or_too_long_is_refused(server: Sandbox) -> None:
     client = new_client(server)
     small = keys.public_pem(rsa.generate_private_key(public_exponent=65537, key_size=1024))
     huge = rsa.RSAPublicNumbers(65537, 2**9000 + 1).public_key()
@@ -152,7 +152,7 @@ def test_a_key_that_is_too_short_or_too_long_is_refused(server: Fleet) -> None:
         assert (answer.status, "bits" in answer.error[0]) == (400, True)
 
 
-def test_nobody_has_keys_without_number(server: Fleet) -> None:
+def test_nobody_has_keys_without_number(server: Sandbox) -> None:
     client = new_client(server)
     for number in range(MAX_KEYS - 1):
         client.post(folder(client), {"name": f"k{number}", "public_key": PEMS[1]})
@@ -160,7 +160,7 @@ def test_nobody_has_keys_without_number(server: Fleet) -> None:
     assert (answer.status, "more than 20 keys" in answer.error[0]) == (409, True)
 
 
-def test_nobody_but_administrators_has_to_do_with_others_keys(server: Fleet) -> None:
+def test_nobody_but_administrators_has_to_do_with_others_keys(server: Sandbox) -> None:
     client, other, user = new_client(server), new_client(server), new_user(server)
     for signer, place in ((other, folder(client)), (user, folder(client)), (client, folder(user))):
         new = {"name": new_name("k"), "public_key": PEMS[1]}
@@ -175,7 +175,7 @@ def test_nobody_but_administrators_has_to_do_with_others_keys(server: Fleet) -> 
     assert superuser(server)("GET", "/users/nosuch/keys").status == 404
 
 
-def test_keys_of_a_user_and_a_client_of_one_name_stay_apart(server: Fleet) -> None:
+def test_keys_of_a_user_and_a_client_of_one_name_stay_apart(server: Sandbox) -> None:
     client = new_client(server, KEYS[0])
     root = superuser(server)
     root.post("/users", {"username": client.name, "public_key": PEMS[1]})

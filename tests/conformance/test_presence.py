@@ -11,7 +11,7 @@ import pytest
 import zmq
 
 from pushcli.protocol.timestamps import format_rfc1123
-from pushcli.sandbox.fleet import Fleet
+from pushcli.sandbox.sandbox import Sandbox
 from tests.support.old_agent import OldAgent, availability
 from tests.support.waiting import until
 
@@ -22,7 +22,7 @@ MakeAgent = Callable[[], OldAgent]
 
 
 @pytest.fixture
-def make_agent(server: Fleet, context: "zmq.Context[zmq.Socket[bytes]]") -> Iterator[MakeAgent]:
+def make_agent(server: Sandbox, context: "zmq.Context[zmq.Socket[bytes]]") -> Iterator[MakeAgent]:
     made: list[OldAgent] = []
 
     def make() -> OldAgent:
@@ -35,7 +35,7 @@ def make_agent(server: Fleet, context: "zmq.Context[zmq.Socket[bytes]]") -> Iter
 
 
 @pytest.fixture
-def agent(server: Fleet, make_agent: MakeAgent) -> OldAgent:
+def agent(server: Sandbox, make_agent: MakeAgent) -> OldAgent:
     """One that is online and idle."""
     agent = make_agent()
     agent.come_online()
@@ -43,7 +43,9 @@ def agent(server: Fleet, make_agent: MakeAgent) -> OldAgent:
     return agent
 
 
-def test_in_rehab_a_node_is_online_but_not_available(server: Fleet, make_agent: MakeAgent) -> None:
+def test_in_rehab_a_node_is_online_but_not_available(
+    server: Sandbox, make_agent: MakeAgent
+) -> None:
     agent = make_agent()
     agent.heartbeat()
     agent.expect("abort")
@@ -54,7 +56,7 @@ def test_in_rehab_a_node_is_online_but_not_available(server: Fleet, make_agent: 
 
 
 def test_the_abort_is_repeated_every_second_until_it_is_answered(
-    server: Fleet, make_agent: MakeAgent
+    server: Sandbox, make_agent: MakeAgent
 ) -> None:
     agent = make_agent()
     agent.heartbeat()
@@ -73,7 +75,7 @@ def test_the_abort_is_repeated_every_second_until_it_is_answered(
     server.wait_available([agent.name])
 
 
-def test_nobody_in_rehab_is_asked_to_commit(server: Fleet, make_agent: MakeAgent) -> None:
+def test_nobody_in_rehab_is_asked_to_commit(server: Sandbox, make_agent: MakeAgent) -> None:
     agent = make_agent()
     agent.heartbeat()
     agent.expect("abort")
@@ -83,7 +85,7 @@ def test_nobody_in_rehab_is_asked_to_commit(server: Fleet, make_agent: MakeAgent
 
 
 def test_silence_makes_a_node_offline_and_a_heartbeat_brings_it_back(
-    server: Fleet, agent: OldAgent
+    server: Sandbox, agent: OldAgent
 ) -> None:
     start = time.monotonic()
     server.wait_available([agent.name], available=False)
@@ -94,7 +96,7 @@ def test_silence_makes_a_node_offline_and_a_heartbeat_brings_it_back(
     server.wait_available([agent.name])
 
 
-def test_a_closed_socket_alone_changes_nothing(server: Fleet, agent: OldAgent) -> None:
+def test_a_closed_socket_alone_changes_nothing(server: Sandbox, agent: OldAgent) -> None:
     agent.connect()
     agent.heartbeat()
     agent.expect("ack")
@@ -102,7 +104,7 @@ def test_a_closed_socket_alone_changes_nothing(server: Fleet, agent: OldAgent) -
 
 
 def test_a_reconfigure_keeps_key_and_incarnation_and_the_node_stays(
-    server: Fleet, agent: OldAgent
+    server: Sandbox, agent: OldAgent
 ) -> None:
     agent.configure()
     agent.connect()
@@ -111,7 +113,7 @@ def test_a_reconfigure_keeps_key_and_incarnation_and_the_node_stays(
     assert availability(server, agent) == ("online", "available")
 
 
-def test_a_restart_is_noticed_with_the_config_request(server: Fleet, agent: OldAgent) -> None:
+def test_a_restart_is_noticed_with_the_config_request(server: Sandbox, agent: OldAgent) -> None:
     # A second request within the same second but with another key is taken for a replay.
     until(lambda: int(time.time() * 10) % 10 == 0, "a new second begins")
     until(lambda: int(time.time()) % 2 == 0, "another one, to be sure")
@@ -137,7 +139,7 @@ def test_any_other_message_about_no_live_job_leads_to_rehab(
 
 
 @pytest.mark.parametrize("job_id", [None, UNKNOWN_JOB])
-def test_aborted_never_causes_rehab(server: Fleet, agent: OldAgent, job_id: str | None) -> None:
+def test_aborted_never_causes_rehab(server: Sandbox, agent: OldAgent, job_id: str | None) -> None:
     agent.send("aborted", job_id)
     assert agent.receive(0.4) is None
     assert availability(server, agent) == ("online", "available")
@@ -153,7 +155,7 @@ def test_an_incarnation_that_was_left_is_never_new_again(agent: OldAgent) -> Non
     assert agent.receive(0.4) is None
 
 
-def test_two_machines_under_one_name_are_a_conflict(server: Fleet, agent: OldAgent) -> None:
+def test_two_machines_under_one_name_are_a_conflict(server: Sandbox, agent: OldAgent) -> None:
     first, second = agent.incarnation, "clone"
     agent.incarnation = second
     agent.come_online()
@@ -179,7 +181,7 @@ def test_two_machines_under_one_name_are_a_conflict(server: Fleet, agent: OldAge
 
 @pytest.mark.parametrize("seconds", [-301, 301])
 def test_a_message_from_a_clock_that_is_too_far_off_is_dropped(
-    server: Fleet, agent: OldAgent, seconds: float
+    server: Sandbox, agent: OldAgent, seconds: float
 ) -> None:
     agent.send(
         "heartbeat", UNKNOWN_JOB, job_state="running",
@@ -196,7 +198,7 @@ def test_a_body_beyond_max_body_size_is_dropped(agent: OldAgent) -> None:
 
 
 def test_output_of_an_old_agent_comes_in_one_piece_unchanged(
-    server: Fleet, agent: OldAgent
+    server: Sandbox, agent: OldAgent
 ) -> None:
     body = {"command": "x", "nodes": [agent.name], "capture_output": True}
     job_id = server.api.start_job(body)
@@ -211,13 +213,13 @@ def test_output_of_an_old_agent_comes_in_one_piece_unchanged(
     assert agent.receive(0.3) is None, "an acknowledgement is an extension"
 
 
-def test_a_file_of_100000_bytes_fits_into_a_commit(server: Fleet, agent: OldAgent) -> None:
+def test_a_file_of_100000_bytes_fits_into_a_commit(server: Sandbox, agent: OldAgent) -> None:
     file = "raw:" + "x" * 100_000
     server.api.start_job({"command": "x", "nodes": [agent.name], "file": file})
     assert agent.expect("commit")["file"] == file
 
 
-def test_a_repeated_request_starts_one_job(server: Fleet) -> None:
+def test_a_repeated_request_starts_one_job(server: Sandbox) -> None:
     body = {"command": "x", "nodes": ["nosuch"]}
     header = {"X-Pushcli-Request-Id": "once"}
     first = server.api.post("pushy/jobs", body, header)

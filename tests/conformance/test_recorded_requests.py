@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from pushcli.sandbox.fleet import Fleet
+from pushcli.sandbox.sandbox import Sandbox
 from pushcli_server import settings
 from pushcli_server.store import Store, operations
 from tests.support import recordings
@@ -52,7 +52,7 @@ async def fill(place: Path) -> None:
 @pytest.fixture(scope="module")
 def ports(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[int, int]]:
     """For each moment the port of a server that lives in it."""
-    fleets = {moment: Fleet(tmp_path_factory.mktemp("then"), []) for moment in MOMENTS}
+    fleets = {moment: Sandbox(tmp_path_factory.mktemp("then"), []) for moment in MOMENTS}
     processes = []
     try:
         for moment, fleet in fleets.items():
@@ -66,7 +66,7 @@ def ports(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[int, int]]:
             process.communicate()
 
 
-def started(fleet: Fleet, moment: int) -> "subprocess.Popen[str]":
+def started(fleet: Sandbox, moment: int) -> "subprocess.Popen[str]":
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.conformance.clocked_server",
          str(fleet.server_directory), str(moment)],

@@ -12,7 +12,7 @@ import zmq
 from pushcli import keys
 from pushcli.protocol import signing
 from pushcli.protocol.timestamps import format_iso8601
-from pushcli.sandbox.fleet import Fleet
+from pushcli.sandbox.sandbox import Sandbox
 from pushcli_server.rest.errors import EXTENSIONS
 from tests.support.old_agent import OldAgent, enroll
 from tests.support.raw_http import Answer, Raw
@@ -24,7 +24,7 @@ UNKNOWN = "an unknown validation error has occurred"
 
 
 @pytest.fixture(scope="module")
-def raw(server: Fleet) -> Raw:
+def raw(server: Sandbox) -> Raw:
     return Raw(server)
 
 
@@ -148,6 +148,11 @@ BODIES: list[tuple[Any, str]] = [
     ({**GOOD, "run_timeout": None}, "invalid type supplied for run_timeout (expected a number)"),
     ({**GOOD, "run_timeout": -1}, "invalid type supplied for run_timeout (expected a number)"),
     ({**GOOD, "quorum": "1"}, "invalid type supplied for quorum (expected a number)"),
+    ({**GOOD, "quorum": 2**31}, "invalid type supplied for quorum (expected a number)"),
+    (
+        {**GOOD, "run_timeout": 9223372036854775808},
+        "invalid type supplied for run_timeout (expected a number)",
+    ),
     ({**GOOD, "quorum": False}, "invalid type supplied for quorum (expected a number)"),
     ({**GOOD, "quorum": -0.5}, "invalid type supplied for quorum (expected a number)"),
     ({**GOOD, "user": 5}, UNKNOWN),
@@ -374,7 +379,7 @@ class TestConfig:
         told = {self.ask(raw, self.KEY).json["encoded_session_key"]["key"] for _ in range(2)}
         assert len(told) == 2
 
-    def test_the_session_key_of_a_node_stays(self, server: Fleet) -> None:
+    def test_the_session_key_of_a_node_stays(self, server: Sandbox) -> None:
         with zmq.Context() as context:
             agent = OldAgent(server, context, "config-node")
             first = agent.key
@@ -385,7 +390,7 @@ class TestConfig:
 
 
 def test_a_validator_creates_plain_clients_only_and_overwrites_none(
-    server: Fleet, raw: Raw
+    server: Sandbox, raw: Raw
 ) -> None:
     validator = Raw(server)
     place = server.server_directory / "keys" / "sandbox-validator.pem"

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import zmq
 
-from pushcli.sandbox.fleet import Fleet
+from pushcli.sandbox.sandbox import Sandbox
 from tests.conformance.feed_reader import FeedReader
 from tests.support.old_agent import OldAgent
 from tests.support.waiting import until
@@ -21,7 +21,7 @@ Agents = Callable[[int], list[OldAgent]]
 
 
 @pytest.fixture
-def agents(server: Fleet, context: "zmq.Context[zmq.Socket[bytes]]") -> Iterator[Agents]:
+def agents(server: Sandbox, context: "zmq.Context[zmq.Socket[bytes]]") -> Iterator[Agents]:
     made: list[OldAgent] = []
 
     def make(count: int) -> list[OldAgent]:
@@ -43,7 +43,7 @@ def agents(server: Fleet, context: "zmq.Context[zmq.Socket[bytes]]") -> Iterator
 class Scene:
     """A job over scripted agents `a`, `b`, and its feed."""
 
-    def __init__(self, server: Fleet, agents: list[OldAgent], **more: Any) -> None:
+    def __init__(self, server: Sandbox, agents: list[OldAgent], **more: Any) -> None:
         self.server = server
         self.agents = dict(zip("ab", agents, strict=False))
         self.names = {agent.name: letter for letter, agent in self.agents.items()}
@@ -76,7 +76,7 @@ class Scene:
         return {state: [self.names[name] for name in names] for state, names in nodes}
 
 
-def test_all_succeed(server: Fleet, agents: Agents) -> None:
+def test_all_succeed(server: Sandbox, agents: Agents) -> None:
     scene = Scene(server, agents(2))
     scene.send("b", "ack_commit", "quorum_vote b success")
     scene.send("a", "ack_commit", "quorum_vote a success", "quorum_succeeded")
@@ -88,7 +88,7 @@ def test_all_succeed(server: Fleet, agents: Agents) -> None:
     assert scene.end() == {"succeeded": ["a"], "failed": ["b"]}
 
 
-def test_nack_commit_with_a_quorum_of_one(server: Fleet, agents: Agents) -> None:
+def test_nack_commit_with_a_quorum_of_one(server: Sandbox, agents: Agents) -> None:
     scene = Scene(server, agents(2), quorum=1)
     scene.send("b", "nack_commit", "quorum_vote b failure")
     scene.send("a", "ack_commit", "quorum_vote a success", "quorum_succeeded")
@@ -97,7 +97,7 @@ def test_nack_commit_with_a_quorum_of_one(server: Fleet, agents: Agents) -> None
     assert scene.end() == {"succeeded": ["a"], "nacked": ["b"]}
 
 
-def test_nack_commit_with_a_quorum_of_all(server: Fleet, agents: Agents) -> None:
+def test_nack_commit_with_a_quorum_of_all(server: Sandbox, agents: Agents) -> None:
     scene = Scene(server, agents(2))
     scene.send("a", "ack_commit", "quorum_vote a success")
     scene.send("b", "nack_commit", "quorum_vote b failure", "job_complete quorum_failed")
@@ -105,7 +105,7 @@ def test_nack_commit_with_a_quorum_of_all(server: Fleet, agents: Agents) -> None
     assert scene.end() == {"was_ready": ["a"], "nacked": ["b"]}
 
 
-def test_nack_run(server: Fleet, agents: Agents) -> None:
+def test_nack_run(server: Sandbox, agents: Agents) -> None:
     scene = Scene(server, agents(2))
     scene.send("a", "ack_commit", "quorum_vote a success")
     scene.send("b", "ack_commit", "quorum_vote b success", "quorum_succeeded")
@@ -117,7 +117,7 @@ def test_nack_run(server: Fleet, agents: Agents) -> None:
     assert scene.end() == {"failed": ["a"], "succeeded": ["b"]}
 
 
-def test_ack_run_and_then_nack_run(server: Fleet, agents: Agents) -> None:
+def test_ack_run_and_then_nack_run(server: Sandbox, agents: Agents) -> None:
     scene = Scene(server, agents(1))
     scene.send("a", "ack_commit", "quorum_vote a success", "quorum_succeeded")
     scene.send("a", "ack_run", "run_start a")
@@ -128,14 +128,14 @@ def test_ack_run_and_then_nack_run(server: Fleet, agents: Agents) -> None:
     assert scene.end() == {"failed": ["a"]}
 
 
-def test_a_result_without_ack_run(server: Fleet, agents: Agents) -> None:
+def test_a_result_without_ack_run(server: Sandbox, agents: Agents) -> None:
     scene = Scene(server, agents(1))
     scene.send("a", "ack_commit", "quorum_vote a success", "quorum_succeeded")
     scene.send("a", "succeeded", "rehab a", "run_complete a crashed", "job_complete complete")
     assert scene.end() == {"crashed": ["a"]}
 
 
-def test_ack_commit_twice(server: Fleet, agents: Agents) -> None:
+def test_ack_commit_twice(server: Sandbox, agents: Agents) -> None:
     scene = Scene(server, agents(2))
     scene.send("b", "ack_commit", "quorum_vote b success")
     scene.send("b", "ack_commit")
@@ -146,7 +146,7 @@ def test_ack_commit_twice(server: Fleet, agents: Agents) -> None:
     assert scene.end() == {"succeeded": ["b"], "crashed": ["a"]}
 
 
-def test_ack_commit_and_then_nack_commit(server: Fleet, agents: Agents) -> None:
+def test_ack_commit_and_then_nack_commit(server: Sandbox, agents: Agents) -> None:
     scene = Scene(server, agents(2), quorum=1)
     scene.send("a", "ack_commit", "quorum_vote a success")
     scene.send("a", "nack_commit", "rehab a", "quorum_vote a lost_availibility")
@@ -157,7 +157,7 @@ def test_ack_commit_and_then_nack_commit(server: Fleet, agents: Agents) -> None:
 
 
 @pytest.mark.parametrize("kind", ["ack_run", "nack_run", "succeeded", "failed", "aborted"])
-def test_any_other_message_while_voting(server: Fleet, agents: Agents, kind: str) -> None:
+def test_any_other_message_while_voting(server: Sandbox, agents: Agents, kind: str) -> None:
     scene = Scene(server, agents(2), quorum=1)
     scene.send("a", kind, "rehab a")
     scene.agents["a"].expect("abort")
@@ -168,7 +168,7 @@ def test_any_other_message_while_voting(server: Fleet, agents: Agents, kind: str
 
 
 @pytest.mark.parametrize("job_named", [True, False])
-def test_aborted_while_running(server: Fleet, agents: Agents, job_named: bool) -> None:
+def test_aborted_while_running(server: Sandbox, agents: Agents, job_named: bool) -> None:
     scene = Scene(server, agents(1))
     scene.send("a", "ack_commit", "quorum_vote a success", "quorum_succeeded")
     scene.send("a", "ack_run", "run_start a")
@@ -177,7 +177,7 @@ def test_aborted_while_running(server: Fleet, agents: Agents, job_named: bool) -
     assert scene.end() == {"crashed": ["a"]}
 
 
-def test_a_new_incarnation_while_running(server: Fleet, agents: Agents) -> None:
+def test_a_new_incarnation_while_running(server: Sandbox, agents: Agents) -> None:
     scene = Scene(server, agents(1))
     scene.send("a", "ack_commit", "quorum_vote a success", "quorum_succeeded")
     scene.send("a", "ack_run", "run_start a")
@@ -187,7 +187,7 @@ def test_a_new_incarnation_while_running(server: Fleet, agents: Agents) -> None:
     assert scene.end() == {"crashed": ["a"]}
 
 
-def test_a_node_that_falls_silent_while_running(server: Fleet, agents: Agents) -> None:
+def test_a_node_that_falls_silent_while_running(server: Sandbox, agents: Agents) -> None:
     scene = Scene(server, agents(1))
     scene.send("a", "ack_commit", "quorum_vote a success", "quorum_succeeded")
     scene.send("a", "ack_run", "run_start a")
@@ -195,7 +195,7 @@ def test_a_node_that_falls_silent_while_running(server: Fleet, agents: Agents) -
     assert scene.end() == {"crashed": ["a"]}
 
 
-def test_a_node_that_falls_silent_while_voting(server: Fleet, agents: Agents) -> None:
+def test_a_node_that_falls_silent_while_voting(server: Sandbox, agents: Agents) -> None:
     scene = Scene(server, agents(2), quorum=1)
     scene.send("b", "ack_commit", "quorum_vote b success")
     b = scene.agents["b"]
@@ -208,7 +208,7 @@ def test_a_node_that_falls_silent_while_voting(server: Fleet, agents: Agents) ->
     assert scene.end() == {"unavailable": ["a"], "succeeded": ["b"]}
 
 
-def test_a_run_timeout(server: Fleet, agents: Agents) -> None:
+def test_a_run_timeout(server: Sandbox, agents: Agents) -> None:
     scene = Scene(server, agents(1), run_timeout=0.5)
     scene.send("a", "ack_commit", "quorum_vote a success", "quorum_succeeded")
     scene.send("a", "ack_run", "run_start a")
@@ -218,7 +218,7 @@ def test_a_run_timeout(server: Fleet, agents: Agents) -> None:
     assert scene.end() == {"timed_out": ["a"]}
 
 
-def test_a_result_twice(server: Fleet, agents: Agents) -> None:
+def test_a_result_twice(server: Sandbox, agents: Agents) -> None:
     scene = Scene(server, agents(2))
     scene.send("a", "ack_commit", "quorum_vote a success")
     scene.send("b", "ack_commit", "quorum_vote b success", "quorum_succeeded")
@@ -230,7 +230,7 @@ def test_a_result_twice(server: Fleet, agents: Agents) -> None:
     assert scene.end() == {"succeeded": ["a", "b"]}
 
 
-def test_a_voting_timeout(server: Fleet, agents: Agents) -> None:
+def test_a_voting_timeout(server: Sandbox, agents: Agents) -> None:
     [a] = agents(1)
     scene = Scene(server, [a])
     for _ in range(14):
@@ -241,14 +241,14 @@ def test_a_voting_timeout(server: Fleet, agents: Agents) -> None:
     assert scene.end() == {"unavailable": ["a"]}
 
 
-def test_a_node_that_is_down_at_the_start(server: Fleet) -> None:
+def test_a_node_that_is_down_at_the_start(server: Sandbox) -> None:
     job_id = server.api.start_job({"command": "x", "nodes": ["nosuch"]})
     feed = FeedReader(server.profile, f"job_status_feed/{job_id}")
     expected = ["start", "quorum_vote nosuch down", "rehab nosuch", "job_complete quorum_failed"]
     assert [feed.next() for _ in range(5)] == [*expected, "end"]
 
 
-def test_two_idle_heartbeats_end_the_work_of_a_node(server: Fleet, agents: Agents) -> None:
+def test_two_idle_heartbeats_end_the_work_of_a_node(server: Sandbox, agents: Agents) -> None:
     scene = Scene(server, agents(1))
     scene.send("a", "ack_commit", "quorum_vote a success", "quorum_succeeded")
     scene.send("a", "ack_run", "run_start a")
@@ -258,7 +258,7 @@ def test_two_idle_heartbeats_end_the_work_of_a_node(server: Fleet, agents: Agent
     assert scene.end() == {"crashed": ["a"]}
 
 
-def test_for_5_seconds_an_ended_job_swallows_what_names_it(server: Fleet, agents: Agents) -> None:
+def test_for_5_seconds_an_ended_job_swallows_what_names_it(server: Sandbox, agents: Agents) -> None:
     [a] = agents(1)
     scene = Scene(server, [a])
     scene.send("a", "ack_commit", "quorum_vote a success", "quorum_succeeded")
@@ -272,7 +272,7 @@ def test_for_5_seconds_an_ended_job_swallows_what_names_it(server: Fleet, agents
 
 
 class TestFeeds:
-    def test_a_feed_resumes_after_the_event_that_was_seen(self, server: Fleet) -> None:
+    def test_a_feed_resumes_after_the_event_that_was_seen(self, server: Sandbox) -> None:
         job_id = server.api.start_job({"command": "x", "nodes": ["nosuch"]})
         whole = FeedReader(server.profile, f"job_status_feed/{job_id}").rest()
         assert [event["id"] for event in whole] == ["job-1", "job-2", "job-3", "job-4"]
@@ -281,7 +281,7 @@ class TestFeeds:
         unknown = FeedReader(server.profile, f"job_status_feed/{job_id}", "job-77").rest()
         assert unknown == whole
 
-    def test_timestamps_rise_strictly(self, server: Fleet) -> None:
+    def test_timestamps_rise_strictly(self, server: Sandbox) -> None:
         nodes = [f"nosuch{number}" for number in range(50)]
         job_id = server.api.start_job({"command": "x", "nodes": nodes})
         events = FeedReader(server.profile, f"job_status_feed/{job_id}").rest()
@@ -290,7 +290,7 @@ class TestFeeds:
         assert sorted(times) == times
         assert next(iter(events[0]["data"])) == "timestamp"
 
-    def test_the_start_event_tells_what_was_asked(self, server: Fleet) -> None:
+    def test_the_start_event_tells_what_was_asked(self, server: Sandbox) -> None:
         body = {
             "command": "x", "nodes": ["nosuch"], "user": "root", "dir": "/tmp",
             "env": {"A": "b"}, "file": "raw:x", "capture_output": True, "run_timeout": 30,
@@ -304,7 +304,7 @@ class TestFeeds:
             "capture": True,
         }  # fmt: skip
 
-    def test_a_feed_must_be_asked_for_by_its_type(self, server: Fleet) -> None:
+    def test_a_feed_must_be_asked_for_by_its_type(self, server: Sandbox) -> None:
         for accept in (None, "application/json"):
             assert FeedReader(server.profile, "job_status_feed", accept=accept).status == 406
         feed = FeedReader(server.profile, "job_status_feed")
@@ -313,10 +313,10 @@ class TestFeeds:
         assert feed.response.headers["Content-Type"].startswith("text/event-stream")
         feed.close()
 
-    def test_an_unknown_job_has_no_feed(self, server: Fleet) -> None:
+    def test_an_unknown_job_has_no_feed(self, server: Sandbox) -> None:
         assert FeedReader(server.profile, f"job_status_feed/{'0' * 32}").status == 404
 
-    def test_the_organization_sees_starts_and_ends_from_now_on(self, server: Fleet) -> None:
+    def test_the_organization_sees_starts_and_ends_from_now_on(self, server: Sandbox) -> None:
         server.api.start_job({"command": "before", "nodes": ["nosuch"]})
         feed = FeedReader(server.profile, "job_status_feed")
         job_id = server.api.start_job({"command": "after", "nodes": ["nosuch"]})
@@ -332,7 +332,7 @@ class TestFeeds:
         assert later.event() == end
         later.close()
 
-    def test_with_an_unknown_id_the_organization_tells_its_history(self, server: Fleet) -> None:
+    def test_with_an_unknown_id_the_organization_tells_its_history(self, server: Sandbox) -> None:
         job_id = server.api.start_job({"command": "x", "nodes": ["nosuch"]})
         feed = FeedReader(server.profile, "job_status_feed", "nope")
         first = feed.event()
@@ -346,7 +346,7 @@ class TestFeeds:
         assert jobs[-2] == ("start", job_id)
         feed.close()
 
-    def test_after_5_seconds_a_summary_is_left(self, server: Fleet) -> None:
+    def test_after_5_seconds_a_summary_is_left(self, server: Sandbox) -> None:
         job_id = server.api.start_job({"command": "x", "nodes": ["nosuch"]})
 
         def only_one() -> list[dict[str, Any]] | None:
@@ -360,7 +360,7 @@ class TestFeeds:
         assert data == server.api.job(job_id)
 
     def test_a_feed_goes_on_after_a_restart_of_the_server(
-        self, server: Fleet, agents: Agents
+        self, server: Sandbox, agents: Agents
     ) -> None:
         scene = Scene(server, agents(1), quorum=1)
         scene.send("a", "ack_commit", "quorum_vote a success", "quorum_succeeded")

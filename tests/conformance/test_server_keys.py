@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 from pushcli import keys
 from pushcli.protocol import wire
-from pushcli.sandbox.fleet import Fleet
+from pushcli.sandbox.sandbox import Sandbox
 from tests.support.old_agent import OldAgent
 from tests.support.waiting import patient, until
 
@@ -17,13 +17,13 @@ pytestmark = pytest.mark.timeout(90)
 
 
 @pytest.fixture
-def fleet(server: Fleet) -> Iterator[Fleet]:
+def fleet(server: Sandbox) -> Iterator[Sandbox]:
     """The server without any former keys, before and after."""
     yield server
     rotate(server, "--now")
 
 
-def rotate(fleet: Fleet, *options: str) -> None:
+def rotate(fleet: Sandbox, *options: str) -> None:
     log = fleet.log("server")
     seen = len(log.read_text())
     done = fleet.cli("server", "rotate-keys", "--dir", str(fleet.server_directory), *options)
@@ -38,7 +38,7 @@ def settle(agent: OldAgent) -> None:
     agent.send("aborted")
 
 
-def works(fleet: Fleet, agent: OldAgent) -> bool:
+def works(fleet: Sandbox, agent: OldAgent) -> bool:
     """Whether a job of this agent's comes to its end."""
     fleet.wait_available([agent.name])
     job_id = fleet.api.start_job({"command": "true", "nodes": [agent.name]})
@@ -54,7 +54,7 @@ def works(fleet: Fleet, agent: OldAgent) -> bool:
     return bool(ended["nodes"] == {"succeeded": [agent.name]})
 
 
-def comes_back(fleet: Fleet, agent: OldAgent) -> bool:
+def comes_back(fleet: Sandbox, agent: OldAgent) -> bool:
     """Over new connections; the kernel may lead one to the other key first, a few times."""
     for _ in range(5):
         agent.connect()
@@ -63,7 +63,9 @@ def comes_back(fleet: Fleet, agent: OldAgent) -> bool:
     return works(fleet, agent)
 
 
-def test_an_agent_with_the_former_keys_stays_and_comes_back(fleet: Fleet, context: Context) -> None:
+def test_an_agent_with_the_former_keys_stays_and_comes_back(
+    fleet: Sandbox, context: Context
+) -> None:
     agent = OldAgent(fleet, context, "former")
     settle(agent)
     assert works(fleet, agent)
@@ -82,7 +84,7 @@ def test_an_agent_with_the_former_keys_stays_and_comes_back(fleet: Fleet, contex
 
 
 def test_heartbeats_are_signed_with_both_keys_while_both_are_valid(
-    fleet: Fleet, context: Context
+    fleet: Sandbox, context: Context
 ) -> None:
     agent = OldAgent(fleet, context, "listener")
     former = keys.load_public_key(agent.config["public_key"])
@@ -122,7 +124,7 @@ def verifies(frames: list[bytes], key: RSAPublicKey) -> bool:
     return True
 
 
-def test_stolen_keys_prove_no_server_and_no_node_any_more(fleet: Fleet, context: Context) -> None:
+def test_stolen_keys_prove_no_server_and_no_node_any_more(fleet: Sandbox, context: Context) -> None:
     agent = OldAgent(fleet, context, "stolen")
     settle(agent)
     rotate(fleet, "--now")

@@ -10,14 +10,14 @@ import pytest
 from pushcli import keys
 from pushcli.protocol import signing
 from pushcli.protocol.timestamps import format_iso8601
-from pushcli.sandbox.fleet import ADMIN, ORG, Fleet
+from pushcli.sandbox.sandbox import ADMIN, ORG, Sandbox
 from pushcli_server.rest.feeds import SLOW
 
 pytestmark = pytest.mark.timeout(90)
 LARGE = {"command": "x" * 900_000, "nodes": ["nosuch"]}
 
 
-def test_a_reader_that_does_not_read_is_cut_off(server: Fleet) -> None:
+def test_a_reader_that_does_not_read_is_cut_off(server: Sandbox) -> None:
     path = f"/organizations/{ORG}/pushy/job_status_feed"
     headers = signing.sign(
         keys.load_private_key(Path(server.profile.client_key)),

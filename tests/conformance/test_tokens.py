@@ -12,7 +12,7 @@ import requests
 
 from pushcli import keys
 from pushcli.protocol import enrolment
-from pushcli.sandbox.fleet import ADMIN, Fleet
+from pushcli.sandbox.sandbox import ADMIN, Sandbox
 from tests.support.identities import (
     KEYS,
     Signer,
@@ -29,7 +29,7 @@ KEY, OTHER = KEYS[:2]
 REFUSED = ["this enrolment token does not count (any more), or not for this node"]
 
 
-def token(server: Fleet, **wanted: Any) -> str:
+def token(server: Sandbox, **wanted: Any) -> str:
     made: str = operator(server).post("tokens", wanted)["token"]
     return made
 
@@ -40,18 +40,18 @@ def wanted(given: str, name: str, **more: Any) -> dict[str, Any]:
     return {"token": given, "name": name, "public_key": pem, "proof": proof, **more}
 
 
-def enroll(server: Fleet, body: Any, **headers: str) -> requests.Response:
+def enroll(server: Sandbox, body: Any, **headers: str) -> requests.Response:
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
     sent = {"Content-Type": "application/json", **headers}
     return requests.post(f"{server.url}/enroll", data=content, headers=sent, timeout=patient(10))
 
 
-def of_trail(server: Fleet, target: str) -> list[tuple[str, str]]:
+def of_trail(server: Sandbox, target: str) -> list[tuple[str, str]]:
     found = operator(server).get("audit", query=f"?target={target}")["records"]
     return [(one["actor"], one["action"]) for one in found]
 
 
-def test_a_node_enrolls_with_a_token_once(server: Fleet) -> None:
+def test_a_node_enrolls_with_a_token_once(server: Sandbox) -> None:
     name, given = new_name("node"), token(server)
     answer = enroll(server, wanted(given, name))
     own = keys.load_public_key(keys.public_pem(operator(server).raw.key))
@@ -70,7 +70,7 @@ def test_a_node_enrolls_with_a_token_once(server: Fleet) -> None:
     assert of_trail(server, name) == [(name, "client create")]
 
 
-def test_a_token_for_several_is_counted_down_and_listed_without_its_secret(server: Fleet) -> None:
+def test_a_token_for_several_is_counted_down_and_listed_without_its_secret(server: Sandbox) -> None:
     given = token(server, uses=3, expires_in=60)
     token_id, _, secret = given.partition(".")
     for left in (3, 2, 1):
@@ -89,7 +89,7 @@ def test_a_token_for_several_is_counted_down_and_listed_without_its_secret(serve
 
 @pytest.mark.parametrize("uses", [1, 5])
 def test_of_many_that_enroll_at_once_as_many_win_as_there_are_uses(
-    server: Fleet, uses: int
+    server: Sandbox, uses: int
 ) -> None:
     given = token(server, uses=uses)
     bodies = [wanted(given, new_name("node")) for _ in range(24)]
@@ -102,7 +102,7 @@ def test_of_many_that_enroll_at_once_as_many_win_as_there_are_uses(
     assert [body["name"] in names for body in bodies] == [code == 201 for code in codes]
 
 
-def test_every_token_that_does_not_count_is_refused_in_the_same_words(server: Fleet) -> None:
+def test_every_token_that_does_not_count_is_refused_in_the_same_words(server: Sandbox) -> None:
     mine, name = new_name("node"), new_name("node")
     bound, short = token(server, node=mine), token(server, expires_in=0.05)
     deleted, good = token(server), token(server)
@@ -121,7 +121,7 @@ def test_every_token_that_does_not_count_is_refused_in_the_same_words(server: Fl
     assert enroll(server, wanted(good, name)).status_code == 201
 
 
-def test_a_refused_enrolment_costs_no_use(server: Fleet) -> None:
+def test_a_refused_enrolment_costs_no_use(server: Sandbox) -> None:
     given, taken = token(server), new_client(server)
     name = new_name("node")
     elsewhere = enrolment.prove(KEY, org="other", name=name, token=given)
@@ -149,11 +149,11 @@ def test_a_refused_enrolment_costs_no_use(server: Fleet) -> None:
         {"proof": 1},
     ],
 )
-def test_what_is_no_enrolment_is_refused(server: Fleet, change: dict[str, Any]) -> None:
+def test_what_is_no_enrolment_is_refused(server: Sandbox, change: dict[str, Any]) -> None:
     assert enroll(server, wanted(token(server), "fine") | change).status_code == 400
 
 
-def test_an_enrolment_is_checked_like_everything_else(server: Fleet) -> None:
+def test_an_enrolment_is_checked_like_everything_else(server: Sandbox) -> None:
     body = wanted(token(server), new_name("node"))
     url = f"{server.url}/enroll"
     assert requests.get(url, timeout=patient(10)).status_code == 405
@@ -169,7 +169,7 @@ def test_an_enrolment_is_checked_like_everything_else(server: Fleet) -> None:
         assert enroll(server, garbage).status_code == 400
 
 
-def test_an_enrolments_body_is_small(server: Fleet) -> None:
+def test_an_enrolments_body_is_small(server: Sandbox) -> None:
     big = enroll(server, b" " * 20_001)
     assert big.status_code == 413
     assert big.json() == {"error": "JSON must be no more than 20000 bytes."}
@@ -183,7 +183,7 @@ def test_an_enrolments_body_is_small(server: Fleet) -> None:
         assert connection.recv(100).startswith(b"HTTP/1.1 413")
 
 
-def test_tokens_have_bounds(server: Fleet) -> None:
+def test_tokens_have_bounds(server: Sandbox) -> None:
     admin = operator(server)
     for bad in (
         {"uses": 0}, {"uses": 100_001}, {"uses": "1"}, {"expires_in": 0}, {"expires_in": -1},
@@ -196,7 +196,7 @@ def test_tokens_have_bounds(server: Fleet) -> None:
     assert admin("DELETE", f"tokens/{made['id']}").status == 200
 
 
-def test_nested_administrators_are_editors_with_each_of_their_keys(server: Fleet) -> None:
+def test_nested_administrators_are_editors_with_each_of_their_keys(server: Sandbox) -> None:
     admin, user, robot = operator(server), new_user(server), new_client(server)
     group = new_name("group")
     admin.post("groups", {"groupname": group})

@@ -14,7 +14,7 @@ import zmq
 from pushcli import keys
 from pushcli.client.api import ApiClient
 from pushcli.protocol.timestamps import format_rfc1123
-from pushcli.sandbox.fleet import Fleet
+from pushcli.sandbox.sandbox import Sandbox
 from pushcli.whitelist import statements
 from pushcli.whitelist.statements import Change
 from tests.support.old_agent import OldAgent, availability
@@ -25,7 +25,7 @@ MakeAgent = Callable[..., OldAgent]
 
 
 @pytest.fixture
-def make_agent(server: Fleet, context: "zmq.Context[zmq.Socket[bytes]]") -> Iterator[MakeAgent]:
+def make_agent(server: Sandbox, context: "zmq.Context[zmq.Socket[bytes]]") -> Iterator[MakeAgent]:
     agents = []
 
     def make(offers: str | None = "whitelist,checks") -> OldAgent:
@@ -39,7 +39,7 @@ def make_agent(server: Fleet, context: "zmq.Context[zmq.Socket[bytes]]") -> Iter
         agent.close()
 
 
-def edit(fleet: Fleet, names: list[str], *changes: Change) -> dict[str, Any]:
+def edit(fleet: Sandbox, names: list[str], *changes: Change) -> dict[str, Any]:
     """Sign and send an edit with a client of its own: it waits for the agents."""
     signed = statements.sign(
         keys.load_private_key(Path(fleet.profile.client_key)), org="sandbox", nodes=names,
@@ -80,7 +80,7 @@ def test_an_agent_hears_what_it_lacks_until_it_says_that_it_has_it(make_agent: M
 
 
 def test_an_edit_reaches_an_agent_at_once_and_waits_for_its_word(
-    server: Fleet, make_agent: MakeAgent
+    server: Sandbox, make_agent: MakeAgent
 ) -> None:
     agent = make_agent()
     known = next_of(agent, "whitelist")["digest"]
@@ -99,7 +99,7 @@ def test_an_edit_reaches_an_agent_at_once_and_waits_for_its_word(
 
 
 def test_what_an_agent_refuses_is_the_answer_to_the_edit(
-    server: Fleet, make_agent: MakeAgent
+    server: Sandbox, make_agent: MakeAgent
 ) -> None:
     agent = make_agent()
     known = next_of(agent, "whitelist")["digest"]
@@ -114,7 +114,7 @@ def test_what_an_agent_refuses_is_the_answer_to_the_edit(
 
 
 def test_an_agent_that_says_nothing_is_named_after_two_seconds(
-    server: Fleet, make_agent: MakeAgent
+    server: Sandbox, make_agent: MakeAgent
 ) -> None:
     agent = make_agent()
     next_of(agent, "whitelist")
@@ -128,7 +128,7 @@ def test_an_agent_that_says_nothing_is_named_after_two_seconds(
     assert "not confirmed" in asked.result()["not_in_force"][agent.name]
 
 
-def test_an_old_agent_hears_nothing_of_it(server: Fleet, make_agent: MakeAgent) -> None:
+def test_an_old_agent_hears_nothing_of_it(server: Sandbox, make_agent: MakeAgent) -> None:
     agent = make_agent(offers=None)
     assert "extensions" not in agent.config
     answer = edit(server, [agent.name], Change("a", "true"))
@@ -141,7 +141,7 @@ def test_an_old_agent_hears_nothing_of_it(server: Fleet, make_agent: MakeAgent) 
     assert verdict["nodes"][agent.name]["state"] == "unknown"
 
 
-def test_a_report_in_rehab_or_twice_does_no_harm(server: Fleet, make_agent: MakeAgent) -> None:
+def test_a_report_in_rehab_or_twice_does_no_harm(server: Sandbox, make_agent: MakeAgent) -> None:
     agent = make_agent()
     for _ in range(3):
         agent.send("whitelist_report", digest=None, error="agent.toml, line 3: no")
@@ -158,7 +158,7 @@ def test_a_report_in_rehab_or_twice_does_no_harm(server: Fleet, make_agent: Make
 
 @pytest.mark.parametrize("ready", [True, False])
 def test_a_check_is_answered_by_the_agent(
-    server: Fleet, make_agent: MakeAgent, ready: bool
+    server: Sandbox, make_agent: MakeAgent, ready: bool
 ) -> None:
     agent = make_agent()
     client = ApiClient(server.profile)
@@ -181,7 +181,7 @@ def test_a_check_is_answered_by_the_agent(
 
 
 def test_an_agent_that_does_not_answer_a_check_is_unavailable(
-    server: Fleet, make_agent: MakeAgent
+    server: Sandbox, make_agent: MakeAgent
 ) -> None:
     agent = make_agent()
     client = ApiClient(server.profile)
@@ -209,7 +209,7 @@ def send_nested_report(agent: OldAgent, depth: int) -> None:
 
 
 def test_what_cannot_be_recorded_of_a_node_costs_it_nothing_else(
-    server: Fleet, make_agent: MakeAgent
+    server: Sandbox, make_agent: MakeAgent
 ) -> None:
     agent = make_agent()
     server.wait_available([agent.name])

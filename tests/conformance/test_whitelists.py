@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from pushcli import errors, keys
-from pushcli.sandbox.fleet import Fleet
+from pushcli.sandbox.sandbox import Sandbox
 from pushcli.whitelist import statements
 from pushcli.whitelist.statements import Change
 from pushcli_server.core.fleet_state import UNKNOWN
@@ -20,14 +20,14 @@ OTHER = keys.generate()
 
 
 @pytest.fixture(scope="module")
-def nodes(server: Fleet) -> Fleet:
+def nodes(server: Sandbox) -> Sandbox:
     """A server that knows three nodes, none of them connected."""
     for node in NODES:
         enroll(server, node)
     return server
 
 
-def body(fleet: Fleet, *changes: Change, nodes: list[str] = NODES, **more: Any) -> dict[str, Any]:
+def body(fleet: Sandbox, *changes: Change, nodes: list[str] = NODES, **more: Any) -> dict[str, Any]:
     """A signed edit, as our command line would send it."""
     settings: dict[str, Any] = {
         "key": key_of(fleet),
@@ -51,15 +51,15 @@ def body(fleet: Fleet, *changes: Change, nodes: list[str] = NODES, **more: Any) 
     return {"nodes": nodes, "changes": said, **msgspec.to_builtins(signed)}
 
 
-def key_of(fleet: Fleet) -> Any:
+def key_of(fleet: Sandbox) -> Any:
     return keys.load_private_key(Path(fleet.profile.client_key))
 
 
-def entries(fleet: Fleet, node: str) -> dict[str, Any]:
+def entries(fleet: Sandbox, node: str) -> dict[str, Any]:
     return {entry["name"]: entry for entry in fleet.api.get(f"pushy/whitelist/{node}")["entries"]}
 
 
-def test_a_signed_edit_is_on_all_nodes(nodes: Fleet) -> None:
+def test_a_signed_edit_is_on_all_nodes(nodes: Sandbox) -> None:
     edit = body(nodes, Change("a", "true"), Change("b", {"command_line": ["x", "y"], "lock": True}))
     answer = nodes.api.post("pushy/whitelist", edit)
     assert answer == {"nodes": 3, "connected": 0, "in_force": 0, "not_in_force": {}}
@@ -72,7 +72,7 @@ def test_a_signed_edit_is_on_all_nodes(nodes: Fleet) -> None:
     assert [one["node"] for one in many] == ["w3", "w1"]
 
 
-def test_a_removal_is_remembered(nodes: Fleet) -> None:
+def test_a_removal_is_remembered(nodes: Sandbox) -> None:
     nodes.api.post("pushy/whitelist", body(nodes, Change("gone", "true")))
     removal = body(nodes, Change("gone"), nodes=["w1"])
     nodes.api.post("pushy/whitelist", removal)
@@ -82,7 +82,7 @@ def test_a_removal_is_remembered(nodes: Fleet) -> None:
     assert "gone" in entries(nodes, "w2")
 
 
-def refusal(fleet: Fleet, edit: dict[str, Any]) -> str:
+def refusal(fleet: Sandbox, edit: dict[str, Any]) -> str:
     with pytest.raises(errors.PushcliError) as caught:
         fleet.api.post("pushy/whitelist", edit)
     return str(caught.value)
@@ -110,30 +110,30 @@ def refusal(fleet: Fleet, edit: dict[str, Any]) -> str:
     ],
 )  # fmt: skip
 def test_an_edit_that_is_not_what_was_signed_or_no_whitelist_is_refused(
-    nodes: Fleet, change: dict[str, Any], text: str
+    nodes: Sandbox, change: dict[str, Any], text: str
 ) -> None:
     edit = {**body(nodes, Change("c", "true")), **change}
     assert text in refusal(nodes, edit)
     assert "c" not in entries(nodes, "w1")
 
 
-def test_another_key_of_another_is_refused(nodes: Fleet) -> None:
+def test_another_key_of_another_is_refused(nodes: Sandbox) -> None:
     assert "not signed with the key" in refusal(nodes, body(nodes, Change("c", "x"), key=OTHER))
 
 
-def test_an_unknown_node_refuses_all(nodes: Fleet) -> None:
+def test_an_unknown_node_refuses_all(nodes: Sandbox) -> None:
     edit = body(nodes, Change("c", "true"), nodes=["w1", "ghost", "phantom"])
     assert "no such node: ghost, phantom" in refusal(nodes, edit)
     assert "c" not in entries(nodes, "w1")
 
 
-def test_a_version_that_does_not_rise_tells_the_highest(nodes: Fleet) -> None:
+def test_a_version_that_does_not_rise_tells_the_highest(nodes: Sandbox) -> None:
     first = body(nodes, Change("d", "true"))
     nodes.api.post("pushy/whitelist", first)
     assert "edited meanwhile" in refusal(nodes, body(nodes, Change("d", "x"), version=5))
 
 
-def test_editors_are_vouched_for_by_the_one_who_asks(nodes: Fleet) -> None:
+def test_editors_are_vouched_for_by_the_one_who_asks(nodes: Sandbox) -> None:
     def vouch(**more: Any) -> dict[str, Any]:
         settings: dict[str, Any] = {
             "org": "sandbox", "signer": nodes.profile.client_name, "editor": "bob",
@@ -157,14 +157,14 @@ def test_editors_are_vouched_for_by_the_one_who_asks(nodes: Fleet) -> None:
         nodes.api.post("pushy/whitelist_editors", forged)
 
 
-def test_a_whitelist_of_an_unknown_node_is_not_found(nodes: Fleet) -> None:
+def test_a_whitelist_of_an_unknown_node_is_not_found(nodes: Sandbox) -> None:
     with pytest.raises(errors.NotFound, match="no such node: ghost"):
         nodes.api.get("pushy/whitelist/ghost")
     with pytest.raises(errors.NotFound, match="no such node: ghost"):
         nodes.api.get("pushy/whitelist", {"node": ["w1", "ghost"]})
 
 
-def test_checks_of_nodes_that_are_away_say_so(nodes: Fleet) -> None:
+def test_checks_of_nodes_that_are_away_say_so(nodes: Sandbox) -> None:
     answer = nodes.api.post("pushy/checks", {"command": "x", "nodes": ["w1", "ghost"]})
     assert {node: verdict["state"] for node, verdict in answer["nodes"].items()} == {
         "w1": "unavailable",
@@ -172,7 +172,7 @@ def test_checks_of_nodes_that_are_away_say_so(nodes: Fleet) -> None:
     }
 
 
-def test_node_status_says_more_than_node_states(nodes: Fleet) -> None:
+def test_node_status_says_more_than_node_states(nodes: Sandbox) -> None:
     shown = nodes.api.get("pushy/node_status/w1")
     assert shown["node_name"] == "w1"
     assert (shown["availability"], shown["jobs"], shown["whitelist"]) == ("unavailable", [], None)

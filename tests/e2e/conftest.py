@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pushcli.sandbox.fleet import Fleet
+from pushcli.sandbox.sandbox import Sandbox
 
 FAST = {"heartbeat_interval": 250, "voting_timeout": 10}
 """Settings that make waiting short: silence counts as offline after a second."""
@@ -26,20 +26,20 @@ WHITELIST = {
 
 
 @pytest.fixture(scope="module")
-def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
     """Three agents, shared by the tests of a module that leave them idle."""
     directory = tmp_path_factory.mktemp("fleet")
-    with Fleet(directory, ["n1", "n2", "n3"], whitelist=WHITELIST, settings=FAST) as fleet:
+    with Sandbox(directory, ["n1", "n2", "n3"], whitelist=WHITELIST, settings=FAST) as fleet:
         yield fleet
 
 
 @pytest.fixture
-def make_fleet(tmp_path: Path) -> Iterator[Callable[..., Fleet]]:
+def make_fleet(tmp_path: Path) -> Iterator[Callable[..., Sandbox]]:
     """Fleets of a test's own, taken down after it."""
     with ExitStack() as stack:
 
-        def make(*nodes: str, **settings: object) -> Fleet:
-            fleet = Fleet(tmp_path, nodes, whitelist=WHITELIST, settings={**FAST, **settings})
+        def make(*nodes: str, **settings: object) -> Sandbox:
+            fleet = Sandbox(tmp_path, nodes, whitelist=WHITELIST, settings={**FAST, **settings})
             return stack.enter_context(fleet)
 
         yield make

@@ -15,7 +15,7 @@ from pushcli.client.api import ApiClient
 from pushcli.client.credentials import Profile
 from pushcli.protocol import messages, session_keys, wire
 from pushcli.protocol.timestamps import format_rfc1123
-from pushcli.sandbox.fleet import Fleet
+from pushcli.sandbox.sandbox import Sandbox
 from tests.support.waiting import patient
 
 pytestmark = pytest.mark.timeout(60)
@@ -31,7 +31,7 @@ def context() -> Iterator["Context"]:
 class Peer:
     """A peer with the configuration of a node, or of whoever asked for it."""
 
-    def __init__(self, fleet: Fleet, context: "Context", profile: Profile, node: str) -> None:
+    def __init__(self, fleet: Sandbox, context: "Context", profile: Profile, node: str) -> None:
         self.public, self.secret = zmq.curve_keypair()
         client = ApiClient(profile)
         query = {"ccpk": self.public.decode(), "version": "2.0"}
@@ -76,7 +76,7 @@ def connect(
     return socket
 
 
-def enroll(fleet: Fleet, name: str) -> Profile:
+def enroll(fleet: Sandbox, name: str) -> Profile:
     """A client of the server's, made by the validator."""
     pair = keys.generate()
     key = fleet.directory / f"{name}.pem"
@@ -92,7 +92,7 @@ def enroll(fleet: Fleet, name: str) -> Profile:
 
 
 @pytest.fixture
-def peer(fleet: Fleet, context: "Context") -> Iterator[Peer]:
+def peer(fleet: Sandbox, context: "Context") -> Iterator[Peer]:
     name = f"evil-{uuid.uuid4().hex[:8]}"
     peer = Peer(fleet, context, enroll(fleet, name), name)
     yield peer
@@ -100,7 +100,7 @@ def peer(fleet: Fleet, context: "Context") -> Iterator[Peer]:
 
 
 @pytest.fixture(autouse=True)
-def serves(fleet: Fleet) -> Iterator[None]:
+def serves(fleet: Sandbox) -> Iterator[None]:
     """Whatever a test sent, afterwards a job runs as before."""
     yield
     fleet.wait_available(["n1"])
@@ -149,7 +149,7 @@ def test_a_timestamp_that_is_too_far_off_is_dropped(peer: Peer, seconds: float) 
     assert peer.answer(300) is None
 
 
-def test_a_valid_key_that_speaks_for_another_node_is_dropped(peer: Peer, fleet: Fleet) -> None:
+def test_a_valid_key_that_speaks_for_another_node_is_dropped(peer: Peer, fleet: Sandbox) -> None:
     peer.send(node="n1", job_state="running", job_id="0" * 32)
     assert peer.answer(300) is None
     assert fleet.api.node_state("n1")["availability"] == "available"
@@ -162,7 +162,9 @@ def test_an_unknown_curve_key_is_not_admitted(peer: Peer, context: "Context") ->
     socket.close()
 
 
-def test_a_readers_configuration_of_a_node_opens_no_door(fleet: Fleet, context: "Context") -> None:
+def test_a_readers_configuration_of_a_node_opens_no_door(
+    fleet: Sandbox, context: "Context"
+) -> None:
     spy = Peer(fleet, context, fleet.profile, "n1")
     spy.send(job_state="idle", job_id=None)
     assert spy.answer(500) is None

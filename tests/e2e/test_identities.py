@@ -5,14 +5,14 @@ from collections.abc import Callable
 
 import pytest
 
-from pushcli.sandbox.fleet import Fleet
+from pushcli.sandbox.sandbox import Sandbox
 from tests.support.waiting import job_is, start, until
 
 pytestmark = pytest.mark.timeout(90)
-MakeFleet = Callable[..., Fleet]
+MakeFleet = Callable[..., Sandbox]
 
 
-def offline(fleet: Fleet, node: str) -> bool:
+def offline(fleet: Sandbox, node: str) -> bool:
     return bool(fleet.api.node_state(node)["status"] == "offline")
 
 

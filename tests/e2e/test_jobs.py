@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from pushcli.exit_status import ExitStatus
-from pushcli.sandbox.fleet import Fleet
+from pushcli.sandbox.sandbox import Sandbox
 from tests.support.waiting import job_is, patient, processes, start, until
 
 pytestmark = pytest.mark.timeout(60)
 
 
-def test_a_job_succeeds_on_all_nodes_and_its_output_is_shown(fleet: Fleet) -> None:
+def test_a_job_succeeds_on_all_nodes_and_its_output_is_shown(fleet: Sandbox) -> None:
     done = fleet.cli("job", "start", "--capture", "hello", "n1", "n2", "n3")
     assert done.returncode == ExitStatus.OK, done.stderr
     for node in fleet.nodes:
@@ -21,28 +21,28 @@ def test_a_job_succeeds_on_all_nodes_and_its_output_is_shown(fleet: Fleet) -> No
     assert done.stdout.count("oops") == 3
 
 
-def test_a_command_that_fails_is_told_with_its_exit_code(fleet: Fleet) -> None:
+def test_a_command_that_fails_is_told_with_its_exit_code(fleet: Sandbox) -> None:
     done = fleet.cli("job", "start", "--capture", "fail", "n1")
     assert done.returncode == ExitStatus.NODE_FAILED
     assert "broken" in done.stdout
     assert "exit code 3" in done.stdout
 
 
-def test_a_command_that_is_not_on_the_whitelist_is_nacked_with_the_reason(fleet: Fleet) -> None:
+def test_a_command_that_is_not_on_the_whitelist_is_nacked_with_the_reason(fleet: Sandbox) -> None:
     done = fleet.cli("job", "start", "rm -rf /", "n1")
     assert done.returncode == ExitStatus.QUORUM_FAILED
     assert "nacked" in done.stdout
     assert "whitelist" in done.stdout
 
 
-def test_output_can_be_had_later_whole_and_byte_for_byte(fleet: Fleet, tmp_path: Path) -> None:
+def test_output_can_be_had_later_whole_and_byte_for_byte(fleet: Sandbox, tmp_path: Path) -> None:
     job_id = start(fleet, "big", "n1", capture_output=True)
     job_is(fleet, job_id, "complete")
     assert fleet.api.job_output(job_id, "n1", "stdout") == b"x" * 300_000 + b"\xff\xfe"
     assert fleet.api.job_output(job_id, "n1", "stderr") == b"end\n"
 
 
-def test_environment_directory_and_file_reach_the_command(fleet: Fleet, tmp_path: Path) -> None:
+def test_environment_directory_and_file_reach_the_command(fleet: Sandbox, tmp_path: Path) -> None:
     (tmp_path / "f").write_text("the file\n")
     done = fleet.cli(
         "job", "start", "--capture", "environment", "n2", "--with-env", '{"A": "b c"}',
@@ -58,7 +58,7 @@ def test_environment_directory_and_file_reach_the_command(fleet: Fleet, tmp_path
     ("variable", "value"), [("LD_PRELOAD", "/tmp/x.so"), ("PATH", "/tmp"), ("BASH_ENV", "/tmp/x")]
 )
 def test_the_whitelist_cannot_be_walked_around_by_the_environment(
-    fleet: Fleet, variable: str, value: str
+    fleet: Sandbox, variable: str, value: str
 ) -> None:
     environment = json.dumps({variable: value})
     done = fleet.cli("job", "start", "true", "n1", "--with-env", environment)
@@ -66,7 +66,7 @@ def test_the_whitelist_cannot_be_walked_around_by_the_environment(
     assert variable in done.stdout
 
 
-def test_a_node_that_is_busy_nacks(fleet: Fleet) -> None:
+def test_a_node_that_is_busy_nacks(fleet: Sandbox) -> None:
     busy = start(fleet, "sleep", "n1")
     job_is(fleet, busy, "running")
     until(lambda: fleet.api.job(busy)["nodes"].get("running"), "n1 runs it")
@@ -76,7 +76,7 @@ def test_a_node_that_is_busy_nacks(fleet: Fleet) -> None:
     fleet.wait_available(["n1"])
 
 
-def test_abort_ends_the_whole_process_tree(fleet: Fleet, tmp_path: Path) -> None:
+def test_abort_ends_the_whole_process_tree(fleet: Sandbox, tmp_path: Path) -> None:
     marks = tmp_path / "marks"
     job_id = start(fleet, "tree", "n1", env={"MARKS": str(marks)})
     until(lambda: all(processes(n) for n in ("987", "988", "989")), "the tree stands")
@@ -87,7 +87,7 @@ def test_abort_ends_the_whole_process_tree(fleet: Fleet, tmp_path: Path) -> None
     fleet.wait_available(["n1"])
 
 
-def test_a_timeout_ends_the_whole_process_tree(fleet: Fleet, tmp_path: Path) -> None:
+def test_a_timeout_ends_the_whole_process_tree(fleet: Sandbox, tmp_path: Path) -> None:
     marks = tmp_path / "marks"
     job_id = start(fleet, "tree", "n2", run_timeout=1, env={"MARKS": str(marks)})
     job = job_is(fleet, job_id, "timed_out")
@@ -96,7 +96,7 @@ def test_a_timeout_ends_the_whole_process_tree(fleet: Fleet, tmp_path: Path) -> 
     fleet.wait_available(["n2"])
 
 
-def test_timeout_and_abort_have_their_own_exit_statuses(fleet: Fleet) -> None:
+def test_timeout_and_abort_have_their_own_exit_statuses(fleet: Sandbox) -> None:
     done = fleet.cli("job", "start", "sleep", "n3", "--timeout", "1")
     assert done.returncode == ExitStatus.TIMED_OUT, done.stdout
     fleet.wait_available(["n3"])
@@ -112,12 +112,12 @@ def test_timeout_and_abort_have_their_own_exit_statuses(fleet: Fleet) -> None:
     fleet.wait_available(["n3"])
 
 
-def test_an_unknown_job_is_exit_8_and_an_unknown_node_is_unavailable(fleet: Fleet) -> None:
+def test_an_unknown_job_is_exit_8_and_an_unknown_node_is_unavailable(fleet: Sandbox) -> None:
     assert fleet.cli("job", "status", "0" * 32).returncode == ExitStatus.NOT_FOUND
     assert fleet.cli("node", "status", "nosuch").stdout == "nosuch\tunavailable\n"
 
 
-def test_a_quorum_decides_when_a_node_is_down(fleet: Fleet) -> None:
+def test_a_quorum_decides_when_a_node_is_down(fleet: Sandbox) -> None:
     assert fleet.cli("job", "start", "true", "n1", "n2", "n3", "nosuch").returncode == 3
     done = fleet.cli("job", "start", "-q", "75%", "true", "n1", "n2", "n3", "nosuch")
     assert done.returncode == ExitStatus.OK, done.stdout

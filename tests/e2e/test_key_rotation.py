@@ -15,31 +15,31 @@ import pytest
 
 from pushcli import keys, tls
 from pushcli.exit_status import ExitStatus
-from pushcli.sandbox.fleet import Fleet
+from pushcli.sandbox.sandbox import Sandbox
 from pushcli_server import secrets
 from tests.support.waiting import job_is, lines, start, until
 
 pytestmark = pytest.mark.timeout(90)
-MakeFleet = Callable[..., Fleet]
+MakeFleet = Callable[..., Sandbox]
 
 
-def rotate(fleet: Fleet, *options: str) -> str:
+def rotate(fleet: Sandbox, *options: str) -> str:
     done = fleet.cli("server", "rotate-keys", "--dir", str(fleet.server_directory), *options)
     assert done.returncode == ExitStatus.OK, done.stderr
     return done.stdout
 
 
-def served(fleet: Fleet, text: str = "new secrets are in use") -> None:
+def served(fleet: Sandbox, text: str = "new secrets are in use") -> None:
     """Wait until the running server says so."""
     until(lambda: text in fleet.log("server").read_text(), f"the server says: {text}")
 
 
-def connections(fleet: Fleet, node: str) -> int:
+def connections(fleet: Sandbox, node: str) -> int:
     """How often this agent connected, and the server answered."""
     return fleet.log(node).read_text().count("connected: the server answers")
 
 
-def fetch_anew(fleet: Fleet, node: str) -> None:
+def fetch_anew(fleet: Sandbox, node: str) -> None:
     """Have an agent do now what it does once in a configuration's lifetime."""
     before = connections(fleet, node)
     os.kill(fleet.pid(node), signal.SIGUSR1)
@@ -47,7 +47,7 @@ def fetch_anew(fleet: Fleet, node: str) -> None:
 
 
 @contextmanager
-def never_unavailable(fleet: Fleet) -> Iterator[None]:
+def never_unavailable(fleet: Sandbox) -> Iterator[None]:
     """Hold that all nodes can be asked to run jobs, all the while."""
     seen: list[dict[str, str]] = []
     over = threading.Event()
@@ -174,14 +174,14 @@ def test_stolen_keys_end_at_once_and_jobs_outlive_them(
 
 
 def test_a_directory_without_a_server_has_no_keys_to_rotate(tmp_path: Path) -> None:
-    done = Fleet(tmp_path, []).cli("server", "rotate-keys", "--dir", str(tmp_path))
+    done = Sandbox(tmp_path, []).cli("server", "rotate-keys", "--dir", str(tmp_path))
     assert done.returncode == 9
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "secrets").exists()
 
 
 def test_a_new_certificate_is_served_without_a_restart(tmp_path: Path) -> None:
-    with Fleet(tmp_path, ["n1"], whitelist={"true": "true"}, with_tls=True) as fleet:
+    with Sandbox(tmp_path, ["n1"], whitelist={"true": "true"}, with_tls=True) as fleet:
         place, former = fleet.server_directory / "tls", fleet.profile.fingerprint
         assert former is not None
         certificate, key = tls.make_self_signed(["127.0.0.1"])

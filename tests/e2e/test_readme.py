@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pushcli.commands.sandbox import SAMPLES
-from pushcli.sandbox.fleet import Fleet
+from pushcli.sandbox.sandbox import Sandbox
 
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```console\n\$ (.*?)```", README, flags=re.DOTALL)
@@ -17,9 +17,9 @@ pytestmark = pytest.mark.timeout(60)
 
 
 @pytest.fixture(scope="module")
-def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
     directory = tmp_path_factory.mktemp("sandbox")
-    with Fleet(directory, ["node1", "node2", "node3"], whitelist=SAMPLES) as fleet:
+    with Sandbox(directory, ["node1", "node2", "node3"], whitelist=SAMPLES) as fleet:
         yield fleet
 
 
@@ -34,7 +34,9 @@ def test_the_two_commands_stand_first_and_there_are_six_examples() -> None:
 
 
 @pytest.mark.parametrize(("command", "shown"), COMMANDS, ids=[command for command, _ in COMMANDS])
-def test_an_example_prints_what_the_readme_shows(sandbox: Fleet, command: str, shown: str) -> None:
+def test_an_example_prints_what_the_readme_shows(
+    sandbox: Sandbox, command: str, shown: str
+) -> None:
     program, *arguments = shlex.split(command)
     assert program == "pushcli"
     done = sandbox.cli(*arguments)

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from pushcli.sandbox.fleet import Fleet
+from pushcli.sandbox.sandbox import Sandbox
 from tests.support.waiting import job_is, lines, start, until
 
 pytestmark = pytest.mark.timeout(90)
-MakeFleet = Callable[..., Fleet]
+MakeFleet = Callable[..., Sandbox]
 
 
 def test_three_of_four_nodes_up(make_fleet: MakeFleet) -> None:

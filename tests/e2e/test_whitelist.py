@@ -11,7 +11,7 @@ from sqlalchemy import text
 
 from pushcli import keys
 from pushcli.exit_status import ExitStatus
-from pushcli.sandbox.fleet import Fleet
+from pushcli.sandbox.sandbox import Sandbox
 from pushcli_server import settings
 from pushcli_server.store.database import make_engine
 from tests.support.waiting import job_is, lines, start, until
@@ -20,30 +20,30 @@ pytestmark = pytest.mark.timeout(90)
 NODES = ("n1", "n2", "n3")
 
 
-def whitelist_of(fleet: Fleet, node: str) -> Any:
+def whitelist_of(fleet: Sandbox, node: str) -> Any:
     return fleet.api.get(f"pushy/whitelist/{node}")
 
 
-def in_force(fleet: Fleet, node: str) -> dict[str, Any]:
+def in_force(fleet: Sandbox, node: str) -> dict[str, Any]:
     """What the agent reported, by name."""
     report = whitelist_of(fleet, node)["in_force"] or {"entries": []}
     return {entry["name"]: entry for entry in report["entries"]}
 
 
-def refused(fleet: Fleet, node: str) -> dict[str, str]:
+def refused(fleet: Sandbox, node: str) -> dict[str, str]:
     """What the agent refused, with its reasons."""
     report = whitelist_of(fleet, node)["in_force"] or {"refused": []}
     return {entry["name"]: entry["reason"] for entry in report["refused"]}
 
 
-def edit(fleet: Fleet, *arguments: str) -> str:
+def edit(fleet: Sandbox, *arguments: str) -> str:
     """A `pushcli whitelist` command that succeeds."""
     done = fleet.cli("whitelist", *arguments)
     assert done.returncode == ExitStatus.OK, done.stdout + done.stderr
     return done.stdout
 
 
-def by_hand(fleet: Fleet, node: str, change: Callable[[dict[str, Any]], None]) -> None:
+def by_hand(fleet: Sandbox, node: str, change: Callable[[dict[str, Any]], None]) -> None:
     """Change a node's normal attributes in the database, as somebody who stole it would."""
     place = fleet.server_directory
     engine = make_engine(settings.load(place).database(place))
@@ -60,14 +60,14 @@ def by_hand(fleet: Fleet, node: str, change: Callable[[dict[str, Any]], None]) -
     engine.dispose()
 
 
-def restart_server(fleet: Fleet) -> None:
+def restart_server(fleet: Sandbox) -> None:
     fleet.end_server()
     fleet.start_server()
     fleet.wait_available(fleet.nodes)
 
 
 def test_an_added_command_can_be_run_at_once_and_a_removed_one_is_nacked(
-    fleet: Fleet,
+    fleet: Sandbox,
 ) -> None:
     said = edit(fleet, "add", "greet", "echo greetings", *NODES)
     assert said == "in force on 3 nodes\n"
@@ -82,7 +82,7 @@ def test_an_added_command_can_be_run_at_once_and_a_removed_one_is_nacked(
     assert "not on the whitelist" in done.stdout
 
 
-def test_an_edit_leaves_a_running_job_alone(fleet: Fleet, tmp_path: Path) -> None:
+def test_an_edit_leaves_a_running_job_alone(fleet: Sandbox, tmp_path: Path) -> None:
     edit(fleet, "add", "long", f"echo one >> {tmp_path}/marks; sleep 1.5; echo two", "n1")
     job = start(fleet, "long", "n1", capture_output=True)
     until(lambda: lines(tmp_path / "marks"), "it runs")
@@ -92,7 +92,7 @@ def test_an_edit_leaves_a_running_job_alone(fleet: Fleet, tmp_path: Path) -> Non
     assert fleet.api.job_output(job, "n1", "stdout") == b"two\n"
 
 
-def test_patterns_and_lists_are_run_as_data(fleet: Fleet, tmp_path: Path) -> None:
+def test_patterns_and_lists_are_run_as_data(fleet: Sandbox, tmp_path: Path) -> None:
     edit(fleet, "add", "--pattern", "say (.*)", r"printf '%s.' \1", "n1")
     marker = tmp_path / "marker"
     hostile = f"say $(touch {marker}) `touch {marker}`; touch {marker} # 'x' \"y\""
@@ -103,7 +103,7 @@ def test_patterns_and_lists_are_run_as_data(fleet: Fleet, tmp_path: Path) -> Non
     assert not marker.exists()
 
 
-def test_a_check_says_what_would_run_without_running_it(fleet: Fleet, tmp_path: Path) -> None:
+def test_a_check_says_what_would_run_without_running_it(fleet: Sandbox, tmp_path: Path) -> None:
     edit(fleet, "add", "touch-it", f"touch {tmp_path}/touched", "n1")
     asked = fleet.api.post("pushy/checks", {"command": "touch-it", "nodes": [*NODES, "nobody"]})
     verdicts = asked["nodes"]
@@ -123,7 +123,7 @@ def test_a_check_says_what_would_run_without_running_it(fleet: Fleet, tmp_path: 
     assert fleet.cli("whitelist", "test", "n2", "touch-it").returncode != ExitStatus.OK
 
 
-def test_an_agent_that_was_away_gets_it_when_it_returns(make_fleet: Callable[..., Fleet]) -> None:
+def test_an_agent_that_was_away_gets_it_when_it_returns(make_fleet: Callable[..., Sandbox]) -> None:
     fleet = make_fleet("n1", "n2")
     fleet.end_agent("n2")
     fleet.wait_available(["n2"], available=False)
@@ -133,7 +133,7 @@ def test_an_agent_that_was_away_gets_it_when_it_returns(make_fleet: Callable[...
 
 
 def test_a_server_restarted_between_edit_and_delivery_still_delivers(
-    make_fleet: Callable[..., Fleet],
+    make_fleet: Callable[..., Sandbox],
 ) -> None:
     fleet = make_fleet("n1")
     fleet.end_agent("n1")
@@ -146,7 +146,7 @@ def test_a_server_restarted_between_edit_and_delivery_still_delivers(
 
 
 def test_it_holds_while_the_server_is_away_and_over_restarts_of_the_agent(
-    make_fleet: Callable[..., Fleet],
+    make_fleet: Callable[..., Sandbox],
 ) -> None:
     fleet = make_fleet("n1")
     edit(fleet, "add", "greet", "echo greetings", "n1")
@@ -161,7 +161,7 @@ def test_it_holds_while_the_server_is_away_and_over_restarts_of_the_agent(
 
 
 def test_a_broken_local_file_leaves_the_last_good_one_in_force(
-    make_fleet: Callable[..., Fleet],
+    make_fleet: Callable[..., Sandbox],
 ) -> None:
     fleet = make_fleet("n1")
     fleet.write_agent_settings("n1", {"greet": "echo greetings"})
@@ -188,7 +188,7 @@ def test_a_broken_local_file_leaves_the_last_good_one_in_force(
     until(lambda: error() is None, "it is mended")
 
 
-def test_what_was_put_into_the_database_is_refused(make_fleet: Callable[..., Fleet]) -> None:
+def test_what_was_put_into_the_database_is_refused(make_fleet: Callable[..., Sandbox]) -> None:
     fleet = make_fleet("n1")
     edit(fleet, "add", "greet", "echo greetings", "n1")
 
@@ -211,7 +211,7 @@ def test_what_was_put_into_the_database_is_refused(make_fleet: Callable[..., Fle
     assert "refused" in listed.stdout
 
 
-def test_an_older_signed_version_is_refused(make_fleet: Callable[..., Fleet]) -> None:
+def test_an_older_signed_version_is_refused(make_fleet: Callable[..., Sandbox]) -> None:
     fleet = make_fleet("n1")
     edit(fleet, "add", "greet", "echo old", "n1")
     kept: dict[str, Any] = {}
@@ -225,7 +225,7 @@ def test_an_older_signed_version_is_refused(make_fleet: Callable[..., Fleet]) ->
 
 
 def test_editors_vouch_for_others_and_take_it_back(
-    make_fleet: Callable[..., Fleet], tmp_path: Path
+    make_fleet: Callable[..., Sandbox], tmp_path: Path
 ) -> None:
     fleet = make_fleet("n1")
     pivotal = fleet.server_directory / "keys" / "pivotal.pem"
@@ -251,7 +251,7 @@ def test_editors_vouch_for_others_and_take_it_back(
 
 
 def test_a_new_key_of_an_editor_counts_only_if_the_old_one_vouched_for_it(
-    make_fleet: Callable[..., Fleet],
+    make_fleet: Callable[..., Sandbox],
 ) -> None:
     fleet = make_fleet("n1")
     done = fleet.cli("user", "rotate-key", "--overlap", "1h", "--vouch", "-y")
@@ -266,7 +266,7 @@ def test_a_new_key_of_an_editor_counts_only_if_the_old_one_vouched_for_it(
 
 
 def test_entries_that_others_set_count_where_the_node_says_so(
-    make_fleet: Callable[..., Fleet],
+    make_fleet: Callable[..., Sandbox],
 ) -> None:
     fleet = make_fleet("n1", "n2")
     file = fleet.agent_directory("n2") / "agent.toml"
@@ -284,7 +284,7 @@ def test_entries_that_others_set_count_where_the_node_says_so(
     assert in_force(fleet, "n2")["greet"].get("signer") is None
 
 
-def test_operators_of_an_entry_are_the_only_ones_who_may_start_it(fleet: Fleet) -> None:
+def test_operators_of_an_entry_are_the_only_ones_who_may_start_it(fleet: Sandbox) -> None:
     edit(fleet, "add", "mine", "true", "n1", "--operator", fleet.profile.client_name)
     edit(fleet, "add", "theirs", "true", "n1", "--operator", "somebody-else")
     assert fleet.cli("job", "start", "mine", "n1").returncode == ExitStatus.OK
@@ -294,7 +294,7 @@ def test_operators_of_an_entry_are_the_only_ones_who_may_start_it(fleet: Fleet) 
     assert who in done.stdout
 
 
-def test_the_timeout_of_an_entry_ends_its_command(fleet: Fleet) -> None:
+def test_the_timeout_of_an_entry_ends_its_command(fleet: Sandbox) -> None:
     edit(fleet, "add", "short", "sleep 30", "n1", "--timeout", "0.5")
     job = start(fleet, "short", "n1")
     ended = job_is(fleet, job, "complete", "timed_out")

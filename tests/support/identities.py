@@ -7,7 +7,7 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 from pushcli import keys
-from pushcli.sandbox.fleet import ADMIN, Fleet
+from pushcli.sandbox.sandbox import ADMIN, Sandbox
 from tests.support.raw_http import Answer, Raw
 
 KEYS = [keys.generate() for _ in range(4)]
@@ -17,7 +17,7 @@ KEYS = [keys.generate() for _ in range(4)]
 class Signer:
     """Signs as one user or client; `path` is below the organization, or begins with a slash."""
 
-    def __init__(self, fleet: Fleet, name: str, key: RSAPrivateKey) -> None:
+    def __init__(self, fleet: Sandbox, name: str, key: RSAPrivateKey) -> None:
         self.fleet = fleet
         self.name = name
         self.raw = Raw(fleet)
@@ -46,18 +46,18 @@ class Signer:
         return Signer(self.fleet, self.name, key)
 
 
-def operator(fleet: Fleet) -> Signer:
+def operator(fleet: Sandbox) -> Signer:
     """The organization's administrator."""
     return Signer(fleet, ADMIN, Raw(fleet).key)
 
 
-def of_directory(fleet: Fleet, name: str) -> Signer:
+def of_directory(fleet: Sandbox, name: str) -> Signer:
     """Somebody whose key `server init` made."""
     key = keys.load_private_key(fleet.server_directory / "keys" / f"{name}.pem")
     return Signer(fleet, name, key)
 
 
-def superuser(fleet: Fleet) -> Signer:
+def superuser(fleet: Sandbox) -> Signer:
     """`pivotal`."""
     return of_directory(fleet, "pivotal")
 
@@ -67,7 +67,7 @@ def new_name(kind: str) -> str:
     return f"{kind}-{uuid.uuid4().hex[:8]}"
 
 
-def new_client(fleet: Fleet, key: RSAPrivateKey = KEYS[0], **more: Any) -> Signer:
+def new_client(fleet: Sandbox, key: RSAPrivateKey = KEYS[0], **more: Any) -> Signer:
     """A client of the organization."""
     name = new_name("client")
     operator(fleet).post("clients", {"name": name, "public_key": keys.public_pem(key), **more})
@@ -75,7 +75,7 @@ def new_client(fleet: Fleet, key: RSAPrivateKey = KEYS[0], **more: Any) -> Signe
 
 
 def new_user(
-    fleet: Fleet, key: RSAPrivateKey = KEYS[1], *, associated: bool = True, **more: Any
+    fleet: Sandbox, key: RSAPrivateKey = KEYS[1], *, associated: bool = True, **more: Any
 ) -> Signer:
     """A user of the server, and of the organization."""
     name = new_name("user")

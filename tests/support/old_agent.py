@@ -13,11 +13,11 @@ from pushcli.client.api import ApiClient
 from pushcli.client.credentials import Profile
 from pushcli.protocol import session_keys, wire
 from pushcli.protocol.timestamps import format_rfc1123
-from pushcli.sandbox.fleet import ORG, Fleet
+from pushcli.sandbox.sandbox import ORG, Sandbox
 from tests.support.waiting import patient
 
 
-def enroll(fleet: Fleet, name: str) -> Profile:
+def enroll(fleet: Sandbox, name: str) -> Profile:
     """Register a client by the validator's key; returns its profile."""
     pair = keys.generate()
     key = fleet.directory / f"{uuid.uuid4().hex}.pem"
@@ -35,7 +35,7 @@ class OldAgent:
 
     def __init__(
         self,
-        fleet: Fleet,
+        fleet: Sandbox,
         context: "zmq.Context[zmq.Socket[bytes]]",
         name: str,
         *,
@@ -127,7 +127,7 @@ class OldAgent:
         self.send("aborted")
 
 
-def availability(server: Fleet, agent: OldAgent) -> tuple[str, str]:
+def availability(server: Sandbox, agent: OldAgent) -> tuple[str, str]:
     """Whether the server sees it connected, and whether it may take part."""
     state = server.api.node_state(agent.name)
     return state["status"], state["availability"]

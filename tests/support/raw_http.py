@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from pushcli import keys
 from pushcli.protocol import signing
 from pushcli.protocol.timestamps import format_iso8601
-from pushcli.sandbox.fleet import ADMIN, ORG, Fleet
+from pushcli.sandbox.sandbox import ADMIN, ORG, Sandbox
 from tests.support.waiting import patient
 
 JSON = {"Content-Type": "application/json", "Accept": "application/json"}
@@ -40,7 +40,7 @@ class Answer(NamedTuple):
 class Raw:
     """Signs as the fleet's operator unless told otherwise."""
 
-    def __init__(self, fleet: Fleet) -> None:
+    def __init__(self, fleet: Sandbox) -> None:
         self.port = fleet.ports[0]
         self.key: RSAPrivateKey = keys.load_private_key(Path(fleet.profile.client_key))
 

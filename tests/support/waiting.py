@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pushcli.sandbox.fleet import Fleet
+from pushcli.sandbox.sandbox import Sandbox
 
 T = TypeVar("T")
 LIMIT = 15.0
@@ -33,7 +33,7 @@ def until(
     return value
 
 
-def job_is(fleet: Fleet, job_id: str, *statuses: str, limit: float = LIMIT) -> dict[str, Any]:
+def job_is(fleet: Sandbox, job_id: str, *statuses: str, limit: float = LIMIT) -> dict[str, Any]:
     """The job, once its status is one of these."""
 
     def there() -> dict[str, Any] | None:
@@ -48,7 +48,7 @@ def lines(path: Path) -> list[str]:
     return path.read_text().splitlines() if path.exists() else []
 
 
-def start(fleet: Fleet, command: str, *nodes: str, **more: Any) -> str:
+def start(fleet: Sandbox, command: str, *nodes: str, **more: Any) -> str:
     """Start a job over REST; returns its id."""
     return fleet.api.start_job({"command": command, "nodes": list(nodes), **more})
 

@@ -155,3 +155,29 @@ def test_what_is_looked_for_in_code_is_found() -> None:
     assert untrue_whethers(tree) == ["check"]
     assert formers(tree) == ["former_key"]
     assert [text for text in texts(tree) if ruled_out(text)] == [" is no name"]
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        "Channel",
+        "Job",
+        "Whitelist",
+        "Whitelists",
+        "Conflict",
+        "Fleet",
+        "Entry",
+        "Outcome",
+        "RunSpec",
+    ],
+)
+def test_a_word_of_the_trade_names_one_class(word: str) -> None:
+    named = [
+        f"{file.name}:{node.lineno}"
+        for package in PACKAGES
+        for file, tree in modules(package)
+        for node in ast.walk(tree)
+        if (isinstance(node, ast.ClassDef) and node.name == word)
+        or (isinstance(node, ast.Assign) and [ast.unparse(t) for t in node.targets] == [word])
+    ]
+    assert len(named) <= 1, named

@@ -11,14 +11,14 @@ import msgspec
 import psycopg
 
 from pushcli.client.api import ApiClient
-from pushcli.sandbox.fleet import ADMIN, ORG, Fleet
+from pushcli.sandbox.sandbox import ADMIN, ORG, Sandbox
 
 VECTORS = Path(__file__).parents[1] / "vectors" / "upgrade" / "0.1.0"
 NODES = ("n1", "n2", "n3")
 """Those whose agents' directories were kept; the store has n4 too."""
 
 
-class VersionedFleet(Fleet):
+class VersionedFleet(Sandbox):
     """A fleet whose processes are those of one version.
 
     Args:
@@ -69,7 +69,7 @@ def restored(directory: Path, database: str, database_url: str = "") -> Versione
     return fleet
 
 
-def recorded(fleet: Fleet) -> dict[str, Any]:
+def recorded(fleet: Sandbox) -> dict[str, Any]:
     """What REST said (`answers`, `second`, `output`), and the ids of the live jobs (`live`)."""
     found: dict[str, Any] = msgspec.json.decode((fleet.directory / "rest.json").read_bytes())
     return found
@@ -84,7 +84,7 @@ def said_now(api: ApiClient, paths: Iterable[str]) -> dict[str, Any]:
     return said
 
 
-def _placeholders(fleet: Fleet, database_url: str) -> dict[str, str]:
+def _placeholders(fleet: Sandbox, database_url: str) -> dict[str, str]:
     names = ("@API_PORT@", "@COMMAND_PORT@", "@HEARTBEAT_PORT@")
     ports = dict(zip(names, map(str, fleet.ports), strict=True))
     return {"@DIR@": str(fleet.directory), "@DATABASE_URL@": database_url, **ports}

@@ -6,11 +6,10 @@ from typing import Any, Literal
 import msgspec
 
 from pushcli.protocol import messages
-from pushcli.protocol.run import Outcome, RunSpec
+from pushcli.protocol.run import Outcome, OutputChannel, RunSpec
 from pushcli_agent.core.configuration import ServerConfig
 
 JobState = Literal["idle", "committed", "running"]
-Channel = Literal["stdout", "stderr"]
 
 
 class FetchConfig(msgspec.Struct, frozen=True):
@@ -75,7 +74,7 @@ class SendOutput(msgspec.Struct, frozen=True):
     """Send this part of the spooled output."""
 
     job_id: str
-    channel: Channel
+    channel: OutputChannel
     offset: int
     size: int
 

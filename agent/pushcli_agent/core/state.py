@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Any
 
-from pushcli.protocol.run import Outcome
+from pushcli.protocol.run import Outcome, OutputChannel
 from pushcli_agent.core.configuration import ServerConfig
-from pushcli_agent.core.effects import Channel, JobState
+from pushcli_agent.core.effects import JobState
 
 MAX_PENDING = 64
 """Results that may wait for the server; the protocol bounds the heartbeat's list."""
@@ -28,7 +28,7 @@ class Phase(Enum):
 
 
 @dataclass(slots=True)
-class Job:
+class CurrentJob:
     """The one job that this node is at."""
 
     id: str
@@ -92,7 +92,7 @@ class Delivery:
     outcome: Outcome
     left_over: bool
     """From a previous run of the agent."""
-    streams: dict[Channel, Stream]
+    streams: dict[OutputChannel, Stream]
     attempts: int = 0
     due_at: float = math.inf
 
@@ -112,7 +112,7 @@ class Agent:
 
     random: Callable[[], float]
     link: Link = field(default_factory=Link)
-    job: Job | None = None
+    job: CurrentJob | None = None
     ran: deque[str] = field(default_factory=lambda: deque(maxlen=2 * MAX_PENDING))
     """The jobs that were run here last: none runs twice."""
     deliveries: dict[str, Delivery] = field(default_factory=dict)

@@ -19,7 +19,7 @@ from pushcli_agent.core.events import (
     Started,
     SupervisorStarted,
 )
-from pushcli_agent.core.state import MAX_PENDING, Agent, Job, Phase
+from pushcli_agent.core.state import MAX_PENDING, Agent, CurrentJob, Phase
 
 
 def adopt(agent: Agent, event: Started, now: float) -> list[Effect]:
@@ -32,7 +32,7 @@ def adopt(agent: Agent, event: Started, now: float) -> list[Effect]:
     for job_id in event.running[1:]:
         effects.append(AbortJob(job_id))
     if event.running:
-        agent.job = Job(event.running[0], Phase.RUNNING, "running")
+        agent.job = CurrentJob(event.running[0], Phase.RUNNING, "running")
         effects.append(Report("info", f"job {event.running[0]} is still running: adopted"))
     return effects
 
@@ -55,7 +55,7 @@ def commit(agent: Agent, message: messages.Commit) -> list[Effect]:
     reason = _objection(agent, message.job_id)
     if reason is not None:
         return _nack(agent, message.job_id, reason)
-    agent.job = Job(message.job_id, Phase.STARTING)
+    agent.job = CurrentJob(message.job_id, Phase.STARTING)
     spec = run_wire.spec_of(message, _agreed(agent))
     return [StartSupervisor(message.job_id, spec, message.requestor)]
 
@@ -164,7 +164,7 @@ def _story(event: JobEnded) -> str:
     return f"failed: exit code {outcome.exit_code}"
 
 
-def _aborted(job: Job) -> list[Effect]:
+def _aborted(job: CurrentJob) -> list[Effect]:
     named: list[str | None] = [job.id]
     unnamed: list[str | None] = [None]
     answers = (named + unnamed * job.owed)[: job.owed]

@@ -11,10 +11,10 @@ from typing import Any
 import msgspec
 
 from pushcli.protocol import messages, run_wire
+from pushcli.protocol.run import OutputChannel
 from pushcli.protocol.timestamps import format_rfc1123
 from pushcli_agent.core.effects import (
     Answer,
-    Channel,
     ResultForm,
     SendFacts,
     SendHeartbeat,
@@ -22,7 +22,7 @@ from pushcli_agent.core.effects import (
     SendResult,
 )
 
-Read = Callable[[str, Channel, int, int], bytes]
+Read = Callable[[str, OutputChannel, int, int], bytes]
 """Spooled output: job, channel, offset, at most so many bytes."""
 _ENVELOPE = 2048
 _json = msgspec.json.Encoder()
@@ -131,10 +131,10 @@ class Outgoing:
                     "stderr": stderr,
                 }
 
-    def _all(self, effect: SendResult, channel: Channel, size: int) -> bytes:
+    def _all(self, effect: SendResult, channel: OutputChannel, size: int) -> bytes:
         return self._read(effect.job_id, channel, 0, size) if size else b""
 
-    def _text(self, effect: SendResult, channel: Channel, size: int, room: int) -> str:
+    def _text(self, effect: SendResult, channel: OutputChannel, size: int, room: int) -> str:
         data = self._all(effect, channel, min(size, room))
         return fit(data.decode("utf-8", "replace"), size - len(data), room)
 

@@ -6,13 +6,12 @@ from pathlib import Path
 import msgspec
 
 from pushcli.protocol import messages, run_wire
-from pushcli.protocol.run import RunSpec
+from pushcli.protocol.run import OutputChannel, RunSpec
 from pushcli_agent.config import AgentSettings
-from pushcli_agent.core.effects import Channel
 from pushcli_agent.core.events import CommitRefused, JobEnded, Started, SupervisorStarted
 from pushcli_agent.running.policy import PolicyConfig, Refusal, explain, prepare
 from pushcli_agent.running.spool import FinishedJob, RunningJob, Spool
-from pushcli_agent.whitelist.merged import Whitelist
+from pushcli_agent.whitelist.merged import MergedWhitelist
 
 _LOOK_INTERVAL = 0.1
 """Seconds between looks at a supervisor whose end no descriptor shows."""
@@ -26,13 +25,13 @@ class Jobs:
         self._node = settings.node_name
         self._running: dict[str, RunningJob] = {}
         self._finished: dict[str, FinishedJob] = {}
-        self._policy = _policy(settings, Whitelist())
+        self._policy = _policy(settings, MergedWhitelist())
 
     def use(self, settings: AgentSettings) -> None:
         """Judge commits by these settings from now on."""
         self._policy = _policy(settings, self._policy.whitelist)
 
-    def use_whitelist(self, whitelist: Whitelist) -> None:
+    def use_whitelist(self, whitelist: MergedWhitelist) -> None:
         """Judge commits by this whitelist from now on; there is none before."""
         self._policy = msgspec.structs.replace(self._policy, whitelist=whitelist)
 
@@ -110,7 +109,7 @@ class Jobs:
         self._finished[job.job_id] = finished
         return JobEnded(job.job_id, finished.result)
 
-    def read(self, job_id: str, channel: Channel, offset: int, size: int) -> bytes:
+    def read(self, job_id: str, channel: OutputChannel, offset: int, size: int) -> bytes:
         """Spooled output of a job that has ended."""
         return self._finished[job_id].read_output(channel, offset, size)
 
@@ -123,7 +122,7 @@ class Jobs:
             self._spool.discard(job_id)
 
 
-def _policy(settings: AgentSettings, whitelist: Whitelist) -> PolicyConfig:
+def _policy(settings: AgentSettings, whitelist: MergedWhitelist) -> PolicyConfig:
     return PolicyConfig(
         whitelist=whitelist,
         file_dir=Path(settings.file_dir),

@@ -15,7 +15,7 @@ from pushcli.whitelist.entry import Entry
 from pushcli.whitelist.match import Match
 from pushcli_agent.running import entry_lock, environment, jobfile, users
 from pushcli_agent.running.users import User
-from pushcli_agent.whitelist.merged import Source, Whitelist
+from pushcli_agent.whitelist.merged import MergedWhitelist, Source
 
 _UMASK = 0o022
 _LONGEST_ARGUMENT = 128 * 1024 - 1
@@ -33,7 +33,7 @@ class Refusal(Exception):
 class PolicyConfig(msgspec.Struct, frozen=True, kw_only=True):
     """The settings of agent.toml that concern commands."""
 
-    whitelist: Whitelist
+    whitelist: MergedWhitelist
     file_dir: Path
     lock_dir: Path
     """For the locks of entries with `lock = true`."""

@@ -7,13 +7,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
-from pushcli.protocol.run import Outcome
+from pushcli.protocol.run import Outcome, OutputChannel
 from pushcli_agent.running import leftovers
 from pushcli_agent.running.job_directory import is_locked, read_result, remove
 
 _log = logging.getLogger(__name__)
 
-Channel = Literal["stdout", "stderr"]
 State = Literal["committed", "running"]
 
 
@@ -25,7 +24,7 @@ class FinishedJob:
         self.result = result
         self._directory = directory
 
-    def read_output(self, channel: Channel, offset: int, limit: int) -> bytes:
+    def read_output(self, channel: OutputChannel, offset: int, limit: int) -> bytes:
         """At most `limit` bytes of captured output; nothing beyond its end."""
         try:
             descriptor = os.open(self._directory / channel, os.O_RDONLY | os.O_CLOEXEC)

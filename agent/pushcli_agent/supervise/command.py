@@ -4,7 +4,7 @@ import os
 import select
 import time
 
-from pushcli_agent.supervise.channel import CHUNK, Channel
+from pushcli_agent.supervise.captured_output import CHUNK, CapturedOutput
 from pushcli_agent.supervise.process import start
 from pushcli_agent.supervise.tree import children, descendants, send
 
@@ -28,7 +28,9 @@ LONGEST_POLL = 60.0
 class Command:
     """The running command and all its descendants."""
 
-    def __init__(self, spec: "dict[str, object]", channels: "list[Channel]", signals: int) -> None:
+    def __init__(
+        self, spec: "dict[str, object]", channels: "list[CapturedOutput]", signals: int
+    ) -> None:
         self._signals = signals
         self._channels = {channel.reader: channel for channel in channels}
         self._poll = select.poll()

@@ -2,11 +2,11 @@
 
 import os
 
-from pushcli_agent.supervise.channel import Channel
+from pushcli_agent.supervise.captured_output import CapturedOutput
 from pushcli_agent.supervise.command import Command
 
 
-def record(directory: str, command: Command, channels: "list[Channel]") -> None:
+def record(directory: str, command: Command, channels: "list[CapturedOutput]") -> None:
     """Write the result durably: it is there as a whole or not at all."""
     for channel in channels:
         channel.finish()
@@ -18,7 +18,7 @@ def record(directory: str, command: Command, channels: "list[Channel]") -> None:
         write_result(directory, result_of(command, channels))
 
 
-def result_of(command: Command, channels: "list[Channel]") -> "dict[str, object]":
+def result_of(command: Command, channels: "list[CapturedOutput]") -> "dict[str, object]":
     """The result's fields, numbers and truth values only (`protocol.run.Outcome`)."""
     code = None if command.status is None else os.waitstatus_to_exitcode(command.status)
     stdout, stderr = channels or (None, None)

@@ -28,7 +28,7 @@ import sys
 # compiled form, which the interpreter keeps for imported modules only.
 sys.path.append(os.path.abspath(f"{__file__}/../../.."))  # noqa: PTH100
 
-from pushcli_agent.supervise.channel import Channel
+from pushcli_agent.supervise.captured_output import CapturedOutput
 from pushcli_agent.supervise.command import Command
 from pushcli_agent.supervise.descriptors import catch_signals, close_others
 from pushcli_agent.supervise.result import record, sync_directory
@@ -81,7 +81,7 @@ def main(directory: str, control: int, lock: int, spec: int, *entry_lock: int) -
     mark(lock, b"running")
     limit = int(str(job["max_output_bytes"]))
     names = ("stdout", "stderr") if job["capture"] else ()
-    channels = [Channel(f"{directory}/{name}", limit) for name in names]
+    channels = [CapturedOutput(f"{directory}/{name}", limit) for name in names]
     command = Command(job, channels, signals)
     command.supervise()
     record(directory, command, channels)

@@ -11,7 +11,7 @@ from pushcli.protocol import messages
 from pushcli.whitelist.entry import Entry, to_value
 from pushcli_agent.config import AgentSettings
 from pushcli_agent.whitelist.local import LocalWhitelist
-from pushcli_agent.whitelist.merged import Whitelist
+from pushcli_agent.whitelist.merged import MergedWhitelist
 from pushcli_agent.whitelist.server_whitelist import ServerWhitelist
 
 LOOK_INTERVAL = 1.0
@@ -20,7 +20,7 @@ _ENVELOPE = 2048
 _LONGEST_REASON = 300
 
 
-class Whitelists:
+class WhitelistInForce:
     """Both sources, merged: what `current` holds is in force.
 
     Args:
@@ -131,7 +131,7 @@ class Whitelists:
         local = {} if self._local is None else dict(self._local.entries)
         accepted = {} if self._server is None else self._server.accepted
         server = {name: one.entry for name, one in accepted.items()}
-        self.current = Whitelist(local, server)
+        self.current = MergedWhitelist(local, server)
         now = self._now()
         since = {}
         for name, entry in {**server, **local}.items():

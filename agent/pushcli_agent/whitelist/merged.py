@@ -11,7 +11,7 @@ Source = Literal["local", "server"]
 _NONE: Mapping[str, Entry] = MappingProxyType({})
 
 
-class Whitelist:
+class MergedWhitelist:
     """What is in force; a local entry wins over the server's of the same name.
 
     Later changes of the mappings have no effect.

@@ -17,7 +17,7 @@ from pushcli.whitelist.entry import InvalidEntry, parse, to_value
 from pushcli.whitelist.statements import Change
 from pushcli.whitelist.workstation import local, remote
 from pushcli.whitelist.workstation.partial import BrokenOff
-from pushcli.whitelist.workstation.views import Outcome
+from pushcli.whitelist.workstation.views import EditOutcome
 
 
 def value_of(
@@ -120,7 +120,7 @@ def print_written(app: App, path: Path, *, changed: bool) -> None:
         app.print(escape_line(f"{path} is {'written' if changed else 'unchanged'}"))
 
 
-def print_outcome(app: App, nodes: Sequence[str], outcome: Outcome | None) -> ExitStatus:
+def print_outcome(app: App, nodes: Sequence[str], outcome: EditOutcome | None) -> ExitStatus:
     """Print how many nodes go by it now, and why the others do not."""
     if outcome is None:
         if app.is_text:
@@ -142,7 +142,7 @@ def print_outcome(app: App, nodes: Sequence[str], outcome: Outcome | None) -> Ex
     return status
 
 
-def _summary(outcome: Outcome, absent: Sequence[str]) -> str:
+def _summary(outcome: EditOutcome, absent: Sequence[str]) -> str:
     everywhere = outcome.in_force == outcome.nodes
     total = "" if everywhere else f"{outcome.in_force} of "
     line = f"in force on {total}{_count(outcome.nodes)}"

@@ -21,7 +21,7 @@ PATIENCE = 10.0
 _TICK = 0.02
 
 
-class Conflict(ConfigError):
+class FileChanged(ConfigError):
     """Somebody else changes the file at the same time."""
 
 
@@ -60,7 +60,7 @@ def edit(path: Path, change: Callable[[str], str]) -> tuple[str, str]:
             after = change(before)
             if after == before or _replace(place, before, after):
                 return before, after
-    raise Conflict(f"{path} keeps changing", "find out what else writes to it")
+    raise FileChanged(f"{path} keeps changing", "find out what else writes to it")
 
 
 def replace(path: Path, before: str, after: str) -> None:
@@ -73,7 +73,7 @@ def replace(path: Path, before: str, after: str) -> None:
 
     def change(text: str) -> str:
         if text != before:
-            raise Conflict(f"{path} was changed in the meantime", "edit it again")
+            raise FileChanged(f"{path} was changed in the meantime", "edit it again")
         return after
 
     edit(path, change)
@@ -101,7 +101,7 @@ def _locked(path: Path, deadline: float) -> Iterator[None]:
         finally:
             os.close(descriptor)
         if time.monotonic() > deadline:
-            raise Conflict(f"{path} is being edited by somebody else", "try again")
+            raise FileChanged(f"{path} is being edited by somebody else", "try again")
         time.sleep(_TICK)
 
 

@@ -11,7 +11,7 @@ from pushcli.errors import Outdated
 from pushcli.protocol import limits
 from pushcli.whitelist.statements import Change, next_version
 from pushcli.whitelist.workstation.partial import naming_what_is_done
-from pushcli.whitelist.workstation.views import NodeWhitelist, Outcome
+from pushcli.whitelist.workstation.views import EditOutcome, NodeWhitelist
 
 if TYPE_CHECKING:
     from pushcli.client.api import ApiClient
@@ -35,7 +35,7 @@ def read(client: "ApiClient", nodes: Sequence[str]) -> list[NodeWhitelist]:
     return found
 
 
-def change(client: "ApiClient", nodes: Sequence[str], changes: Sequence[Change]) -> Outcome:
+def change(client: "ApiClient", nodes: Sequence[str], changes: Sequence[Change]) -> EditOutcome:
     """Sign the changes and make them on all of the nodes.
 
     Raises:
@@ -45,7 +45,7 @@ def change(client: "ApiClient", nodes: Sequence[str], changes: Sequence[Change])
     parts = list(_batches(changes, MAX_BODY // 2, _size, limits.MAX_CHANGES))
     room = MAX_BODY - _MARGIN - max(sum(map(_size, part)) for part in parts)
     most = limits.MAX_LEAVES // max(map(len, parts))
-    outcome = Outcome(nodes=0, connected=0, in_force=0)
+    outcome = EditOutcome(nodes=0, connected=0, in_force=0)
     done: list[str] = []
     with naming_what_is_done(nodes, done):
         # Nearly always that is one request.
@@ -55,7 +55,7 @@ def change(client: "ApiClient", nodes: Sequence[str], changes: Sequence[Change])
     return outcome
 
 
-def _on_same_nodes(outcomes: Sequence[Outcome]) -> Outcome:
+def _on_same_nodes(outcomes: Sequence[EditOutcome]) -> EditOutcome:
     """Of several edits of the same nodes: all must hold."""
     last = outcomes[-1]
     lacking = {node: why for one in outcomes for node, why in one.not_in_force.items()}
@@ -63,14 +63,14 @@ def _on_same_nodes(outcomes: Sequence[Outcome]) -> Outcome:
     return msgspec.structs.replace(last, in_force=held, not_in_force=lacking)
 
 
-def _post(client: "ApiClient", nodes: list[str], changes: list[Change]) -> Outcome:
+def _post(client: "ApiClient", nodes: list[str], changes: list[Change]) -> EditOutcome:
     try:
         answer = _signed(client, nodes, changes, next_version(time.time()))
     except Outdated as error:
         # Also if the clock here is behind that of whoever edited last.
         version = next_version(time.time(), [error.version])
         answer = _signed(client, nodes, changes, version)
-    return checked(answer, Outcome)
+    return checked(answer, EditOutcome)
 
 
 def _signed(client: "ApiClient", nodes: list[str], changes: list[Change], version: int) -> Any:

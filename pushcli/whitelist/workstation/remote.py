@@ -10,7 +10,7 @@ from pushcli.errors import NotFound, RequestRefused, ServerError, UsageError
 from pushcli.terminal.context import App, is_terminal
 from pushcli.whitelist.statements import Change
 from pushcli.whitelist.workstation import chef_server, our_server
-from pushcli.whitelist.workstation.views import NodeWhitelist, Outcome, Verdict
+from pushcli.whitelist.workstation.views import EditOutcome, NodeWhitelist, Verdict
 
 EXTENSION = "whitelist"
 
@@ -52,7 +52,7 @@ def read(app: App, nodes: Sequence[str]) -> list[NodeWhitelist]:
     return _either(app, lambda: our_server.read(app.client, nodes), on_chef_server)
 
 
-def change(app: App, nodes: Sequence[str], changes: Sequence[Change]) -> Outcome | None:
+def change(app: App, nodes: Sequence[str], changes: Sequence[Change]) -> EditOutcome | None:
     """Sign the changes and make them; None: on a server that cannot tell what is in force.
 
     Raises:

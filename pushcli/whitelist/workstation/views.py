@@ -85,7 +85,7 @@ class NodeWhitelist(msgspec.Struct, frozen=True, kw_only=True):
         return [version for version in seen if version is not None]
 
 
-class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+class EditOutcome(msgspec.Struct, frozen=True, kw_only=True):
     """What became of a change on our server.
 
     Args:
@@ -98,8 +98,8 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     in_force: int
     not_in_force: dict[str, str] = {}
 
-    def __add__(self, other: "Outcome") -> "Outcome":
-        return Outcome(
+    def __add__(self, other: "EditOutcome") -> "EditOutcome":
+        return EditOutcome(
             nodes=self.nodes + other.nodes,
             connected=self.connected + other.connected,
             in_force=self.in_force + other.in_force,

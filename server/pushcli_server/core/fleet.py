@@ -23,7 +23,7 @@ def handle(fleet: Fleet, event: Event, now: float) -> list[Effect]:
     """Take one event in; what is to be done comes out, in order.
 
     Raises:
-        StaleConfigRequest, ClientDeleted, KeyOfAnotherNode: a request for a configuration is
+        StaleConfigRequest, ClientGone, KeyOfAnotherNode: a request for a configuration is
             refused.
     """
     match event:

@@ -6,20 +6,17 @@ that depends on it.
 """
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
 from pushcli.protocol import messages
-from pushcli.protocol.run import Outcome
+from pushcli.protocol.run import Outcome, OutputChannel
 from pushcli_server.core.identity import JobKey, NodeKey
 from pushcli_server.core.job import Job, JobSpec
 from pushcli_server.core.job_events import NodeChange
 from pushcli_server.core.node import Node
 from pushcli_server.core.states import NodeState
-
-Channel = Literal["stdout", "stderr"]
-
 
 # --- events
 
@@ -146,7 +143,7 @@ class OutputStored(msgspec.Struct, frozen=True):
 
     node: NodeKey
     job_id: str
-    channel: Channel
+    channel: OutputChannel
     size: int
 
 
@@ -162,7 +159,7 @@ class PartFound(msgspec.Struct, frozen=True, kw_only=True):
     message: messages.Result
     state: NodeState | None
     capture: bool = False
-    held: Mapping[Channel, int] = {}
+    held: Mapping[OutputChannel, int] = {}
 
 
 Event = (
@@ -217,7 +214,7 @@ class AppendOutput(msgspec.Struct, frozen=True):
 
     job: JobKey
     node: str
-    channel: Channel
+    channel: OutputChannel
     offset: int
     data: bytes
 
@@ -248,7 +245,7 @@ class SaveLateResult(msgspec.Struct, frozen=True):
     outcome: Outcome
 
 
-class Audit(msgspec.Struct, frozen=True, kw_only=True):
+class RecordAudit(msgspec.Struct, frozen=True, kw_only=True):
     """Store who did what to what, from where."""
 
     org: str
@@ -330,7 +327,7 @@ Save = (
     | AppendOutput
     | StoreOutput
     | SaveLateResult
-    | Audit
+    | RecordAudit
 )
 Effect = (
     Save

@@ -51,7 +51,7 @@ def abort(fleet: Fleet, event: on_fleet.AbortRequested, now: float) -> list[Effe
     job = fleet.jobs.get(event.job)
     if job is None:
         return []
-    audit = on_fleet.Audit(
+    audit = on_fleet.RecordAudit(
         org=job.org,
         actor=event.requestor,
         action="job abort",

@@ -22,7 +22,7 @@ class StaleConfigRequest(Exception):
     """A replayed or overtaken request for a configuration."""
 
 
-class ClientDeleted(Exception):
+class ClientGone(Exception):
     """The client that asks for its configuration was deleted meanwhile."""
 
 
@@ -194,7 +194,7 @@ def output_stored(fleet: Fleet, event: on_fleet.OutputStored) -> list[Effect]:
 def configure(fleet: Fleet, event: on_fleet.ConfigurationRequested, now: float) -> list[Effect]:
     """A request for a configuration: saved now, admitted once that is durable."""
     if fleet.deletions[event.node] != event.generation:
-        raise ClientDeleted
+        raise ClientGone
     fleet.admissions.require_free(event.curve_key, event.node)
     node = fleet.node(event.node)
     is_new = event.curve_key != node.curve_key
@@ -213,7 +213,7 @@ def configure(fleet: Fleet, event: on_fleet.ConfigurationRequested, now: float) 
 def admit(fleet: Fleet, event: on_fleet.ConfigurationStored, now: float) -> list[Effect]:
     """The key counts from now on, unless its client was deleted meanwhile."""
     if fleet.deletions[event.node] != event.generation:
-        raise ClientDeleted
+        raise ClientGone
     admission = Admission(event.node, now + fleet.rules.lifetime)
     fleet.admissions.admit(event.curve_key, admission)
     return []

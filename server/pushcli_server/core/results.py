@@ -8,10 +8,10 @@ import binascii
 from collections.abc import Mapping
 
 from pushcli.protocol import messages, run_wire
+from pushcli.protocol.run import OutputChannel
 from pushcli_server.core import job_events as on_job
 from pushcli_server.core.fleet_events import (
     AppendOutput,
-    Channel,
     Content,
     Effect,
     Gathered,
@@ -29,7 +29,7 @@ from pushcli_server.core.states import NodeState
 
 MAX_OUTPUT = 64 * 1024 * 1024
 """Bytes of a channel that are kept, whatever an agent sends; its own cap is lower."""
-CHANNELS: tuple[Channel, ...] = ("stdout", "stderr")
+CHANNELS: tuple[OutputChannel, ...] = ("stdout", "stderr")
 _REPORTED = frozenset({NodeState.SUCCEEDED, NodeState.FAILED})
 
 
@@ -113,7 +113,7 @@ def late_or_foreign(found: PartFound) -> list[Effect]:
 
 
 def _store(
-    job: JobKey, node: str, held: Mapping[Channel, int], message: messages.Result
+    job: JobKey, node: str, held: Mapping[OutputChannel, int], message: messages.Result
 ) -> list[Effect]:
     stdout, stderr = (_content(message, channel, held.get(channel, 0)) for channel in CHANNELS)
     if stdout is None and stderr is None:
@@ -121,7 +121,7 @@ def _store(
     return [StoreOutput(job=job, node=node, stdout=stdout, stderr=stderr)]
 
 
-def _content(message: messages.Result, channel: Channel, held: int) -> Content:
+def _content(message: messages.Result, channel: OutputChannel, held: int) -> Content:
     text, encoded, size = _sent(message, channel)
     if encoded is not None:
         return _decode(encoded)
@@ -132,19 +132,21 @@ def _content(message: messages.Result, channel: Channel, held: int) -> Content:
     return None if size is None else b""
 
 
-def _lacks(message: messages.Result, channel: Channel, held: int) -> bool:
+def _lacks(message: messages.Result, channel: OutputChannel, held: int) -> bool:
     text, encoded, size = _sent(message, channel)
     return text is None and encoded is None and bool(size) and held != size
 
 
-def _sent(message: messages.Result, channel: Channel) -> tuple[str | None, str | None, int | None]:
+def _sent(
+    message: messages.Result, channel: OutputChannel
+) -> tuple[str | None, str | None, int | None]:
     """A channel as text, in base64, or only its size."""
     if channel == "stdout":
         return message.stdout, message.stdout_base64, message.stdout_size
     return message.stderr, message.stderr_base64, message.stderr_size
 
 
-def _acknowledged(node: Node, job_id: str, channel: Channel, size: int) -> Effect:
+def _acknowledged(node: Node, job_id: str, channel: OutputChannel, size: int) -> Effect:
     return OnceDurable(OutputStored(node.key, job_id, channel, size))
 
 

@@ -13,7 +13,7 @@ MAX_BYTES = 200_000
 """Of a node's entries with their signatures, as JSON: they travel in one message."""
 
 
-class Entry(NamedTuple):
+class AttributeEntry(NamedTuple):
     """An entry, the highest level that says something of it, and its signature if it is the
     one that was signed.
     """
@@ -24,10 +24,10 @@ class Entry(NamedTuple):
     record: Any
 
 
-class Whitelist(NamedTuple):
+class AttributeWhitelist(NamedTuple):
     """All that the attributes say; `removed` has the signatures of names that are gone."""
 
-    entries: list[Entry]
+    entries: list[AttributeEntry]
     removed: dict[str, Any]
 
 
@@ -44,18 +44,18 @@ _attributes = msgspec.json.Decoder(_Attributes)
 _push_jobs = msgspec.json.Decoder(_PushJobs)
 
 
-def of_attributes(default: str, normal: str, override: str) -> Whitelist:
+def of_attributes(default: str, normal: str, override: str) -> AttributeWhitelist:
     """The whitelist of a node.
 
     Args:
         default, normal, override: JSON texts; what is no whitelist in them counts as none.
     """
     parts = [_part(text) for text in (default, normal, override)]
-    merged: dict[str, Entry] = {}
+    merged: dict[str, AttributeEntry] = {}
     for level, part in zip(LEVELS, parts, strict=True):
         for name, value in part.whitelist.items():
             below = merged.get(name)
-            merged[name] = Entry(
+            merged[name] = AttributeEntry(
                 name, _merge(None if below is None else below.value, value), level, None
             )
     signed, signatures = parts[1].whitelist, parts[1].whitelist_signatures
@@ -66,10 +66,10 @@ def of_attributes(default: str, normal: str, override: str) -> Whitelist:
             entry = entry._replace(record=signatures.get(name))
         entries.append(entry)
     gone = {name: record for name, record in signatures.items() if name not in merged}
-    return Whitelist(entries, gone)
+    return AttributeWhitelist(entries, gone)
 
 
-def message_fields(whitelist: Whitelist, editors: Sequence[Any]) -> dict[str, Any]:
+def message_fields(whitelist: AttributeWhitelist, editors: Sequence[Any]) -> dict[str, Any]:
     """The fields of the `whitelist` message to the node; `digest` is of the others."""
     room = MAX_BYTES
     entries: list[msgspec.Raw] = []

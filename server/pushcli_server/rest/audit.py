@@ -16,7 +16,7 @@ DEFAULT_LIMIT = 1000
 _KEYS = frozenset({"since", "user", "target", "limit"})
 
 
-class Audit:
+class AuditHandlers:
     """The handler for the audit trail."""
 
     def __init__(self, store: Store) -> None:

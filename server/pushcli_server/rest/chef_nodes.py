@@ -12,7 +12,7 @@ from pushcli_server.rest.auth import forbidden, is_admin
 from pushcli_server.rest.errors import Refused, answer, not_found
 from pushcli_server.rest.request import Call
 from pushcli_server.settings import Settings
-from pushcli_server.store import Conflict, Store, chef_nodes, operations
+from pushcli_server.store import CannotApply, Store, chef_nodes, operations
 from pushcli_server.store.errors import Changed, Exists
 from pushcli_server.store.records import NodeObject
 
@@ -46,7 +46,7 @@ class _Node(msgspec.Struct, kw_only=True):
         )
 
 
-class ChefNodes:
+class ChefNodeHandlers:
     """Handlers for node objects."""
 
     def __init__(self, store: Store, settings: Settings, nodes: NodeService) -> None:
@@ -103,7 +103,7 @@ class ChefNodes:
             await self._store.write(node, call.audit("node update", present.name))
         except Changed as error:
             raise _changed(present.name, error.revision) from None
-        except Conflict:
+        except CannotApply:
             raise _unknown(present.name) from None
         self._nodes.changed(call.org, [present.name])
         return _answer(await self._present(call))
@@ -114,7 +114,7 @@ class ChefNodes:
         delete = operations.DeleteNode(call.org, node.name)
         try:
             await self._store.write(delete, call.audit("node delete", node.name))
-        except Conflict:
+        except CannotApply:
             raise _unknown(node.name) from None
         self._nodes.changed(call.org, [node.name])
         return _answer(node)

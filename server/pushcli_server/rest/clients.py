@@ -36,7 +36,7 @@ class _Change(msgspec.Struct, kw_only=True):
     validator: bool | None = None
 
 
-class Clients:
+class ClientHandlers:
     """Handlers for clients."""
 
     def __init__(self, store: Store, settings: Settings, admission: AdmissionService) -> None:

@@ -15,7 +15,7 @@ from pushcli_server.rest.errors import Refused
 from pushcli_server.rest.jobs import base_url
 from pushcli_server.rest.request import Asked
 from pushcli_server.settings import Settings
-from pushcli_server.store import Conflict
+from pushcli_server.store import CannotApply
 
 T = TypeVar("T")
 PublicKey = Annotated[str, msgspec.Meta(max_length=20_000)]
@@ -120,8 +120,8 @@ def making(what: str) -> Iterator[None]:
     """
     try:
         yield
-    except Conflict as error:
-        if type(error) is not Conflict:
+    except CannotApply as error:
+        if type(error) is not CannotApply:
             raise
         raise Refused(409, [f"{what} already exists"]) from None
 

@@ -41,7 +41,7 @@ class _Enrolment(msgspec.Struct, kw_only=True):
     proof: Annotated[str, msgspec.Meta(max_length=4096)]
 
 
-class Enrolments:
+class EnrolmentHandlers:
     """The handler for enrolments."""
 
     def __init__(self, store: Store, settings: Settings) -> None:

@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from pushcli.protocol import headers, limits, verification
 from pushcli_server.core.admissions import KeyOfAnotherNode
-from pushcli_server.core.fleet_nodes import ClientDeleted, StaleConfigRequest
+from pushcli_server.core.fleet_nodes import ClientGone, StaleConfigRequest
 from pushcli_server.store import StoreUnavailable
 from pushcli_server.store.errors import (
     LastAdministrator,
@@ -93,7 +93,7 @@ def _refused(error: Exception) -> Refused:
             return Refused(400, [str(error)])
         case TooManyKeys():
             return Refused(409, [str(error)])
-        case ClientDeleted():
+        case ClientGone():
             return unauthenticated("the client was deleted meanwhile")
         case StoreUnavailable():
             return Refused(503, ["the server's database is away; try again"], {"Retry-After": "5"})

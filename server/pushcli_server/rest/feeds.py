@@ -32,7 +32,7 @@ LONGEST_REST = 0.5
 HISTORY = 60.0
 
 
-class Feeds:
+class FeedHandlers:
     """Handlers for feeds."""
 
     def __init__(self, logs: feeds.Feeds, jobs: JobService, clock: Clock) -> None:

@@ -41,7 +41,7 @@ class _Additions(_Members, kw_only=True):
     name: content.Text | None = None
 
 
-class Groups:
+class GroupHandlers:
     """Handlers for groups."""
 
     def __init__(self, store: Store, settings: Settings) -> None:

@@ -33,7 +33,7 @@ class _Change(msgspec.Struct, kw_only=True):
     expiration_date: str | None = None
 
 
-class Keys:
+class KeyHandlers:
     """Handlers for the keys of clients, or of users.
 
     Args:

@@ -11,8 +11,6 @@ from pushcli.protocol.run import RunSpec
 from pushcli_server.core.job import JobSpec
 
 KEYS = (*run_wire.REST_NAMES, "nodes", "quorum")
-MAX_QUORUM = 2**62
-"""What the store can hold; more nodes than there can ever be."""
 MAX_NAME = 255
 
 UNKNOWN = "an unknown validation error has occurred"
@@ -56,7 +54,7 @@ def parse(body: bytes) -> JobSpec:
     return JobSpec(
         run=RunSpec(**given),
         nodes=nodes,
-        quorum=min(math.ceil(job.get("quorum", len(nodes))), MAX_QUORUM),
+        quorum=math.ceil(job.get("quorum", len(nodes))),
     )
 
 
@@ -80,8 +78,8 @@ def _check_types(job: _Object) -> None:
     checks = (
         (_is_text(job.get("command")), COMMAND),
         (isinstance(nodes, list) and all(_is_name(node) for node in nodes), NODES),
-        (_is_amount(job.get("run_timeout", 0)), TIMEOUT),
-        (_is_amount(job.get("quorum", 0)), QUORUM),
+        (_is_amount(job.get("run_timeout", 0), limits.MAX_RUN_TIMEOUT), TIMEOUT),
+        (_is_amount(job.get("quorum", 0), limits.MAX_QUORUM), QUORUM),
         (_is_text(job.get("user", "")), UNKNOWN),
         (_is_text(job.get("dir", "")), UNKNOWN),
         (_is_environment(job.get("env", _Object([]))), UNKNOWN),
@@ -132,14 +130,11 @@ def _is_name(value: Any) -> bool:
     return _is_text(value) and len(value) <= MAX_NAME
 
 
-def _is_amount(value: Any) -> bool:
-    """A number that is no boolean, finite and not negative."""
+def _is_amount(value: Any, most: int) -> bool:
+    """A number that is not a boolean, from 0 to `most`; neither infinite nor NaN."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
-    try:
-        return math.isfinite(float(value)) and value >= 0
-    except OverflowError:
-        return False
+    return 0 <= value <= most
 
 
 def _is_environment(value: Any) -> bool:

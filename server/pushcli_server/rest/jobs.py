@@ -16,7 +16,7 @@ _HOST = re.compile(r"[A-Za-z0-9._-]{1,255}(:[0-9]{1,5})?|\[[0-9A-Fa-f:.]{2,64}\]
 _REQUEST_ID = re.compile(r"[\x21-\x7e]{1,255}")
 
 
-class Jobs:
+class JobHandlers:
     """Handlers for jobs."""
 
     def __init__(self, jobs: JobService, settings: Settings) -> None:

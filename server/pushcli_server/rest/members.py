@@ -16,7 +16,7 @@ class _Member(msgspec.Struct):
     username: content.Text
 
 
-class Members:
+class MemberHandlers:
     """Handlers for the users of an organization."""
 
     def __init__(self, store: Store, settings: Settings) -> None:

@@ -14,7 +14,7 @@ MAX_ADOPTED = 16
 _CURVE_KEY = 40
 
 
-class Nodes:
+class NodeHandlers:
     """Handlers for nodes."""
 
     def __init__(self, nodes: NodeService, admission: AdmissionService) -> None:

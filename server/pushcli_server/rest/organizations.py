@@ -20,7 +20,7 @@ class _NewOrganization(msgspec.Struct):
     name: str
 
 
-class Organizations:
+class OrganizationHandlers:
     """Handlers for organizations."""
 
     def __init__(self, store: Store, settings: Settings) -> None:

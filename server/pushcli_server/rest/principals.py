@@ -9,7 +9,7 @@ from pushcli_server.rest.request import Call
 from pushcli_server.store import Store, identity_reads
 
 
-class Principals:
+class PrincipalHandlers:
     """The handler for principals."""
 
     def __init__(self, store: Store) -> None:

@@ -7,24 +7,24 @@ from dataclasses import dataclass
 from starlette.responses import Response
 
 from pushcli_server.rest import enroll
-from pushcli_server.rest.audit import Audit
+from pushcli_server.rest.audit import AuditHandlers
 from pushcli_server.rest.auth import Access
-from pushcli_server.rest.chef_nodes import ChefNodes
-from pushcli_server.rest.clients import Clients
+from pushcli_server.rest.chef_nodes import ChefNodeHandlers
+from pushcli_server.rest.clients import ClientHandlers
 from pushcli_server.rest.feeds import MEDIA_TYPE as EVENTS
-from pushcli_server.rest.feeds import Feeds
-from pushcli_server.rest.groups import Groups
-from pushcli_server.rest.identity_keys import Keys
-from pushcli_server.rest.jobs import Jobs
-from pushcli_server.rest.members import Members
-from pushcli_server.rest.nodes import Nodes
-from pushcli_server.rest.organizations import Organizations
-from pushcli_server.rest.principals import Principals
+from pushcli_server.rest.feeds import FeedHandlers
+from pushcli_server.rest.groups import GroupHandlers
+from pushcli_server.rest.identity_keys import KeyHandlers
+from pushcli_server.rest.jobs import JobHandlers
+from pushcli_server.rest.members import MemberHandlers
+from pushcli_server.rest.nodes import NodeHandlers
+from pushcli_server.rest.organizations import OrganizationHandlers
+from pushcli_server.rest.principals import PrincipalHandlers
 from pushcli_server.rest.request import Asked, Call
-from pushcli_server.rest.search import Search
-from pushcli_server.rest.tokens import Tokens
-from pushcli_server.rest.users import Users
-from pushcli_server.rest.whitelists import Whitelists
+from pushcli_server.rest.search import SearchHandlers
+from pushcli_server.rest.tokens import TokenHandlers
+from pushcli_server.rest.users import UserHandlers
+from pushcli_server.rest.whitelists import WhitelistHandlers
 from pushcli_server.services import Services
 from pushcli_server.settings import Settings
 from pushcli_server.store import Store
@@ -75,8 +75,8 @@ def routes(services: Services, settings: Settings) -> list[Route]:
 
 
 def _jobs(services: Services, settings: Settings) -> list[Route]:
-    jobs = Jobs(services.jobs, settings)
-    feeds = Feeds(services.feeds, services.jobs, services.clock)
+    jobs = JobHandlers(services.jobs, settings)
+    feeds = FeedHandlers(services.feeds, services.jobs, services.clock)
     return [
         _below(
             "pushy/jobs",
@@ -102,8 +102,11 @@ def _jobs(services: Services, settings: Settings) -> list[Route]:
 
 
 def _nodes(services: Services, settings: Settings) -> list[Route]:
-    nodes, store = Nodes(services.nodes, services.admission), services.store
-    objects, search = ChefNodes(store, settings, services.nodes), Search(store, settings)
+    nodes, store = NodeHandlers(services.nodes, services.admission), services.store
+    objects, search = (
+        ChefNodeHandlers(store, settings, services.nodes),
+        SearchHandlers(store, settings),
+    )
     return [
         _below(
             "pushy/(?:config|connect)/(?P<node>[^/]+)", GET=Operation(nodes.config, Access.CONFIG)
@@ -134,7 +137,9 @@ def _nodes(services: Services, settings: Settings) -> list[Route]:
 
 
 def _whitelists(services: Services) -> list[Route]:
-    whitelists = Whitelists(services.store, services.whitelists, services.checks, services.nodes)
+    whitelists = WhitelistHandlers(
+        services.store, services.whitelists, services.checks, services.nodes
+    )
     return [
         _below("pushy/checks", POST=Operation(whitelists.check, _READ)),
         _below(
@@ -153,8 +158,11 @@ def _whitelists(services: Services) -> list[Route]:
 
 def _identities(services: Services, settings: Settings) -> list[Route]:
     store = services.store
-    clients, members = Clients(store, settings, services.admission), Members(store, settings)
-    groups, tokens = Groups(store, settings), Tokens(store)
+    clients, members = (
+        ClientHandlers(store, settings, services.admission),
+        MemberHandlers(store, settings),
+    )
+    groups, tokens = GroupHandlers(store, settings), TokenHandlers(store)
     return [
         _below(
             "clients",
@@ -167,7 +175,9 @@ def _identities(services: Services, settings: Settings) -> list[Route]:
             PUT=Operation(clients.update, _OWN_CLIENT),
             DELETE=Operation(clients.delete, _ADMIN),
         ),
-        *_keys(_below, "clients/(?P<client>[^/]+)", Keys(store, settings, "client"), _OWN_CLIENT),
+        *_keys(
+            _below, "clients/(?P<client>[^/]+)", KeyHandlers(store, settings, "client"), _OWN_CLIENT
+        ),
         _below(
             "users",
             GET=Operation(members.index, _ADMIN),
@@ -196,7 +206,7 @@ def _identities(services: Services, settings: Settings) -> list[Route]:
         ),
         _below(
             "principals/(?P<principal>[^/]+)",
-            GET=Operation(Principals(store).show, _MEMBER),
+            GET=Operation(PrincipalHandlers(store).show, _MEMBER),
         ),
         _below(
             "tokens",
@@ -206,14 +216,14 @@ def _identities(services: Services, settings: Settings) -> list[Route]:
         _below("tokens/(?P<token>[^/]+)", DELETE=Operation(tokens.delete, _ADMIN)),
         _below(
             "enroll",
-            POST=Unsigned(enroll.Enrolments(store, settings).enroll, enroll.MAX_BODY),
+            POST=Unsigned(enroll.EnrolmentHandlers(store, settings).enroll, enroll.MAX_BODY),
         ),
-        _below("audit", GET=Operation(Audit(store).index, _ADMIN)),
+        _below("audit", GET=Operation(AuditHandlers(store).index, _ADMIN)),
     ]
 
 
 def _outside(settings: Settings, store: Store) -> list[Route]:
-    users, organizations = Users(store, settings), Organizations(store, settings)
+    users, organizations = UserHandlers(store, settings), OrganizationHandlers(store, settings)
     return [
         _at(
             "users",
@@ -226,18 +236,20 @@ def _outside(settings: Settings, store: Store) -> list[Route]:
             PUT=Operation(users.update, _OWN_USER),
             DELETE=Operation(users.delete, _SUPERUSER),
         ),
-        *_keys(_at, "users/(?P<user>[^/]+)", Keys(store, settings, "user"), _OWN_USER),
+        *_keys(_at, "users/(?P<user>[^/]+)", KeyHandlers(store, settings, "user"), _OWN_USER),
         _at(
             "organizations",
             GET=Operation(organizations.index, _SUPERUSER),
             POST=Operation(organizations.create, _SUPERUSER),
         ),
         _at("organizations/(?P<name>[^/]+)", GET=Operation(organizations.show, _SUPERUSER)),
-        _at("audit", GET=Operation(Audit(store).index, _SUPERUSER)),
+        _at("audit", GET=Operation(AuditHandlers(store).index, _SUPERUSER)),
     ]
 
 
-def _keys(place: Callable[..., Route], owner: str, keys: Keys, access: Access) -> list[Route]:
+def _keys(
+    place: Callable[..., Route], owner: str, keys: KeyHandlers, access: Access
+) -> list[Route]:
     return [
         place(
             f"{owner}/keys",

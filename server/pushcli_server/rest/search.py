@@ -25,7 +25,7 @@ Paths = dict[str, list[str]]
 """What a partial search wants: for each key of the answer the way to a value."""
 
 
-class Search:
+class SearchHandlers:
     """Handlers for searches."""
 
     def __init__(self, store: Store, settings: Settings) -> None:

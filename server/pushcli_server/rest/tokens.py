@@ -24,7 +24,7 @@ class _NewToken(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     node: str | None = None
 
 
-class Tokens:
+class TokenHandlers:
     """Handlers for tokens."""
 
     def __init__(self, store: Store) -> None:

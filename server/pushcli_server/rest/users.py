@@ -27,7 +27,7 @@ class _User(msgspec.Struct, kw_only=True):
     superuser: bool | None = None
 
 
-class Users:
+class UserHandlers:
     """Handlers for the users of the server."""
 
     def __init__(self, store: Store, settings: Settings) -> None:

@@ -11,7 +11,6 @@ from pushcli.protocol.names import is_node_name
 from pushcli.whitelist import statements
 from pushcli.whitelist.entry import InvalidEntry, parse
 from pushcli.whitelist.statements import Change, EditorStatement, Signed
-from pushcli_server import whitelists
 from pushcli_server.checks import Checks
 from pushcli_server.nodes import NodeService
 from pushcli_server.rest.errors import Refused, answer, not_found
@@ -19,6 +18,7 @@ from pushcli_server.rest.request import Call
 from pushcli_server.store import Store, operations, whitelist_reads
 from pushcli_server.store.errors import Outdated, UnknownNodes, WhitelistConflict
 from pushcli_server.store.whitelist_reads import NodeWhitelist
+from pushcli_server.whitelist_push import WhitelistPush
 
 _LISTED = 20
 """Nodes that stand in an audit record's target; more are counted there."""
@@ -52,11 +52,11 @@ class _Check(msgspec.Struct, forbid_unknown_fields=True):
     dir: str | None = None
 
 
-class Whitelists:
+class WhitelistHandlers:
     """Handlers for whitelists."""
 
     def __init__(
-        self, store: Store, sending: whitelists.Whitelists, checks: Checks, nodes: NodeService
+        self, store: Store, sending: WhitelistPush, checks: Checks, nodes: NodeService
     ) -> None:
         self._store = store
         self._sending = sending

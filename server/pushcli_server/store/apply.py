@@ -12,7 +12,7 @@ from sqlalchemy.exc import IntegrityError
 
 from pushcli_server.store import blobs, chef_nodes, identities, operations, schema, whitelists
 from pushcli_server.store.bulk import insert_rows, is_postgresql, update_rows
-from pushcli_server.store.errors import Conflict
+from pushcli_server.store.errors import CannotApply
 from pushcli_server.store.files import Files, Kept
 from pushcli_server.store.grouping import runs
 
@@ -25,7 +25,7 @@ def apply_all(connection: Connection, ops: Iterable[operations.Operation], files
 
     Raises:
         IntegrityError: one cannot be applied.
-        Conflict: one cannot be applied.
+        CannotApply: one cannot be applied.
     """
     for run in runs(ops):
         _apply(connection, type(run[0]), run, files)
@@ -35,13 +35,13 @@ def apply_one(connection: Connection, operation: operations.Operation, files: Fi
     """Apply one operation that may be refused, without harm to the transaction.
 
     Raises:
-        Conflict: what it makes is there already, or what it needs is not.
+        CannotApply: what it makes is there already, or what it needs is not.
     """
     try:
         with connection.begin_nested():
             _apply(connection, type(operation), [operation], files)
     except IntegrityError as error:
-        raise Conflict(type(operation).__name__) from error
+        raise CannotApply(type(operation).__name__) from error
 
 
 def _apply(connection: Connection, kind: type, ops: Sequence[Any], files: Files) -> None:

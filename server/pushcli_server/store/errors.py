@@ -1,31 +1,31 @@
 """What the store refuses, or cannot do now."""
 
 
-class Conflict(Exception):
+class CannotApply(Exception):
     """What is to be made is there already, or what it needs is not."""
 
 
-class Missing(Conflict):
+class Missing(CannotApply):
     """What is to be changed is not there; the text names it."""
 
 
-class UnknownMembers(Conflict):
+class UnknownMembers(CannotApply):
     """Somebody who is to become a member is not in the organization; the text names them."""
 
 
-class LastAdministrator(Conflict):
+class LastAdministrator(CannotApply):
     """Nobody would be left who may administrate; the text says where."""
 
 
-class LastKey(Conflict):
+class LastKey(CannotApply):
     """No valid key would be left."""
 
 
-class TooManyKeys(Conflict):
+class TooManyKeys(CannotApply):
     """There are as many keys as one may have."""
 
 
-class TokenRefused(Conflict):
+class TokenRefused(CannotApply):
     """The token does not count any more, or never did for this node."""
 
 
@@ -33,7 +33,7 @@ class StoreUnavailable(Exception):
     """The database is away; it is being tried again."""
 
 
-class WhitelistConflict(Conflict):
+class WhitelistConflict(CannotApply):
     """An edit of whitelists that cannot be made; the text says why, for the operator."""
 
 
@@ -49,11 +49,11 @@ class Outdated(WhitelistConflict):
         self.version = version
 
 
-class Exists(Conflict):
+class Exists(CannotApply):
     """What is to be made is there already."""
 
 
-class Changed(Conflict):
+class Changed(CannotApply):
     """It is not what it was any more; `revision` is the present one."""
 
     def __init__(self, revision: int) -> None:

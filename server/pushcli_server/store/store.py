@@ -101,7 +101,7 @@ class Store:
         """Write all of these or none, and wait for the commit.
 
         Raises:
-            Conflict: one cannot be applied.
+            CannotApply: one cannot be applied.
             StoreUnavailable: the database is away.
         """
         self._require_health()

@@ -20,7 +20,7 @@ class NodeWhitelist(NamedTuple):
     """A node's whitelist, and what its agent last reported (JSON text)."""
 
     node: str
-    whitelist: core.Whitelist
+    whitelist: core.AttributeWhitelist
     report: str | None
 
 

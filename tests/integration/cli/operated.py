@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pushcli.exit_status import ExitStatus
-from pushcli.sandbox.fleet import Fleet
+from pushcli.sandbox.sandbox import Sandbox
 from tests.integration.cli.program import Result
 from tests.support.waiting import patient
 
@@ -18,7 +18,7 @@ from tests.support.waiting import patient
 class Operated:
     """Runs the program as an administrator of the organization, or as somebody else."""
 
-    fleet: Fleet
+    fleet: Sandbox
 
     @property
     def place(self) -> Path:

@@ -8,7 +8,7 @@ import pytest
 import zmq
 
 from pushcli.exit_status import ExitStatus
-from pushcli.sandbox.fleet import Fleet
+from pushcli.sandbox.sandbox import Sandbox
 from tests.integration.cli.program import Home, Result, assert_one_line
 from tests.integration.cli.responder import Responder, json_answer
 from tests.support.old_agent import OldAgent
@@ -20,10 +20,10 @@ ASK = ("job", "start", "--dry-run", "uptime")
 
 
 @pytest.fixture(scope="module")
-def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
     """`web01` would run `uptime`, `web02` would not, and of `web03` nobody ever heard."""
     directory = tmp_path_factory.mktemp("fleet")
-    with Fleet(directory, ["web01"], whitelist={"uptime": "uptime"}) as fleet:
+    with Sandbox(directory, ["web01"], whitelist={"uptime": "uptime"}) as fleet:
         fleet.enroll(["web02"])
         fleet.write_agent_settings("web02", {})
         fleet.start_agent("web02")
@@ -31,12 +31,12 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
         yield fleet
 
 
-def run(fleet: Fleet, *arguments: str) -> Result:
+def run(fleet: Sandbox, *arguments: str) -> Result:
     done = fleet.cli(*arguments)
     return Result(done.returncode, done.stdout, done.stderr)
 
 
-def test_it_says_who_would_not_take_part_and_why(fleet: Fleet) -> None:
+def test_it_says_who_would_not_take_part_and_why(fleet: Sandbox) -> None:
     result = run(fleet, *ASK, *NODES)
     assert result.status == ExitStatus.QUORUM_FAILED
     first, nacked, unavailable = result.stdout.splitlines()
@@ -46,13 +46,13 @@ def test_it_says_who_would_not_take_part_and_why(fleet: Fleet) -> None:
     assert fleet.api.jobs() == []
 
 
-def test_a_quorum_that_would_hold_is_a_success(fleet: Fleet) -> None:
+def test_a_quorum_that_would_hold_is_a_success(fleet: Sandbox) -> None:
     result = run(fleet, *ASK, *NODES, "-q", "30%")
     assert result.status == ExitStatus.OK
     assert "the quorum of 1 would hold" in result.stdout
 
 
-def test_it_can_be_had_as_json(fleet: Fleet) -> None:
+def test_it_can_be_had_as_json(fleet: Sandbox) -> None:
     shown = json.loads(run(fleet, *ASK, *NODES, "-F", "json").stdout)
     nodes = shown.pop("nodes")
     assert shown == {"quorum": 3, "ready": 1, "quorum_holds": False}
@@ -64,7 +64,7 @@ def test_it_can_be_had_as_json(fleet: Fleet) -> None:
     }  # fmt: skip
 
 
-def test_old_agents_cannot_tell(fleet: Fleet) -> None:
+def test_old_agents_cannot_tell(fleet: Sandbox) -> None:
     with zmq.Context() as context, ThreadPoolExecutor(1) as pool:
         agent = OldAgent(fleet, context, "old")
         agent.come_online()

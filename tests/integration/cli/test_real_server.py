@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pushcli.exit_status import ExitStatus
-from pushcli.sandbox.fleet import Fleet
+from pushcli.sandbox.sandbox import Sandbox
 from tests.integration.cli.program import Result, assert_one_line
 from tests.integration.cli.responder import JOB_ID
 from tests.support.waiting import patient
@@ -22,18 +22,18 @@ WHITELIST = {"nasty": r"printf '\033[2Jx\377\r\n'", "sleep": "sleep 600"}
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
     """A server with one agent, `web01`."""
-    with Fleet(tmp_path_factory.mktemp("fleet"), ["web01"], whitelist=WHITELIST) as fleet:
+    with Sandbox(tmp_path_factory.mktemp("fleet"), ["web01"], whitelist=WHITELIST) as fleet:
         yield fleet
 
 
-def run(server: Fleet, *arguments: str) -> Result:
+def run(server: Sandbox, *arguments: str) -> Result:
     done = server.cli(*arguments, timeout=patient(15))
     return Result(done.returncode, done.stdout, done.stderr)
 
 
-def test_a_job_on_a_node_that_nobody_knows_fails_its_vote_and_says_why(server: Fleet) -> None:
+def test_a_job_on_a_node_that_nobody_knows_fails_its_vote_and_says_why(server: Sandbox) -> None:
     result = run(server, "job", "start", "uptime", "ghost")
     assert result.status == ExitStatus.QUORUM_FAILED
     started, end, why = result.stdout.splitlines()
@@ -50,11 +50,11 @@ def test_a_job_on_a_node_that_nobody_knows_fails_its_vote_and_says_why(server: F
     assert_one_line(output, ExitStatus.NOT_FOUND, "--capture")
 
 
-def test_a_quorum_of_none_is_complete(server: Fleet) -> None:
+def test_a_quorum_of_none_is_complete(server: Sandbox) -> None:
     assert run(server, "job", "start", "uptime", "ghost", "-q", "0").status == ExitStatus.OK
 
 
-def test_all_that_can_be_given_is_accepted_and_echoed(server: Fleet, tmp_path: Path) -> None:
+def test_all_that_can_be_given_is_accepted_and_echoed(server: Sandbox, tmp_path: Path) -> None:
     file = tmp_path / "f"
     file.write_bytes(b"\x00")
     result = run(
@@ -68,7 +68,7 @@ def test_all_that_can_be_given_is_accepted_and_echoed(server: Fleet, tmp_path: P
     assert answer["capture_output"] is answer["file_specified"] is True
 
 
-def test_bytes_travel_unchanged_and_are_shown_safely(server: Fleet) -> None:
+def test_bytes_travel_unchanged_and_are_shown_safely(server: Sandbox) -> None:
     result = run(server, "job", "start", "--capture", "nasty", "web01")
     started, *rest = result.stdout.splitlines()
     assert rest == ["web01 (succeeded)", r"  \x1b[2Jx\xff\r", "Complete.  1 succeeded"]
@@ -77,7 +77,7 @@ def test_bytes_travel_unchanged_and_are_shown_safely(server: Fleet) -> None:
     assert done.stdout == b"\x1b[2Jx\xff\r\n"
 
 
-def test_the_command_that_an_interrupt_prints_aborts_the_job(server: Fleet) -> None:
+def test_the_command_that_an_interrupt_prints_aborts_the_job(server: Sandbox) -> None:
     with subprocess.Popen(
         server.command("job", "start", "sleep", "web01"), env=server.environment, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
@@ -94,24 +94,24 @@ def test_the_command_that_an_interrupt_prints_aborts_the_job(server: Fleet) -> N
     assert (shown["status"], shown["nodes"]) == ("aborted", {"aborted": ["web01"]})
 
 
-def test_an_unknown_node_is_unavailable(server: Fleet) -> None:
+def test_an_unknown_node_is_unavailable(server: Sandbox) -> None:
     result = run(server, "node", "status", "ghost")
     assert (result.status, result.stdout) == (ExitStatus.OK, "ghost\tunavailable\n")
 
 
 @pytest.mark.parametrize("command", [("status",), ("abort",)])
-def test_an_unknown_job_is_not_found(server: Fleet, command: tuple[str, ...]) -> None:
+def test_an_unknown_job_is_not_found(server: Sandbox, command: tuple[str, ...]) -> None:
     assert_one_line(run(server, "job", *command, JOB_ID), ExitStatus.NOT_FOUND)
 
 
-def test_an_unknown_user_and_a_wrong_key_are_not_allowed(server: Fleet, key_file: Path) -> None:
+def test_an_unknown_user_and_a_wrong_key_are_not_allowed(server: Sandbox, key_file: Path) -> None:
     unknown = run(server, "job", "list", "-u", "nobody")
     assert_one_line(unknown, ExitStatus.NOT_ALLOWED, "nobody")
     wrong = run(server, "job", "list", "-k", str(key_file))
     assert_one_line(wrong, ExitStatus.NOT_ALLOWED, "Invalid signature")
 
 
-def test_an_unknown_organization_is_not_found(server: Fleet) -> None:
+def test_an_unknown_organization_is_not_found(server: Sandbox) -> None:
     url = server.url.replace("/sandbox", "/nosuch")
     result = run(server, "job", "list", "--server-url", url)
     assert_one_line(result, ExitStatus.NOT_FOUND, "nosuch")

@@ -8,7 +8,7 @@ import pytest
 
 from pushcli import keys
 from pushcli.exit_status import ExitStatus
-from pushcli.sandbox.fleet import Fleet
+from pushcli.sandbox.sandbox import Sandbox
 from tests.integration.cli.program import Result, assert_one_line
 from tests.support.waiting import patient, until
 
@@ -19,25 +19,25 @@ NODES = ("web01", "web02")
 
 
 @pytest.fixture(scope="module")
-def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
     """A server with two agents; their own files allow `mine`."""
     directory = tmp_path_factory.mktemp("fleet")
-    with Fleet(directory, NODES, whitelist={"mine": "echo mine"}) as running:
+    with Sandbox(directory, NODES, whitelist={"mine": "echo mine"}) as running:
         yield running
 
 
-def whitelist(fleet: Fleet, *arguments: str) -> Result:
+def whitelist(fleet: Sandbox, *arguments: str) -> Result:
     done = fleet.cli("whitelist", *arguments, timeout=patient(30))
     return Result(done.returncode, done.stdout, done.stderr)
 
 
-def rows(fleet: Fleet, *arguments: str) -> list[list[str]]:
+def rows(fleet: Sandbox, *arguments: str) -> list[list[str]]:
     result = whitelist(fleet, "list", *arguments)
     assert result.status == ExitStatus.OK, result
     return [line.split("\t") for line in result.stdout.splitlines()]
 
 
-def test_an_entry_lives_from_add_to_remove(fleet: Fleet) -> None:
+def test_an_entry_lives_from_add_to_remove(fleet: Sandbox) -> None:
     added = whitelist(fleet, "add", r"say (\w+)", r"echo \1", *NODES, "--pattern", "--lock")
     assert (added.status, added.stdout) == (ExitStatus.OK, "in force on 2 nodes\n"), added
     name = r"/say (\w+)/"
@@ -65,7 +65,7 @@ def test_an_entry_lives_from_add_to_remove(fleet: Fleet) -> None:
     assert [row[0] for row in rows(fleet, *NODES)] == ["mine"]
 
 
-def test_a_local_entry_wins_and_that_is_said(fleet: Fleet) -> None:
+def test_a_local_entry_wins_and_that_is_said(fleet: Sandbox) -> None:
     result = whitelist(fleet, "add", "mine", "echo theirs", "web01")
     assert result.status == ExitStatus.NOT_IN_FORCE
     assert result.stdout.startswith("in force on 0 of 1 node\n  not in force on web01: ")
@@ -75,7 +75,7 @@ def test_a_local_entry_wins_and_that_is_said(fleet: Fleet) -> None:
     whitelist(fleet, "remove", "mine", "web01")
 
 
-def test_a_node_that_is_away_is_named_and_gets_it_later(fleet: Fleet) -> None:
+def test_a_node_that_is_away_is_named_and_gets_it_later(fleet: Sandbox) -> None:
     fleet.end_agent("web02")
     fleet.wait_available(["web02"], available=False)
     result = whitelist(fleet, "add", "later", "true", *NODES)
@@ -88,7 +88,7 @@ def test_a_node_that_is_away_is_named_and_gets_it_later(fleet: Fleet) -> None:
     until(lambda: ["later", "true", "", "in force", "web[01-02]"] in rows(fleet, *NODES))
 
 
-def test_edit_goes_through_the_editor(fleet: Fleet, tmp_path: Path) -> None:
+def test_edit_goes_through_the_editor(fleet: Sandbox, tmp_path: Path) -> None:
     editor = tmp_path / "editor"
     editor.write_text('#!/bin/sh\necho \'edited = {command_line = ["true"]}\' >> "$1"\n')
     editor.chmod(0o755)
@@ -102,7 +102,7 @@ def test_edit_goes_through_the_editor(fleet: Fleet, tmp_path: Path) -> None:
     assert "would run: true" in whitelist(fleet, "test", "web01", "edited").stdout
 
 
-def test_a_search_names_the_nodes(fleet: Fleet) -> None:
+def test_a_search_names_the_nodes(fleet: Sandbox) -> None:
     result = whitelist(fleet, "add", "found", "true", "-s", "name:web*")
     assert (result.status, result.stdout) == (ExitStatus.OK, "in force on 2 nodes\n"), result
     assert ["found", "true", "", "in force", "web[01-02]"] in rows(fleet)
@@ -112,7 +112,7 @@ def test_a_search_names_the_nodes(fleet: Fleet) -> None:
     assert whitelist(fleet, "remove", "found", "-s", "*:*").status == ExitStatus.OK
 
 
-def test_editors_are_listed_after_they_were_vouched_for(fleet: Fleet, key_file: Path) -> None:
+def test_editors_are_listed_after_they_were_vouched_for(fleet: Sandbox, key_file: Path) -> None:
     file = key_file.with_suffix(".pub")
     file.write_text(keys.public_pem(keys.load_private_key(key_file)))
     added = whitelist(fleet, "editors", "add", "bob", str(file))
@@ -135,9 +135,11 @@ def test_editors_are_listed_after_they_were_vouched_for(fleet: Fleet, key_file: 
         (["add", "x", "y"], ExitStatus.USAGE, "no nodes"),
     ],
 )
-def test_mistakes_are_one_line(fleet: Fleet, arguments: list[str], status: int, word: str) -> None:
+def test_mistakes_are_one_line(
+    fleet: Sandbox, arguments: list[str], status: int, word: str
+) -> None:
     assert_one_line(whitelist(fleet, *arguments), status, word)
 
 
-def test_a_node_that_never_was_would_run_nothing(fleet: Fleet) -> None:
+def test_a_node_that_never_was_would_run_nothing(fleet: Sandbox) -> None:
     assert whitelist(fleet, "test", "ghost", "x").status == ExitStatus.WOULD_NOT_RUN

@@ -16,7 +16,7 @@ from pushcli import keys
 from pushcli.cli import root
 from pushcli.errors import AuthenticationError, NotFound, Outdated, RequestRefused
 from pushcli.exit_status import ExitStatus
-from pushcli.sandbox.fleet import ADMIN, ORG, Fleet
+from pushcli.sandbox.sandbox import ADMIN, ORG, Sandbox
 from pushcli.terminal.context import App
 from pushcli.whitelist import statements
 from pushcli.whitelist.statements import Change, editor_statement_holds, public_numbers
@@ -40,7 +40,7 @@ SET = NodeObject(
 """Somebody has set an entry of this node where it cannot be edited."""
 
 
-async def fill(fleet: Fleet) -> None:
+async def fill(fleet: Sandbox) -> None:
     place = fleet.server_directory
     store = Store.open(settings.load(place).database(place), place / "blobs")
     store.start(asyncio.get_running_loop(), lambda _: None, lambda _: None)
@@ -50,9 +50,9 @@ async def fill(fleet: Fleet) -> None:
 
 
 @pytest.fixture(scope="module")
-def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
     """A server that knows many nodes, none of them connected."""
-    fleet = Fleet(tmp_path_factory.mktemp("server"), [])
+    fleet = Sandbox(tmp_path_factory.mktemp("server"), [])
     try:
         fleet.make_server()
         asyncio.run(fill(fleet))
@@ -63,14 +63,14 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
 
 
 @pytest.fixture
-def way(fleet: Fleet) -> Iterator[Between]:
+def way(fleet: Sandbox) -> Iterator[Between]:
     """The way to that server."""
     with between(fleet.url) as way:
         yield way
 
 
 @pytest.fixture
-def operator(fleet: Fleet) -> Path:
+def operator(fleet: Sandbox) -> Path:
     """The key of the organization's administrator."""
     return Path(fleet.profile.client_key)
 
@@ -94,12 +94,12 @@ def edits(way: Between) -> list[dict[str, Any]]:
     return [json.loads(r.body) for r in way.requests if r.method == "POST"]
 
 
-def entries(fleet: Fleet, node: str) -> dict[str, Any]:
+def entries(fleet: Sandbox, node: str) -> dict[str, Any]:
     """What the server has for a node."""
     return {e["name"]: e["value"] for e in fleet.api.get(f"pushy/whitelist/{node}")["entries"]}
 
 
-def somebody_else(fleet: Fleet, version: int, node: str) -> None:
+def somebody_else(fleet: Sandbox, version: int, node: str) -> None:
     """Another edit of this node's entry x, of a version in the future."""
     signed = statements.sign(
         keys.load_private_key(Path(fleet.profile.client_key)), org=ORG, nodes=[node],
@@ -110,7 +110,7 @@ def somebody_else(fleet: Fleet, version: int, node: str) -> None:
     fleet.api.post("pushy/whitelist", body)
 
 
-def test_all_nodes_go_in_one_request(fleet: Fleet, way: Between, operator: Path) -> None:
+def test_all_nodes_go_in_one_request(fleet: Sandbox, way: Between, operator: Path) -> None:
     status, out = run(way.url, operator, "add", "a", "x", *MANY)
     assert status == ExitStatus.OK
     assert out.startswith("in force on 0 of 1000 nodes; 1000 not connected")
@@ -121,7 +121,7 @@ def test_all_nodes_go_in_one_request(fleet: Fleet, way: Between, operator: Path)
 
 
 def test_what_is_too_large_for_one_request_goes_in_several(
-    fleet: Fleet, way: Between, operator: Path
+    fleet: Sandbox, way: Between, operator: Path
 ) -> None:
     _, out = run(way.url, operator, "add", "large", "x", *LONG)
     assert out.startswith("in force on 0 of 4000 nodes; 4000 not connected")
@@ -133,7 +133,7 @@ def test_what_is_too_large_for_one_request_goes_in_several(
 
 
 def test_a_version_that_is_too_low_is_raised_once(
-    fleet: Fleet, way: Between, operator: Path
+    fleet: Sandbox, way: Between, operator: Path
 ) -> None:
     future = statements.next_version(time.time()) + 10**9
     somebody_else(fleet, future, "a")
@@ -142,7 +142,7 @@ def test_a_version_that_is_too_low_is_raised_once(
     assert entries(fleet, "a") == {"x": "1"}
 
 
-def always_faster(fleet: Fleet, node: str) -> Any:
+def always_faster(fleet: Sandbox, node: str) -> Any:
     """Somebody edits the node before each of our edits arrives."""
     future = [statements.next_version(time.time()) + 10**10]
 
@@ -155,7 +155,7 @@ def always_faster(fleet: Fleet, node: str) -> Any:
     return interfere
 
 
-def test_it_is_not_raised_again_and_again(fleet: Fleet, way: Between, operator: Path) -> None:
+def test_it_is_not_raised_again_and_again(fleet: Sandbox, way: Between, operator: Path) -> None:
     way.interfere = always_faster(fleet, "b")
     with pytest.raises(Outdated):
         run(way.url, operator, "add", "x", "1", "b")
@@ -164,7 +164,7 @@ def test_it_is_not_raised_again_and_again(fleet: Fleet, way: Between, operator: 
 
 
 def test_what_the_server_refuses_is_kept(
-    fleet: Fleet, way: Between, operator: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    fleet: Sandbox, way: Between, operator: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     run(way.url, operator, "add", "x", "1", "c")
@@ -185,7 +185,7 @@ def editor(place: Path, script: str, more: str = "") -> str:
 
 
 def test_a_removal_is_asked_of_those_that_have_the_entry(
-    fleet: Fleet, way: Between, operator: Path
+    fleet: Sandbox, way: Between, operator: Path
 ) -> None:
     run(way.url, operator, "add", "gone", "1", "d", "f")
     run(way.url, operator, "remove", "gone", "d", "e", "f")
@@ -205,7 +205,7 @@ def test_many_names_are_read_in_several_requests(way: Between, operator: Path) -
 
 
 def test_editing_sends_only_what_changed(
-    fleet: Fleet, way: Between, operator: Path, tmp_path: Path
+    fleet: Sandbox, way: Between, operator: Path, tmp_path: Path
 ) -> None:
     for name, value in (("x", "1"), ("y", "2"), ("z", "3")):
         run(way.url, operator, "add", name, value, "g")

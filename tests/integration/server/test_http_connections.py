@@ -14,7 +14,7 @@ from http import HTTPStatus
 import pytest
 import uvicorn
 
-from pushcli.sandbox.fleet import Fleet
+from pushcli.sandbox.sandbox import Sandbox
 from pushcli_server.rest.errors import EXTENSIONS, answer
 from pushcli_server.rest.http_protocol import BoundedHttp
 from pushcli_server.rest.unread import LINGER
@@ -28,7 +28,7 @@ GET = b"GET /pushy/_status HTTP/1.1\r\nHost: x\r\n\r\n"
 
 @pytest.fixture(scope="module")
 def raw(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Raw]:
-    with Fleet(tmp_path_factory.mktemp("fleet"), []) as fleet:
+    with Sandbox(tmp_path_factory.mktemp("fleet"), []) as fleet:
         yield Raw(fleet)
 
 

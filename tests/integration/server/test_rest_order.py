@@ -11,7 +11,7 @@ import pytest
 from pushcli import keys
 from pushcli.protocol import signing
 from pushcli.protocol.timestamps import format_iso8601
-from pushcli.sandbox.fleet import Fleet
+from pushcli.sandbox.sandbox import Sandbox
 from pushcli_server import settings
 from pushcli_server.rest.errors import EXTENSIONS
 from pushcli_server.store import Store, operations
@@ -41,7 +41,7 @@ STAGES: dict[str, tuple[int, str]] = {
 }  # fmt: skip
 
 
-async def fill(fleet: Fleet) -> None:
+async def fill(fleet: Sandbox) -> None:
     place = fleet.server_directory
     store = Store.open(settings.load(place).database(place), place / "blobs")
     store.start(asyncio.get_running_loop(), lambda _: None, print)
@@ -56,7 +56,7 @@ async def fill(fleet: Fleet) -> None:
 
 @pytest.fixture(scope="module")
 def raw(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Raw]:
-    fleet = Fleet(tmp_path_factory.mktemp("fleet"), [])
+    fleet = Sandbox(tmp_path_factory.mktemp("fleet"), [])
     fleet.make_server()
     asyncio.run(fill(fleet))
     fleet.start_server()

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 from pushcli import keys
 from pushcli.protocol import session_keys
-from pushcli.sandbox.fleet import Fleet
+from pushcli.sandbox.sandbox import Sandbox
 from pushcli_server import secrets, settings
 from pushcli_server.store import Store, operations
 from tests.support.raw_http import Answer, Raw
@@ -24,7 +24,7 @@ USERS, CLIENTS, OLD, NEW, EXPIRED = (keys.generate() for _ in range(5))
 READERS = "pushy_job_readers"
 
 
-async def fill(fleet: Fleet) -> None:
+async def fill(fleet: Sandbox) -> None:
     place = fleet.server_directory
     store = Store.open(settings.load(place).database(place), place / "blobs")
     store.start(asyncio.get_running_loop(), lambda _: None, print)
@@ -51,8 +51,8 @@ async def fill(fleet: Fleet) -> None:
 
 
 @pytest.fixture(scope="module")
-def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
-    fleet = Fleet(tmp_path_factory.mktemp("fleet"), [])
+def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+    fleet = Sandbox(tmp_path_factory.mktemp("fleet"), [])
     fleet.make_server()
     asyncio.run(fill(fleet))
     fleet.start_server()
@@ -60,7 +60,7 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     fleet.stop()
 
 
-def signed_by(fleet: Fleet, key: RSAPrivateKey) -> Raw:
+def signed_by(fleet: Sandbox, key: RSAPrivateKey) -> Raw:
     raw = Raw(fleet)
     raw.key = key
     return raw
@@ -77,13 +77,13 @@ def session_key(answer: Answer, key: RSAPrivateKey) -> bytes:
     return key.decrypt(told, padding.PKCS1v15())
 
 
-def node_key(fleet: Fleet, node: str) -> bytes:
+def node_key(fleet: Sandbox, node: str) -> bytes:
     """What the server's command channel expects of this node."""
     own = secrets.load(fleet.server_directory).current
     return session_keys.derive(own.session, "sandbox", node)
 
 
-def test_the_key_that_fits_decides_between_a_user_and_a_client_of_one_name(fleet: Fleet) -> None:
+def test_the_key_that_fits_decides_between_a_user_and_a_client_of_one_name(fleet: Sandbox) -> None:
     assert signed_by(fleet, USERS)(user="twin").status == 200
     refused = signed_by(fleet, CLIENTS)(user="twin")
     assert (refused.status, refused.error) == (
@@ -93,14 +93,14 @@ def test_the_key_that_fits_decides_between_a_user_and_a_client_of_one_name(fleet
     assert signed_by(fleet, NEW)(user="twin").status == 401
 
 
-def test_a_user_who_is_not_in_the_organization_is_not_its_client(fleet: Fleet) -> None:
+def test_a_user_who_is_not_in_the_organization_is_not_its_client(fleet: Sandbox) -> None:
     refused = signed_by(fleet, USERS)(user="outside-twin")
     assert refused.error == ["'outside-twin' is not associated with organization 'sandbox'"]
     assert refused.status == 403
     assert configure(signed_by(fleet, CLIENTS), "outside-twin").status == 200
 
 
-def test_only_the_client_of_a_name_is_the_node(fleet: Fleet) -> None:
+def test_only_the_client_of_a_name_is_the_node(fleet: Sandbox) -> None:
     as_client = configure(signed_by(fleet, CLIENTS), "twin")
     assert session_key(as_client, CLIENTS) == node_key(fleet, "twin")
     as_user = configure(signed_by(fleet, USERS), "twin")
@@ -108,7 +108,7 @@ def test_only_the_client_of_a_name_is_the_node(fleet: Fleet) -> None:
 
 
 @pytest.mark.parametrize("key", [NEW, OLD], ids=["new", "old"])
-def test_the_session_key_is_for_the_key_that_signed(fleet: Fleet, key: RSAPrivateKey) -> None:
+def test_the_session_key_is_for_the_key_that_signed(fleet: Sandbox, key: RSAPrivateKey) -> None:
     raw = signed_by(fleet, key)
     answer = configure(raw, "renewed")
     while answer.status == 401 and "newer request" in answer.error[0]:
@@ -117,12 +117,12 @@ def test_the_session_key_is_for_the_key_that_signed(fleet: Fleet, key: RSAPrivat
     assert session_key(answer, key) == node_key(fleet, "renewed")
 
 
-def test_an_expired_key_signs_nothing(fleet: Fleet) -> None:
+def test_an_expired_key_signs_nothing(fleet: Sandbox) -> None:
     refused = configure(signed_by(fleet, EXPIRED), "renewed")
     assert refused.error == ["Invalid signature for user or client 'renewed'"]
 
 
-def test_repeats_that_come_at_once_start_one_job(fleet: Fleet) -> None:
+def test_repeats_that_come_at_once_start_one_job(fleet: Sandbox) -> None:
     raw = Raw(fleet)
     job = {"command": "x", "nodes": ["nosuch"]}
     request_id = os.urandom(8).hex()
@@ -141,6 +141,6 @@ def test_repeats_that_come_at_once_start_one_job(fleet: Fleet) -> None:
 
 
 @pytest.mark.parametrize("path", ["pushy/jobs/%00", "pushy/node_states/a%00b", "pushy/config/%00"])
-def test_a_name_that_no_database_can_hold_names_nothing(fleet: Fleet, path: str) -> None:
+def test_a_name_that_no_database_can_hold_names_nothing(fleet: Sandbox, path: str) -> None:
     assert Raw(fleet)(path=path).status == 404
     assert Raw(fleet)(path="/organizations/%00/pushy/jobs").status == 404

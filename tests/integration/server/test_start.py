@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from pushcli.exit_status import ExitStatus
-from pushcli.sandbox.fleet import free_ports
+from pushcli.sandbox.sandbox import free_ports
 from tests.integration.server.commands import environment, one_line, pushcli
 from tests.support.waiting import patient
 

@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from pushcli_server.store import (
-    Conflict,
+    CannotApply,
     Store,
     StoreUnavailable,
     identity_reads,
@@ -215,7 +215,7 @@ def test_a_write_that_the_database_refuses_harms_nobody_else(database: Database)
         results = await asyncio.gather(*answers, return_exceptions=True)
         if database.url.startswith("postgresql"):
             assert "too long" in str(results[0])
-        assert [type(result) for result in results[1:]] == [Missing, type(None), Conflict]
+        assert [type(result) for result in results[1:]] == [Missing, type(None), CannotApply]
         assert (await store.ask(reads.job_nodes, JOB))[0].state == "ready"
         assert database.failures == []
 

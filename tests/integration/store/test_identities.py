@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from pushcli_server.store import Conflict, Store, identity_reads, operations, reads
+from pushcli_server.store import CannotApply, Store, identity_reads, operations, reads
 from pushcli_server.store.errors import (
     LastAdministrator,
     LastKey,
@@ -387,7 +387,7 @@ def test_there_are_so_many_keys_and_no_more(database: Database) -> None:
         await store.write(*(add_key(f"k{number}") for number in range(MAX_KEYS - 1)))
         with pytest.raises(TooManyKeys):
             await store.write(add_key("one-more"))
-        with pytest.raises(Conflict):
+        with pytest.raises(CannotApply):
             await store.write(add_key("k0"))
 
     database.run(scenario)
@@ -418,7 +418,7 @@ def test_a_use_is_taken_together_with_what_it_is_for(database: Database) -> None
         assert [type(result) for result in results if result is not None] == [TokenRefused] * 5
         assert len(await store.ask(identity_reads.clients, "acme")) == 1 + 3
         await store.write(token("u"))
-        with pytest.raises(Conflict):
+        with pytest.raises(CannotApply):
             await store.write(use("u", "taken"), client("taken"))
         left = await store.ask(identity_reads.token, "acme", "u")
         assert left is not None

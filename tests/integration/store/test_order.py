@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection, Engine, Table, select, text
 
-from pushcli_server.store import Conflict, Store, operations, reads, records, schema
+from pushcli_server.store import CannotApply, Store, operations, reads, records, schema
 from pushcli_server.store.apply import apply_all
 from pushcli_server.store.bulk import is_postgresql
 from pushcli_server.store.database import make_engine, writing
@@ -61,7 +61,7 @@ def test_what_is_waited_for_keeps_its_place_in_a_group_whether_it_is_refused_or_
                 answers.append(asyncio.ensure_future(store.write(line(number + 5))))
                 await asyncio.sleep(0)
         results = await asyncio.gather(*answers, return_exceptions=True)
-        assert [type(result) for result in results] == [type(None), Conflict, type(None)] * 10
+        assert [type(result) for result in results] == [type(None), CannotApply, type(None)] * 10
         kept = [int(found.actor) for found in await store.ask(reads.audit, "acme")]
         assert kept == [number for number in range(60) if number % 6 != 2]
 
@@ -87,7 +87,7 @@ def test_what_is_waited_for_changes_what_came_before_it_and_not_what_comes_after
             await asyncio.sleep(0)
             store.submit(event(3))
         await gone
-        with pytest.raises(Conflict):
+        with pytest.raises(CannotApply):
             await kept
         assert [number for _, number, _, _ in await store.ask(reads.feed_events)] == [2, 3]
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from pushcli_server.store import Conflict, Store, identity_reads, operations, reads, records
+from pushcli_server.store import CannotApply, Store, identity_reads, operations, reads, records
 from tests.integration.store.conftest import Database
 from tests.integration.store.writing import JOB, ORGS, changed, job, with_job
 
@@ -93,7 +93,7 @@ def test_a_conflict_is_told_and_harms_nothing_around_it(database: Database) -> N
             return_exceptions=True,
         )
         store.submit(changed("a", "ready"))
-        assert isinstance(results[0], Conflict)
+        assert isinstance(results[0], CannotApply)
         assert results[1] is None
         assert not await store.ask(identity_reads.group_exists, "acme", "g"), (
             "all of a write or nothing"
@@ -125,7 +125,7 @@ def test_groups_nest_cycles_end_and_names_of_organizations_stay_apart(database: 
         assert not await store.ask(identity_reads.is_member, "acme", "user", "ann", "missing")
         await store.write(operations.RemoveMember("acme", "middle", "group", "bottom"))
         assert not await store.ask(identity_reads.is_member, "acme", "user", "ann", "top")
-        with pytest.raises(Conflict):
+        with pytest.raises(CannotApply):
             await store.write(operations.AddMember("acme", "nogroup", "user", "ann"))
 
     database.run(scenario)

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import text
 
 from pushcli_server.core import whitelist as core
-from pushcli_server.store import Conflict, Store, operations, whitelist_reads
+from pushcli_server.store import CannotApply, Store, operations, whitelist_reads
 from pushcli_server.store.database import make_engine
 from pushcli_server.store.errors import Outdated, UnknownNodes, WhitelistConflict
 from tests.integration.store.conftest import Database
@@ -40,7 +40,7 @@ def by_hand(database: Database, node: str, level: str, value: Any) -> None:
     engine.dispose()
 
 
-async def entries(store: Store, node: str) -> dict[str, core.Entry]:
+async def entries(store: Store, node: str) -> dict[str, core.AttributeEntry]:
     [found] = await store.ask(whitelist_reads.of_nodes, "acme", [node])
     return {entry.name: entry for entry in found.whitelist.entries}
 
@@ -203,7 +203,7 @@ def test_what_is_said_of_an_editor_only_gets_newer(database: Database) -> None:
 
         await store.write(said(5))
         await store.write(said(6))
-        with pytest.raises(Conflict):
+        with pytest.raises(CannotApply):
             await store.write(said(6))
         assert await store.ask(whitelist_reads.editors, "acme") == [{"version": 6}]
         assert await store.ask(whitelist_reads.editors, "other") == []

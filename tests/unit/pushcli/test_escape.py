@@ -8,7 +8,7 @@ from rich.console import Console
 
 from pushcli.escape import decode, escape_line, escape_text
 from pushcli.jobs.live import picture
-from pushcli.jobs.model import Job, NodeResult
+from pushcli.jobs.model import JobView, NodeResult
 from pushcli.jobs.output import block
 from pushcli.jobs.wording import description, exceptions, summary
 from tests.support.examples import examples
@@ -71,7 +71,7 @@ def test_what_a_server_says_of_a_job_is_shown_safely(
     command: str, node: str, state: str, reason: str
 ) -> None:
     raw = {"id": "1", "command": command, "status": state, "nodes": {state: [node]}}
-    job = Job(
+    job = JobView(
         id="1", command=command, status=state, created_at="", updated_at="",
         nodes={state: [node]},
     )  # fmt: skip
@@ -83,7 +83,7 @@ def test_what_a_server_says_of_a_job_is_shown_safely(
 @settings(max_examples=examples(100), deadline=None)
 @given(node=ANY_TEXT, state=st.one_of(st.just("failed"), ANY_TEXT))
 def test_the_live_display_takes_nothing_as_markup(node: str, state: str) -> None:
-    job = Job(
+    job = JobView(
         id="1", command="x", status="running", created_at="", updated_at="",
         nodes={state: [f"[red]{node}[/red]"]},
     )  # fmt: skip

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from pushcli_server.rest import enroll
-from pushcli_server.rest.enroll import Enrolments
+from pushcli_server.rest.enroll import EnrolmentHandlers
 from pushcli_server.rest.errors import Refused
 from pushcli_server.rest.request import Asked
 from pushcli_server.settings import Settings
@@ -30,7 +30,7 @@ def test_unauthenticated_work_is_bounded(monkeypatch: pytest.MonkeyPatch) -> Non
 
     async def scenario() -> None:
         store: Any = SlowStore()
-        enrolments = Enrolments(store, Settings())
+        enrolments = EnrolmentHandlers(store, Settings())
         http: Any = None
         asked = Asked(http=http, body=b"{}", org="acme", path={}, at=0.0)
         tasks = [asyncio.create_task(enrolments.enroll(asked)) for _ in range(25)]

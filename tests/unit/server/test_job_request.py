@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pushcli.protocol import limits
 from pushcli.protocol.run import RunSpec
 from pushcli_server.core.job import JobSpec
 from pushcli_server.rest import job_request
@@ -56,9 +57,25 @@ def test_a_fraction_of_a_node_is_a_node(quorum: float, needed: int) -> None:
     assert parse(body(quorum=quorum)).quorum == needed
 
 
-@pytest.mark.parametrize("quorum", [1e300, 10**30])
-def test_no_quorum_is_more_than_the_store_can_hold(quorum: float) -> None:
-    assert parse(body(quorum=quorum)).quorum == job_request.MAX_QUORUM < 2**63
+@pytest.mark.parametrize("most", [limits.MAX_QUORUM, float(limits.MAX_QUORUM)])
+def test_a_quorum_may_be_as_large_as_a_fleet_can_be(most: float) -> None:
+    assert parse(body(quorum=most)).quorum == limits.MAX_QUORUM
+
+
+@pytest.mark.parametrize("more", [limits.MAX_QUORUM + 0.5, 2**31, 2**63, 10**30, 1e300])
+def test_a_larger_quorum_is_refused(more: float) -> None:
+    assert refusal(body(quorum=more)) == job_request.QUORUM
+
+
+def test_a_command_may_run_for_thirty_years() -> None:
+    assert parse(body(run_timeout=limits.MAX_RUN_TIMEOUT)).run.run_timeout == 1e9
+
+
+@pytest.mark.parametrize(
+    "more", [limits.MAX_RUN_TIMEOUT + 0.5, 9223372036854775808, 10**20, 10**400, 1e300]
+)
+def test_a_longer_time_is_refused(more: float) -> None:
+    assert refusal(body(run_timeout=more)) == job_request.TIMEOUT
 
 
 def test_nodes_given_twice_count_once_and_keep_their_order() -> None:
@@ -177,4 +194,4 @@ def test_whatever_comes_is_a_job_or_refused(job: dict[str, Any], with_basics: bo
     with contextlib.suppress(InvalidJob):
         spec = parse(json.dumps({**job, **GOOD} if with_basics else job).encode())
         assert spec.nodes
-        assert 0 <= spec.quorum <= job_request.MAX_QUORUM
+        assert 0 <= spec.quorum <= limits.MAX_QUORUM

@@ -15,7 +15,7 @@ from pushcli.whitelist.entry import parse
 from pushcli_agent.running import leftovers
 from pushcli_agent.running.policy import PolicyConfig, prepare
 from pushcli_agent.running.spool import FinishedJob, Spool
-from pushcli_agent.whitelist.merged import Whitelist
+from pushcli_agent.whitelist.merged import MergedWhitelist
 from tests.integration.agent.supervise.supervised import (
     JOB,
     NODE_ENV,
@@ -167,7 +167,7 @@ def test_a_job_runs_as_its_user_and_cannot_come_back(spool: Spool) -> None:
 def test_a_job_with_a_user_and_a_file_finds_both() -> None:
     with open_directory() as directory:
         config = PolicyConfig(
-            whitelist=Whitelist(
+            whitelist=MergedWhitelist(
                 {"show": parse("show", 'cat "$CHEF_PUSH_JOB_FILE"; echo $HOME $USER', local=True)}
             ),
             file_dir=directory / "files",

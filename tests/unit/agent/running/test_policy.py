@@ -11,7 +11,7 @@ import pytest
 from pushcli.protocol.run import RunSpec
 from pushcli.whitelist.entry import parse
 from pushcli_agent.running.policy import PolicyConfig, PreparedJob, Refusal, explain, prepare
-from pushcli_agent.whitelist.merged import Whitelist
+from pushcli_agent.whitelist.merged import MergedWhitelist
 
 JOB = "709e48adccab650bf6b33bd787c63734"
 ENTRIES: dict[str, Any] = {
@@ -27,7 +27,9 @@ ENTRIES: dict[str, Any] = {
 
 def policy(tmp_path: Path, **changes: Any) -> PolicyConfig:
     values: dict[str, Any] = {
-        "whitelist": Whitelist({name: parse(name, ENTRIES[name], local=True) for name in ENTRIES}),
+        "whitelist": MergedWhitelist(
+            {name: parse(name, ENTRIES[name], local=True) for name in ENTRIES}
+        ),
         "file_dir": tmp_path / "files",
         "lock_dir": tmp_path / "locks",
     }

@@ -3,17 +3,17 @@
 import pytest
 
 from pushcli.whitelist.entry import parse
-from pushcli_agent.whitelist.merged import Whitelist
+from pushcli_agent.whitelist.merged import MergedWhitelist
 
 
-def whitelist(local: dict[str, str], server: dict[str, str] | None = None) -> Whitelist:
-    return Whitelist(
+def whitelist(local: dict[str, str], server: dict[str, str] | None = None) -> MergedWhitelist:
+    return MergedWhitelist(
         {name: parse(name, value, local=True) for name, value in local.items()},
         {name: parse(name, value, local=False) for name, value in (server or {}).items()},
     )
 
 
-def answer(whitelist: Whitelist, request: str) -> tuple[object, str] | None:
+def answer(whitelist: MergedWhitelist, request: str) -> tuple[object, str] | None:
     match = whitelist.find(request)
     return None if match is None else (match.command, whitelist.source(match.entry.name))
 
@@ -54,6 +54,6 @@ def test_the_first_pattern_that_matches_wins() -> None:
 
 def test_later_changes_of_the_tables_have_no_effect() -> None:
     table = {"a": parse("a", "true", local=True)}
-    one = Whitelist(table)
+    one = MergedWhitelist(table)
     table["b"] = parse("b", "true", local=True)
     assert one.find("b") is None

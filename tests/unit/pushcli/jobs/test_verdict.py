@@ -1,7 +1,7 @@
 import pytest
 
 from pushcli.exit_status import ExitStatus
-from pushcli.jobs.model import Job
+from pushcli.jobs.model import JobView
 from pushcli.jobs.verdict import verdict
 
 
@@ -23,7 +23,7 @@ from pushcli.jobs.verdict import verdict
 def test_the_end_of_a_job_is_an_exit_status(
     status: str, states: list[str], exit_status: ExitStatus
 ) -> None:
-    job = Job(
+    job = JobView(
         id="1", command="x", status=status, created_at="", updated_at="",
         nodes={state: ["a"] for state in states},
     )  # fmt: skip

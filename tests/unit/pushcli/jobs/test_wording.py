@@ -1,11 +1,11 @@
 import pytest
 
-from pushcli.jobs.model import Job, NodeResult
+from pushcli.jobs.model import JobView, NodeResult
 from pushcli.jobs.wording import description, duration, exceptions, explain, phase, summary
 
 
-def job(status: str, **nodes: list[str]) -> Job:
-    return Job(
+def job(status: str, **nodes: list[str]) -> JobView:
+    return JobView(
         id="1", command="x", status=status, created_at="", updated_at="",
         nodes=nodes,
     )  # fmt: skip
@@ -20,7 +20,7 @@ def job(status: str, **nodes: list[str]) -> Job:
         (job("complete", succeeded=["a"]), "Complete"),
     ],
 )
-def test_a_phase_is_told_in_the_words_of_knife(shown: Job, words: str) -> None:
+def test_a_phase_is_told_in_the_words_of_knife(shown: JobView, words: str) -> None:
     assert phase(shown) == words
 
 

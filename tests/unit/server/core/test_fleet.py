@@ -7,7 +7,7 @@ import pytest
 from pushcli.protocol import extensions, messages
 from pushcli_server.core import fleet_events as on_fleet
 from pushcli_server.core.admissions import KeyOfAnotherNode
-from pushcli_server.core.fleet_nodes import ClientDeleted, StaleConfigRequest
+from pushcli_server.core.fleet_nodes import ClientGone, StaleConfigRequest
 from pushcli_server.core.identity import JobKey, NodeKey
 from pushcli_server.core.states import JobStatus, NodeState
 from tests.unit.server.core.fleet_script import JOB, RULES, A, B, Script, of, sent
@@ -202,10 +202,10 @@ def test_an_abort_stands_in_the_audit_trail() -> None:
     fleet = Script()
     fleet.run(A)
     abort = on_fleet.AbortRequested(job=JOB, requestor="bob", origin="192.0.2.9")
-    [record] = of(on_fleet.Audit, fleet.tell(abort))
+    [record] = of(on_fleet.RecordAudit, fleet.tell(abort))
     assert (record.org, record.actor, record.action) == ("acme", "bob", "job abort")
     assert (record.target, record.origin) == (JOB.id, "192.0.2.9")
-    assert of(on_fleet.Audit, fleet.tell(abort)) == [], "it was over"
+    assert of(on_fleet.RecordAudit, fleet.tell(abort)) == [], "it was over"
 
 
 def test_a_new_job_is_saved_with_who_started_it_and_from_where() -> None:
@@ -452,7 +452,7 @@ def test_a_deleted_client_is_admitted_no_more(deleted: str) -> None:
         fleet.tell(request)
     fleet.tell(on_fleet.ClientDeleted(A))
     stored = on_fleet.ConfigurationStored(node=A, curve_key="k", generation=0)
-    with pytest.raises(ClientDeleted):
+    with pytest.raises(ClientGone):
         fleet.tell(request if deleted == "before the request" else stored)
     assert not fleet.fleet.admits("k", fleet.now)
     assert not fleet.fleet.admits("key of a in acme", fleet.now)
@@ -465,7 +465,7 @@ def test_a_request_that_comes_after_the_deletion_makes_no_node() -> None:
         node=A, curve_key="k", signed_at=1.0, offered=extensions.ALL, adopts=frozenset(),
         generation=0,
     )  # fmt: skip
-    with pytest.raises(ClientDeleted):
+    with pytest.raises(ClientGone):
         fleet.tell(request)
     assert A not in fleet.fleet.nodes
 

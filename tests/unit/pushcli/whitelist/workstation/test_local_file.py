@@ -11,7 +11,7 @@ import pytest
 
 from pushcli.errors import ConfigError
 from pushcli.whitelist.workstation import local_file
-from pushcli.whitelist.workstation.local_file import Conflict, edit, read, replace
+from pushcli.whitelist.workstation.local_file import FileChanged, edit, read, replace
 from pushcli.whitelist.workstation.toml_edit import entries, with_entry
 from tests.support.waiting import patient
 
@@ -61,7 +61,7 @@ def test_an_editor_that_knows_no_lock_loses_nothing(file: Path) -> None:
 def test_replace_refuses_a_file_that_is_another_by_now(file: Path) -> None:
     before = read(file)
     file.write_text(before + "# theirs\n")
-    with pytest.raises(Conflict, match="changed in the meantime"):
+    with pytest.raises(FileChanged, match="changed in the meantime"):
         replace(file, before, "ours")
     assert read(file) == before + "# theirs\n"
 
@@ -120,7 +120,7 @@ def test_who_waits_too_long_gives_up(file: Path, monkeypatch: pytest.MonkeyPatch
     other.start()
     try:
         assert held.wait(patient(10))
-        with pytest.raises(Conflict, match="somebody else"):
+        with pytest.raises(FileChanged, match="somebody else"):
             edit(file, lambda text: text + "#")
     finally:
         done.set()

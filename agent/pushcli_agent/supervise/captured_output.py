@@ -6,7 +6,7 @@ import sys
 CHUNK = 65_536
 
 
-class Channel:
+class CapturedOutput:
     """One of the command's output channels, on its way into a file of the spool.
 
     What exceeds the limit is read all the same, so that the command neither blocks nor

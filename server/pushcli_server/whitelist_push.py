@@ -94,7 +94,7 @@ class _Waiter:
         return None
 
 
-class Whitelists:
+class WhitelistPush:
     """Sends whitelists to agents, and keeps what they report.
 
     Args:

@@ -37,7 +37,7 @@ _STOP = 8.0
 """Seconds for a process to end by itself: a supervisor may need 5 s to end its command."""
 
 
-class Fleet:
+class Sandbox:
     """One server and its agents below a directory of their own.
 
     Args:
@@ -95,7 +95,7 @@ class Fleet:
         self._processes.clear()
         end_all(self.directory)
 
-    def __enter__(self) -> "Fleet":
+    def __enter__(self) -> "Sandbox":
         try:
             self.start()
         except BaseException:
