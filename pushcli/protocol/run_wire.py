@@ -1,6 +1,7 @@
 """RunSpec and Outcome as REST and the messages carry them: the one place that maps both ways."""
 
 import math
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -33,7 +34,7 @@ def whole(seconds: float) -> float:
 
 def commit_fields(spec: RunSpec, agreed: frozenset[str]) -> dict[str, Any]:
     """What a `commit` says of the run, to an agent with which these extensions are agreed."""
-    return {name: getattr(spec, name) for name in _SPEC if _travels(name, agreed)}
+    return {name: getattr(spec, name) for name in _travelling(agreed)}
 
 
 def spec_of(commit: messages.Commit, agreed: frozenset[str]) -> RunSpec:
@@ -43,7 +44,7 @@ def spec_of(commit: messages.Commit, agreed: frozenset[str]) -> RunSpec:
         commit: one that names a command.
         agreed: extensions; what belongs to another one counts for nothing.
     """
-    fields = {name: getattr(commit, name) for name in _SPEC if _travels(name, agreed)}
+    fields = {name: getattr(commit, name) for name in _travelling(agreed)}
     given = {name: value for name, value in fields.items() if value is not None}
     return RunSpec(**{"run_timeout": math.inf, **given})
 
@@ -67,6 +68,7 @@ def outcome_of(result: messages.Result) -> Outcome:
     )
 
 
-def _travels(name: str, agreed: frozenset[str]) -> bool:
-    needed = EXTENSIONS.get(name)
-    return needed is None or needed in agreed
+@lru_cache(16)
+def _travelling(agreed: frozenset[str]) -> tuple[str, ...]:
+    """The fields of a RunSpec that a `commit` carries; a fleet asks for few sets, very often."""
+    return tuple(n for n in _SPEC if n not in EXTENSIONS or EXTENSIONS[n] in agreed)

@@ -19,7 +19,6 @@ from pushcli_server.core import fleet_events as on_fleet
 from pushcli_server.core.fleet_state import Fleet
 from pushcli_server.core.identity import JobKey, NodeKey
 from pushcli_server.feeds import Feeds
-from pushcli_server.guarded import guarded
 from pushcli_server.notes import Notes
 from pushcli_server.release import Releases
 from pushcli_server.store import Store, StoreUnavailable
@@ -71,9 +70,13 @@ class Engine:
         """
         saved = True
         for effect in core.handle(self.fleet, event, self.clock.now()):
-            if saved or not isinstance(effect, on_fleet.OnceDurable):
-                done = guarded(self._perform, effect)
-                saved = saved and (done or not isinstance(effect, on_fleet.Save))
+            if not saved and isinstance(effect, on_fleet.OnceDurable):
+                continue
+            try:
+                self._perform(effect)
+            except Exception:
+                _log.exception("%s failed; what does not rest on it goes on", type(effect))
+                saved = saved and not isinstance(effect, on_fleet.Save)
 
     def receive(
         self, node: NodeKey, peer: bytes, address: str, message: messages.NodeMessage
@@ -90,6 +93,8 @@ class Engine:
         match effect:
             case on_fleet.OnceDurable(event):
                 self._releases.add(self.handle, event)
+            case on_fleet.SaveJobNodes():
+                self._save(effect)
             case on_fleet.Send(node, peer, kind, fields):
                 self._channel.send(peer, node, kind, **fields)
             case on_fleet.Publish():
@@ -114,7 +119,6 @@ class Engine:
                 self._notify_waiting(job.key)
             case (
                 on_fleet.SaveNewJob()
-                | on_fleet.SaveJobNodes()
                 | on_fleet.SaveNode()
                 | on_fleet.AppendOutput()
                 | on_fleet.StoreOutput()

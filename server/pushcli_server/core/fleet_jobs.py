@@ -12,6 +12,7 @@ from pushcli_server.core.fleet_state import Fleet, send
 from pushcli_server.core.identity import JobKey, NodeKey
 from pushcli_server.core.job import Job
 from pushcli_server.core.node import Node
+from pushcli_server.core.states import UNFINISHED
 
 ENDED_KEPT = 5.0
 """Seconds for which an ended job swallows late messages and its feed can be had."""
@@ -65,41 +66,47 @@ def deliver(fleet: Fleet, job: Job, event: on_job.Event, now: float) -> list[Eff
     """One event for one live job."""
     effects: list[Effect] = []
     for effect in job_core.handle(job, event, now):
-        effects += _of_job(fleet, job, effect, now)
+        _translate(fleet, job, effect, now, effects)
     return effects
 
 
-def _of_job(fleet: Fleet, job: Job, effect: on_job.Effect, now: float) -> list[Effect]:
+def _translate(
+    fleet: Fleet, job: Job, effect: on_job.Effect, now: float, effects: list[Effect]
+) -> None:
+    """Add what a job's effect is for the fleet."""
     match effect:
         case on_job.SaveNodes(changes):
             _note_finished(fleet, job, changes)
-            return [on_fleet.SaveJobNodes(job.key, changes)]
+            effects.append(on_fleet.SaveJobNodes(job.key, changes))
         case on_job.Publish(event, node, status):
-            return [on_fleet.Publish(job, event, node, status)]
+            effects.append(on_fleet.Publish(job, event, node, status))
         case on_job.SendCommit(nodes):
-            return [on_fleet.OnceDurable(on_fleet.CommitDue(job.key, n)) for n in nodes]
+            effects += [on_fleet.OnceDurable(on_fleet.CommitDue(job.key, n)) for n in nodes]
         case on_job.SendRun(nodes):
-            return [on_fleet.OnceDurable(on_fleet.RunDue(job.key, n)) for n in nodes]
+            effects += [on_fleet.OnceDurable(on_fleet.RunDue(job.key, n)) for n in nodes]
         case on_job.Reset(nodes):
             keys = [NodeKey(job.org, name) for name in nodes]
-            return [on_fleet.OnceDurable(on_fleet.ResetDue(key)) for key in keys]
+            effects += [on_fleet.OnceDurable(on_fleet.ResetDue(key)) for key in keys]
         case on_job.SaveJob():
-            return [on_fleet.SaveJob(job)]
+            effects.append(on_fleet.SaveJob(job))
         case on_job.SaveNew():
-            return [on_fleet.SaveNewJob(job)]
+            effects.append(on_fleet.SaveNewJob(job))
         case on_job.WakeAt(time):
-            return [on_fleet.WakeAt(job.key, time)] if time < math.inf else []
+            if time < math.inf:
+                effects.append(on_fleet.WakeAt(job.key, time))
         case on_job.Ended():
             fleet.ended[job.key] = fleet.jobs.pop(job.key)
-            return [on_fleet.WakeAt(job.key, now + ENDED_KEPT)]
+            effects.append(on_fleet.WakeAt(job.key, now + ENDED_KEPT))
         case _:
             assert_never(effect)
 
 
 def _note_finished(fleet: Fleet, job: Job, changes: list[on_job.NodeChange]) -> None:
     for change in changes:
+        if change.state in UNFINISHED:
+            continue
         key = NodeKey(job.org, change.node)
-        if change.state.is_final and (jobs := fleet.busy.get(key)):
+        if jobs := fleet.busy.get(key):
             jobs.discard(job.key)
             if not jobs:
                 del fleet.busy[key]

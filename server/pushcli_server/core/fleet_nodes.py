@@ -130,11 +130,13 @@ def _result_in_time(
 def _deliver(fleet: Fleet, node: Node, event: node_core.Event, now: float) -> list[Effect]:
     effects: list[Effect] = []
     for effect in node_core.handle(node, event, now):
-        effects += _of_node(fleet, node, effect, now)
-    return effects + _wake(node)
+        effects += _translate(fleet, node, effect, now)
+    if node.deadline() < node.wake_at:
+        effects += _wake(node)
+    return effects
 
 
-def _of_node(fleet: Fleet, node: Node, effect: node_core.Effect, now: float) -> list[Effect]:
+def _translate(fleet: Fleet, node: Node, effect: node_core.Effect, now: float) -> list[Effect]:
     match effect:
         case node_core.Forward(message):
             return _forward(fleet, node, message, now)
@@ -157,12 +159,9 @@ def _of_node(fleet: Fleet, node: Node, effect: node_core.Effect, now: float) -> 
 
 
 def _wake(node: Node) -> list[Effect]:
-    """One alarm a node: it is moved only when it would come too late."""
-    deadline = node.deadline()
-    if deadline >= node.wake_at:
-        return []
-    node.wake_at = deadline
-    return [on_fleet.WakeAt(node.key, deadline)]
+    """One alarm a node: it is set anew only when it would come too late."""
+    node.wake_at = node.deadline()
+    return [on_fleet.WakeAt(node.key, node.wake_at)] if node.wake_at < math.inf else []
 
 
 def time_passed(fleet: Fleet, key: NodeKey, at: float, now: float) -> list[Effect]:
