@@ -8,7 +8,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from functools import partial
-from typing import assert_never
+from typing import Any, get_args
 
 from pushcli.protocol import messages
 from pushcli_server import persistence
@@ -53,11 +53,26 @@ class Engine:
         self._store = store
         self._releases = releases
         self._timers = timers
-        self._channel = channel
         self._feeds = feeds
-        self._notes = notes
-        self._spawn = spawn
         self._votes: dict[JobKey, asyncio.Event] = {}
+        # A table, not a `match`: a job on a thousand nodes has some fifteen thousand effects.
+        self._carry_out: dict[type, Callable[[Any], object]] = {
+            **dict.fromkeys(get_args(on_fleet.Save), self._save),
+            on_fleet.SaveJob: self._save_job,
+            on_fleet.OnceDurable: lambda effect: releases.add(self.handle, effect.event),
+            on_fleet.Send: lambda effect: channel.send(
+                effect.peer, effect.node, effect.kind, **effect.fields
+            ),
+            on_fleet.Publish: self._publish,
+            on_fleet.WakeAt: self._wake_at,
+            on_fleet.CompareWhitelist: lambda effect: notes.compare_whitelist(
+                effect.node, effect.digest
+            ),
+            on_fleet.RecordNote: lambda effect: notes.record(effect.node, effect.message),
+            on_fleet.ForgetPeer: lambda effect: channel.forget(effect.peer),
+            on_fleet.CloseFeed: lambda effect: feeds.close(effect.job),
+            on_fleet.FindPart: lambda effect: spawn(asyncio.ensure_future(self._find_part(effect))),
+        }
 
     def handle(self, event: on_fleet.Event) -> None:
         """Something happened.
@@ -68,12 +83,12 @@ class Engine:
             StaleConfigRequest, ClientGone, KeyOfAnotherNode: a request for a configuration
                 is refused.
         """
-        saved = True
+        saved, carry_out = True, self._carry_out
         for effect in core.handle(self.fleet, event, self.clock.now()):
             if not saved and isinstance(effect, on_fleet.OnceDurable):
                 continue
             try:
-                self._perform(effect)
+                carry_out[type(effect)](effect)
             except Exception:
                 _log.exception("%s failed; what does not rest on it goes on", type(effect))
                 saved = saved and not isinstance(effect, on_fleet.Save)
@@ -89,53 +104,23 @@ class Engine:
         if self.fleet.is_voting(key):
             await self._votes.setdefault(key, asyncio.Event()).wait()
 
-    def _perform(self, effect: on_fleet.Effect) -> None:
-        match effect:
-            case on_fleet.OnceDurable(event):
-                self._releases.add(self.handle, event)
-            case on_fleet.SaveJobNodes():
-                self._save(effect)
-            case on_fleet.Send(node, peer, kind, fields):
-                self._channel.send(peer, node, kind, **fields)
-            case on_fleet.Publish():
-                ticket, show = self._feeds.record(effect)
-                self._releases.after(ticket)
-                self._releases.add(show)
-            case on_fleet.WakeAt(subject, at):
-                passed = on_fleet.TimePassed(subject, at)
-                self._timers.at(at, partial(self.handle, passed))
-            case on_fleet.CompareWhitelist(node, digest):
-                self._notes.compare_whitelist(node, digest)
-            case on_fleet.RecordNote(node, message):
-                self._notes.record(node, message)
-            case on_fleet.ForgetPeer(peer):
-                self._channel.forget(peer)
-            case on_fleet.CloseFeed(job):
-                self._feeds.close(job)
-            case on_fleet.FindPart():
-                self._spawn(asyncio.ensure_future(self._find_part(effect)))
-            case on_fleet.SaveJob(job):
-                self._save(effect)
-                self._notify_waiting(job.key)
-            case (
-                on_fleet.SaveNewJob()
-                | on_fleet.SaveNode()
-                | on_fleet.AppendOutput()
-                | on_fleet.StoreOutput()
-                | on_fleet.SaveLateResult()
-                | on_fleet.RecordAudit()
-            ):
-                self._save(effect)
-            case _:
-                assert_never(effect)
+    def _publish(self, effect: on_fleet.Publish) -> None:
+        ticket, show = self._feeds.record(effect)
+        self._releases.after(ticket)
+        self._releases.add(show)
+
+    def _wake_at(self, effect: on_fleet.WakeAt) -> None:
+        passed = on_fleet.TimePassed(effect.subject, effect.at)
+        self._timers.at(effect.at, partial(self.handle, passed))
+
+    def _save_job(self, effect: on_fleet.SaveJob) -> None:
+        self._save(effect)
+        if (waiting := self._votes.pop(effect.job.key, None)) is not None:
+            waiting.set()
 
     def _save(self, effect: on_fleet.Save) -> None:
         operations = persistence.operations_of(effect, self.clock.now(), self._store.incoming)
         self._releases.after(self._store.submit(*operations))
-
-    def _notify_waiting(self, key: JobKey) -> None:
-        if (waiting := self._votes.pop(key, None)) is not None:
-            waiting.set()
 
     async def _find_part(self, effect: on_fleet.FindPart) -> None:
         try:

@@ -61,7 +61,8 @@ class Feeds:
         now = self._clock.now()
         job = effect.job
         fields = _fields(effect)
-        log = self._jobs.setdefault(job.id, FeedLog("job"))
+        if (log := self._jobs.get(job.id)) is None:
+            log = self._jobs[job.id] = FeedLog("job")
         event = log.add(effect.event, now, fields)
         ticket = self._submit(operations.AppendEvent(job.id, *event))
         last = effect.event == "job_complete"
