@@ -3,6 +3,9 @@
 Events are facts that came in from outside; effects are imperatives, to be carried out in
 their order. What must be durable is saved by an effect that stands before the `OnceDurable`
 that depends on it.
+
+All are many and short-lived, and none is part of a cycle: the collector need not look at them
+(`gc=False`).
 """
 
 from collections.abc import Mapping
@@ -21,7 +24,7 @@ from pushcli_server.core.states import NodeState
 # --- events
 
 
-class KnownNode(msgspec.Struct, frozen=True, kw_only=True):
+class KnownNode(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A node as it was saved; CURVE keys in Z85, `configured_at` in seconds since the epoch."""
 
     key: NodeKey
@@ -32,14 +35,14 @@ class KnownNode(msgspec.Struct, frozen=True, kw_only=True):
     previous_curve_key: str | None = None
 
 
-class Restored(msgspec.Struct, frozen=True):
+class Restored(msgspec.Struct, frozen=True, gc=False):
     """The server starts with what the run before it saved; the jobs are those still live."""
 
     nodes: tuple[KnownNode, ...]
     jobs: tuple[Job, ...]
 
 
-class MessageReceived(msgspec.Struct, frozen=True):
+class MessageReceived(msgspec.Struct, frozen=True, gc=False):
     """A message whose key was handed out to this node and signed it.
 
     Args:
@@ -53,7 +56,7 @@ class MessageReceived(msgspec.Struct, frozen=True):
     message: messages.NodeMessage
 
 
-class JobRequested(msgspec.Struct, frozen=True, kw_only=True):
+class JobRequested(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """An operator starts a job under this new id."""
 
     job: JobKey
@@ -63,7 +66,7 @@ class JobRequested(msgspec.Struct, frozen=True, kw_only=True):
     request_id: str | None = None
 
 
-class AbortRequested(msgspec.Struct, frozen=True, kw_only=True):
+class AbortRequested(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """An operator aborts a job."""
 
     job: JobKey
@@ -71,7 +74,7 @@ class AbortRequested(msgspec.Struct, frozen=True, kw_only=True):
     origin: str
 
 
-class ConfigurationRequested(msgspec.Struct, frozen=True, kw_only=True):
+class ConfigurationRequested(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A node's own client asks for its configuration.
 
     Args:
@@ -90,7 +93,7 @@ class ConfigurationRequested(msgspec.Struct, frozen=True, kw_only=True):
     generation: int
 
 
-class ConfigurationStored(msgspec.Struct, frozen=True, kw_only=True):
+class ConfigurationStored(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What `ConfigurationRequested` saved is durable: the key may be admitted."""
 
     node: NodeKey
@@ -98,47 +101,47 @@ class ConfigurationStored(msgspec.Struct, frozen=True, kw_only=True):
     generation: int
 
 
-class ClientDeleted(msgspec.Struct, frozen=True):
+class ClientDeleted(msgspec.Struct, frozen=True, gc=False):
     """A client was deleted: its node counts no more."""
 
     node: NodeKey
 
 
-class TimePassed(msgspec.Struct, frozen=True):
+class TimePassed(msgspec.Struct, frozen=True, gc=False):
     """A moment that was asked for with `WakeAt`, for the same subject."""
 
     subject: NodeKey | JobKey
     at: float
 
 
-class CommitDue(msgspec.Struct, frozen=True):
+class CommitDue(msgspec.Struct, frozen=True, gc=False):
     """The job is saved: this node may be asked for its vote."""
 
     job: JobKey
     node: str
 
 
-class RunDue(msgspec.Struct, frozen=True):
+class RunDue(msgspec.Struct, frozen=True, gc=False):
     """The quorum is saved: this node may be told to run."""
 
     job: JobKey
     node: str
 
 
-class ResetDue(msgspec.Struct, frozen=True):
+class ResetDue(msgspec.Struct, frozen=True, gc=False):
     """What the node is reset for is saved."""
 
     node: NodeKey
 
 
-class ResultStored(msgspec.Struct, frozen=True):
+class ResultStored(msgspec.Struct, frozen=True, gc=False):
     """A node's result is saved, or there is nothing to save of it."""
 
     node: NodeKey
     job_id: str
 
 
-class OutputStored(msgspec.Struct, frozen=True):
+class OutputStored(msgspec.Struct, frozen=True, gc=False):
     """So many bytes of a channel are saved, or need not be sent again."""
 
     node: NodeKey
@@ -147,7 +150,7 @@ class OutputStored(msgspec.Struct, frozen=True):
     size: int
 
 
-class PartFound(msgspec.Struct, frozen=True, kw_only=True):
+class PartFound(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What the store says of a node's part in a job that is not live; the answer to `FindPart`.
 
     Args:
@@ -184,32 +187,32 @@ Held = CommitDue | RunDue | ResetDue | ResultStored | OutputStored
 # --- effects
 
 
-class SaveNewJob(msgspec.Struct, frozen=True):
+class SaveNewJob(msgspec.Struct, frozen=True, gc=False):
     """Store the job and its nodes as they are now, and in the audit trail who started it."""
 
     job: Job
 
 
-class SaveJob(msgspec.Struct, frozen=True):
+class SaveJob(msgspec.Struct, frozen=True, gc=False):
     """Store the job's status and deadlines as they are now."""
 
     job: Job
 
 
-class SaveJobNodes(msgspec.Struct, frozen=True):
+class SaveJobNodes(msgspec.Struct, frozen=True, gc=False):
     """Store these states."""
 
     job: JobKey
     changes: list[NodeChange]
 
 
-class SaveNode(msgspec.Struct, frozen=True):
+class SaveNode(msgspec.Struct, frozen=True, gc=False):
     """Store the node's incarnation, keys and extensions as they are now."""
 
     node: Node
 
 
-class AppendOutput(msgspec.Struct, frozen=True):
+class AppendOutput(msgspec.Struct, frozen=True, gc=False):
     """Add a chunk to what is gathered of a node's output."""
 
     job: JobKey
@@ -219,7 +222,7 @@ class AppendOutput(msgspec.Struct, frozen=True):
     data: bytes
 
 
-class Gathered(msgspec.Struct, frozen=True):
+class Gathered(msgspec.Struct, frozen=True, gc=False):
     """The content of a channel: what `AppendOutput` gathered."""
 
 
@@ -227,7 +230,7 @@ Content = bytes | Gathered | None
 """Of a channel; None: nothing is known of it."""
 
 
-class StoreOutput(msgspec.Struct, frozen=True, kw_only=True):
+class StoreOutput(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Keep what a node's command wrote."""
 
     job: JobKey
@@ -236,7 +239,7 @@ class StoreOutput(msgspec.Struct, frozen=True, kw_only=True):
     stderr: Content
 
 
-class SaveLateResult(msgspec.Struct, frozen=True):
+class SaveLateResult(msgspec.Struct, frozen=True, gc=False):
     """Keep a result beside the state that the node has already."""
 
     job: JobKey
@@ -245,7 +248,7 @@ class SaveLateResult(msgspec.Struct, frozen=True):
     outcome: Outcome
 
 
-class RecordAudit(msgspec.Struct, frozen=True, kw_only=True):
+class RecordAudit(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Store who did what to what, from where."""
 
     org: str
@@ -255,13 +258,13 @@ class RecordAudit(msgspec.Struct, frozen=True, kw_only=True):
     origin: str
 
 
-class OnceDurable(msgspec.Struct, frozen=True):
+class OnceDurable(msgspec.Struct, frozen=True, gc=False):
     """Come back with this event once everything saved so far is durable."""
 
     event: Held
 
 
-class Send(msgspec.Struct, frozen=True):
+class Send(msgspec.Struct, frozen=True, gc=False):
     """Send a message on a node's connection; a lost one is ordinary."""
 
     node: NodeKey
@@ -270,13 +273,13 @@ class Send(msgspec.Struct, frozen=True):
     fields: dict[str, Any] = {}
 
 
-class ForgetPeer(msgspec.Struct, frozen=True):
+class ForgetPeer(msgspec.Struct, frozen=True, gc=False):
     """Nothing is sent on this connection any more."""
 
     peer: bytes
 
 
-class Publish(msgspec.Struct, frozen=True):
+class Publish(msgspec.Struct, frozen=True, gc=False):
     """An event for the feeds of a job and its organization (Push Jobs protocol, section 8)."""
 
     job: Job
@@ -285,34 +288,34 @@ class Publish(msgspec.Struct, frozen=True):
     status: str | None = None
 
 
-class CloseFeed(msgspec.Struct, frozen=True):
+class CloseFeed(msgspec.Struct, frozen=True, gc=False):
     """The job's feed can be had no longer."""
 
     job: JobKey
 
 
-class RecordNote(msgspec.Struct, frozen=True):
+class RecordNote(msgspec.Struct, frozen=True, gc=False):
     """The message tells of the node, not of a job."""
 
     node: NodeKey
     message: messages.Note
 
 
-class CompareWhitelist(msgspec.Struct, frozen=True):
+class CompareWhitelist(msgspec.Struct, frozen=True, gc=False):
     """An agent says which whitelist of the server it has (None: none yet)."""
 
     node: NodeKey
     digest: str | None
 
 
-class FindPart(msgspec.Struct, frozen=True):
+class FindPart(msgspec.Struct, frozen=True, gc=False):
     """Look up in the store which part the node had in the job that this result names."""
 
     node: NodeKey
     message: messages.Result
 
 
-class WakeAt(msgspec.Struct, frozen=True):
+class WakeAt(msgspec.Struct, frozen=True, gc=False):
     """Come back with `TimePassed` about this subject at this time (seconds)."""
 
     subject: NodeKey | JobKey

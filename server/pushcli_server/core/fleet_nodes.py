@@ -60,20 +60,20 @@ def _forward(fleet: Fleet, node: Node, message: messages.NodeMessage, now: float
     match message:
         case messages.Heartbeat():
             return _heartbeat(fleet, node, message, now)
-        case messages.Facts() | messages.WhitelistReport() | messages.Checked():
-            return [on_fleet.RecordNote(node.key, message)]
-        case messages.Output():
-            return results.output(fleet.jobs.get(_key(node, message)), node, message)
         case messages.Succeeded() | messages.Failed():
             return _result(fleet, node, message, now)
-        case messages.Aborted(job_id=None):
-            return jobs.deliver_to_all_of(fleet, node, on_job.UnexpectedReceived(name), now)
         case messages.AckCommit():
             event: on_job.Event = on_job.VoteReceived(name, ready=True)
-        case messages.NackCommit():
-            event = on_job.VoteReceived(name, ready=False, reason=message.reason)
         case messages.AckRun():
             event = on_job.RunAnswered(name, started=True)
+        case messages.Output():
+            return results.output(fleet.jobs.get(_key(node, message)), node, message)
+        case messages.Facts() | messages.WhitelistReport() | messages.Checked():
+            return [on_fleet.RecordNote(node.key, message)]
+        case messages.Aborted(job_id=None):
+            return jobs.deliver_to_all_of(fleet, node, on_job.UnexpectedReceived(name), now)
+        case messages.NackCommit():
+            event = on_job.VoteReceived(name, ready=False, reason=message.reason)
         case messages.NackRun():
             event = on_job.RunAnswered(name, started=False)
         case messages.Aborted():

@@ -46,9 +46,10 @@ class Fleet:
 
     def node(self, key: NodeKey) -> Node:
         """The node of this name; one that was never heard of begins offline."""
-        if key not in self.nodes:
-            self.nodes[key] = Node(key=key, patience=self.rules.patience)
-        return self.nodes[key]
+        node = self.nodes.get(key)
+        if node is None:
+            node = self.nodes[key] = Node(key=key, patience=self.rules.patience)
+        return node
 
     def job(self, key: JobKey) -> Job | None:
         """A job that is live or ended a moment ago."""

@@ -12,17 +12,17 @@ from pushcli_server.core.states import NodeState
 # --- events
 
 
-class Started(msgspec.Struct, frozen=True):
+class Started(msgspec.Struct, frozen=True, gc=False):
     """The job begins; these nodes cannot take part, each with its reason."""
 
     unavailable: dict[str, str]
 
 
-class Resumed(msgspec.Struct, frozen=True):
+class Resumed(msgspec.Struct, frozen=True, gc=False):
     """The server restarted with this job in the store."""
 
 
-class VoteReceived(msgspec.Struct, frozen=True):
+class VoteReceived(msgspec.Struct, frozen=True, gc=False):
     """`ack_commit` or `nack_commit`."""
 
     node: str
@@ -30,14 +30,14 @@ class VoteReceived(msgspec.Struct, frozen=True):
     reason: str | None = None
 
 
-class RunAnswered(msgspec.Struct, frozen=True):
+class RunAnswered(msgspec.Struct, frozen=True, gc=False):
     """`ack_run` or `nack_run`."""
 
     node: str
     started: bool
 
 
-class ResultReceived(msgspec.Struct, frozen=True):
+class ResultReceived(msgspec.Struct, frozen=True, gc=False):
     """`succeeded` or `failed`; `spooled` if the agent keeps it until it is acknowledged."""
 
     node: str
@@ -46,7 +46,7 @@ class ResultReceived(msgspec.Struct, frozen=True):
     outcome: Outcome = Outcome()
 
 
-class HeartbeatReceived(msgspec.Struct, frozen=True):
+class HeartbeatReceived(msgspec.Struct, frozen=True, gc=False):
     """The node lives.
 
     Args:
@@ -60,38 +60,38 @@ class HeartbeatReceived(msgspec.Struct, frozen=True):
     result_pending: bool = False
 
 
-class Reconnected(msgspec.Struct, frozen=True):
+class Reconnected(msgspec.Struct, frozen=True, gc=False):
     """The same agent on a new connection: what was under way to it may be lost."""
 
     node: str
 
 
-class NodeDown(msgspec.Struct, frozen=True):
+class NodeDown(msgspec.Struct, frozen=True, gc=False):
     """Silent for too long. `spools`: its work goes on without us, and it will report."""
 
     node: str
     spools: bool = False
 
 
-class NodeRestarted(msgspec.Struct, frozen=True):
+class NodeRestarted(msgspec.Struct, frozen=True, gc=False):
     """Another run of the agent: what the previous one was doing is gone."""
 
     node: str
 
 
-class UnexpectedReceived(msgspec.Struct, frozen=True):
+class UnexpectedReceived(msgspec.Struct, frozen=True, gc=False):
     """`aborted`, or anything else that does not belong here."""
 
     node: str
 
 
-class AbortRequested(msgspec.Struct, frozen=True):
+class AbortRequested(msgspec.Struct, frozen=True, gc=False):
     """An operator aborts the job."""
 
     by: str
 
 
-class TimePassed(msgspec.Struct, frozen=True):
+class TimePassed(msgspec.Struct, frozen=True, gc=False):
     """A moment that was asked for with `WakeAt`."""
 
 
@@ -113,15 +113,15 @@ Event = (
 # --- effects
 
 
-class SaveNew(msgspec.Struct, frozen=True):
+class SaveNew(msgspec.Struct, frozen=True, gc=False):
     """Store the job and its nodes as they are now."""
 
 
-class SaveJob(msgspec.Struct, frozen=True):
+class SaveJob(msgspec.Struct, frozen=True, gc=False):
     """Store the job's status and deadlines as they are now."""
 
 
-class NodeChange(msgspec.Struct, frozen=True):
+class NodeChange(msgspec.Struct, frozen=True, gc=False):
     """A node's new state; the reason is one line for the operator."""
 
     node: str
@@ -130,31 +130,31 @@ class NodeChange(msgspec.Struct, frozen=True):
     outcome: Outcome | None = None
 
 
-class SaveNodes(msgspec.Struct, frozen=True):
+class SaveNodes(msgspec.Struct, frozen=True, gc=False):
     """Store these states."""
 
     changes: list[NodeChange]
 
 
-class SendCommit(msgspec.Struct, frozen=True):
+class SendCommit(msgspec.Struct, frozen=True, gc=False):
     """Ask these nodes for their votes."""
 
     nodes: list[str]
 
 
-class SendRun(msgspec.Struct, frozen=True):
+class SendRun(msgspec.Struct, frozen=True, gc=False):
     """Have these nodes run."""
 
     nodes: list[str]
 
 
-class Reset(msgspec.Struct, frozen=True):
+class Reset(msgspec.Struct, frozen=True, gc=False):
     """Abort whatever these nodes do and take them back when they are idle (rehab)."""
 
     nodes: list[str]
 
 
-class Publish(msgspec.Struct, frozen=True):
+class Publish(msgspec.Struct, frozen=True, gc=False):
     """An event for the feeds (Push Jobs protocol, section 8)."""
 
     event: str
@@ -162,13 +162,13 @@ class Publish(msgspec.Struct, frozen=True):
     status: str | None = None
 
 
-class WakeAt(msgspec.Struct, frozen=True):
+class WakeAt(msgspec.Struct, frozen=True, gc=False):
     """Come back with `TimePassed` at this time (seconds)."""
 
     time: float
 
 
-class Ended(msgspec.Struct, frozen=True):
+class Ended(msgspec.Struct, frozen=True, gc=False):
     """The job is over."""
 
 

@@ -46,7 +46,7 @@ class Interest(Enum):
     UNKNOWN = auto()
 
 
-class Patience(msgspec.Struct, frozen=True, kw_only=True):
+class Patience(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The heartbeat's settings: `interval` in seconds, the threshold in intervals."""
 
     interval: float = 1.0
@@ -128,7 +128,7 @@ class Node:
 # --- events
 
 
-class Received(msgspec.Struct, frozen=True):
+class Received(msgspec.Struct, frozen=True, gc=False):
     """A verified message on a connection; `interest` is about the job that it names."""
 
     peer: bytes
@@ -138,7 +138,7 @@ class Received(msgspec.Struct, frozen=True):
     """Of the peer, for the operator."""
 
 
-class Configured(msgspec.Struct, frozen=True):
+class Configured(msgspec.Struct, frozen=True, gc=False):
     """The node's own client fetched its configuration; `new_key`: its agent restarted."""
 
     new_key: bool
@@ -146,15 +146,15 @@ class Configured(msgspec.Struct, frozen=True):
     adopts: frozenset[str]
 
 
-class ResetRequested(msgspec.Struct, frozen=True):
+class ResetRequested(msgspec.Struct, frozen=True, gc=False):
     """A job wants it aborted and idle."""
 
 
-class Expelled(msgspec.Struct, frozen=True):
+class Expelled(msgspec.Struct, frozen=True, gc=False):
     """Its client was deleted: what it runs will never be reported."""
 
 
-class TimePassed(msgspec.Struct, frozen=True):
+class TimePassed(msgspec.Struct, frozen=True, gc=False):
     """The `deadline()` is reached."""
 
 
@@ -164,37 +164,37 @@ Event = Received | Configured | ResetRequested | Expelled | TimePassed
 # --- effects
 
 
-class SendAbort(msgspec.Struct, frozen=True):
+class SendAbort(msgspec.Struct, frozen=True, gc=False):
     """Send `abort` to the current peer."""
 
 
-class SendAck(msgspec.Struct, frozen=True):
+class SendAck(msgspec.Struct, frozen=True, gc=False):
     """Send `ack` to the current peer."""
 
 
-class Forward(msgspec.Struct, frozen=True):
+class Forward(msgspec.Struct, frozen=True, gc=False):
     """The message belongs to the jobs."""
 
     message: messages.NodeMessage
 
 
-class NotifyDown(msgspec.Struct, frozen=True):
+class NotifyDown(msgspec.Struct, frozen=True, gc=False):
     """Its jobs are to know that it went silent."""
 
     spools: bool
 
 
-class NotifyRestarted(msgspec.Struct, frozen=True):
+class NotifyRestarted(msgspec.Struct, frozen=True, gc=False):
     """Its jobs, but for these, are gone with the previous run of the agent."""
 
     keeps: frozenset[str]
 
 
-class NotifyReconnected(msgspec.Struct, frozen=True):
+class NotifyReconnected(msgspec.Struct, frozen=True, gc=False):
     """Same agent, new connection."""
 
 
-class SaveNode(msgspec.Struct, frozen=True):
+class SaveNode(msgspec.Struct, frozen=True, gc=False):
     """Store its incarnation."""
 
 
