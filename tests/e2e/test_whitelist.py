@@ -290,7 +290,7 @@ def test_operators_of_an_entry_are_the_only_ones_who_may_start_it(fleet: Sandbox
     assert fleet.cli("job", "start", "mine", "n1").returncode == ExitStatus.OK
     done = fleet.cli("job", "start", "theirs", "n1")
     assert done.returncode == ExitStatus.QUORUM_FAILED
-    who = f"who started the job ('{fleet.profile.client_name}') is not among the operators"
+    who = f"the requestor ('{fleet.profile.client_name}') is not among the entry's operators"
     assert who in done.stdout
 
 
