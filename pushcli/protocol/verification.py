@@ -101,12 +101,26 @@ def verify(
     signed: SignedHeaders, key: "RSAPublicKey", *, method: str, path: str, body: bytes
 ) -> bool:
     """Whether this key signed this request, body included; never raises."""
+    return is_signed_body(signed, body) and verify_head(signed, key, method=method, path=path)
+
+
+def is_signed_body(signed: SignedHeaders, body: bytes) -> bool:
+    """Whether it is the body whose digest the headers name; says nothing of who signed them."""
+    digest = signing.content_hash(body, signed.version)
+    # Text that cannot be encoded is no digest.
+    named = signed.content_hash.encode("utf-8", "replace")
+    return hmac.compare_digest(digest.encode(), named)
+
+
+def verify_head(signed: SignedHeaders, key: "RSAPublicKey", *, method: str, path: str) -> bool:
+    """Whether this key signed this request, whose body may still be to come; never raises.
+
+    In every version the body's digest is what is signed: `is_signed_body` says whether the
+    body is the right one.
+    """
     if signed.signature is None:
         return False
     try:
-        digest = signing.content_hash(body, signed.version)
-        if not hmac.compare_digest(digest.encode(), signed.content_hash.encode()):
-            return False
         text = signing.string_to_sign(
             version=signed.version,
             method=method,

@@ -1,7 +1,8 @@
 """The application: which path means what, and the order in which requests are refused.
 
-Path, method, headers, size, organization, principal, signature, association, group,
-`Accept`; then the handler: existence, Content-Type, content.
+Path, method, headers, size, organization, principal, signature, the body's digest,
+association, group, `Accept`; then the handler: existence, Content-Type, content. Until the
+signature has been verified nothing of the body is read: its digest is in the headers.
 """
 
 from urllib.parse import unquote
@@ -14,7 +15,7 @@ from starlette.types import Receive, Scope, Send
 from pushcli_server.rest.accept import accepts
 from pushcli_server.rest.auth import Authenticator
 from pushcli_server.rest.errors import EXTENSIONS, Refused, answer, answer_for, not_found
-from pushcli_server.rest.request import Asked, Call, read_body, signed_path
+from pushcli_server.rest.request import Asked, Call, read_body, refuse_if_too_large, signed_path
 from pushcli_server.rest.routes import Operation, Route, Unsigned, routes
 from pushcli_server.rest.unread import Incoming, closes_if_unread, outlasting
 from pushcli_server.services import Services
@@ -82,9 +83,11 @@ class Application:
         self, request: Request, operation: Operation, path: dict[str, str]
     ) -> Response:
         signed = self._authenticator.headers(request)
-        body = await read_body(request)
+        refuse_if_too_large(request)
         org = path.get("org", "")
-        principal, key = await self._authenticator.principal(org, signed, request, body)
+        signers = await self._authenticator.signers(org, signed, request)
+        body = await read_body(request)
+        principal, key = self._authenticator.principal(org, signed, signers, body)
         await self._authenticator.authorize(org, principal, operation.access, path)
         if not accepts(request.headers.get("accept"), operation.produces):
             raise Refused(406, [f"only {operation.produces} can be had here"])

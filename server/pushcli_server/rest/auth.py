@@ -1,7 +1,7 @@
 """Who asks, and may they? (Push Jobs protocol, section 2.)"""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import Enum, auto
 from functools import lru_cache
 from typing import assert_never
@@ -65,16 +65,18 @@ class Authenticator:
         """
         return verification.parse_headers(request.headers, self._now())
 
-    async def principal(
-        self, org: str, signed: SignedHeaders, request: Request, body: bytes
-    ) -> tuple[Principal, RSAPublicKey]:
-        """The user or client whose key fits, and that key: a name may belong to both.
+    async def signers(
+        self, org: str, signed: SignedHeaders, request: Request
+    ) -> list[tuple[Principal, RSAPublicKey]]:
+        """Whose keys fit the request's head, and these keys: a name may belong to two.
+
+        The head has the body's digest: nobody's body is read before its sender is known.
 
         Args:
             org: empty outside of the organizations, where there are users only.
 
         Raises:
-            Refused: no such organization, unknown name, wrong signature, not associated.
+            Refused: no such organization, unknown name, wrong signature.
         """
         if org and not await self._store.ask(identity_reads.organization_exists, org):
             raise not_found(f"organization '{org}' does not exist.")
@@ -88,13 +90,29 @@ class Authenticator:
         fitting = [
             (candidate, key)
             for candidate in candidates
-            if (key := _fitting_key(candidate, signed, request.method, path, body)) is not None
+            if (key := _fitting_key(candidate, signed, request.method, path)) is not None
         ]
         if not fitting:
-            raise unauthenticated(f"Invalid signature for user or client '{signed.user}'")
+            raise _invalid(signed)
+        return fitting
+
+    def principal(
+        self,
+        org: str,
+        signed: SignedHeaders,
+        signers: Sequence[tuple[Principal, RSAPublicKey]],
+        body: bytes,
+    ) -> tuple[Principal, RSAPublicKey]:
+        """The one of the signers who asks, and his key.
+
+        Raises:
+            Refused: another body than the signed one, not associated.
+        """
+        if not verification.is_signed_body(signed, body):
+            raise _invalid(signed)
         associated = [
             (candidate, key)
-            for candidate, key in fitting
+            for candidate, key in signers
             if not org or candidate.associated or candidate.superuser
         ]
         if not associated:
@@ -180,14 +198,18 @@ def _is(principal: Principal, kind: str, name: str) -> bool:
 _public_key = lru_cache(maxsize=16_384)(keys.load_public_key)
 
 
+def _invalid(signed: SignedHeaders) -> Refused:
+    return unauthenticated(f"Invalid signature for user or client '{signed.user}'")
+
+
 def _fitting_key(
-    principal: Principal, signed: SignedHeaders, method: str, path: str, body: bytes
+    principal: Principal, signed: SignedHeaders, method: str, path: str
 ) -> RSAPublicKey | None:
     for pem in principal.public_keys:
         try:
             key = _public_key(pem)
         except KeyFileError:
             continue
-        if verification.verify(signed, key, method=method, path=path, body=body):
+        if verification.verify_head(signed, key, method=method, path=path):
             return key
     return None

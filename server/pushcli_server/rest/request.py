@@ -99,20 +99,28 @@ async def read_body(request: Request, limit: int = limits.MAX_REQUEST) -> bytes:
     Raises:
         Refused: 413 as soon as that is clear, 408 if it does not come, 400 if it breaks off.
     """
-    length = request.headers.get("content-length", "")
-    if length.isascii() and length.isdigit() and (len(length) > 9 or int(length) > limit):
-        raise too_large(limit)
-    chunks: list[bytes] = []
-    size = 0
+    refuse_if_too_large(request, limit)
+    # One buffer: a body may come a byte at a time.
+    body = bytearray()
     try:
         async with asyncio.timeout(BODY_TIMEOUT):
             async for chunk in request.stream():
-                size += len(chunk)
-                if size > limit:
+                body += chunk
+                if len(body) > limit:
                     raise too_large(limit)
-                chunks.append(chunk)
     except TimeoutError:
         raise Refused(408, ["the body did not come"]) from None
     except ClientDisconnect:
         raise Refused(400, ["the body broke off"]) from None
-    return b"".join(chunks)
+    return bytes(body)
+
+
+def refuse_if_too_large(request: Request, limit: int = limits.MAX_REQUEST) -> None:
+    """What the headers say of the body's size must be within the limit, in bytes.
+
+    Raises:
+        Refused: 413.
+    """
+    length = request.headers.get("content-length", "")
+    if length.isascii() and length.isdigit() and (len(length) > 9 or int(length) > limit):
+        raise too_large(limit)

@@ -14,7 +14,10 @@ from http import HTTPStatus
 import pytest
 import uvicorn
 
-from pushcli.sandbox.sandbox import Sandbox
+from pushcli import keys
+from pushcli.protocol import signing
+from pushcli.protocol.timestamps import format_iso8601
+from pushcli.sandbox.sandbox import ADMIN, Sandbox
 from pushcli_server.rest.errors import EXTENSIONS, answer
 from pushcli_server.rest.http_protocol import BoundedHttp
 from pushcli_server.rest.unread import LINGER
@@ -84,6 +87,23 @@ def test_a_client_that_waits_to_be_asked_for_its_body_is_not_waited_for(raw: Raw
         connection.sendall(head.encode())
         assert ending(connection)[0] == 400
     assert time.monotonic() - started < LINGER
+
+
+@pytest.mark.parametrize("expect", ["", "Expect: 100-continue\r\n"])
+@pytest.mark.parametrize("fault", [{"user": "ghost"}, {"drop": "X-Ops-Authorization-1"}, {}])
+def test_nobody_is_asked_for_a_body_before_the_head_is_proven(
+    raw: Raw, fault: dict[str, str], expect: str
+) -> None:
+    headers = signing.sign(
+        raw.key if fault else keys.generate(), method="POST", path=PATH, body=b"x" * 900_000,
+        user=fault.get("user", ADMIN), timestamp=format_iso8601(time.time()),
+    )  # fmt: skip
+    lines = [f"{k}: {v}\r\n" for k, v in headers.items() if k != fault.get("drop")]
+    head = f"POST {PATH} HTTP/1.1\r\nHost: x\r\nContent-Length: 900000\r\n{expect}"
+    with socket.create_connection(("127.0.0.1", raw.port), timeout=patient(10)) as connection:
+        connection.sendall("".join([head, *lines, "\r\n"]).encode())
+        # None of the body is sent: the answer, and no `100 Continue`, is all there is.
+        assert ending(connection)[0] == 401
 
 
 def test_a_refusal_without_a_body_keeps_the_connection(raw: Raw) -> None:

@@ -76,6 +76,9 @@ def test_what_is_signed_verifies_and_nothing_else_does(
     assert not verification.verify(parsed, public, method="PATCH", path=path, body=body)
     assert not verification.verify(parsed, public, method=method, path=path + "/x", body=body)
     assert not verification.verify(parsed, public, method=method, path=path, body=body + b"x")
+    assert verification.verify_head(parsed, public, method=method, path=path)
+    assert verification.is_signed_body(parsed, body)
+    assert not verification.is_signed_body(parsed, body + b"x")
     other = OTHER_KEY.public_key()
     assert not verification.verify(parsed, other, method=method, path=path, body=body)
 
