@@ -342,6 +342,16 @@ def test_an_abort_before_the_run_ends_the_supervisor_and_nothing_ran(
     assert not (tmp_path / "ran").exists()
 
 
+def test_an_agent_that_is_gone_before_the_run_leaves_nothing_that_runs(
+    spool: Spool, tmp_path: Path
+) -> None:
+    job = spool.start(prepared(f"echo x > {tmp_path}/ran"))
+    until(lambda: b"committed" in _spooled(spool, "lock"))
+    job.close()
+    until(job.ended)
+    assert not (tmp_path / "ran").exists()
+
+
 def test_a_timeout_kills_what_does_not_end_by_itself_within_five_seconds(spool: Spool) -> None:
     before = time.monotonic()
     job = run(spool, f"trap '' TERM; echo up; {TREE}; wait; sleep 305", run_timeout=0.5)
