@@ -11,7 +11,9 @@ from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 
+from pushcli.escape import escape_line
 from pushcli.protocol import limits
+from pushcli.protocol.drops import Dropped, DropReason
 from pushcli.protocol.timestamps import parse_rfc1123
 
 M = TypeVar("M", bound="Message")
@@ -26,7 +28,10 @@ Identifier = Annotated[str, msgspec.Meta(max_length=64, pattern=r"^[!-~]*\Z")]
 Line = Annotated[str, msgspec.Meta(pattern=r"^[^\0]*\Z")]
 
 
-class MessageError(ValueError):
+_MAX_DETAIL = 200
+
+
+class MessageError(Dropped):
     """A body that is not a message: not JSON, no object, unknown type, wrong field."""
 
 
@@ -41,9 +46,21 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", omit_
         """Seconds since the epoch.
 
         Raises:
-            ValueError: the timestamp is no RFC 1123 date.
+            MessageError: the timestamp is no RFC 1123 date.
         """
-        return parse_rfc1123(self.timestamp)
+        return moment(self.timestamp)
+
+
+def moment(timestamp: str) -> float:
+    """Seconds since the epoch of a message's timestamp.
+
+    Raises:
+        MessageError: it is no RFC 1123 date.
+    """
+    try:
+        return parse_rfc1123(timestamp)
+    except ValueError as error:
+        raise MessageError(DropReason.TIMESTAMP) from error
 
 
 # --- server to agent
@@ -327,7 +344,12 @@ def _decode(decoder: "msgspec.json.Decoder[M]", body: bytes) -> M:
     try:
         return decoder.decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise MessageError(str(error) or type(error).__name__) from error
+        reason = DropReason.JSON
+        if isinstance(error, msgspec.ValidationError):
+            reason = DropReason.FIELDS
+        # It quotes the peer: the type that it does not know, the keys on the way to a field.
+        detail = escape_line(str(error) or type(error).__name__)
+        raise MessageError(reason, detail[:_MAX_DETAIL]) from error
 
 
 _encoder = msgspec.json.Encoder()

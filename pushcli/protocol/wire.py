@@ -10,6 +10,8 @@ import hashlib
 import hmac
 from typing import TYPE_CHECKING
 
+from pushcli.protocol.drops import Dropped, DropReason
+
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
 
@@ -24,7 +26,7 @@ _HMAC_PREFIX = b"Version:2.0;SigningMethod:hmac_sha256;Signature:"
 _RSA_PREFIX = b"Version:2.0;SigningMethod:rsa2048_sha1;Signature:"
 
 
-class WireError(ValueError):
+class WireError(Dropped):
     """Frames that are to be dropped: wrong count, size, header or signature."""
 
 
@@ -48,7 +50,7 @@ def unseal(frames: list[bytes], session_key: bytes, max_body: int) -> bytes:
     header, body = _two_frames(frames, max_body)
     signature = _signature(header, _HMAC_PREFIX)
     if not hmac.compare_digest(signature, hmac.digest(session_key, body, "sha256")):
-        raise WireError("wrong signature")
+        raise WireError(DropReason.SIGNATURE)
     return body
 
 
@@ -74,9 +76,9 @@ def unseal_broadcast(frames: list[bytes], key: "RSAPublicKey", max_body: int) ->
     try:
         signed = key.recover_data_from_signature(signature, padding.PKCS1v15(), None)
     except InvalidSignature as error:
-        raise WireError("wrong signature") from error
+        raise WireError(DropReason.SIGNATURE) from error
     if not hmac.compare_digest(signed, _sha1_text(body)):
-        raise WireError("wrong signature")
+        raise WireError(DropReason.SIGNATURE)
     return body
 
 
@@ -98,9 +100,9 @@ def unseal_broadcast_by_numbers(
     block = b"\x00\x01" + b"\xff" * (size - 3 - len(text)) + b"\x00" + text
     number = int.from_bytes(signature, "big")
     if len(signature) != size or number >= modulus:
-        raise WireError("wrong signature")
+        raise WireError(DropReason.SIGNATURE)
     if pow(number, exponent, modulus) != int.from_bytes(block, "big"):
-        raise WireError("wrong signature")
+        raise WireError(DropReason.SIGNATURE)
     return body
 
 
@@ -110,20 +112,20 @@ def _sha1_text(body: bytes) -> bytes:
 
 def _two_frames(frames: list[bytes], max_body: int) -> tuple[bytes, bytes]:
     if len(frames) != 2:
-        raise WireError(f"{len(frames)} frames instead of 2")
+        raise WireError(DropReason.FRAMES, f"{len(frames)} frames instead of 2")
     header, body = frames
     if len(header) > MAX_HEADER:
-        raise WireError(f"header of {len(header)} bytes")
+        raise WireError(DropReason.HEADER, f"header of {len(header)} bytes")
     if len(body) > max_body:
-        raise WireError(f"body of {len(body)} bytes")
+        raise WireError(DropReason.BODY, f"body of {len(body)} bytes")
     return header, body
 
 
 def _signature(header: bytes, prefix: bytes) -> bytes:
     if not header.startswith(prefix):
-        raise WireError("unknown version or signing method")
+        raise WireError(DropReason.SIGNING_METHOD)
     # The old server breaks its RSA signatures into lines; b64decode skips those.
     try:
         return base64.b64decode(header[len(prefix) :].replace(b"\n", b""), validate=True)
     except binascii.Error as error:
-        raise WireError("signature is not base64") from error
+        raise WireError(DropReason.BASE64) from error

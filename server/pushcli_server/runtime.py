@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import logging
-import resource
 import uuid
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -11,7 +10,7 @@ from pathlib import Path
 import zmq
 
 from pushcli.errors import PushcliError, StoreError
-from pushcli_server import persistence
+from pushcli_server import descriptors, listener, persistence
 from pushcli_server.admission import AdmissionService
 from pushcli_server.channel.command_channel import CommandChannel
 from pushcli_server.channel.heartbeat import HeartbeatBroadcast
@@ -54,7 +53,7 @@ async def open_services(
         StartError: a port is taken.
         StoreError: the store failed while the server ran.
     """
-    _raise_descriptor_limit()
+    shares = descriptors.shares(descriptors.raise_limit())
     async with contextlib.AsyncExitStack() as stack:
         tasks = await stack.enter_async_context(_Tasks())
         clock, releases = Clock(), Releases()
@@ -65,7 +64,7 @@ async def open_services(
         fleet = Fleet(rules_of(settings))
         feeds = Feeds(clock, store.submit, await persistence.load_feeds(store))
         context = _context(stack)
-        channel = CommandChannel(context, fleet.admissions.owner)
+        channel = CommandChannel(context, fleet.admissions.owner, shares.commands)
         outbox = Outbox(fleet, channel)
         whitelists = WhitelistPush(fleet, outbox, clock, store, tasks.add)
         checks, facts = Checks(fleet, outbox, clock), Facts(store)
@@ -83,7 +82,14 @@ async def open_services(
         engine.handle(await persistence.load(store, fleet.rules.grace))
         feeds.close_all_but(fleet.jobs)
         incarnation_id = str(uuid.uuid4())
-        serve = _open_channel(stack, tasks, context, settings, engine, channel, incarnation_id)
+        broadcast = HeartbeatBroadcast(
+            server=settings.server_name,
+            incarnation_id=incarnation_id,
+            interval=settings.heartbeat_interval / 1000,
+        )
+        stack.callback(broadcast.close)
+        serve = _open_channel(stack, context, settings, engine, channel, broadcast, shares)
+        tasks.add(asyncio.ensure_future(broadcast.run()))
         rotation = Rotation(directory, keyring, serve, store, clock.now)
         tasks.add(asyncio.ensure_future(rotation.run()))
         lag = LoopLag()
@@ -131,41 +137,27 @@ def _context(stack: contextlib.AsyncExitStack) -> "zmq.Context[zmq.Socket[bytes]
 
 def _open_channel(
     stack: contextlib.AsyncExitStack,
-    tasks: "_Tasks",
     context: "zmq.Context[zmq.Socket[bytes]]",
     settings: Settings,
     engine: Engine,
     channel: CommandChannel,
-    incarnation_id: str,
+    broadcast: HeartbeatBroadcast,
+    shares: descriptors.Shares,
 ) -> Callable[[tuple[Secrets, ...]], None]:
     """Take the ports; what it returns serves agents that know these secrets of the server."""
     doorkeeper = Doorkeeper(context, lambda key: engine.fleet.admits(key, engine.clock.now()))
     doorkeeper.start()
     stack.callback(doorkeeper.stop)
     stack.callback(channel.close)
-    channel.bind(settings.zeromq_listen_address, settings.command_port)
-    broadcast = HeartbeatBroadcast(
-        context,
-        server=settings.server_name,
-        incarnation_id=incarnation_id,
-        interval=settings.heartbeat_interval / 1000,
-    )
-    stack.callback(broadcast.close)
-    broadcast.bind(f"{settings.zeromq_listen_address}:{settings.server_heartbeat_port}")
-    tasks.add(asyncio.ensure_future(broadcast.run()))
+    host = listener.resolve(context, settings.zeromq_listen_address)
+    channel.bind(host, settings.command_port)
+    broadcast.bind(host, settings.server_heartbeat_port, shares.heartbeats)
 
     def serve(valid: tuple[Secrets, ...]) -> None:
         channel.serve(valid, engine.receive)
         broadcast.serve([secrets.rsa for secrets in valid])
 
     return serve
-
-
-def _raise_descriptor_limit() -> None:
-    """One connection is one descriptor: take as many as the system allows."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with contextlib.suppress(ValueError, OSError):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 class _Tasks:

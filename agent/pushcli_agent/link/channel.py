@@ -13,6 +13,7 @@ from collections.abc import Iterator
 import zmq
 
 from pushcli.protocol import wire
+from pushcli.protocol.drops import Dropped
 from pushcli_agent.core.configuration import ServerConfig
 from pushcli_agent.core.events import (
     CommandReceived,
@@ -21,7 +22,7 @@ from pushcli_agent.core.events import (
     MalformedReceived,
     ServerHeard,
 )
-from pushcli_agent.link.drops import Drops
+from pushcli_agent.link.drops import Drops, Source
 from pushcli_agent.link.incoming import Incoming
 
 _EVENTS = zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED
@@ -91,8 +92,8 @@ class Channel:
         for frames in _drain(self._command):
             try:
                 event = self._incoming.command(frames)
-            except ValueError as error:
-                self.drops.drop("the command channel", str(error), time.monotonic())
+            except Dropped as error:
+                self.drops.drop(Source.COMMANDS, error, time.monotonic())
             else:
                 yield event
 
@@ -110,11 +111,11 @@ class Channel:
             now = time.monotonic()
             try:
                 event = self._incoming.broadcast(frames)
-            except ValueError as error:
+            except Dropped as error:
                 # A server that replaces its keys signs each heartbeat with both for a while:
                 # what one key does not verify is news only when nothing verifies.
                 quiet = now < self._beaten_until
-                self.drops.drop("the heartbeat channel", str(error), now, quiet=quiet)
+                self.drops.drop(Source.HEARTBEATS, error, now, quiet=quiet)
             else:
                 self._beaten_until = now + self._silence
                 yield event

@@ -5,7 +5,7 @@ import time
 import msgspec
 
 from pushcli.protocol import messages, wire
-from pushcli.protocol.timestamps import parse_rfc1123
+from pushcli.protocol.drops import Dropped, DropReason
 from pushcli_agent.core.configuration import ServerConfig
 from pushcli_agent.core.events import CommandReceived, MalformedReceived, ServerHeard
 
@@ -37,14 +37,15 @@ class Incoming:
         """A message on the command channel.
 
         Raises:
-            ValueError: it is to be dropped; the text says why.
+            Dropped: anything else.
         """
         body = wire.unseal(frames, self._config.session_key, wire.MAX_BODY_FROM_SERVER)
         event = _command(body)
         message = event.message if isinstance(event, CommandReceived) else _outline.decode(body)
         self._check_time(message.timestamp)
         if message.sequence <= self._sequence:
-            raise ValueError(f"sequence {message.sequence} after {self._sequence}: a replay")
+            detail = f"{message.sequence} after {self._sequence}"
+            raise Dropped(DropReason.REPLAY, detail)
         self._sequence = message.sequence
         return event
 
@@ -52,7 +53,7 @@ class Incoming:
         """A heartbeat of the server.
 
         Raises:
-            ValueError: it is to be dropped; the text says why.
+            Dropped: anything else.
         """
         body = wire.unseal_broadcast_by_numbers(
             frames, self._modulus, self._config.exponent, wire.MAX_BODY_FROM_SERVER
@@ -62,10 +63,10 @@ class Incoming:
         return ServerHeard(message)
 
     def _check_time(self, timestamp: str) -> None:
-        skew = parse_rfc1123(timestamp) - time.time()
+        skew = messages.moment(timestamp) - time.time()
         if abs(skew) > self._config.max_message_skew:
             ahead = "ahead of" if skew > 0 else "behind"
-            raise ValueError(f"its clock is {abs(skew):.0f} s {ahead} ours")
+            raise Dropped(DropReason.SKEW, f"its clock is {abs(skew):.0f} s {ahead} ours")
 
 
 def _command(body: bytes) -> CommandReceived | MalformedReceived:

@@ -14,7 +14,10 @@ from typing import Any, TypeVar
 import zmq
 
 from pushcli.protocol import messages, wire
+from pushcli.protocol.drops import Dropped, DropReason
 from pushcli.protocol.timestamps import format_rfc1123
+from pushcli_server.channel.crowd import Limits
+from pushcli_server.channel.doorman import Doorman
 from pushcli_server.channel.drops import Drops
 from pushcli_server.core.identity import NodeKey
 from pushcli_server.guarded import guarded
@@ -23,7 +26,13 @@ from pushcli_server.listener import listen
 SLICE = 0.004
 """Seconds of the event loop that one turn may take."""
 MAX_MESSAGE_SKEW = 300.0
-SEND_QUEUE = 1000
+SEND_QUEUE = 200
+RECEIVE_QUEUE = 64
+"""Messages of one peer that libzmq keeps; the rest waits on the peer's side."""
+MAX_MESSAGE = wire.MAX_HEADER + wire.MAX_BODY_FROM_AGENT + 2048
+"""Bytes of a frame: libzmq makes room for one before a peer has proven who it is."""
+HANDSHAKE_IVL = 10_000
+"""Milliseconds in which it must have."""
 SETTINGS = ("command_port", "zeromq_listen_address")
 """Where its port and address are set."""
 
@@ -45,6 +54,7 @@ class Broker:
         owner: which keys prove which nodes.
         session_key: what a node's messages are signed with; asked once a node.
         receive: called with each verified message.
+        limits: of its connections.
         mark: what the names of this broker's peers begin with.
         now: seconds since the epoch, which messages' timestamps are held against.
     """
@@ -56,6 +66,7 @@ class Broker:
         owner: Owner,
         session_key: SessionKey,
         receive: Receive,
+        limits: Limits,
         now: Callable[[], float] = time.time,
         mark: bytes = b"",
     ) -> None:
@@ -69,15 +80,18 @@ class Broker:
         self._scheduled = False
         self._closed = False
         self._loop = asyncio.get_running_loop()
+        self._context, self._limits = context, limits
+        self._doorman: Doorman | None = None
         self._socket = socket = context.socket(zmq.ROUTER)
         self._fd = int(socket.getsockopt(zmq.FD))
         socket.curve_server = True
         socket.curve_secretkey = curve_secret_key
         socket.zap_domain = b"pushcli"
         socket.linger = 500
-        socket.maxmsgsize = wire.MAX_MESSAGE
+        socket.maxmsgsize = MAX_MESSAGE
         socket.sndhwm = SEND_QUEUE
-        socket.rcvhwm = SEND_QUEUE
+        socket.rcvhwm = RECEIVE_QUEUE
+        socket.handshake_ivl = HANDSHAKE_IVL
         # Dead connections are noticed by TCP too, long after the heartbeats did.
         socket.tcp_keepalive = 1
         # To a peer that is gone or full a send fails instead of vanishing.
@@ -92,6 +106,8 @@ class Broker:
         numeric = f"[{host}]" if ":" in host else host
         self._socket.ipv6 = ":" in host
         listener = listen(host, port, SETTINGS, shared=True)
+        bound = listener.getsockname()[1]
+        self._doorman = Doorman(self._context, self._socket, bound, self._limits)
         self._socket.setsockopt(zmq.USE_FD, listener.detach())
         self._socket.bind(f"tcp://{numeric}:{port}")
         self._loop.add_reader(self._fd, self._schedule)
@@ -102,10 +118,17 @@ class Broker:
         """Where it listens, with the port that `*` became."""
         return str(self._socket.get_string(zmq.LAST_ENDPOINT))
 
+    @property
+    def connections(self) -> int:
+        """How many there are, of nodes and of strangers."""
+        return 0 if self._doorman is None else len(self._doorman.crowd)
+
     def close(self) -> None:
         """Stop at once; what was sent has half a second to leave."""
         self._closed = True
         self._loop.remove_reader(self._fd)
+        if self._doorman is not None:
+            self._doorman.close()
         self._socket.close()
 
     def send(self, peer: bytes, node: NodeKey, kind: type[_M], **fields: Any) -> bool:
@@ -118,7 +141,7 @@ class Broker:
         try:
             self._socket.send_multipart([routing_id, *frames], zmq.NOBLOCK)
         except zmq.Again:
-            self.drops.drop(peer.hex(), "its send queue is full", time.monotonic())
+            self.drops.drop(node.name, DropReason.SEND_QUEUE, time.monotonic())
             return False
         except zmq.ZMQError as error:
             if error.errno != zmq.EHOSTUNREACH:
@@ -158,28 +181,30 @@ class Broker:
         address = str(frames[-1].get("Peer-Address"))
         node = self._owner(str(frames[-1].get("User-Id")))
         if node is None:
-            self.drops.drop(address, "unknown key", time.monotonic())
+            self.drops.drop(address, DropReason.UNKNOWN_KEY, time.monotonic())
             return
         try:
             message = self._verified([frame.bytes for frame in frames[1:]], node)
-        except ValueError as error:
-            self.drops.drop(node.name, str(error), time.monotonic())
+        except Dropped as error:
+            self.drops.drop(node.name, error.reason, time.monotonic())
             return
+        if self._doorman is not None:
+            self._doorman.prove(frames[-1])
         self._receive(node, self._mark + frames[0].bytes, address, message)
 
     def _verified(self, frames: list[bytes], node: NodeKey) -> messages.NodeMessage:
         """The message of these frames, if all about it is right.
 
         Raises:
-            ValueError: it is to be dropped; the text says why.
+            Dropped: anything else.
         """
         session_key = self._session_key(node.org, node.name)
         body = wire.unseal(frames, session_key, wire.MAX_BODY_FROM_AGENT)
         message = messages.decode_node_message(body)
         if (message.org, message.node) != node:
-            raise ValueError("it speaks for another node")
+            raise Dropped(DropReason.ANOTHER_NODE)
         if abs(message.time - self._now()) > MAX_MESSAGE_SKEW:
-            raise ValueError("its timestamp is too far off")
+            raise Dropped(DropReason.SKEW)
         return message
 
 

@@ -11,6 +11,7 @@ from pushcli.errors import StartError
 from pushcli.protocol import messages
 from pushcli_server import listener
 from pushcli_server.channel.broker import SETTINGS, Broker, Owner, Receive
+from pushcli_server.channel.crowd import Limits
 from pushcli_server.core.identity import NodeKey
 from pushcli_server.secrets import Secrets
 
@@ -26,9 +27,13 @@ class CommandChannel:
     Args:
         context: a plain ZeroMQ context.
         owner: which keys prove which nodes, whatever key of ours they know.
+        limits: of the connections, with each key.
     """
 
-    def __init__(self, context: "zmq.Context[zmq.Socket[bytes]]", owner: Owner) -> None:
+    def __init__(
+        self, context: "zmq.Context[zmq.Socket[bytes]]", owner: Owner, limits: Limits
+    ) -> None:
+        self._limits = limits
         self._context = context
         self._owner = owner
         self._host, self._port = "", 0
@@ -36,13 +41,13 @@ class CommandChannel:
         self._brokers: dict[bytes, Broker] = {}
         self._mark_of: dict[bytes, bytes] = {}
 
-    def bind(self, address: str, port: int) -> None:
-        """Take the port at `tcp://ADDRESS`; nobody is served before `serve`.
+    def bind(self, host: str, port: int) -> None:
+        """Take the port of this numeric address; nobody is served before `serve`.
 
         Raises:
             StartError: it is taken, or not ours.
         """
-        self._host, self._port = listener.resolve(self._context, address), port
+        self._host, self._port = host, port
         listener.require_free(self._host, port, SETTINGS)
 
     def serve(self, valid: Iterable[Secrets], receive: Receive) -> None:
@@ -71,6 +76,7 @@ class CommandChannel:
                     self._owner,
                     secrets.session_key,
                     receive,
+                    self._limits,
                     mark=mark,
                 )
                 undoing.callback(broker.close)

@@ -2,9 +2,10 @@
 
 import asyncio
 import json
+import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 
 import pytest
 import zmq
@@ -12,17 +13,21 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pushcli.protocol import messages, wire
+from pushcli.protocol.drops import DropReason
 from pushcli.protocol.timestamps import parse_rfc1123
-from pushcli_server.channel.broker import Broker
+from pushcli_server.channel.broker import MAX_MESSAGE, Broker
+from pushcli_server.channel.crowd import Limits
 from pushcli_server.channel.zap import Doorkeeper
 from pushcli_server.core.identity import NodeKey
 from tests.support import recordings
 from tests.support.waiting import patient
+from tests.support.zmtp_peer import GREETING, Subscriber
 
 RECORDED = [m for m in recordings.messages() if m.direction == "agent to server"]
 
 
 MARK = b"mark"
+AMPLE = Limits(100, 100, 100)
 NODE = NodeKey("acme", "node1")
 
 
@@ -32,6 +37,7 @@ class Heard(list[messages.NodeMessage]):
     def __init__(self) -> None:
         super().__init__()
         self.more = asyncio.Event()
+        self.peers: set[bytes] = set()
         self.failing = 0
         """So many messages are refused with an error of ours first."""
 
@@ -43,12 +49,15 @@ class Heard(list[messages.NodeMessage]):
             self.failing -= 1
             raise RuntimeError("a fault of ours")
         self.append(message)
+        self.peers.add(peer)
         self.more.set()
 
 
 @asynccontextmanager
 async def broker(
-    session_key: bytes, now: Callable[[], float] = time.time
+    session_key: bytes,
+    now: Callable[[], float] = time.time,
+    limits: Limits = AMPLE,
 ) -> AsyncIterator[tuple[Heard, Broker, "zmq.Socket[bytes]"]]:
     """A broker that admits one agent of `node1`, and that agent's socket."""
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
@@ -58,7 +67,7 @@ async def broker(
     doorkeeper = Doorkeeper(context, lambda key: key in owners)
     doorkeeper.start()
     running = Broker(
-        context, server_secret, owners.get, lambda *_: session_key, heard.receive, now, MARK
+        context, server_secret, owners.get, lambda *_: session_key, heard.receive, limits, now, MARK
     )
     socket = context.socket(zmq.DEALER)
     try:
@@ -106,7 +115,7 @@ def test_a_recorded_message_is_too_old_today() -> None:
             while not running.drops.counts:
                 await asyncio.sleep(0.005)
             assert heard == []
-            assert list(running.drops.counts) == ["its timestamp is too far off"]
+            assert list(running.drops.counts) == [DropReason.SKEW]
 
     run(scenario)
 
@@ -173,7 +182,7 @@ def test_a_flood_leaves_the_loop_room_for_its_other_work() -> None:
                 turns += 1
                 await asyncio.sleep(0)
             assert turns > 1
-            assert running.drops.counts["unknown version or signing method"] == 900
+            assert running.drops.counts[DropReason.SIGNING_METHOD] == 900
 
     run(scenario)
 
@@ -186,7 +195,7 @@ def test_a_message_that_names_another_than_its_keys_node_is_dropped(node: str, o
             socket.send_multipart(wire.seal(GOOD, KEY))
             await heard.more.wait()
             assert [(message.org, message.node) for message in heard] == [NODE]
-            assert running.drops.counts == {"it speaks for another node": 1}
+            assert running.drops.counts == {DropReason.ANOTHER_NODE: 1}
 
     run(scenario)
 
@@ -199,5 +208,150 @@ def test_a_message_that_fails_in_our_hands_does_not_hold_up_those_behind_it() ->
                 socket.send_multipart(wire.seal(GOOD, KEY))
             await heard.more.wait()
             assert len(heard) == 1
+
+    run(scenario)
+
+
+DROPPED: dict[DropReason, list[bytes]] = {
+    DropReason.FRAMES: [b"one"],
+    DropReason.HEADER: [b"H" * 3000, b"{}"],
+    DropReason.BODY: [wire.seal(b"{}", KEY)[0], b"x" * 65_537],
+    DropReason.SIGNING_METHOD: [b"Version:1.0;", b"{}"],
+    DropReason.BASE64: [b"Version:2.0;SigningMethod:hmac_sha256;Signature:!", b"{}"],
+    DropReason.SIGNATURE: wire.seal(GOOD, b"another key"),
+    DropReason.JSON: wire.seal(b"{", KEY),
+    DropReason.FIELDS: wire.seal(b'{"type":"\\n\\u001b[2J forged"}', KEY),
+    DropReason.ANOTHER_NODE: wire.seal(heartbeat("node2"), KEY),
+    DropReason.TIMESTAMP: wire.seal(GOOD.replace(b"Mon, 23", b"Someday"), KEY),
+    DropReason.SKEW: wire.seal(GOOD.replace(b"2026", b"2025").replace(b"Mon", b"Sun"), KEY),
+}
+
+
+def test_the_reasons_of_drops_are_a_fixed_set_and_each_is_reached() -> None:
+    # An unknown key and a full queue need another peer: below, and in the end-to-end tests.
+    # Sequences are the fleet's business here, and the agent's own.
+    elsewhere = {DropReason.UNKNOWN_KEY, DropReason.SEND_QUEUE, DropReason.REPLAY}
+    assert set(DROPPED) == set(DropReason) - elsewhere
+
+    async def scenario() -> None:
+        async with broker(KEY, lambda: NOW) as (heard, running, socket):
+            for frames in DROPPED.values():
+                socket.send_multipart(frames)
+            socket.send_multipart(wire.seal(GOOD, KEY))
+            await heard.more.wait()
+            assert running.drops.counts == dict.fromkeys(DROPPED, 1)
+
+    run(scenario)
+
+
+def test_ever_new_types_are_one_reason_and_a_line_without_them(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def scenario() -> None:
+        async with broker(KEY, lambda: NOW) as (heard, running, socket):
+            for number in range(500):
+                kind = f"{number}\n2026-11-26 forged line \x1b[2J".encode()
+                body = json.dumps({"type": kind.decode(), "sequence": 1, "timestamp": "x"})
+                socket.send_multipart(wire.seal(body.encode(), KEY))
+            socket.send_multipart(wire.seal(GOOD, KEY))
+            await heard.more.wait()
+            assert running.drops.counts == {DropReason.FIELDS: 500}
+
+    with caplog.at_level(logging.WARNING):
+        run(scenario)
+    lines = [record.getMessage() for record in caplog.records]
+    assert 1 <= len(lines) <= 10
+    assert set(lines) == {f"dropped a message from node1: {DropReason.FIELDS.value}"}
+
+
+def test_a_peer_that_reads_nothing_is_sent_only_so_much() -> None:
+    async def scenario() -> None:
+        async with broker(KEY, lambda: NOW) as (heard, running, socket):
+            socket.rcvhwm = 1
+            socket.send_multipart(wire.seal(GOOD, KEY))
+            await heard.more.wait()
+            (peer,) = heard.peers
+            sent = 0
+            while running.send(peer, NODE, messages.Commit, job_id="x", command="x" * 200_000):
+                sent += 1
+                assert sent < 1000
+                await asyncio.sleep(0)
+            assert running.drops.counts == {DropReason.SEND_QUEUE: 1}
+
+    run(scenario)
+
+
+@pytest.mark.parametrize(
+    ("limits", "stay"), [(Limits(5, 100, 100), 4), (Limits(100, 5, 100), 4), (Limits(9, 9, 2), 2)]
+)
+def test_strangers_take_only_so_many_connections(limits: Limits, stay: int) -> None:
+    async def scenario() -> None:
+        async with broker(KEY, lambda: NOW, limits) as (heard, running, socket):
+            socket.send_multipart(wire.seal(GOOD, KEY))
+            await heard.more.wait()
+            heard.more.clear()
+            port = int(running.endpoint.rpartition(":")[2])
+            with ExitStack() as stack:
+                peers = [stack.enter_context(Subscriber(port, b"\xff")) for _ in range(30)]
+                hung_up: set[Subscriber] = set()
+                while len(hung_up) < 30 - stay:
+                    for peer in peers:
+                        if peer not in hung_up and is_closed(peer):
+                            hung_up.add(peer)
+                    await asyncio.sleep(0.02)
+                await asyncio.sleep(0.2)
+                assert sum(is_closed(peer) for peer in peers) == 30 - stay
+                # Whoever was there before notices nothing.
+                socket.send_multipart(wire.seal(GOOD, KEY))
+                await heard.more.wait()
+                heard.more.clear()
+            # And when they are gone, others may come.
+            while running.connections > 1:
+                await asyncio.sleep(0.02)
+            with Subscriber(port, b"\xff") as peer:
+                assert not is_closed(peer)
+
+    run(scenario)
+
+
+def is_closed(peer: Subscriber) -> bool:
+    """Whether the other end has hung up; what it said before is read away."""
+    peer.socket.setblocking(False)
+    try:
+        while peer.socket.recv(4096):
+            pass
+    except BlockingIOError:
+        return False
+    except ConnectionError:
+        return True
+    return True
+
+
+def test_a_stranger_that_says_nothing_more_is_hung_up_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pushcli_server.channel.broker.HANDSHAKE_IVL", 300)
+
+    async def scenario() -> None:
+        async with broker(KEY, lambda: NOW) as (_, running, _):
+            port = int(running.endpoint.rpartition(":")[2])
+            with ExitStack() as stack:
+                peers = [
+                    stack.enter_context(Subscriber(port, beginning))
+                    for beginning in (b"", b"\xff", GREETING, GREETING.replace(b"NULL\0", b"CURVE"))
+                ]
+                for peer in peers:
+                    assert await asyncio.to_thread(peer.is_hung_up)
+
+    run(scenario)
+
+
+def test_an_unproven_peers_frame_has_a_bound() -> None:
+    curve = GREETING.replace(b"NULL\0", b"CURVE")
+
+    async def scenario() -> None:
+        async with broker(KEY, lambda: NOW) as (_, running, _):
+            port = int(running.endpoint.rpartition(":")[2])
+            size = MAX_MESSAGE + 1
+            with Subscriber(port, curve + b"\6" + size.to_bytes(8, "big")) as peer:
+                assert await asyncio.to_thread(peer.is_hung_up)
 
     run(scenario)

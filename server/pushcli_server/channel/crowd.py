@@ -1,0 +1,86 @@
+"""How many connections there may be, in all and of one address, and which of them are too many.
+
+Pure: connections are numbers, which a later connection may have again. Addresses are opaque.
+"""
+
+import contextlib
+import ipaddress
+from collections import Counter
+from typing import NamedTuple
+
+
+class Limits(NamedTuple):
+    """Connections at most."""
+
+    total: int
+    per_address: int
+    """Of one address, behind which there may be many."""
+    unproven: int
+    """Of one address, while they have not proven who they are."""
+
+
+class Crowd:
+    """The connections that there are."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._address: dict[int, str] = {}
+        self._unproven: set[int] = set()
+        self._of: Counter[str] = Counter()
+        self._unproven_of: Counter[str] = Counter()
+
+    @property
+    def has_room(self) -> bool:
+        """Whether there is room for another one, of whatever address."""
+        return len(self) < self._limits.total
+
+    @property
+    def has_unproven(self) -> bool:
+        """Whether there is one that has not proven who it is."""
+        return bool(self._unproven)
+
+    def __len__(self) -> int:
+        return len(self._address)
+
+    def admit(self, connection: int, address: str) -> bool:
+        """A connection came; false: it is one too many, and is not counted."""
+        self.forget(connection)
+        limits = self._limits
+        if (
+            not self.has_room
+            or self._of[address] >= limits.per_address
+            or self._unproven_of[address] >= limits.unproven
+        ):
+            return False
+        self._address[connection] = address
+        self._of[address] += 1
+        self._unproven.add(connection)
+        self._unproven_of[address] += 1
+        return True
+
+    def prove(self, connection: int) -> None:
+        """Its handshake is done."""
+        if connection in self._unproven:
+            self._unproven.discard(connection)
+            _decrement(self._unproven_of, self._address[connection])
+
+    def forget(self, connection: int) -> None:
+        """It is gone, if it was there."""
+        self.prove(connection)
+        if (address := self._address.pop(connection, None)) is not None:
+            _decrement(self._of, address)
+
+
+def network(host: str) -> str:
+    """Whom an address stands for: itself, or the /64 of an IPv6 address."""
+    if ":" not in host:
+        return host
+    with contextlib.suppress(ValueError):
+        return str(ipaddress.IPv6Network((host.partition("%")[0], 64), strict=False))
+    return host
+
+
+def _decrement(counter: Counter[str], key: str) -> None:
+    counter[key] -= 1
+    if not counter[key]:
+        del counter[key]
