@@ -6,6 +6,7 @@ import msgspec
 
 from pushcli.protocol import messages
 from pushcli_server.core.identity import NodeKey
+from pushcli_server.latest import Latest
 from pushcli_server.store import Store, operations
 
 MAX_BYTES = 40_000
@@ -16,7 +17,7 @@ class Facts:
     """The facts that were stored last, by node."""
 
     def __init__(self, store: Store) -> None:
-        self._store = store
+        self._writes = Latest(store)
         self._stored: dict[NodeKey, bytes] = {}
 
     def record(self, node: NodeKey, message: messages.Facts) -> None:
@@ -25,8 +26,9 @@ class Facts:
         digest = hashlib.sha256(text).digest()
         if len(text) <= MAX_BYTES and self._stored.get(node) != digest:
             self._stored[node] = digest
-            self._store.submit(
-                operations.SetAutomatic(org=node.org, name=node.name, automatic=text.decode())
+            self._writes.submit(
+                node,
+                operations.SetAutomatic(org=node.org, name=node.name, automatic=text.decode()),
             )
 
     def forget(self, node: NodeKey) -> None:

@@ -19,6 +19,7 @@ from pushcli_server.clock import Clock
 from pushcli_server.core.fleet_state import Fleet
 from pushcli_server.core.identity import NodeKey
 from pushcli_server.core.node import Node
+from pushcli_server.latest import Latest
 from pushcli_server.outbox import Outbox
 from pushcli_server.store import Store, StoreUnavailable, operations, whitelist_reads
 
@@ -113,6 +114,7 @@ class WhitelistPush:
         self._outbox = outbox
         self._clock = clock
         self._store = store
+        self._writes = Latest(store)
         self._wanted: dict[NodeKey, str] = {}
         self._held: dict[NodeKey, str | None] = {}
         self._sent_at: dict[NodeKey, float] = {}
@@ -203,7 +205,7 @@ class WhitelistPush:
             # A fleet that reconnects says what it said before: nothing to write.
             self._stored[key] = fingerprint
             text = msgspec.json.encode(stored).decode()
-            self._store.submit(operations.SaveWhitelistReport(*key, text))
+            self._writes.submit(key, operations.SaveWhitelistReport(*key, text))
 
     # --- on their way
 
