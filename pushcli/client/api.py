@@ -1,5 +1,6 @@
 """The server's REST API as calls (Push Jobs protocol, section 3, and docs/extensions.md)."""
 
+import secrets
 import time
 import uuid
 from pathlib import Path
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 RESTART_PATIENCE = 5.0
 """Seconds for a server to come back after the connection broke under the start of a job."""
 _RETRY = 0.25
+_BLANKS = 24
+_BLANK = b" \t"
 
 
 class ApiClient:
@@ -71,12 +74,13 @@ class ApiClient:
         params: Params | None = None,
     ) -> Any:
         """POST JSON below the organization."""
-        body = msgspec.json.encode(value)
+        body = _distinct(msgspec.json.encode(value))
         return self._json("POST", path, body=body, headers=headers, params=params)
 
     def put(self, path: str, value: object, headers: dict[str, str] | None = None) -> Any:
         """PUT JSON below the organization."""
-        return self._json("PUT", path, body=msgspec.json.encode(value), headers=headers)
+        body = _distinct(msgspec.json.encode(value))
+        return self._json("PUT", path, body=body, headers=headers)
 
     def delete(self, path: str) -> Any:
         """DELETE below the organization."""
@@ -85,14 +89,15 @@ class ApiClient:
     def start_job(self, spec: dict[str, Any]) -> str:
         """Start a job, once, even if the connection breaks; returns its id."""
         headers = {REQUEST_ID: str(uuid.uuid4())}
+        body = _distinct(msgspec.json.encode(spec))
         try:
-            answer = self.post("pushy/jobs", spec, headers)
+            answer = self._json("POST", "pushy/jobs", body=body, headers=headers)
         except errors.ConnectionLost as error:
             if not self._repeat_is_safe():
                 raise errors.ConnectionLost(
                     error.message, "the job may have started: check with `pushcli job list`"
                 ) from error
-            answer = self.post("pushy/jobs", spec, headers)
+            answer = self._json("POST", "pushy/jobs", body=body, headers=headers)
         uri = answer.get("uri") if isinstance(answer, dict) else None
         job_id = uri[-32:] if isinstance(uri, str) else ""
         if not names.is_job_id(job_id):
@@ -150,6 +155,15 @@ class ApiClient:
     def _json(self, method: str, path: str, **more: Any) -> Any:
         headers = {"Accept": "application/json", **(more.pop("headers", None) or {})}
         return decoded(self._http.request(method, path, headers=headers, **more).content)
+
+
+def _distinct(body: bytes) -> bytes:
+    """The same JSON with blanks behind it that no other request has.
+
+    Signatures name whole seconds, and a server takes many equal ones for one that was captured.
+    """
+    bits = int.from_bytes(secrets.token_bytes(_BLANKS // 8))
+    return body + bytes(_BLANK[bits >> place & 1] for place in range(_BLANKS))
 
 
 def server_of(profile: Profile) -> Server:

@@ -16,6 +16,11 @@ from pushcli.terminal.params import Moment, Name
 @click.option(
     "--user", "actor", type=Name("user"), metavar="NAME", help="Only what this user or client did."
 )
+@click.option(
+    "--kind",
+    type=click.Choice(("user", "client", "node", "server")),
+    help="Only what one of this kind did: a user and a client may share a name.",
+)
 @click.option("--node", type=Name("node"), metavar="NAME", help="Only what was done to this node.")
 @click.option(
     "--limit",
@@ -34,8 +39,8 @@ from pushcli.terminal.params import Moment, Name
 @options_about_users
 @click.pass_obj
 def audit(
-    app: App, *, since: float | None, actor: str | None, node: str | None, limit: int,
-    of_server: bool,
+    app: App, *, since: float | None, actor: str | None, kind: str | None, node: str | None,
+    limit: int, of_server: bool,
 ) -> None:  # fmt: skip
     """Show who changed what: identities, keys, groups, nodes, whitelists.
 
@@ -44,4 +49,6 @@ def audit(
       pushcli audit --since 2h
       pushcli audit --since 2026-11-23 --user ann --node web01
     """
-    audit_trail.show(app, since=since, user=actor, target=node, limit=limit, of_server=of_server)
+    audit_trail.show(
+        app, since=since, user=actor, kind=kind, target=node, limit=limit, of_server=of_server
+    )

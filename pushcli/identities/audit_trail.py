@@ -14,10 +14,15 @@ from pushcli.whitelist import toml_text
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
-    """One change; `at` in seconds since the epoch."""
+    """One change; `at` in seconds since the epoch.
+
+    `actor_kind` is user, client, node or server: several may have one name. Records of older
+    servers have none.
+    """
 
     at: float
     actor: str
+    actor_kind: str | None = None
     action: str
     target: str
     origin: str = ""
@@ -34,6 +39,7 @@ def show(
     *,
     since: float | None,
     user: str | None,
+    kind: str | None,
     target: str | None,
     limit: int,
     of_server: bool,
@@ -42,9 +48,10 @@ def show(
 
     Args:
         since: seconds since the epoch.
+        kind: of the actor: user, client, node or server.
         of_server: what concerns no organization.
     """
-    given = {"since": since, "user": user, "target": target, "limit": limit}
+    given = {"since": since, "user": user, "kind": kind, "target": target, "limit": limit}
     query = {name: str(value) for name, value in given.items() if value is not None}
     raw = app.client.get("/audit" if of_server else "audit", query)
     answer = checked(raw, _Answer)
@@ -52,13 +59,20 @@ def show(
         app.emit(raw)
     else:
         rows = [
-            (durations.local(one.at), one.actor, one.action, one.target, one.origin,
+            (durations.local(one.at), _actor(one), one.action, one.target, one.origin,
              detail_text(_abridged(one)))
             for one in answer.records
         ]  # fmt: skip
         write_table(app, ("time", "actor", "action", "target", "from", "detail"), rows)
     if answer.truncated:
         app.note(f"These are the newest {len(answer.records)}; --limit shows more")
+
+
+def _actor(record: Record) -> str:
+    """`user ann`, `node web01`; the server has no name beside its kind."""
+    if record.actor_kind in (None, record.actor):
+        return record.actor
+    return f"{record.actor_kind} {record.actor}"
 
 
 def _abridged(record: Record) -> Any:

@@ -141,6 +141,9 @@ def _is_signed_by(key: "RSAPublicKey", signature: bytes, text: bytes, version: s
     from cryptography.hazmat.primitives import hashes  # noqa: PLC0415
     from cryptography.hazmat.primitives.asymmetric import padding  # noqa: PLC0415
 
+    if len(signature) != (key.key_size + 7) // 8:
+        # Without its leading zeros it would count, too: one request under two signatures.
+        return False
     try:
         if version in {"1.0", "1.1"}:
             signed = key.recover_data_from_signature(signature, padding.PKCS1v15(), None)

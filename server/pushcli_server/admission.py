@@ -12,6 +12,7 @@ from pushcli_server.channel.broker import MAX_MESSAGE_SKEW
 from pushcli_server.core import fleet_events as on_fleet
 from pushcli_server.core.fleet_nodes import ClientGone
 from pushcli_server.core.identity import NodeKey
+from pushcli_server.core.replays import Signature
 from pushcli_server.engine import Engine
 from pushcli_server.secrets import Secrets
 from pushcli_server.settings import Settings
@@ -46,27 +47,36 @@ class AdmissionService:
         curve_key: str,
         by_client: bool,
         requestor_key: RSAPublicKey,
-        signed_at: float,
         offered: frozenset[str] | None,
         adopts: tuple[str, ...],
+        signature: Signature | None,
+        repeated: bool,
     ) -> dict[str, Any]:
         """What an agent needs to connect (Push Jobs protocol, section 4).
 
         Args:
             curve_key: the agent's, Z85; admitted only for the node's own client.
-            signed_at: the request's signed time, seconds since the epoch.
             offered: the extensions that the agent offers; None for an old one.
             adopts: jobs that a restarted agent still has.
+            signature: of the request; stored with what it changes.
+            repeated: one with this signature came before: this one changes nothing.
 
         Raises:
-            StaleConfigRequest: a newer one was accepted, or one with another key in the
-                same second.
             ClientGone: the node's client is not there any more.
             KeyOfAnotherNode: the CURVE key was handed out to another node.
         """
         common = extensions.ALL & (offered or frozenset())
         if by_client:
-            await self._admit(node, requestor_key, curve_key, signed_at, common, frozenset(adopts))
+            request = on_fleet.ConfigurationRequested(
+                node=node,
+                curve_key=curve_key,
+                offered=common,
+                adopts=frozenset(adopts),
+                generation=await self._registered(node, requestor_key),
+                signature=signature,
+                repeated=repeated,
+            )
+            await self._admit(request)
         own = self._secrets()
         # A user may look, but a key that works would let any reader pose as the node.
         session_key = own.session_key(*node) if by_client else random.token_bytes(32)
@@ -76,29 +86,15 @@ class AdmissionService:
             answer["extensions"] = sorted(common)
         return answer
 
-    async def _admit(
-        self,
-        node: NodeKey,
-        requestor_key: RSAPublicKey,
-        curve_key: str,
-        signed_at: float,
-        offered: frozenset[str],
-        adopts: frozenset[str],
-    ) -> None:
-        generation = await self._registered(node, requestor_key)
-        self._engine.handle(
-            on_fleet.ConfigurationRequested(
-                node=node,
-                curve_key=curve_key,
-                signed_at=signed_at,
-                offered=offered,
-                adopts=adopts,
-                generation=generation,
-            )
-        )
+    async def _admit(self, request: on_fleet.ConfigurationRequested) -> None:
+        self._engine.handle(request)
+        if request.repeated:
+            return
         await self._store.barrier()
         self._engine.handle(
-            on_fleet.ConfigurationStored(node=node, curve_key=curve_key, generation=generation)
+            on_fleet.ConfigurationStored(
+                node=request.node, curve_key=request.curve_key, generation=request.generation
+            )
         )
 
     async def _registered(self, node: NodeKey, key: RSAPublicKey) -> int:

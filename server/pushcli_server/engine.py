@@ -80,8 +80,7 @@ class Engine:
         An effect that fails is logged and costs no other, but for what rests on a save.
 
         Raises:
-            StaleConfigRequest, ClientGone, KeyOfAnotherNode: a request for a configuration
-                is refused.
+            ClientGone, KeyOfAnotherNode: a request for a configuration is refused.
         """
         saved, carry_out = True, self._carry_out
         for effect in core.handle(self.fleet, event, self.clock.now()):
@@ -94,10 +93,15 @@ class Engine:
                 saved = saved and not isinstance(effect, on_fleet.Save)
 
     def receive(
-        self, node: NodeKey, peer: bytes, address: str, message: messages.NodeMessage
+        self,
+        node: NodeKey,
+        peer: bytes,
+        address: str,
+        message: messages.NodeMessage,
+        curve_key: str,
     ) -> None:
         """A verified message came."""
-        self.handle(on_fleet.MessageReceived(node, peer, address, message))
+        self.handle(on_fleet.MessageReceived(node, peer, address, message, curve_key))
 
     async def vote_over(self, key: JobKey) -> None:
         """Wait until the job of this key does not vote any more."""

@@ -184,7 +184,13 @@ async def _fill(
     store.start(asyncio.get_running_loop(), lambda _: None, failure.append)
     members = [operations.AddMember(org, group, "user", admin) for group in GROUPS]
     record = AuditRecord(
-        at=time.time(), org=org, actor=admin, action="server init", target=org, origin="local"
+        at=time.time(),
+        org=org,
+        actor_kind="user",
+        actor=admin,
+        action="server init",
+        target=org,
+        origin="local",
     )
     try:
         await store.write(

@@ -12,16 +12,19 @@ from weakref import WeakValueDictionary
 
 from pushcli_server import persistence
 from pushcli_server.core import fleet_events as on_fleet
-from pushcli_server.core.identity import JobKey
+from pushcli_server.core.identity import JobKey, Requestor
 from pushcli_server.core.job import Job, JobSpec
+from pushcli_server.core.replays import Signature
 from pushcli_server.core.states import NodeState
 from pushcli_server.engine import Engine
-from pushcli_server.store import Store, reads
+from pushcli_server.store import Store, identity_reads, operations, reads
 from pushcli_server.store.records import JobNodeRecord
 from pushcli_server.views import job_summary, job_with_nodes, out_of_contact
 
 VOTE_HOLD = 0.2
 """Seconds for which a POST waits for the vote: what can be over at once, is."""
+_LONGEST = 255
+"""Characters of a requestor that the store takes."""
 
 
 class JobService:
@@ -35,19 +38,33 @@ class JobService:
         )
 
     async def start(
-        self, org: str, spec: JobSpec, *, requestor: str, origin: str, request_id: str | None
+        self,
+        org: str,
+        spec: JobSpec,
+        *,
+        by: Requestor,
+        origin: str,
+        request_id: str | None,
+        signature: Signature,
     ) -> str:
-        """Start a job; the same request of the same user gives the first one's id.
+        """Start a job; the same request of the same requestor gives the first one's id.
+
+        Args:
+            request_id: what says that two requests are the same, however they are signed.
+            signature: of this one; stored together with what it does.
 
         Returns:
             The job's id, once the job is stored; held for up to 200 ms while votes are out.
         """
+        requestor = await self.requestor(by)
         event = on_fleet.JobRequested(
             job=JobKey(org, uuid.uuid4().hex),
             spec=spec,
             requestor=requestor,
+            by=by,
             origin=origin,
             request_id=request_id,
+            signature=signature,
         )
         if request_id is None:
             self._engine.handle(event)
@@ -57,19 +74,31 @@ class JobService:
             async with lock:
                 known = await self._store.ask(reads.job_by_request, org, requestor, request_id)
                 if known is not None:
+                    remembered = operations.RememberSignature(
+                        signature, self._engine.clock.now(), known
+                    )
+                    await self._store.write(remembered)
                     return known
                 self._engine.handle(event)
         await self._store.barrier()
         await self._vote_over(event.job)
         return event.job.id
 
-    async def abort(self, key: JobKey, *, requestor: str, origin: str) -> str | None:
+    async def requestor(self, by: Requestor) -> str:
+        """What agents and feeds are told of who asks: the name, unless it is a user's."""
+        if by.kind == "client" and await self._store.ask(identity_reads.user_exists, by.name):
+            # With a blank it is nobody's name: no entry has it among its `operators`.
+            return f"client {by.name}"[:_LONGEST]
+        return by.name
+
+    async def abort(self, key: JobKey, *, by: Requestor, origin: str) -> str | None:
         """End a job and reset its nodes.
 
         Returns:
             The job's status afterwards: one that was over stays what it was. None: no such job.
         """
-        self._engine.handle(on_fleet.AbortRequested(job=key, requestor=requestor, origin=origin))
+        event = on_fleet.AbortRequested(job=key, requestor=by.name, by=by, origin=origin)
+        self._engine.handle(event)
         stored = await self._store.ask(reads.job, *key)
         return None if stored is None else stored.status
 
@@ -86,7 +115,7 @@ class JobService:
         file = None
         if include_file:
             file = await self._store.ask(reads.job_file, self._store.root, *key)
-        nodes = await self._store.ask(reads.job_nodes, key.id)
+        nodes = await self._store.ask(reads.job_nodes, *key)
         states = {node.node: NodeState(node.state) for node in nodes}
         return job_with_nodes(persistence.stored(record, file), states, include_file=include_file)
 
@@ -100,14 +129,12 @@ class JobService:
         if await self._store.ask(reads.job, *key) is None:
             return None
         job = self._engine.fleet.jobs.get(key)
-        nodes = await self._store.ask(reads.job_nodes, key.id)
+        nodes = await self._store.ask(reads.job_nodes, *key)
         return [_node_view(node, job) for node in nodes]
 
     async def output(self, key: JobKey, node: str, channel: str) -> bytes | None:
         """What a node's command wrote; None: nothing was captured, or no such job."""
-        if await self._store.ask(reads.job, *key) is None:
-            return None
-        return await self._store.ask(reads.output, self._store.root, key.id, node, channel)
+        return await self._store.ask(reads.output, self._store.root, *key, node, channel)
 
     async def _vote_over(self, key: JobKey) -> None:
         """Wait a little for the vote: what can be over at once is over for the next GET too."""

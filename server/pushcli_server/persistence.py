@@ -17,6 +17,7 @@ from pushcli_server.core.identity import JobKey, NodeKey
 from pushcli_server.core.job import Grace, Job, JobSpec
 from pushcli_server.core.job_events import NodeChange
 from pushcli_server.core.node import Node
+from pushcli_server.core.replays import Signature
 from pushcli_server.core.results import CHANNELS
 from pushcli_server.core.states import JobStatus, NodeState
 from pushcli_server.feed_log import Event
@@ -52,12 +53,14 @@ def operations_of(
             return (_update(job),)
         case on_fleet.SaveNewJob(job):
             nodes = [(node, str(state)) for node, state in job.nodes.items()]
+            kind, name = ("user", job.requestor) if job.by is None else (job.by.kind, job.by.name)
             started = _audit(
-                now, job.org, job.requestor, action="job start", target=job.id, origin=job.origin
+                now, job.org, kind, name, action="job start", target=job.id, origin=job.origin
             )
-            return operations.InsertJob(_job_record(job), nodes, job.run.file), started
-        case on_fleet.SaveNode(node):
-            return (operations.SaveNode(_node_record(node, now)),)
+            inserted = operations.InsertJob(_job_record(job), nodes, job.run.file)
+            return inserted, started, *_remembered(job.signature, now, job.id)
+        case on_fleet.SaveNode(node, signature):
+            return operations.SaveNode(_node_record(node, now)), *_remembered(signature, now)
         case on_fleet.AppendOutput(job, node, channel, offset, data):
             return (operations.AppendOutput(_path(incoming, job, node, channel), offset, data),)
         case on_fleet.StoreOutput():
@@ -65,20 +68,43 @@ def operations_of(
         case on_fleet.SaveLateResult(job, node, succeeded, outcome):
             text = json.dumps({"succeeded": succeeded, **run_wire.result_fields(outcome)})
             return (operations.LateResult(job.id, node, text),)
-        case on_fleet.RecordAudit(
-            org=org, actor=actor, action=action, target=target, origin=origin
-        ):
-            return (_audit(now, org, actor, action=action, target=target, origin=origin),)
+        case on_fleet.RecordAudit():
+            return (
+                _audit(
+                    now,
+                    effect.org,
+                    effect.actor_kind,
+                    effect.actor,
+                    action=effect.action,
+                    target=effect.target,
+                    origin=effect.origin,
+                ),
+            )
         case _:
             assert_never(effect)
 
 
 def _audit(
-    now: float, org: str, actor: str, *, action: str, target: str, origin: str
+    now: float, org: str, kind: str, actor: str, *, action: str, target: str, origin: str
 ) -> operations.Audit:
     return operations.Audit(
-        AuditRecord(at=now, org=org, actor=actor, action=action, target=target, origin=origin)
+        AuditRecord(
+            at=now,
+            org=org,
+            actor_kind=kind,
+            actor=actor,
+            action=action,
+            target=target,
+            origin=origin,
+        )
     )
+
+
+def _remembered(
+    signature: Signature | None, now: float, job_id: str | None = None
+) -> tuple[operations.RememberSignature, ...]:
+    """Together with what was asked for, or a captured request could ask for it again."""
+    return () if signature is None else (operations.RememberSignature(signature, now, job_id),)
 
 
 def _job_record(job: Job) -> JobRecord:
@@ -217,7 +243,7 @@ async def find_part(store: Store, node: NodeKey, message: messages.Result) -> on
     """A node's part in the job that its result names."""
     key = JobKey(node.org, message.job_id or "")
     job = await store.ask(reads.job, *key)
-    part = None if job is None else await store.ask(reads.job_node, key.id, node.name)
+    part = None if job is None else await store.ask(reads.job_node, *key, node.name)
     if job is None or part is None:
         return on_fleet.PartFound(node=node, message=message, state=None)
     return on_fleet.PartFound(

@@ -114,6 +114,7 @@ class Rotation:
         record = AuditRecord(
             at=self._now(),
             org="",
+            actor_kind="server",
             actor="server",
             action="server keys",
             target=fingerprint,

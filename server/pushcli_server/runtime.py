@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import time
 import uuid
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import zmq
 
 from pushcli.errors import PushcliError, StoreError
-from pushcli_server import descriptors, listener, persistence
+from pushcli_server import descriptors, listener, persistence, signed_writes
 from pushcli_server.admission import AdmissionService
 from pushcli_server.channel.command_channel import CommandChannel
 from pushcli_server.channel.heartbeat import HeartbeatBroadcast
@@ -20,6 +21,7 @@ from pushcli_server.clock import Clock
 from pushcli_server.core.fleet_state import Fleet, Rules
 from pushcli_server.core.job import Grace
 from pushcli_server.core.node import Patience
+from pushcli_server.core.replays import Replays
 from pushcli_server.engine import Engine
 from pushcli_server.facts import Facts
 from pushcli_server.feeds import Feeds
@@ -81,6 +83,8 @@ async def open_services(
         )
         engine.handle(await persistence.load(store, fleet.rules.grace))
         feeds.close_all_but(fleet.jobs)
+        # Of the clock that signed times are held against.
+        writes = await signed_writes.load(store, Replays(), time.time)
         incarnation_id = str(uuid.uuid4())
         broadcast = HeartbeatBroadcast(
             server=settings.server_name,
@@ -108,6 +112,7 @@ async def open_services(
             checks=checks,
             feeds=feeds,
             lag=lag,
+            writes=writes,
         )
 
 

@@ -12,6 +12,7 @@ from pushcli_server.feeds import Feeds
 from pushcli_server.jobs import JobService
 from pushcli_server.lag import LoopLag
 from pushcli_server.nodes import NodeService
+from pushcli_server.signed_writes import SignedWrites
 from pushcli_server.store import Store
 from pushcli_server.whitelist_push import WhitelistPush
 
@@ -31,6 +32,7 @@ class Services:
     checks: Checks
     feeds: Feeds
     lag: LoopLag
+    writes: SignedWrites
 
     def status(self) -> dict[str, Any]:
         """The body of `/pushy/_status`."""

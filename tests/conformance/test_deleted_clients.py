@@ -108,8 +108,6 @@ def test_the_next_of_its_name_is_another(
     server: Sandbox, agent: OldAgent, make_agent: MakeAgent
 ) -> None:
     delete(server, agent)
-    # Within one second no node may come with two keys (section 4).
-    time.sleep(1.0)
     heir = make_agent(agent.name)
     heir.come_online()
     server.wait_available([heir.name])

@@ -367,6 +367,8 @@ def test_every_change_is_in_the_audit_trail(server: Sandbox) -> None:
             one["at"] for one in answer["records"]
         )
         assert {one["origin"] for one in answer["records"]} == {"127.0.0.1"}
+        kinds = {(one["actor"], one["actor_kind"]) for one in answer["records"]}
+        assert kinds <= {(ADMIN, "user"), ("pivotal", "user"), (client.name, "client")}
         return [(one["actor"], one["action"]) for one in answer["records"]]
 
     assert trail(group) == [
@@ -407,5 +409,6 @@ def test_the_audit_trail_is_read_in_part(server: Sandbox) -> None:
     since = newest["records"][0]["at"]
     assert admin.get("audit", query=f"?since={since}")["records"] == newest["records"]
     assert admin.get("audit", query="?user=nobody") == {"records": [], "truncated": False}
-    for bad in ("limit=0", "limit=10001", "limit=x", "since=nan", "since=x", "more=1"):
+    assert admin.get("audit", query="?kind=server") == {"records": [], "truncated": False}
+    for bad in ("limit=0", "limit=10001", "limit=x", "since=nan", "since=x", "more=1", "kind=x"):
         assert admin("GET", "audit", query=f"?{bad}").status == 400

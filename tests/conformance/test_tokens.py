@@ -19,6 +19,7 @@ from tests.support.identities import (
     new_client,
     new_name,
     new_user,
+    of_directory,
     operator,
     superuser,
 )
@@ -46,9 +47,9 @@ def enroll(server: Sandbox, body: Any, **headers: str) -> requests.Response:
     return requests.post(f"{server.url}/enroll", data=content, headers=sent, timeout=patient(10))
 
 
-def of_trail(server: Sandbox, target: str) -> list[tuple[str, str]]:
+def of_trail(server: Sandbox, target: str) -> list[tuple[str, str, str]]:
     found = operator(server).get("audit", query=f"?target={target}")["records"]
-    return [(one["actor"], one["action"]) for one in found]
+    return [(one["actor_kind"], one["actor"], one["action"]) for one in found]
 
 
 def test_a_node_enrolls_with_a_token_once(server: Sandbox) -> None:
@@ -66,8 +67,10 @@ def test_a_node_enrolls_with_a_token_once(server: Sandbox) -> None:
     again = enroll(server, wanted(given, new_name("node")))
     assert (again.status_code, again.json()) == (403, {"error": REFUSED})
     token_id = given.partition(".")[0]
-    assert of_trail(server, token_id) == [(ADMIN, "token create"), (name, "token use")]
-    assert of_trail(server, name) == [(name, "client create")]
+    assert of_trail(server, token_id) == [
+        ("user", ADMIN, "token create"), ("node", name, "token use"),
+    ]  # fmt: skip
+    assert of_trail(server, name) == [("node", name, "client create")]
 
 
 def test_a_token_for_several_is_counted_down_and_listed_without_its_secret(server: Sandbox) -> None:
@@ -134,6 +137,44 @@ def test_a_refused_enrolment_costs_no_use(server: Sandbox) -> None:
     assert (known.status_code, known.json()) == (409, {"error": ["Client already exists"]})
     assert taken("GET", f"clients/{taken.name}").status == 200
     assert enroll(server, wanted(given, name)).status_code == 201
+
+
+RESERVED = (
+    "pivotal", "Pivotal", "admin", "ADMIN", "root", "server", "sandbox-validator",
+    "other-validator", "Sandbox-Validator", "admins", "users", "clients", "pushy_job_writers",
+)  # fmt: skip
+
+
+def test_nobody_registers_himself_under_a_name_that_another_is_known_by(server: Sandbox) -> None:
+    given, user = token(server), new_user(server)
+    stranger = new_user(server, associated=False)
+    validator = of_directory(server, "sandbox-validator")
+    users = (ADMIN, ADMIN.upper(), user.name, stranger.name, stranger.name.title())
+    before = operator(server).get("audit")["records"]
+    for name in (*RESERVED, *users):
+        refused = enroll(server, wanted(given, name))
+        assert refused.status_code == 400, name
+        made = validator("POST", "clients", {"name": name, "public_key": keys.public_pem(KEY)})
+        assert (made.status, made.json) == (400, refused.json())
+        [text] = made.error
+        assert "choose another" in text
+        assert name in text
+    assert operator(server).get("audit")["records"] == before
+    assert enroll(server, wanted(given, new_name("pivotal-db"))).status_code == 201, "no use lost"
+    for name in RESERVED:
+        assert operator(server)("POST", "tokens", {"node": name}).status == 400
+
+
+def test_an_administrator_may_still_give_a_client_a_users_name(server: Sandbox) -> None:
+    """As on a Chef server: the key that fits tells them apart, and the audit trail their kind."""
+    user, admin = new_user(server), operator(server)
+    admin.post("clients", {"name": user.name, "public_key": keys.public_pem(KEYS[2])})
+    client = Signer(server, user.name, KEYS[2])
+    assert (
+        client("PUT", f"clients/{user.name}", {"public_key": keys.public_pem(KEYS[2])}).status
+        == 200
+    )
+    assert of_trail(server, user.name)[-1] == ("client", user.name, "client update")
 
 
 @pytest.mark.parametrize(

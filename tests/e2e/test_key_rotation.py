@@ -113,7 +113,7 @@ def test_the_audit_trail_tells_since_when_which_keys_are_in_use(make_fleet: Make
     rotate(fleet)
     until(lambda: [one["target"] for one in trail()] == [first, in_use()], "and the second")
     last = trail()[-1]
-    assert (last["actor"], last["origin"]) == ("server", "local")
+    assert (last["actor_kind"], last["actor"], last["origin"]) == ("server", "server", "local")
     assert 7000 < last["detail"]["former_until"] - time.time() <= 7200
     # What happened while no server ran is found at its start, and nothing twice.
     second = in_use()

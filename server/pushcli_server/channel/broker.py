@@ -36,8 +36,8 @@ HANDSHAKE_IVL = 10_000
 SETTINGS = ("command_port", "zeromq_listen_address")
 """Where its port and address are set."""
 
-Receive = Callable[[NodeKey, bytes, str, messages.NodeMessage], None]
-"""Whose key signed it, the peer's name here, its address, the message."""
+Receive = Callable[[NodeKey, bytes, str, messages.NodeMessage, str], None]
+"""Whose key signed it, the peer's name here, its address, the message, its CURVE key (Z85)."""
 Owner = Callable[[str], NodeKey | None]
 """Whose node a CURVE key (Z85) is, if it was handed out."""
 SessionKey = Callable[[str, str], bytes]
@@ -179,7 +179,8 @@ class Broker:
 
     def _accept(self, frames: "list[zmq.Frame]") -> None:
         address = str(frames[-1].get("Peer-Address"))
-        node = self._owner(str(frames[-1].get("User-Id")))
+        curve_key = str(frames[-1].get("User-Id"))
+        node = self._owner(curve_key)
         if node is None:
             self.drops.drop(address, DropReason.UNKNOWN_KEY, time.monotonic())
             return
@@ -190,7 +191,7 @@ class Broker:
             return
         if self._doorman is not None:
             self._doorman.prove(frames[-1])
-        self._receive(node, self._mark + frames[0].bytes, address, message)
+        self._receive(node, self._mark + frames[0].bytes, address, message, curve_key)
 
     def _verified(self, frames: list[bytes], node: NodeKey) -> messages.NodeMessage:
         """The message of these frames, if all about it is right.

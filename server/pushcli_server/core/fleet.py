@@ -23,8 +23,7 @@ def handle(fleet: Fleet, event: Event, now: float) -> list[Effect]:
     """Take one event in; what is to be done comes out, in order.
 
     Raises:
-        StaleConfigRequest, ClientGone, KeyOfAnotherNode: a request for a configuration is
-            refused.
+        ClientGone, KeyOfAnotherNode: a request for a configuration is refused.
     """
     match event:
         case on_fleet.MessageReceived():

@@ -15,17 +15,21 @@ import msgspec
 
 from pushcli.protocol import messages
 from pushcli.protocol.run import Outcome, OutputChannel
-from pushcli_server.core.identity import JobKey, NodeKey
+from pushcli_server.core.identity import JobKey, NodeKey, Requestor
 from pushcli_server.core.job import Job, JobSpec
 from pushcli_server.core.job_events import NodeChange
 from pushcli_server.core.node import Node
+from pushcli_server.core.replays import Signature
 from pushcli_server.core.states import NodeState
 
 # --- events
 
 
 class KnownNode(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A node as it was saved; CURVE keys in Z85, `configured_at` in seconds since the epoch."""
+    """A node as it was saved; CURVE keys in Z85.
+
+    `configured_at` is when it last got its configuration, in seconds since the epoch.
+    """
 
     key: NodeKey
     incarnation: str | None = None
@@ -43,54 +47,72 @@ class Restored(msgspec.Struct, frozen=True, gc=False):
 
 
 class MessageReceived(msgspec.Struct, frozen=True, gc=False):
-    """A message whose key was handed out to this node and signed it.
+    """A message of a node: its session key signed it, and its CURVE key encrypted it.
 
     Args:
         peer: the connection it came on.
         address: of the peer, for the operator.
+        curve_key: of the connection, Z85.
     """
 
     node: NodeKey
     peer: bytes
     address: str
     message: messages.NodeMessage
+    curve_key: str = ""
 
 
 class JobRequested(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """An operator starts a job under this new id."""
+    """An operator starts a job under this new id.
+
+    Args:
+        requestor: what entries' `operators` are held against.
+        by: who that is; None: a user of this name.
+        signature: of the request.
+    """
 
     job: JobKey
     spec: JobSpec
     requestor: str
     origin: str
+    by: Requestor | None = None
     request_id: str | None = None
+    signature: Signature | None = None
 
 
 class AbortRequested(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """An operator aborts a job."""
+    """An operator aborts a job.
+
+    Args:
+        by: who that is; None: a user of the requestor's name.
+    """
 
     job: JobKey
     requestor: str
     origin: str
+    by: Requestor | None = None
 
 
 class ConfigurationRequested(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A node's own client asks for its configuration.
 
     Args:
-        curve_key: the agent's, Z85.
-        signed_at: the request's signed time, seconds since the epoch.
+        curve_key: the agent's, Z85; like all but the node, it is not signed.
         offered: the extensions that both sides have.
         adopts: ids of jobs that a restarted agent still has.
         generation: the node's `generation` when its client was seen in the store.
+        signature: of the request.
+        repeated: one with the same signature came before. Agents sign whole seconds, so it may
+            be the node's, or anybody's who read the first.
     """
 
     node: NodeKey
     curve_key: str
-    signed_at: float
     offered: frozenset[str]
     adopts: frozenset[str]
     generation: int
+    signature: Signature | None = None
+    repeated: bool = False
 
 
 class ConfigurationStored(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -207,9 +229,14 @@ class SaveJobNodes(msgspec.Struct, frozen=True, gc=False):
 
 
 class SaveNode(msgspec.Struct, frozen=True, gc=False):
-    """Store the node's incarnation, keys and extensions as they are now."""
+    """Store the node's incarnation, keys and extensions as they are now.
+
+    Args:
+        signature: of the request that changed them.
+    """
 
     node: Node
+    signature: Signature | None = None
 
 
 class AppendOutput(msgspec.Struct, frozen=True, gc=False):
@@ -252,6 +279,7 @@ class RecordAudit(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Store who did what to what, from where."""
 
     org: str
+    actor_kind: str
     actor: str
     action: str
     target: str

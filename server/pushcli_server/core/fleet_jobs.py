@@ -24,6 +24,8 @@ def start(fleet: Fleet, event: on_fleet.JobRequested, now: float) -> list[Effect
         key=event.job,
         spec=event.spec,
         requestor=event.requestor,
+        by=event.by,
+        signature=event.signature,
         origin=event.origin,
         request_id=event.request_id,
         created_at=now,
@@ -54,7 +56,8 @@ def abort(fleet: Fleet, event: on_fleet.AbortRequested, now: float) -> list[Effe
         return []
     audit = on_fleet.RecordAudit(
         org=job.org,
-        actor=event.requestor,
+        actor_kind="user" if event.by is None else event.by.kind,
+        actor=event.requestor if event.by is None else event.by.name,
         action="job abort",
         target=job.id,
         origin=event.origin,

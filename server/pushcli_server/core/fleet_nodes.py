@@ -10,16 +10,12 @@ from pushcli_server.core import fleet_jobs as jobs
 from pushcli_server.core import job_events as on_job
 from pushcli_server.core import node as node_core
 from pushcli_server.core import results
-from pushcli_server.core.admissions import Admission, KeyOfAnotherNode
+from pushcli_server.core.admissions import BESIDE_FOR, Admission, KeyOfAnotherNode, Unproven
 from pushcli_server.core.fleet_events import Effect
 from pushcli_server.core.fleet_state import Fleet, send
 from pushcli_server.core.identity import JobKey, NodeKey
 from pushcli_server.core.job import Job
 from pushcli_server.core.node import Interest, Node
-
-
-class StaleConfigRequest(Exception):
-    """A replayed or overtaken request for a configuration."""
 
 
 class ClientGone(Exception):
@@ -32,15 +28,30 @@ class ClientGone(Exception):
 def receive(fleet: Fleet, event: on_fleet.MessageReceived, now: float) -> list[Effect]:
     """A verified message of a node, and what it means for the jobs that it concerns."""
     node = fleet.node(event.node)
+    effects = [] if event.curve_key == node.curve_key else _proven(fleet, node, event, now)
+    node.is_proven = node.is_proven or event.curve_key == node.curve_key
     interest = _interest(fleet, node, event.message.job_id)
     received = node_core.Received(event.peer, event.message, interest, event.address)
-    effects = _deliver(fleet, node, received, now)
+    effects += _deliver(fleet, node, received, now)
     if node.peer is not None and node.peer != node.last_peer:
         # Only now: a node that fell silent may come back on the connection that it had.
         if node.last_peer is not None:
             effects.append(on_fleet.ForgetPeer(node.last_peer))
         node.last_peer = node.peer
     return effects
+
+
+def _proven(fleet: Fleet, node: Node, event: on_fleet.MessageReceived, now: float) -> list[Effect]:
+    """A key that stood beside the node's own is the node's: it knows the session key too."""
+    admission = fleet.admissions.of(event.curve_key)
+    if admission is None or admission.unproven is None:
+        return []
+    said = admission.unproven
+    fleet.admissions.admit(event.curve_key, Admission(node.key, now + fleet.rules.lifetime))
+    _change_key(fleet, node, event.curve_key)
+    node.configured_at = now
+    configured = node_core.Configured(new_key=True, extensions=said.offered, adopts=said.adopts)
+    return [*_deliver(fleet, node, configured, now), on_fleet.SaveNode(node)]
 
 
 def _interest(fleet: Fleet, node: Node, job_id: str | None) -> Interest:
@@ -191,22 +202,34 @@ def output_stored(fleet: Fleet, event: on_fleet.OutputStored) -> list[Effect]:
 
 
 def configure(fleet: Fleet, event: on_fleet.ConfigurationRequested, now: float) -> list[Effect]:
-    """A request for a configuration: saved now, admitted once that is durable."""
+    """A request for a configuration: saved now, admitted once that is durable.
+
+    One that is repeated changes nothing, and its key is admitted beside the node's own.
+    """
     if fleet.deletions[event.node] != event.generation:
         raise ClientGone
     fleet.admissions.require_free(event.curve_key, event.node)
+    if event.repeated:
+        said = Unproven(event.offered, event.adopts)
+        admission = Admission(event.node, now + BESIDE_FOR, said)
+        fleet.admissions.admit_beside(event.curve_key, admission)
+        return []
     node = fleet.node(event.node)
     is_new = event.curve_key != node.curve_key
-    if event.signed_at < node.configured_at or (event.signed_at == node.configured_at and is_new):
-        raise StaleConfigRequest
     if is_new:
-        # A key whose saving failed was never admitted: it takes nobody's place.
-        if node.curve_key is not None and fleet.admissions.owner(node.curve_key) == node.key:
-            node.previous_curve_key = node.curve_key
-        node.curve_key = event.curve_key
-    node.configured_at = event.signed_at
+        _change_key(fleet, node, event.curve_key)
+    node.configured_at = now
     configured = node_core.Configured(is_new, event.offered, event.adopts)
-    return [*_deliver(fleet, node, configured, now), on_fleet.SaveNode(node)]
+    return [*_deliver(fleet, node, configured, now), on_fleet.SaveNode(node, event.signature)]
+
+
+def _change_key(fleet: Fleet, node: Node, curve_key: str) -> None:
+    """The node has another key; the one before it stays valid if messages came under it."""
+    # A key whose saving failed was never admitted: it takes nobody's place.
+    admitted = node.curve_key is not None and fleet.admissions.owner(node.curve_key) == node.key
+    if admitted and (node.is_proven or node.previous_curve_key is None):
+        node.previous_curve_key = node.curve_key
+    node.curve_key, node.is_proven = curve_key, False
 
 
 def admit(fleet: Fleet, event: on_fleet.ConfigurationStored, now: float) -> list[Effect]:

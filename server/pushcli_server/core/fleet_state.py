@@ -77,6 +77,8 @@ class Fleet:
             return False
         if now < admission.expires_at:
             return True
+        if admission.unproven is not None:
+            return False
         node = self.nodes.get(admission.node)
         return node is not None and node.phase is not Phase.OFFLINE
 

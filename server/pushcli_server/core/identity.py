@@ -14,6 +14,17 @@ class NodeKey(NamedTuple):
     name: str
 
 
+class Requestor(NamedTuple):
+    """Who asks: a `user` (of the whole server, `org` empty) or a `client` of an organization.
+
+    A name alone says nothing: a user and a client may share it.
+    """
+
+    kind: str
+    org: str
+    name: str
+
+
 class JobKey(NamedTuple):
     """A job; `id` is 32 lower-case hex digits."""
 

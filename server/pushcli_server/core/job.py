@@ -12,7 +12,7 @@ from typing import assert_never
 import msgspec
 
 from pushcli.protocol.run import Outcome, RunSpec
-from pushcli_server.core.identity import JobKey
+from pushcli_server.core.identity import JobKey, Requestor
 from pushcli_server.core.job_events import (
     AbortRequested,
     Effect,
@@ -39,6 +39,7 @@ from pushcli_server.core.job_events import (
     VoteReceived,
     WakeAt,
 )
+from pushcli_server.core.replays import Signature
 from pushcli_server.core.states import UNFINISHED, JobStatus, NodeState
 
 IDLE_BEATS = 2
@@ -78,6 +79,9 @@ class Job:
     key: JobKey
     spec: JobSpec
     requestor: str
+    by: Requestor | None = None
+    """Who that is, and with `signature` what he asked with, until that is saved."""
+    signature: Signature | None = None
     origin: str = ""
     request_id: str | None = None
     created_at: float

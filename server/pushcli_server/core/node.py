@@ -88,9 +88,12 @@ class Node:
     """Where the other machine of this name was heard from."""
     curve_key: str | None = None
     """The key (Z85) of the newest configuration that was accepted."""
+    is_proven: bool = False
+    """Whether a message came under that key."""
     previous_curve_key: str | None = None
+    """The one before it under which messages came."""
     configured_at: float = 0.0
-    """When the newest accepted config request was signed."""
+    """When the node last got its configuration."""
     wake_at: float = math.inf
     """When the `TimePassed` comes that was asked for."""
 

@@ -5,6 +5,7 @@ association, group, `Accept`; then the handler: existence, Content-Type, content
 signature has been verified nothing of the body is read: its digest is in the headers.
 """
 
+from dataclasses import replace
 from urllib.parse import unquote
 
 from starlette.datastructures import Headers
@@ -12,14 +13,33 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from pushcli_server.core.replays import Signature, Verdict
 from pushcli_server.rest.accept import accepts
 from pushcli_server.rest.auth import Authenticator
-from pushcli_server.rest.errors import EXTENSIONS, Refused, answer, answer_for, not_found
-from pushcli_server.rest.request import Asked, Call, read_body, refuse_if_too_large, signed_path
-from pushcli_server.rest.routes import Operation, Route, Unsigned, routes
+from pushcli_server.rest.errors import (
+    EXTENSIONS,
+    Refused,
+    answer,
+    answer_for,
+    carried_out,
+    not_found,
+)
+from pushcli_server.rest.jobs import started
+from pushcli_server.rest.request import (
+    Asked,
+    Call,
+    read_body,
+    refuse_if_too_large,
+    signature_of,
+    signed_path,
+)
+from pushcli_server.rest.routes import Handler, Operation, Repeat, Route, Unsigned, routes
 from pushcli_server.rest.unread import Incoming, closes_if_unread, outlasting
 from pushcli_server.services import Services
 from pushcli_server.settings import Settings
+from pushcli_server.signed_writes import Attempt
+
+_TOO_OLD = "this request may have been carried out already: send a new one"
 
 
 class Application:
@@ -33,6 +53,7 @@ class Application:
         self, services: Services, settings: Settings, authenticator: Authenticator
     ) -> None:
         self._services = services
+        self._settings = settings
         self._routes = routes(services, settings)
         self._authenticator = authenticator
 
@@ -99,9 +120,27 @@ class Application:
             at=self._services.clock.now(),
             principal=principal,
             key=key,
-            signed_at=signed.signed_at,
         )
-        return await operation.handler(call)
+        repeat = operation.repeated(request.method)
+        if repeat is Repeat.HARMLESS or (repeat is Repeat.TOLD and principal.kind == "user"):
+            return await operation.handler(call)
+        return await self._once(operation.handler, call, signature_of(call, signed), repeat)
+
+    async def _once(
+        self, handler: Handler, call: Call, signature: Signature, repeat: Repeat
+    ) -> Response:
+        """Carry a write out, or say that it was."""
+        async with self._services.writes.once(signature, call.at) as attempt:
+            if isinstance(attempt, Attempt):
+                return await handler(replace(call, attempt=attempt, repeated=attempt.beside))
+            job_id = self._services.writes.job(signature)
+            if repeat is Repeat.TOLD:
+                return await handler(replace(call, repeated=True))
+            if repeat is Repeat.FIRST_JOB and job_id is not None:
+                return started(call, self._settings, job_id)
+            if attempt is Verdict.TOO_OLD:
+                raise Refused(409, [_TOO_OLD])
+            raise carried_out()
 
 
 def _allow(request: Request, methods: tuple[str, ...]) -> None:

@@ -13,7 +13,8 @@ from pushcli_server.store import Store, reads
 from pushcli_server.store.records import AuditRecord
 
 DEFAULT_LIMIT = 1000
-_KEYS = frozenset({"since", "user", "target", "limit"})
+_KEYS = frozenset({"since", "user", "kind", "target", "limit"})
+_KINDS = frozenset({"user", "client", "node", "server"})
 
 
 class AuditHandlers:
@@ -29,12 +30,16 @@ class AuditHandlers:
             raise Refused(400, [f"unknown in the query: {', '.join(unknown)}"[:200]])
         if "\0" in "".join(query.values()):
             raise Refused(400, ["a NUL in the query"])
+        kind = query.get("kind")
+        if kind is not None and kind not in _KINDS:
+            raise Refused(400, [f"kind must be one of {', '.join(sorted(_KINDS))}"])
         limit = _limit(query.get("limit"))
         found = await self._store.ask(
             reads.audit,
             call.org,
             since=_since(query.get("since")),
             actor=query.get("user"),
+            kind=kind,
             target=query.get("target"),
             limit=limit + 1,
         )
@@ -66,6 +71,7 @@ def _limit(text: str | None) -> int:
 def _view(record: AuditRecord) -> dict[str, Any]:
     return {
         "at": record.at,
+        "actor_kind": record.actor_kind,
         "actor": record.actor,
         "action": record.action,
         "target": record.target,

@@ -79,7 +79,7 @@ class ChefNodeHandlers:
         name = content.require_name(new.name)
         node = operations.PutNode(node=new.stored(call.org, name), create=True, created_at=call.at)
         try:
-            await self._store.write(node, call.audit("node create", name))
+            await call.write(node, call.audit("node create", name))
         except Exists:
             raise Refused(409, ["Node already exists"]) from None
         self._nodes.changed(call.org, [name])
@@ -100,7 +100,7 @@ class ChefNodeHandlers:
             keep_push_jobs=_is_own(call, present.name) and "if-match" not in call.http.headers,
         )
         try:
-            await self._store.write(node, call.audit("node update", present.name))
+            await call.write(node, call.audit("node update", present.name))
         except Changed as error:
             raise _changed(present.name, error.revision) from None
         except CannotApply:
@@ -113,7 +113,7 @@ class ChefNodeHandlers:
         node = await self._present(call)
         delete = operations.DeleteNode(call.org, node.name)
         try:
-            await self._store.write(delete, call.audit("node delete", node.name))
+            await call.write(delete, call.audit("node delete", node.name))
         except CannotApply:
             raise _unknown(node.name) from None
         self._nodes.changed(call.org, [node.name])

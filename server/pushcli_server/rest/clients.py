@@ -57,7 +57,7 @@ class ClientHandlers:
         if call.principal.validator and (new.admin or new.validator):
             raise Refused(403, ["a validator can create plain clients only"])
         name = content.require_name(new.name or new.clientname)
-        public_key, private_key = await content.first_key(new.public_key, new.create_key)
+        public_key, private_key = await content.first_key(call, new.public_key, new.create_key)
         client = operations.CreateClient(
             org=call.org,
             name=name,
@@ -69,9 +69,7 @@ class ClientHandlers:
         joins = [operations.AddMember(call.org, ADMINS, "client", name)] if new.admin else []
         flags = {flag: True for flag in ("admin", "validator") if getattr(new, flag)}
         with content.making("Client"):
-            await self._store.write(
-                client, *joins, call.audit("client create", name, flags or None)
-            )
+            await call.write(client, *joins, call.audit("client create", name, flags or None))
         uri = content.url(call, self._settings, "clients", name)
         made: dict[str, Any] = {"uri": uri}
         if private_key is not None:
@@ -105,14 +103,17 @@ class ClientHandlers:
         if said and not await is_admin(self._store, call.org, call.principal):
             raise forbidden(call.principal)
         public_key, private_key = await content.next_key(
-            change.public_key, change.create_key or change.private_key is True, present.public_key
+            call,
+            change.public_key,
+            change.create_key or change.private_key is True,
+            present.public_key,
         )
         if public_key is not None:
             said["public_key"] = public_key
             ops.append(
                 operations.ReplaceKey(kind="client", org=call.org, name=name, public_key=public_key)
             )
-        await self._store.write(*ops, call.audit("client update", name, said or None))
+        await call.write(*ops, call.audit("client update", name, said or None))
         made = {} if private_key is None else {"private_key": private_key}
         return answer(200, {**_view(call, await self._client(call)), **made})
 
@@ -120,7 +121,7 @@ class ClientHandlers:
         """`DELETE clients/NAME`: its node's connection ends with it."""
         present = await self._client(call)
         try:
-            await self._store.write(
+            await call.write(
                 operations.DeleteClient(call.org, present.name),
                 call.audit("client delete", present.name),
             )

@@ -11,9 +11,9 @@ from pushcli import keys
 from pushcli.errors import KeyFileError
 from pushcli.protocol import headers, names
 from pushcli.whitelist.rsa_numbers import MAX_BITS
-from pushcli_server.rest.errors import Refused
+from pushcli_server.rest.errors import Refused, carried_out
 from pushcli_server.rest.jobs import base_url
-from pushcli_server.rest.request import Asked
+from pushcli_server.rest.request import Asked, Call
 from pushcli_server.settings import Settings
 from pushcli_server.store import CannotApply
 
@@ -74,30 +74,30 @@ def public_pem(text: str) -> str:
     return keys.public_pem(key)
 
 
-async def first_key(public_key: str | None, create_key: bool) -> tuple[str, str | None]:
+async def first_key(call: Call, public_key: str | None, create_key: bool) -> tuple[str, str | None]:
     """The public key (PEM), and the private one where the server is to make the pair.
 
     Raises:
-        Refused: 400.
+        Refused: 400, 409.
     """
     if public_key is not None:
         return public_pem(public_key), None
     if not create_key:
         raise Refused(400, ["give public_key, or create_key: true"])
-    return await new_pair()
+    return await new_pair(call)
 
 
 async def next_key(
-    public_key: str | None, create_key: bool, present: str | None
+    call: Call, public_key: str | None, create_key: bool, present: str | None
 ) -> tuple[str | None, str | None]:
     """The public key (PEM) that takes the place of the present one, if one does, and the
     private one where the server is to make the pair.
 
     Raises:
-        Refused: 400.
+        Refused: 400, 409.
     """
     if create_key:
-        return await new_pair()
+        return await new_pair(call)
     if public_key is None:
         return None, None
     # Tools send back what they got, with something else changed.
@@ -105,8 +105,14 @@ async def next_key(
     return (None if given == present else given), None
 
 
-async def new_pair() -> tuple[str, str]:
-    """A new pair: the public and the private key, PEM."""
+async def new_pair(call: Call) -> tuple[str, str]:
+    """A new pair: the public and the private key, PEM.
+
+    Raises:
+        Refused: 409; whoever repeats a captured request gets no key by it, however soon.
+    """
+    if call.repeated:
+        raise carried_out()
     pair = await asyncio.to_thread(keys.generate)
     return keys.public_pem(pair), keys.private_pem(pair).decode()
 

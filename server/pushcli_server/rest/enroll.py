@@ -103,8 +103,8 @@ class EnrolmentHandlers:
                         enrolls=True,
                         created_at=asked.at,
                     ),
-                    asked.audit_of(name, "token use", token.id, said),
-                    asked.audit_of(name, "client create", name, said),
+                    asked.audit_of("node", name, "token use", token.id, said),
+                    asked.audit_of("node", name, "client create", name, said),
                 )
         except TokenRefused:
             raise _refused() from None

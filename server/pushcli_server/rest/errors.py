@@ -9,12 +9,13 @@ from starlette.responses import Response
 
 from pushcli.protocol import headers, limits, verification
 from pushcli_server.core.admissions import KeyOfAnotherNode
-from pushcli_server.core.fleet_nodes import ClientGone, StaleConfigRequest
+from pushcli_server.core.fleet_nodes import ClientGone
 from pushcli_server.store import StoreUnavailable
 from pushcli_server.store.errors import (
     LastAdministrator,
     LastKey,
     Missing,
+    ReservedName,
     TooManyKeys,
     UnknownMembers,
 )
@@ -46,6 +47,11 @@ def unauthenticated(text: str) -> Refused:
 def not_found(text: str = "not found") -> Refused:
     """404."""
     return Refused(404, [text])
+
+
+def carried_out() -> Refused:
+    """409: a captured request does nothing a second time."""
+    return Refused(409, ["this request was already carried out"])
 
 
 def too_large(limit: int = limits.MAX_REQUEST) -> Refused:
@@ -81,15 +87,13 @@ def _refused(error: Exception) -> Refused:
             )
         case verification.UnsupportedVersion():
             return Refused(400, ["Unsupported authentication protocol version"])
-        case StaleConfigRequest():
-            return unauthenticated("a newer request for this configuration was answered already")
         case KeyOfAnotherNode():
             return unauthenticated("Bad ccpk")
         case Missing():
             return not_found(str(error))
         case LastAdministrator() | LastKey():
             return Refused(403, [str(error)])
-        case UnknownMembers():
+        case UnknownMembers() | ReservedName():
             return Refused(400, [str(error)])
         case TooManyKeys():
             return Refused(409, [str(error)])

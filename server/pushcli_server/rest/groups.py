@@ -58,7 +58,7 @@ class GroupHandlers:
         new = content.parse(call, _NewGroup, "group")
         name = content.require_name(new.groupname or new.name or new.id, "groupname")
         with content.making("Group"):
-            await self._store.write(
+            await call.write(
                 operations.CreateGroup(call.org, name), call.audit("group create", name)
             )
         uri = self._url(call, name)
@@ -76,7 +76,7 @@ class GroupHandlers:
         content.require_same_name(change.groupname or change.name, name, "group")
         actors = change.actors
         if actors is not None:
-            await self._store.write(
+            await call.write(
                 operations.SetGroup(
                     org=call.org,
                     group=name,
@@ -94,9 +94,7 @@ class GroupHandlers:
         view = await self._view(call)
         if name == ADMINS:
             raise Refused(403, [f"the group {ADMINS} cannot be deleted"])
-        await self._store.write(
-            operations.DeleteGroup(call.org, name), call.audit("group delete", name)
-        )
+        await call.write(operations.DeleteGroup(call.org, name), call.audit("group delete", name))
         return answer(200, view)
 
     async def add(self, call: Call) -> Response:
@@ -111,7 +109,7 @@ class GroupHandlers:
             raise Refused(400, ["give users, clients or groups"])
         added = {kind: names for kind, names in members.items() if names}
         name = call.path["group"]
-        await self._store.write(
+        await call.write(
             operations.AddMembers(org=call.org, group=name, **members),
             call.audit("group update", name, {"added": added}),
         )
@@ -122,7 +120,7 @@ class GroupHandlers:
         name, member = call.path["group"], call.path["member"]
         kind = call.path["kind"].removesuffix("s")
         await self._group(call)
-        await self._store.write(
+        await call.write(
             operations.RemoveMember(call.org, name, kind, member, required=True),
             call.audit("group update", name, {"removed": {f"{kind}s": [member]}}),
         )

@@ -66,10 +66,10 @@ class KeyHandlers:
         await self._keys(call)
         name = content.require_name(new.name)
         expires_at = _expiry(new.expiration_date)
-        public_key, private_key = await content.first_key(new.public_key, new.create_key)
+        public_key, private_key = await content.first_key(call, new.public_key, new.create_key)
         kind, org, owner = self._owner(call)
         with content.making("Key"):
-            await self._store.write(
+            await call.write(
                 operations.AddKey(
                     kind=kind,
                     org=org,
@@ -99,13 +99,13 @@ class KeyHandlers:
             else _expiry(change.expiration_date)
         )
         public_key, private_key = await content.next_key(
-            change.public_key, change.create_key, present.public_key
+            call, change.public_key, change.create_key, present.public_key
         )
         kind, org, owner = self._owner(call)
         said = {"kind": kind, "key": present.key_name, "expires": expires_at}
         if public_key is not None:
             said["public_key"] = public_key
-        await self._store.write(
+        await call.write(
             operations.UpdateKey(
                 kind=kind,
                 org=org,
@@ -124,7 +124,7 @@ class KeyHandlers:
         """`DELETE .../keys/KEY`: it counts no more, at once; the last valid one stays."""
         key = await self._key(call)
         kind, org, owner = self._owner(call)
-        await self._store.write(
+        await call.write(
             operations.DeleteKey(kind, org, owner, key.key_name, now=call.at),
             call.audit("key delete", owner, {"kind": kind, "key": key.key_name}),
         )

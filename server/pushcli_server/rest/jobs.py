@@ -38,12 +38,13 @@ class JobHandlers:
         job_id = await self._jobs.start(
             call.org,
             spec,
-            requestor=call.principal.name,
+            by=call.by,
             origin=call.origin,
             request_id=request_id,
+            signature=call.writing.signature,
         )
-        uri = f"{base_url(call, self._settings)}/organizations/{call.org}/pushy/jobs/{job_id}"
-        return answer(201, {"uri": uri}, {"Location": uri})
+        call.writing.stored(job_id)
+        return started(call, self._settings, job_id)
 
     async def show(self, call: Call) -> Response:
         """`GET jobs/ID`."""
@@ -62,9 +63,7 @@ class JobHandlers:
 
     async def abort(self, call: Call) -> Response:
         """`POST jobs/ID/abort` (an extension)."""
-        status = await self._jobs.abort(
-            _key(call), requestor=call.principal.name, origin=call.origin
-        )
+        status = await self._jobs.abort(_key(call), by=call.by, origin=call.origin)
         if status is None:
             raise not_found("no such job")
         return answer(200, {"status": status})
@@ -79,6 +78,12 @@ class JobHandlers:
 
 def _key(call: Call) -> JobKey:
     return JobKey(call.org, call.path["job"])
+
+
+def started(call: Call, settings: Settings, job_id: str) -> Response:
+    """The answer to a start, also to one that is repeated."""
+    uri = f"{base_url(call, settings)}/organizations/{call.org}/pushy/jobs/{job_id}"
+    return answer(201, {"uri": uri}, {"Location": uri})
 
 
 def base_url(call: Asked, settings: Settings) -> str:

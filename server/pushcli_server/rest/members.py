@@ -34,7 +34,7 @@ class MemberHandlers:
         if not await self._store.ask(identity_reads.user_exists, name):
             raise not_found(f"no such user: {name}")
         with content.making("The association"):
-            await self._store.write(
+            await call.write(
                 operations.AssociateUser(call.org, name), call.audit("user associate", name)
             )
         uri = content.url(call, self._settings, "users", name)
@@ -47,7 +47,7 @@ class MemberHandlers:
     async def dissociate(self, call: Call) -> Response:
         """`DELETE users/NAME`: out of the organization and its groups."""
         user = await self._member(call)
-        await self._store.write(
+        await call.write(
             operations.DissociateUser(call.org, user.name),
             call.audit("user dissociate", user.name),
         )

@@ -39,6 +39,9 @@ class NodeHandlers:
 
     async def config(self, call: Call) -> Response:
         """`GET config/NODE`."""
+        if call.attempt is not None:
+            # However this one ends: whoever comes with its signature again repeats it.
+            call.attempt.stored()
         query = call.http.query_params
         curve_key = query.get("ccpk")
         if curve_key is None:
@@ -51,9 +54,10 @@ class NodeHandlers:
             curve_key=curve_key,
             by_client=call.principal.kind == "client",
             requestor_key=call.key,
-            signed_at=call.signed_at,
             offered=None if offered is None else extensions.parse(offered),
             adopts=_adopted(query.getlist("adopts")),
+            signature=None if call.attempt is None else call.attempt.signature,
+            repeated=call.repeated,
         )
         return answer(200, configuration)
 

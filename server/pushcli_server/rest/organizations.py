@@ -40,11 +40,9 @@ class OrganizationHandlers:
         validator = validator_name(name)
         if not names.is_organization_name(name) or not names.is_node_name(validator):
             raise Refused(400, ["name must be of a-z 0-9 - _, and at most 245 long"])
-        public_key, private_key = await content.new_pair()
+        public_key, private_key = await content.new_pair(call)
         with content.making("Organization"):
-            await self._store.write(
-                *founding(name, public_key), call.audit("organization create", name)
-            )
+            await call.write(*founding(name, public_key), call.audit("organization create", name))
         uri = content.url(call, self._settings, "organizations", name)
         made = {"uri": uri, "clientname": validator, "private_key": private_key}
         return answer(201, made, {"Location": uri})

@@ -1,6 +1,7 @@
 """One request as handlers see it, and reading its body within bounds."""
 
 import asyncio
+import hashlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +10,11 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from starlette.requests import ClientDisconnect, Request
 
 from pushcli.protocol import limits, signing
+from pushcli.protocol.verification import SignedHeaders
+from pushcli_server.core.identity import Requestor
+from pushcli_server.core.replays import Signature
 from pushcli_server.rest.errors import Refused, too_large
+from pushcli_server.signed_writes import Attempt
 from pushcli_server.store import operations
 from pushcli_server.store.records import AuditRecord, Principal
 
@@ -49,17 +54,19 @@ class Asked:
             raise Refused(415, ["Content-Type must be application/json"])
 
     def audit_of(
-        self, actor: str, action: str, target: str, detail: Any = None
+        self, kind: str, actor: str, action: str, target: str, detail: Any = None
     ) -> operations.Audit:
         """A line of the audit trail, to be written with what it tells of.
 
         Args:
+            kind: of the actor: user, client or node.
             detail: anything that JSON has.
         """
         return operations.Audit(
             AuditRecord(
                 at=self.at,
                 org=self.org,
+                actor_kind=kind,
                 actor=actor,
                 action=action,
                 target=target,
@@ -75,16 +82,51 @@ class Call(Asked):
 
     Args:
         key: the one of the principal's keys that fits the signature.
-        signed_at: the signed time, seconds since the epoch.
+        attempt: None: the request changes nothing.
+        repeated: one with the same signature came before.
     """
 
     principal: Principal
     key: RSAPublicKey
-    signed_at: float
+    attempt: Attempt | None = None
+    repeated: bool = False
 
     def audit(self, action: str, target: str, detail: Any = None) -> operations.Audit:
         """A line of the audit trail about what the signer does."""
-        return self.audit_of(self.principal.name, action, target, detail)
+        return self.audit_of(self.principal.kind, self.principal.name, action, target, detail)
+
+    @property
+    def by(self) -> Requestor:
+        """Who signed."""
+        # A user is the same one in every organization.
+        org = "" if self.principal.kind == "user" else self.org
+        return Requestor(self.principal.kind, org, self.principal.name)
+
+    @property
+    def writing(self) -> Attempt:
+        """The attempt that this write is.
+
+        Raises:
+            RuntimeError: its route says that it changes nothing.
+        """
+        if self.attempt is None:
+            raise RuntimeError(f"{self.http.method} {self.http.url.path} was to change nothing")
+        return self.attempt
+
+    async def write(self, *changes: operations.Operation) -> None:
+        """Write all of these or none, and with them that this request was carried out.
+
+        Raises:
+            CannotApply: one cannot be applied.
+            StoreUnavailable: the database is away.
+        """
+        await self.writing.write(*changes)
+
+
+def signature_of(call: Call, signed: SignedHeaders) -> Signature:
+    """What tells this request from every other; its signature was verified."""
+    digest = hashlib.sha256(signed.signature or b"").digest()
+    return Signature(call.by, digest, signed.signed_at)
 
 
 def signed_path(request: Request) -> str:

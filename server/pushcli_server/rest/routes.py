@@ -3,6 +3,7 @@
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from enum import Enum, auto
 
 from starlette.responses import Response
 
@@ -36,13 +37,37 @@ _READ, _WRITE, _MEMBER, _ADMIN = Access.READ, Access.WRITE, Access.MEMBER, Acces
 _SUPERUSER, _OWN_USER, _OWN_CLIENT = Access.SUPERUSER, Access.OWN_USER, Access.OWN_CLIENT
 
 
+class Repeat(Enum):
+    """What a request gets whose signature was carried out before."""
+
+    HARMLESS = auto()
+    """The same as the first: nothing is changed."""
+    REFUSED = auto()
+    """409."""
+    FIRST_JOB = auto()
+    """What the first got: the job that it started."""
+    TOLD = auto()
+    """The handler is told; it changes nothing twice."""
+
+
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """What one method of a path does, who may, and what it answers with."""
+    """What one method of a path does, who may, and what it answers with.
+
+    Args:
+        repeat: what becomes of a captured request that is sent again.
+    """
 
     handler: Handler
     access: Access
     produces: str = JSON
+    repeat: Repeat | None = None
+
+    def repeated(self, method: str) -> Repeat:
+        """The same, where a method's usual meaning says it."""
+        if self.repeat is not None:
+            return self.repeat
+        return Repeat.HARMLESS if method in {"GET", "HEAD"} else Repeat.REFUSED
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +106,7 @@ def _jobs(services: Services, settings: Settings) -> list[Route]:
         _below(
             "pushy/jobs",
             GET=Operation(jobs.index, _READ),
-            POST=Operation(jobs.start, _WRITE),
+            POST=Operation(jobs.start, _WRITE, repeat=Repeat.FIRST_JOB),
         ),
         _below("pushy/jobs/(?P<job>[^/]+)", GET=Operation(jobs.show, _READ)),
         _below("pushy/jobs/(?P<job>[^/]+)/nodes", GET=Operation(jobs.nodes, _READ)),
@@ -109,7 +134,8 @@ def _nodes(services: Services, settings: Settings) -> list[Route]:
     )
     return [
         _below(
-            "pushy/(?:config|connect)/(?P<node>[^/]+)", GET=Operation(nodes.config, Access.CONFIG)
+            "pushy/(?:config|connect)/(?P<node>[^/]+)",
+            GET=Operation(nodes.config, Access.CONFIG, repeat=Repeat.TOLD),
         ),
         _below("pushy/node_states", GET=Operation(nodes.index, _READ)),
         _below("pushy/node_states/(?P<node>[^/]+)", GET=Operation(nodes.show, _READ)),
@@ -131,17 +157,17 @@ def _nodes(services: Services, settings: Settings) -> list[Route]:
         _below(
             "search/node",
             GET=Operation(search.nodes, _MEMBER),
-            POST=Operation(search.parts, _MEMBER),
+            POST=Operation(search.parts, _MEMBER, repeat=Repeat.HARMLESS),
         ),
     ]
 
 
 def _whitelists(services: Services) -> list[Route]:
     whitelists = WhitelistHandlers(
-        services.store, services.whitelists, services.checks, services.nodes
+        services.store, services.whitelists, services.checks, services.nodes, services.jobs
     )
     return [
-        _below("pushy/checks", POST=Operation(whitelists.check, _READ)),
+        _below("pushy/checks", POST=Operation(whitelists.check, _READ, repeat=Repeat.HARMLESS)),
         _below(
             "pushy/whitelist",
             GET=Operation(whitelists.index, _READ),

@@ -7,9 +7,9 @@ from typing import Annotated, Any
 import msgspec
 from starlette.responses import Response
 
-from pushcli.protocol import limits
+from pushcli.protocol import limits, names
 from pushcli_server.rest import content
-from pushcli_server.rest.errors import answer, not_found
+from pushcli_server.rest.errors import Refused, answer, not_found
 from pushcli_server.rest.request import Call
 from pushcli_server.store import Store, identity_reads, operations
 from pushcli_server.store.records import TokenRecord
@@ -39,6 +39,8 @@ class TokenHandlers:
         """`POST tokens`: the only answer that has the token itself."""
         new = content.parse(call, _NewToken, "token")
         node = None if new.node is None else content.require_name(new.node, "node")
+        if node is not None and names.is_reserved(node):
+            raise Refused(400, [f"node: the name {node} is reserved"])
         secret = secrets.token_urlsafe(32)
         token = TokenRecord(
             id=secrets.token_hex(8),
@@ -51,9 +53,7 @@ class TokenHandlers:
             created_at=call.at,
         )
         said = {"uses": new.uses, "expires": token.expires_at, "node": node}
-        await self._store.write(
-            operations.CreateToken(token), call.audit("token create", token.id, said)
-        )
+        await call.write(operations.CreateToken(token), call.audit("token create", token.id, said))
         made = {
             "id": token.id,
             "token": f"{token.id}.{secret}",
@@ -69,7 +69,7 @@ class TokenHandlers:
         found = await self._store.ask(identity_reads.token, call.org, token_id)
         if found is None:
             raise not_found(f"no such token: {token_id}")
-        await self._store.write(
+        await call.write(
             operations.DeleteToken(call.org, token_id), call.audit("token delete", token_id)
         )
         return answer(200, _view(found))

@@ -45,7 +45,7 @@ class UserHandlers:
         """`POST /users`."""
         new = content.parse(call, _User, "user")
         name = content.require_name(new.username or new.name, "username")
-        public_key, private_key = await content.first_key(new.public_key, new.create_key)
+        public_key, private_key = await content.first_key(call, new.public_key, new.create_key)
         user = operations.CreateUser(
             name=name,
             public_key=public_key,
@@ -55,7 +55,7 @@ class UserHandlers:
         )
         said = {"superuser": True} if user.superuser else None
         with content.making("User"):
-            await self._store.write(user, call.audit("user create", name, said))
+            await call.write(user, call.audit("user create", name, said))
         uri = content.url(call, self._settings, "users", name)
         made: dict[str, Any] = {"uri": uri}
         if private_key is not None:
@@ -90,19 +90,22 @@ class UserHandlers:
                 said[field] = getattr(change, field)
         ops: list[operations.Operation] = [operations.UpdateUser(name=name, **said)]
         public_key, private_key = await content.next_key(
-            change.public_key, change.create_key or change.private_key is True, present.public_key
+            call,
+            change.public_key,
+            change.create_key or change.private_key is True,
+            present.public_key,
         )
         if public_key is not None:
             said["public_key"] = public_key
             ops.append(operations.ReplaceKey(kind="user", org="", name=name, public_key=public_key))
-        await self._store.write(*ops, call.audit("user update", name, said or None))
+        await call.write(*ops, call.audit("user update", name, said or None))
         made = {} if private_key is None else {"private_key": private_key}
         return answer(200, {**view(await self._user(call)), **made})
 
     async def delete(self, call: Call) -> Response:
         """`DELETE /users/NAME`: from every organization, at once."""
         present = await self._user(call)
-        await self._store.write(
+        await call.write(
             operations.DeleteUser(present.name), call.audit("user delete", present.name)
         )
         return answer(200, view(present))

@@ -12,6 +12,7 @@ from pushcli.whitelist import statements
 from pushcli.whitelist.entry import InvalidEntry, parse
 from pushcli.whitelist.statements import Change, EditorStatement, Signed
 from pushcli_server.checks import Checks
+from pushcli_server.jobs import JobService
 from pushcli_server.nodes import NodeService
 from pushcli_server.rest.errors import Refused, answer, not_found
 from pushcli_server.rest.request import Call
@@ -56,12 +57,18 @@ class WhitelistHandlers:
     """Handlers for whitelists."""
 
     def __init__(
-        self, store: Store, sending: WhitelistPush, checks: Checks, nodes: NodeService
+        self,
+        store: Store,
+        sending: WhitelistPush,
+        checks: Checks,
+        nodes: NodeService,
+        jobs: JobService,
     ) -> None:
         self._store = store
         self._sending = sending
         self._checks = checks
         self._nodes = nodes
+        self._jobs = jobs
 
     async def show(self, call: Call) -> Response:
         """`GET pushy/whitelist/NODE`."""
@@ -91,7 +98,7 @@ class WhitelistHandlers:
         records = await asyncio.to_thread(_records, call, edit, nodes, changes)
         values = {change.name: change.value for change in changes}
         try:
-            await self._store.write(
+            await call.write(
                 operations.EditWhitelists(
                     org=call.org,
                     changes={
@@ -138,7 +145,7 @@ class WhitelistHandlers:
             raise Refused(400, ["the statement is not signed with the key of this request"])
         action = "editor remove" if statement.removed else "editor add"
         try:
-            await self._store.write(
+            await call.write(
                 operations.SaveEditor(
                     org=call.org,
                     key=key,
@@ -160,7 +167,7 @@ class WhitelistHandlers:
             call.org,
             list(dict.fromkeys(check.nodes)),
             command=check.command,
-            requestor=call.principal.name,
+            requestor=await self._jobs.requestor(call.by),
             user=check.user,
             directory=check.dir,
         )

@@ -10,7 +10,15 @@ from sqlalchemy import Connection, Table, bindparam, delete, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 
-from pushcli_server.store import blobs, chef_nodes, identities, operations, schema, whitelists
+from pushcli_server.store import (
+    blobs,
+    chef_nodes,
+    identities,
+    operations,
+    schema,
+    signatures,
+    whitelists,
+)
 from pushcli_server.store.bulk import insert_rows, is_postgresql, update_rows
 from pushcli_server.store.errors import CannotApply
 from pushcli_server.store.files import Files, Kept
@@ -162,4 +170,5 @@ _BATCHES: dict[type, Apply] = {
     **identities.BATCHES,
     **chef_nodes.BATCHES,
     **whitelists.BATCHES,
+    **signatures.BATCHES,
 }

@@ -13,6 +13,10 @@ class UnknownMembers(CannotApply):
     """Somebody who is to become a member is not in the organization; the text names them."""
 
 
+class ReservedName(CannotApply):
+    """A node may not be called so; the text says why."""
+
+
 class LastAdministrator(CannotApply):
     """Nobody would be left who may administrate; the text says where."""
 

@@ -24,6 +24,8 @@ _TOPIC: dict[type, int] = {
     SaveWhitelistReport: _NODES,
     operations.Audit: 8,
     operations.AppendOutput: 9,
+    operations.RememberSignature: 10,
+    operations.ForgetSignatures: 10,
 }
 _RANK: dict[type, int] = {SaveNode: 0, SetAutomatic: 1, SaveWhitelistReport: 2}
 

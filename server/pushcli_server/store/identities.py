@@ -3,11 +3,12 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, delete, func, insert, select, update
 
+from pushcli.protocol import names
 from pushcli_server.store import identity_keys, memberships, operations, schema, tokens
 from pushcli_server.store.bulk import insert_rows
-from pushcli_server.store.errors import LastAdministrator, Missing
+from pushcli_server.store.errors import LastAdministrator, Missing, ReservedName
 from pushcli_server.store.identity_keys import first_key, forget_keys
 from pushcli_server.store.memberships import keeping_an_administrator, leave_groups
 
@@ -102,6 +103,8 @@ def _dissociate(connection: Connection, ops: Sequence[operations.DissociateUser]
 
 def _clients(connection: Connection, ops: Sequence[operations.CreateClient]) -> None:
     for op in ops:
+        if op.enrolls:
+            _require_unreserved(connection, op.name)
         row = {"org": op.org, "name": op.name, "validator": op.validator}
         connection.execute(insert(schema.clients), row)
         first_key(connection, "client", op.org, op.name, op.public_key)
@@ -111,6 +114,16 @@ def _clients(connection: Connection, ops: Sequence[operations.CreateClient]) -> 
             node |= {"configured_at": 0.0, "extensions": ""}
             names = tuple(node)
             insert_rows(connection, schema.nodes, names, [tuple(node.values())], ignore=True)
+
+
+def _require_unreserved(connection: Connection, name: str) -> None:
+    """Whoever registers himself takes no name that somebody else is known by."""
+    if names.is_reserved(name):
+        raise ReservedName(f"the name {name} is reserved: choose another for the node")
+    users = schema.users
+    query = select(users.c.name).where(func.lower(users.c.name) == name.lower()).limit(1)
+    if connection.execute(query).first() is not None:
+        raise ReservedName(f"the name {name} is a user's: choose another for the node")
 
 
 def _update_clients(connection: Connection, ops: Sequence[operations.UpdateClient]) -> None:

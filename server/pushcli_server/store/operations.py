@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from pushcli_server.core.replays import Signature
 from pushcli_server.store.records import AuditRecord, JobRecord, NodeObject, NodeRecord, TokenRecord
 
 
@@ -167,6 +168,25 @@ class Audit(msgspec.Struct, frozen=True):
     """A line of the audit trail."""
 
     record: AuditRecord
+
+
+class RememberSignature(msgspec.Struct, frozen=True):
+    """A signed request was carried out; of equal ones the first is remembered.
+
+    Args:
+        at: when it came, seconds since the epoch.
+        job_id: of the job that it started.
+    """
+
+    signature: Signature
+    at: float
+    job_id: str | None = None
+
+
+class ForgetSignatures(msgspec.Struct, frozen=True, kw_only=True):
+    """Signatures go that name this time (seconds since the epoch), or an earlier one."""
+
+    signed_before: float
 
 
 # --- identities: made with `Store.write`, which tells of conflicts
@@ -382,6 +402,8 @@ Operation = (
     | SaveWhitelistReport
     | SaveEditor
     | Audit
+    | RememberSignature
+    | ForgetSignatures
     | CreateOrganization
     | CreateUser
     | UpdateUser

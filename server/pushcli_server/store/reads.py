@@ -54,21 +54,29 @@ def job_by_request(connection: Connection, org: str, requestor: str, request: st
     return found
 
 
-def job_nodes(connection: Connection, job_id: str) -> list[JobNodeRecord]:
-    """The nodes of a job, in the order of the request."""
+def job_nodes(connection: Connection, org: str, job_id: str) -> list[JobNodeRecord]:
+    """The nodes of a job of this organization, in the order of the request."""
     table = schema.job_nodes
-    columns = [column for column in table.c if column.name not in {"job_id", "position"}]
-    query = select(*columns).where(table.c.job_id == job_id).order_by(table.c.position)
+    query = select(*_part()).where(_parts_of(org, job_id)).order_by(table.c.position)
     return _records(connection, query, JobNodeRecord)
 
 
-def job_node(connection: Connection, job_id: str, node: str) -> JobNodeRecord | None:
-    """One node of a job."""
-    table = schema.job_nodes
-    columns = [column for column in table.c if column.name not in {"job_id", "position"}]
-    query = select(*columns).where(table.c.job_id == job_id, table.c.node == node)
+def job_node(connection: Connection, org: str, job_id: str, node: str) -> JobNodeRecord | None:
+    """One node of a job of this organization."""
+    query = select(*_part()).where(_parts_of(org, job_id), schema.job_nodes.c.node == node)
     row = connection.execute(query).first()
     return None if row is None else _record(row, JobNodeRecord)
+
+
+def _part() -> list[Column[Any]]:
+    return [one for one in schema.job_nodes.c if one.name not in {"job_id", "position"}]
+
+
+def _parts_of(org: str, job_id: str) -> ColumnElement[bool]:
+    """Of a job of this organization; of another one's there are none."""
+    jobs, parts = schema.jobs, schema.job_nodes
+    there = select(jobs.c.id).where(jobs.c.id == job_id, jobs.c.org == org).exists()
+    return and_(parts.c.job_id == job_id, there)
 
 
 def live_jobs(connection: Connection, root: Path) -> list[LiveJob]:
@@ -79,7 +87,7 @@ def live_jobs(connection: Connection, root: Path) -> list[LiveJob]:
     return [
         LiveJob(
             job=job,
-            nodes=job_nodes(connection, job.id),
+            nodes=job_nodes(connection, job.org, job.id),
             file=job_file(connection, root, job.org, job.id),
         )
         for job in live
@@ -94,12 +102,16 @@ def job_file(connection: Connection, root: Path, org: str, job_id: str) -> str |
 
 
 def output(
-    connection: Connection, root: Path, job_id: str, node: str, channel: str
+    connection: Connection, root: Path, org: str, job_id: str, node: str, channel: str
 ) -> bytes | None:
-    """What the node's command wrote to `stdout` or `stderr`; None: not captured."""
+    """What a command wrote to `stdout` or `stderr` on a node, in a job of this organization.
+
+    Returns:
+        None: nothing was captured.
+    """
     table = schema.job_nodes
     digest = table.c.stdout_digest if channel == "stdout" else table.c.stderr_digest
-    return _blob(connection, root, digest, table.c.job_id == job_id, table.c.node == node)
+    return _blob(connection, root, digest, _parts_of(org, job_id), table.c.node == node)
 
 
 def _blob(
@@ -139,6 +151,7 @@ def audit(
     *,
     since: float | None = None,
     actor: str | None = None,
+    kind: str | None = None,
     target: str | None = None,
     limit: int | None = None,
 ) -> list[AuditRecord]:
@@ -155,6 +168,8 @@ def audit(
         query = query.where(table.c.at >= since)
     if actor is not None:
         query = query.where(table.c.actor == actor)
+    if kind is not None:
+        query = query.where(table.c.actor_kind == kind)
     if target is not None:
         among = (literal(",") + table.c.target + ",").contains(f",{target},", autoescape=True)
         # `nodes` comes last in a detail: after it there are only their names.

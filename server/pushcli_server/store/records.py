@@ -92,10 +92,15 @@ class LiveJob(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AuditRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """Who did what, from where. `detail` is JSON text."""
+    """Who did what, from where. `detail` is JSON text.
+
+    `actor_kind` is user, client, node or server: several may have one name. Lines that earlier
+    versions wrote have none.
+    """
 
     at: float
     org: str
+    actor_kind: str | None = None
     actor: str
     action: str
     target: str

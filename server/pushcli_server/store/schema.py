@@ -211,12 +211,28 @@ feed_events = Table(
     Column("data", LargeBinary, nullable=False),
 )
 
+# Of signed requests that were carried out: a captured one does nothing a second time.
+signatures = Table(
+    "signatures",
+    metadata,
+    Column("digest", String(64), primary_key=True),
+    Column("kind", String(8), nullable=False),
+    Column("org", String(255), nullable=False),
+    Column("name", String(255), nullable=False),
+    Column("signed_at", Time, nullable=False),
+    Column("at", Time, nullable=False),
+    Column("job_id", String(32)),
+    Index(None, "signed_at"),
+)
+
 audit = Table(
     "audit",
     metadata,
     Column("id", Serial, primary_key=True),
     Column("at", Time, nullable=False),
     Column("org", String(255), nullable=False),
+    # Absent in what versions before 0005 wrote.
+    Column("actor_kind", String(8)),
     Column("actor", String(255), nullable=False),
     Column("action", String(64), nullable=False),
     Column("target", Text, nullable=False),

@@ -19,8 +19,8 @@ def test_what_was_done_is_told_the_newest_last(operated: Operated) -> None:
     lines = [line.split("\t") for line in operated.ok("audit").splitlines()]
     told = [(actor, action, target) for _, actor, action, target, *_ in lines]
     assert told[-3:] == [
-        ("operator", "client create", "one"), ("operator", "client create", "two"),
-        ("operator", "client delete", "one"),
+        ("user operator", "client create", "one"), ("user operator", "client create", "two"),
+        ("user operator", "client delete", "one"),
     ]  # fmt: skip
     at = datetime.fromisoformat(lines[-1][0])
     assert abs(at.timestamp() - time.time()) < 60
@@ -38,6 +38,8 @@ def test_it_is_told_by_time_actor_and_target(operated: Operated) -> None:
     assert targets("--node", "three") == ["three"]
     assert targets("--user", "pivotal")[-1] == "four"
     assert "three" not in targets("--user", "pivotal")
+    assert targets("--kind", "client") == []
+    assert targets("--kind", "user", "--user", "pivotal")[-1] == "four"
     assert targets("--since", "1h")[-2:] == ["three", "four"]
     assert targets("--since", "2999-01-01") == []
     last = operated.run("audit", "--limit", "1")

@@ -42,9 +42,15 @@ class Heard(list[messages.NodeMessage]):
         """So many messages are refused with an error of ours first."""
 
     def receive(
-        self, node: NodeKey, peer: bytes, address: str, message: messages.NodeMessage
+        self,
+        node: NodeKey,
+        peer: bytes,
+        address: str,
+        message: messages.NodeMessage,
+        curve_key: str,
     ) -> None:
         assert node == NODE
+        assert len(curve_key) == 40
         if self.failing:
             self.failing -= 1
             raise RuntimeError("a fault of ours")

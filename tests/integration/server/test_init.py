@@ -115,7 +115,8 @@ def test_the_organization_is_there_with_its_first_user_and_validator(made: Made_
             for kind, name in (("client", "acme-validator"), ("user", "pivotal"))
         ]
         seen["audit"] = [
-            (entry.actor, entry.action) for entry in await store.ask(reads.audit, "acme")
+            (entry.actor_kind, entry.actor, entry.action)
+            for entry in await store.ask(reads.audit, "acme")
         ]
         await store.close()
 
@@ -129,7 +130,7 @@ def test_the_organization_is_there_with_its_first_user_and_validator(made: Made_
         key = keys.load_private_key(directory / "keys" / f"{name}.pem")
         assert seen[name].public_keys == (keys.public_pem(key),)
     assert (all(seen["groups"]), any(seen["others"])) == (True, False)
-    assert seen["audit"] == [("ann", "server init")]
+    assert seen["audit"] == [("user", "ann", "server init")]
 
 
 def test_without_a_validator_nobody_can_register_any_number_of_nodes(

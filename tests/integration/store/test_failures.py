@@ -58,12 +58,12 @@ def test_a_lost_connection_is_told_and_got_over(database: Database) -> None:
             with pytest.raises(StoreUnavailable):
                 await store.barrier()
             with pytest.raises(StoreUnavailable):
-                await store.ask(reads.job_nodes, JOB)
+                await store.ask(reads.job_nodes, "acme", JOB)
             with pytest.raises(StoreUnavailable):
                 await store.write(GROUP)
             other.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true')
         await until_healthy(store)
-        assert (await store.ask(reads.job_nodes, JOB))[0].state == "ready"
+        assert (await store.ask(reads.job_nodes, "acme", JOB))[0].state == "ready"
 
     database.run(scenario)
 
@@ -72,11 +72,11 @@ def test_a_lost_connection_is_told_and_got_over(database: Database) -> None:
 def test_a_connection_lost_when_idle_is_not_even_noticed(database: Database) -> None:
     async def scenario(store: Store) -> None:
         await with_job(store, "a")
-        assert await store.ask(reads.job_nodes, JOB)
+        assert await store.ask(reads.job_nodes, "acme", JOB)
         with administrator(database) as (other, name):
             assert cut(other, name) > 0
         store.submit(changed("a", "ready"))
-        assert (await store.ask(reads.job_nodes, JOB))[0].state == "ready"
+        assert (await store.ask(reads.job_nodes, "acme", JOB))[0].state == "ready"
         await store.write(GROUP)
         assert database.failures == []
 
@@ -115,7 +115,7 @@ def test_a_connection_lost_in_the_middle_of_a_group_loses_and_doubles_nothing(
                     await answer
             lock.rollback()
         await until_healthy(store)
-        assert await store.ask(reads.output, store.root, JOB, "a", "stdout") == content
+        assert await store.ask(reads.output, store.root, "acme", JOB, "a", "stdout") == content
         assert await store.ask(reads.feed_events) == [("feed", 1, 1, b"once")]
         assert len(database.released) > released
         assert database.failures == []
@@ -187,10 +187,10 @@ def test_an_operation_that_can_never_be_applied_is_a_failure_not_a_retry(
         with pytest.raises(StoreUnavailable):
             await store.write(GROUP)
         with pytest.raises(StoreUnavailable):
-            await store.ask(reads.job_nodes, JOB)
+            await store.ask(reads.job_nodes, "acme", JOB)
 
     async def afterwards(store: Store) -> None:
-        assert (await store.ask(reads.job_nodes, JOB))[0].state == "new", (
+        assert (await store.ask(reads.job_nodes, "acme", JOB))[0].state == "new", (
             "all of a group or nothing"
         )
 
@@ -216,7 +216,7 @@ def test_a_write_that_the_database_refuses_harms_nobody_else(database: Database)
         if database.url.startswith("postgresql"):
             assert "too long" in str(results[0])
         assert [type(result) for result in results[1:]] == [Missing, type(None), CannotApply]
-        assert (await store.ask(reads.job_nodes, JOB))[0].state == "ready"
+        assert (await store.ask(reads.job_nodes, "acme", JOB))[0].state == "ready"
         assert database.failures == []
 
     database.run(scenario)

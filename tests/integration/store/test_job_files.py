@@ -65,7 +65,7 @@ def test_jobs_of_one_group_keep_each_its_own_and_equal_ones_are_kept_once(
         )
         for job_id, file in files.items():
             assert await store.ask(reads.job_file, store.root, "acme", job_id) == file
-        output = await store.ask(reads.output, store.root, JOB, "a", "stdout")
+        output = await store.ask(reads.output, store.root, "acme", JOB, "a", "stdout")
         assert output == LARGE.encode()
 
     database.run(scenario)

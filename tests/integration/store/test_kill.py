@@ -39,13 +39,13 @@ def test_what_was_reported_committed_survives_a_kill(database: Database, enough:
         numbers = [number for _, number, _, _ in await store.ask(reads.feed_events)]
         assert numbers == list(range(len(numbers))), "nothing is missing in between"
         assert len(numbers) > reported
-        parts = await store.ask(reads.job_nodes, JOB)
+        parts = await store.ask(reads.job_nodes, "acme", JOB)
         assert len(parts) >= len(numbers) > 0
         for part in parts:
             number = int(part.node)
             written = number < len(numbers)
             assert part.state == ("succeeded" if written else "new"), "all of a group or nothing"
-            output = await store.ask(reads.output, store.root, JOB, part.node, "stdout")
+            output = await store.ask(reads.output, store.root, "acme", JOB, part.node, "stdout")
             assert output == (content(number) if written else None)
             held = store.incoming(f"{number}.stdout")
             assert not held.exists() or content(number).startswith(held.read_bytes())

@@ -24,11 +24,11 @@ def test_output_comes_back_byte_for_byte_and_equal_output_is_kept_once(
         await with_job(store, "a", "b", "c")
         for node in ("a", "b"):
             store.submit(operations.StoreOutput(job_id=JOB, node=node, stdout=content, stderr=b""))
-        assert await store.ask(reads.output, store.root, JOB, "a", "stdout") == content
-        assert await store.ask(reads.output, store.root, JOB, "b", "stdout") == content
-        assert await store.ask(reads.output, store.root, JOB, "a", "stderr") == b""
-        assert await store.ask(reads.output, store.root, JOB, "c", "stdout") is None
-        assert [node.stdout_size for node in await store.ask(reads.job_nodes, JOB)] == [
+        assert await store.ask(reads.output, store.root, "acme", JOB, "a", "stdout") == content
+        assert await store.ask(reads.output, store.root, "acme", JOB, "b", "stdout") == content
+        assert await store.ask(reads.output, store.root, "acme", JOB, "a", "stderr") == b""
+        assert await store.ask(reads.output, store.root, "acme", JOB, "c", "stdout") is None
+        assert [node.stdout_size for node in await store.ask(reads.job_nodes, "acme", JOB)] == [
             size,
             size,
             None,
@@ -40,6 +40,19 @@ def test_output_comes_back_byte_for_byte_and_equal_output_is_kept_once(
     assert all(path.stat().st_mode & 0o077 == 0 for path in database.root.rglob("*"))
 
 
+def test_what_a_job_of_another_organization_wrote_is_not_there(database: Database) -> None:
+    async def scenario(store: Store) -> None:
+        await with_job(store, "a")
+        store.submit(operations.StoreOutput(job_id=JOB, node="a", stdout=b"secret", stderr=b""))
+        assert await store.ask(reads.output, store.root, "acme", JOB, "a", "stdout") == b"secret"
+        assert await store.ask(reads.output, store.root, "other", JOB, "a", "stdout") is None
+        assert await store.ask(reads.job_nodes, "other", JOB) == []
+        assert await store.ask(reads.job_node, "other", JOB, "a") is None
+        assert await store.ask(reads.job_node, "acme", JOB, "a") is not None
+
+    database.run(scenario)
+
+
 def test_chunks_may_be_repeated_and_make_one_output(database: Database) -> None:
     async def scenario(store: Store) -> None:
         await with_job(store, "a")
@@ -48,7 +61,7 @@ def test_chunks_may_be_repeated_and_make_one_output(database: Database) -> None:
             store.submit(operations.AppendOutput(path, offset, data))
         store.submit(operations.StoreOutput(job_id=JOB, node="a", stdout=path, stderr=None))
         assert (
-            await store.ask(reads.output, store.root, JOB, "a", "stdout")
+            await store.ask(reads.output, store.root, "acme", JOB, "a", "stdout")
             == b"x" * 9000 + b"y" * 9000
         )
         assert not path.exists()
@@ -84,7 +97,7 @@ def test_chunks_make_a_whole_beginning(
         await store.barrier()
         assert path.read_bytes() == whole
         store.submit(stored("a", path))
-        assert await store.ask(reads.output, store.root, JOB, "a", "stdout") == whole
+        assert await store.ask(reads.output, store.root, "acme", JOB, "a", "stdout") == whole
         assert not path.exists()
 
     database.run(scenario)
@@ -108,7 +121,7 @@ def test_a_file_that_lost_its_end_in_a_crash_is_gathered_on(database: Database) 
         assert path.stat().st_size == 15_000
         store.submit(operations.AppendOutput(path, 15_000, content[15_000:]))
         store.submit(stored("a", path))
-        assert await store.ask(reads.output, store.root, JOB, "a", "stdout") == content
+        assert await store.ask(reads.output, store.root, "acme", JOB, "a", "stdout") == content
 
     database.run(before)
     database.run(after)
@@ -123,8 +136,8 @@ def test_a_result_that_comes_again_takes_nothing_away(database: Database) -> Non
         store.submit(again, again)
         await store.barrier()
         store.submit(stored("a", path))
-        assert await store.ask(reads.output, store.root, JOB, "a", "stdout") == b"x" * 9000
-        assert await store.ask(reads.output, store.root, JOB, "a", "stderr") == b"err"
+        assert await store.ask(reads.output, store.root, "acme", JOB, "a", "stdout") == b"x" * 9000
+        assert await store.ask(reads.output, store.root, "acme", JOB, "a", "stderr") == b"err"
 
     database.run(scenario)
 
@@ -135,7 +148,10 @@ def test_a_gathered_file_may_hold_what_is_known_already(database: Database) -> N
         for node in ("a", "b"):
             path = store.incoming(f"{node}.stdout")
             store.submit(operations.AppendOutput(path, 0, b"x" * 9000), stored(node, path))
-            assert await store.ask(reads.output, store.root, JOB, node, "stdout") == b"x" * 9000
+            assert (
+                await store.ask(reads.output, store.root, "acme", JOB, node, "stdout")
+                == b"x" * 9000
+            )
             assert not path.exists()
 
     database.run(scenario)
@@ -159,8 +175,8 @@ def test_a_disk_that_fails_is_waited_for_and_nothing_is_done_twice(database: Dat
         await until_healthy(store, False)
         in_the_way.unlink()
         await until_healthy(store)
-        assert await store.ask(reads.output, store.root, JOB, "a", "stdout") == first
-        assert await store.ask(reads.output, store.root, JOB, "a", "stderr") == second
+        assert await store.ask(reads.output, store.root, "acme", JOB, "a", "stdout") == first
+        assert await store.ask(reads.output, store.root, "acme", JOB, "a", "stderr") == second
 
     database.run(scenario)
 

@@ -26,7 +26,7 @@ def test_a_job_and_its_nodes_are_read_as_they_were_written(database: Database) -
         store.submit(changed("b", "failed"))
         assert await store.ask(reads.job, "acme", JOB) == full
         assert await store.ask(reads.job, "other", JOB) is None
-        first, second = await store.ask(reads.job_nodes, JOB)
+        first, second = await store.ask(reads.job_nodes, "acme", JOB)
         assert (first.node, second.node) == ("b", "a"), "the order of the request"
         assert first == records.JobNodeRecord(
             node="b", state="failed", reason="exit code 3", exit_code=3, started_at=1.25
@@ -99,7 +99,7 @@ def test_a_conflict_is_told_and_harms_nothing_around_it(database: Database) -> N
             "all of a write or nothing"
         )
         assert await store.ask(identity_reads.group_exists, "acme", "h")
-        assert (await store.ask(reads.job_nodes, JOB))[0].state == "ready"
+        assert (await store.ask(reads.job_nodes, "acme", JOB))[0].state == "ready"
         assert database.failures == []
 
     database.run(scenario)
@@ -216,7 +216,7 @@ def test_late_results_and_the_audit_trail_are_kept(database: Database) -> None:
         await with_job(store, "a")
         store.submit(changed("a", "crashed"), operations.LateResult(JOB, "a", "{}"))
         store.submit(operations.Audit(line))
-        [node] = await store.ask(reads.job_nodes, JOB)
+        [node] = await store.ask(reads.job_nodes, "acme", JOB)
         assert (node.state, node.late_result) == ("crashed", "{}")
         assert await store.ask(reads.audit, "acme") == [line]
         assert await store.ask(reads.audit, "other") == []
@@ -230,7 +230,7 @@ def test_closing_commits_what_is_queued(database: Database) -> None:
         store.submit(changed("a", "ready"))
 
     async def second(store: Store) -> str:
-        return (await store.ask(reads.job_nodes, JOB))[0].state
+        return (await store.ask(reads.job_nodes, "acme", JOB))[0].state
 
     database.run(first)
     assert database.run(second) == "ready"
@@ -254,7 +254,7 @@ def test_a_group_has_the_outcome_of_its_operations_in_order(database: Database) 
             )  # fmt: skip
         store.submit(operations.AppendEvent("feed", 1, 50, b"last"))
         assert await store.ask(reads.feed_events) == [("feed", 1, 50, b"last")]
-        a, b = await store.ask(reads.job_nodes, JOB)
+        a, b = await store.ask(reads.job_nodes, "acme", JOB)
         assert (a.state, a.reason) == ("running", "49")
         assert (b.state, b.exit_code, b.reason) == ("failed", 49, None)
         stored = await store.ask(reads.job, "acme", JOB)

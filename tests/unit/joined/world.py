@@ -305,7 +305,6 @@ class World:
             on_fleet.ConfigurationRequested(
                 node=machine.key,
                 curve_key=curve_key,
-                signed_at=float(next(self._signed)),
                 offered=extensions.ALL,
                 adopts=adopts,
                 generation=generation,

@@ -214,6 +214,22 @@ def test_each_start_has_its_own_request_id(server: ApiServer, client: ApiClient)
     assert len({seen.headers["x-pushcli-request-id"] for seen in server.requests}) == 2
 
 
+def test_equal_writes_of_one_second_have_signatures_of_their_own(
+    server: ApiServer, client: ApiClient
+) -> None:
+    """A server takes many with one signature for one that was captured."""
+    server.answers = [json_answer(STARTED, 201)]
+    for _ in range(4):
+        client.start_job({"command": "x"})
+        client.post("tokens", {"uses": 1})
+        client.put("groups/g", {"name": "g"})
+    bodies = [seen.body for seen in server.requests]
+    assert len(set(bodies)) == 12
+    assert {bytes(body).rstrip() for body in bodies} == {
+        b'{"command":"x"}', b'{"uses":1}', b'{"name":"g"}',
+    }  # fmt: skip
+
+
 @pytest.mark.parametrize("allowed", [json_answer([]), json_answer({"error": ["no"]}, 403)])
 def test_a_start_that_broke_is_repeated_with_the_same_request_id(
     server: ApiServer, client: ApiClient, allowed: Answer

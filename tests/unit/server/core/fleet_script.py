@@ -78,33 +78,41 @@ class Script:
             fields.setdefault("job_state", "idle")
         peer = fields.pop("peer", node.name.encode())
         fields = {"incarnation_id": f"run of {node.name}", "job_id": None, **fields}
+        own = self.fleet.nodes.get(node)
+        curve_key = fields.pop("curve_key", (own and own.curve_key) or "")
         message = kind(
             node=node.name, org=node.org, sequence=next(self._count), timestamp=STAMP, **fields
         )
-        return self.tell(on_fleet.MessageReceived(node, peer, "192.0.2.1", message))
+        return self.tell(on_fleet.MessageReceived(node, peer, "192.0.2.1", message, curve_key))
 
     def configure(
         self,
         node: NodeKey,
         key: str = "key 1",
         *,
-        signed_at: float | None = None,
         offered: frozenset[str] = extensions.ALL,
         adopts: frozenset[str] = frozenset(),
+        repeated: bool = False,
     ) -> list[on_fleet.Effect]:
-        """A node's client asks for its configuration, and gets it."""
+        """A node's client asks for its configuration, and gets it.
+
+        Args:
+            repeated: with the signature of a request before.
+        """
         generation = self.fleet.deletions[node]
         begin = len(self.done)
         self.tell(
             on_fleet.ConfigurationRequested(
                 node=node,
                 curve_key=key,
-                signed_at=self.now if signed_at is None else signed_at,
                 offered=offered,
                 adopts=adopts,
                 generation=generation,
+                repeated=repeated,
             )
         )
+        if repeated:
+            return self.done[begin:]
         stored = on_fleet.ConfigurationStored(node=node, curve_key=key, generation=generation)
         self.tell(stored)
         return self.done[begin:]

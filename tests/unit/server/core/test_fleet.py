@@ -7,7 +7,7 @@ import pytest
 from pushcli.protocol import extensions, messages
 from pushcli_server.core import fleet_events as on_fleet
 from pushcli_server.core.admissions import KeyOfAnotherNode
-from pushcli_server.core.fleet_nodes import ClientGone, StaleConfigRequest
+from pushcli_server.core.fleet_nodes import ClientGone
 from pushcli_server.core.identity import JobKey, NodeKey
 from pushcli_server.core.states import JobStatus, NodeState
 from tests.unit.server.core.fleet_script import JOB, RULES, A, B, Script, of, sent
@@ -157,7 +157,7 @@ def test_nobody_is_asked_whose_part_ended_while_the_job_was_being_saved() -> Non
     fleet.bring(A, B)
     fleet.slow_store = True
     fleet.start(A, B)
-    fleet.configure(A, "key 2", signed_at=fleet.now + 1)
+    fleet.configure(A, "key 2")
     assert fleet.state(A) is NodeState.UNAVAILABLE
     fleet.hear(A, incarnation_id="i2")
     before = len(fleet.done)
@@ -295,7 +295,7 @@ def test_a_node_that_got_a_configuration_and_never_came_goes_offline() -> None:
     fleet = Script()
     fleet.bring(A)
     again = restarted(fleet, A)
-    again.configure(A, "key 2", signed_at=again.now + 1)
+    again.configure(A, "key 2")
     assert again.fleet.why_unavailable(A, again.now) == "being reset (rehab)"
     again.wait(RULES.patience.silence + 5)
     assert again.fleet.why_unavailable(A, again.now) == "offline"
@@ -327,28 +327,10 @@ def test_an_ended_job_is_forgotten_and_its_feed_closed_once() -> None:
 # --- who may connect
 
 
-def test_a_repeated_config_request_with_another_key_displaces_nothing() -> None:
-    fleet = Script()
-    fleet.configure(A, "own", signed_at=100.0)
-    with pytest.raises(StaleConfigRequest):
-        fleet.configure(A, "thief's", signed_at=100.0)
-    assert fleet.fleet.nodes[A].curve_key == "own"
-    assert not fleet.fleet.admits("thief's", fleet.now)
-    assert fleet.fleet.admits("own", fleet.now)
-
-
-def test_an_overtaken_config_request_is_refused() -> None:
-    fleet = Script()
-    fleet.configure(A, "own", signed_at=100.0)
-    with pytest.raises(StaleConfigRequest):
-        fleet.configure(A, "older", signed_at=99.0)
-    fleet.configure(A, "own", signed_at=100.0)
-
-
 def test_a_key_is_admitted_only_once_it_is_saved() -> None:
     fleet = Script()
     request = on_fleet.ConfigurationRequested(
-        node=A, curve_key="k", signed_at=1.0, offered=extensions.ALL, adopts=frozenset(),
+        node=A, curve_key="k", offered=extensions.ALL, adopts=frozenset(),
         generation=0,
     )  # fmt: skip
     [saved] = of(on_fleet.SaveNode, fleet.tell(request))
@@ -369,32 +351,30 @@ def test_an_expired_key_lets_in_only_who_is_in_service() -> None:
 
 def test_the_key_before_a_nodes_newest_still_lets_it_in() -> None:
     fleet = Script()
-    fleet.configure(A, "first", signed_at=1.0)
-    fleet.configure(A, "second", signed_at=2.0)
+    fleet.configure(A, "first")
+    fleet.configure(A, "second")
     assert fleet.fleet.admits("first", fleet.now)
     assert fleet.fleet.nodes[A].previous_curve_key == "first"
-    fleet.configure(A, "second", signed_at=3.0)
+    fleet.configure(A, "second")
     assert fleet.fleet.nodes[A].previous_curve_key == "first"
 
 
 def test_saved_keys_are_admitted_after_a_restart() -> None:
     fleet = Script()
-    fleet.configure(A, "first", signed_at=fleet.now)
-    fleet.configure(A, "second", signed_at=fleet.now + 1)
+    fleet.configure(A, "first")
+    fleet.configure(A, "second")
     again = restarted(fleet, A)
     assert again.fleet.admits("first", again.now)
     assert again.fleet.admits("second", again.now)
     assert not again.fleet.admits("second", again.now + RULES.lifetime + 2)
-    with pytest.raises(StaleConfigRequest):
-        again.configure(A, "third", signed_at=fleet.now + 1)
 
 
 @pytest.mark.parametrize("other", [B, FOREIGN])
 def test_a_key_that_was_handed_out_to_one_node_is_refused_for_any_other(other: NodeKey) -> None:
     fleet = Script()
-    fleet.configure(A, "own", signed_at=1.0)
+    fleet.configure(A, "own")
     with pytest.raises(KeyOfAnotherNode):
-        fleet.configure(other, "own", signed_at=2.0)
+        fleet.configure(other, "own")
     assert fleet.fleet.admissions.owner("own") == A
     assert other not in fleet.fleet.nodes
 
@@ -406,7 +386,6 @@ def test_of_two_nodes_that_ask_with_one_key_at_once_one_is_admitted() -> None:
             on_fleet.ConfigurationRequested(
                 node=node,
                 curve_key="k",
-                signed_at=1.0,
                 offered=extensions.ALL,
                 adopts=frozenset(),
                 generation=0,
@@ -423,13 +402,12 @@ def test_of_two_nodes_that_ask_with_one_key_at_once_one_is_admitted() -> None:
 
 def test_a_key_that_was_never_admitted_takes_nobodys_place() -> None:
     fleet = Script()
-    fleet.configure(A, "first", signed_at=1.0)
-    for number, key in enumerate(("lost 1", "lost 2", "second")):
+    fleet.configure(A, "first")
+    for key in ("lost 1", "lost 2", "second"):
         fleet.tell(
             on_fleet.ConfigurationRequested(
                 node=A,
                 curve_key=key,
-                signed_at=2.0 + number,
                 offered=extensions.ALL,
                 adopts=frozenset(),
                 generation=0,
@@ -445,7 +423,7 @@ def test_a_deleted_client_is_admitted_no_more(deleted: str) -> None:
     fleet = Script()
     fleet.bring(A)
     request = on_fleet.ConfigurationRequested(
-        node=A, curve_key="k", signed_at=fleet.now + 1, offered=extensions.ALL,
+        node=A, curve_key="k", offered=extensions.ALL,
         adopts=frozenset(), generation=0,
     )  # fmt: skip
     if deleted == "while it was saved":
@@ -462,7 +440,7 @@ def test_a_request_that_comes_after_the_deletion_makes_no_node() -> None:
     fleet = Script()
     fleet.tell(on_fleet.ClientDeleted(A))
     request = on_fleet.ConfigurationRequested(
-        node=A, curve_key="k", signed_at=1.0, offered=extensions.ALL, adopts=frozenset(),
+        node=A, curve_key="k", offered=extensions.ALL, adopts=frozenset(),
         generation=0,
     )  # fmt: skip
     with pytest.raises(ClientGone):
@@ -536,7 +514,7 @@ def test_a_silent_nodes_connection_is_forgotten_only_when_it_has_another() -> No
     assert not of(on_fleet.ForgetPeer, fleet.hear(A)), "its sequence goes on"
     fleet.wait(60)
     assert of(on_fleet.ForgetPeer, fleet.hear(A, peer=b"new")) == [on_fleet.ForgetPeer(b"a")]
-    fleet.configure(A, "key 2", signed_at=fleet.now + 1)
+    fleet.configure(A, "key 2")
     restart = fleet.hear(A, peer=b"newer", incarnation_id="i2")
     assert of(on_fleet.ForgetPeer, restart) == [on_fleet.ForgetPeer(b"new")]
 
@@ -548,7 +526,7 @@ def test_a_restarted_agent_ends_its_jobs_but_for_those_it_adopts() -> None:
     ):
         fleet = Script()
         fleet.run(A)
-        fleet.configure(A, "key 2", signed_at=fleet.now + 1, adopts=adopts)
+        fleet.configure(A, "key 2", adopts=adopts)
         assert fleet.state(A) is state
 
 
