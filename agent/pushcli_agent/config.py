@@ -23,6 +23,14 @@ LogLevel = Literal["auto", "debug", "info", "warn", "warning", "error", "fatal"]
 _Positive = Annotated[int, msgspec.Meta(gt=0)]
 
 
+OPEN = {
+    "env": "allowed_overwritable_env_vars",
+    "dir": "allowed_dirs",
+    "user": "allowed_users",
+}
+"""What a job's caller may choose, and the list that limits the choice; as it is reported."""
+
+
 class AgentSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What agent.toml may say. Relative paths are relative to its directory."""
 
@@ -50,7 +58,11 @@ class AgentSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     lock_dir: str = "locks"
     """For entries with `lock = true`."""
     allowed_overwritable_env_vars: list[str] | None = None
+    """With the next two what a job's caller may choose; without a key nearly everything."""
+    allowed_dirs: list[str] | None = None
     allowed_users: list[str] | None = None
+    rename_env: bool = False
+    """Whether variables that are not allowed arrive renamed even if the job asks for a nack."""
     file_dir: str = "/tmp/chef-push"  # noqa: S108 - the old agent's default, kept
     file_dir_expiry: _Positive = 86_400
     """Seconds."""
@@ -60,6 +72,11 @@ class AgentSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     log_level: LogLevel = "info"
     log_location: str | None = None
     """A file; without it the log goes to standard error."""
+
+    @property
+    def open(self) -> tuple[str, ...]:
+        """What of a job is its caller's choice here, because its key is missing."""
+        return tuple(what for what, key in OPEN.items() if getattr(self, key) is None)
 
     @property
     def organization(self) -> str:
@@ -113,6 +130,9 @@ def _check(settings: AgentSettings, file: Path) -> None:
             "use letters, digits and _ . : -",
         )
     check_server_url(settings.chef_server_url)
+    for path in settings.allowed_dirs or ():
+        if not path.startswith("/") or "\0" in path:
+            raise ConfigError(f"{file}: allowed_dirs: {path!r} is not an absolute path", "fix it")
 
 
 def check_server_url(url: str) -> str:

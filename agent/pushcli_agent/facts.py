@@ -20,15 +20,22 @@ _FAMILIES = {"ubuntu": "debian", "debian": "debian", "centos": "rhel", "rocky": 
 
 
 def collect(
-    roles: Iterable[str] = (), tags: Iterable[str] = (), attributes: Mapping[str, Any] | None = None
+    roles: Iterable[str] = (),
+    tags: Iterable[str] = (),
+    attributes: Mapping[str, Any] | None = None,
+    *,
+    opened: Iterable[str] = (),
 ) -> dict[str, Any]:
     """The node's `automatic` attributes.
 
     Args:
         roles, tags: as agent.toml has them.
         attributes: of the operator's own; they do not replace what was found.
+        opened: what of a job is its caller's choice (`AgentSettings.open`).
     """
     found: dict[str, Any] = {**_system(), **_names(), "ipaddress": address()}
+    # There is always such an attribute: none of the operator's own may stand in for it.
+    found["pushcli"] = {"open": list(opened)}
     given = {"roles": list(roles), "tags": list(tags)}
     facts = {**(attributes or {}), **found, **{k: v for k, v in given.items() if v}}
     if len(msgspec.json.encode(facts)) > MAX_BYTES:

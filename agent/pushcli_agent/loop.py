@@ -138,8 +138,11 @@ class Loop:
                 | effects.SendFacts()
             ):
                 self._send(effect)
-            case effects.SendWhitelistReport():
-                self._send_note(messages.WhitelistReport, self._whitelists.report)
+            case effects.SendWhitelistReport(policy=policy):
+                more = self._jobs.policy_report() if policy else {}
+                self._send_note(
+                    messages.WhitelistReport, lambda room: self._whitelists.report(room, more)
+                )
             case effects.ApplyWhitelist(message=message):
                 self._whitelists.apply(message)
                 self._feedback.append(self._whitelist_changed())

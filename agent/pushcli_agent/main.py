@@ -62,6 +62,8 @@ def run(file: Path, overrides: Overrides) -> None:
     log.start(settings.log_level, _path(settings.log_location))
     signals = Signals()
     _log.info("agent of %s started (pushcli %s)", settings.node_name, __version__)
+    if settings.open:
+        _log.warning("open: %s", _opened(settings))
     jobs, channel, fetcher = Jobs(settings), Channel(), Fetcher()
     whitelists = WhitelistInForce(settings, file)
     try:
@@ -74,7 +76,7 @@ def run(file: Path, overrides: Overrides) -> None:
             outgoing=Outgoing(_identity(settings), jobs.read),
             housekeeping=Housekeeping(Path(settings.file_dir), settings.file_dir_expiry),
             signals=signals,
-            request=partial(_request, settings, channel.public_key.decode("ascii")),
+            request=partial(_request, settings, jobs, channel.public_key.decode("ascii")),
             reload=partial(_reload, file, overrides, jobs),
         ).run()
     finally:
@@ -82,6 +84,12 @@ def run(file: Path, overrides: Overrides) -> None:
         channel.close()
         _log.info("agent stopped")
         os.close(held)
+
+
+def _opened(settings: AgentSettings) -> str:
+    """What jobs may choose here, and the keys that would put an end to it."""
+    missing = ", ".join(config.OPEN[what] for what in settings.open)
+    return f"{', '.join(settings.open)} (agent.toml has no {missing}: see docs/whitelist.md)"
 
 
 def _identity(settings: AgentSettings) -> Identity:
@@ -93,7 +101,9 @@ def _identity(settings: AgentSettings) -> Identity:
     )
 
 
-def _request(settings: AgentSettings, public_key: str, adopts: tuple[str, ...]) -> ConfigRequest:
+def _request(
+    settings: AgentSettings, jobs: Jobs, public_key: str, adopts: tuple[str, ...]
+) -> ConfigRequest:
     return ConfigRequest(
         chef_server_url=settings.chef_server_url,
         node_name=settings.node_name,
@@ -106,6 +116,7 @@ def _request(settings: AgentSettings, public_key: str, adopts: tuple[str, ...]) 
         roles=settings.roles,
         tags=settings.tags,
         attributes=settings.attributes,
+        open=jobs.open,
     )
 
 

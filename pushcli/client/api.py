@@ -14,7 +14,7 @@ from pushcli.client.credentials import Profile
 from pushcli.client.http import HttpClient, Params, Requestor, Server
 from pushcli.client.limits import Limits
 from pushcli.client.paths import quoted
-from pushcli.protocol import names
+from pushcli.protocol import names, run_wire
 from pushcli.protocol.headers import REQUEST_ID
 
 if TYPE_CHECKING:
@@ -87,22 +87,35 @@ class ApiClient:
         return self._json("DELETE", path)
 
     def start_job(self, spec: dict[str, Any]) -> str:
-        """Start a job, once, even if the connection breaks; returns its id."""
+        """Start a job, once, even if the connection breaks; returns its id.
+
+        Args:
+            spec: the body; its `pushcli`, if any, is only for servers that know such options.
+        """
         headers = {REQUEST_ID: str(uuid.uuid4())}
-        body = _distinct(msgspec.json.encode(spec))
         try:
-            answer = self._json("POST", "pushy/jobs", body=body, headers=headers)
-        except errors.ConnectionLost as error:
-            if not self._repeat_is_safe():
-                raise errors.ConnectionLost(
-                    error.message, "the job may have started: check with `pushcli job list`"
-                ) from error
-            answer = self._json("POST", "pushy/jobs", body=body, headers=headers)
+            answer = self._start_job(spec, headers)
+        except errors.RequestRefused:
+            if run_wire.OPTIONS_KEY not in spec or run_wire.JOB_OPTIONS in self.extensions:
+                raise
+            old = {key: value for key, value in spec.items() if key != run_wire.OPTIONS_KEY}
+            answer = self._start_job(old, headers)
         uri = answer.get("uri") if isinstance(answer, dict) else None
         job_id = uri[-32:] if isinstance(uri, str) else ""
         if not names.is_job_id(job_id):
             raise errors.ServerError("the server did not say which job it started")
         return job_id
+
+    def _start_job(self, spec: dict[str, Any], headers: dict[str, str]) -> Any:
+        body = _distinct(msgspec.json.encode(spec))
+        try:
+            return self._json("POST", "pushy/jobs", body=body, headers=headers)
+        except errors.ConnectionLost as error:
+            if not self._repeat_is_safe():
+                raise errors.ConnectionLost(
+                    error.message, "the job may have started: check with `pushcli job list`"
+                ) from error
+            return self._json("POST", "pushy/jobs", body=body, headers=headers)
 
     def job(self, job_id: str) -> Any:
         """One job with its nodes by state."""

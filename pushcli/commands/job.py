@@ -77,14 +77,17 @@ def start(
       pushcli job start chef-client -s 'role:web AND chef_environment:prod'
     """
     nodes = _nodes(app, nodes, query)
+    env = None if with_env is None else parse_env(with_env)
     run = RunSpec(
         command=command,
         run_timeout=timeout,
         user=as_user,
         dir=in_dir,
-        env=None if with_env is None else parse_env(with_env),
+        env=env,
         file=None if file is None else read_file(file),
         capture=capture,
+        # A variable under another name is one that the command does not find.
+        exact_env=bool(env),
     )
     request = job_request(run, nodes, quorum=quorum)
     if dry_run:

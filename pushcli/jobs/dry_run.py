@@ -10,6 +10,7 @@ from pushcli.errors import NotFound, RequestRefused
 from pushcli.exit_status import ExitStatus
 from pushcli.jobs.model import NodeResult
 from pushcli.jobs.wording import exceptions
+from pushcli.protocol import run_wire
 from pushcli.terminal.colours import colour
 from pushcli.terminal.context import App
 
@@ -31,7 +32,7 @@ def dry_run(app: App, request: Mapping[str, Any]) -> ExitStatus:
     Raises:
         RequestRefused: the server cannot ask its agents.
     """
-    keys = ("command", "nodes", "user", "dir")
+    keys = ("command", "nodes", "user", "dir", "env")
     question = {key: request[key] for key in keys if key in request}
     raw = _ask(app, question)
     verdicts = checked(raw, _Answer).nodes
@@ -55,6 +56,13 @@ def _ask(app: App, question: Mapping[str, Any]) -> Any:
         raise RequestRefused(
             "this server cannot ask its agents without starting a job",
             "leave out --dry-run; only pushcli's own server can do it",
+        ) from error
+    except RequestRefused as error:
+        if "env" not in question or run_wire.JOB_OPTIONS in app.client.extensions:
+            raise
+        raise RequestRefused(
+            "this server cannot check an environment without starting a job",
+            "leave out --with-env, or upgrade the server",
         ) from error
 
 

@@ -26,6 +26,8 @@ def job_request(
     """
     names = list(dict.fromkeys(nodes))
     request = {**run_wire.rest_fields(run), "nodes": names}
+    if options := run_wire.rest_options(run):
+        request[run_wire.OPTIONS_KEY] = options
     if quorum is not None:
         request["quorum"] = parse_quorum(quorum, len(names))
     return request

@@ -1,6 +1,7 @@
 """Asking which nodes are there, and what is wrong with them."""
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -9,6 +10,7 @@ from pushcli.client.answers import checked
 from pushcli.client.paths import quoted
 from pushcli.escape import escape_line
 from pushcli.terminal.context import App
+from pushcli.terminal.folding import fold
 from pushcli.terminal.table import write_table
 
 Raw = dict[str, Any]
@@ -40,6 +42,7 @@ class _Detail(msgspec.Struct, frozen=True):
     reason: str | None = None
     jobs: list[str] = []
     whitelist: _Whitelist | None = None
+    open: list[str] = []
 
 
 def show(app: App, names: Sequence[str]) -> None:
@@ -52,9 +55,20 @@ def show(app: App, names: Sequence[str]) -> None:
         return
     details = {detail.node_name: detail for detail in checked(raw, list[_Detail])}
     _write(app, states, details)
+    for opened, nodes in _open(details.values()).items():
+        app.note(escape_line(f"{fold(nodes)}: open: {opened} (see docs/whitelist.md)"))
     for name, detail in details.items():
         if detail.whitelist is not None and detail.whitelist.error:
             app.note(escape_line(f"{name}: its whitelist: {detail.whitelist.error}"))
+
+
+def _open(details: Iterable[_Detail]) -> dict[str, list[str]]:
+    """What of a job is its caller's choice, with the nodes where that is so."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for detail in details:
+        if detail.open:
+            found[", ".join(detail.open)].append(detail.node_name)
+    return found
 
 
 def _write(app: App, states: Sequence[NodeAvailability], details: dict[str, _Detail]) -> None:

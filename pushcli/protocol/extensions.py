@@ -12,6 +12,10 @@ FACTS = "facts"
 """`facts` messages: the node's automatic attributes."""
 OUTPUT = "output"
 """`output` and `ack_output` messages: output of any size and any bytes."""
+POLICY = "policy"
+"""`exact_env` in `commit`, `env` in `check`, `keys` and `open` in `whitelist_report`: what of a
+job a node lets its caller choose.
+"""
 REASON = "reason"
 """`reason` in `nack_commit`."""
 REQUESTOR = "requestor"
@@ -23,7 +27,9 @@ TIMEOUT = "timeout"
 WHITELIST = "whitelist"
 """`whitelist` and `whitelist_report` messages; `whitelist` in heartbeats."""
 
-ALL = frozenset({ADOPT, CHECKS, FACTS, OUTPUT, REASON, REQUESTOR, RESULTS, TIMEOUT, WHITELIST})
+ALL = frozenset(
+    {ADOPT, CHECKS, FACTS, OUTPUT, POLICY, REASON, REQUESTOR, RESULTS, TIMEOUT, WHITELIST}
+)
 
 
 def parse(text: str) -> frozenset[str]:

@@ -88,6 +88,8 @@ class Commit(Message, frozen=True, kw_only=True, tag="commit", omit_defaults=Tru
     """Extension `timeout`: seconds; the node's supervisor enforces it too."""
     requestor: str | None = None
     """Extension `requestor`: who started the job; vouched for by the server."""
+    exact_env: bool = False
+    """Extension `policy`: refuse the job rather than rename a variable of it."""
 
 
 class Run(Message, frozen=True, kw_only=True, tag="run"):
@@ -150,6 +152,8 @@ class Check(Message, frozen=True, kw_only=True, tag="check", omit_defaults=True)
     command: str = ""
     user: str | None = None
     dir: str | None = None
+    env: dict[str, str] | None = None
+    """Extension `policy`: to be judged as that of a job with `exact_env`."""
     requestor: str | None = None
 
 
@@ -274,6 +278,10 @@ class WhitelistReport(AgentMessage, frozen=True, kw_only=True, tag="whitelist_re
     refused: list[EntryRefused] = []
     left_out: Count = 0
     """Entries for which there was no room in this message."""
+    keys: Annotated[list[Identifier], msgspec.Meta(max_length=64)] | None = None
+    """Extension `policy`: the keys of entries that this agent knows."""
+    open: Annotated[list[Identifier], msgspec.Meta(max_length=16)] | None = None
+    """Extension `policy`: what of a job is its caller's choice here (`env`, `dir`, `user`)."""
 
 
 class Checked(AgentMessage, frozen=True, kw_only=True, tag="checked"):

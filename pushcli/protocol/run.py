@@ -15,8 +15,10 @@ OutputChannel = Literal["stdout", "stderr"]
 """What a command writes to."""
 DEFAULT_TIMEOUT: float = 3600
 """Seconds that a command may run if nobody says otherwise."""
-EXTENSIONS = {"run_timeout": extensions.TIMEOUT}
+EXTENSIONS = {"run_timeout": extensions.TIMEOUT, "exact_env": extensions.POLICY}
 """Fields of a RunSpec that a `commit` carries only where both ends offer this extension."""
+OPTIONS = ("exact_env",)
+"""Fields that ours adds: old clients neither send nor see them (`pushcli` in `POST jobs`)."""
 
 
 class RunSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -30,6 +32,7 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         env: variables beside those that the agent sets; the node's policy may rename them.
         file: `raw:TEXT` or `base64:DATA`, at most 100,000 bytes decoded.
         capture: whether what it writes is kept.
+        exact_env: whether a node that would rename a variable is to refuse the job instead.
     """
 
     command: str
@@ -39,6 +42,7 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     env: dict[str, str] | None = None
     file: str | None = None
     capture: bool = False
+    exact_env: bool = False
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

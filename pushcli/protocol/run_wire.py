@@ -7,12 +7,18 @@ from typing import Any
 import msgspec
 
 from pushcli.protocol import messages
-from pushcli.protocol.run import EXTENSIONS, Outcome, RunSpec
+from pushcli.protocol.run import EXTENSIONS, OPTIONS, Outcome, RunSpec
 
 _SPEC = RunSpec.__struct_fields__
+OPTIONS_KEY = "pushcli"
+"""Of `POST jobs`: an object with `run.OPTIONS`, where the server offers JOB_OPTIONS."""
+JOB_OPTIONS = "job-options"
+"""The server knows these options, and `env` in `POST checks`."""
 _END = ("exit_code", "signal", "timed_out", "started_at", "ended_at")
 """What a result says of the end beside the output."""
-REST_NAMES = {{"capture": "capture_output"}.get(name, name): name for name in _SPEC}
+REST_NAMES = {
+    {"capture": "capture_output"}.get(name, name): name for name in _SPEC if name not in OPTIONS
+}
 """The fields of a RunSpec by their names in REST (Push Jobs protocol, section 3)."""
 
 
@@ -25,6 +31,13 @@ def rest_fields(spec: RunSpec) -> dict[str, Any]:
         for key, name in REST_NAMES.items()
         if name == "command" or fields[name] != default[name]
     }
+
+
+def rest_options(spec: RunSpec) -> dict[str, Any]:
+    """What `pushcli` in `POST jobs` has: the options of ours that differ from the defaults."""
+    default = RunSpec(command="")
+    given = {name: getattr(spec, name) for name in OPTIONS}
+    return {name: value for name, value in given.items() if value != getattr(default, name)}
 
 
 def whole(seconds: float) -> float:
@@ -50,8 +63,10 @@ def spec_of(commit: messages.Commit, agreed: frozenset[str]) -> RunSpec:
 
 
 def spec_of_check(check: messages.Check) -> RunSpec:
-    """What a `check` asks about."""
-    return RunSpec(command=check.command, user=check.user, dir=check.dir)
+    """What a `check` asks about: a job of our own command line."""
+    return RunSpec(
+        command=check.command, user=check.user, dir=check.dir, env=check.env, exact_env=True
+    )
 
 
 def result_fields(outcome: Outcome) -> dict[str, Any]:

@@ -16,12 +16,13 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from pushcli.client.credentials import Profile, load_profile
 from pushcli.errors import StartError
+from pushcli.whitelist import toml_text
 
 if TYPE_CHECKING:
     from pushcli.client.api import ApiClient
@@ -43,7 +44,7 @@ class Sandbox:
     Args:
         directory: empty or new; everything lies in it, also the log of each process.
         nodes: their names.
-        whitelist: of every node; names and commands.
+        whitelist: of every node; names and values of its entries.
         settings: for `server.toml`, beside the ports.
         agent_settings: for `agent.toml`, as TOML lines.
     """
@@ -53,7 +54,7 @@ class Sandbox:
         directory: Path,
         nodes: Sequence[str],
         *,
-        whitelist: Mapping[str, str] | None = None,
+        whitelist: Mapping[str, Any] | None = None,
         settings: Mapping[str, object] | None = None,
         agent_settings: str = "",
         with_tls: bool = False,
@@ -274,7 +275,7 @@ class Sandbox:
         )
         self.write_agent_settings(node, self._whitelist)
 
-    def write_agent_settings(self, node: str, whitelist: Mapping[str, str]) -> None:
+    def write_agent_settings(self, node: str, whitelist: Mapping[str, Any]) -> None:
         """Put a whitelist, and this fleet's settings, into a node's `agent.toml`."""
         file = self.agent_directory(node) / "agent.toml"
         enrolled = file.with_suffix(".enrolled")
@@ -282,7 +283,7 @@ class Sandbox:
             enrolled.write_bytes(file.read_bytes())
         head = enrolled.read_text().partition("[whitelist]")[0]
         jobs = self.agent_directory(node) / "files"
-        lines = [f"{_text(k)} = {_text(v)}" for k, v in whitelist.items()]
+        lines = [toml_text.pair(name, value) for name, value in whitelist.items()]
         fresh = file.with_suffix(".new")
         fresh.write_text(
             f"{head}\nfile_dir = {_text(str(jobs))}\n{self._agent_settings}\n[whitelist]\n"

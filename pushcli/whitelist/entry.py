@@ -2,6 +2,7 @@
 
 import difflib
 import math
+import re
 from typing import Any
 
 import msgspec
@@ -20,8 +21,23 @@ MAX_TIMEOUT = 1e9
 """Seconds."""
 MAX_SIZE = 20_000
 """Bytes of an entry's name and value as JSON."""
+MAX_VARIABLES = 100
+MAX_DIRECTORIES = 100
 _MAX_PATH = 4095
+_MAX_VARIABLE = 255
 _LOCAL_ONLY = "unsafe_substitution"
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_OF_THE_AGENT = "CHEF_PUSH_"
+_USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@\\-]{0,63}\$?")
+"""Names of users, those of Windows domains too; no number of a user has a letter in it."""
+
+BASE_KEYS = frozenset({"command_line", "lock", "description", "operators", "timeout", _LOCAL_ONLY})
+"""What agents know that do not report it: those of version 0.1.0."""
+KEYS = (
+    "command_line", "lock", "description", "operators", "timeout", "env", "dir", "dirs", "user",
+    _LOCAL_ONLY,
+)  # fmt: skip
+"""Everything that a table may say; agents report it, and refuse an entry with any other key."""
 
 
 class InvalidEntry(ValueError):
@@ -46,6 +62,14 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     """Who may start it; None: everybody who may start jobs."""
     timeout: float | None = None
     """Seconds."""
+    env: tuple[str, ...] = ()
+    """Variables that a job may set, beside those that the node allows for every entry."""
+    dir: str | None = None
+    """Where it begins unless the job says otherwise; a job may say this."""
+    dirs: tuple[str, ...] = ()
+    """Directories that a job may choose, beside those that the node allows."""
+    user: str | None = None
+    """As whom it runs unless the job says otherwise; a job may say this."""
     unsafe_substitution: bool = False
     """Of a pattern: groups are pasted into the shell's text as they are."""
 
@@ -67,7 +91,7 @@ def parse(name: str, value: object, *, local: bool) -> Entry:
     _check_name(name)
     table = value if isinstance(value, dict) else {"command_line": value}
     for key in table:
-        if key not in _FIELDS:
+        if key not in KEYS:
             raise InvalidEntry(_unknown(key))
     if "command_line" not in table:
         raise InvalidEntry("no command_line")
@@ -78,6 +102,10 @@ def parse(name: str, value: object, *, local: bool) -> Entry:
         description=_description(table.get("description")),
         operators=_operators(table.get("operators")),
         timeout=_timeout(table.get("timeout")),
+        env=_variables(table.get("env", [])),
+        dir=None if table.get("dir") is None else _directory(table["dir"], "dir"),
+        dirs=_directories(table.get("dirs", [])),
+        user=None if table.get("user") is None else _user(table["user"]),
         unsafe_substitution=_flag(table.get(_LOCAL_ONLY, False), _LOCAL_ONLY),
     )
     _check_pattern(entry, local=local)
@@ -99,12 +127,21 @@ def to_value(entry: Entry) -> Any:
     if entry.timeout is not None:
         whole = entry.timeout.is_integer()
         value["timeout"] = int(entry.timeout) if whole else entry.timeout
+    for key in ("env", "dirs"):
+        if listed := getattr(entry, key):
+            value[key] = list(listed)
+    for key in ("dir", "user"):
+        if (chosen := getattr(entry, key)) is not None:
+            value[key] = chosen
     if entry.unsafe_substitution:
         value[_LOCAL_ONLY] = True
     return command if len(value) == 1 else value
 
 
-_FIELDS = ("command_line", "lock", "description", "operators", "timeout", _LOCAL_ONLY)
+def keys_of(value: object) -> frozenset[str]:
+    """The keys that an entry's value uses; an agent that does not know one refuses the entry."""
+    table = value if isinstance(value, dict) else {"command_line": value}
+    return frozenset(map(str, table))
 
 
 def _check_name(name: str) -> None:
@@ -117,8 +154,8 @@ def _check_name(name: str) -> None:
 
 
 def _unknown(key: object) -> str:
-    near = difflib.get_close_matches(str(key), _FIELDS, n=1)
-    hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(_FIELDS)}"
+    near = difflib.get_close_matches(str(key), KEYS, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(KEYS)}"
     return f"unknown key {str(key)[:64]!r}: {hint}"
 
 
@@ -184,6 +221,40 @@ def _timeout(value: object) -> float | None:
     if not 0 < value <= MAX_TIMEOUT or not math.isfinite(value):
         raise InvalidEntry(f"timeout is not above 0 and at most {MAX_TIMEOUT:.0f} seconds")
     return float(value)
+
+
+def _variables(value: object) -> tuple[str, ...]:
+    if not isinstance(value, list) or len(value) > MAX_VARIABLES:
+        raise InvalidEntry(f"env is not a list of at most {MAX_VARIABLES} names of variables")
+    for name in value:
+        if not isinstance(name, str) or not _VARIABLE.fullmatch(name) or len(name) > _MAX_VARIABLE:
+            raise InvalidEntry(f"env: invalid name of a variable {str(name)[:64]!r}")
+        if name.startswith(_OF_THE_AGENT):
+            raise InvalidEntry(f"env: {name[:64]} is for the agent alone to set")
+    return tuple(dict.fromkeys(value))
+
+
+def _directories(value: object) -> tuple[str, ...]:
+    if not isinstance(value, list) or len(value) > MAX_DIRECTORIES:
+        raise InvalidEntry(f"dirs is not a list of at most {MAX_DIRECTORIES} directories")
+    return tuple(dict.fromkeys(_directory(path, "dirs") for path in value))
+
+
+def _directory(value: object, key: str) -> str:
+    if (
+        not isinstance(value, str)
+        or not value.startswith("/")
+        or not pattern.is_plain(value)
+        or len(value) > _MAX_PATH
+    ):
+        raise InvalidEntry(f"{key}: not an absolute path: {str(value)[:64]!r}")
+    return value
+
+
+def _user(value: object) -> str:
+    if not isinstance(value, str) or not _USER.fullmatch(value) or value.isdigit():
+        raise InvalidEntry(f"user: not the name of a user: {str(value)[:64]!r}")
+    return value
 
 
 def _flag(value: object, key: str) -> bool:

@@ -43,6 +43,7 @@ class Checks:
         requestor: str,
         user: str | None = None,
         directory: str | None = None,
+        env: dict[str, str] | None = None,
     ) -> dict[str, dict[str, Any]]:
         """For each node its `state` (ready, nacked, unavailable, unknown) and what explains it."""
         verdicts: dict[str, dict[str, Any]] = {}
@@ -53,7 +54,7 @@ class Checks:
         try:
             for name in nodes:
                 key = NodeKey(org, name)
-                verdict = _without_asking(self._fleet, key, now)
+                verdict = _without_asking(self._fleet, key, now, env=env)
                 if verdict is not None:
                     verdicts[name] = verdict
                     continue
@@ -65,6 +66,7 @@ class Checks:
                     command=command,
                     user=user,
                     dir=directory,
+                    env=env,
                     requestor=requestor,
                 )
             if question.waiting:
@@ -86,12 +88,17 @@ class Checks:
                 question.answered.set()
 
 
-def _without_asking(fleet: Fleet, key: NodeKey, now: float) -> dict[str, Any] | None:
+def _without_asking(
+    fleet: Fleet, key: NodeKey, now: float, *, env: dict[str, str] | None
+) -> dict[str, Any] | None:
     if (reason := fleet.why_unavailable(key, now)) is not None:
         return {"state": "unavailable", "reason": reason}
     node = fleet.nodes[key]
     if extensions.CHECKS not in node.extensions or node.peer is None:
         return {"state": "unknown", "reason": "its agent cannot tell: it is an old one"}
+    if env and extensions.POLICY not in node.extensions:
+        reason = "its agent cannot tell whether it would accept the environment: it is an old one"
+        return {"state": "unknown", "reason": reason}
     return None
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from pushcli.protocol.run import OPTIONS
 from pushcli_server.clock import Clock
 from pushcli_server.core.fleet_events import Publish
 from pushcli_server.core.identity import JobKey
@@ -109,7 +110,8 @@ def _fields(effect: Publish) -> dict[str, Any]:
 
 
 def _start(job: Job) -> dict[str, Any]:
-    run = {k: v for k, v in msgspec.structs.asdict(job.spec.run).items() if v is not None}
+    said = msgspec.structs.asdict(job.spec.run).items()
+    run = {key: value for key, value in said if value is not None and key not in OPTIONS}
     fields = {
         "command": run.pop("command"),
         "run_timeout": run.pop("run_timeout"),

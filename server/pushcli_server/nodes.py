@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
+
 from pushcli_server.clock import Clock
 from pushcli_server.core.fleet_state import Fleet
 from pushcli_server.core.identity import NodeKey
@@ -62,7 +64,13 @@ class NodeService:
         reason = self._fleet.why_unavailable(key, self._clock.now())
         if reason is not None:
             status["reason"] = reason
-        status["whitelist"] = report
+        status["whitelist"] = None
+        if report is not None:
+            whitelist = msgspec.structs.asdict(report)
+            opened = whitelist.pop("open")
+            status["whitelist"] = whitelist
+            if opened is not None:
+                status["open"] = opened
         return status
 
     def changed(self, org: str, names: Sequence[str]) -> None:

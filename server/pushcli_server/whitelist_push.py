@@ -39,9 +39,11 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     error: str | None
     entries: int
     refused: int
+    open: list[str] | None
+    """What of a job is its caller's choice there; None: its agent does not report that."""
 
 
-class _Report(msgspec.Struct, kw_only=True):
+class _Report(msgspec.Struct, kw_only=True, omit_defaults=True):
     """As it is stored."""
 
     at: float
@@ -50,6 +52,8 @@ class _Report(msgspec.Struct, kw_only=True):
     entries: list[messages.EntryInForce]
     refused: list[messages.EntryRefused]
     left_out: int
+    keys: list[str] | None = None
+    open: list[str] | None = None
 
 
 class Settled(msgspec.Struct, frozen=True):
@@ -169,6 +173,7 @@ class WhitelistPush:
             error=message.error,
             entries=len(message.entries) + message.left_out,
             refused=len(message.refused),
+            open=message.open,
         )
         self._save(node, message, at)
         if message.digest is not None and message.digest == self._wanted.get(node):
@@ -187,6 +192,7 @@ class WhitelistPush:
                 error=stored.error,
                 entries=len(stored.entries) + stored.left_out,
                 refused=len(stored.refused),
+                open=stored.open,
             )
         return {key.name: self._summaries[key] for key in keys if key in self._summaries}
 
@@ -198,6 +204,8 @@ class WhitelistPush:
             entries=message.entries,
             refused=message.refused,
             left_out=message.left_out,
+            keys=message.keys,
+            open=message.open,
         )
         said = msgspec.json.encode(msgspec.structs.replace(stored, at=0.0))
         fingerprint = hashlib.sha256(said).digest()

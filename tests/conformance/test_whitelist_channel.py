@@ -220,3 +220,98 @@ def test_what_cannot_be_recorded_of_a_node_costs_it_nothing_else(
         send_nested_report(agent, depth)
     until(lambda: availability(server, agent) != ("offline", "unavailable"))
     until(lambda: availability(server, agent) == ("offline", "unavailable"))
+
+
+# --- what of a job its caller may choose
+
+
+def test_an_agent_reports_what_it_knows_and_what_is_open(
+    server: Sandbox, make_agent: MakeAgent
+) -> None:
+    agent = make_agent("whitelist,policy")
+    agent.send("whitelist_report", digest=None, keys=["command_line", "env"], open=["dir"])
+
+    def status() -> Any:
+        agent.heartbeat()
+        return server.api.get(f"pushy/node_status/{agent.name}")
+
+    until(lambda: status().get("open") == ["dir"], "it is shown")
+    assert "open" not in status()["whitelist"]
+    shown = server.api.get(f"pushy/whitelist/{agent.name}")["in_force"]
+    assert (shown["keys"], shown["open"]) == (["command_line", "env"], ["dir"])
+
+
+def test_of_an_agent_of_0_1_0_nothing_is_said(server: Sandbox, make_agent: MakeAgent) -> None:
+    agent = make_agent()
+    agent.send("whitelist_report", digest=None)
+
+    def report() -> Any:
+        agent.heartbeat()
+        return server.api.get(f"pushy/whitelist/{agent.name}")["in_force"]
+
+    until(report, "it is shown")
+    assert "keys" not in server.api.get(f"pushy/whitelist/{agent.name}")["in_force"]
+    assert "open" not in server.api.get(f"pushy/node_status/{agent.name}")
+
+
+@pytest.mark.parametrize("more", [{"keys": ["x"] * 65}, {"open": ["x" * 65]}, {"keys": [1]}])
+def test_a_report_out_of_bounds_is_dropped(
+    server: Sandbox, make_agent: MakeAgent, more: dict[str, Any]
+) -> None:
+    agent = make_agent("whitelist,policy")
+    agent.send("whitelist_report", digest=None, **more)
+    agent.send("whitelist_report", digest=None, error="the next one counts")
+
+    def error() -> Any:
+        agent.heartbeat()
+        return (server.api.get(f"pushy/whitelist/{agent.name}")["in_force"] or {}).get("error")
+
+    until(lambda: error() == "the next one counts", "the next one counts")
+    assert "keys" not in server.api.get(f"pushy/whitelist/{agent.name}")["in_force"]
+
+
+@pytest.mark.parametrize("offers", ["checks", "checks,policy"])
+def test_an_environment_is_checked_by_agents_that_can(
+    server: Sandbox, make_agent: MakeAgent, offers: str
+) -> None:
+    agent = make_agent(offers)
+    client = ApiClient(server.profile)
+    body = {"command": "x", "nodes": [agent.name], "env": {"A": "1"}}
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(client.post, "pushy/checks", body)
+        if "policy" in offers:
+            check = next_of(agent, "check")
+            assert check["env"] == {"A": "1"}
+            agent.send("checked", check_id=check["check_id"], ready=True)
+        verdict = asked.result()["nodes"][agent.name]
+        assert verdict["state"] == ("ready" if "policy" in offers else "unknown")
+        # Without an environment either can say.
+        asked = pool.submit(client.post, "pushy/checks", {**body, "env": {}})
+        check = next_of(agent, "check")
+        assert not check.get("env")
+        agent.send("checked", check_id=check["check_id"], ready=True)
+        assert asked.result()["nodes"][agent.name]["state"] == "ready"
+    client.close()
+
+
+@pytest.mark.parametrize("offers", [None, "reason", "policy"])
+@pytest.mark.parametrize("exact", [True, False])
+def test_only_agents_that_know_of_it_are_asked_for_exact_variables(
+    server: Sandbox, make_agent: MakeAgent, offers: str | None, exact: bool
+) -> None:
+    agent = make_agent(offers)
+    client = ApiClient(server.profile)
+    job: dict[str, Any] = {"command": "x", "nodes": [agent.name], "env": {"A": "1"}}
+    options = {"pushcli": {"exact_env": True}} if exact else {}
+    server.wait_available([agent.name])
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(client.start_job, {**job, **options})
+        commit = next_of(agent, "commit")
+        agent.send("nack_commit", job_id=commit["job_id"])
+        job_id = asked.result()
+    assert commit.get("exact_env") == (True if exact and offers == "policy" else None)
+    assert commit["env"] == {"A": "1"}
+    shown = client.get(f"pushy/jobs/{job_id}")
+    assert "pushcli" not in shown
+    assert "exact_env" not in shown
+    client.close()

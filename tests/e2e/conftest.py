@@ -11,16 +11,28 @@ from pushcli.sandbox.sandbox import Sandbox
 FAST = {"heartbeat_interval": 250, "voting_timeout": 10}
 """Settings that make waiting short: silence counts as offline after a second."""
 
+
+def marks(command: str) -> dict[str, object]:
+    """An entry whose jobs say which file it is to write to."""
+    return {"command_line": command, "env": ["MARKS"]}
+
+
 WHITELIST = {
     "hello": 'echo "hello from $CHEF_PUSH_NODE_NAME"; echo oops >&2',
     "true": "true",
     "fail": "echo broken; exit 3",
-    "environment": "echo $A $CHEF_PUSH_JOB_ID; pwd; cat $CHEF_PUSH_JOB_FILE",
+    "environment": {
+        "command_line": "echo $A $CHEF_PUSH_JOB_ID; pwd; cat $CHEF_PUSH_JOB_FILE",
+        "env": ["A"],
+        "dirs": ["/usr"],
+    },
     "big": "head -c 300000 /dev/zero | tr '\\0' x; printf '\\377\\376'; echo end >&2",
-    "mark": 'echo run >> "$MARKS"',
-    "slow-mark": 'echo run >> "$MARKS"; sleep 3; echo end >> "$MARKS"; echo whole',
-    "tree": 'sh -c "sh -c \\"exec sleep 987\\" & setsid sleep 988 & exec sleep 989" & '
-    'echo $$ > "$MARKS"; wait',
+    "mark": marks('echo run >> "$MARKS"'),
+    "slow-mark": marks('echo run >> "$MARKS"; sleep 3; echo end >> "$MARKS"; echo whole'),
+    "tree": marks(
+        'sh -c "sh -c \\"exec sleep 987\\" & setsid sleep 988 & exec sleep 989" & '
+        'echo $$ > "$MARKS"; wait'
+    ),
     "sleep": "sleep 60",
 }
 

@@ -246,3 +246,24 @@ def test_a_token_that_was_handed_out_enrolls(revived: Revived) -> None:
     assert done.returncode == ExitStatus.OK, done.stderr
     fleet.start_agent("n5")
     fleet.wait_available(["n5"])
+
+
+def test_agents_without_lists_stay_open_and_are_found(revived: Revived) -> None:
+    fleet = revived.fleet
+    for node in NODES:
+        shown = fleet.api.get(f"pushy/node_status/{node}")
+        assert shown["open"] == ["env", "dir", "user"], shown
+        assert "open: env, dir, user" in fleet.log(node).read_text()
+    query = "pushcli_open:env AND pushcli_open:dir AND pushcli_open:user"
+    until(
+        lambda: set(NODES) <= set(fleet.cli("node", "search", "-i", query).stdout.split()),
+        "all found",
+    )
+    # As in 0.1.0: the upgrade changes no job.
+    done = fleet.cli(
+        "job", "start", "--capture", "environment", "n1", "--with-env", '{"A": "b c"}',
+        "--in-dir", "/usr",
+    )  # fmt: skip
+    assert done.returncode in (ExitStatus.OK, ExitStatus.NODE_FAILED), done.stdout
+    assert "b c" in done.stdout
+    assert "/usr\n" in done.stdout

@@ -1,6 +1,7 @@
 """The previous version as processes, beside the present one and before it."""
 
 import sqlite3
+import subprocess
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from pushcli.exit_status import ExitStatus
+from tests.support.waiting import patient
 from tests.upgrade.kept import VersionedFleet, restored
 from tests.upgrade.waiting import until
 
@@ -17,6 +19,13 @@ WHITELIST = {
     "sleep": "sleep 60",
     "wait": 'echo begun; while [ ! -e "$GO" ]; do sleep 0.05; done; seq 1 4000',
 }
+WIDENED: dict[str, dict[str, object]] = {
+    "environment": {"env": ["A"], "dirs": ["/usr"]},
+    "wait": {"env": ["GO"]},
+}
+"""What jobs may choose: agents of the present version want it said, the previous one's keys do
+not say it.
+"""
 NODES = ("n1",)
 
 
@@ -30,7 +39,15 @@ def fleet_of(
         server, agents: where a version is installed; None: the present one.
     """
     first = VersionedFleet(directory, NODES, program=server)
-    second = VersionedFleet(directory, NODES, program=agents, whitelist=WHITELIST)
+    whitelist = (
+        WHITELIST
+        if agents is not None
+        else {
+            name: {"command_line": command, **WIDENED.get(name, {})}
+            for name, command in WHITELIST.items()
+        }
+    )
+    second = VersionedFleet(directory, NODES, program=agents, whitelist=whitelist)
     second.ports = first.ports
     try:
         first.make_server()
@@ -106,6 +123,61 @@ def edits_a_whitelist(fleet: VersionedFleet) -> None:
     assert fleet.cli("whitelist", "remove", "greet", *NODES).returncode == ExitStatus.OK
     done = fleet.cli("job", "start", "greet", *NODES)
     assert done.returncode == ExitStatus.QUORUM_FAILED
+
+
+def test_an_entry_that_an_older_agent_would_refuse_is_not_signed_for_it(
+    tmp_path: Path, previous: Path
+) -> None:
+    with fleet_of(tmp_path, server=None, agents=None) as (_, fleet):
+        older = VersionedFleet(tmp_path, ("n2",), program=previous, whitelist=WHITELIST)
+        older.ports = fleet.ports
+        try:
+            older.enroll(["n2"])
+            older.start_agent("n2")
+            older.wait_available(["n2"])
+            leaves_older_agents_alone(fleet)
+        finally:
+            older.stop()
+
+
+def leaves_older_agents_alone(fleet: VersionedFleet) -> None:
+    """`n1` is of the present version, `n2` of the previous one."""
+    both = ("n1", "n2")
+    assert fleet.cli("whitelist", "add", "greet", "echo hi", *both).returncode == ExitStatus.OK
+    wide = ("whitelist", "add", "greet", 'echo "hi $A"', *both, "--allow-env", "A")
+    warning = "n2 would refuse the entry 'greet': the agent there does not know env"
+    asked = fleet.cli(*wide)
+    assert (asked.returncode, asked.stdout) == (ExitStatus.USAGE, "")
+    assert warning in asked.stderr
+    assert "greet" not in fleet.cli("whitelist", "diff", *both).stdout
+    done = fleet.cli(*wide, "-y")
+    assert (done.returncode, done.stdout) == (ExitStatus.NOT_IN_FORCE, "in force on 1 node\n")
+    assert warning in done.stderr
+    assert "'greet' is unchanged on n2" in done.stderr
+    # What was in force there stays.
+    done = fleet.cli("job", "start", "--capture", "greet", *both)
+    assert done.returncode == ExitStatus.OK, done.stdout
+    assert done.stdout.count("hi") == 2
+    done = fleet.cli("job", "start", "--capture", "greet", "n1", "--with-env", '{"A": "there"}')
+    assert "hi there" in done.stdout
+    copied = fleet.cli("whitelist", "copy", "--from", "n1", "n2")
+    assert copied.returncode == ExitStatus.USAGE
+    assert warning in copied.stderr
+    edited = subprocess.run(
+        fleet.command("whitelist", "edit", "n2", "-y"), capture_output=True, text=True, check=False,
+        stdin=subprocess.DEVNULL, timeout=patient(15),
+        env={**fleet.environment, "EDITOR": "sed -i 's/^greet = .*/greet = {command_line=\"x\", "
+             "env=[\"A\"]}/'"},
+    )  # fmt: skip
+    assert edited.returncode == ExitStatus.USAGE
+    assert warning in edited.stderr
+    assert fleet.cli("job", "start", "greet", "n2").returncode == ExitStatus.OK
+    # Plain entries are nobody's concern.
+    assert fleet.cli("whitelist", "add", "plain", "true", *both).returncode == ExitStatus.OK
+    # It cannot say whether it would pass a variable on, and renames none: it has no list.
+    dry = fleet.cli("job", "start", "--dry-run", "greet", *both, "--with-env", '{"A": "1"}')
+    assert dry.returncode == ExitStatus.QUORUM_FAILED
+    assert "1 cannot tell" in dry.stdout
 
 
 def test_a_fleet_is_brought_up_to_date_while_a_job_runs(tmp_path: Path, previous: Path) -> None:

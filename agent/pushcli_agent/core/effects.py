@@ -86,7 +86,9 @@ class SendFacts(msgspec.Struct, frozen=True):
 
 
 class SendWhitelistReport(msgspec.Struct, frozen=True):
-    """Send what is in force."""
+    """Send what is in force; `policy`: and what else the server may know of the policy."""
+
+    policy: bool = False
 
 
 class ApplyWhitelist(msgspec.Struct, frozen=True):

@@ -59,7 +59,7 @@ def _facts(agent: Agent) -> list[Effect]:
 def _report(agent: Agent) -> list[Effect]:
     if not agent.link.connected or not _offered(agent, extensions.WHITELIST):
         return []
-    return [SendWhitelistReport()]
+    return [SendWhitelistReport(policy=_offered(agent, extensions.POLICY))]
 
 
 def _offered(agent: Agent, extension: str) -> bool:

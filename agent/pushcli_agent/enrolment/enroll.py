@@ -144,6 +144,9 @@ def _settings(wanted: Enrolment) -> str:
         lines.append(f"fingerprint = {_text(wanted.fingerprint)}")
     lines += [
         "",
+        "# What a job may choose beside what its entry allows (docs/whitelist.md): nothing.",
+        *(f"{key} = []" for key in config.OPEN.values()),
+        "",
         '# What operators may start here: name = "command".',
         "[whitelist]",
         '# ntpdate = "ntpdate -u time.example.com"',

@@ -21,6 +21,7 @@ class ConfigRequest(msgspec.Struct, frozen=True, kw_only=True):
     roles: list[str] = []
     tags: list[str] = []
     attributes: dict[str, Any] = {}
+    open: tuple[str, ...] = ()
 
 
 class ConfigReply(msgspec.Struct, frozen=True, kw_only=True):

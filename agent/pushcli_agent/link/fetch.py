@@ -35,7 +35,9 @@ def main() -> None:
         request = msgspec.json.decode(sys.stdin.buffer.read(), type=ConfigRequest)
         answer = ConfigReply(
             config=fetch(request),
-            facts=facts.collect(request.roles, request.tags, request.attributes),
+            facts=facts.collect(
+                request.roles, request.tags, request.attributes, opened=request.open
+            ),
         )
     except PushcliError as error:
         answer = ConfigReply(error=str(error))

@@ -1,12 +1,17 @@
 """The environment of a job's command (Push Jobs protocol, section 6).
 
-What a job sets must not change what a whitelisted command is: no variable that makes a
-shell, the dynamic linker, an interpreter or a common tool load or run something else.
+What a job sets must not change what a whitelisted command is. Only a list of the variables
+that may be set can promise that (`allowed_overwritable_env_vars`, `env` of an entry): where
+there is none, what is known to make a shell, the dynamic linker, an interpreter or a common
+tool load or run something else is refused, and the rest is a matter of trust.
 """
 
 import re
 from collections.abc import Iterator, Mapping
 
+import msgspec
+
+from pushcli_agent.running import allowing
 from pushcli_agent.running.users import User
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -56,8 +61,26 @@ _OF_THE_AGENT = re.compile(
 _OF_A_LOGIN = re.compile(r"HOME|USER|LOGNAME|SHELL|MAIL|XDG_.*|SUDO_.*|SSH_.*|DBUS_.*")
 
 
+_LISTED = 10
+"""Names in one line."""
+
+
 class VariableRefused(Exception):
     """A job's variable that may not be set; one line, for the operator."""
+
+
+class Rule(msgspec.Struct, frozen=True, kw_only=True):
+    """What a job may set.
+
+    Args:
+        allowed: `allowed_overwritable_env_vars`; None: all but dangerous ones.
+        widened: the entry's `env`.
+        exact: whether a variable that is not allowed is refused rather than renamed.
+    """
+
+    allowed: frozenset[str] | None = None
+    widened: tuple[str, ...] = ()
+    exact: bool = False
 
 
 def is_dangerous(name: str) -> bool:
@@ -72,7 +95,7 @@ def compose(
     inherited: Mapping[str, str],
     user: User,
     given: Mapping[str, str],
-    allowed: frozenset[str] | None,
+    rule: Rule,
     own: Mapping[str, str],
 ) -> dict[str, str]:
     """The command's whole environment.
@@ -82,7 +105,7 @@ def compose(
         user: as whom the command runs; of another user than the agent's own, nothing that
             belongs to the agent's login is handed on.
         given: the job's.
-        allowed: `allowed_overwritable_env_vars`.
+        rule: what of it may be set.
         own: what the agent sets; it wins.
 
     Raises:
@@ -92,23 +115,55 @@ def compose(
     if user.is_other:
         kept = {name: text for name, text in kept.items() if not _OF_A_LOGIN.fullmatch(name)}
     login = {"HOME": user.home, "USER": user.name, "LOGNAME": user.name, "SHELL": user.shell}
-    return login | kept | dict(_admitted(given, allowed)) | dict(own)
+    return login | kept | dict(_admitted(given, rule)) | dict(own)
 
 
-def _admitted(
-    given: Mapping[str, str], allowed: frozenset[str] | None
-) -> Iterator[tuple[str, str]]:
+def _admitted(given: Mapping[str, str], rule: Rule) -> Iterator[tuple[str, str]]:
     for name, text in given.items():
-        if not _NAME.fullmatch(name):
-            raise VariableRefused(f"invalid environment variable name {name[:64]!r}")
-        if name in _RESERVED:
-            continue
-        try:
-            text.encode()
-        except UnicodeEncodeError:
-            raise VariableRefused(f"environment variable {name} is not text") from None
-        if "\0" in text:
-            raise VariableRefused(f"environment variable {name} contains a NUL byte")
-        if allowed is None and is_dangerous(name):
+        _check(name, text)
+    if rule.allowed is None:
+        yield from _all_but_dangerous(given, rule)
+        return
+    allowed = rule.allowed.union(rule.widened) - _RESERVED
+    _require_allowed(given, rule, allowed)
+    for name, text in given.items():
+        if name not in _RESERVED:
+            yield (name if name in allowed else _RENAMED + name), text
+
+
+def _all_but_dangerous(given: Mapping[str, str], rule: Rule) -> Iterator[tuple[str, str]]:
+    for name, text in given.items():
+        if is_dangerous(name) and name not in rule.widened:
             raise VariableRefused(f"environment variable {name} is not allowed")
-        yield (name if allowed is None or name in allowed else _RENAMED + name), text
+        if name not in _RESERVED:
+            yield name, text
+
+
+def _require_allowed(given: Mapping[str, str], rule: Rule, allowed: frozenset[str]) -> None:
+    """Refuse what would arrive under another name, or not at all, if the job wants that."""
+    missing = [name for name in given if name not in allowed]
+    if not rule.exact or not missing:
+        return
+    for name in missing:
+        if name in _RESERVED:
+            raise VariableRefused(f"environment variable {name} is for the agent alone to set")
+    line = allowing.list_line(
+        "allowed_overwritable_env_vars", rule.allowed or (), "env", rule.widened, missing
+    )
+    names = ", ".join(name[:64] for name in missing[:_LISTED])
+    more = f" and {len(missing) - _LISTED} more" if len(missing) > _LISTED else ""
+    words = "variable {} is" if len(missing) == 1 else "variables {} are"
+    raise VariableRefused(f"environment {words.format(names + more)} not allowed: {line}")
+
+
+def _check(name: str, text: str) -> None:
+    if not _NAME.fullmatch(name):
+        raise VariableRefused(f"invalid environment variable name {name[:64]!r}")
+    if name in _RESERVED:
+        return
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise VariableRefused(f"environment variable {name[:64]} is not text") from None
+    if "\0" in text:
+        raise VariableRefused(f"environment variable {name[:64]} contains a NUL byte")

@@ -7,6 +7,7 @@ import msgspec
 
 from pushcli.protocol import messages, run_wire
 from pushcli.protocol.run import OutputChannel, RunSpec
+from pushcli.whitelist.entry import KEYS
 from pushcli_agent.config import AgentSettings
 from pushcli_agent.core.events import CommitRefused, JobEnded, Started, SupervisorStarted
 from pushcli_agent.running.policy import PolicyConfig, Refusal, explain, prepare
@@ -25,10 +26,13 @@ class Jobs:
         self._node = settings.node_name
         self._running: dict[str, RunningJob] = {}
         self._finished: dict[str, FinishedJob] = {}
+        self.open = settings.open
+        """What of a job is its caller's choice."""
         self._policy = _policy(settings, MergedWhitelist())
 
     def use(self, settings: AgentSettings) -> None:
         """Judge commits by these settings from now on."""
+        self.open = settings.open
         self._policy = _policy(settings, self._policy.whitelist)
 
     def use_whitelist(self, whitelist: MergedWhitelist) -> None:
@@ -49,6 +53,10 @@ class Jobs:
             "source": found.source,
             "runs": runs,
         }
+
+    def policy_report(self) -> dict[str, object]:
+        """What the server may know of the policy: fields of `messages.WhitelistReport`."""
+        return {"keys": list(KEYS), "open": list(self.open)}
 
     def adopt(self) -> Started:
         """Take over what a previous run of the agent left."""
@@ -128,7 +136,9 @@ def _policy(settings: AgentSettings, whitelist: MergedWhitelist) -> PolicyConfig
         file_dir=Path(settings.file_dir),
         lock_dir=Path(settings.lock_dir),
         allowed_overwritable_env_vars=_set(settings.allowed_overwritable_env_vars),
+        allowed_dirs=_set(settings.allowed_dirs),
         allowed_users=_set(settings.allowed_users),
+        rename_env=settings.rename_env,
         max_output_bytes=settings.max_output_bytes,
     )
 

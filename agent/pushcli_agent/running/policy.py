@@ -5,6 +5,7 @@ may walk around that.
 """
 
 import os
+from contextlib import ExitStack
 from pathlib import Path
 
 import msgspec
@@ -13,7 +14,8 @@ from pushcli.protocol import names
 from pushcli.protocol.run import RunSpec
 from pushcli.whitelist.entry import Entry
 from pushcli.whitelist.match import Match
-from pushcli_agent.running import entry_lock, environment, jobfile, users
+from pushcli_agent.running import directories, entry_lock, environment, jobfile, users
+from pushcli_agent.running.directories import Directory
 from pushcli_agent.running.users import User
 from pushcli_agent.whitelist.merged import MergedWhitelist, Source
 
@@ -38,6 +40,8 @@ class PolicyConfig(msgspec.Struct, frozen=True, kw_only=True):
     lock_dir: Path
     """For the locks of entries with `lock = true`."""
     allowed_overwritable_env_vars: frozenset[str] | None = None
+    allowed_dirs: frozenset[str] | None = None
+    rename_env: bool = False
     allowed_users: frozenset[str] | None = None
     max_output_bytes: int = 10 * 1024 * 1024
     """Per channel."""
@@ -60,11 +64,14 @@ class PreparedJob(msgspec.Struct, frozen=True, kw_only=True):
     umask: int = _UMASK
     lock: int = -1
     """A descriptor that holds the entry's lock: for the supervisor, and then to be closed."""
+    judged: int = -1
+    """A descriptor of the directory, where the node limits the choice; likewise."""
 
     def release(self) -> None:
-        """Let go of the lock; the supervisor, if it was started, goes on holding it."""
-        if self.lock >= 0:
-            os.close(self.lock)
+        """Let go of lock and directory; the supervisor, if it was started, has its own."""
+        for descriptor in (self.lock, self.judged):
+            if descriptor >= 0:
+                os.close(descriptor)
 
 
 class Explanation(msgspec.Struct, frozen=True):
@@ -90,30 +97,32 @@ def prepare(
     if not names.is_job_id(job_id):
         raise Refusal("invalid job id in the commit")
     match = _match(run, config, requestor)
-    user = _user(run, config)
-    directory = _directory(run)
+    entry = match.entry
+    user = _user(run, entry, config)
     content = _content(run)
     own = {"CHEF_PUSH_NODE_NAME": node, "CHEF_PUSH_JOB_ID": job_id}
-    env = _environment(run, config, user, own)
-    lock = _acquire_lock(match.entry, config)
-    try:
-        file = None if content is None else _write(content, config, user)
-    except BaseException:
+    env = _environment(run, entry, config, user, own)
+    with ExitStack() as undo:
+        directory = _directory(run, entry, config)
+        undo.callback(directory.close)
+        lock = _acquire_lock(entry, config)
         if lock >= 0:
-            os.close(lock)
-        raise
+            undo.callback(os.close, lock)
+        file = None if content is None else _write(content, config, user)
+        undo.pop_all()
     if file is not None:
         env["CHEF_PUSH_JOB_FILE"] = str(file)
     return PreparedJob(
         job_id=job_id,
-        run=msgspec.structs.replace(run, run_timeout=_timeout(run, match.entry), file=None),
+        run=msgspec.structs.replace(run, run_timeout=_timeout(run, entry), file=None),
         command=match.command,
         env=env,
-        directory=directory,
+        directory=directory.path,
         user=user,
         file=file,
         max_output_bytes=config.max_output_bytes,
         lock=lock,
+        judged=directory.descriptor,
     )
 
 
@@ -124,10 +133,10 @@ def explain(run: RunSpec, config: PolicyConfig, *, requestor: str | None) -> Exp
         Refusal: something speaks against it.
     """
     match = _match(run, config, requestor)
-    user = _user(run, config)
-    _directory(run)
+    user = _user(run, match.entry, config)
     _content(run)
-    _environment(run, config, user, {})
+    _environment(run, match.entry, config, user, {})
+    _directory(run, match.entry, config).close()
     try:
         if match.entry.lock:
             entry_lock.check(match.entry, config.lock_dir)
@@ -171,20 +180,21 @@ def _timeout(run: RunSpec, entry: Entry) -> float:
     return run.run_timeout if entry.timeout is None else min(run.run_timeout, entry.timeout)
 
 
-def _user(run: RunSpec, config: PolicyConfig) -> User:
+def _user(run: RunSpec, entry: Entry, config: PolicyConfig) -> User:
+    is_local = config.whitelist.source(entry.name) == "local"
     try:
-        return users.choose(run.user, config.allowed_users)
+        return users.choose(run.user, config.allowed_users, preset=entry.user, is_local=is_local)
     except users.UserRefused as refused:
         raise Refusal(str(refused)) from refused
 
 
-def _directory(run: RunSpec) -> str:
-    """The job's directory, which exists; whether its user may enter it is seen when it does."""
-    directory = "/" if run.dir is None else run.dir
-    # pathlib's would raise for a name that is too long.
-    if not directory.startswith("/") or not os.path.isdir(directory):  # noqa: PTH112
-        raise Refusal(f"no such directory: {directory[:256]!r}")
-    return directory
+def _directory(run: RunSpec, entry: Entry, config: PolicyConfig) -> Directory:
+    try:
+        return directories.choose(
+            run.dir, config.allowed_dirs, preset=entry.dir, widened=entry.dirs
+        )
+    except directories.DirectoryRefused as refused:
+        raise Refusal(str(refused)) from refused
 
 
 def _content(run: RunSpec) -> bytes | None:
@@ -195,11 +205,15 @@ def _content(run: RunSpec) -> bytes | None:
 
 
 def _environment(
-    run: RunSpec, config: PolicyConfig, user: User, own: dict[str, str]
+    run: RunSpec, entry: Entry, config: PolicyConfig, user: User, own: dict[str, str]
 ) -> dict[str, str]:
-    allowed = config.allowed_overwritable_env_vars
+    rule = environment.Rule(
+        allowed=config.allowed_overwritable_env_vars,
+        widened=entry.env,
+        exact=run.exact_env and not config.rename_env,
+    )
     try:
-        return environment.compose(os.environ, user, run.env or {}, allowed, own)
+        return environment.compose(os.environ, user, run.env or {}, rule, own)
     except environment.VariableRefused as refused:
         raise Refusal(str(refused)) from refused
 

@@ -29,7 +29,7 @@ def spawn(directory: Path, job: PreparedJob) -> tuple[int, int]:
         control, ours = os.pipe()
         descriptors.append(control)
         try:
-            pid = _spawn_supervisor(directory, *descriptors, entry_lock=job.lock)
+            pid = _spawn_supervisor(directory, *descriptors, kept=(job.lock, job.judged))
         except BaseException:
             os.close(ours)
             raise
@@ -54,6 +54,7 @@ def _specification(directory: Path, job: PreparedJob) -> int:
         "env": {_bytes(name): _bytes(text) for name, text in environment.items()},
         # Named as in 0.1.0, whose agent may start the supervisor of this version.
         "cwd": _bytes(job.directory),
+        "judged": job.judged,
         "owner": (job.user.uid, job.user.gid, job.user.groups) if job.user.is_other else None,
         "umask": job.umask,
         "max_output_bytes": job.max_output_bytes,
@@ -72,9 +73,9 @@ def _bytes(text: str) -> bytes:
 
 
 def _spawn_supervisor(
-    directory: Path, lock: int, specification: int, control: int, *, entry_lock: int
+    directory: Path, lock: int, specification: int, control: int, *, kept: tuple[int, ...]
 ) -> int:
-    numbers = [control, lock, specification] + ([entry_lock] if entry_lock >= 0 else [])
+    numbers = [control, lock, specification, *(number for number in kept if number >= 0)]
     for descriptor in numbers:
         os.set_inheritable(descriptor, True)
     errors = os.O_WRONLY | os.O_CREAT | os.O_APPEND

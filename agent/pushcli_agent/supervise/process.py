@@ -61,11 +61,27 @@ def become(spec: "dict[str, object]", outputs: "list[int]") -> None:
         os.setgroups(groups)
         os.setresgid(gid, gid, gid)
         os.setresuid(uid, uid, uid)
+    enter(spec["cwd"], spec.get("judged"))  # type: ignore[arg-type]
+    execute(spec["command"], spec["env"])  # type: ignore[arg-type]
+
+
+def enter(directory: bytes, judged: "int | None") -> None:
+    """Change to the command's directory, as its user, who must be able to get there.
+
+    Args:
+        judged: a descriptor of the very directory that the agent allowed. None (which is what
+            0.1.0 sends) or -1: whichever the path leads to.
+
+    Raises:
+        RuntimeError: it cannot be entered, or the path leads to another one by now.
+    """
     try:
-        os.chdir(spec["cwd"])  # type: ignore[arg-type]
+        os.chdir(directory)
+        here = os.stat(".")  # noqa: PTH116
     except OSError as error:
         raise RuntimeError(f"cannot change to its directory: {error.strerror}") from error
-    execute(spec["command"], spec["env"])  # type: ignore[arg-type]
+    if judged is not None and judged >= 0 and not os.path.samestat(here, os.fstat(judged)):
+        raise RuntimeError("its directory was replaced after this node agreed to run it")
 
 
 def execute(command: "bytes | tuple[bytes, ...]", env: "dict[bytes, bytes]") -> None:

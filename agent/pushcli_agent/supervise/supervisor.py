@@ -1,15 +1,15 @@
 """One job's supervisor: starts its command, holds it to its limits, spools how it ends.
 
 The agent starts it at the commit, as
-`python -I -S supervisor.py DIRECTORY CONTROL LOCK SPEC [ENTRY_LOCK]`, the last ones being
+`python -I -S supervisor.py DIRECTORY CONTROL LOCK SPEC [KEPT...]`, the last ones being
 open descriptors:
 
 - CONTROL, a pipe: one byte means run; its end before that means that the agent is gone, and
   so is the supervisor, without a trace. Later the agent is not needed any more.
 - LOCK, a file that is locked for as long as this process lives; it holds its number and state.
 - SPEC, what to run, marshalled (see `spool`),
-- ENTRY_LOCK, the lock of the whitelist's entry: held by being open, kept from the command,
-  gone with this process.
+- KEPT, held by being open, kept from the command, gone with this process: the lock of the
+  whitelist's entry, and the directory that the command is to begin in.
 
 In DIRECTORY it leaves `stdout` and `stderr` if they are captured, and in the end, written
 durably, `result.json`. SIGTERM aborts the job. A traceback of its own goes to `errors`.
@@ -67,10 +67,10 @@ def mark(lock: int, state: bytes) -> None:
     os.pwrite(lock, b"%d %-9s\n" % (os.getpid(), state), 0)
 
 
-def main(directory: str, control: int, lock: int, spec: int, *entry_lock: int) -> None:
+def main(directory: str, control: int, lock: int, spec: int, *kept: int) -> None:
     """The whole life of a supervisor."""
     os.umask(0o077)
-    close_others((0, 1, 2, control, lock, spec, *entry_lock))
+    close_others((0, 1, 2, control, lock, spec, *kept))
     signals = catch_signals()
     job = read_spec(spec)
     mark(lock, b"committed")

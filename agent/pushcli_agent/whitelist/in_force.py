@@ -1,7 +1,7 @@
 """The whitelist that is in force: local files and the server's entries, and the report of it."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -84,10 +84,15 @@ class WhitelistInForce:
         ]
         return "; ".join(error for error in found if error) or None
 
-    def report(self, max_body: int) -> dict[str, Any]:
-        """The fields of the report, for a message of `max_body` bytes; entries by name."""
+    def report(self, max_body: int, more: Mapping[str, Any]) -> dict[str, Any]:
+        """The fields of the report, for a message of `max_body` bytes; entries by name.
+
+        Args:
+            more: fields to report beside what is in force.
+        """
         refused = self._server.refused if self._server is not None else []
         fields: dict[str, Any] = {
+            **more,
             "digest": self._digest,
             "error": self.error,
             "refused": [

@@ -42,6 +42,22 @@ from pushcli.whitelist.workstation import local as local_whitelist
 )
 @click.option("--timeout", type=Seconds(zero=False), help="Time after which it is ended.")
 @click.option(
+    "--allow-env",
+    "env",
+    metavar="VARIABLE",
+    multiple=True,
+    help="A variable that jobs may set; may be repeated.",
+)
+@click.option("--in-dir", "directory", metavar="DIR", help="Directory that it runs in.")
+@click.option(
+    "--allow-dir",
+    "dirs",
+    metavar="DIR",
+    multiple=True,
+    help="Another directory that jobs may name; may be repeated.",
+)
+@click.option("--as-user", metavar="USER", help="User on the node that it runs as.")
+@click.option(
     "--no-shell", is_flag=True, help="Split COMMAND into arguments, and run it without a shell."
 )
 @local_option
@@ -50,6 +66,7 @@ from pushcli.whitelist.workstation import local as local_whitelist
 def add(
     app: App, *, name: str, command: str, nodes: tuple[str, ...], query: str | None, lock: bool,
     pattern: bool, description: str | None, operators: tuple[str, ...], timeout: float | None,
+    env: tuple[str, ...], directory: str | None, dirs: tuple[str, ...], as_user: str | None,
     no_shell: bool, local: Path | None,
 ) -> ExitStatus:  # fmt: skip
     """Let NAME run COMMAND on the NODEs; an entry of this name is replaced.
@@ -61,11 +78,14 @@ def add(
       pushcli whitelist add ntpdate 'ntpdate -u time' web01 web02
       pushcli whitelist add 'service (\\w+) restart' 'service \\1 restart' \\
         --pattern -s 'role:web'
+      pushcli whitelist add deploy './deploy "$BRANCH"' web01 --in-dir /srv/app \\
+        --allow-env BRANCH --as-user deploy
     """
     name = _entry_name(name) if pattern else name
     value = changing.value_of(
         name, command, shell=not no_shell, lock=lock, description=description,
-        operators=operators, timeout=timeout, local=local is not None,
+        operators=operators, timeout=timeout, env=env, directory=directory, dirs=dirs,
+        user=as_user, local=local is not None,
     )  # fmt: skip
     if local is not None:
         refuse_nodes(nodes, query)

@@ -15,8 +15,8 @@ from pushcli.terminal.context import App
 from pushcli.terminal.folding import fold
 from pushcli.whitelist.entry import InvalidEntry, parse, to_value
 from pushcli.whitelist.statements import Change
-from pushcli.whitelist.workstation import local, remote
-from pushcli.whitelist.workstation.partial import BrokenOff
+from pushcli.whitelist.workstation import known_keys, local, remote
+from pushcli.whitelist.workstation.partial import BrokenOff, naming_what_is_done
 from pushcli.whitelist.workstation.views import EditOutcome
 
 
@@ -29,6 +29,10 @@ def value_of(
     description: str | None,
     operators: Sequence[str],
     timeout: float | None,
+    env: Sequence[str],
+    directory: str | None,
+    dirs: Sequence[str],
+    user: str | None,
     local: bool,
 ) -> Any:
     """The entry's value, in its shortest form.
@@ -42,6 +46,10 @@ def value_of(
         "description": description,
         "operators": list(operators) or None,
         "timeout": timeout,
+        "env": list(env) or None,
+        "dir": directory,
+        "dirs": list(dirs) or None,
+        "user": user,
     }
     given = {key: content for key, content in fields.items() if content is not None}
     return canonical(name, given, local=local)
@@ -69,13 +77,38 @@ def _arguments(command: str) -> list[str]:
 
 
 def make(app: App, nodes: Sequence[str], changes: Sequence[Change]) -> ExitStatus:
-    """Make the changes on these nodes and tell where they hold."""
+    """Make the changes on these nodes, as far as their agents understand them, and tell where
+    they hold.
+
+    Raises:
+        RequestRefused: no agent would understand any.
+    """
+    found = known_keys.understood(app, nodes, changes)
+    if found is None:
+        return ExitStatus.OK
+    parts, refusals = found
+    reached = [node for part in parts for node in part.nodes]
     try:
-        outcome = remote.change(app, nodes, changes)
+        outcome = _change(app, parts)
     except BrokenOff as error:
         app.note(f"INTERRUPTED: {error}")
         raise
-    return print_outcome(app, nodes, outcome)
+    status = print_outcome(app, reached, outcome)
+    for refusal in refusals:
+        app.note(escape_line(f"{refusal.name!r} is unchanged on {fold(refusal.nodes)}"))
+    return ExitStatus.NOT_IN_FORCE if refusals else status
+
+
+def _change(app: App, parts: Sequence[known_keys.Part]) -> EditOutcome | None:
+    total: EditOutcome | None = None
+    done: list[str] = []
+    # Nearly always there is one.
+    with naming_what_is_done([node for part in parts for node in part.nodes], done):
+        for part in parts:
+            outcome = remote.change(app, part.nodes, part.changes)
+            total = outcome if total is None or outcome is None else total + outcome
+            done += part.nodes
+    return total
 
 
 def remove(app: App, nodes: Sequence[str], name: str) -> ExitStatus:

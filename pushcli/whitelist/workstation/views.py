@@ -42,6 +42,8 @@ class InForce(msgspec.Struct, frozen=True, kw_only=True):
         at: when, in seconds since the epoch.
         error: why a local file was not taken over.
         left_out: entries that did not fit into the report.
+        keys: that the agent knows; None: those of version 0.1.0.
+        open: what of a job is its caller's choice there; None: the agent does not say.
     """
 
     at: float
@@ -49,6 +51,8 @@ class InForce(msgspec.Struct, frozen=True, kw_only=True):
     entries: list[EntryInForce] = []
     refused: list[Refusal] = []
     left_out: int = 0
+    keys: list[str] | None = None
+    open: list[str] | None = None
 
 
 class NodeWhitelist(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,11 +6,11 @@ import json
 import math
 from typing import Any
 
-from pushcli.protocol import limits, run_wire
+from pushcli.protocol import limits, run, run_wire
 from pushcli.protocol.run import RunSpec
 from pushcli_server.core.job import JobSpec
 
-KEYS = (*run_wire.REST_NAMES, "nodes", "quorum")
+KEYS = (*run_wire.REST_NAMES, "nodes", "quorum", run_wire.OPTIONS_KEY)
 MAX_NAME = 255
 
 UNKNOWN = "an unknown validation error has occurred"
@@ -23,6 +23,7 @@ FILE = "invalid file contents (expected 'base64:...' or 'raw:...')"
 FILE_BASE64 = "invalid file contents (couldn't decode base64 string)"
 FILE_SIZE = f"invalid file size (must be <= {limits.MAX_FILE} bytes)"
 CAPTURE = "invalid type supplied for capture_output (expected a boolean)"
+OPTIONS = "invalid pushcli options supplied (expected an object of known options)"
 KEY = "invalid key supplied"
 
 
@@ -51,6 +52,7 @@ def parse(body: bytes) -> JobSpec:
     given = {ours: job[key] for key, ours in run_wire.REST_NAMES.items() if key in job}
     if "env" in given:
         given["env"] = dict(given["env"])
+    given |= job.get(run_wire.OPTIONS_KEY, {})
     return JobSpec(
         run=RunSpec(**given),
         nodes=nodes,
@@ -85,6 +87,7 @@ def _check_types(job: _Object) -> None:
         (_is_environment(job.get("env", _Object([]))), UNKNOWN),
         (_is_text(job.get("file", "")), FILE),
         (isinstance(job.get("capture_output", False), bool), CAPTURE),
+        (_are_options(job.get(run_wire.OPTIONS_KEY, {})), OPTIONS),
         (all(key in KEYS for key in job), KEY),
         (bool(nodes), NODES),
     )
@@ -128,6 +131,15 @@ def _is_text(value: Any) -> bool:
 
 def _is_name(value: Any) -> bool:
     return _is_text(value) and len(value) <= MAX_NAME
+
+
+def _are_options(value: Any) -> bool:
+    """Whether these are options that ours adds, each once (docs/extensions.md)."""
+    return (
+        isinstance(value, dict)
+        and not getattr(value, "repeats", False)
+        and all(name in run.OPTIONS and isinstance(value[name], bool) for name in value)
+    )
 
 
 def _is_amount(value: Any, most: int) -> bool:

@@ -51,6 +51,7 @@ class _Check(msgspec.Struct, forbid_unknown_fields=True):
     nodes: _Names
     user: str | None = None
     dir: str | None = None
+    env: dict[str, str] | None = None
 
 
 class WhitelistHandlers:
@@ -170,6 +171,7 @@ class WhitelistHandlers:
             requestor=await self._jobs.requestor(call.by),
             user=check.user,
             directory=check.dir,
+            env=check.env,
         )
         return answer(200, {"nodes": verdicts})
 

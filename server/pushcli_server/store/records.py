@@ -58,6 +58,7 @@ class JobRecord(msgspec.Struct, frozen=True, kw_only=True):
     env: str | None = None
     file_digest: str | None = None
     capture: bool = False
+    exact_env: bool = False
     requestor: str
     request_id: str | None = None
     created_at: float

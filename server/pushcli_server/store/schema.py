@@ -14,6 +14,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
 )
 
 metadata = MetaData(
@@ -162,6 +163,7 @@ jobs = Table(
     # A blob: nobody who lists jobs wants to read their files.
     Column("file_digest", String(64)),
     Column("capture", Boolean, nullable=False),
+    Column("exact_env", Boolean, nullable=False, server_default=false()),
     Column("requestor", String(255), nullable=False),
     Column("request_id", String(255)),
     Column("created_at", Time, nullable=False),

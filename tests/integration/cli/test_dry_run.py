@@ -79,6 +79,20 @@ def test_old_agents_cannot_tell(fleet: Sandbox) -> None:
     assert "1 cannot tell: the quorum of 2 might hold" in result.stdout
 
 
+def test_an_environment_is_checked_too(fleet: Sandbox) -> None:
+    result = run(fleet, *ASK, "web01", "--with-env", '{"https_proxy": "http://evil"}')
+    assert result.status == ExitStatus.QUORUM_FAILED
+    assert "nacked: web01 (environment variable https_proxy is not allowed: " in result.stdout
+    assert 'env = ["https_proxy"] in the entry' in result.stdout
+
+
+def test_a_server_of_0_1_0_cannot_check_an_environment(home: Home, responder: Responder) -> None:
+    refused = {"error": ["invalid request: Object contains unknown field env"]}
+    responder.say("POST", "checks", json_answer(refused, 400))
+    asked = home.run(*ASK, "web01", "--with-env", '{"A": "1"}')
+    assert_one_line(asked, ExitStatus.USAGE, "cannot check an environment", "--with-env")
+
+
 def test_an_old_server_cannot_tell(home: Home, responder: Responder) -> None:
     responder.say("POST", "checks", json_answer({"error": ["not found"]}, 404, old=True))
     assert_one_line(home.run(*ASK, *NODES), ExitStatus.USAGE, "without starting a job", "--dry-run")

@@ -97,8 +97,42 @@ def test_the_request_says_what_was_asked_for(
     assert json.loads(body) == {
         "command": "chef-client -o x", "nodes": ["a", "b"], "quorum": 2, "run_timeout": 30,
         "env": {"A": "b"}, "dir": "/tmp", "user": "www", "file": "base64:IyE=",
-        "capture_output": True,
+        "capture_output": True, "pushcli": {"exact_env": True},
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("old", [True, False])
+def test_a_server_without_options_gets_the_job_without_them(
+    home: Home, responder: Responder, old: bool
+) -> None:
+    refused = json_answer({"error": "invalid key supplied"}, 400, old=old)
+    accepted = json_answer({"uri": f"{responder.url}/pushy/jobs/{JOB_ID}"}, 201, old=old)
+    responder.say("POST", "jobs", refused, accepted)
+    result = home.run(*START, "--nowait", "--with-env", '{"A": "b"}')
+    assert result.status == ExitStatus.OK, result
+    bodies = [json.loads(body) for _, _, body in responder.requests]
+    assert bodies[0].pop("pushcli") == {"exact_env": True}
+    assert bodies[1:] == [bodies[0]]
+
+
+def test_a_refusal_of_a_server_that_knows_options_stands(home: Home, responder: Responder) -> None:
+    offered = {"X-Pushcli-Extensions": "job-options"}
+    refused = Answer(400, b'{"error": "invalid command supplied"}', headers=offered)
+    responder.say("POST", "jobs", refused)
+    assert_one_line(
+        home.run(*START, "--with-env", '{"A": "b"}'), ExitStatus.USAGE, "invalid command"
+    )
+    assert responder.count("POST", "jobs") == 1
+
+
+@pytest.mark.parametrize("options", [(), ("--with-env", "{}")])
+def test_a_job_without_variables_is_what_old_clients_send(
+    home: Home, responder: Responder, options: tuple[str, ...]
+) -> None:
+    responder.accept_job(COMPLETE)
+    home.run(*START, "--nowait", *options)
+    [(_, _, body)] = responder.requests
+    assert "pushcli" not in json.loads(body)
 
 
 def test_nowait_returns_with_the_id(home: Home, responder: Responder) -> None:

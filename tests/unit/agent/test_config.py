@@ -46,6 +46,10 @@ def test_the_command_line_wins(tmp_path: Path) -> None:
         ("signing_version = '2.0'", "signing_version"),
         ("whitelist = 'ls'", "whitelist"),
         ("[whitelist", "is not valid TOML"),
+        ("allowed_dirs = ['srv']", "allowed_dirs: 'srv' is not an absolute path"),
+        ("allowed_dirs = '/srv'", "allowed_dirs"),
+        ("allowed_dir = ['/srv']", r"unknown key 'allowed_dir': did you mean 'allowed_dirs'\?"),
+        ("rename_env = 1", "rename_env"),
     ],
 )
 def test_mistakes_are_named(tmp_path: Path, text: str, message: str) -> None:

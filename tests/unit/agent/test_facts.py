@@ -30,6 +30,15 @@ def test_the_operators_own_stand_beside_and_replace_nothing() -> None:
     assert found["hostname"] != "forged"
 
 
+def test_what_is_open_is_always_a_fact_that_nobody_can_hide() -> None:
+    hidden: dict[str, dict[str, list[str]]] = {"pushcli": {"open": []}}
+    assert facts.collect(attributes=hidden, opened=["env"])["pushcli"] == {"open": ["env"]}
+    forged = {"pushcli": {"open": ["env"]}}
+    assert facts.collect(attributes=forged)["pushcli"] == {"open": []}
+    too_much = facts.collect(attributes={"big": "x" * 100_000}, opened=["dir"])
+    assert too_much["pushcli"] == {"open": ["dir"]}
+
+
 def test_they_fit_into_a_message() -> None:
     found = facts.collect(attributes={"big": "x" * 100_000})
     assert len(msgspec.json.encode(found)) < facts.MAX_BYTES

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pushcli.protocol import limits
-from pushcli.protocol.run import RunSpec
+from pushcli.protocol.run import OPTIONS, RunSpec
 from pushcli_server.core.job import JobSpec
 from pushcli_server.rest import job_request
 from pushcli_server.rest.job_request import InvalidJob, parse
@@ -110,6 +110,7 @@ FAULTS: list[tuple[dict[str, Any], str]] = [
     ({"env": []}, job_request.UNKNOWN),
     ({"file": 0}, job_request.FILE),
     ({"capture_output": 0}, job_request.CAPTURE),
+    ({"pushcli": []}, job_request.OPTIONS),
     ({"wibble": 0}, job_request.KEY),
     ({"nodes": []}, job_request.NODES),
     ({"env": "DUPLICATE"}, job_request.ENV_DUPLICATE),
@@ -180,6 +181,27 @@ def test_names_of_environment_variables_are_text_too() -> None:
 def test_a_node_name_is_as_long_as_the_store_has_room_for() -> None:
     assert parse(body(nodes=["a" * 255])).nodes == ("a" * 255,)
     assert refusal(body(nodes=["a" * 256])) == job_request.NODES
+
+
+@pytest.mark.parametrize("exact", [True, False])
+def test_what_ours_adds_is_a_part_of_the_run(exact: bool) -> None:
+    assert parse(body(pushcli={"exact_env": exact})).run.exact_env is exact
+    assert parse(body(pushcli={})) == parse(body())
+
+
+@pytest.mark.parametrize(
+    "options",
+    ['null', '"x"', "[]", "1", '{"exact_env": 1}', '{"exact_env": null}', '{"exactenv": true}',
+     '{"command": "id"}', '{"exact_env": true, "exact_env": true}', '{"exact_env": {}}'],
+)  # fmt: skip
+def test_options_that_nobody_knows_are_refused(options: str) -> None:
+    text = body(pushcli="HERE").replace(b'"HERE"', options.encode())
+    assert refusal(text) == job_request.OPTIONS
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_an_option_is_no_key_of_the_old_server(option: str) -> None:
+    assert refusal(body(**{option: True})) == job_request.KEY
 
 
 values = st.recursive(

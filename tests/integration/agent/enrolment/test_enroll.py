@@ -120,6 +120,10 @@ def test_the_node_makes_its_key_and_registers_the_public_half(
     settings = config.load(directory / "agent.toml", Overrides())
     assert (settings.node_name, settings.organization) == ("web01", "acme")
     assert settings.client_key == str(directory / "client.pem")
+    # Jobs choose nothing until somebody says what.
+    assert settings.open == ()
+    for setting in config.OPEN.values():
+        assert getattr(settings, setting) == []
 
 
 def test_what_proves_the_server_and_another_validator_are_taken_over(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pushcli_agent.running.environment import VariableRefused, compose, is_dangerous
+from pushcli_agent.running.environment import Rule, VariableRefused, compose, is_dangerous
 from pushcli_agent.running.users import User, choose
 
 OWN = {"CHEF_PUSH_NODE_NAME": "web01", "CHEF_PUSH_JOB_ID": "ab"}
@@ -15,8 +15,12 @@ def composed(
     allowed: frozenset[str] | None = None,
     inherited: dict[str, str] | None = None,
     user: User = SELF,
+    *,
+    widened: tuple[str, ...] = (),
+    exact: bool = False,
 ) -> dict[str, str]:
-    return compose(inherited or {}, user, given, allowed, OWN)
+    rule = Rule(allowed=allowed, widened=widened, exact=exact)
+    return compose(inherited or {}, user, given, rule, OWN)
 
 
 @pytest.mark.parametrize(
@@ -135,3 +139,61 @@ def test_another_user_gets_a_login_of_its_own() -> None:
 def test_case_does_not_hide_a_dangerous_name() -> None:
     assert is_dangerous("ld_preload")
     assert not is_dangerous("BUILD_ID")
+
+
+# --- a node that has a list
+
+
+def refusal(given: dict[str, str], **rule: object) -> str:
+    with pytest.raises(VariableRefused) as refused:
+        composed(given, frozenset({"A"}), widened=("BRANCH",), exact=True, **rule)  # type: ignore[arg-type]
+    assert str(refused.value).isprintable()
+    return str(refused.value)
+
+
+def test_what_would_arrive_renamed_is_refused_with_the_line_that_allows_it() -> None:
+    assert refusal({"A": "1", "B": "2"}) == (
+        "environment variable B is not allowed: allow it with "
+        'allowed_overwritable_env_vars = ["A", "B"] in agent.toml, '
+        'or env = ["BRANCH", "B"] in the entry'
+    )
+    assert refusal({"B": "2", "C": "3"}).startswith("environment variables B, C are not allowed: ")
+
+
+def test_a_job_with_thousands_of_variables_is_refused_in_one_line() -> None:
+    text = refusal({f"VARIABLE_{number}": "" for number in range(5000)})
+    assert "VARIABLE_9 and 4990 more are not allowed" in text
+    assert len(text) < 2000
+
+
+@pytest.mark.parametrize("name", ["CHEF_PUSH_JOB_ID", "CHEF_PUSH_NODE_NAME", "CHEF_PUSH_JOB_FILE"])
+def test_what_would_not_arrive_at_all_is_refused_even_if_listed(name: str) -> None:
+    assert refusal({name: "x"}) == f"environment variable {name} is for the agent alone to set"
+    with pytest.raises(VariableRefused, match="for the agent alone"):
+        composed({name: "x"}, frozenset({name}), exact=True)
+
+
+def test_what_is_listed_arrives_under_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = {"A": "1", "BRANCH": ""}
+    environment = composed(given, frozenset({"A"}), widened=("BRANCH",), exact=True)
+    assert given.items() <= environment.items()
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["https_proxy", "SSL_CERT_FILE", "SSL_CERT_DIR", "CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE",
+     "CC", "CFLAGS", "JAVA_HOME", "COMPILER_PATH", "GCC_EXEC_PREFIX", "TMPDIR", "LANG", "LC_ALL",
+     "LANGUAGE", "TZ", "USER", "LOGNAME", "TERM", "COLUMNS", "a", "_", "CHEF_PUSH_ENV_A"],
+)  # fmt: skip
+@pytest.mark.parametrize("exact", [True, False])
+def test_no_name_at_all_passes_an_empty_list(name: str, exact: bool) -> None:
+    if exact:
+        with pytest.raises(VariableRefused, match=f"^environment variable {name} is not allowed:"):
+            composed({name: "x"}, frozenset(), exact=True)
+    else:
+        assert composed({name: "x"}, frozenset(), {name: "kept"}).get(name) != "x"
+
+
+def test_an_entry_may_allow_a_dangerous_variable_where_there_is_no_list() -> None:
+    assert composed({"MAKEFLAGS": "-j4"}, widened=("MAKEFLAGS",))["MAKEFLAGS"] == "-j4"
+    assert composed({"A": "1"}, exact=True)["A"] == "1"

@@ -12,6 +12,7 @@ from pushcli.protocol.run import RunSpec
 from pushcli.whitelist.entry import parse
 from pushcli_agent.running.policy import PolicyConfig, PreparedJob, Refusal, explain, prepare
 from pushcli_agent.whitelist.merged import MergedWhitelist
+from tests.support.descriptors import open_descriptors
 
 JOB = "709e48adccab650bf6b33bd787c63734"
 ENTRIES: dict[str, Any] = {
@@ -226,7 +227,7 @@ def test_an_unknown_user_is_refused(tmp_path: Path) -> None:
 
 def test_a_user_who_is_not_allowed_is_refused(tmp_path: Path) -> None:
     config = policy(tmp_path, allowed_users=frozenset({"nobody"}))
-    assert refusal(tmp_path, config, user="daemon") == "user daemon is not allowed"
+    assert refusal(tmp_path, config, user="daemon").startswith("user daemon is not allowed: ")
 
 
 def test_a_dangerous_variable_is_refused_unless_listed(tmp_path: Path) -> None:
@@ -247,6 +248,20 @@ def test_a_file_that_is_none_is_refused(tmp_path: Path, file: str, reason: str) 
 def test_a_job_that_is_refused_leaves_no_file(tmp_path: Path) -> None:
     for fields in ({"command": "id"}, {"user": "no-such"}, {"dir": "/no"}, {"env": {"IFS": "x"}}):
         refusal(tmp_path, file="raw:x", **fields)
+
+
+def test_a_job_that_is_refused_leaves_no_descriptor_open(tmp_path: Path) -> None:
+    (tmp_path / "open").mkdir()
+    (tmp_path / "open").chmod(0o777)
+    config = policy(tmp_path, file_dir=tmp_path / "open", allowed_dirs=frozenset({"/usr"}))
+    before = open_descriptors()
+    refusal(tmp_path, config, command="locked", dir="/usr", file="raw:x")
+    held = prepared(tmp_path, config, command="locked", dir="/usr")
+    with pytest.raises(Refusal, match="lock: held"):
+        prepared(tmp_path, config, command="locked", dir="/usr")
+    held.release()
+    explain(asked(dir="/usr"), config, requestor=None)
+    assert open_descriptors() == before
 
 
 def test_a_place_for_files_that_is_not_safe_refuses_the_job(tmp_path: Path) -> None:

@@ -30,6 +30,13 @@ def test_all_that_can_be_given_is_sent(tmp_path: Path) -> None:
     }  # fmt: skip
 
 
+def test_what_only_our_server_knows_stands_apart() -> None:
+    run = RunSpec(command="x", env={"A": ""}, exact_env=True)
+    assert job_request(run, ["a"]) == {
+        "command": "x", "nodes": ["a"], "env": {"A": ""}, "pushcli": {"exact_env": True},
+    }  # fmt: skip
+
+
 def test_a_node_named_twice_counts_once() -> None:
     request = job_request(RunSpec(command="x"), ["a", "b", "a"], quorum="50%")
     assert request["nodes"] == ["a", "b"]

@@ -19,6 +19,7 @@ FULL = RunSpec(
     env={"A": "1"},
     file="raw:x",
     capture=True,
+    exact_env=True,
 )
 
 
@@ -37,7 +38,8 @@ def test_a_commit_carries_the_whole_spec(spec: RunSpec) -> None:
 
 
 def test_what_was_not_agreed_is_neither_sent_nor_heeded() -> None:
-    assert "run_timeout" not in run_wire.commit_fields(FULL, frozenset())
+    for name in ("run_timeout", "exact_env"):
+        assert name not in run_wire.commit_fields(FULL, frozenset())
     commit = messages.Commit(**HEADER, command="x", run_timeout=5.0)
     assert run_wire.spec_of(commit, frozenset()).run_timeout == math.inf
     assert run_wire.spec_of(commit, frozenset({extensions.TIMEOUT})).run_timeout == 5.0
@@ -60,8 +62,17 @@ def test_rest_names_what_was_given_and_the_command() -> None:
         "command": "ls", "run_timeout": 2.5, "user": "www", "dir": "/srv", "env": {"A": "1"},
         "file": "raw:x", "capture_output": True,
     }  # fmt: skip
+    assert run_wire.rest_options(FULL) == {"exact_env": True}
+    assert run_wire.rest_options(RunSpec(command="")) == {}
     empty = RunSpec(command="x", run_timeout=0, user="", env={})
     assert run_wire.rest_fields(empty) == {"command": "x", "run_timeout": 0, "user": "", "env": {}}
+
+
+def test_a_check_asks_about_a_job_of_ours() -> None:
+    check = messages.Check(**HEADER, check_id="c", command="x", user="www", dir="/", env={"A": "1"})
+    assert run_wire.spec_of_check(check) == RunSpec(
+        command="x", user="www", dir="/", env={"A": "1"}, exact_env=True
+    )
 
 
 def test_whole_seconds_have_no_fraction_in_rest() -> None:

@@ -13,6 +13,10 @@ FULL = {
     "description": "Restarts it",
     "operators": ["ann", "bob"],
     "timeout": 2.5,
+    "env": ["BRANCH", "TAG"],
+    "dir": "/srv/app",
+    "dirs": ["/srv/web"],
+    "user": "deploy",
 }
 
 
@@ -33,6 +37,7 @@ def test_a_table_says_more() -> None:
     assert parse("/a (b)/", FULL, local=True) == Entry(
         name="/a (b)/", command=("service", r"\1"), lock="/run/lock/x",
         description="Restarts it", operators=("ann", "bob"), timeout=2.5,
+        env=("BRANCH", "TAG"), dir="/srv/app", dirs=("/srv/web",), user="deploy",
     )  # fmt: skip
 
 
@@ -51,6 +56,10 @@ def test_a_name_between_slashes_is_a_pattern(name: str, is_pattern: bool) -> Non
         ({"command_line": "a", "lock": False, "description": "", "timeout": 5.0},
          {"command_line": "a", "timeout": 5}),
         ({"command_line": ["a"]}, ["a"]),
+        ({"user": "www", "dirs": ["/b", "/a", "/b"], "command_line": "a", "env": ["A", "A"],
+          "dir": "/"},
+         {"command_line": "a", "env": ["A"], "dirs": ["/b", "/a"], "dir": "/", "user": "www"}),
+        ({"command_line": "a", "env": [], "dirs": [], "dir": None, "user": None}, "a"),
         ({"command_line": "a", "operators": []}, {"command_line": "a", "operators": []}),
         ({"timeout": 0.5, "lock": True, "command_line": "a"},
          {"command_line": "a", "lock": True, "timeout": 0.5}),
@@ -69,6 +78,10 @@ def test_the_shortest_value_comes_back(value: object, canonical: object) -> None
             "timeout": st.floats() | st.integers(),
             "description": st.text(max_size=9),
             "operators": st.lists(st.sampled_from(["ann", "b b"]), max_size=3),
+            "env": st.lists(st.sampled_from(["A", "B", "1"]), max_size=3),
+            "dir": st.sampled_from(["/", "srv", "/srv/ä"]),
+            "dirs": st.lists(st.sampled_from(["/", "/srv"]), max_size=3),
+            "user": st.sampled_from(["www", "DOMAIN\\www", "ann@example.com", "host$", "x y"]),
         },
     ),
 )

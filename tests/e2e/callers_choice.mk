@@ -1,0 +1,2 @@
+app:
+	$(CC) $(CFLAGS) -v
