@@ -4,6 +4,7 @@
 # make check  formatting, lint, types, import contracts
 # make bench  medians of what operators wait for
 # make bench-fleet N=1000   a simulated fleet against the real server, beside the floor
+# make hostile   some minutes of attacks on a throw-away fleet; HOSTILE_SEED=... repeats a run
 # make lock   renew requirements.lock        make completions  renew completions/
 # make diagrams   renew the state diagrams in docs/architecture.md
 
@@ -13,7 +14,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test test-fast check bench bench-fleet lock completions diagrams clean
+.PHONY: demo test test-fast check bench bench-fleet hostile lock completions diagrams clean
 .DEFAULT_GOAL := test
 
 demo: $(STAMP)
@@ -37,6 +38,12 @@ bench: $(STAMP)
 N ?= 1000
 bench-fleet: $(STAMP)
 	@$(BIN)/python -m tests.bench.fleet $(N)
+
+HOSTILE_SECONDS ?= 40
+hostile: $(STAMP)
+	@seed=$${HOSTILE_SEED:-$$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')}; \
+	echo "make hostile HOSTILE_SEED=$$seed HOSTILE_SECONDS=$(HOSTILE_SECONDS) repeats this run"; \
+	HOSTILE_SEED=$$seed HOSTILE_SECONDS=$(HOSTILE_SECONDS) $(BIN)/python -m pytest -q tests/hostile
 
 completions: $(STAMP)
 	@$(BIN)/python -m pushcli.terminal.completions completions

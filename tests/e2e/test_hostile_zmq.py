@@ -1,6 +1,8 @@
 """Whatever comes in on the ZeroMQ port, the server goes on serving."""
 
 import base64
+import contextlib
+import resource
 import time
 import uuid
 from collections.abc import Iterator
@@ -16,7 +18,8 @@ from pushcli.client.credentials import Profile
 from pushcli.protocol import messages, session_keys, wire
 from pushcli.protocol.timestamps import format_rfc1123
 from pushcli.sandbox.sandbox import Sandbox
-from tests.support.waiting import patient
+from tests.support.waiting import patient, until
+from tests.support.zmtp_peer import GREETING, Subscriber, long
 
 pytestmark = pytest.mark.timeout(60)
 Context: TypeAlias = "zmq.Context[zmq.Socket[bytes]]"
@@ -170,3 +173,55 @@ def test_a_readers_configuration_of_a_node_opens_no_door(
     assert spy.answer(500) is None
     spy.socket.close()
     assert fleet.api.node_state("n1")["availability"] == "available"
+
+
+def rss(fleet: Sandbox) -> float:
+    """The server's resident memory in MiB."""
+    pages = int(Path(f"/proc/{fleet.pid('server')}/statm").read_text().split()[1])
+    return pages * resource.getpagesize() / 2**20
+
+
+def test_a_flood_of_distinct_subscriptions_to_heartbeats_is_not_kept(fleet: Sandbox) -> None:
+    before, sent, number, highest = rss(fleet), 0, 0, 0.0
+    while sent < 69_000_000:
+        with Subscriber(fleet.ports[2]) as peer, contextlib.suppress(ConnectionError):
+            for _ in range(1000):
+                number += 50
+                frames = [long(0, b"\1%0999d" % (number + i)) for i in range(50)]
+                # Whatever is sent in one go counts: what the kernel took, we did send.
+                sent += 50 * 1009
+                peer.socket.sendall(b"".join(frames))
+        highest = max(highest, rss(fleet))
+    assert highest - before < 8
+    with Subscriber(fleet.ports[2]) as peer:
+        peer.read(64 + 27)
+        assert len(peer.message()) == 2
+
+
+@pytest.mark.parametrize("port", [1, 2], ids=["commands", "heartbeats"])
+def test_descriptors_that_are_used_up_are_waited_for(fleet: Sandbox, port: int) -> None:
+    pid, log = fleet.pid("server"), fleet.log("server")
+    used = len(list(Path(f"/proc/{pid}/fd").iterdir()))
+    limits = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    length = log.stat().st_size
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (used + 10, limits[1]))
+    try:
+        with contextlib.ExitStack() as stack:
+            for _ in range(100):
+                stack.enter_context(Subscriber(fleet.ports[port], GREETING[:20]))
+            time.sleep(1.5)
+    finally:
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, limits)
+    assert log.stat().st_size - length < 2000
+    until(fleet.api.node_states, "it answers")
+
+
+def test_one_address_has_only_so_many_connections_that_prove_nothing(fleet: Sandbox) -> None:
+    length = fleet.log("server").stat().st_size
+    with contextlib.ExitStack() as stack:
+        peers = [
+            stack.enter_context(Subscriber(fleet.ports[1], GREETING[:10])) for _ in range(1100)
+        ]
+        # The last ones were too many; the others may stay until their time is over.
+        assert all(peer.is_hung_up() for peer in peers[-50:])
+    assert fleet.log("server").stat().st_size - length < 2000

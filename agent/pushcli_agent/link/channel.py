@@ -30,6 +30,7 @@ _LINGER = 500
 _RECONNECT = 100
 _RECONNECT_MAX = 30_000
 _QUEUE = 1000
+_LONGEST_PATIENCE = 2**31 - 1
 _Socket = zmq.Socket[bytes]
 
 
@@ -131,7 +132,7 @@ class Channel:
         socket.immediate = True
         # A connection whose other end vanished is given up as soon as heartbeats would be.
         patience = max(3.0, config.offline_threshold * config.interval)
-        socket.setsockopt(zmq.TCP_MAXRT, int(patience * 1000))
+        socket.setsockopt(zmq.TCP_MAXRT, int(min(patience * 1000, _LONGEST_PATIENCE)))
         return socket
 
     def _heartbeat_socket(self, config: ServerConfig) -> _Socket:

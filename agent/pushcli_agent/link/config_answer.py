@@ -14,6 +14,10 @@ from pushcli.protocol import extensions, session_keys, wire
 from pushcli_agent.core.configuration import ServerConfig
 
 _Seconds = Annotated[float, msgspec.Meta(gt=0, le=10_000_000)]
+_Interval = Annotated[float, msgspec.Meta(ge=0.01, le=10_000_000)]
+"""As the server's own settings have it: shorter ones would keep the agent busy."""
+_CurveKey = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-zA-Z.\-:+=^!/*?&<>()\[\]{}@%$#]{40}\Z")]
+"""Z85."""
 _Threshold = Annotated[int, msgspec.Meta(ge=0, le=10_000)]
 _Address = Annotated[str, msgspec.Meta(pattern=r"^tcp://\S+:\d+$", max_length=512)]
 
@@ -21,7 +25,7 @@ _Address = Annotated[str, msgspec.Meta(pattern=r"^tcp://\S+:\d+$", max_length=51
 class _Heartbeat(msgspec.Struct, frozen=True):
     out_addr: _Address
     command_addr: _Address
-    interval: _Seconds
+    interval: _Interval
     offline_threshold: _Threshold
     online_threshold: _Threshold
 
@@ -37,7 +41,7 @@ class _Answer(msgspec.Struct, frozen=True):
     node: str
     push_jobs: _PushJobs
     public_key: str
-    curve_public_key: Annotated[str, msgspec.Meta(min_length=40, max_length=40)]
+    curve_public_key: _CurveKey
     encoded_session_key: dict[str, str]
     lifetime: _Seconds
     incarnation_id: str

@@ -15,8 +15,8 @@ import pytest
 from pushcli import keys
 from pushcli.protocol import extensions, wire
 from pushcli.protocol.timestamps import format_rfc1123
-from tests.integration.agent.agent_process import AgentProcess, agent_process
-from tests.integration.agent.scripted_server import INTERVAL, NODE, ORG, ScriptedServer, decoded
+from tests.support.agent_process import AgentProcess, agent_process
+from tests.support.scripted_server import INTERVAL, NODE, ORG, ScriptedServer, decoded
 
 pytestmark = pytest.mark.slow
 

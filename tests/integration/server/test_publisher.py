@@ -17,7 +17,7 @@ from pushcli_server.accepting import Acceptor
 from pushcli_server.channel import zmtp
 from pushcli_server.channel.crowd import Limits
 from pushcli_server.channel.publisher import MAX_UNSENT, Loss, Publisher
-from pushcli_server.channel.zmtp import Violation
+from pushcli_server.channel.zmtp import Connection, Violation
 from tests.support.waiting import patient
 from tests.support.zmtp_peer import GREETING, OURS, READY_SUB, SUBSCRIBER, Subscriber, long, short
 
@@ -314,3 +314,37 @@ def test_it_logs_little_whatever_comes(caplog: pytest.LogCaptureFixture) -> None
     lines = [record.getMessage() for record in caplog.records]
     assert len(lines) == 1
     assert "\x1b" not in lines[0]
+
+
+def test_what_tests_say_as_a_subscriber_is_what_libzmq_says() -> None:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listener,
+        zmq.Context() as context,
+        context.socket(zmq.SUB) as sub,
+    ):
+        sub.linger = 0
+        sub.subscribe(b"")
+        sub.connect(f"tcp://127.0.0.1:{listener.getsockname()[1]}")
+        listener.settimeout(patient(5))
+        connection, _ = listener.accept()
+        with connection:
+            connection.settimeout(patient(5))
+            connection.sendall(Connection(0.0).greeting())
+            said = receive(connection, len(GREETING) + len(READY_SUB))
+            assert said[:11] + b"?" + said[12:] == GREETING[:11] + b"?" + GREETING[12:] + READY_SUB
+            ours = Connection(0.0)
+            connection.sendall(ours.receive(said, 0.0))
+            # A message in ZMTP 3.0, a command in 3.1.
+            (flags, size) = receive(connection, 2)
+            body = receive(connection, size)
+            assert (flags, body) in {(0, b"\1"), (4, b"\x09SUBSCRIBE")}
+            assert ours.receive(bytes([flags, size]) + body, 0.0) == b""
+            assert (ours.ready, ours.closed) == (True, None)
+
+
+def receive(connection: socket.socket, size: int) -> bytes:
+    """Exactly so many bytes."""
+    got = b""
+    while len(got) < size:
+        got += connection.recv(size - len(got))
+    return got

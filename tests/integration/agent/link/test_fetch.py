@@ -18,7 +18,7 @@ from pushcli_agent.core.configuration import ServerConfig
 from pushcli_agent.core.events import ConfigFailed, Configured
 from pushcli_agent.link.config_request import ConfigRequest
 from pushcli_agent.link.fetcher import Fetcher
-from tests.integration.agent.scripted_server import NODE, ScriptedServer, handler
+from tests.support.scripted_server import NODE, ScriptedServer, handler
 
 CURVE_KEY = "a}g*FN2FMJJ>MlxJ+jsi3gKmqncP4OwPr@5/Ov<y"
 
@@ -129,6 +129,7 @@ def test_a_key_for_another_node_gives_no_session_key(
     [
         {"node": "web02"},
         {"curve_public_key": "short"},
+        {"curve_public_key": "é" * 40},
         {"push_jobs": {}},
         {"public_key": "none"},
         {"lifetime": -1},

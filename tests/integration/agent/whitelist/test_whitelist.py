@@ -13,8 +13,6 @@ from pushcli.whitelist.entry import Entry
 from pushcli_agent.running import entry_lock, leftovers
 from pushcli_agent.running.policy import PreparedJob
 from pushcli_agent.running.spool import Spool
-from tests.integration.agent.agent_process import AgentProcess, agent_process
-from tests.integration.agent.scripted_server import ScriptedServer, decoded
 from tests.integration.agent.supervise.supervised import (
     JOB,
     NODE_ENV,
@@ -25,6 +23,8 @@ from tests.integration.agent.supervise.supervised import (
     processes,
     run,
 )
+from tests.support.agent_process import AgentProcess, agent_process
+from tests.support.scripted_server import ScriptedServer, decoded
 from tests.support.waiting import patient, until
 
 pytestmark = pytest.mark.slow

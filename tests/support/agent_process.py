@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from tests.integration.agent.scripted_server import NODE
+from tests.support.scripted_server import NODE
 from tests.support.waiting import patient
 
 
