@@ -190,7 +190,7 @@ class Broker:
             self.drops.drop(node.name, error.reason, time.monotonic())
             return
         if self._doorman is not None:
-            self._doorman.prove(frames[-1])
+            self._doorman.prove(frames[-1], node)
         self._receive(node, self._mark + frames[0].bytes, address, message, curve_key)
 
     def _verified(self, frames: list[bytes], node: NodeKey) -> messages.NodeMessage:

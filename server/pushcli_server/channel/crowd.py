@@ -6,7 +6,11 @@ Pure: connections are numbers, which a later connection may have again. Addresse
 import contextlib
 import ipaddress
 from collections import Counter
+from collections.abc import Hashable
 from typing import NamedTuple
+
+PER_OWNER = 8
+"""Connections of one who has proven who he is; more than one are those that broke unnoticed."""
 
 
 class Limits(NamedTuple):
@@ -28,6 +32,8 @@ class Crowd:
         self._unproven: set[int] = set()
         self._of: Counter[str] = Counter()
         self._unproven_of: Counter[str] = Counter()
+        self._owner: dict[int, Hashable] = {}
+        self._owned: dict[Hashable, dict[int, None]] = {}
 
     @property
     def has_room(self) -> bool:
@@ -58,17 +64,33 @@ class Crowd:
         self._unproven_of[address] += 1
         return True
 
-    def prove(self, connection: int) -> None:
-        """Its handshake is done."""
-        if connection in self._unproven:
-            self._unproven.discard(connection)
-            _decrement(self._unproven_of, self._address[connection])
+    def prove(self, connection: int, owner: Hashable = None) -> int | None:
+        """It is known whose it is, if it is anybody's.
+
+        Returns:
+            The oldest connection of this owner, if he has too many.
+        """
+        if connection not in self._unproven:
+            return None
+        self._unproven.discard(connection)
+        _decrement(self._unproven_of, self._address[connection])
+        if owner is None:
+            return None
+        self._owner[connection] = owner
+        owned = self._owned.setdefault(owner, {})
+        owned[connection] = None
+        return next(iter(owned)) if len(owned) > PER_OWNER else None
 
     def forget(self, connection: int) -> None:
         """It is gone, if it was there."""
         self.prove(connection)
         if (address := self._address.pop(connection, None)) is not None:
             _decrement(self._of, address)
+        if (owner := self._owner.pop(connection, None)) is not None:
+            owned = self._owned[owner]
+            del owned[connection]
+            if not owned:
+                del self._owned[owner]
 
 
 def network(host: str) -> str:

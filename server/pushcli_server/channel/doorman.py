@@ -16,6 +16,7 @@ from collections.abc import Iterator
 import zmq
 
 from pushcli_server.channel.crowd import Crowd, Limits, network
+from pushcli_server.core.identity import NodeKey
 from pushcli_server.guarded import guarded
 
 _EVENTS = zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED
@@ -51,13 +52,15 @@ class Doorman:
         self._loop.add_reader(self._fd, self._drain)
         self._drain()
 
-    def prove(self, frame: zmq.Frame) -> None:
+    def prove(self, frame: zmq.Frame, node: NodeKey) -> None:
         """A message of a node was verified: the connection that it came on is not a stranger's.
 
         The monitor tells of handshakes, too, but not of which connection.
         """
         if self.crowd.has_unproven:
-            self.crowd.prove(int(frame.get(zmq.SRCFD)))
+            surplus = self.crowd.prove(int(frame.get(zmq.SRCFD)), node)
+            if surplus is not None:
+                self._end(surplus)
 
     def close(self) -> None:
         """Watch no longer; before the watched socket is closed."""
@@ -87,6 +90,12 @@ class Doorman:
             address = network(connection.getpeername()[0])
             if not self.crowd.admit(fd, address):
                 self._refuse(connection, address)
+
+    def _end(self, fd: int) -> None:
+        self.crowd.forget(fd)
+        with contextlib.suppress(OSError), _copied(fd) as connection:
+            if connection.getsockname()[1] == self._port:
+                connection.shutdown(socket.SHUT_RDWR)
 
     def _refuse(self, connection: socket.socket, address: str) -> None:
         self.refused += 1

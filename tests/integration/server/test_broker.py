@@ -16,7 +16,7 @@ from pushcli.protocol import messages, wire
 from pushcli.protocol.drops import DropReason
 from pushcli.protocol.timestamps import parse_rfc1123
 from pushcli_server.channel.broker import MAX_MESSAGE, Broker
-from pushcli_server.channel.crowd import Limits
+from pushcli_server.channel.crowd import PER_OWNER, Limits
 from pushcli_server.channel.zap import Doorkeeper
 from pushcli_server.core.identity import NodeKey
 from tests.support import recordings
@@ -38,6 +38,8 @@ class Heard(list[messages.NodeMessage]):
         super().__init__()
         self.more = asyncio.Event()
         self.peers: set[bytes] = set()
+        self.keys = (b"", b"", b"")
+        """CURVE: the server's public one, and the agent's two."""
         self.failing = 0
         """So many messages are refused with an error of ours first."""
 
@@ -76,6 +78,7 @@ async def broker(
         context, server_secret, owners.get, lambda *_: session_key, heard.receive, limits, now, MARK
     )
     socket = context.socket(zmq.DEALER)
+    heard.keys = (server_public, public, secret)
     try:
         running.bind("127.0.0.1", 0)
         socket.linger = 0
@@ -316,6 +319,35 @@ def test_strangers_take_only_so_many_connections(limits: Limits, stay: int) -> N
                 await asyncio.sleep(0.02)
             with Subscriber(port, b"\xff") as peer:
                 assert not is_closed(peer)
+
+    run(scenario)
+
+
+def test_a_node_has_only_so_many_connections() -> None:
+    async def scenario() -> None:
+        async with broker(KEY, lambda: NOW) as (heard, running, socket):
+            socket.send_multipart(wire.seal(GOOD, KEY))
+            await heard.more.wait()
+            with ExitStack() as stack:
+                for count in range(1, 3 * PER_OWNER):
+                    another = stack.enter_context(socket.context.socket(zmq.DEALER))
+                    another.linger, another.reconnect_ivl = 0, -1
+                    another.curve_serverkey, another.curve_publickey, another.curve_secretkey = (
+                        heard.keys
+                    )
+                    another.connect(running.endpoint)
+                    another.send_multipart(wire.seal(GOOD, KEY))
+                    while len(heard) <= count:
+                        heard.more.clear()
+                        await heard.more.wait()
+                while running.connections > PER_OWNER + 1:
+                    await asyncio.sleep(0.02)
+                # The newest is served.
+                before = len(heard)
+                another.send_multipart(wire.seal(GOOD, KEY))
+                while len(heard) == before:
+                    heard.more.clear()
+                    await heard.more.wait()
 
     run(scenario)
 

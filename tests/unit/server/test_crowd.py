@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pushcli_server.channel.crowd import Crowd, Limits, network
+from pushcli_server.channel.crowd import PER_OWNER, Crowd, Limits, network
 from pushcli_server.descriptors import shares
 
 LIMITS = Limits(total=6, per_address=4, unproven=2)
@@ -43,6 +43,21 @@ def test_a_number_may_come_again_without_having_gone() -> None:
     crowd.prove(7)
     assert crowd.admit(7, "b")
     assert len(crowd) == 1
+
+
+def test_whoever_has_proven_himself_too_often_loses_his_oldest_connection() -> None:
+    crowd = Crowd(Limits(100, 100, 100))
+    for connection in range(PER_OWNER):
+        crowd.admit(connection, "a")
+        assert crowd.prove(connection, "web01") is None
+        crowd.admit(50 + connection, "a")
+        assert crowd.prove(50 + connection, "web02") is None
+    crowd.admit(99, "b")
+    assert crowd.prove(99, "web01") == 0
+    crowd.forget(0)
+    crowd.forget(3)
+    crowd.admit(98, "b")
+    assert crowd.prove(98, "web01") is None
 
 
 def test_an_unknown_connection_means_nothing() -> None:
