@@ -31,8 +31,8 @@ RECEIVE_QUEUE = 64
 """Messages of one peer that libzmq keeps; the rest waits on the peer's side."""
 MAX_MESSAGE = wire.MAX_HEADER + wire.MAX_BODY_FROM_AGENT + 2048
 """Bytes of a frame: libzmq makes room for one before a peer has proven who it is."""
-HANDSHAKE_IVL = 10_000
-"""Milliseconds in which it must have."""
+HANDSHAKE_IVL = 30_000
+"""Milliseconds in which it must have: a whole fleet may come at once."""
 SETTINGS = ("command_port", "zeromq_listen_address")
 """Where its port and address are set."""
 

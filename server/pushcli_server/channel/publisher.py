@@ -17,7 +17,7 @@ from pushcli_server.channel.zmtp import Connection, Violation
 
 MAX_UNSENT = 16_384
 """Bytes that wait for a peer that does not read, beside as many in the kernel."""
-HANDSHAKE_TIMEOUT = 10.0
+HANDSHAKE_TIMEOUT = 30.0
 SLICE = 0.002
 """Seconds of the event loop that one turn of publishing may take."""
 _READ = 4096
