@@ -1,5 +1,6 @@
 """The previous version as processes, beside the present one and before it."""
 
+import re
 import sqlite3
 import subprocess
 from collections.abc import Iterator
@@ -178,6 +179,30 @@ def leaves_older_agents_alone(fleet: VersionedFleet) -> None:
     dry = fleet.cli("job", "start", "--dry-run", "greet", *both, "--with-env", '{"A": "1"}')
     assert dry.returncode == ExitStatus.QUORUM_FAILED
     assert "1 cannot tell" in dry.stdout
+
+
+def test_an_agent_goes_back_once_the_keys_that_are_new_are_removed(
+    tmp_path: Path, previous: Path
+) -> None:
+    with fleet_of(tmp_path, server=None, agents=None) as (_, fleet):
+        fleet.end_agent("n1")
+        fleet.program = previous
+        fleet.start_agent("n1")
+        until(lambda: "unknown key 'allowed_dirs'" in fleet.log("n1").read_text(), "it says so")
+        # No signal: it ends by itself.
+        assert fleet.end_agent("n1", 0) == ExitStatus.CONFIG
+        # As docs/whitelist.md says.
+        fleet.write_agent_settings("n1", WHITELIST)
+        settings = fleet.agent_directory("n1") / "agent.toml"
+        text, count = re.subn(r"(?m)^allowed_(dirs|users) = \[\]\n", "", settings.read_text())
+        assert count == 2
+        settings.write_text(text)
+        fleet.start_agent("n1")
+        log = fleet.log("n1")
+        until(lambda: log.read_text().count("the server answers") == 2, "it connects")
+        fleet.wait_available(["n1"])
+        aborts_a_job(fleet)
+        edits_a_whitelist(fleet)
 
 
 def test_a_fleet_is_brought_up_to_date_while_a_job_runs(tmp_path: Path, previous: Path) -> None:

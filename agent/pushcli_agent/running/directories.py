@@ -99,8 +99,12 @@ def _same_as(asked: str, allowed: Collection[str]) -> Directory | None:
 def _opened(path: str) -> Directory:
     try:
         return Directory(path, os.open(path, _OPEN))
-    except (OSError, ValueError):
+    except (FileNotFoundError, NotADirectoryError, ValueError):
         raise DirectoryRefused(_missing(path)) from None
+    except OSError as error:
+        # Somebody listed it: that it is there is no secret, and why it cannot be used is news.
+        reason = f"cannot use directory {path[:256]!r}: {error.strerror}"
+        raise DirectoryRefused(reason) from error
 
 
 def _is_text(path: str) -> bool:

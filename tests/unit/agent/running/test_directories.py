@@ -114,6 +114,16 @@ def test_a_listed_directory_that_is_gone_is_missing_not_forbidden(tree: Path) ->
     assert chosen("/usr", [gone, str(tree / "file"), "/usr"]) == ("/usr", True)
 
 
+def test_a_listed_directory_that_cannot_be_used_says_why(tree: Path) -> None:
+    (tree / "loop").symlink_to(tree / "loop")
+    loop = str(tree / "loop")
+    reason = f"cannot use directory {loop!r}: Too many levels of symbolic links"
+    assert refusal(loop, [loop]) == reason
+    assert chosen("/usr", [loop, "/usr"]) == ("/usr", True)
+    with pytest.raises(DirectoryRefused, match="Too many levels"):
+        directories.choose(None, [], preset=loop)
+
+
 @pytest.mark.parametrize(("allowed", "known"), [(["/"], True), (["/usr"], False)])
 def test_the_root_is_a_directory_like_others(allowed: list[str], known: bool) -> None:
     if known:
