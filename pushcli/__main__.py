@@ -21,6 +21,7 @@ BROKEN_PIPE = 141
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line (default: `sys.argv`); returns the exit status."""
+    status = 1
     try:
         try:
             status = _run(sys.argv[1:] if arguments is None else list(arguments))
@@ -33,16 +34,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         _drop_output()
         return BROKEN_PIPE
-    except OSError:
-        # Standard output is full: that was said already, and it can take no more.
+    except Exception as error:
+        if not _is_of_output(error):
+            raise
+        # It can take no more: that was said already, if it could be.
         _drop_output()
     return status
 
 
 def _run(arguments: list[str]) -> int:
     from pushcli.cli import root
+    from pushcli.terminal import standard_output
     from pushcli.terminal.context import App
 
+    standard_output.guard()
     if COMPLETE in os.environ:
         return _complete()
     with root.make_context("pushcli", arguments, obj=App()) as context:
@@ -67,6 +72,8 @@ def _report(error: Exception) -> int:
     """Say what went wrong in one line; returns the exit status."""
     if isinstance(error, BrokenPipeError):
         raise error
+    from contextlib import suppress
+
     import click
     from click.exceptions import NoArgsIsHelpError
 
@@ -84,7 +91,9 @@ def _report(error: Exception) -> int:
 
         traceback.print_exception(error)
     line, status = _explain(error)
-    sys.stderr.write(f"pushcli: error: {line}\n")
+    with suppress(OSError):
+        sys.stderr.write(f"pushcli: error: {line}\n")
+        sys.stderr.flush()
     return status
 
 
@@ -95,6 +104,7 @@ def _explain(error: Exception) -> tuple[str, int]:
     from pushcli.errors import PushcliError
     from pushcli.escape import escape_line
     from pushcli.exit_status import ExitStatus, status_of
+    from pushcli.terminal.text_arguments import is_text
 
     match error:
         case PushcliError():
@@ -107,6 +117,8 @@ def _explain(error: Exception) -> tuple[str, int]:
             return f"{sentence}{joint} `{command} --help`", ExitStatus.USAGE
         case click.ClickException():
             return _sentence(error), error.exit_code
+        case UnicodeEncodeError() if not all(map(is_text, sys.argv)):
+            return "an argument is not valid UTF-8: check the command line", ExitStatus.USAGE
         case OSError():
             where = f" ({error.filename})" if error.filename else ""
             what = escape_line(f"{error.strerror or error}{where}")
@@ -129,12 +141,16 @@ def _flush() -> None:
             stream.flush()
 
 
+def _is_of_output(error: Exception) -> bool:
+    from pushcli.errors import OutputLost
+
+    return isinstance(error, OSError | OutputLost)
+
+
 def _drop_output() -> None:
-    """What is left unwritten goes nowhere, or the interpreter's last flush would complain."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    for stream in (sys.stdout, sys.stderr):
-        if stream is not None:
-            os.dup2(nowhere, stream.fileno())
+    from pushcli.terminal import standard_output
+
+    standard_output.drop()
 
 
 if __name__ == "__main__":

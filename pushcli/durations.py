@@ -1,17 +1,19 @@
-"""Lengths of time and moments as people type them: `24h`, `1d12h`, `2026-11-23T20:00`."""
+"""Lengths of time and moments as people type them: `24h`, `1d 12h`, `2026-11-23T20:00`."""
 
 import re
 from datetime import UTC, datetime
 
 _UNITS = {"w": 604_800, "d": 86_400, "h": 3_600, "m": 60, "s": 1}
-_PART = re.compile(r"(\d+(?:\.\d+)?)([wdhms])")
-_WHOLE = re.compile(rf"(?:{_PART.pattern})+")
+_SAME = {"min": "m", "sec": "s"}
+_PART = re.compile(r"(\d+(?:\.\d+)?) ?(min|sec|[wdhms])")
+_WHOLE = re.compile(rf"{_PART.pattern}(?: ?{_PART.pattern})*")
+_NUMBER = re.compile(r"\d+(?:\.\d*)?(?:e[+-]?\d+)?|\.\d+", re.ASCII)
 LONGEST = 100 * 366 * 86_400.0
 """Seconds; what is longer is a mistake."""
 
 
 def parse(text: str) -> float:
-    """Seconds of `90s`, `30m`, `24h`, `7d` or `1d12h`; 0 needs no unit.
+    """Seconds of `90s`, `30m`, `24h`, `7d`, `1d12h` or `1 d 12 h`; 0 needs no unit.
 
     Raises:
         ValueError: it is none of these, or longer than a century.
@@ -21,10 +23,30 @@ def parse(text: str) -> float:
         return 0.0
     if not text.isascii() or not _WHOLE.fullmatch(text):
         raise ValueError("not a duration; write it as 90s, 30m, 24h or 7d")
-    seconds = sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(text))
+    parts = _PART.findall(text)
+    seconds = sum(float(number) * _UNITS[_SAME.get(unit, unit)] for number, unit in parts)
     if seconds > LONGEST:
         raise ValueError("longer than a century")
     return seconds
+
+
+def seconds(text: str) -> float:
+    """Seconds of a length of time that needs no unit: `90`, `1.5`, or what `parse` takes.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    plain = text.strip().lower()
+    if _NUMBER.fullmatch(plain):
+        return float(plain)
+    try:
+        return parse(plain)
+    except ValueError as error:
+        if "century" in str(error):
+            raise
+        raise ValueError(
+            "not a length of time; write it as 90 (seconds), 90s, 2m, 24h or 1d12h"
+        ) from None
 
 
 def moment(text: str, now: float) -> float:

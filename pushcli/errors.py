@@ -74,6 +74,10 @@ class NotFound(PushcliError):
     """What was named does not exist, or nothing matched."""
 
 
+class OutputLost(PushcliError):
+    """Standard output cannot be written: its disk is full, or it failed."""
+
+
 class StoreError(PushcliError):
     """The server's database is missing, unreadable, or of another version."""
 

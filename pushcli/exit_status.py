@@ -32,6 +32,8 @@ class ExitStatus(IntEnum):
     """A node would not run what it was asked about."""
     DIFFERENT = 13
     """What was compared is not the same."""
+    OUTPUT_LOST = 14
+    """Standard output cannot be written; what was asked for may be done all the same."""
     INTERRUPTED = 130
 
 
@@ -43,6 +45,7 @@ _BY_ERROR: dict[type[errors.PushcliError], ExitStatus] = {
     errors.ServerUnreachable: ExitStatus.UNREACHABLE,
     errors.RequestRefused: ExitStatus.USAGE,
     errors.NotFound: ExitStatus.NOT_FOUND,
+    errors.OutputLost: ExitStatus.OUTPUT_LOST,
 }
 
 

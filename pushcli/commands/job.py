@@ -35,7 +35,7 @@ def job() -> None:
     "--timeout",
     type=Seconds(),
     default=DEFAULT_TIMEOUT,
-    help=f"Time that the command may run (default: {DEFAULT_TIMEOUT:g}).",
+    help=f"Time that the command may run: 90, 2m, 1h30m (default: {DEFAULT_TIMEOUT:g} seconds).",
 )
 @click.option("--capture", is_flag=True, help="Keep and show what the command writes.")
 @click.option("-b", "--nowait", is_flag=True, help="Start the job and return at once.")

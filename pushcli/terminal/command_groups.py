@@ -6,6 +6,8 @@ from typing import Any, NamedTuple
 
 import click
 
+from pushcli.terminal.text_arguments import require_text
+
 
 class Lazy(NamedTuple):
     """A command that is imported when it is used.
@@ -25,8 +27,24 @@ class Lazy(NamedTuple):
         return command
 
 
+class Command(click.Command):
+    """A command whose arguments are text, but for names of files."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """As click does it."""
+        require_text(self, ctx, args)
+        return super().parse_args(ctx, args)
+
+
 class CommandGroup(click.Group):
     """A group that shows its commands in the order they were written in."""
+
+    command_class = Command
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """As click does it."""
+        require_text(self, ctx, args)
+        return super().parse_args(ctx, args)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Their names."""

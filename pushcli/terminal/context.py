@@ -116,9 +116,14 @@ class App:
         raw.flush()
 
     def note(self, line: str) -> None:
-        """A line beside the answer, to standard error."""
-        self.stderr.write(line + "\n")
-        self.stderr.flush()
+        """A line beside the answer, to standard error; one that fails costs no answer."""
+        try:
+            self.stderr.write(line + "\n")
+            self.stderr.flush()
+        except BrokenPipeError:
+            raise
+        except OSError:
+            return
 
     def emit(self, value: object) -> None:
         """The whole answer in the format that `-F` asked for (not text)."""

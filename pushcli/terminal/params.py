@@ -11,9 +11,9 @@ from pushcli.protocol.names import is_job_id, is_node_name, is_query
 
 
 class Seconds(click.ParamType[float]):
-    """A length of time in seconds, 0 or more."""
+    """A length of time, 0 or more, in seconds where it names no unit."""
 
-    name = "seconds"
+    name = "duration"
 
     def __init__(self, *, zero: bool = True) -> None:
         self._zero = zero
@@ -21,11 +21,11 @@ class Seconds(click.ParamType[float]):
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> float:
-        """The number."""
+        """The seconds."""
         try:
-            seconds = float(value)
-        except ValueError:
-            self.fail(f"{value!r} is not a number of seconds", param, ctx)
+            seconds = durations.seconds(str(value))
+        except ValueError as error:
+            self.fail(f"{value!r} is {error}", param, ctx)
         if not 0 <= seconds <= MAX_RUN_TIMEOUT or (seconds == 0 and not self._zero):
             least = "0" if self._zero else "more than 0"
             wanted = f"{least} to {MAX_RUN_TIMEOUT} seconds"

@@ -217,7 +217,7 @@ def _timeout(value: object) -> float | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise InvalidEntry("timeout is not a number of seconds")
+        raise InvalidEntry("timeout is not a number of seconds, such as 120")
     if not 0 < value <= MAX_TIMEOUT or not math.isfinite(value):
         raise InvalidEntry(f"timeout is not above 0 and at most {MAX_TIMEOUT:.0f} seconds")
     return float(value)

@@ -1,13 +1,18 @@
 """Every error: one line with cause and remedy, the right exit status, no traceback."""
 
 import contextlib
+import json
+import os
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
 
+from pushcli.cli import root
 from pushcli.exit_status import ExitStatus
 from tests.integration.cli.program import PUSHCLI, Home, Result, assert_one_line
 from tests.integration.cli.responder import JOB_ID, Answer, Responder, job, json_answer
@@ -159,15 +164,150 @@ def test_a_reader_that_leaves_is_no_error(home: Home, responder: Responder) -> N
         assert process.wait(patient(10)) == 141
 
 
-@pytest.mark.parametrize("arguments", [("job", "list"), ("--help",)])
+def _written_to(path: str, home: Home, *arguments: str) -> Result:
+    with Path(path).open("wb") as stream:
+        done = subprocess.run(
+            [*PUSHCLI, *arguments], env=home.env, stdout=stream, stderr=subprocess.PIPE, check=False
+        )
+    return Result(done.returncode, "", done.stderr.decode())
+
+
+def _commands(group: click.Command, *words: str) -> Iterator[tuple[str, ...]]:
+    """Every command that there is."""
+    if not isinstance(group, click.Group):
+        yield words
+        return
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        assert command is not None
+        yield from _commands(command, *words, name)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("job", "list"), ("job", "list", "-F", "json"), ("job", "output", JOB_ID, "a"),
+     ("job", "output", JOB_ID, "a", "--raw"), ("--help",), ("--version",), ("completion", "bash")],
+)  # fmt: skip
 def test_a_full_disk_is_said(home: Home, responder: Responder, arguments: tuple[str, ...]) -> None:
+    # More than any buffer holds: the error may come before the last write or with it.
+    for count in (1, 5000):
+        responder.say("GET", "jobs", json_answer([job("complete")] * count))
+        output = Answer(200, b"x" * count * 100, "application/octet-stream")
+        responder.say("GET", f"jobs/{JOB_ID}/output/a/stdout", output)
+        result = _written_to("/dev/full", home, *arguments)
+        assert_one_line(result, ExitStatus.OUTPUT_LOST, "standard output", "No space left")
+
+
+def test_a_full_disk_is_said_by_every_command() -> None:
+    """In one process: what all of them share is where they write."""
+    program = (
+        "import os, sys; from pushcli.__main__ import main\n"
+        "error = os.dup(2)\n"
+        "os.dup2(os.open('/dev/full', os.O_WRONLY), 1)\n"
+        "for line in sys.stdin:\n"
+        "    status = main([*line.split(), '--help'])\n"
+        "    assert status == 14, (line, status)\n"
+        "    sys.stdout = sys.__stdout__\n"
+        "    os.dup2(os.open('/dev/full', os.O_WRONLY), 1)\n"
+        "    os.dup2(error, 2)\n"
+    )
+    commands = list(_commands(root))
+    assert len(commands) > 40
+    done = subprocess.run(
+        [sys.executable, "-c", program], input="\n".join(map(" ".join, commands)), text=True,
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False, timeout=patient(15),
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("cannot write to standard output") == len(commands)
+
+
+def test_a_terminal_that_is_gone_is_said(home: Home, responder: Responder) -> None:
+    responder.say("GET", "jobs", json_answer([job("complete")]))
+    master, slave = os.openpty()
+    os.close(master)
+    done = subprocess.run(
+        [*PUSHCLI, "job", "list"], env=home.env, stdout=slave, stderr=subprocess.PIPE, check=False
+    )
+    os.close(slave)
+    result = Result(done.returncode, "", done.stderr.decode())
+    assert_one_line(result, ExitStatus.OUTPUT_LOST, "standard output", "Input/output error")
+
+
+def test_a_job_that_was_started_is_named_though_nothing_can_be_written(
+    home: Home, responder: Responder
+) -> None:
+    responder.say("POST", "jobs", json_answer({"uri": f"http://x/{JOB_ID}"}, 201))
+    result = _written_to("/dev/full", home, "job", "start", "true", "a")
+    assert result.status == ExitStatus.OUTPUT_LOST
+    unwatched, error = result.stderr.splitlines()
+    assert unwatched == f"UNWATCHED: pushcli job status {JOB_ID}"
+    assert "cannot write to standard output" in error
+
+
+def test_a_full_standard_error_costs_no_answer(home: Home, responder: Responder) -> None:
     responder.say("GET", "jobs", json_answer([job("complete")]))
     with Path("/dev/full").open("wb") as full:
-        done = subprocess.run(
-            [*PUSHCLI, *arguments], env=home.env, stdout=full, stderr=subprocess.PIPE, check=False
-        )
+        for arguments, status in ((["job", "list"], 0), (["job", "nonsense"], ExitStatus.USAGE)):
+            done = subprocess.run(
+                [*PUSHCLI, *arguments], env=home.env, stdout=subprocess.PIPE, stderr=full,
+                check=False,
+            )  # fmt: skip
+            assert done.returncode == status
+            assert (JOB_ID.encode() in done.stdout) is (status == 0)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["job", "start", b"caf\xe9", "a"], "COMMAND"),
+        (["job", "start", "true", b"\xff"], "NODE"),
+        (["job", "start", "true", "a", "--as-user", b"\xff"], "--as-user"),
+        (["job", "start", "true", "a", "--with-env", b'{"A": "\xff"}'], "--with-env"),
+        (["job", "start", "true", "-s", b"name:\xff"], "--search"),
+        (["--profile", b"\xff", "job", "list"], "--profile"),
+        (["job", "list", "-u", b"\xff"], "--user"),
+        (["whitelist", "add", b"\xff", "true", "a"], "NAME"),
+        (["user", "create", b"\xff"], "UTF-8"),
+        ([b"\xff"], "\\udcff"),
+        (["job", b"--\xff"], "\\udcff"),
+    ],
+)
+def test_an_argument_that_is_no_text_is_a_usage_error(
+    home: Home, arguments: list[str | bytes], words: str
+) -> None:
+    done = subprocess.run([*PUSHCLI, *arguments], env=home.env, capture_output=True, check=False)
     result = Result(done.returncode, "", done.stderr.decode())
-    assert_one_line(result, ExitStatus.ERROR, "No space left")
+    assert_one_line(result, ExitStatus.USAGE, words)
+
+
+def test_a_file_may_have_a_name_that_is_no_text(home: Home, responder: Responder) -> None:
+    responder.say("POST", "jobs", json_answer({"uri": f"http://x/{JOB_ID}"}, 201))
+    name = os.fsencode(home.path) + b"/caf\xe9"
+    Path(os.fsdecode(name)).write_text("content")
+    done = subprocess.run(
+        [*PUSHCLI, "job", "start", "-b", "true", "a", "--file", name], env=home.env,
+        capture_output=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("2m", 120), ("90", 90), ("1h30m", 5400), ("0.5", 0.5), ("90s", 90)]
+)
+def test_a_timeout_is_what_the_operator_means(
+    home: Home, responder: Responder, text: str, seconds: float
+) -> None:
+    responder.say("POST", "jobs", json_answer({"uri": f"http://x/{JOB_ID}"}, 201))
+    assert home.run("job", "start", "-b", "--timeout", text, "true", "a").status == 0
+    [asked] = [body for method, _, body in responder.requests if method == "POST"]
+    assert json.loads(asked)["run_timeout"] == seconds
+
+
+@pytest.mark.parametrize("text", ["2y", "two minutes", "-2m", "nan", ""])
+def test_a_timeout_that_means_nothing_says_how_to_write_it(home: Home, text: str) -> None:
+    result = home.run("job", "start", f"--timeout={text}", "true", "a")
+    assert_one_line(result, ExitStatus.USAGE, "--timeout", "90s, 2m")
 
 
 def test_a_closed_standard_output_is_no_fault(home: Home, responder: Responder) -> None:

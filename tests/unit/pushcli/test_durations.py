@@ -15,7 +15,8 @@ NOW = 1_800_000_000.0
 @pytest.mark.parametrize(
     ("text", "seconds"),
     [("90s", 90), ("30m", 1_800), ("24h", 86_400), ("1d12h", 129_600), ("2W", 1_209_600),
-     (" 1.5h ", 5_400), ("0", 0), ("0s", 0)],
+     (" 1.5h ", 5_400), ("0", 0), ("0s", 0), ("2 min", 120), ("1 d 12 h", 129_600),
+     ("90sec", 90)],
 )  # fmt: skip
 def test_lengths_of_time(text: str, seconds: float) -> None:
     assert durations.parse(text) == seconds
@@ -27,6 +28,28 @@ def test_lengths_of_time(text: str, seconds: float) -> None:
 def test_what_is_none(text: str) -> None:
     with pytest.raises(ValueError, match=r"not a duration|century"):
         durations.parse(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("2m", 120), ("90", 90), (" 1.5 ", 1.5), ("0", 0), ("1e3", 1_000), (".5", 0.5), ("2M", 120),
+     ("1h30m", 5_400), ("3600s", 3_600)],
+)  # fmt: skip
+def test_lengths_of_time_that_need_no_unit(text: str, seconds: float) -> None:
+    assert durations.seconds(text) == seconds
+
+
+@pytest.mark.parametrize(
+    "text", ["", "m", "nan", "inf", "-1", "-2m", "1_000", "\u0661", "2m30", "1,5", "0x10", "1e"]
+)
+def test_what_is_no_length_of_time_with_or_without_a_unit(text: str) -> None:
+    with pytest.raises(ValueError, match="not a length of time"):
+        durations.seconds(text)
+
+
+@given(st.floats(min_value=1, max_value=1e9))
+def test_what_words_say_is_understood(seconds: float) -> None:
+    assert durations.seconds(durations.words(seconds)) <= round(seconds)
 
 
 @given(st.text())
