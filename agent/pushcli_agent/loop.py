@@ -11,7 +11,7 @@ from collections.abc import Callable
 import zmq
 
 from pushcli.protocol import messages
-from pushcli_agent import log
+from pushcli_agent import log, orphans
 from pushcli_agent.core import effects, events
 from pushcli_agent.core.configuration import ServerConfig
 from pushcli_agent.core.machine import handle
@@ -102,6 +102,8 @@ class Loop:
             self._handle(events.ReconfigureRequested())
         for ended in self._jobs.ended():
             self._handle(ended)
+        if self._signals.consume_child():
+            orphans.reap({*self._jobs.children(), self._fetcher.pid})
         for event in self._channel.receive():
             self._handle(event)
         if self._fetcher.fd >= 0:

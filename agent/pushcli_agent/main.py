@@ -18,7 +18,7 @@ import msgspec
 from pushcli import __version__
 from pushcli.errors import ConfigError, PushcliError, StartError
 from pushcli.exit_status import status_of
-from pushcli_agent import config, lock, log
+from pushcli_agent import config, lock, log, orphans
 from pushcli_agent.config import AgentSettings, Overrides
 from pushcli_agent.core.state import Agent
 from pushcli_agent.link.channel import Channel
@@ -60,7 +60,7 @@ def run(file: Path, overrides: Overrides) -> None:
     _check_key(settings)
     held = lock.acquire(file.parent)
     log.start(settings.log_level, _path(settings.log_location))
-    signals = Signals()
+    signals = Signals(orphans=orphans.inherits())
     _log.info("agent of %s started (pushcli %s)", settings.node_name, __version__)
     if settings.open:
         _log.warning("open: %s", _opened(settings))

@@ -6,15 +6,20 @@ from types import FrameType
 
 
 class Signals:
-    """SIGTERM and SIGINT stop, SIGUSR1 reconfigures, SIGHUP reopens the log."""
+    """SIGTERM and SIGINT stop, SIGUSR1 reconfigures, SIGHUP reopens the log.
 
-    def __init__(self) -> None:
+    Args:
+        orphans: whether SIGCHLD is to be noticed.
+    """
+
+    def __init__(self, *, orphans: bool = False) -> None:
         self._seen: set[int] = set()
         self.fd, self._write = os.pipe()
         for end in (self.fd, self._write):
             os.set_blocking(end, False)
         signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGHUP):
+        heard = [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGHUP]
+        for number in [*heard, signal.SIGCHLD] if orphans else heard:
             signal.signal(number, self._handle)
 
     def _handle(self, number: int, _frame: FrameType | None) -> None:
@@ -40,6 +45,10 @@ class Signals:
     def consume_hangup(self) -> bool:
         """Whether the log is to be reopened."""
         return self._consume(signal.SIGHUP)
+
+    def consume_child(self) -> bool:
+        """Whether a child ended."""
+        return self._consume(signal.SIGCHLD)
 
     def _consume(self, number: int) -> bool:
         seen = number in self._seen

@@ -49,15 +49,17 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How a command ended, as its supervisor writes it and its node reports it.
 
     Neither `exit_code` nor `signal` is set if it could not be killed, or if the node's agent
-    is an old one. Times in seconds since the epoch. Sizes in bytes: what was kept of each
-    channel, with the mark where it was cut, and what was dropped beyond a cap; they say
-    something only where output was captured.
+    is an old one. `lost`: nobody saw how it ended, its supervisor died. Times in seconds since
+    the epoch. Sizes in bytes: what was kept of each channel, with the mark where it was cut, and
+    what was dropped because of a cap or a full disk; they say something only where output was
+    captured.
     """
 
     exit_code: int | None = None
     signal: int | None = None
     timed_out: bool = False
     aborted: bool = False
+    lost: bool = False
     started_at: float | None = None
     ended_at: float | None = None
     capture: bool = False
@@ -69,4 +71,9 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     @property
     def succeeded(self) -> bool:
         """Whether the command ended by itself, with 0."""
-        return self.exit_code == 0 and not self.timed_out and not self.aborted
+        return self.exit_code == 0 and not self.is_cut_short
+
+    @property
+    def is_cut_short(self) -> bool:
+        """Whether it was not left to end by itself: its output is what it had written so far."""
+        return self.timed_out or self.aborted or self.lost

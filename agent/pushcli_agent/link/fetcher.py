@@ -36,6 +36,11 @@ class _Child:
             for end in (question, asked, answered):
                 os.close(end)
 
+    @property
+    def pid(self) -> int:
+        """Its number."""
+        return self._process.pid
+
     def end(self, *, kill: bool) -> int:
         """Its exit status; without `kill` it has closed its output and is about to end."""
         os.close(self.fd)
@@ -57,6 +62,11 @@ class Fetcher:
     def fd(self) -> int:
         """What to poll for input while a child is there; else -1."""
         return -1 if self._child is None else self._child.fd
+
+    @property
+    def pid(self) -> int:
+        """The number of the child; -1 while there is none."""
+        return -1 if self._child is None else self._child.pid
 
     def start(self, request: ConfigRequest) -> None:
         """Ask.

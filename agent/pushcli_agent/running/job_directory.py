@@ -42,7 +42,7 @@ def read_result(directory: Path) -> Outcome | None:
         return msgspec.json.decode((directory / "result.json").read_bytes(), type=Outcome)
     except FileNotFoundError:
         return None
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, OSError) as error:
         _log.warning("the result of job %s cannot be read: %s", directory.name, error)
         return None
 

@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from pushcli_agent.running import disk
+
 PREFIX = "pushy_file"
 _ENTER = 0o711
 """Others may reach a file in it that is theirs, but not look around."""
@@ -56,7 +58,8 @@ def write(directory: Path, content: bytes, owner: tuple[int, int] | None) -> Pat
                 raise JobFileError(f"{directory} is not accessible to the job's user")
             return directory / _write(descriptor, content, owner)
     except OSError as error:
-        raise JobFileError(f"cannot write it to {directory}: {error.strerror}") from error
+        full = disk.why(error, directory)
+        raise JobFileError(full or f"cannot write it to {directory}: {error.strerror}") from error
 
 
 def expire(directory: Path, lifetime: float) -> int:

@@ -10,6 +10,7 @@ from pushcli.protocol.run import OutputChannel, RunSpec
 from pushcli.whitelist.entry import KEYS
 from pushcli_agent.config import AgentSettings
 from pushcli_agent.core.events import CommitRefused, JobEnded, Started, SupervisorStarted
+from pushcli_agent.running import disk
 from pushcli_agent.running.policy import PolicyConfig, Refusal, explain, prepare
 from pushcli_agent.running.spool import FinishedJob, RunningJob, Spool
 from pushcli_agent.whitelist.merged import MergedWhitelist
@@ -81,7 +82,9 @@ class Jobs:
         try:
             job = self._spool.start(prepared)
         except OSError as error:
-            return CommitRefused(job_id, f"cannot start a supervisor: {error.strerror}")
+            prepared.withdraw()
+            full = disk.why(error, self._spool.directory)
+            return CommitRefused(job_id, full or f"cannot start a supervisor: {error.strerror}")
         finally:
             prepared.release()
         self._running[job_id] = job
@@ -100,6 +103,10 @@ class Jobs:
         """Readable when a supervisor ended."""
         return [job.fd for job in self._running.values() if job.fd >= 0]
 
+    def children(self) -> list[int]:
+        """Numbers of the supervisors whose ends are waited for here."""
+        return [job.pid for job in self._running.values()]
+
     def deadline(self, now: float) -> float:
         """When to look at the supervisors again if none of `fds` shows it."""
         unwatched = any(job.fd < 0 for job in self._running.values())
@@ -113,7 +120,7 @@ class Jobs:
         del self._running[job.job_id]
         finished = job.finished()
         if finished is None:
-            return JobEnded(job.job_id, None)
+            return JobEnded(job.job_id, None, job.complaint())
         self._finished[job.job_id] = finished
         return JobEnded(job.job_id, finished.result)
 

@@ -73,6 +73,11 @@ class PreparedJob(msgspec.Struct, frozen=True, kw_only=True):
             if descriptor >= 0:
                 os.close(descriptor)
 
+    def withdraw(self) -> None:
+        """It does not run after all: what was written for it is not needed."""
+        if self.file is not None:
+            self.file.unlink(missing_ok=True)
+
 
 class Explanation(msgspec.Struct, frozen=True):
     """What a request would run, by which entry."""

@@ -1,5 +1,6 @@
 """Starts supervisors (see `spool`, and `supervisor` for what it is given)."""
 
+import errno
 import fcntl
 import marshal
 import os
@@ -12,6 +13,9 @@ from pushcli_agent.running import leftovers
 from pushcli_agent.running.policy import PreparedJob
 
 _SUPERVISOR = Path(__file__).parents[1] / "supervise" / "supervisor.py"
+_LOCK = 32
+_RESULT = 4096
+"""Bytes; a result has some 400."""
 
 
 def spawn(directory: Path, job: PreparedJob) -> tuple[int, int]:
@@ -25,6 +29,7 @@ def spawn(directory: Path, job: PreparedJob) -> tuple[int, int]:
     descriptors: list[int] = []
     try:
         descriptors.append(_locked(directory))
+        _reserve(directory, job)
         descriptors.append(_specification(directory, job))
         control, ours = os.pipe()
         descriptors.append(control)
@@ -42,8 +47,34 @@ def spawn(directory: Path, job: PreparedJob) -> tuple[int, int]:
 def _locked(directory: Path) -> int:
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
     descriptor = os.open(directory / "lock", flags, 0o600)
-    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # Room for what the supervisor says of itself: a disk that is full is known by now.
+        _fill(descriptor, _LOCK)
+    except BaseException:
+        os.close(descriptor)
+        raise
     return descriptor
+
+
+def _reserve(directory: Path, job: PreparedJob) -> None:
+    """Have room for the result on the disk, and make the files that will hold output.
+
+    Whatever fills the disk while the command runs, how it ended can be told.
+    """
+    sizes = {"result.tmp": _RESULT, **({"stdout": 0, "stderr": 0} if job.run.capture else {})}
+    for name, size in sizes.items():
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        descriptor = os.open(directory / name, flags, 0o600)
+        try:
+            _fill(descriptor, size)
+        finally:
+            os.close(descriptor)
+
+
+def _fill(descriptor: int, size: int) -> None:
+    if os.write(descriptor, b" " * size) < size:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def _specification(directory: Path, job: PreparedJob) -> int:

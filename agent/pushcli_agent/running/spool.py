@@ -4,7 +4,8 @@ Each job has a directory of its own, which holds
 
 - `lock`, locked while its supervisor lives; it holds the supervisor's number and state,
 - `stdout` and `stderr` if they are captured,
-- `result.json` once the command has ended, written durably,
+- `result.tmp`, room on the disk for the result, which is reserved before the node votes,
+- `result.json` once the command has ended, written durably in that place,
 - `errors`, what the supervisor itself has to complain of.
 
 Starting a supervisor costs the caller a few milliseconds: nothing is waited for. It gets
@@ -22,7 +23,7 @@ from pushcli.protocol import names
 from pushcli_agent.running.job_directory import is_locked, read_lock, read_result, remove
 from pushcli_agent.running.policy import PreparedJob
 from pushcli_agent.running.spawn import spawn
-from pushcli_agent.running.supervised_job import FinishedJob, RunningJob, clean_up
+from pushcli_agent.running.supervised_job import FinishedJob, RunningJob, lost
 
 __all__ = ["FinishedJob", "RunningJob", "Spool"]
 
@@ -102,6 +103,6 @@ def _adopt(directory: Path, until: float) -> RunningJob | FinishedJob | None:
     if result is not None:
         return FinishedJob(directory, result)
     if read_lock(directory)[1] == "running":
-        clean_up(directory)
+        return lost(directory)
     remove(directory)
     return None

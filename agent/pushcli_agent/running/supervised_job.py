@@ -7,9 +7,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
+import msgspec
+
 from pushcli.protocol.run import Outcome, OutputChannel
 from pushcli_agent.running import leftovers
-from pushcli_agent.running.job_directory import is_locked, read_result, remove
+from pushcli_agent.running.job_directory import is_locked, read_lock, read_result, remove
+from pushcli_agent.running.spooled_output import SpooledOutput, size_of, spooled
 
 _log = logging.getLogger(__name__)
 
@@ -17,23 +20,29 @@ State = Literal["committed", "running"]
 
 
 class FinishedJob:
-    """A job that has ended, with its result."""
+    """A job that has ended, with its result, whose sizes are those that can be read."""
 
     def __init__(self, directory: Path, result: Outcome) -> None:
         self.job_id = directory.name
-        self.result = result
         self._directory = directory
+        self._outputs: dict[OutputChannel, SpooledOutput] = {}
+        if result.capture:
+            stdout = spooled(directory / "stdout", result.stdout_size, result.stdout_dropped)
+            stderr = spooled(directory / "stderr", result.stderr_size, result.stderr_dropped)
+            self._outputs = {"stdout": stdout, "stderr": stderr}
+            result = msgspec.structs.replace(
+                result,
+                stdout_size=stdout.size,
+                stdout_dropped=stdout.dropped,
+                stderr_size=stderr.size,
+                stderr_dropped=stderr.dropped,
+            )
+        self.result = result
 
     def read_output(self, channel: OutputChannel, offset: int, limit: int) -> bytes:
         """At most `limit` bytes of captured output; nothing beyond its end."""
-        try:
-            descriptor = os.open(self._directory / channel, os.O_RDONLY | os.O_CLOEXEC)
-        except FileNotFoundError:
-            return b""
-        try:
-            return os.pread(descriptor, limit, offset)
-        finally:
-            os.close(descriptor)
+        output = self._outputs.get(channel)
+        return b"" if output is None else output.read(offset, limit)
 
     def discard(self) -> None:
         """The result is not needed any more."""
@@ -81,13 +90,21 @@ class RunningJob:
         return self._ended
 
     def finished(self) -> FinishedJob | None:
-        """The result; None if there is none, and then, after the end, nothing runs on."""
+        """The result; None if there is none (yet).
+
+        Of a command that lost its supervisor nothing runs on after this, and the result is what
+        it wrote until then.
+        """
         result = read_result(self._directory)
         if result is not None:
             return FinishedJob(self._directory, result)
-        if self.state == "running" and self.ended():
-            clean_up(self._directory)
-        return None
+        # Told to run, it may have been aborted before it did.
+        ran = self.state == "running" and read_lock(self._directory)[1] == "running"
+        return lost(self._directory) if ran and self.ended() else None
+
+    def complaint(self) -> str:
+        """What its supervisor had to complain of last, in one line; mostly nothing."""
+        return complaint(self._directory)
 
     def close(self) -> None:
         """Let go of it; a supervisor whose command was not started ends."""
@@ -105,14 +122,28 @@ class RunningJob:
         return not is_locked(self._directory)
 
 
-def clean_up(directory: Path) -> None:
-    """A supervisor died while its command ran, which nobody holds to its limits any more."""
-    with suppress(OSError):
-        for line in (directory / "errors").read_text("utf-8", "replace").splitlines()[-1:]:
-            _log.warning("the supervisor of job %s: %s", directory.name, line)
+def lost(directory: Path) -> FinishedJob:
+    """A supervisor died while its command ran: it is ended, and what it wrote is its result."""
+    if line := complaint(directory):
+        _log.warning("the supervisor of job %s: %s", directory.name, line)
     killed = leftovers.kill(directory)
     if killed:
         _log.warning("killed %d processes of job %s", killed, directory.name)
+    outcome = Outcome(
+        lost=True,
+        capture=(directory / "stdout").exists(),
+        stdout_size=size_of(directory / "stdout"),
+        stderr_size=size_of(directory / "stderr"),
+    )
+    return FinishedJob(directory, outcome)
+
+
+def complaint(directory: Path) -> str:
+    """The last line that the supervisor in this directory wrote to its errors."""
+    with suppress(OSError):
+        lines = (directory / "errors").read_text("utf-8", "replace").splitlines()
+        return lines[-1] if lines else ""
+    return ""
 
 
 def _pidfd(pid: int) -> int:

@@ -1,7 +1,6 @@
 """The command's output on its way into the spool."""
 
 import os
-import sys
 
 CHUNK = 65_536
 
@@ -9,16 +8,18 @@ CHUNK = 65_536
 class CapturedOutput:
     """One of the command's output channels, on its way into a file of the spool.
 
-    What exceeds the limit is read all the same, so that the command neither blocks nor
-    dies of it, and only counted.
+    What exceeds the limit, or finds the disk full, is read all the same, so that the command
+    neither blocks nor dies of it, and only counted. Where something is missing the file ends
+    with a mark that says how much; one without any room for it is empty, and whoever reads it
+    supplies the mark (`running.spooled_output`).
     """
 
     def __init__(self, path: str, limit: int) -> None:
         self.reader, self.writer = os.pipe()
         os.set_blocking(self.reader, False)
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND
-        self._file = os.open(path, flags, 0o600)
+        self._file = os.open(path, os.O_WRONLY | os.O_CREAT, 0o600)
         self._limit = limit
+        self._reason = ""
         self.size = 0
         self.dropped = 0
 
@@ -37,10 +38,12 @@ class CapturedOutput:
     def finish(self) -> None:
         """Mark what is missing, and make all durable."""
         if self.dropped:
-            self._limit = sys.maxsize
-            self._write(b"\n[output cut: %d more bytes]\n" % self.dropped)
+            self._mark()
         if self.size:
-            os.fsync(self._file)
+            try:
+                os.fsync(self._file)
+            except OSError:
+                return  # What cannot be read back is marked by its reader.
 
     def forget(self) -> None:
         """Give up the output: its space is needed for the result."""
@@ -48,12 +51,34 @@ class CapturedOutput:
         self.dropped, self.size = self.dropped + self.size, 0
 
     def _write(self, data: bytes) -> int:
-        written = 0
         try:
-            while written < len(data):
-                written += os.write(self._file, data[written:])
-        except OSError:
+            written = self._fill(self.size, data)
+        except OSError as error:
             # The disk is full: the rest is treated like what exceeds the limit.
+            written = max(0, os.fstat(self._file).st_size - self.size)
             self._limit = self.size + written
+            self._reason = f" ({error.strerror})"
         self.size += written
         return written
+
+    def _fill(self, offset: int, data: bytes) -> int:
+        written = 0
+        while written < len(data):
+            written += os.pwrite(self._file, data[written:], offset + written)
+        return written
+
+    def _mark(self) -> None:
+        """End the file with the mark; on a full disk the last output gives way to it."""
+        whole = self.size + self.dropped
+        for keep in (self.size, self.size - 4096, self.size - CHUNK, self.size // 2):
+            text = f"\n[output cut: {whole - keep} more bytes{self._reason}]\n".encode()
+            try:
+                if keep > 0:
+                    os.ftruncate(self._file, keep)
+                    self.size = keep + self._fill(keep, text)
+                    self.dropped = whole - keep
+                    return
+            except OSError:
+                continue
+        self.dropped = whole - self.size
+        self.forget()

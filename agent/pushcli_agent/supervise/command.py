@@ -66,6 +66,11 @@ class Command:
             self._stop()
         self._drain()
 
+    @property
+    def open_outputs(self) -> "list[int]":
+        """Reading ends of outputs that what the command left in the background holds open."""
+        return list(self._channels)
+
     def _step(self, until: float) -> bytes:
         """Wait for something, and take it in; returns the numbers of the signals that came."""
         wait = min(until - time.monotonic(), LONGEST_POLL)

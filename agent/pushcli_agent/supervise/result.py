@@ -27,6 +27,7 @@ def result_of(command: Command, channels: "list[CapturedOutput]") -> "dict[str, 
         "signal": -code if code is not None and code < 0 else None,
         "timed_out": command.timed_out,
         "aborted": command.aborted,
+        "lost": False,
         "started_at": command.started_at,
         "ended_at": command.ended_at,
         "capture": stdout is not None,
@@ -40,10 +41,13 @@ def result_of(command: Command, channels: "list[CapturedOutput]") -> "dict[str, 
 def write_result(directory: str, result: "dict[str, object]") -> None:
     """The fields as JSON in a file that appears under its name once it is whole."""
     fields = ", ".join(f'"{key}": {literal(value)}' for key, value in result.items())
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
-    descriptor = os.open(f"{directory}/result.tmp", flags, 0o600)
+    # Written over the space that the agent reserved before it voted: the disk may be full now.
+    descriptor = os.open(f"{directory}/result.tmp", os.O_WRONLY | os.O_CREAT, 0o600)
     try:
-        os.write(descriptor, f"{{{fields}}}\n".encode())
+        text = f"{{{fields}}}\n".encode()
+        if os.pwrite(descriptor, text, 0) < len(text):
+            raise OSError("the disk is full")
+        os.ftruncate(descriptor, len(text))
         os.fsync(descriptor)
     finally:
         os.close(descriptor)

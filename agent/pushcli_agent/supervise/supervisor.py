@@ -12,7 +12,8 @@ open descriptors:
   whitelist's entry, and the directory that the command is to begin in.
 
 In DIRECTORY it leaves `stdout` and `stderr` if they are captured, and in the end, written
-durably, `result.json`. SIGTERM aborts the job. A traceback of its own goes to `errors`.
+durably, `result.json`; if processes in the background hold its output open, it leaves one
+that reads it (see `drain`). SIGTERM aborts the job. A traceback of its own goes to `errors`.
 
 Fifty supervisors may start at once on one machine, so only modules that are built in or
 cost next to nothing are imported: hence `_signal` (`signal` makes enums: 8 ms) and
@@ -31,6 +32,7 @@ sys.path.append(os.path.abspath(f"{__file__}/../../.."))  # noqa: PTH100
 from pushcli_agent.supervise.captured_output import CapturedOutput
 from pushcli_agent.supervise.command import Command
 from pushcli_agent.supervise.descriptors import catch_signals, close_others
+from pushcli_agent.supervise.drain import leave_drain
 from pushcli_agent.supervise.result import record, sync_directory
 from pushcli_agent.supervise.tree import adopt_orphans
 
@@ -85,6 +87,8 @@ def main(directory: str, control: int, lock: int, spec: int, *kept: int) -> None
     command = Command(job, channels, signals)
     command.supervise()
     record(directory, command, channels)
+    if command.open_outputs:
+        leave_drain(command.open_outputs, (lock, *entry_lock))
 
 
 if __name__ == "__main__":

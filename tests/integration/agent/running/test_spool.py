@@ -12,6 +12,7 @@ import pytest
 
 from pushcli.errors import StartError
 from pushcli_agent.running import leftovers
+from pushcli_agent.running.disk import why
 from pushcli_agent.running.spool import FinishedJob, RunningJob, Spool
 from tests.integration.agent.supervise.supervised import (
     JOB,
@@ -24,6 +25,7 @@ from tests.integration.agent.supervise.supervised import (
     run,
     wait_for_end,
 )
+from tests.support.full_disk import fill, small_disk
 from tests.support.waiting import until
 
 OTHER = "0" * 31 + "1"
@@ -171,24 +173,29 @@ def test_what_cannot_be_removed_is_left_where_it_is(spool: Spool) -> None:
 
 
 def test_a_result_that_cannot_be_read_counts_as_none(spool: Spool) -> None:
-    run(spool, "true")
+    run(spool, "echo said")
     (spool.directory / JOB / "result.json").write_text('{"exit_code": "zero"}')
-    assert spool.adopt() == []
+    [found] = spool.adopt()
+    assert isinstance(found, FinishedJob)
+    assert found.result.lost
+    assert output(found) == "said\n"
 
 
 @pytest.mark.parametrize("adopted", [False, True])
 def test_nothing_runs_on_unsupervised_when_a_supervisor_is_killed(
     spool: Spool, adopted: bool
 ) -> None:
-    job = spool.start(prepared("setsid sleep 300 & sleep 301"))
+    job = spool.start(prepared("echo said; echo too >&2; setsid sleep 300 & sleep 301"))
     job.run()
     until(lambda: len(processes()) >= 3)
+    until(lambda: (spool.directory / JOB / "stderr").stat().st_size)
     os.kill(job.pid, signal.SIGKILL)
     wait_for_end(job)
-    if adopted:
-        assert spool.adopt() == []
-    else:
-        assert job.finished() is None
+    [lost] = spool.adopt() if adopted else [job.finished()]
+    assert isinstance(lost, FinishedJob)
+    assert lost.result.lost
+    assert (output(lost), errors(lost)) == ("said\n", "too\n")
+    assert not lost.result.succeeded
     until(lambda: processes() == set())
 
 
@@ -227,20 +234,76 @@ def test_a_spool_that_is_not_safe_is_refused(tmp_path: Path, spoil: str) -> None
         Spool(directory)
 
 
-def test_a_result_is_written_even_if_output_has_filled_the_disk(tmp_path: Path) -> None:
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=64k,mode=700", "tmpfs", str(tmp_path)],
-        capture_output=True, check=False,
-    )  # fmt: skip
-    if mounted.returncode != 0:
-        pytest.skip("a small file system cannot be mounted here")
-    try:
-        job = run(Spool(tmp_path / "spool"), "head -c 300000 /dev/zero; echo end >&2; exit 6")
-        assert job.result.exit_code == 6
-        assert job.result.stdout_dropped > 0
-        assert errors(job) in ("", "end\n")
-    finally:
-        subprocess.run(["umount", str(tmp_path)], check=True)
+@pytest.mark.parametrize("leave", [None, 0, 4096, 8192])
+def test_a_disk_that_fills_while_a_command_writes_costs_neither_result_nor_mark(
+    tmp_path: Path, leave: int | None
+) -> None:
+    with small_disk(tmp_path / "disk") as disk:
+        spool = Spool(disk / "spool")
+        job = spool.start(prepared("head -c 5000000 /dev/zero; echo end >&2; exit 6"))
+        if leave is not None:
+            fill(disk, leave)
+        job.run()
+        finished = finish(job)
+        result = finished.result
+        assert result.exit_code == 6
+        said = finished.read_output("stdout", 0, 9_999_999)
+        assert said.strip(b"\0").startswith(b"\n[output cut: ")
+        assert len(said) == result.stdout_size
+        assert result.stdout_dropped == 5_000_000 - len(said[: said.index(b"\n")])
+        # One line may have been lost too, and is then counted.
+        lost = b"\n[output cut: 4 more bytes]\n" if result.stderr_dropped else b"end\n"
+        assert finished.read_output("stderr", 0, 99) == lost
+        adopted = spool.adopt()
+        assert [job.result for job in adopted if isinstance(job, FinishedJob)] == [result]
+
+
+def test_a_disk_that_is_full_at_the_start_is_named_and_nothing_is_left(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk") as disk:
+        spool = Spool(disk / "spool")
+        fill(disk)
+        with pytest.raises(OSError, match="No space left") as refusal:
+            spool.start(prepared("true"))
+        reason = why(refusal.value, spool.directory)
+        assert reason == f"no space left on the disk of {spool.directory} (mounted at {disk})"
+        assert list(spool.directory.iterdir()) == []
+        (disk / "ballast").unlink()
+        assert run(spool, "true").result.exit_code == 0
+
+
+def test_a_disk_without_inodes_is_full_too(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", "1m,nr_inodes=7") as disk:
+        spool = Spool(disk / "spool")
+        with pytest.raises(OSError, match="No space left") as refusal:
+            spool.start(prepared("true"))
+        assert "no space left on the disk" in str(why(refusal.value, spool.directory))
+        assert list(spool.directory.iterdir()) == []
+
+
+@pytest.mark.parametrize("left", [0, 1, 5, 6])
+def test_output_that_lost_something_in_the_spool_is_marked(spool: Spool, left: int) -> None:
+    run(spool, "printf abcdef; printf abcdef >&2")
+    path = spool.directory / JOB / "stdout"
+    path.write_bytes(path.read_bytes()[:left])
+    (spool.directory / JOB / "stderr").unlink()
+    [found] = spool.adopt()
+    assert isinstance(found, FinishedJob)
+    mark = "" if left == 6 else f"\n[output cut: {6 - left} more bytes]\n"
+    assert output(found) == "abcdef"[:left] + mark
+    assert found.result.stdout_dropped == 6 - left
+    assert errors(found) == "\n[output cut: 6 more bytes]\n"
+    # Asked for in parts, as it is sent.
+    size = found.result.stdout_size
+    parts = b"".join(found.read_output("stdout", at, 4) for at in range(0, size, 4))
+    assert parts.decode() == output(found)
+
+
+def test_output_that_cannot_be_read_any_more_has_its_length_and_a_mark(spool: Spool) -> None:
+    finished = run(spool, "head -c 1000 /dev/zero")
+    (spool.directory / JOB / "stdout").unlink()
+    said = finished.read_output("stdout", 100, 900)
+    assert len(said) == 900
+    assert said.startswith(b"\n[output lost: 900 bytes cannot be read back]\n")
 
 
 def test_what_is_killed_of_a_job_is_not_its_like_of_another_agent_on_the_machine(

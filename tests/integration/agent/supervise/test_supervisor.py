@@ -78,6 +78,7 @@ def test_a_result_that_0_1_0_spooled_is_read(spool: Spool) -> None:
         ' "started_at": 1795466596.25, "ended_at": 1795466597.5, "capture": true,'
         ' "stdout_size": 5, "stderr_size": 0, "stdout_dropped": 7, "stderr_dropped": 0}\n'
     )
+    (directory / "stdout").write_text("12345")
     [job] = spool.adopt()
     assert isinstance(job, FinishedJob)
     assert job.result == Outcome(
@@ -229,7 +230,10 @@ def test_a_full_disk_cuts_the_output_like_the_limit(spool: Spool) -> None:
     resource.prlimit(job.pid, resource.RLIMIT_FSIZE, (8192, 8192))
     job.run()
     finished = finish(job)
-    assert (finished.result.stdout_size, finished.result.stdout_dropped) == (8192, 300_000 - 8192)
+    mark = b"\n[output cut: %d more bytes (File too large)]\n" % (300_000 - 4096)
+    assert finished.read_output("stdout", 0, 999_999) == bytes(4096) + mark
+    assert finished.result.stdout_size == 4096 + len(mark)
+    assert finished.result.stdout_dropped == 300_000 - 4096
     assert finished.result.exit_code == 0
     assert errors(finished) == "end\n"
 
@@ -245,7 +249,7 @@ def test_output_that_a_full_disk_cut_has_no_hole_when_there_is_room_again(
     until(lambda: len(_spooled(spool, "stdout")) == 8192)
     resource.prlimit(job.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)
     (tmp_path / "gate").touch()
-    mark = b"\n[output cut: 291813 more bytes]\n"
+    mark = b"\n[output cut: 291813 more bytes (File too large)]\n"
     assert finish(job).read_output("stdout", 0, 999_999) == bytes(8192) + mark
 
 

@@ -1,0 +1,22 @@
+"""Why something cannot be written, for the operator who has to make room."""
+
+import errno
+import os
+from pathlib import Path
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+def why(error: OSError, directory: Path) -> str | None:
+    """Which disk is full, or cannot be written; None: it is not the disk."""
+    if error.errno in _FULL:
+        return f"no space left on the disk of {directory} (mounted at {_mount_point(directory)})"
+    if error.errno in (errno.EROFS, errno.EIO):
+        return f"the disk of {directory} cannot be written: {error.strerror}"
+    return None
+
+
+def _mount_point(path: Path) -> Path:
+    while not os.path.ismount(path) and path != path.parent:
+        path = path.parent
+    return path
