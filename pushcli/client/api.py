@@ -4,7 +4,7 @@ import secrets
 import time
 import uuid
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
@@ -15,7 +15,7 @@ from pushcli.client.http import HttpClient, Params, Requestor, Server
 from pushcli.client.limits import Limits
 from pushcli.client.paths import quoted
 from pushcli.protocol import names, run_wire
-from pushcli.protocol.headers import REQUEST_ID
+from pushcli.protocol.headers import OUTPUT_DROPPED, OUTPUT_PARTIAL, REQUEST_ID
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
@@ -27,6 +27,14 @@ RESTART_PATIENCE = 5.0
 _RETRY = 0.25
 _BLANKS = 24
 _BLANK = b" \t"
+
+
+class MarkedOutput(NamedTuple):
+    """What a command wrote, the number of bytes that are missing, and whether it was cut short."""
+
+    data: bytes
+    dropped: int
+    partial: bool
 
 
 class ApiClient:
@@ -133,9 +141,19 @@ class ApiClient:
 
     def job_output(self, job_id: str, node: str, channel: str) -> bytes:
         """What the node's command wrote to `stdout` or `stderr`."""
+        return self.job_output_marked(job_id, node, channel).data
+
+    def job_output_marked(self, job_id: str, node: str, channel: str) -> MarkedOutput:
+        """The same, with what the server says is missing of it."""
         path = f"pushy/jobs/{quoted(job_id)}/output/{quoted(node)}/{channel}"
         accept = {"Accept": "application/octet-stream"}
-        return self._http.request("GET", path, headers=accept).content
+        answer = self._http.request("GET", path, headers=accept)
+        dropped = answer.headers.get(OUTPUT_DROPPED, "")
+        return MarkedOutput(
+            answer.content,
+            int(dropped) if dropped.isascii() and dropped.isdigit() and len(dropped) < 20 else 0,
+            answer.headers.get(OUTPUT_PARTIAL) == "1",
+        )
 
     def abort_job(self, job_id: str) -> str:
         """Abort a job; returns the status that it has now."""

@@ -53,7 +53,11 @@ class JobView(msgspec.Struct, frozen=True, kw_only=True):
 class NodeResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What became of one node: an entry of `GET jobs/ID/nodes` (docs/extensions.md).
 
-    Times are seconds since the epoch, sizes bytes.
+    Times are seconds since the epoch, sizes bytes; `dropped` are those that are missing.
+
+    Args:
+        partial: there is output, of a command that was cut short.
+        output_pending: the command is being ended, and what it wrote is still to come.
     """
 
     node: str
@@ -65,4 +69,13 @@ class NodeResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     ended_at: float | None = None
     stdout_size: int | None = None
     stderr_size: int | None = None
+    stdout_dropped: int = 0
+    stderr_dropped: int = 0
+    partial: bool = False
+    output_pending: bool = False
     out_of_contact: bool = False
+
+    @property
+    def dropped(self) -> int:
+        """Bytes that are missing of its output."""
+        return self.stdout_dropped + self.stderr_dropped

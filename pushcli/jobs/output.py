@@ -18,6 +18,8 @@ def block(node: str, words: str, outputs: Outputs) -> list[str]:
     The error output has a heading of its own.
     """
     name = escape_line(node)
+    if not outputs:
+        return [f"{name} ({words}): its output did not arrive"]
     shown = {channel: _indented(output) for channel, output in outputs.items() if output}
     if not shown:
         return [f"{name} ({words}): no output"]

@@ -9,6 +9,9 @@ from pushcli.jobs.output import Outputs
 from pushcli.terminal.context import App
 
 CHANNELS = ("stdout", "stderr")
+_SETTLING = 15.0
+"""Seconds: agents give a command 5 s to end, and kill it then."""
+_LOOK = 0.25
 _NEVER_RAN = frozenset({"nacked", "unavailable", "was_ready"}) | PENDING
 
 
@@ -26,9 +29,35 @@ def node_results(app: App, job: JobView, names: Sequence[str] = ()) -> list[Node
     return sorted(results, key=lambda result: place.get(result.node, len(place)))
 
 
+def settled_results(app: App, job: JobView, names: Sequence[str] = ()) -> list[NodeResult]:
+    """The same, with the output of commands that are being ended: it is waited for a little."""
+    results = node_results(app, job, names)
+    if not job.capture_output:
+        return results
+    deadline, noted = app.clock() + _SETTLING, False
+    while pending := [r.node for r in results if r.output_pending]:
+        if app.clock() >= deadline:
+            break
+        if not noted and app.clock() >= deadline - _SETTLING + 1:
+            app.note(f"Waiting for the output of {len(pending)} nodes ...")
+            noted = True
+        app.sleep(_LOOK)
+        results = node_results(app, job, names)
+        if not any(r.output_pending for r in results):
+            # The node said that it is done a moment before it says what was done.
+            app.sleep(_LOOK)
+            return node_results(app, job, names)
+    return results
+
+
+def never_ran(result: NodeResult) -> bool:
+    """Whether the command was not even started on this node."""
+    return result.state in _NEVER_RAN
+
+
 def fetch_outputs(app: App, job_id: str, result: NodeResult) -> Outputs:
     """What a node's command wrote, by channel; nothing if none was captured."""
-    if result.state in _NEVER_RAN:
+    if never_ran(result):
         return {}
     sizes = {"stdout": result.stdout_size, "stderr": result.stderr_size}
     outputs: Outputs = {}

@@ -9,13 +9,13 @@ from typing import Any
 
 import msgspec
 
-from pushcli.errors import PushcliError
+from pushcli.errors import OutputLost, PushcliError
 from pushcli.escape import escape_line
 from pushcli.exit_status import ExitStatus
 from pushcli.jobs.model import JobView, NodeResult
 from pushcli.jobs.output import Outputs, as_data, block
 from pushcli.jobs.progress import progress
-from pushcli.jobs.results import fetch_outputs, node_results
+from pushcli.jobs.results import fetch_outputs, never_ran, settled_results
 from pushcli.jobs.verdict import verdict
 from pushcli.jobs.watch import Snapshot, snapshots
 from pushcli.jobs.wording import exceptions, explain, phase, summary, tally
@@ -31,7 +31,11 @@ def start(app: App, request: Mapping[str, Any]) -> str:
         app.note("INTERRUPTED: the job may have been started; check with `pushcli job list`")
         raise
     say = app.print if app.is_text else app.note
-    say(f"Started.  Job ID: {job_id}")
+    try:
+        say(f"Started.  Job ID: {job_id}")
+    except (OutputLost, BrokenPipeError):
+        app.note(f"UNWATCHED: pushcli job status {job_id}{_same_server(app)}")
+        raise
     return job_id
 
 
@@ -99,7 +103,7 @@ def report(app: App, end: Snapshot, names: Sequence[str]) -> ExitStatus:
         PushcliError: the server did not tell the rest; the job's end is printed all the same.
     """
     try:
-        results = node_results(app, end.job, names)
+        results = settled_results(app, end.job, names)
         outputs = {r.node: _outputs(app, end.job, r) for r in results}
     except PushcliError:
         (app.print if app.is_text else app.note)(summary(end.job))
@@ -120,7 +124,7 @@ def _print_end(
     app: App, end: Snapshot, results: Sequence[NodeResult], outputs: Mapping[str, Outputs]
 ) -> None:
     for result in results:
-        if outputs[result.node]:
+        if end.job.capture_output and not never_ran(result):
             words = ", ".join(filter(None, (escape_line(result.state), explain(result))))
             first, *rest = block(result.node, words, outputs[result.node])
             app.print(app.paint(first, colour(result.state)))

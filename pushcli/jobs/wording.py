@@ -77,7 +77,7 @@ def exceptions(results: Iterable[NodeResult], *, only_explained: bool = False) -
     """The nodes that did not succeed and why, a line per state and reason."""
     groups: dict[tuple[str, str], list[str]] = {}
     for result in results:
-        if result.state != "succeeded":
+        if result.state != "succeeded" or result.dropped:
             groups.setdefault((result.state, explain(result)), []).append(result.node)
     return [
         f"{escape_line(state)}: {', '.join(map(escape_line, nodes))}" + (f" ({why})" if why else "")
@@ -99,7 +99,19 @@ def explain(result: NodeResult) -> str:
         why = ""
     # An old agent's bare nack comes as the state's own name.
     parts = [part for part in (contact, why) if part and part != result.state]
-    return ", ".join(parts)
+    return ", ".join(parts + output_remarks(result))
+
+
+def output_remarks(result: NodeResult) -> list[str]:
+    """What is to be known of a node's output: it is not all that the command would have said."""
+    remarks = []
+    if result.partial:
+        remarks.append("partial output")
+    if result.dropped:
+        remarks.append(f"{result.dropped:,} bytes of output missing")
+    if result.output_pending:
+        remarks.append("output still to come")
+    return remarks
 
 
 def duration(result: NodeResult) -> str:

@@ -12,6 +12,8 @@ FACTS = "facts"
 """`facts` messages: the node's automatic attributes."""
 OUTPUT = "output"
 """`output` and `ack_output` messages: output of any size and any bytes."""
+PARTIAL = "partial"
+"""Results of what was aborted or lost its supervisor, and how much output is missing."""
 POLICY = "policy"
 """`exact_env` in `commit`, `env` in `check`, `keys` and `open` in `whitelist_report`: what of a
 job a node lets its caller choose.
@@ -27,9 +29,9 @@ TIMEOUT = "timeout"
 WHITELIST = "whitelist"
 """`whitelist` and `whitelist_report` messages; `whitelist` in heartbeats."""
 
-ALL = frozenset(
-    {ADOPT, CHECKS, FACTS, OUTPUT, POLICY, REASON, REQUESTOR, RESULTS, TIMEOUT, WHITELIST}
-)
+ALL = frozenset({
+    ADOPT, CHECKS, FACTS, OUTPUT, PARTIAL, POLICY, REASON, REQUESTOR, RESULTS, TIMEOUT, WHITELIST,
+})  # fmt: skip
 
 
 def parse(text: str) -> frozenset[str]:

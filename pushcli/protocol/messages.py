@@ -79,7 +79,8 @@ class Commit(Message, frozen=True, kw_only=True, tag="commit", omit_defaults=Tru
     job_id: str | None = None
     server: str = ""
     command: str | None = None
-    capture: bool = False
+    capture: bool | msgspec.UnsetType = msgspec.UNSET
+    """Unset by those who do not say; the server always does, for old agents always heard it."""
     user: str | None = None
     dir: str | None = None
     env: dict[str, str] | None = None
@@ -221,6 +222,11 @@ class _Result(AgentMessage, frozen=True, kw_only=True):
     stderr_base64: str | None = None
     stdout_size: Count | None = None
     stderr_size: Count | None = None
+    # Extension `partial`: how it came to be cut short, and bytes of output that are missing.
+    aborted: bool = False
+    lost: bool = False
+    stdout_dropped: Count | None = None
+    stderr_dropped: Count | None = None
 
 
 class Succeeded(_Result, frozen=True, kw_only=True, tag="succeeded"):

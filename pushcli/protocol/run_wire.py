@@ -16,6 +16,9 @@ JOB_OPTIONS = "job-options"
 """The server knows these options, and `env` in `POST checks`."""
 _END = ("exit_code", "signal", "timed_out", "started_at", "ended_at")
 """What a result says of the end beside the output."""
+_CUT_SHORT = ("aborted", "lost")
+_DROPPED = ("stdout_dropped", "stderr_dropped")
+"""And these where the extension `partial` is agreed."""
 REST_NAMES = {
     {"capture": "capture_output"}.get(name, name): name for name in _SPEC if name not in OPTIONS
 }
@@ -58,7 +61,8 @@ def spec_of(commit: messages.Commit, agreed: frozenset[str]) -> RunSpec:
         agreed: extensions; what belongs to another one counts for nothing.
     """
     fields = {name: getattr(commit, name) for name in _travelling(agreed)}
-    given = {name: value for name, value in fields.items() if value is not None}
+    absent = (None, msgspec.UNSET)
+    given = {name: value for name, value in fields.items() if value not in absent}
     return RunSpec(**{"run_timeout": math.inf, **given})
 
 
@@ -69,15 +73,25 @@ def spec_of_check(check: messages.Check) -> RunSpec:
     )
 
 
-def result_fields(outcome: Outcome) -> dict[str, Any]:
-    """What a result says of the end beside the output, to a server that keeps results."""
-    return {name: getattr(outcome, name) for name in _END}
+def result_fields(outcome: Outcome, *, partial: bool = True) -> dict[str, Any]:
+    """What a result says of the end beside the output, to a server that keeps results.
+
+    Args:
+        partial: whether that extension is agreed.
+    """
+    fields = {name: getattr(outcome, name) for name in _END}
+    if partial:
+        fields |= {name: getattr(outcome, name) for name in _CUT_SHORT}
+        fields |= {name: getattr(outcome, name) or None for name in _DROPPED}
+    return fields
 
 
 def outcome_of(result: messages.Result) -> Outcome:
     """How the command ended, as its agent reports it; an old one says only if it succeeded."""
     return Outcome(
-        **{name: getattr(result, name) for name in _END},
+        **{name: getattr(result, name) for name in _END + _CUT_SHORT},
+        stdout_dropped=result.stdout_dropped or 0,
+        stderr_dropped=result.stderr_dropped or 0,
         stdout_size=result.stdout_size or 0,
         stderr_size=result.stderr_size or 0,
     )

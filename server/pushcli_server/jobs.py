@@ -7,24 +7,42 @@ still undo.
 import asyncio
 import contextlib
 import uuid
-from typing import Any
+from typing import Any, NamedTuple
 from weakref import WeakValueDictionary
 
 from pushcli_server import persistence
 from pushcli_server.core import fleet_events as on_fleet
 from pushcli_server.core.identity import JobKey, Requestor
-from pushcli_server.core.job import Job, JobSpec
+from pushcli_server.core.job import JobSpec
 from pushcli_server.core.replays import Signature
 from pushcli_server.core.states import NodeState
 from pushcli_server.engine import Engine
 from pushcli_server.store import Store, identity_reads, operations, reads
-from pushcli_server.store.records import JobNodeRecord
-from pushcli_server.views import job_summary, job_with_nodes, out_of_contact
+from pushcli_server.store.records import JobNodeRecord, JobRecord
+from pushcli_server.views import (
+    is_partial,
+    job_summary,
+    job_with_nodes,
+    node_part,
+    out_of_contact,
+    output_dropped,
+)
 
 VOTE_HOLD = 0.2
 """Seconds for which a POST waits for the vote: what can be over at once, is."""
 _LONGEST = 255
 """Characters of a requestor that the store takes."""
+
+ENDED_FROM_HERE = frozenset({NodeState.TIMED_OUT, NodeState.ABORTED})
+"""States of nodes whose commands are being ended when their part is over already."""
+
+
+class Output(NamedTuple):
+    """What a command wrote: how much of it is missing, and whether it was cut short."""
+
+    data: bytes
+    dropped: int
+    partial: bool
 
 
 class JobService:
@@ -126,15 +144,31 @@ class JobService:
 
     async def nodes(self, key: JobKey) -> list[dict[str, Any]] | None:
         """Each node's part in a job, in the order of the request; None: no such job."""
-        if await self._store.ask(reads.job, *key) is None:
+        record = await self._store.ask(reads.job, *key)
+        if record is None:
             return None
-        job = self._engine.fleet.jobs.get(key)
         nodes = await self._store.ask(reads.job_nodes, *key)
-        return [_node_view(node, job) for node in nodes]
+        return [self._node_view(key, record, node) for node in nodes]
 
-    async def output(self, key: JobKey, node: str, channel: str) -> bytes | None:
+    def _node_view(self, key: JobKey, record: JobRecord, part: JobNodeRecord) -> dict[str, Any]:
+        view, fleet = node_part(part), self._engine.fleet
+        live = fleet.jobs.get(key)
+        if live is not None and out_of_contact(live, part.node):
+            view["out_of_contact"] = True
+        # Before it ran nothing was written.
+        ran = record.capture and record.run_deadline is not None
+        unreported = part.partial is None and part.state in ENDED_FROM_HERE
+        if ran and unreported and fleet.is_settling(key, part.node):
+            view["output_pending"] = True
+        return view
+
+    async def output(self, key: JobKey, node: str, channel: str) -> Output | None:
         """What a node's command wrote; None: nothing was captured, or no such job."""
-        return await self._store.ask(reads.output, self._store.root, *key, node, channel)
+        part = await self._store.ask(reads.job_node, *key, node)
+        data = await self._store.ask(reads.output, self._store.root, *key, node, channel)
+        if part is None or data is None:
+            return None
+        return Output(data, output_dropped(part, channel), is_partial(part))
 
     async def _vote_over(self, key: JobKey) -> None:
         """Wait a little for the vote: what can be over at once is over for the next GET too."""
@@ -142,20 +176,3 @@ class JobService:
             async with asyncio.timeout(VOTE_HOLD):
                 await self._engine.vote_over(key)
         await self._store.barrier()
-
-
-def _node_view(node: JobNodeRecord, job: Job | None) -> dict[str, Any]:
-    view: dict[str, Any] = {"node": node.node, "state": str(node.state)}
-    more = {
-        "reason": node.reason,
-        "exit_code": node.exit_code,
-        "signal": node.signal,
-        "started_at": node.started_at,
-        "ended_at": node.ended_at,
-        "stdout_size": node.stdout_size,
-        "stderr_size": node.stderr_size,
-    }
-    view |= {key: value for key, value in more.items() if value is not None}
-    if job is not None and out_of_contact(job, node.node):
-        view["out_of_contact"] = True
-    return view

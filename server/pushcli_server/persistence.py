@@ -22,7 +22,7 @@ from pushcli_server.core.results import CHANNELS
 from pushcli_server.core.states import JobStatus, NodeState
 from pushcli_server.feed_log import Event
 from pushcli_server.store import Store, identity_reads, operations, reads
-from pushcli_server.store.records import AuditRecord, JobRecord, LiveJob, NodeRecord
+from pushcli_server.store.records import AuditRecord, JobNodeRecord, JobRecord, LiveJob, NodeRecord
 
 Incoming = Callable[[str], Path]
 """Where the store gathers output under a name."""
@@ -67,7 +67,7 @@ def operations_of(
             return (_output(effect, incoming),)
         case on_fleet.SaveLateResult(job, node, succeeded, outcome):
             text = json.dumps({"succeeded": succeeded, **run_wire.result_fields(outcome)})
-            return (operations.LateResult(job.id, node, text),)
+            return (operations.LateResult(job.id, node, text, outcome.is_cut_short),)
         case on_fleet.RecordAudit():
             return (
                 _audit(
@@ -161,6 +161,7 @@ def _node_change(change: NodeChange) -> operations.NodeChange:
         signal=outcome.signal,
         started_at=outcome.started_at,
         ended_at=outcome.ended_at,
+        partial=None if change.outcome is None else outcome.is_cut_short,
     )
 
 
@@ -170,11 +171,18 @@ def _output(effect: on_fleet.StoreOutput, incoming: Incoming) -> operations.Stor
             return _path(incoming, effect.job, effect.node, channel)
         return sent
 
+    def size(sent: on_fleet.Content) -> int:
+        return sent.size if isinstance(sent, on_fleet.Gathered) else 0
+
     return operations.StoreOutput(
         job_id=effect.job.id,
         node=effect.node,
         stdout=content("stdout", effect.stdout),
         stderr=content("stderr", effect.stderr),
+        stdout_size=size(effect.stdout),
+        stderr_size=size(effect.stderr),
+        stdout_dropped=effect.stdout_dropped,
+        stderr_dropped=effect.stderr_dropped,
     )
 
 
@@ -239,8 +247,10 @@ async def load_feeds(store: Store) -> dict[str, list[Event]]:
     return feeds
 
 
-async def find_part(store: Store, node: NodeKey, message: messages.Result) -> on_fleet.PartFound:
-    """A node's part in the job that its result names."""
+async def find_part(
+    store: Store, node: NodeKey, message: messages.Result | messages.Output
+) -> on_fleet.PartFound:
+    """A node's part in the job that its result or output names."""
     key = JobKey(node.org, message.job_id or "")
     job = await store.ask(reads.job, *key)
     part = None if job is None else await store.ask(reads.job_node, *key, node.name)
@@ -251,8 +261,14 @@ async def find_part(store: Store, node: NodeKey, message: messages.Result) -> on
         message=message,
         state=NodeState(part.state),
         capture=job.capture,
+        reported=is_reported(part),
         held={channel: _held(store.incoming, key, node.name, channel) for channel in CHANNELS},
     )
+
+
+def is_reported(part: JobNodeRecord) -> bool:
+    """Whether the node's result is stored; of what an older version stored, states tell."""
+    return part.partial is not None
 
 
 def _held(incoming: Incoming, job: JobKey, node: str, channel: str) -> int:
@@ -293,12 +309,13 @@ def _live(live: LiveJob, grace: Grace, held: Callable[[JobKey, str, str], int]) 
         voting_deadline=_or_never(record.voting_deadline),
         run_deadline=_or_never(record.run_deadline),
         nodes={node.node: NodeState(node.state) for node in nodes},
+        reported={node.node for node in nodes if is_reported(node)},
     )
     if record.capture:
         for name in job.nodes:
             for channel in CHANNELS:
                 if size := held(job.key, name, channel):
-                    job.held[name, channel] = size
+                    job.held.setdefault(name, {})[channel] = size
     return job
 
 

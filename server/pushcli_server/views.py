@@ -8,6 +8,9 @@ from pushcli.protocol.run import RunSpec
 from pushcli.protocol.timestamps import format_rfc1123
 from pushcli_server.core.job import Job
 from pushcli_server.core.states import NodeState
+from pushcli_server.store.records import JobNodeRecord
+
+_WITHOUT_RESULT = frozenset({NodeState.CRASHED, NodeState.TIMED_OUT, NodeState.ABORTED})
 
 
 class Described(Protocol):
@@ -57,6 +60,36 @@ def by_state(states: Iterable[tuple[str, NodeState]]) -> dict[str, list[str]]:
     for node, state in states:
         grouped.setdefault(str(state), []).append(node)
     return grouped
+
+
+def output_dropped(part: JobNodeRecord, channel: str) -> int:
+    """Bytes that are missing of a channel."""
+    return (part.stdout_dropped if channel == "stdout" else part.stderr_dropped) or 0
+
+
+def is_partial(part: JobNodeRecord) -> bool:
+    """Whether there is output of a command that was cut short, or whose end nobody told."""
+    if part.stdout_digest is None and part.stderr_digest is None:
+        return False
+    return part.partial or (part.partial is None and part.state in _WITHOUT_RESULT)
+
+
+def node_part(part: JobNodeRecord) -> dict[str, Any]:
+    """A node's part in a job, as `GET jobs/ID/nodes` shows it (docs/extensions.md)."""
+    more = {
+        "reason": part.reason,
+        "exit_code": part.exit_code,
+        "signal": part.signal,
+        "started_at": part.started_at,
+        "ended_at": part.ended_at,
+        "stdout_size": part.stdout_size,
+        "stderr_size": part.stderr_size,
+        "stdout_dropped": part.stdout_dropped or None,
+        "stderr_dropped": part.stderr_dropped or None,
+        "partial": is_partial(part) or None,
+    }
+    shown = {key: value for key, value in more.items() if value is not None}
+    return {"node": part.node, "state": part.state, **shown}
 
 
 def out_of_contact(job: Job, node: str) -> bool:

@@ -52,6 +52,11 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True):
         """Whether it accepts output of any size and any bytes."""
         return extensions.OUTPUT in self.extensions
 
+    @property
+    def accepts_partial(self) -> bool:
+        """Whether it wants results of what was aborted or lost, too."""
+        return self.keeps_results and extensions.PARTIAL in self.extensions
+
     def same_channel(self, other: "ServerConfig | None") -> bool:
         """Whether connections made with the one serve the other too."""
         return other is not None and msgspec.structs.replace(self, lifetime=other.lifetime) == other

@@ -2,7 +2,8 @@
 
 A server that acknowledges results gets each one again until it does, and large output
 before it: in chunks, with a window per channel, from where the server says it stands.
-Another server gets each result once.
+Another server gets each result once. What was aborted, or lost its supervisor, has a result only
+for servers that want it (extension `partial`).
 """
 
 import math
@@ -37,9 +38,12 @@ def keep(
 
 def configured(agent: Agent, config: ServerConfig) -> list[Effect]:
     """A server that keeps no score of results cannot place one of a previous run."""
-    if config.keeps_results:
-        return []
-    dropped = [d.job_id for d in agent.deliveries.values() if d.left_over]
+    dropped = [
+        d.job_id
+        for d in agent.deliveries.values()
+        if (d.left_over and not config.keeps_results)
+        or (d.outcome.lost and not config.accepts_partial)
+    ]
     for job_id in dropped:
         del agent.deliveries[job_id]
     return [DiscardSpool(job_id) for job_id in dropped]
@@ -149,7 +153,11 @@ def _fill(delivery: Delivery, config: ServerConfig) -> list[Effect]:
 
 def _result(delivery: Delivery, config: ServerConfig) -> SendResult:
     return SendResult(
-        delivery.job_id, delivery.outcome, _form(delivery, config), config.keeps_results
+        delivery.job_id,
+        delivery.outcome,
+        _form(delivery, config),
+        config.keeps_results,
+        config.accepts_partial,
     )
 
 

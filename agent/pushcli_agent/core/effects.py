@@ -62,12 +62,18 @@ class ResultForm(Enum):
 
 
 class SendResult(msgspec.Struct, frozen=True):
-    """Send how the command ended; `spooled`: it will be repeated until acknowledged."""
+    """Send how the command ended.
+
+    Args:
+        spooled: it will be repeated until acknowledged.
+        partial: that extension is agreed.
+    """
 
     job_id: str
     outcome: Outcome
     form: ResultForm
     spooled: bool
+    partial: bool = False
 
 
 class SendOutput(msgspec.Struct, frozen=True):

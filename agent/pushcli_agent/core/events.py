@@ -70,10 +70,15 @@ class CommitRefused(msgspec.Struct, frozen=True):
 
 
 class JobEnded(msgspec.Struct, frozen=True):
-    """The job's supervisor ended; without an outcome its command never ended properly."""
+    """The job's supervisor ended; without an outcome its command was not even started.
+
+    Args:
+        complaint: what the supervisor said of itself, one line; mostly nothing.
+    """
 
     job_id: str
     outcome: Outcome | None
+    complaint: str = ""
 
 
 class WhitelistChanged(msgspec.Struct, frozen=True):

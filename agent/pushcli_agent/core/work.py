@@ -3,7 +3,9 @@
 from typing import Literal
 
 from pushcli.protocol import extensions, messages, names, run_wire
+from pushcli.protocol.run import Outcome
 from pushcli_agent.core import delivery
+from pushcli_agent.core.configuration import ServerConfig
 from pushcli_agent.core.effects import (
     AbortJob,
     Answer,
@@ -128,23 +130,39 @@ def abort(agent: Agent) -> list[Effect]:
 def ended(agent: Agent, event: JobEnded, now: float) -> list[Effect]:
     """The supervisor is gone."""
     job = agent.job
+    outcome, config = event.outcome, agent.link.config
     if job is None or job.id != event.job_id:
-        return [DiscardSpool(event.job_id)]
+        # One of several that a previous run of the agent left.
+        if outcome is None or event.job_id not in agent.ran or not _accepts_partial(config):
+            return [DiscardSpool(event.job_id)]
+        kept = delivery.keep(agent, event.job_id, outcome, now, left_over=True)
+        return [*_story(event.job_id, outcome), *kept]
     agent.job = None
-    match job.phase:
-        case Phase.ABORTING:
-            return [DiscardSpool(job.id), *_aborted(job)]
-        case Phase.RUNNING if event.outcome is not None:
-            kept = delivery.keep(agent, job.id, event.outcome, now, left_over=False)
-            return [Report("info", f"job {job.id} {_story(event)}"), *kept]
-        case Phase.RUNNING:
-            # As old agents say that there will be no result.
-            lost = Report("warning", f"job {job.id} lost its supervisor: there is no result")
-            return [lost, DiscardSpool(job.id), Answer(messages.Aborted, job.id)]
-        case _:
-            lost = Report("warning", f"job {job.id} lost its supervisor before it ran")
-            nack = _nack(agent, job.id, "its supervisor died")
-            return [lost, DiscardSpool(job.id), *nack]
+    if job.phase is Phase.ABORTING:
+        report = _story(job.id, outcome)
+        # What it wrote until then is its operator's; the server hears of the end first.
+        if outcome is None or job.doing != "running" or not _accepts_partial(config):
+            return [*report, DiscardSpool(job.id), *_aborted(job)]
+        kept = delivery.keep(agent, job.id, outcome, now, left_over=False)
+        return [*report, *_aborted(job), *kept]
+    if job.phase is not Phase.RUNNING:
+        lost = Report("warning", f"job {job.id} lost its supervisor before it ran")
+        reason = "its supervisor died" + (f": {event.complaint[:200]}" if event.complaint else "")
+        return [lost, DiscardSpool(job.id), *_nack(agent, job.id, reason)]
+    if outcome is None or (outcome.lost and not _accepts_partial(config)):
+        # As old agents say that there will be no result.
+        story = _story(job.id, outcome or Outcome(lost=True))
+        return [*story, DiscardSpool(job.id), Answer(messages.Aborted, job.id)]
+    kept = delivery.keep(agent, job.id, outcome, now, left_over=False)
+    return [*_story(job.id, outcome), *kept]
+
+
+def _accepts_partial(config: ServerConfig | None) -> bool:
+    """Whether the server knows what to do with the result of what was aborted or lost.
+
+    One that was not reached yet will say so.
+    """
+    return config is None or config.accepts_partial
 
 
 def connection_changed(agent: Agent) -> None:
@@ -153,15 +171,30 @@ def connection_changed(agent: Agent) -> None:
         agent.job.owed = 0
 
 
-def _story(event: JobEnded) -> str:
-    outcome = event.outcome
-    if outcome is None or outcome.succeeded:
-        return "succeeded"
-    if outcome.timed_out:
-        return "failed: timed out"
-    if outcome.signal is not None:
-        return f"failed: killed by signal {outcome.signal}"
-    return f"failed: exit code {outcome.exit_code}"
+def _story(job_id: str, outcome: Outcome | None) -> list[Effect]:
+    """How it ended, for the log."""
+    if outcome is None:
+        return []
+    if outcome.lost:
+        return [Report("warning", f"job {job_id} lost its supervisor: how it ended is not known")]
+    if outcome.succeeded:
+        end = "succeeded"
+    elif outcome.aborted:
+        end = "was aborted"
+    elif outcome.timed_out:
+        end = "failed: timed out"
+    elif outcome.signal is not None:
+        end = f"failed: killed by signal {outcome.signal}"
+    else:
+        end = f"failed: exit code {outcome.exit_code}"
+    return [Report("info", f"job {job_id} {end}"), *_missing(job_id, outcome)]
+
+
+def _missing(job_id: str, outcome: Outcome) -> list[Effect]:
+    missing = outcome.stdout_dropped + outcome.stderr_dropped
+    if not missing:
+        return []
+    return [Report("info", f"job {job_id}: {missing} bytes of its output were not kept")]
 
 
 def _aborted(job: CurrentJob) -> list[Effect]:

@@ -107,7 +107,8 @@ class Outgoing:
         kind = messages.Succeeded if effect.outcome.succeeded else messages.Failed
         fields = self._captured(effect, max_body)
         if effect.spooled:
-            fields |= {"spooled": True, **run_wire.result_fields(effect.outcome)}
+            end = run_wire.result_fields(effect.outcome, partial=effect.partial)
+            fields |= {"spooled": True, **end}
         return self._write(kind, effect.job_id, **fields)
 
     def _captured(self, effect: SendResult, max_body: int) -> dict[str, object]:

@@ -27,7 +27,10 @@ def leave_drain(readers: "list[int]", held: "tuple[int, ...]") -> None:
         held: descriptors of locks, which end with the supervisor and are not to be kept.
     """
     for descriptor in held:
-        os.close(descriptor)
+        try:
+            os.close(descriptor)
+        except OSError:
+            continue
     try:
         pid = os.fork()
     except OSError:

@@ -88,7 +88,7 @@ def main(directory: str, control: int, lock: int, spec: int, *kept: int) -> None
     command.supervise()
     record(directory, command, channels)
     if command.open_outputs:
-        leave_drain(command.open_outputs, (lock, *entry_lock))
+        leave_drain(command.open_outputs, (lock, *kept))
 
 
 if __name__ == "__main__":

@@ -43,7 +43,7 @@ def handle(fleet: Fleet, event: Event, now: float) -> list[Effect]:
         case on_fleet.OutputStored():
             return nodes.output_stored(fleet, event)
         case on_fleet.PartFound():
-            return results.late_or_foreign(event)
+            return results.found(fleet, event)
         case on_fleet.JobRequested():
             return jobs.start(fleet, event, now)
         case on_fleet.AbortRequested():

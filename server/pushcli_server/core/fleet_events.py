@@ -177,13 +177,15 @@ class PartFound(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     Args:
         state: None: the node had no part in such a job of its organization.
+        reported: its result is stored already.
         held: bytes of the channels that were gathered before.
     """
 
     node: NodeKey
-    message: messages.Result
+    message: messages.Result | messages.Output
     state: NodeState | None
     capture: bool = False
+    reported: bool = False
     held: Mapping[OutputChannel, int] = {}
 
 
@@ -250,7 +252,9 @@ class AppendOutput(msgspec.Struct, frozen=True, gc=False):
 
 
 class Gathered(msgspec.Struct, frozen=True, gc=False):
-    """The content of a channel: what `AppendOutput` gathered."""
+    """The content of a channel: what `AppendOutput` gathered, which should be so many bytes."""
+
+    size: int
 
 
 Content = bytes | Gathered | None
@@ -258,12 +262,14 @@ Content = bytes | Gathered | None
 
 
 class StoreOutput(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """Keep what a node's command wrote."""
+    """Keep what a node's command wrote, and how many bytes of it are missing."""
 
     job: JobKey
     node: str
     stdout: Content
     stderr: Content
+    stdout_dropped: int = 0
+    stderr_dropped: int = 0
 
 
 class SaveLateResult(msgspec.Struct, frozen=True, gc=False):
@@ -337,10 +343,10 @@ class CompareWhitelist(msgspec.Struct, frozen=True, gc=False):
 
 
 class FindPart(msgspec.Struct, frozen=True, gc=False):
-    """Look up in the store which part the node had in the job that this result names."""
+    """Look up in the store which part the node had in the job that this message names."""
 
     node: NodeKey
-    message: messages.Result
+    message: messages.Result | messages.Output
 
 
 class WakeAt(msgspec.Struct, frozen=True, gc=False):

@@ -7,6 +7,7 @@ from pushcli.protocol import extensions, messages, run_wire
 from pushcli_server.core import fleet_events as on_fleet
 from pushcli_server.core import job as job_core
 from pushcli_server.core import job_events as on_job
+from pushcli_server.core import results
 from pushcli_server.core.fleet_events import Effect
 from pushcli_server.core.fleet_state import Fleet, send
 from pushcli_server.core.identity import JobKey, NodeKey
@@ -79,8 +80,8 @@ def _translate(
     """Add what a job's effect is for the fleet."""
     match effect:
         case on_job.SaveNodes(changes):
-            _note_finished(fleet, job, changes)
             effects.append(on_fleet.SaveJobNodes(job.key, changes))
+            effects += _note_finished(fleet, job, changes)
         case on_job.Publish(event, node, status):
             effects.append(on_fleet.Publish(job, event, node, status))
         case on_job.SendCommit(nodes):
@@ -104,15 +105,19 @@ def _translate(
             assert_never(effect)
 
 
-def _note_finished(fleet: Fleet, job: Job, changes: list[on_job.NodeChange]) -> None:
+def _note_finished(fleet: Fleet, job: Job, changes: list[on_job.NodeChange]) -> list[Effect]:
+    """Nodes whose part is over; of one without a result is kept what came of its output."""
+    effects: list[Effect] = []
     for change in changes:
         if change.state in UNFINISHED:
             continue
+        effects += results.keep_what_came(job, change.node)
         key = NodeKey(job.org, change.node)
         if jobs := fleet.busy.get(key):
             jobs.discard(job.key)
             if not jobs:
                 del fleet.busy[key]
+    return effects
 
 
 def time_passed(fleet: Fleet, key: JobKey, now: float) -> list[Effect]:

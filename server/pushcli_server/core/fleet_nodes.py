@@ -78,7 +78,7 @@ def _forward(fleet: Fleet, node: Node, message: messages.NodeMessage, now: float
         case messages.AckRun():
             event = on_job.RunAnswered(name, started=True)
         case messages.Output():
-            return results.output(fleet.jobs.get(_key(node, message)), node, message)
+            return results.output(fleet, node, message)
         case messages.Facts() | messages.WhitelistReport() | messages.Checked():
             return [on_fleet.RecordNote(node.key, message)]
         case messages.Aborted(job_id=None):
@@ -121,7 +121,7 @@ def _result(fleet: Fleet, node: Node, message: messages.Result, now: float) -> l
     if live is not None and live.has_unfinished(node.name):
         return _result_in_time(fleet, live, node, message, now)
     if message.spooled:
-        return results.late(job, node, message)
+        return results.late(fleet, results.part_in(job, node, message))
     return [] if live is None else jobs.deliver(fleet, live, results.received(node, message), now)
 
 
@@ -131,6 +131,7 @@ def _result_in_time(
     if rest := results.ask_for_the_rest(job, node, message):
         return rest
     effects = results.keep_output(job, node, message)
+    job.reported.add(node.name)
     effects += jobs.deliver(fleet, job, results.received(node, message), now)
     return [*effects, results.acknowledge(node, job.id)] if message.spooled else effects
 
@@ -248,6 +249,7 @@ def expel(fleet: Fleet, key: NodeKey, now: float) -> list[Effect]:
     """
     fleet.deletions[key] += 1
     fleet.admissions.forget(key)
+    fleet.late.pop(key, None)
     if (node := fleet.nodes.get(key)) is None:
         return []
     effects: list[Effect] = []

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from pushcli.protocol import messages
+from pushcli.protocol import extensions, messages
+from pushcli.protocol.run import OutputChannel
 from pushcli_server.core import fleet_events as on_fleet
 from pushcli_server.core.admissions import Admissions
 from pushcli_server.core.fleet_events import Effect
@@ -32,6 +33,16 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @dataclass(slots=True)
+class LatePart:
+    """A node's part that is over while its output is still coming, in a job's last moments or
+    long after them. `held` has the bytes that are gathered of each channel.
+    """
+
+    job: JobKey
+    held: dict[OutputChannel, int]
+
+
+@dataclass(slots=True)
 class Fleet:
     """Everything live. `busy` has the live jobs in which a node's part is not over."""
 
@@ -41,6 +52,8 @@ class Fleet:
     ended: dict[JobKey, Job] = field(default_factory=dict)
     busy: dict[NodeKey, set[JobKey]] = field(default_factory=dict)
     admissions: Admissions = field(default_factory=Admissions)
+    late: dict[NodeKey, LatePart] = field(default_factory=dict)
+    """An agent sends one output at a time: so there is one for each node at most."""
     deletions: Counter[NodeKey] = field(default_factory=Counter)
     """How often the client of a node, or of another name, was deleted."""
 
@@ -59,6 +72,14 @@ class Fleet:
         """Whether the vote of this job goes on."""
         job = self.jobs.get(key)
         return job is not None and job.status is JobStatus.VOTING
+
+    def is_settling(self, key: JobKey, name: str) -> bool:
+        """Whether this node, whose part is over, may still tell how its command ended."""
+        node_key = NodeKey(key.org, name)
+        node, late = self.nodes.get(node_key), self.late.get(node_key)
+        if node is None or extensions.PARTIAL not in node.extensions:
+            return False
+        return node.phase is Phase.REHAB or (late is not None and late.job == key)
 
     def why_unavailable(self, key: NodeKey, now: float) -> str | None:
         """One line for the operator; None: the node may be asked to commit to a job."""

@@ -11,7 +11,7 @@ from typing import assert_never
 
 import msgspec
 
-from pushcli.protocol.run import Outcome, RunSpec
+from pushcli.protocol.run import Outcome, OutputChannel, RunSpec
 from pushcli_server.core.identity import JobKey, Requestor
 from pushcli_server.core.job_events import (
     AbortRequested,
@@ -73,7 +73,8 @@ class Job:
     """One live job.
 
     `counts` holds how many nodes are in each state, `held` the bytes that were gathered of a
-    node's output while its result is still to come.
+    node's output while its result is still to come, by channel; `reported` the nodes whose
+    result came.
     """
 
     key: JobKey
@@ -97,7 +98,8 @@ class Job:
     unsure: set[str] = field(default_factory=set)
     """Nodes to which our last message may not have come through."""
     idle_beats: dict[str, int] = field(default_factory=dict)
-    held: dict[tuple[str, str], int] = field(default_factory=dict)
+    held: dict[str, dict[OutputChannel, int]] = field(default_factory=dict)
+    reported: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         if not self.nodes:
@@ -334,6 +336,8 @@ def _run(job: Job, event: NodeEvent, now: float) -> list[Effect]:
             return _crash(job, node, "went offline while running")
         case NodeRestarted():
             return _crash(job, node, "its agent restarted while running")
+        case VoteReceived(ready=False, reason=str(reason)):
+            return _crash(job, node, f"was ready, then nacked: {reason}")
         case _:
             return _crash(job, node, "answered out of turn while running")
 
@@ -355,7 +359,9 @@ def _running(job: Job, node: str) -> list[Effect]:
 
 
 def _result(job: Job, event: ResultReceived) -> list[Effect]:
-    if event.succeeded:
+    if event.outcome.lost:
+        state, status = NodeState.CRASHED, "crashed"
+    elif event.succeeded:
         state, status = NodeState.SUCCEEDED, "success"
     else:
         state = NodeState.TIMED_OUT if event.outcome.timed_out else NodeState.FAILED
@@ -366,8 +372,12 @@ def _result(job: Job, event: ResultReceived) -> list[Effect]:
 
 def _why_failed(event: ResultReceived) -> str | None:
     outcome = event.outcome
+    if outcome.lost:
+        return "lost its supervisor while running: how the command ended is not known"
     if event.succeeded:
         return None
+    if outcome.aborted:
+        return "aborted on the node"
     if outcome.timed_out:
         return "timed out on the node"
     if outcome.signal is not None:

@@ -12,6 +12,7 @@ from pushcli_server.core.admissions import KeyOfAnotherNode
 from pushcli_server.core.fleet_nodes import ClientGone
 from pushcli_server.store import StoreUnavailable
 from pushcli_server.store.errors import (
+    DamagedContent,
     LastAdministrator,
     LastKey,
     Missing,
@@ -101,6 +102,9 @@ def _refused(error: Exception) -> Refused:
             return Refused(409, [str(error)])
         case ClientGone():
             return unauthenticated("the client was deleted meanwhile")
+        case DamagedContent():
+            _log.error("stored content is damaged: %s", error)
+            return Refused(503, [f"the server's stored content is damaged: {error}"])
         case StoreUnavailable():
             return Refused(503, ["the server's database is away; try again"], {"Retry-After": "5"})
         case _:

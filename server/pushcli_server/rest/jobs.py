@@ -73,7 +73,12 @@ class JobHandlers:
         output = await self._jobs.output(_key(call), call.path["node"], call.path["channel"])
         if output is None:
             raise not_found("no output was captured")
-        return Response(output, media_type="application/octet-stream")
+        marks = {}
+        if output.dropped:
+            marks[headers.OUTPUT_DROPPED] = str(output.dropped)
+        if output.partial:
+            marks[headers.OUTPUT_PARTIAL] = "1"
+        return Response(output.data, headers=marks, media_type="application/octet-stream")
 
 
 def _key(call: Call) -> JobKey:

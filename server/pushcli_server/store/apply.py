@@ -21,7 +21,7 @@ from pushcli_server.store import (
 )
 from pushcli_server.store.bulk import insert_rows, is_postgresql, update_rows
 from pushcli_server.store.errors import CannotApply
-from pushcli_server.store.files import Files, Kept
+from pushcli_server.store.files import Files, Kept, missing
 from pushcli_server.store.grouping import runs
 
 Apply = Callable[[Connection, Any], None]
@@ -98,10 +98,20 @@ def _store_outputs(
     kept = [files.of(op) for op in ops]
     _insert_blobs(connection, chain.from_iterable(kept))
     rows = [
-        (op.job_id, op.node, *(stdout or _NOTHING)[:2], *(stderr or _NOTHING)[:2])
+        (
+            op.job_id,
+            op.node,
+            *(stdout or _NOTHING)[:2],
+            missing(op.stdout, stdout, op.stdout_size, op.stdout_dropped),
+            *(stderr or _NOTHING)[:2],
+            missing(op.stderr, stderr, op.stderr_size, op.stderr_dropped),
+        )
         for op, (stdout, stderr) in zip(ops, kept, strict=True)
     ]
-    names = ("job_id", "node", "stdout_digest", "stdout_size", "stderr_digest", "stderr_size")
+    names = (
+        "job_id", "node", "stdout_digest", "stdout_size", "stdout_dropped",
+        "stderr_digest", "stderr_size", "stderr_dropped",
+    )  # fmt: skip
     update_rows(connection, schema.job_nodes, names, rows, keys=2)
 
 
@@ -112,7 +122,8 @@ def _insert_blobs(connection: Connection, kept: Iterable[Kept]) -> None:
 
 def _late_results(connection: Connection, ops: Sequence[operations.LateResult]) -> None:
     rows = [astuple(op) for op in ops]
-    update_rows(connection, schema.job_nodes, ("job_id", "node", "late_result"), rows, keys=2)
+    names = ("job_id", "node", "late_result", "partial")
+    update_rows(connection, schema.job_nodes, names, rows, keys=2)
 
 
 def _append_events(connection: Connection, ops: Sequence[operations.AppendEvent]) -> None:

@@ -37,6 +37,10 @@ class StoreUnavailable(Exception):
     """The database is away; it is being tried again."""
 
 
+class DamagedContent(StoreUnavailable):
+    """What was stored in a file is not all there any more; the text says what is missing."""
+
+
 class WhitelistConflict(CannotApply):
     """An edit of whitelists that cannot be made; the text says why, for the operator."""
 

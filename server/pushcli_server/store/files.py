@@ -60,6 +60,19 @@ class Files:
         return blob
 
 
+def missing(content: bytes | Path | None, kept: Kept, size: int, dropped: int) -> int | None:
+    """Bytes that are missing of a content; None: nothing is known of it.
+
+    Args:
+        size: what should be in its file.
+        dropped: what was missing before it came.
+    """
+    if content is None:
+        return None
+    there = 0 if kept is None else kept.size
+    return dropped + max(size - there, 0) if isinstance(content, Path) else dropped
+
+
 def _contents(operation: StoreOutput | InsertJob) -> Sequence[bytes | Path | None]:
     if isinstance(operation, StoreOutput):
         return operation.stdout, operation.stderr

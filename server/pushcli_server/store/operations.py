@@ -44,6 +44,8 @@ class NodeChange(msgspec.Struct, frozen=True, kw_only=True):
     signal: int | None = None
     started_at: float | None = None
     ended_at: float | None = None
+    partial: bool | None = None
+    """Of a node that reported: whether its command was cut short."""
 
 
 class UpdateJobNodes(msgspec.Struct, frozen=True):
@@ -54,12 +56,19 @@ class UpdateJobNodes(msgspec.Struct, frozen=True):
 
 
 class StoreOutput(msgspec.Struct, frozen=True, kw_only=True):
-    """What a command wrote: bytes, or the file that its chunks were gathered in."""
+    """What a command wrote: bytes, or the file that its chunks were gathered in.
+
+    `size` is how many bytes should be in such a file, `dropped` how many are missing as it is.
+    """
 
     job_id: str
     node: str
     stdout: bytes | Path | None
     stderr: bytes | Path | None
+    stdout_size: int = 0
+    stderr_size: int = 0
+    stdout_dropped: int = 0
+    stderr_dropped: int = 0
 
 
 class AppendOutput(msgspec.Struct, frozen=True):
@@ -76,6 +85,8 @@ class LateResult(msgspec.Struct, frozen=True):
     job_id: str
     node: str
     detail: str
+    partial: bool = False
+    """Whether its command was cut short."""
 
 
 class AppendEvent(msgspec.Struct, frozen=True):

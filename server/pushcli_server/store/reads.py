@@ -19,6 +19,7 @@ from sqlalchemy import (
 
 from pushcli_server.store import schema
 from pushcli_server.store.blobs import content
+from pushcli_server.store.errors import DamagedContent
 from pushcli_server.store.records import (
     AuditRecord,
     JobNodeRecord,
@@ -120,11 +121,22 @@ def _blob(
     """What the digest in this column of the row under these conditions stands for."""
     blobs = schema.blobs
     row = connection.execute(
-        select(blobs.c.digest, blobs.c.data)
+        select(blobs.c.digest, blobs.c.size, blobs.c.data)
         .join(digest.table, digest == blobs.c.digest)
         .where(*conditions)
     ).first()
-    return None if row is None else content(root, row.digest, row.data)
+    return None if row is None else _whole(root, row.digest, row.size, row.data)
+
+
+def _whole(root: Path, digest: str, size: int, data: bytes | None) -> bytes:
+    """Nothing is given out that lost something since it was stored."""
+    try:
+        found = content(root, digest, data)
+    except FileNotFoundError as error:
+        raise DamagedContent(f"its file {error.filename} is missing") from error
+    if len(found) != size:
+        raise DamagedContent(f"{len(found)} of {size} bytes are left in the file {digest}")
+    return found
 
 
 def nodes(connection: Connection, org: str | None = None) -> list[NodeRecord]:

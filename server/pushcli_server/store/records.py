@@ -68,7 +68,10 @@ class JobRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class JobNodeRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """A node's part in a job; sizes in bytes."""
+    """A node's part in a job; sizes in bytes, `dropped` those that are missing.
+
+    `partial` says of a node that reported whether its command was cut short.
+    """
 
     node: str
     state: str
@@ -82,6 +85,9 @@ class JobNodeRecord(msgspec.Struct, frozen=True, kw_only=True):
     stderr_digest: str | None = None
     stderr_size: int | None = None
     late_result: str | None = None
+    partial: bool | None = None
+    stdout_dropped: int | None = None
+    stderr_dropped: int | None = None
 
 
 class LiveJob(msgspec.Struct, frozen=True, kw_only=True):

@@ -192,6 +192,11 @@ job_nodes = Table(
     Column("stderr_digest", String(64)),
     Column("stderr_size", BigInteger),
     Column("late_result", Text),
+    # Of a node that reported: whether its command was cut short.
+    Column("partial", Boolean),
+    # Bytes that are missing.
+    Column("stdout_dropped", BigInteger),
+    Column("stderr_dropped", BigInteger),
 )
 
 # What commands wrote, and what jobs bring to their nodes.

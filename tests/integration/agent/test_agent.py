@@ -16,7 +16,9 @@ from pushcli import keys
 from pushcli.protocol import extensions, wire
 from pushcli.protocol.timestamps import format_rfc1123
 from tests.support.agent_process import AgentProcess, agent_process
+from tests.support.full_disk import fill, small_disk
 from tests.support.scripted_server import INTERVAL, NODE, ORG, ScriptedServer, decoded
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.slow
 
@@ -142,6 +144,7 @@ def test_an_abort_ends_the_command_and_is_answered_once_it_is_gone(
     agent.start()
     peer = server.meet()
     server.run(peer, JOB, "sleep")
+    until(lambda: "running" in (agent.directory / "spool" / JOB / "lock").read_text())
     server.send(peer, "abort")
     server.send(peer, "abort")
     assert server.expect("aborted", timeout=8).body["job_id"] == JOB
@@ -149,7 +152,121 @@ def test_an_abort_ends_the_command_and_is_answered_once_it_is_gone(
     assert server.expect("heartbeat").body["job_state"] == "idle"
     server.run(peer, OTHER, "hello")
     server.expect("succeeded", job_id=OTHER)
-    assert "failed" not in [message.type for message in server.seen]
+    # How it ended is told all the same, as the result of an aborted command.
+    told = [message.body for message in server.seen if message.type == "failed"]
+    assert told
+    assert {(body["job_id"], body["aborted"], body["signal"]) for body in told} == {(JOB, True, 15)}
+
+
+def test_a_server_that_takes_no_partial_results_hears_of_an_abort_as_before(
+    agent: AgentProcess, server: ScriptedServer
+) -> None:
+    server.offers = extensions.ALL - {extensions.PARTIAL}
+    agent.start()
+    peer = server.meet()
+    server.run(peer, JOB, "sleep", capture=True)
+    server.send(peer, "abort")
+    assert server.expect("aborted", timeout=8).body["job_id"] == JOB
+    assert "failed" not in server.types_for(1.5)
+    server.run(peer, OTHER, "hello", capture=True)
+    body = server.expect("succeeded", job_id=OTHER).body
+    assert not body.keys() & {"aborted", "lost", "stdout_dropped", "stderr_dropped"}
+
+
+def test_what_an_aborted_command_wrote_is_delivered(
+    agent: AgentProcess, server: ScriptedServer
+) -> None:
+    agent.write(server.url, {"talk": "echo said; echo too >&2; exec sleep 300"})
+    agent.start()
+    peer = server.meet()
+    server.run(peer, JOB, "talk", capture=True)
+    stdout = agent.directory / "spool" / JOB / "stderr"
+    until(lambda: stdout.read_text() == "too\n")
+    server.send(peer, "abort")
+    server.expect("aborted", job_id=JOB, timeout=8)
+    body = server.expect("failed", job_id=JOB).body
+    assert (body["aborted"], body["spooled"]) == (True, True)
+    assert decoded(body["stdout_base64"]) == b"said\n"
+    assert decoded(body["stderr_base64"]) == b"too\n"
+    server.send(peer, "ack_result", job_id=JOB)
+    until(lambda: list((agent.directory / "spool").iterdir()) == [])
+
+
+@pytest.mark.parametrize("restart", [False, True])
+def test_what_a_command_wrote_that_lost_its_supervisor_is_delivered(
+    agent: AgentProcess, server: ScriptedServer, restart: bool
+) -> None:
+    agent.write(server.url, {"talk": "echo said; exec sleep 300"})
+    agent.start()
+    peer = server.meet()
+    server.run(peer, JOB, "talk", capture=True)
+    spooled = agent.directory / "spool" / JOB
+    until(lambda: (spooled / "stdout").read_text() == "said\n")
+    supervisor = int((spooled / "lock").read_text().split()[0])
+    if restart:
+        agent.end(signal.SIGKILL)
+    os.kill(supervisor, signal.SIGKILL)
+    if restart:
+        agent.start()
+        server.meet_again(peer)
+        assert server.requests[-1].query["adopts"] == [JOB]
+        body = next(m.body for m in reversed(server.seen) if m.type == "failed")
+    else:
+        body = server.expect("failed", job_id=JOB).body
+    assert body["lost"] is True
+    assert "exit_code" not in body
+    assert decoded(body["stdout_base64"]) == b"said\n"
+
+
+def test_a_full_disk_is_named_in_the_vote(
+    agent: AgentProcess, server: ScriptedServer, tmp_path: Path
+) -> None:
+    with small_disk(tmp_path / "disk") as disk:
+        agent.write(server.url, WHITELIST, spool_dir=str(disk / "spool"))
+        agent.start()
+        peer = server.meet()
+        ballast = fill(disk)
+        commit(server, peer, JOB, "hello", file="raw:some content")
+        reason = server.expect("nack_commit", job_id=JOB).body["reason"]
+        assert reason == f"no space left on the disk of {disk}/spool (mounted at {disk})"
+        assert list((disk / "spool").iterdir()) == []
+        assert list((tmp_path / "files").iterdir()) == []
+        ballast.unlink()
+        server.run(peer, OTHER, "hello")
+        server.expect("succeeded", job_id=OTHER)
+        agent.end()
+
+
+def test_a_full_disk_of_job_files_is_named_in_the_vote(
+    agent: AgentProcess, server: ScriptedServer, tmp_path: Path
+) -> None:
+    with small_disk(tmp_path / "disk") as disk:
+        agent.write(server.url, WHITELIST, file_dir=str(disk / "files"))
+        (disk / "files").mkdir(mode=0o711)
+        agent.start()
+        peer = server.meet()
+        fill(disk)
+        commit(server, peer, JOB, "hello", file="raw:some content")
+        reason = server.expect("nack_commit", job_id=JOB).body["reason"]
+        assert f"no space left on the disk of {disk}/files (mounted at {disk})" in reason
+        assert list((disk / "files").iterdir()) == []
+
+
+def test_a_disk_that_fills_while_a_command_writes_is_told_with_a_size(
+    agent: AgentProcess, server: ScriptedServer, tmp_path: Path
+) -> None:
+    with small_disk(tmp_path / "disk") as disk:
+        agent.write(server.url, WHITELIST, spool_dir=str(disk / "spool"))
+        agent.start()
+        peer = server.meet()
+        commit(server, peer, JOB, "large", capture=True)
+        server.expect("ack_commit", job_id=JOB)
+        fill(disk)
+        server.send(peer, "run", job_id=JOB)
+        body = server.expect("succeeded", job_id=JOB).body
+        assert (body["stdout_dropped"], body["stderr_dropped"]) == (300_000, 40_000)
+        assert decoded(body["stdout_base64"]) == b"\n[output cut: 300000 more bytes]\n"
+        agent.end()
 
 
 def test_a_command_that_ignores_term_leaves_the_agent_talking(

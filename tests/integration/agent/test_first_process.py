@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.agent.agent_process import AgentProcess
-from tests.integration.agent.scripted_server import ScriptedServer, decoded
+from tests.support.agent_process import AgentProcess
+from tests.support.scripted_server import ScriptedServer, decoded
 from tests.support.waiting import until
 
 pytestmark = [

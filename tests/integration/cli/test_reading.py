@@ -71,9 +71,73 @@ def test_output_is_shown_safely_and_given_raw_on_request(home: Home, responder: 
     }  # fmt: skip
 
 
-def test_output_that_was_not_captured_is_not_found(home: Home) -> None:
+@pytest.mark.parametrize("old", [False, True])
+@pytest.mark.parametrize(
+    ("shown", "node", "words"),
+    [
+        (None, {}, "there is no job"),
+        (job("complete"), {"state": "succeeded"}, "start it with --capture"),
+        (job("complete", capture_output=True), {"node": "b", "state": "succeeded"}, "no node a"),
+        (job("running", capture_output=True), {"state": "running"}, "yet (running)"),
+        (job("complete", capture_output=True), {"state": "nacked"}, "did not run on a (nacked)"),
+        (job("timed_out", capture_output=True), {"state": "timed_out"}, "has arrived (timed_out)"),
+    ],
+)
+def test_why_there_is_no_output_is_told(
+    home: Home,
+    responder: Responder,
+    shown: dict[str, object] | None,
+    node: dict[str, str],
+    words: str,
+    old: bool,
+) -> None:
+    part = {"node": "a", **node}
+    if shown is not None:
+        nodes = {part["state"]: [part["node"]]}
+        responder.say("GET", f"jobs/{JOB_ID}", json_answer({**shown, "nodes": nodes}, old=old))
+    if not old:
+        responder.say("GET", f"jobs/{JOB_ID}/nodes", json_answer([part]))
     result = home.run("job", "output", JOB_ID, "a")
-    assert_one_line(result, ExitStatus.NOT_FOUND, "--capture")
+    assert_one_line(result, ExitStatus.NOT_FOUND, words)
+    assert ("--capture" in result.stderr) is ("--capture" in words)
+
+
+def test_what_is_missing_of_output_is_told(home: Home, responder: Responder) -> None:
+    marks = {"X-Pushcli-Output-Partial": "1", "X-Pushcli-Output-Dropped": "1234"}
+    answer = Answer(200, b"said\n", "application/octet-stream", marks)
+    responder.say("GET", f"jobs/{JOB_ID}/output/a/stdout", answer)
+    result = home.run("job", "output", JOB_ID, "a")
+    assert result.stdout == "said\n"
+    assert "PARTIAL" in result.stderr
+    assert "1,234 more bytes" in result.stderr
+    assert json.loads(home.run("job", "output", JOB_ID, "a", "-F", "json").stdout) == {
+        "id": JOB_ID, "node": "a", "stdout": "said\n", "partial": True, "dropped": 1234,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("dropped", ["-1", "x", "9" * 30, "\u0661"])
+def test_a_header_that_makes_no_sense_is_ignored(
+    home: Home, responder: Responder, dropped: str
+) -> None:
+    marks = {"X-Pushcli-Output-Dropped": dropped.encode().decode("latin-1")}
+    answer = Answer(200, b"x", "application/octet-stream", marks)
+    responder.say("GET", f"jobs/{JOB_ID}/output/a/stdout", answer)
+    assert home.run("job", "output", JOB_ID, "a").stderr == ""
+
+
+def test_missing_and_pending_output_stands_with_its_node(home: Home, responder: Responder) -> None:
+    responder.say("GET", f"jobs/{JOB_ID}", json_answer(job("complete")))
+    results = [
+        {"node": "a", "state": "succeeded", "stdout_dropped": 1000, "stderr_dropped": 234},
+        {"node": "b", "state": "aborted", "partial": True},
+        {"node": "c", "state": "aborted", "output_pending": True},
+    ]
+    responder.say("GET", f"jobs/{JOB_ID}/nodes", json_answer(results))
+    assert home.run("job", "status", JOB_ID).stdout.splitlines()[-3:] == [
+        "succeeded: a (1,234 bytes of output missing)",
+        "aborted: b (partial output)",
+        "aborted: c (output still to come)",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import time
 import pytest
 
 from pushcli_server.store import Store, operations, reads
+from pushcli_server.store.records import JobNodeRecord
 from tests.integration.store.conftest import Database
 from tests.integration.store.writing import JOB, until_healthy, with_job
 
@@ -65,6 +66,37 @@ def test_chunks_may_be_repeated_and_make_one_output(database: Database) -> None:
             == b"x" * 9000 + b"y" * 9000
         )
         assert not path.exists()
+
+    database.run(scenario)
+
+
+def test_what_is_missing_is_kept_with_the_output_and_what_is_unknown_leaves_it(
+    database: Database,
+) -> None:
+    async def parts(store: Store) -> dict[str, JobNodeRecord]:
+        return {part.node: part for part in await store.ask(reads.job_nodes, "acme", JOB)}
+
+    async def scenario(store: Store) -> None:
+        await with_job(store, "a", "b", "c")
+        path, gone = store.incoming("a.stdout"), store.incoming("b.stdout")
+        store.submit(operations.AppendOutput(path, 0, b"abc"))
+        store.submit(
+            operations.StoreOutput(
+                job_id=JOB, node="a", stdout=path, stderr=b"", stdout_size=5, stdout_dropped=2
+            ),
+            operations.StoreOutput(job_id=JOB, node="b", stdout=gone, stderr=None, stdout_size=7),
+            operations.LateResult(JOB, "b", "{}", partial=True),
+        )
+        found = await parts(store)
+        assert (found["a"].stdout_size, found["a"].stdout_dropped) == (3, 4)
+        assert found["a"].stderr_dropped == 0
+        assert (found["b"].stdout_size, found["b"].stdout_dropped) == (None, 7)
+        assert (found["b"].partial, found["c"].partial) == (True, None)
+        store.submit(operations.StoreOutput(job_id=JOB, node="a", stdout=None, stderr=b"x"))
+        store.submit(operations.StoreOutput(job_id=JOB, node="b", stdout=b"whole", stderr=b""))
+        found = await parts(store)
+        assert (found["a"].stdout_size, found["a"].stdout_dropped) == (3, 4)
+        assert (found["b"].stdout_size, found["b"].stdout_dropped) == (5, 0)
 
     database.run(scenario)
 

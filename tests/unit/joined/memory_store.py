@@ -38,10 +38,12 @@ class MemoryStore:
             case operations.UpdateJobNodes(job_id, changes):
                 for change in changes:
                     self._update(job_id, change)
-            case operations.LateResult(job_id, node, detail):
+            case operations.LateResult(job_id, node, detail, partial):
                 part = self.job_nodes[job_id][node]
                 assert part.late_result in {None, detail}, "another late result"
-                self.job_nodes[job_id][node] = msgspec.structs.replace(part, late_result=detail)
+                self.job_nodes[job_id][node] = msgspec.structs.replace(
+                    part, late_result=detail, partial=partial
+                )
             case operations.SaveNode(node):
                 self.nodes[node.org, node.name] = node
             case operations.Audit():

@@ -143,6 +143,7 @@ class World:
                         node=node,
                         message=message,
                         state=None if part is None else NodeState(part.state),
+                        reported=part is not None and persistence.is_reported(part),
                     )
                 )
             case (

@@ -23,7 +23,7 @@ CHUNK = 32 * KIB
 
 
 def result(outcome: Outcome, form: ResultForm = ResultForm.BARE) -> SendResult:
-    return SendResult(JOB, outcome, form, spooled=True)
+    return SendResult(JOB, outcome, form, spooled=True, partial=True)
 
 
 def sent(done: list[effects.Effect]) -> list[effects.Effect]:
@@ -181,7 +181,7 @@ def test_one_job_s_output_is_sent_at_a_time_and_small_results_overtake() -> None
     third = "3".zfill(32)
     script.running(third)
     assert script.ended(succeeded(), third) == [
-        SendResult(third, succeeded(), ResultForm.BARE, spooled=True)
+        SendResult(third, succeeded(), ResultForm.BARE, spooled=True, partial=True)
     ]
     assert held(script, "stdout", 2 * CHUNK) == [
         result(large, ResultForm.SIZES),
@@ -276,6 +276,18 @@ def test_an_old_server_never_sees_a_result_of_a_former_run() -> None:
     assert script.take(events.Connected()) == [heartbeat()]
 
 
+def test_what_a_former_run_lost_is_for_servers_that_want_it() -> None:
+    lost = Outcome(lost=True, capture=True)
+    for offered in (extensions.ALL, extensions.ALL - {extensions.PARTIAL}):
+        script = Script()
+        assert script.take(events.Started(finished=((JOB, lost),))) == [effects.FetchConfig((JOB,))]
+        wanted = extensions.PARTIAL in offered
+        configured = script.take(events.Configured(config(extensions=offered)))
+        assert (effects.DiscardSpool(JOB) in configured) is not wanted
+        connected = script.take(events.Connected())
+        assert any(isinstance(e, SendResult) for e in connected) is wanted
+
+
 def test_a_result_of_a_former_run_is_named_and_delivered() -> None:
     script = Script()
     started = script.take(events.Started(finished=((JOB, succeeded()),)))
@@ -296,7 +308,7 @@ def test_without_the_output_extension_a_kept_result_carries_text() -> None:
     script = connected(config(extensions=frozenset({extensions.RESULTS})))
     script.running()
     outcome = succeeded(capture=True, stdout_size=5 * CHUNK)
-    assert script.ended(outcome) == [result(outcome, ResultForm.TEXT)]
+    assert script.ended(outcome) == [SendResult(JOB, outcome, ResultForm.TEXT, spooled=True)]
 
 
 def held(script: Script, channel: str, size: int) -> list[effects.Effect]:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from pushcli.protocol import messages
+from pushcli.protocol import extensions, messages
 from pushcli.protocol.run import Outcome, RunSpec
 from pushcli_agent.core import effects, events
 from tests.unit.agent.core.script import (
@@ -142,10 +142,71 @@ def test_an_abort_is_answered_when_the_job_is_gone(state: str) -> None:
     script = connected()
     getattr(script, state)()
     assert script.command(messages.Abort) == [effects.AbortJob(JOB)]
-    outcome = Outcome(signal=15, aborted=True)
-    assert script.ended(outcome) == [effects.DiscardSpool(JOB), answer(messages.Aborted)]
+    assert script.ended(None) == [effects.DiscardSpool(JOB), answer(messages.Aborted)]
     script.beat()
     assert script.wait(1.0) == [heartbeat()]
+
+
+ABORTED = Outcome(signal=15, aborted=True, capture=True, stdout_size=3)
+
+
+@pytest.mark.parametrize("outcome", [ABORTED, succeeded(), Outcome(lost=True)])
+def test_what_was_aborted_has_its_result_delivered_after_the_answer(outcome: Outcome) -> None:
+    script = connected()
+    script.running()
+    script.command(messages.Abort)
+    form = effects.ResultForm.INLINE if outcome.capture else effects.ResultForm.BARE
+    result = effects.SendResult(JOB, outcome, form, spooled=True, partial=True)
+    assert script.ended(outcome) == [answer(messages.Aborted), result]
+    assert script.command(messages.AckResult, job_id=JOB) == [effects.DiscardSpool(JOB)]
+
+
+@pytest.mark.parametrize("extensions_", [frozenset(), extensions.ALL - {extensions.PARTIAL}])
+@pytest.mark.parametrize("outcome", [ABORTED, succeeded(), Outcome(lost=True)])
+def test_a_server_that_wants_no_such_results_hears_only_of_the_abort(
+    extensions_: frozenset[str], outcome: Outcome
+) -> None:
+    script = connected(config(extensions=extensions_ - {extensions.FACTS, extensions.WHITELIST}))
+    script.running()
+    script.command(messages.Abort)
+    assert script.ended(outcome) == [effects.DiscardSpool(JOB), answer(messages.Aborted)]
+
+
+def test_a_command_that_lost_its_supervisor_has_a_result() -> None:
+    script = connected()
+    script.running()
+    outcome = Outcome(lost=True, capture=True, stdout_size=2)
+    assert script.ended(outcome) == [
+        effects.SendResult(JOB, outcome, effects.ResultForm.INLINE, spooled=True, partial=True)
+    ]
+
+
+@pytest.mark.parametrize("extensions_", [frozenset(), extensions.ALL - {extensions.PARTIAL}])
+def test_old_servers_hear_of_a_lost_supervisor_as_from_old_agents(
+    extensions_: frozenset[str],
+) -> None:
+    script = connected(config(extensions=extensions_ - {extensions.FACTS, extensions.WHITELIST}))
+    script.running()
+    done = script.ended(Outcome(lost=True))
+    assert done == [effects.DiscardSpool(JOB), answer(messages.Aborted)]
+
+
+def test_what_a_supervisor_complained_of_goes_with_the_withdrawn_vote() -> None:
+    script = connected()
+    script.committed()
+    assert script.take(events.JobEnded(JOB, None, "MemoryError")) == [
+        effects.DiscardSpool(JOB),
+        answer(messages.NackCommit, reason="its supervisor died: MemoryError"),
+    ]
+
+
+def test_one_of_several_jobs_of_a_former_run_that_was_ended_has_its_result_delivered() -> None:
+    script = Script()
+    script.take(events.Started(running=(JOB, OTHER)))
+    assert script.ended(ABORTED, OTHER) == []
+    script.take(events.Configured(config()))
+    sent = [e for e in script.take(events.Connected()) if isinstance(e, effects.SendResult)]
+    assert [e.job_id for e in sent] == [OTHER]
 
 
 def test_each_abort_gets_one_answer_and_only_the_first_names_the_job() -> None:

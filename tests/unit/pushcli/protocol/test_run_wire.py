@@ -1,5 +1,6 @@
 """What is to be run and how it ended, on the wire and back."""
 
+import json
 import math
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 
 from pushcli.protocol import extensions, messages, run_wire
 from pushcli.protocol.run import Outcome, RunSpec
+from tests.support import recordings
 
 HEADER: dict[str, Any] = {"sequence": 1, "timestamp": ""}
 NODE: dict[str, Any] = {**HEADER, "node": "a", "org": "o", "incarnation_id": "i"}
@@ -37,6 +39,35 @@ def test_a_commit_carries_the_whole_spec(spec: RunSpec) -> None:
     assert run_wire.spec_of(commit, extensions.ALL) == spec
 
 
+@pytest.mark.parametrize("capture", [True, False])
+def test_a_commit_always_says_whether_to_capture(capture: bool) -> None:
+    fields = run_wire.commit_fields(RunSpec(command="x", capture=capture), frozenset())
+    body = json.loads(messages.encode(messages.Commit(**HEADER, job_id="1", server="s", **fields)))
+    assert body == {
+        "type": "commit", "sequence": 1, "timestamp": "", "job_id": "1", "server": "s",
+        "command": "x", "capture": capture,
+    }  # fmt: skip
+
+
+def test_commits_of_the_original_server_are_written_as_it_wrote_them() -> None:
+    bodies = [json.loads(message.body) for message in recordings.messages()]
+    # Those that were spoiled on purpose name no server.
+    whole = [body for body in bodies if body.get("type") == "commit" and "server" in body]
+    assert len(whole) >= 3
+    for body in whole:
+        commit = messages.decode_command(json.dumps(body).encode())
+        assert isinstance(commit, messages.Commit)
+        fields = run_wire.commit_fields(run_wire.spec_of(commit, frozenset()), frozenset())
+        head = {key: body[key] for key in ("sequence", "timestamp", "job_id", "server")}
+        assert json.loads(messages.encode(messages.Commit(**head, **fields))) == body
+
+
+def test_a_commit_that_does_not_say_captures_nothing() -> None:
+    commit = messages.decode_command(b'{"type":"commit","sequence":1,"timestamp":"","command":"x"}')
+    assert isinstance(commit, messages.Commit)
+    assert run_wire.spec_of(commit, frozenset()).capture is False
+
+
 def test_what_was_not_agreed_is_neither_sent_nor_heeded() -> None:
     for name in ("run_timeout", "exact_env"):
         assert name not in run_wire.commit_fields(FULL, frozenset())
@@ -54,6 +85,15 @@ def test_a_result_carries_how_the_command_ended() -> None:
     outcome = Outcome(exit_code=3, signal=9, timed_out=True, started_at=1.0, ended_at=2.0)
     result = messages.Failed(**NODE, **run_wire.result_fields(outcome), stdout_size=7)
     assert run_wire.outcome_of(result) == msgspec.structs.replace(outcome, stdout_size=7)
+
+
+def test_a_result_tells_of_what_was_cut_short_only_where_that_was_agreed() -> None:
+    outcome = Outcome(aborted=True, lost=True, stdout_dropped=3, stderr_dropped=4)
+    result = messages.Failed(**NODE, **run_wire.result_fields(outcome))
+    assert run_wire.outcome_of(result) == outcome
+    assert run_wire.result_fields(outcome, partial=False).keys() == {
+        "exit_code", "signal", "timed_out", "started_at", "ended_at",
+    }  # fmt: skip
 
 
 def test_rest_names_what_was_given_and_the_command() -> None:

@@ -193,6 +193,7 @@ def test_a_commit_says_what_the_agent_understands() -> None:
     assert (ours.fields["run_timeout"], ours.fields["requestor"]) == (50.0, "ann")
     assert {"run_timeout", "requestor"}.isdisjoint(old.fields)
     assert (old.fields["command"], old.fields["server"]) == ("x", "push")
+    assert old.fields["capture"] is ours.fields["capture"] is False
 
 
 # --- the audit trail

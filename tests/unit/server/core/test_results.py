@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from pushcli.protocol import messages
+from pushcli.protocol import extensions, messages
 from pushcli_server.core import fleet_events as on_fleet
 from pushcli_server.core import results
 from pushcli_server.core.fleet_events import AppendOutput, Gathered, SaveLateResult, StoreOutput
@@ -89,20 +89,26 @@ def test_output_beyond_its_cap_is_not_kept_but_the_agent_goes_on(
     effects = chunk(fleet, 5, b"6")
     assert not of(AppendOutput, effects)
     assert acknowledged(effects) == [6]
+    stored = result(fleet, stdout_size=6, stderr_size=0)
+    mark = b"\n[output cut: 1 more bytes]\n"
+    assert of(AppendOutput, stored) == [AppendOutput(JOB, "a", "stdout", 5, mark)]
+    [kept] = of(StoreOutput, stored)
+    assert (kept.stdout, kept.stdout_dropped) == (Gathered(5 + len(mark)), 1)
+
+
+def test_a_chunk_that_goes_beyond_the_cap_is_kept_up_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(results, "MAX_OUTPUT", 5)
+    fleet = capturing()
+    effects = chunk(fleet, 0, b"1234567")
+    assert of(AppendOutput, effects) == [AppendOutput(JOB, "a", "stdout", 0, b"12345")]
+    assert acknowledged(effects) == [7]
+    [kept] = of(StoreOutput, result(fleet, stdout_size=7, stderr_size=0))
+    assert kept.stdout_dropped == 2
 
 
 def test_nothing_is_gathered_for_a_job_that_does_not_capture() -> None:
     fleet = Script()
     fleet.run(A)
-    effects = chunk(fleet, 0, b"abc")
-    assert (of(AppendOutput, effects), acknowledged(effects)) == ([], [3])
-
-
-def test_nothing_is_gathered_of_a_node_whose_part_is_over() -> None:
-    fleet = Script()
-    fleet.run(A, B, capture=True)
-    fleet.hear(A, messages.Aborted, job_id=JOB.id)
-    assert fleet.state(B) is NodeState.RUNNING
     effects = chunk(fleet, 0, b"abc")
     assert (of(AppendOutput, effects), acknowledged(effects)) == ([], [3])
 
@@ -125,7 +131,7 @@ def test_a_result_whose_output_was_gathered_takes_it_over() -> None:
     fleet = capturing()
     chunk(fleet, 0, b"abc")
     [stored] = of(StoreOutput, result(fleet, stdout_size=3, stderr_size=0))
-    assert (stored.stdout, stored.stderr) == (Gathered(), b"")
+    assert (stored.stdout, stored.stderr) == (Gathered(3), b"")
     assert fleet.job.held == {}
 
 
@@ -175,8 +181,78 @@ def test_a_late_result_is_kept_beside_the_state_that_stays() -> None:
     assert messages.AckResult in sent(effects, A)
 
 
-def test_a_late_result_is_not_held_up_by_output_that_nobody_gathers_any_more() -> None:
+def test_what_came_of_the_output_is_kept_when_the_part_ends_without_a_result() -> None:
     fleet = capturing()
+    chunk(fleet, 0, b"abc")
+    ended_without(fleet)
+    [kept] = of(StoreOutput, fleet.done)
+    assert (kept.stdout, kept.stderr, kept.stdout_dropped) == (Gathered(3), None, 0)
+    assert fleet.job.held == {}
+
+
+def test_nothing_is_kept_where_nothing_came() -> None:
+    fleet = capturing()
+    ended_without(fleet)
+    assert not of(StoreOutput, fleet.done)
+
+
+def test_the_output_of_an_aborted_command_is_gathered_from_its_beginning() -> None:
+    fleet = capturing()
+    chunk(fleet, 0, b"abc")
+    ended_without(fleet)
+    assert acknowledged(chunk(fleet, 3, b"de")) == [0]
+    assert acknowledged(chunk(fleet, 0, b"abc")) == [3]
+    ahead = result(fleet, messages.Failed, aborted=True, stdout_size=5, stderr_size=0)
+    assert acknowledged(ahead) == [3]
+    assert messages.AckResult not in sent(ahead, A)
+    assert acknowledged(chunk(fleet, 3, b"de")) == [5]
+    effects = result(fleet, messages.Failed, aborted=True, stdout_size=5, stderr_size=0)
+    [kept] = of(StoreOutput, effects)
+    assert (kept.stdout, kept.stderr) == (Gathered(5), b"")
+    [late] = of(SaveLateResult, effects)
+    assert late.outcome.aborted
+    assert sent(effects, A) == [messages.AckResult]
+    assert fleet.fleet.late == {}
+    again = result(fleet, messages.Failed, aborted=True, stdout_size=5, stderr_size=0)
+    assert (of(SaveLateResult, again), of(StoreOutput, again)) == ([], [])
+    assert sent(again, A) == [messages.AckResult]
+
+
+def test_the_output_of_a_crashed_node_that_comes_back_is_gathered_while_others_go_on() -> None:
+    fleet = Script()
+    fleet.run(A, B, capture=True)
+    fleet.hear(A, messages.Aborted, job_id=JOB.id)
+    assert (fleet.state(A), fleet.state(B)) == (NodeState.CRASHED, NodeState.RUNNING)
+    assert of(AppendOutput, chunk(fleet, 0, b"abc"))
+    effects = result(fleet, stdout_size=3, stderr_size=0)
+    assert [kept.stdout for kept in of(StoreOutput, effects)] == [Gathered(3)]
+    assert fleet.state(A) is NodeState.CRASHED
+
+
+def test_output_goes_on_when_its_job_is_forgotten_meanwhile() -> None:
+    fleet = capturing()
+    ended_without(fleet)
+    chunk(fleet, 0, b"abc")
+    fleet.wait(10)
+    assert fleet.fleet.job(JOB) is None
+    fleet.bring(A)
+    assert acknowledged(chunk(fleet, 3, b"de")) == [5]
+    [asked] = of(on_fleet.FindPart, result(fleet, stdout_size=5, stderr_size=0))
+    effects = fleet.tell(
+        on_fleet.PartFound(
+            node=A, message=asked.message, state=NodeState.ABORTED, capture=True, held={}
+        )
+    )
+    assert [kept.stdout for kept in of(StoreOutput, effects)] == [Gathered(5)]
+
+
+def test_an_old_agent_is_not_asked_for_output_that_is_late() -> None:
+    fleet = Script()
+    old = extensions.ALL - {extensions.PARTIAL}
+    fleet.bring(A, offered=old)
+    fleet.start(A, capture=True)
+    fleet.hear(A, messages.AckCommit, job_id=JOB.id)
+    fleet.hear(A, messages.AckRun, job_id=JOB.id)
     chunk(fleet, 0, b"abc")
     ended_without(fleet)
     assert acknowledged(chunk(fleet, 3, b"de")) == [5]
@@ -184,6 +260,36 @@ def test_a_late_result_is_not_held_up_by_output_that_nobody_gathers_any_more() -
     assert acknowledged(effects) == []
     assert messages.AckResult in sent(effects, A)
     assert of(SaveLateResult, effects)
+
+
+@pytest.mark.parametrize("kind", [messages.Failed, messages.Succeeded])
+def test_a_repeat_of_a_reported_timeout_is_no_late_result(kind: type[messages.Result]) -> None:
+    fleet = Script()
+    fleet.run(A, B, capture=True)
+    result(fleet, messages.Failed, timed_out=True, stdout_base64="aGk=", stderr_base64="")
+    assert fleet.state(A) is NodeState.TIMED_OUT
+    effects = result(fleet, kind, timed_out=True, stdout_base64="aGk=", stderr_base64="")
+    assert (of(SaveLateResult, effects), of(StoreOutput, effects)) == ([], [])
+    assert sent(effects, A) == [messages.AckResult]
+
+
+def test_a_command_that_lost_its_supervisor_crashed_and_its_output_is_kept() -> None:
+    fleet = capturing()
+    effects = result(fleet, messages.Failed, lost=True, stdout_base64="aGk=", stderr_base64="")
+    assert fleet.state(A) is NodeState.CRASHED
+    [change] = of(on_fleet.SaveJobNodes, effects)[-1].changes
+    assert change.reason is not None
+    assert "supervisor" in change.reason
+    assert [kept.stdout for kept in of(StoreOutput, effects)] == [b"hi"]
+    assert sent(effects, A) == [messages.AckResult]
+    assert fleet.job.status == "complete"
+
+
+def test_what_the_agent_could_not_keep_is_told() -> None:
+    fleet = capturing()
+    effects = result(fleet, stdout_base64="aGk=", stderr_base64="", stderr_dropped=7)
+    [kept] = of(StoreOutput, effects)
+    assert (kept.stdout_dropped, kept.stderr_dropped) == (0, 7)
 
 
 def test_of_a_late_result_of_a_job_that_does_not_capture_no_output_is_kept() -> None:
@@ -227,10 +333,61 @@ def test_a_result_for_a_job_that_is_not_live_is_looked_up() -> None:
 
 @pytest.mark.parametrize("state", [NodeState.SUCCEEDED, NodeState.FAILED])
 def test_a_late_result_never_overwrites_a_reported_one(state: NodeState) -> None:
-    effects = late(state)
+    effects = late(state, reported=True)
     assert not of(SaveLateResult, effects)
     assert not of(StoreOutput, effects)
     assert sent(effects, A) == [messages.AckResult]
+
+
+def test_a_late_result_is_kept_once() -> None:
+    effects = late(NodeState.TIMED_OUT, reported=True)
+    assert (of(SaveLateResult, effects), of(StoreOutput, effects)) == ([], [])
+    assert sent(effects, A) == [messages.AckResult]
+
+
+def found_chunk(fleet: Script, state: NodeState | None, **more: Any) -> list[Any]:
+    """A chunk of a job that is not in memory, and what comes of it."""
+    [asked] = of(on_fleet.FindPart, chunk(fleet, 2, b"cd"))
+    part = {"capture": True, "held": {"stdout": 2}, **more}
+    return fleet.tell(on_fleet.PartFound(node=A, message=asked.message, state=state, **part))
+
+
+@pytest.mark.parametrize("state", [NodeState.CRASHED, NodeState.TIMED_OUT, NodeState.ABORTED])
+def test_a_chunk_of_an_old_job_goes_on_from_what_was_gathered(state: NodeState) -> None:
+    fleet = Script()
+    fleet.bring(A)
+    effects = found_chunk(fleet, state)
+    assert of(AppendOutput, effects) == [AppendOutput(JOB, "a", "stdout", 2, b"cd")]
+    assert acknowledged(effects) == [4]
+    # From here on nobody has to ask.
+    assert acknowledged(chunk(fleet, 4, b"e")) == [5]
+
+
+@pytest.mark.parametrize(
+    ("state", "more"),
+    [
+        (None, {}),
+        (NodeState.SUCCEEDED, {"reported": True}),
+        (NodeState.CRASHED, {"capture": False}),
+    ],
+)
+def test_a_chunk_that_nobody_wants_is_not_sent_again(
+    state: NodeState | None, more: dict[str, Any]
+) -> None:
+    fleet = Script()
+    fleet.bring(A)
+    effects = found_chunk(fleet, state, **more)
+    assert (of(AppendOutput, effects), acknowledged(effects)) == ([], [4])
+    assert fleet.fleet.late == {}
+
+
+def test_a_deleted_client_leaves_nothing_gathered() -> None:
+    fleet = capturing()
+    ended_without(fleet)
+    chunk(fleet, 0, b"abc")
+    assert fleet.fleet.late
+    fleet.tell(on_fleet.ClientDeleted(A))
+    assert not fleet.fleet.late
 
 
 @pytest.mark.parametrize("state", [NodeState.CRASHED, NodeState.TIMED_OUT, NodeState.ABORTED])
@@ -238,7 +395,7 @@ def test_a_result_of_an_old_job_is_kept_with_what_was_gathered(state: NodeState)
     effects = late(state, held={"stdout": 2})
     [kept] = of(SaveLateResult, effects)
     assert (kept.succeeded, kept.outcome.exit_code) == (False, 3)
-    assert [e.stdout for e in of(StoreOutput, effects)] == [Gathered()]
+    assert [e.stdout for e in of(StoreOutput, effects)] == [Gathered(2)]
     assert sent(effects, A) == [messages.AckResult]
 
 

@@ -1,0 +1,41 @@
+"""What REST shows of a node's part in a job."""
+
+from typing import Any
+
+import pytest
+
+from pushcli_server.store.records import JobNodeRecord
+from pushcli_server.views import is_partial, node_part
+
+
+def part(state: str, **fields: Any) -> JobNodeRecord:
+    return JobNodeRecord(node="a", state=state, **{"stdout_digest": "d", **fields})
+
+
+@pytest.mark.parametrize(
+    ("record", "partial"),
+    [
+        (part("succeeded", partial=False), False),
+        (part("failed", partial=True), True),
+        (part("timed_out", partial=True), True),
+        (part("timed_out"), True),
+        (part("aborted"), True),
+        (part("crashed"), True),
+        # It came to its end after all, and told so too late.
+        (part("crashed", partial=False), False),
+        (part("crashed", partial=True, stdout_digest=None), False),
+        # Of an older version's store.
+        (part("succeeded"), False),
+        (part("failed"), False),
+    ],
+)
+def test_output_is_partial_where_its_command_was_cut_short(
+    record: JobNodeRecord, partial: bool
+) -> None:
+    assert is_partial(record) is partial
+    assert node_part(record).get("partial", False) is partial
+
+
+def test_bytes_that_are_missing_are_shown_where_there_are_any() -> None:
+    shown = node_part(part("succeeded", stdout_dropped=3, stderr_dropped=0))
+    assert shown == {"node": "a", "state": "succeeded", "stdout_dropped": 3}
