@@ -1,0 +1,49 @@
+"""What is to be run, kept and read back, and what old clients see of it."""
+
+import json
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from pushcli.protocol.run import OPTIONS, RunSpec
+from pushcli_server import persistence, views
+from pushcli_server.core import fleet_events as on_fleet
+from pushcli_server.core.identity import JobKey
+from pushcli_server.core.job import Grace, Job, JobSpec
+from pushcli_server.feeds import Feeds
+from pushcli_server.store import operations
+from tests.unit.server.test_feeds import SetClock, Stored
+
+FULL = RunSpec(
+    command="ls", run_timeout=2.5, user="www", dir="/srv", env={"A": "1"}, file="raw:x",
+    capture=True, exact_env=True,
+)  # fmt: skip
+
+
+def job() -> Job:
+    return Job(
+        key=JobKey("acme", "1" * 32), spec=JobSpec(run=FULL, nodes=("a",), quorum=1),
+        requestor="ann", created_at=0, updated_at=0, grace=Grace(),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("field", msgspec.structs.fields(RunSpec), ids=lambda field: field.name)
+def test_every_field_comes_back_from_the_store(field: msgspec.structs.FieldInfo) -> None:
+    insert, _ = persistence.operations_of(on_fleet.SaveNewJob(job()), 0.0, Path)
+    assert isinstance(insert, operations.InsertJob)
+    back = persistence.stored(insert.job, insert.file).run
+    assert getattr(FULL, field.name) != getattr(RunSpec(command=""), field.name)
+    assert getattr(back, field.name) == getattr(FULL, field.name)
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_an_option_of_ours_is_shown_to_no_old_client(option: str) -> None:
+    shown = views.job_with_nodes(job(), job().nodes)
+    stored = Stored()
+    Feeds(SetClock(), stored.submit, {}).record(on_fleet.Publish(job(), "start"))
+    events = [one for one in stored if isinstance(one, operations.AppendEvent)]
+    assert events
+    for said in (json.dumps(shown), *map(str, events)):
+        assert option not in said
+        assert "pushcli" not in said
