@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from pushcli.whitelist import statements
+from pushcli.whitelist import chain, statements
 from pushcli.whitelist.statements import Change, Signed
 
 if TYPE_CHECKING:
@@ -23,6 +23,11 @@ class Signer:
         """What the key is known by."""
         return statements.fingerprint(self._key)
 
+    @property
+    def link(self) -> chain.Signer:
+        """Makes links of the chain of statements about editors."""
+        return chain.Signer(self._key, org=self.org, name=self.name)
+
     def sign(self, nodes: Sequence[str], changes: Sequence[Change], version: int) -> Signed:
         """One signature over these changes on these nodes."""
         return statements.sign(
@@ -39,7 +44,7 @@ class Signer:
     def vouch(
         self, editor: str, key: "RSAPublicKey", version: int, *, removed: bool = False
     ) -> dict[str, Any]:
-        """Say that the key is an editor's, or that it is no more."""
+        """Say that the key is an editor's, or that it is no more, in the old form."""
         return statements.editor_statement(
             self._key, org=self.org, signer=self.name, editor=editor, editor_key=key,
             version=version, removed=removed,

@@ -7,25 +7,22 @@ from pathlib import Path
 import click
 
 from pushcli import __version__
+from pushcli.commands.agent_editors import editors
 from pushcli.terminal.command_groups import CommandGroup
 from pushcli.terminal.context import App
+from pushcli.terminal.options import agent_directory_option
 from pushcli.terminal.params import Duration, NodeName
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 _DIRECTORY = click.Path(path_type=Path, file_okay=False)
-_dir_option = click.option(
-    "--dir",
-    "directory",
-    type=_DIRECTORY,
-    metavar="DIR",
-    help="The agent's directory (default: $PUSHCLI_AGENT_DIR, else /var/lib/pushcli/agent "
-    "for root, ~/.pushcli/agent otherwise).",
-)
 
 
 @click.group(cls=CommandGroup)
 def agent() -> None:
     """Enroll and run the agent of a node."""
+
+
+agent.add_command(editors)
 
 
 @agent.command()
@@ -62,7 +59,7 @@ def agent() -> None:
     metavar="NAME",
     help="Client that the validator's key belongs to (default: ORG-validator).",
 )
-@_dir_option
+@agent_directory_option
 @click.option(
     "--ca-file", type=_FILE, metavar="FILE", help="CA certificates to verify the server with (PEM)."
 )
@@ -119,7 +116,7 @@ def enroll(
 
 
 @agent.command()
-@_dir_option
+@agent_directory_option
 @click.option(
     "--overlap",
     type=Duration(zero=True),
@@ -149,7 +146,7 @@ def rotate_key(app: App, directory: Path | None, overlap: float) -> None:
 
 @agent.command()
 @click.option("-c", "--config", "config_file", type=_FILE, metavar="FILE", help="agent.toml.")
-@_dir_option
+@agent_directory_option
 @click.option("-k", "--client-key", type=_FILE, metavar="FILE", help="Private key of the node.")
 @click.option(
     "-l", "--log_level", metavar="LEVEL", help="Log level: debug, info, warn, error or fatal."

@@ -1,7 +1,5 @@
 """`user rotate-key` and `agent rotate-key`: the key that somebody signs with."""
 
-import time
-
 import msgspec
 
 from pushcli.client.api import ApiClient
@@ -66,7 +64,6 @@ def report(app: App, done: Rotated) -> None:
 
 
 def _vouch(previous: ApiClient, name: str, pem: str) -> None:
-    from pushcli.whitelist.statements import next_version  # noqa: PLC0415
+    from pushcli.client import editors  # noqa: PLC0415
 
-    statement = previous.signer.vouch(name, load_public_key(pem), next_version(time.time()))
-    previous.post("pushy/whitelist_editors", {"statement": statement})
+    editors.vouch(previous, name, load_public_key(pem))

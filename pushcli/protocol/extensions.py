@@ -8,6 +8,8 @@ ADOPT = "adopt"
 """`&adopts=JOBID` in the config request: jobs that this agent still has after a restart."""
 CHECKS = "checks"
 """`check` and `checked` messages: would this node run that?"""
+EDITORS = "editors"
+"""`chain` in `whitelist` messages: statements about editors that each name the one before."""
 FACTS = "facts"
 """`facts` messages: the node's automatic attributes."""
 OUTPUT = "output"
@@ -30,7 +32,8 @@ WHITELIST = "whitelist"
 """`whitelist` and `whitelist_report` messages; `whitelist` in heartbeats."""
 
 ALL = frozenset({
-    ADOPT, CHECKS, FACTS, OUTPUT, PARTIAL, POLICY, REASON, REQUESTOR, RESULTS, TIMEOUT, WHITELIST,
+    ADOPT, CHECKS, EDITORS, FACTS, OUTPUT, PARTIAL, POLICY, REASON, REQUESTOR, RESULTS, TIMEOUT,
+    WHITELIST,
 })  # fmt: skip
 
 

@@ -14,6 +14,14 @@ MAX_LEAVES = 200_000
 """Entries times nodes of one edit: what one signature covers."""
 MAX_VERSION = 2**62
 """Of a whitelist's entry or of a statement about an editor: microseconds since the epoch."""
+MAX_AHEAD = 300
+"""Seconds by which a version may be ahead of the clock of whoever reads it."""
+MAX_FINGERPRINT = 64
+"""Characters of a key's fingerprint."""
+MAX_STATEMENTS = 200
+"""About editors, in one message."""
+MAX_STATEMENTS_SIZE = 100_000
+"""Bytes of them as JSON, in one message."""
 MAX_USES = 100_000
 """Nodes that one enrolment token lets in."""
 MAX_RECORDS = 10_000

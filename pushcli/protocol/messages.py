@@ -142,6 +142,9 @@ class Whitelist(Message, frozen=True, kw_only=True, tag="whitelist"):
     """Signed removals, so that no older version of an entry comes back."""
     editors: list[Any] = []
     """Signed statements about who may edit."""
+    chain: list[Any] | msgspec.UnsetType = msgspec.UNSET
+    """Extension `editors`: such statements that each name the one before; the first of them
+    stands on `editors`."""
     left_out: Count = 0
     """Entries for which there was no room."""
 

@@ -17,10 +17,15 @@ if TYPE_CHECKING:
 
 MAX_HEADER = 2048
 MAX_BODY_FROM_AGENT = 65_536
-MAX_BODY_FROM_SERVER = 262_144
-"""A commit may carry a file of 100,000 bytes in base64."""
-MAX_MESSAGE = MAX_BODY_FROM_SERVER + MAX_HEADER
-"""For ZeroMQ's own limit (ZMQ_MAXMSGSIZE) on either side."""
+MAX_BODY_FROM_SERVER = 393_216
+"""A commit may carry a file of 100,000 bytes in base64; a whitelist 200,000 bytes of entries and
+100,000 of statements about editors."""
+MAX_BODY_TO_EARLIER = 262_144
+"""What agents take that do not offer the extension `editors`."""
+MAX_MESSAGE = MAX_BODY_TO_EARLIER + MAX_HEADER
+"""For ZeroMQ's own limit (ZMQ_MAXMSGSIZE) on the server's side."""
+MAX_MESSAGE_FROM_SERVER = MAX_BODY_FROM_SERVER + MAX_HEADER
+"""The same on an agent's side."""
 
 _HMAC_PREFIX = b"Version:2.0;SigningMethod:hmac_sha256;Signature:"
 _RSA_PREFIX = b"Version:2.0;SigningMethod:rsa2048_sha1;Signature:"

@@ -79,6 +79,16 @@ _OPTIONS: tuple[Callable[[F], F], ...] = (
 )  # fmt: skip
 
 
+agent_directory_option = click.option(
+    "--dir",
+    "directory",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="The agent's directory (default: $PUSHCLI_AGENT_DIR, else /var/lib/pushcli/agent "
+    "for root, ~/.pushcli/agent otherwise).",
+)
+
+
 def operator_options(command: F) -> F:
     """Give a command, or a group, the options that all operator's commands share."""
     for option in reversed(_OPTIONS):

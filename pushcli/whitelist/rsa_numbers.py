@@ -9,6 +9,8 @@ import msgspec
 _SHA256_INFO = bytes.fromhex("3031300d060960864801650304020105000420")
 _RSA_ALGORITHM = bytes.fromhex("300d06092a864886f70d0101010500")
 MIN_BITS, MAX_BITS = 2048, 8192
+MIN_EXPONENT, MAX_EXPONENT = 3, 2**64
+"""A larger one would only make verifying slow."""
 _SEQUENCE, _INTEGER, _BIT_STRING = 0x30, 0x02, 0x03
 
 
@@ -26,19 +28,24 @@ class PublicNumbers(msgspec.Struct, frozen=True):
         digest = base64.b64encode(hashlib.sha256(info).digest()).decode("ascii")
         return f"SHA256:{digest.rstrip('=')}"
 
+    @property
+    def is_usable(self) -> bool:
+        """Whether it is of a size that is safe, and not slow."""
+        bits = self.modulus.bit_length()
+        return MIN_BITS <= bits <= MAX_BITS and MIN_EXPONENT <= self.exponent <= MAX_EXPONENT
+
     def signed(self, message: bytes, signature: str) -> bool:
         """Whether the key made this signature (RSA PKCS#1 v1.5 with SHA-256, base64).
 
         The whole padded block is rebuilt and compared, so that nothing in it is parsed.
         """
-        bits = self.modulus.bit_length()
-        if not MIN_BITS <= bits <= MAX_BITS or self.exponent < 3:
+        if not self.is_usable:
             return False
         try:
             raw = base64.b64decode(signature, validate=True)
         except (binascii.Error, ValueError):
             return False
-        size = (bits + 7) // 8
+        size = (self.modulus.bit_length() + 7) // 8
         tail = b"\x00" + _SHA256_INFO + hashlib.sha256(message).digest()
         block = b"\x00\x01" + b"\xff" * (size - 2 - len(tail)) + tail
         number = int.from_bytes(raw, "big")

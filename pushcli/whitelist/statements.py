@@ -125,7 +125,10 @@ def sign(
     """Sign changes, each on each of the nodes."""
     root = _Tree(_leaves(org, nodes, changes, version)).root
     return Signed(
-        signer=signer, key=fingerprint(key), version=version, signature=_sign(key, _PREFIX + root)
+        signer=signer,
+        key=fingerprint(key),
+        version=version,
+        signature=signature(key, _PREFIX + root),
     )
 
 
@@ -168,18 +171,24 @@ def holds(
     Args:
         value: of the entry as in JSON; None for one that is removed.
     """
+    message = signed_message(record, org=org, node=node, name=name, value=value)
+    return message is not None and key.signed(message, record.signature)
+
+
+def signed_message(record: Record, *, org: str, node: str, name: str, value: Any) -> bytes | None:
+    """What the record's signature has to be over, the same for all of one edit; None: nothing."""
     if record.removed != (value is None):
-        return False
+        return None
     digest = _leaf(org, node, name, value, record.version)
     for step in record.path:
         try:
             sibling = base64.b64decode(step[1:], validate=True)
         except (binascii.Error, ValueError):
-            return False
+            return None
         if step[:1] not in ("l", "r") or len(sibling) != len(digest):
-            return False
+            return None
         digest = _inner(sibling, digest) if step[0] == "l" else _inner(digest, sibling)
-    return key.signed(_PREFIX + digest, record.signature)
+    return _PREFIX + digest
 
 
 def _leaves(org: str, nodes: Sequence[str], changes: Sequence[Change], version: int) -> list[bytes]:
@@ -239,33 +248,31 @@ def editor_statement(
 ) -> dict[str, Any]:
     """Vouch for an editor's key, or take that back; as JSON."""
     numbers = public_numbers(editor_key)
-    modulus = numbers.modulus.to_bytes((numbers.modulus.bit_length() + 7) // 8, "big")
     statement = EditorStatement(
         org=org,
         signer=signer,
         key=fingerprint(key),
         editor=editor,
-        modulus=base64.b64encode(modulus).decode("ascii"),
+        modulus=modulus_text(numbers),
         exponent=numbers.exponent,
         version=version,
         removed=removed,
         signature="-",
     )
-    signature = _sign(key, _editor_text(statement))
-    made: dict[str, Any] = msgspec.to_builtins(
-        msgspec.structs.replace(statement, signature=signature)
-    )
+    signed = signature(key, editor_text(statement))
+    made: dict[str, Any] = msgspec.to_builtins(msgspec.structs.replace(statement, signature=signed))
     return made
 
 
 def editor_statement_holds(statement: EditorStatement, key: PublicNumbers) -> bool:
     """Whether the key made this statement."""
     return statement.key == key.fingerprint and key.signed(
-        _editor_text(statement), statement.signature
+        editor_text(statement), statement.signature
     )
 
 
-def _editor_text(statement: EditorStatement) -> bytes:
+def editor_text(statement: EditorStatement) -> bytes:
+    """What its signature is over."""
     said = [
         _EDITOR, statement.org, statement.signer, statement.key, statement.editor,
         statement.modulus, statement.exponent, statement.version, statement.removed,
@@ -276,9 +283,16 @@ def _editor_text(statement: EditorStatement) -> bytes:
 # --- keys
 
 
-def _sign(key: "RSAPrivateKey", message: bytes) -> str:
+def modulus_text(numbers: PublicNumbers) -> str:
+    """A key's modulus as statements have it (base64)."""
+    size = (numbers.modulus.bit_length() + 7) // 8
+    return base64.b64encode(numbers.modulus.to_bytes(size, "big")).decode("ascii")
+
+
+def signature(key: "RSAPrivateKey", message: bytes) -> str:
+    """The key's signature (RSA PKCS#1 v1.5 with SHA-256, base64)."""
     from cryptography.hazmat.primitives import hashes  # noqa: PLC0415
     from cryptography.hazmat.primitives.asymmetric import padding  # noqa: PLC0415
 
-    signature = key.sign(message, padding.PKCS1v15(), hashes.SHA256())
-    return base64.b64encode(signature).decode("ascii")
+    signed = key.sign(message, padding.PKCS1v15(), hashes.SHA256())
+    return base64.b64encode(signed).decode("ascii")

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from pushcli.protocol import extensions, messages
+from pushcli.protocol import extensions, limits, messages
 from pushcli.whitelist.statements import Change
 from pushcli_server.clock import Clock
 from pushcli_server.core.fleet_state import Fleet
@@ -234,7 +234,11 @@ class WhitelistPush:
                     self._sent_at[key] = time.monotonic()
                 try:
                     names = [key.name for key in keys]
-                    found = await self._store.ask(whitelist_reads.messages_to, org, names)
+                    chained = {key.name for key in keys if self._knows_chains(key)}
+                    latest = int((self._clock.now() + limits.MAX_AHEAD) * 1_000_000)
+                    found = await self._store.ask(
+                        whitelist_reads.messages_to, org, names, chained, latest
+                    )
                 except StoreUnavailable:
                     for key in keys:
                         self._sent_at.pop(key, None)
@@ -248,6 +252,10 @@ class WhitelistPush:
         if self._reaches(key) and self._held.get(key) != fields["digest"]:
             _log.debug("the whitelist of %s goes out", key.name)
             self._outbox.send(key, messages.Whitelist, **fields)
+
+    def _knows_chains(self, key: NodeKey) -> bool:
+        node = self._fleet.nodes.get(key)
+        return node is not None and extensions.EDITORS in node.extensions
 
     def _reaches(self, key: NodeKey) -> bool:
         node = self._fleet.nodes.get(key)

@@ -133,6 +133,14 @@ def test_a_version_that_does_not_rise_tells_the_highest(nodes: Sandbox) -> None:
     assert "edited meanwhile" in refusal(nodes, body(nodes, Change("d", "x"), version=5))
 
 
+def test_a_version_ahead_of_the_clock_is_refused(nodes: Sandbox) -> None:
+    for version in (2**62, statements.next_version(time.time() + 400)):
+        edit = body(nodes, Change("e", "true"), version=version)
+        assert "ahead of the server's clock" in refusal(nodes, edit)
+    assert "e" not in entries(nodes, "w1")
+    nodes.api.post("pushy/whitelist", body(nodes, Change("e", "true")))
+
+
 def test_editors_are_vouched_for_by_the_one_who_asks(nodes: Sandbox) -> None:
     def vouch(**more: Any) -> dict[str, Any]:
         settings: dict[str, Any] = {

@@ -250,6 +250,101 @@ def test_editors_vouch_for_others_and_take_it_back(
     assert fleet.cli("job", "start", "greet", "n1").returncode == ExitStatus.QUORUM_FAILED
 
 
+def agent_editors(fleet: Sandbox, node: str, *arguments: str) -> str:
+    """A `pushcli agent editors` command on a node, which succeeds."""
+    place = str(fleet.agent_directory(node))
+    done = fleet.cli("agent", "editors", *arguments, "--dir", place)
+    assert done.returncode == ExitStatus.OK, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_a_pinned_key_is_taken_back_on_the_node_or_by_two_others(
+    make_fleet: Callable[..., Sandbox], tmp_path: Path
+) -> None:
+    fleet = make_fleet("n1", "n2")
+    pivotal = fleet.server_directory / "keys" / "pivotal.pem"
+    files: dict[str, tuple[str, ...]] = {}
+    for name in ("ann", "bob"):
+        private, public = tmp_path / f"{name}.pem", tmp_path / f"{name}.pub"
+        as_pivotal = ("-u", "pivotal", "-k", str(pivotal))
+        made = fleet.cli("user", "create", name, "--key-file", str(private), *as_pivotal)
+        assert made.returncode == ExitStatus.OK, made.stderr
+        for group in ("admins", "pushy_job_readers"):
+            assert fleet.cli("group", "add", group, "--user", name).returncode == ExitStatus.OK
+        public.write_text(keys.public_pem(keys.load_private_key(private)))
+        files[name] = ("-u", name, "-k", str(private))
+        # While the agents run: they read it again.
+        for node in ("n1", "n2"):
+            agent_editors(fleet, node, "add", name, str(public))
+    edit(fleet, "add", "greet", "echo greetings", "n1", "n2")
+    operator = tmp_path / "operator.pub"
+    operator.write_text(keys.public_pem(keys.load_private_key(Path(fleet.profile.client_key))))
+    until(lambda: "greet" in in_force(fleet, "n1"), "n1 goes by the operator's entry")
+
+    # A stolen key alone cannot do it, whatever date it signs.
+    edit(fleet, "editors", "remove", "operator", str(operator), "-y", *files["ann"])
+    edit(fleet, "add", "more", "echo more", "n1")
+    assert set(in_force(fleet, "n1")) >= {"greet", "more"}
+    said = fleet.cli(
+        "whitelist", "editors", "remove", "operator", str(operator), "-y", *files["bob"]
+    )
+    assert said.returncode == ExitStatus.OK, said.stderr
+    assert "not in force any more, for operator signed it:" in said.stderr
+    assert "greet" in said.stderr
+    until(lambda: "greet" in refused(fleet, "n1"), "n1 took it back")
+    until(lambda: "greet" in refused(fleet, "n2"), "n2 took it back")
+    again = fleet.cli(
+        "whitelist", "editors", "remove", "operator", str(operator), "--sign-again", *files["bob"]
+    )
+    assert again.returncode == ExitStatus.OK, again.stdout + again.stderr
+    until(lambda: in_force(fleet, "n2").get("greet", {}).get("signer") == "bob", "bob's now")
+
+    # And on the node, whoever vouches for it.
+    agent_editors(fleet, "n2", "remove", "bob")
+    assert "distrusted here" in agent_editors(fleet, "n2", "list")
+    until(lambda: "greet" in refused(fleet, "n2"), "n2 does not go by bob any more")
+    assert "greet" in in_force(fleet, "n1")
+
+
+def test_a_fork_in_the_store_is_reported_by_the_agents(
+    make_fleet: Callable[..., Sandbox], tmp_path: Path
+) -> None:
+    fleet = make_fleet("n1")
+    public = tmp_path / "bob.pub"
+    public.write_text(keys.public_pem(keys.generate()))
+    edit(fleet, "editors", "add", "bob", str(public), "-y")
+    before = chain_of(fleet)
+    edit(fleet, "editors", "remove", "bob", "-y")
+    until(lambda: not error_of(fleet), "n1 has heard of it")
+    # Somebody who has the server takes the revocation out again.
+    fleet.end_server()
+    statement(fleet, f"DELETE FROM editor_statements WHERE place >= {before}")
+    fleet.start_server()
+    until(lambda: "end before what this node knows" in error_of(fleet), "n1 reports it")
+    edit(fleet, "editors", "add", "eve", str(public), "-y")
+    until(lambda: "follow the same one" in error_of(fleet), "and the fork")
+
+
+def chain_of(fleet: Sandbox) -> int:
+    """The length of the chain."""
+    return len(fleet.api.get("pushy/editors")["links"])
+
+
+def error_of(fleet: Sandbox) -> str:
+    """What n1's agent reports to be wrong."""
+    report = whitelist_of(fleet, "n1")["in_force"] or {}
+    return str(report.get("error") or "")
+
+
+def statement(fleet: Sandbox, sql: str) -> None:
+    """Carry it out in the server's database."""
+    place = fleet.server_directory
+    engine = make_engine(settings.load(place).database(place))
+    with engine.begin() as connection:
+        connection.execute(text(sql))
+    engine.dispose()
+
+
 def test_a_new_key_of_an_editor_counts_only_if_the_old_one_vouched_for_it(
     make_fleet: Callable[..., Sandbox],
 ) -> None:

@@ -8,11 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicNumbers
 
+from pushcli.client import editors
 from pushcli.client.api import ApiClient, requestor_of, server_of
 from pushcli.client.credentials import load_profile
 from pushcli.client.http import HttpClient
 from pushcli.exit_status import ExitStatus
+from pushcli_agent.whitelist import server_whitelist
 from tests.upgrade.kept import NODES, VersionedFleet, recorded, restored, said_now
 from tests.upgrade.waiting import until
 
@@ -267,3 +270,35 @@ def test_agents_without_lists_stay_open_and_are_found(revived: Revived) -> None:
     assert done.returncode in (ExitStatus.OK, ExitStatus.NODE_FAILED), done.stdout
     assert "b c" in done.stdout
     assert "/usr\n" in done.stdout
+
+
+def test_what_editors_signed_counts_and_the_chain_goes_on_from_it(revived: Revived) -> None:
+    fleet = revived.fleet
+    before = revived.after["pushy/whitelist_editors"]["statements"]
+    shown = fleet.api.get("pushy/editors")
+    assert sorted(shown["base"], key=str) == sorted(before, key=str)
+    whitelist = fleet.api.get("pushy/whitelist/n1")
+    signed = {entry["name"] for entry in whitelist["entries"] if entry["signer"]}
+    assert {"operator", "bob"} <= {entry["signer"] for entry in whitelist["entries"]}
+
+    def in_force() -> dict[str, Any]:
+        report = fleet.api.get("pushy/whitelist/n1")["in_force"]
+        return {entry["name"]: entry for entry in report["entries"]}
+
+    until(lambda: signed <= in_force().keys(), "what was signed is in force on the upgraded agent")
+    # Carol's key was taken back then; who vouches for her now begins the chain.
+    [carol] = [one for one in before if one["editor"] == "carol"]
+    numbers = RSAPublicNumbers(
+        carol["exponent"], int.from_bytes(base64.b64decode(carol["modulus"]), "big")
+    )
+    editors.vouch(fleet.api, "carol", numbers.public_key())
+    shown = fleet.api.get("pushy/editors")
+    assert [link["editor"] for link in shown["links"]] == ["carol"]
+    assert len(shown["base"]) == len(before)
+    place = fleet.agent_directory("n1")
+    until(lambda: server_whitelist.standing(place).head, "n1 goes along with it")
+    standing = server_whitelist.standing(place)
+    assert {one.name for one in standing.vouched.values()} == {"bob", "carol"}
+    assert signed <= in_force().keys()
+    report = fleet.api.get("pushy/whitelist/n1")["in_force"]
+    assert report["error"] is None

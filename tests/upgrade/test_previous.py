@@ -5,11 +5,14 @@ import sqlite3
 import subprocess
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from pushcli import keys
 from pushcli.exit_status import ExitStatus
+from pushcli.whitelist import statements
 from tests.support.waiting import patient
 from tests.upgrade.kept import VersionedFleet, restored
 from tests.upgrade.waiting import until
@@ -87,6 +90,7 @@ def test_either_side_may_be_of_the_previous_version(
         runs_a_job(fleet, tmp_path)
         aborts_a_job(fleet)
         edits_a_whitelist(fleet)
+        editors_are_added(fleet, serving, is_chained=older == "agents")
 
 
 def runs_a_job(fleet: VersionedFleet, directory: Path) -> None:
@@ -203,6 +207,35 @@ def test_an_agent_goes_back_once_the_keys_that_are_new_are_removed(
         fleet.wait_available(["n1"])
         aborts_a_job(fleet)
         edits_a_whitelist(fleet)
+
+
+def editors_are_added(fleet: VersionedFleet, serving: VersionedFleet, *, is_chained: bool) -> None:
+    """By a command line of either version, and the agent hears of them.
+
+    Args:
+        serving: with the command line of the server's version.
+        is_chained: whether that is the present one.
+    """
+    agent = fleet.agent_directory("n1") / "server_whitelist.json"
+    for number, by in enumerate((fleet, serving)):
+        public = keys.generate().public_key()
+        file = fleet.directory / f"editor{number}.pub"
+        file.write_text(keys.public_pem(public))
+        done = by.cli("whitelist", "editors", "add", f"editor{number}", str(file), "-y")
+        assert done.returncode == ExitStatus.OK, done.stdout + done.stderr
+        modulus = statements.modulus_text(statements.public_numbers(public))
+        until(partial(_is_in, agent, modulus), "the agent knows the key")
+    done = fleet.cli("whitelist", "editors", "remove", "editor0", "-y")
+    if is_chained:
+        assert done.returncode != ExitStatus.OK
+        assert "upgrade pushcli" in done.stderr
+        done = serving.cli("whitelist", "editors", "remove", "editor0", "-y")
+    assert done.returncode == ExitStatus.OK, done.stderr
+    until(lambda: '"removed":true' in agent.read_text() or not is_chained, "n1 hears that, too")
+
+
+def _is_in(file: Path, text: str) -> bool:
+    return text in file.read_text()
 
 
 def test_a_fleet_is_brought_up_to_date_while_a_job_runs(tmp_path: Path, previous: Path) -> None:

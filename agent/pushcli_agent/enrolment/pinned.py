@@ -1,6 +1,7 @@
-"""The editors that a node pins when it enrolls: whose edits of its whitelist it will take."""
+"""The editors that a node pins: when it enrolls, and by hand on the node."""
 
 import contextlib
+import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -9,9 +10,11 @@ from typing import Any
 import msgspec
 
 from pushcli import keys
-from pushcli.errors import KeyFileError, UsageError
+from pushcli.errors import ConfigError, KeyFileError, NotFound, UsageError
 from pushcli.protocol import names
-from pushcli_agent.whitelist.editors import Editor
+from pushcli.whitelist import rsa_numbers
+from pushcli_agent.whitelist import server_whitelist
+from pushcli_agent.whitelist.editors import FILE, Content, Editor, read
 
 MAX_EDITORS = 1_000
 
@@ -71,6 +74,102 @@ def describe(editors: Sequence[Editor] | None, *, by_server: bool) -> Iterator[s
     yield f"Edits of its whitelist are accepted from ({by}):"
     for editor in editors:
         yield f"  {editor.name}  {editor.fingerprint}"
+    if len(editors) == 1:
+        yield (
+            "This is the only key: if it is stolen, only it itself or `pushcli agent editors` on "
+            "this node can take it back. Pin a second one that is kept offline: "
+            "`pushcli agent editors add NAME FILE`"
+        )
+
+
+def pin(directory: Path, name: str, file: Path) -> Editor:
+    """Trust a key on this node.
+
+    Raises:
+        KeyFileError: no public key is in the file.
+        ConfigError: `editors.json` cannot be read or written.
+    """
+    editor = _editor(name, keys.read_public_key(file))
+    known = read(directory / FILE)
+    others = [one for one in known.editors if _fingerprint(one) != editor.fingerprint]
+    distrusted = [key for key in known.distrusted if key != editor.fingerprint]
+    _write(directory / FILE, Content([*others, editor], distrusted))
+    return editor
+
+
+def unpin(directory: Path, what: str) -> list[str]:
+    """Trust keys no more on this node, whoever vouches for them; returns their fingerprints.
+
+    Args:
+        what: a fingerprint, a file with a public key, or the name of editors.
+
+    Raises:
+        NotFound: no editor of that name is known here.
+        ConfigError: `editors.json` cannot be read or written.
+    """
+    known = read(directory / FILE)
+    gone = _meant(directory, known, what)
+    left = [one for one in known.editors if _fingerprint(one) not in gone]
+    distrusted = sorted({*known.distrusted, *gone})
+    _write(directory / FILE, Content(left, distrusted))
+    return gone
+
+
+def _meant(directory: Path, known: Content, what: str) -> list[str]:
+    if what.startswith("SHA256:"):
+        return [what]
+    if Path(what).is_file():
+        return [_editor("-", keys.read_public_key(Path(what))).fingerprint]
+    standing = server_whitelist.standing(directory)
+    vouched = [key for key, one in standing.vouched.items() if one.name == what]
+    pinned = [_fingerprint(one) for one in known.editors if one.name == what]
+    if not pinned and not vouched:
+        raise NotFound(
+            f"no editor {what!r} is known here", "give the fingerprint, or a file with the key"
+        )
+    return sorted({*pinned, *vouched})
+
+
+def rows(directory: Path) -> list[tuple[str, str, str]]:
+    """All keys that this node knows of: name, fingerprint, and how it stands.
+
+    Raises:
+        ConfigError: `editors.json` cannot be read.
+    """
+    known = read(directory / FILE)
+    standing = server_whitelist.standing(directory)
+    names = {_fingerprint(one): one.name for one in known.editors}
+    found = []
+    for key, name in names.items():
+        state = "taken back by editors" if key in standing.taken_back else "pinned"
+        found.append((name, key, "distrusted here" if key in known.distrusted else state))
+    for key, vouched in standing.vouched.items():
+        if key not in names or key in standing.taken_back:
+            state = "distrusted here" if key in known.distrusted else "vouched for"
+            found.append((vouched.name, key, state))
+    listed = {key for _, key, _ in found}
+    found += [("", key, "distrusted here") for key in known.distrusted if key not in listed]
+    return found
+
+
+def _write(file: Path, known: Content) -> None:
+    """Over the file that there is, and with its owner: the agent may not be root."""
+    text = msgspec.json.format(msgspec.json.encode(known), indent=2) + b"\n"
+    new = file.with_name(f".{file.name}.new")
+    try:
+        new.unlink(missing_ok=True)
+        keys.write_secret(new, text)
+        owner = (file if file.exists() else file.parent).stat()
+        if os.geteuid() == 0:
+            os.chown(new, owner.st_uid, owner.st_gid)
+        new.replace(file)
+    except OSError as error:
+        raise ConfigError(f"cannot write {file}: {error.strerror}", "check its owner") from error
+
+
+def _fingerprint(editor: Editor) -> str:
+    """Of the key itself, whatever the file says."""
+    return rsa_numbers.from_pem(editor.public_key).fingerprint
 
 
 def _editor(name: str, pem: str) -> Editor:

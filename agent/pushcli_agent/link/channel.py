@@ -144,7 +144,7 @@ class Channel:
 
     def _socket(self, kind: int, address: str) -> _Socket:
         socket = self._context.socket(kind)
-        socket.maxmsgsize = wire.MAX_MESSAGE
+        socket.maxmsgsize = wire.MAX_MESSAGE_FROM_SERVER
         # libzmq doubles it each time; a fleet that lost its server should not come in step.
         socket.reconnect_ivl = int(_RECONNECT * (1 + random.random()))  # noqa: S311
         socket.reconnect_ivl_max = _RECONNECT_MAX

@@ -1,22 +1,27 @@
-"""Whose signatures this node goes by: the editors pinned when it enrolled, and those that
-editors vouched for since.
+"""The editors that this node trusts by itself: `editors.json`, read again when it changes.
 
-The server only carries what editors signed. It can withhold a statement, but not make one.
+What editors signed about each other since is `pushcli.whitelist.standing`'s.
 """
 
-from collections.abc import Iterable, Sequence
+import os
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
 from pushcli.errors import ConfigError
-from pushcli.whitelist import rsa_numbers, statements
-from pushcli.whitelist.rsa_numbers import PublicNumbers
-from pushcli.whitelist.statements import EditorStatement
+from pushcli.whitelist import rsa_numbers
+from pushcli.whitelist.standing import Pin, Pins
+from pushcli_agent.whitelist.source import (
+    Signature,
+    Unusable,
+    check_owner,
+    is_settled,
+    signature,
+)
 
 FILE = "editors.json"
-MAX_STATEMENTS = 1000
+MAX_SIZE = 4 * 1024 * 1024
+"""Bytes of the file."""
 
 
 class Editor(msgspec.Struct, frozen=True):
@@ -27,98 +32,86 @@ class Editor(msgspec.Struct, frozen=True):
     fingerprint: str = ""
 
 
-class _File(msgspec.Struct, frozen=True):
+class Content(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The file.
+
+    Args:
+        distrusted: fingerprints of keys that do not count here, whoever vouches for them.
+    """
+
     editors: list[Editor]
+    distrusted: list[str] = []
 
 
-def load(file: Path) -> dict[str, PublicNumbers]:
-    """The pinned editors' keys by fingerprint; without the file there are none.
+def read(file: Path) -> Content:
+    """The file; without it there are no editors.
 
     Raises:
-        ConfigError: it cannot be read, or holds something else.
+        ConfigError: it cannot be read, holds something else, a key that is none, or others may
+            write to it.
     """
     try:
-        pinned = msgspec.json.decode(file.read_bytes(), type=_File).editors
-        found = [rsa_numbers.from_pem(editor.public_key) for editor in pinned]
+        with file.open("rb") as stream:
+            check_owner(file, os.fstat(stream.fileno()))
+            content = stream.read(MAX_SIZE + 1)
+        if len(content) > MAX_SIZE:
+            raise ConfigError(f"{file} is larger than {MAX_SIZE} bytes", "shorten it")
+        found = msgspec.json.decode(content, type=Content)
+        for editor in found.editors:
+            rsa_numbers.from_pem(editor.public_key)
     except FileNotFoundError:
-        return {}
+        return Content([])
+    except Unusable as unusable:
+        raise ConfigError(str(unusable)) from unusable
     except OSError as error:
         raise ConfigError(f"cannot read {file}: {error.strerror}", "check its owner") from error
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise ConfigError(f"{file}: {error}".replace("`", ""), "fix it there") from error
-    return {key.fingerprint: key for key in found}
+    return found
 
 
-class Editors:
-    """The keys that count, by fingerprint.
+def load(file: Path) -> Pins:
+    """The keys in the file.
 
-    Args:
-        pinned: as `load` gives them.
-        accepted: statements that were checked before, the newest of each key.
+    Raises:
+        ConfigError: as for `read`.
+    """
+    content = read(file)
+    pins = [Pin(one.name, rsa_numbers.from_pem(one.public_key)) for one in content.editors]
+    return Pins({pin.key.fingerprint: pin for pin in pins}, frozenset(content.distrusted))
+
+
+class PinnedEditors:
+    """The file as it is now; what is wrong with it changes nothing.
+
+    Raises:
+        ConfigError: there is nothing to begin with.
     """
 
-    def __init__(
-        self, org: str, pinned: dict[str, PublicNumbers], accepted: Sequence[EditorStatement] = ()
-    ) -> None:
-        self._org = org
-        self._keys = dict(pinned)
-        self._accepted: dict[str, EditorStatement] = {}
-        for statement in accepted:
-            self._accept(statement)
+    def __init__(self, file: Path) -> None:
+        self.error: str | None = None
+        """Why the file as it stands is not in force; one line."""
+        self._file = file
+        self._signature = self._look()
+        self.pins = load(file)
 
-    @property
-    def accepted(self) -> list[EditorStatement]:
-        """The statements that count, the newest of each key."""
-        return list(self._accepted.values())
-
-    def key(self, fingerprint: str) -> PublicNumbers | None:
-        """An editor's key."""
-        return self._keys.get(fingerprint)
-
-    def consider(self, said: Iterable[Any]) -> None:
-        """Accept what editors signed, older versions first; the rest counts for nothing.
-
-        Args:
-            said: `EditorStatement`s as in JSON; anything may be in it.
-        """
-        waiting = sorted(_readable(said), key=lambda statement: statement.version)
-        while True:
-            fitting = [statement for statement in waiting if self._is_acceptable(statement)]
-            if not fitting:
-                return
-            # One by one: each may make or unmake the signer of the next.
-            self._accept(fitting[0])
-            waiting.remove(fitting[0])
-
-    def _is_acceptable(self, statement: EditorStatement) -> bool:
-        signer = self._keys.get(statement.key)
-        if statement.org != self._org or signer is None:
+    def refresh(self) -> bool:
+        """Read it again if it changed, or may have; whether pins or `error` are others now."""
+        seen = self._look()
+        if seen is not None and seen == self._signature:
             return False
-        known = self._accepted.get(_fingerprint(statement))
-        if known is not None and known.version >= statement.version:
-            return False
-        return statements.editor_statement_holds(statement, signer)
-
-    def _accept(self, statement: EditorStatement) -> None:
-        key = statement.editor_key()
-        self._accepted[key.fingerprint] = statement
-        if statement.removed:
-            self._keys.pop(key.fingerprint, None)
-        else:
-            self._keys[key.fingerprint] = key
-
-
-def _fingerprint(statement: EditorStatement) -> str:
-    return statement.editor_key().fingerprint
-
-
-def _readable(said: Iterable[Any]) -> list[EditorStatement]:
-    found = []
-    for value in list(said)[:MAX_STATEMENTS]:
+        self._signature = seen
+        before = (self.pins, self.error)
         try:
-            statement = msgspec.convert(value, EditorStatement)
-            statement.editor_key()
-        except (msgspec.MsgspecError, ValueError, RecursionError):
-            continue
-        found.append(statement)
-    return found
+            self.pins, self.error = load(self._file), None
+        except ConfigError as error:
+            self.error = str(error)
+        return before != (self.pins, self.error)
+
+    def _look(self) -> Signature | None:
+        """What distinguishes this state of the file; None: look again."""
+        try:
+            status = self._file.stat()
+        except OSError:
+            return ()
+        return signature(status) if is_settled(status) else None

@@ -1,5 +1,6 @@
 """The whitelist that is in force: local files and the server's entries, and the report of it."""
 
+import logging
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -14,6 +15,7 @@ from pushcli_agent.whitelist.local import LocalWhitelist
 from pushcli_agent.whitelist.merged import MergedWhitelist
 from pushcli_agent.whitelist.server_whitelist import ServerWhitelist
 
+_log = logging.getLogger("pushcli_agent")
 LOOK_INTERVAL = 1.0
 """Seconds between looks at the local files."""
 _ENVELOPE = 2048
@@ -56,24 +58,29 @@ class WhitelistInForce:
     @property
     def due_at(self) -> float:
         """When to look at the local files again (monotonic)."""
-        return self._look_at if self._local is not None else float("inf")
+        return self._look_at
 
     def apply(self, message: messages.Whitelist) -> None:
         """Put in force what the server has for this node, as far as it counts."""
         # Noted even where its entries do not count: it need not be sent again.
         self._digest = message.digest
         if self._server is not None:
-            self._server.apply(message)
+            for void in self._server.apply(message):
+                _log.info("a statement about editors is without effect here: %s", void.reason)
             self._digest = self._server.digest
         self._merge()
 
     def refresh(self) -> bool:
         """Look at the local files; whether they, or what is wrong with them, changed."""
         self._look_at = time.monotonic() + LOOK_INTERVAL
-        if self._local is None or not self._local.refresh():
-            return False
-        self._merge()
-        return True
+        is_changed = self._local is not None and self._local.refresh()
+        if self._server is not None and self._server.refresh():
+            # Without a digest the server sends everything again.
+            self._digest = self._server.digest
+            is_changed = True
+        if is_changed:
+            self._merge()
+        return is_changed
 
     @property
     def error(self) -> str | None:

@@ -1,23 +1,34 @@
 """Who may edit whitelists: what operators say about each other's keys."""
 
-import time
+import json
+from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import msgspec
-
-from pushcli.client.answers import checked
+from pushcli.client import editors
 from pushcli.errors import NotFound
+from pushcli.escape import escape_line
+from pushcli.exit_status import ExitStatus
+from pushcli.terminal.asking import agrees
 from pushcli.terminal.context import App
+from pushcli.terminal.folding import fold
 from pushcli.terminal.table import write_table
-from pushcli.whitelist.statements import EditorStatement, fingerprint, next_version
-from pushcli.whitelist.workstation import remote, words
+from pushcli.whitelist import checkpoint as checkpoints
+from pushcli.whitelist.chain import ADD, CHECKPOINT, Statement, numbers_of
+from pushcli.whitelist.statements import Change, fingerprint
+from pushcli.whitelist.workstation import changing, remote, words
+from pushcli.whitelist.workstation.views import SignedEntry
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 
 def show(app: App) -> None:
     """The keys that somebody vouches for, or took back."""
-    found = _statements(app)
+    found = _newest(remote.known_editors(app).statements)
     if not app.is_text:
-        app.emit(msgspec.to_builtins([{**_facts(one), "version": one.version} for one in found]))
+        app.emit([{**_facts(one), "version": one.content.version} for one in found])
         return
     if not found:
         app.note("no editor is vouched for: agents trust those that they pinned")
@@ -31,68 +42,145 @@ def add(app: App, name: str, file: Path) -> None:
     Raises:
         KeyFileError: no public key is in it.
     """
-    _state(app, name, _read(file), removed=False)
+    key = _read(file)
+    statement = remote.ours_only(app, lambda: editors.vouch(app.client, name, key))
+    _print_statement(app, name, key, statement, "is now an editor")
 
 
-def remove(app: App, name: str, file: Path | None) -> None:
+def remove(app: App, name: str, file: Path | None, *, sign_again: bool) -> ExitStatus:
     """Say that a key is no editor's any more: the one in the file, or all known of that name.
+
+    What it signed is listed, for that is not in force any more.
+
+    Args:
+        sign_again: sign that with the own key, without asking.
 
     Raises:
         NotFound: nobody vouches for one of that name.
     """
     if file is not None:
-        _state(app, name, _read(file), removed=True)
-        return
-    found = [one for one in _statements(app) if one.editor == name and not one.removed]
-    if not found:
+        keys = [_read(file)]
+    else:
+        live = checkpoints.live(remote.known_editors(app).statements)
+        keys = [_key_of(one) for one in live if one.content.editor == name]
+    if not keys:
         raise NotFound(
             f"no key is vouched for as editor {name!r}", "give the file of the public key"
         )
-    for one in found:
-        _state(app, name, _pem_of(one), removed=True)
+    status = ExitStatus.OK
+    for key in keys:
+        statement = _revoke(app, name, key)
+        _print_statement(app, name, key, statement, "is no longer an editor")
+        if fingerprint(key) != app.client.signer.fingerprint and app.is_text:
+            app.note(
+                "a node that pinned this key goes on with it until a second editor, pinned there "
+                "too, takes it back, or `pushcli agent editors remove` does it there"
+            )
+        again = _signed_with(app, fingerprint(key))
+        if again and (sign_again or _wants_again(app, name, again)):
+            status = _sign_again(app, again)
+    return status
 
 
-def _read(file: Path) -> str:
-    # Loaded where keys are needed: it takes a while.
-    from pushcli.keys import read_public_key  # noqa: PLC0415
+def checkpoint(app: App) -> None:
+    """Let what is needed of the statements stand for all.
 
-    return read_public_key(file)
-
-
-def _state(app: App, name: str, pem: str, *, removed: bool) -> None:
-    from pushcli.keys import load_public_key  # noqa: PLC0415
-
-    key = load_public_key(pem)
-    known = [one.version for one in _statements(app)]
-    signer = app.client.signer
-    version = next_version(time.time(), known)
-    statement = signer.vouch(name, key, version, removed=removed)
-    remote.record_statement(app, statement)
+    Raises:
+        UsageError: keys would not count any more, and there is no terminal to ask on.
+    """
+    known = remote.known_editors(app)
+    keep = editors.to_keep(app.client, known)
+    if keep.dropped:
+        for one in keep.dropped:
+            app.note(escape_line(f"no room for {one.content.editor} ({one.subject})"))
+        question = f"{len(keep.dropped)} keys will not count any more. Go on?"
+        if not agrees(app, question):
+            return
+    statement = editors.checkpoint(app.client, known, keep.statements)
     if not app.is_text:
         app.emit(statement)
         return
-    what = "is no longer an editor" if removed else "is now an editor"
-    app.print(f"{name} ({fingerprint(key)}) {what}: signed by {signer.name}")
+    app.print(f"{len(keep.statements)} statements stand for {len(known.statements)}")
 
 
-def _statements(app: App) -> list[EditorStatement]:
-    return checked(remote.statements(app), list[EditorStatement])
+def _revoke(app: App, name: str, key: "RSAPublicKey") -> dict[str, Any]:
+    return remote.ours_only(app, lambda: editors.revoke(app.client, name, key))
 
 
-def _facts(one: EditorStatement) -> dict[str, str]:
+def _signed_with(app: App, key: str) -> list[SignedEntry]:
+    if editors.EXTENSION not in app.client.extensions:
+        return []
+    return remote.signed_with(app, key)
+
+
+def _wants_again(app: App, name: str, found: Sequence[SignedEntry]) -> bool:
+    """List what is not in force any more; whether it is to be signed again."""
+    app.note(f"not in force any more, for {name} signed it:")
+    for (entry, value), nodes in _by_value(found).items():
+        app.note(escape_line(f"  {entry} = {value} on {fold(nodes)}"))
+    # -y is no consent to whatever somebody signed whose key may have been stolen.
+    if app.options.yes or not app.can_ask:
+        app.note("look at it, then sign it with `pushcli whitelist editors remove --sign-again`")
+        return False
+    return agrees(app, "Sign all of it again, with your key?")
+
+
+def _sign_again(app: App, found: Sequence[SignedEntry]) -> ExitStatus:
+    changes: dict[tuple[str, ...], list[Change]] = defaultdict(list)
+    values = {(one.name, _text(one.value)): one.value for one in found}
+    for (entry, value), nodes in _by_value(found).items():
+        changes[tuple(nodes)].append(Change(entry, values[entry, value]))
+    worst = ExitStatus.OK
+    for where, of_nodes in changes.items():
+        worst = max(worst, changing.make(app, where, of_nodes))
+    return worst
+
+
+def _by_value(found: Sequence[SignedEntry]) -> dict[tuple[str, str], list[str]]:
+    nodes: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for one in found:
+        nodes[one.name, _text(one.value)].append(one.node)
+    return nodes
+
+
+def _text(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, sort_keys=True)
+
+
+def _read(file: Path) -> "RSAPublicKey":
+    # Loaded where keys are needed: it takes a while.
+    from pushcli.keys import load_public_key, read_public_key  # noqa: PLC0415
+
+    return load_public_key(read_public_key(file))
+
+
+def _print_statement(
+    app: App, name: str, key: "RSAPublicKey", statement: dict[str, Any], what: str
+) -> None:
+    if not app.is_text:
+        app.emit(statement)
+        return
+    app.print(f"{name} ({fingerprint(key)}) {what}: signed by {app.client.signer.name}")
+
+
+def _newest(said: Sequence[Statement]) -> list[Statement]:
+    """The last one about each key, in their order."""
+    last = {one.subject: one for one in said if one.action != CHECKPOINT}
+    return [one for one in said if last.get(one.subject) is one]
+
+
+def _facts(one: Statement) -> dict[str, str]:
     return {
-        "editor": one.editor,
-        "key": one.editor_key().fingerprint,
-        "state": "removed" if one.removed else "vouched for",
-        "by": one.signer,
-        "since": words.date(one.version),
+        "editor": one.content.editor,
+        "key": one.subject,
+        "state": "vouched for" if one.action == ADD else "removed",
+        "by": one.content.signer,
+        "since": words.date(one.content.version),
     }
 
 
-def _pem_of(one: EditorStatement) -> str:
+def _key_of(one: Statement) -> "RSAPublicKey":
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicNumbers  # noqa: PLC0415
 
-    from pushcli.keys import public_pem  # noqa: PLC0415
-
-    numbers = one.editor_key()
-    return public_pem(RSAPublicNumbers(numbers.exponent, numbers.modulus).public_key())
+    numbers = numbers_of(one.content.modulus, one.content.exponent)
+    return RSAPublicNumbers(numbers.exponent, numbers.modulus).public_key()

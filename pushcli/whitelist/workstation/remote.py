@@ -4,13 +4,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from pushcli.client import search
+from pushcli.client import editors, search
 from pushcli.client.answers import checked
 from pushcli.errors import NotFound, RequestRefused, ServerError, UsageError
 from pushcli.terminal.context import App, is_terminal
 from pushcli.whitelist.statements import Change
 from pushcli.whitelist.workstation import chef_server, our_server
-from pushcli.whitelist.workstation.views import EditOutcome, NodeWhitelist, Verdict
+from pushcli.whitelist.workstation.views import EditOutcome, NodeWhitelist, SignedEntry, Verdict
 
 EXTENSION = "whitelist"
 
@@ -73,7 +73,7 @@ def check(app: App, node: str, request: str) -> Verdict:
     Raises:
         RequestRefused: the server cannot ask.
     """
-    answer = _ours_only(
+    answer = ours_only(
         app, lambda: app.client.post("pushy/checks", {"command": request, "nodes": [node]})
     )
     verdicts = checked(answer, dict[str, dict[str, Verdict]]).get("nodes", {})
@@ -82,16 +82,15 @@ def check(app: App, node: str, request: str) -> Verdict:
     return verdicts[node]
 
 
-def statements(app: App) -> list[dict[str, Any]]:
+def known_editors(app: App) -> editors.Known:
     """What operators said about editors."""
-    answer = _ours_only(app, lambda: app.client.get("pushy/whitelist_editors"))
-    return checked(answer, dict[str, list[dict[str, Any]]]).get("statements", [])
+    return ours_only(app, lambda: editors.read(app.client))
 
 
-def record_statement(app: App, statement: dict[str, Any]) -> None:
-    """Record a statement about an editor on the server."""
-    body = {"statement": statement}
-    _ours_only(app, lambda: app.client.post("pushy/whitelist_editors", body))
+def signed_with(app: App, key: str) -> list[SignedEntry]:
+    """The entries of all nodes that were signed with a key (fingerprint)."""
+    answer = app.client.get(f"{editors.PATH}/entries", {"key": key})
+    return checked(answer, dict[str, list[SignedEntry]]).get("entries", [])
 
 
 def _either(app: App, ours: Callable[[], T], chefs: Callable[[], T]) -> T:
@@ -104,7 +103,12 @@ def _either(app: App, ours: Callable[[], T], chefs: Callable[[], T]) -> T:
     return chefs()
 
 
-def _ours_only(app: App, call: Callable[[], T]) -> T:
+def ours_only(app: App, call: Callable[[], T]) -> T:
+    """What a pushcli server answers.
+
+    Raises:
+        RequestRefused: it is none.
+    """
     try:
         return call()
     except (NotFound, RequestRefused, ServerError) as error:

@@ -89,6 +89,14 @@ class NodeWhitelist(msgspec.Struct, frozen=True, kw_only=True):
         return [version for version in seen if version is not None]
 
 
+class SignedEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """An entry of a node that was signed with a certain key."""
+
+    node: str
+    name: str
+    value: Any
+
+
 class EditOutcome(msgspec.Struct, frozen=True, kw_only=True):
     """What became of a change on our server.
 

@@ -3,14 +3,19 @@ override, and beside the normal level the signatures of who set it (docs/whiteli
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 import msgspec
 
+from pushcli.protocol import wire
+from pushcli_server.core.editor_chain import Travelling, newest
+
 LEVELS = ("default", "normal", "override")
 MAX_BYTES = 200_000
 """Of a node's entries with their signatures, as JSON: they travel in one message."""
+_ENVELOPE = 4096
+"""For all that is neither an entry nor a statement."""
 
 
 class AttributeEntry(NamedTuple):
@@ -69,8 +74,14 @@ def of_attributes(default: str, normal: str, override: str) -> AttributeWhitelis
     return AttributeWhitelist(entries, gone)
 
 
-def message_fields(whitelist: AttributeWhitelist, editors: Sequence[Any]) -> dict[str, Any]:
-    """The fields of the `whitelist` message to the node; `digest` is of the others."""
+def message_fields(
+    whitelist: AttributeWhitelist, editors: Travelling, *, chained: bool
+) -> dict[str, Any]:
+    """The fields of the `whitelist` message to the node; `digest` is of the others.
+
+    Args:
+        chained: whether its agent knows the chain of statements about editors.
+    """
     room = MAX_BYTES
     entries: list[msgspec.Raw] = []
     for entry in whitelist.entries:
@@ -92,11 +103,21 @@ def message_fields(whitelist: AttributeWhitelist, editors: Sequence[Any]) -> dic
     fields: dict[str, Any] = {
         "entries": entries,
         "removed": removed,
-        "editors": [msgspec.Raw(msgspec.json.encode(statement)) for statement in editors],
+        "editors": _raw(editors.base),
         "left_out": len(whitelist.entries) - len(entries),
     }
+    if chained:
+        fields["chain"] = _raw(editors.links)
+    else:
+        # What does not fit costs such an agent its connection.
+        left = wire.MAX_BODY_TO_EARLIER - _ENVELOPE - (MAX_BYTES - max(room, 0))
+        fields["editors"] = _raw(newest(editors.old, left, len(editors.old)))
     digest = hashlib.sha256(msgspec.json.encode(fields)).hexdigest()
     return {"digest": digest[:32], **fields}
+
+
+def _raw(texts: Iterable[bytes]) -> list[msgspec.Raw]:
+    return [msgspec.Raw(text) for text in texts]
 
 
 def edited(

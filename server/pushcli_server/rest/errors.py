@@ -24,7 +24,9 @@ from pushcli_server.store.errors import (
 _log = logging.getLogger(__name__)
 
 EXTENSIONS = {
-    headers.EXTENSIONS: "abort,checks,groups,job-nodes,job-options,node-status,request-id,whitelist"
+    headers.EXTENSIONS: (
+        "abort,checks,editors,groups,job-nodes,job-options,node-status,request-id,whitelist"
+    )
 }
 """On every answer: what the server can do beyond the old one."""
 AUTHENTICATE = {"WWW-Authenticate": 'X-Ops-Sign version="1.0" version="1.1" version="1.3"'}

@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
@@ -18,6 +18,7 @@ from pushcli_server.signed_writes import Attempt
 from pushcli_server.store import operations
 from pushcli_server.store.records import AuditRecord, Principal
 
+_T = TypeVar("_T")
 BODY_TIMEOUT = 30.0
 """Seconds in which a body must have come."""
 
@@ -52,6 +53,18 @@ class Asked:
         kind = self.http.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind != "application/json":
             raise Refused(415, ["Content-Type must be application/json"])
+
+    def parse(self, shape: type[_T]) -> _T:
+        """The body as JSON of this shape.
+
+        Raises:
+            Refused: 415, or 400.
+        """
+        self.require_json()
+        try:
+            return msgspec.json.decode(self.body, type=shape)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            raise Refused(400, [f"invalid request: {error}".replace("`", "")]) from error
 
     def audit_of(
         self, kind: str, actor: str, action: str, target: str, detail: Any = None

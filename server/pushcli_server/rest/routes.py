@@ -12,6 +12,7 @@ from pushcli_server.rest.audit import AuditHandlers
 from pushcli_server.rest.auth import Access
 from pushcli_server.rest.chef_nodes import ChefNodeHandlers
 from pushcli_server.rest.clients import ClientHandlers
+from pushcli_server.rest.editor_chain import EditorChainHandlers
 from pushcli_server.rest.feeds import MEDIA_TYPE as EVENTS
 from pushcli_server.rest.feeds import FeedHandlers
 from pushcli_server.rest.groups import GroupHandlers
@@ -166,6 +167,7 @@ def _whitelists(services: Services) -> list[Route]:
     whitelists = WhitelistHandlers(
         services.store, services.whitelists, services.checks, services.nodes, services.jobs
     )
+    chain = EditorChainHandlers(services.store, services.whitelists)
     return [
         _below("pushy/checks", POST=Operation(whitelists.check, _READ, repeat=Repeat.HARMLESS)),
         _below(
@@ -176,9 +178,15 @@ def _whitelists(services: Services) -> list[Route]:
         _below("pushy/whitelist/(?P<node>[^/]+)", GET=Operation(whitelists.show, _READ)),
         _below(
             "pushy/whitelist_editors",
-            GET=Operation(whitelists.editors, _READ),
-            POST=Operation(whitelists.add_statement, _ADMIN),
+            GET=Operation(chain.show_old, _READ),
+            POST=Operation(chain.add_old, _ADMIN),
         ),
+        _below(
+            "pushy/editors",
+            GET=Operation(chain.show, _READ),
+            POST=Operation(chain.append, _ADMIN),
+        ),
+        _below("pushy/editors/entries", GET=Operation(chain.entries, _READ)),
     ]
 
 

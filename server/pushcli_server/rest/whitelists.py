@@ -1,4 +1,4 @@
-"""`pushy/whitelist`, `pushy/whitelist_editors`, `pushy/checks`: ours (docs/extensions.md)."""
+"""`pushy/whitelist`, `pushy/checks`: ours (docs/extensions.md)."""
 
 import asyncio
 from typing import Annotated, Any
@@ -10,10 +10,11 @@ from pushcli.protocol import headers, limits
 from pushcli.protocol.names import is_node_name
 from pushcli.whitelist import statements
 from pushcli.whitelist.entry import InvalidEntry, parse
-from pushcli.whitelist.statements import Change, EditorStatement, Signed
+from pushcli.whitelist.statements import Change, Signed
 from pushcli_server.checks import Checks
 from pushcli_server.jobs import JobService
 from pushcli_server.nodes import NodeService
+from pushcli_server.rest import versions
 from pushcli_server.rest.errors import Refused, answer, not_found
 from pushcli_server.rest.request import Call
 from pushcli_server.store import Store, operations, whitelist_reads
@@ -40,10 +41,6 @@ class _Edit(msgspec.Struct, forbid_unknown_fields=True):
     signer: _Name
     key: _Name
     signature: Annotated[str, msgspec.Meta(max_length=2048)]
-
-
-class _Statement(msgspec.Struct, forbid_unknown_fields=True):
-    statement: EditorStatement
 
 
 class _Check(msgspec.Struct, forbid_unknown_fields=True):
@@ -91,7 +88,9 @@ class WhitelistHandlers:
     async def edit(self, call: Call) -> Response:
         """`POST pushy/whitelist`: signed changes on many nodes, all or none."""
         call.require_json()
-        edit = _parse(call.body, _Edit)
+        edit = call.parse(_Edit)
+        latest = versions.latest(call)
+        versions.check(call, edit.version)
         nodes = _known_names(edit.nodes)
         changes = _changes(edit)
         if len(nodes) * len(changes) > limits.MAX_LEAVES:
@@ -102,6 +101,7 @@ class WhitelistHandlers:
             await call.write(
                 operations.EditWhitelists(
                     org=call.org,
+                    latest=latest,
                     changes={
                         node: {name: (values[name], record) for name, record in of_node.items()}
                         for node, of_node in records.items()
@@ -127,43 +127,10 @@ class WhitelistHandlers:
             },
         )
 
-    async def editors(self, call: Call) -> Response:
-        """`GET pushy/whitelist_editors`."""
-        return answer(200, {"statements": await self._store.ask(whitelist_reads.editors, call.org)})
-
-    async def add_statement(self, call: Call) -> Response:
-        """`POST pushy/whitelist_editors`: somebody vouches for a key, or takes that back."""
-        call.require_json()
-        statement = _parse(call.body, _Statement).statement
-        signer = statements.public_numbers(call.key)
-        if (statement.org, statement.signer) != (call.org, call.principal.name):
-            raise Refused(400, ["the statement is of another organization or signer"])
-        try:
-            key = statement.editor_key().fingerprint
-        except ValueError:
-            raise Refused(400, ["the statement holds no key"]) from None
-        if not statements.editor_statement_holds(statement, signer):
-            raise Refused(400, ["the statement is not signed with the key of this request"])
-        action = "editor remove" if statement.removed else "editor add"
-        try:
-            await call.write(
-                operations.SaveEditor(
-                    org=call.org,
-                    key=key,
-                    version=statement.version,
-                    statement=msgspec.json.encode(statement).decode(),
-                ),
-                call.audit(action, statement.editor, {"key": key}),
-            )
-        except Outdated as error:
-            raise Refused(409, [str(error)], {headers.VERSION: str(error.version)}) from None
-        self._sending.editors_changed(call.org)
-        return answer(200, {"statement": statement})
-
     async def check(self, call: Call) -> Response:
         """`POST pushy/checks`: asks the agents, starts nothing."""
         call.require_json()
-        check = _parse(call.body, _Check)
+        check = call.parse(_Check)
         verdicts = await self._checks.ask(
             call.org,
             list(dict.fromkeys(check.nodes)),
@@ -213,13 +180,6 @@ def _records(
     if not statements.is_signed_by(key, signed, org=call.org, nodes=nodes, changes=changes):
         raise Refused(400, ["the changes are not signed with the key of this request"])
     return statements.records(signed, org=call.org, nodes=nodes, changes=changes)
-
-
-def _parse(body: bytes, shape: Any) -> Any:
-    try:
-        return msgspec.json.decode(body, type=shape)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise Refused(400, [f"invalid request: {error}".replace("`", "")]) from error
 
 
 def _detail(edit: _Edit, nodes: list[str]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from sqlalchemy.exc import IntegrityError
 from pushcli_server.store import (
     blobs,
     chef_nodes,
+    editor_chain,
     identities,
     operations,
     schema,
@@ -182,4 +183,5 @@ _BATCHES: dict[type, Apply] = {
     **chef_nodes.BATCHES,
     **whitelists.BATCHES,
     **signatures.BATCHES,
+    **editor_chain.BATCHES,
 }

@@ -16,7 +16,7 @@ from sqlalchemy.exc import (
 
 from pushcli.errors import ConfigError, StoreError
 
-HEAD = "0007"
+HEAD = "0008"
 """The migration that this program needs; a test compares it with the scripts."""
 _BUSY = 30.0
 _READ_ONLY = "25006"

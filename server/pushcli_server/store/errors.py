@@ -45,6 +45,10 @@ class WhitelistConflict(CannotApply):
     """An edit of whitelists that cannot be made; the text says why, for the operator."""
 
 
+class InvalidStatement(CannotApply):
+    """A statement about editors that is none, or does not fit what it names; the text says why."""
+
+
 class UnknownNodes(WhitelistConflict):
     """There are no such nodes."""
 

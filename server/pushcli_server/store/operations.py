@@ -151,9 +151,11 @@ class EditWhitelists(msgspec.Struct, frozen=True, kw_only=True):
 
     Args:
         changes: by node and name the value as in JSON (None: removed) and its signature.
+        latest: the version up to which a stored one counts: one beyond it is no newer one.
     """
 
     org: str
+    latest: int
     changes: Mapping[str, Mapping[str, tuple[Any, Mapping[str, Any]]]]
 
 
@@ -166,13 +168,33 @@ class SaveWhitelistReport(msgspec.Struct, frozen=True):
 
 
 class SaveEditor(msgspec.Struct, frozen=True, kw_only=True):
-    """A signed statement about an editor's key (fingerprint); an older one is replaced."""
+    """A signed statement of the old form about a key (fingerprint); an older one is replaced.
+
+    Args:
+        statement: JSON text.
+        latest: the version up to which a stored one counts: one beyond it is no newer one.
+        chained: whether it goes beside a link of the chain; else there must be no chain.
+    """
 
     org: str
     key: str
     version: int
     statement: str
-    """JSON text."""
+    latest: int
+    chained: bool = False
+
+
+class AppendStatement(msgspec.Struct, frozen=True, kw_only=True):
+    """The next link of the chain of statements about editors.
+
+    Args:
+        statement: as in JSON.
+        kept: of a checkpoint: the digests of the statements that it keeps.
+    """
+
+    org: str
+    statement: Mapping[str, Any]
+    kept: Sequence[str] = ()
 
 
 class Audit(msgspec.Struct, frozen=True):
@@ -412,6 +434,7 @@ Operation = (
     | EditWhitelists
     | SaveWhitelistReport
     | SaveEditor
+    | AppendStatement
     | Audit
     | RememberSignature
     | ForgetSignatures

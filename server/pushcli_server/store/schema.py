@@ -138,7 +138,8 @@ node_fields = Table(
     Index(None, "org", "field", "value"),
 )
 
-# Signed statements about who may edit whitelists, as their signers made them.
+# Signed statements about who may edit whitelists, as their signers made them: of the old form,
+# the newest about each key, for agents that know no other.
 whitelist_editors = Table(
     "whitelist_editors",
     metadata,
@@ -146,6 +147,21 @@ whitelist_editors = Table(
     Column("key", String(64), primary_key=True),
     Column("version", BigInteger, nullable=False),
     Column("statement", Text, nullable=False),
+    # Whether it was there before there could be a chain.
+    Column("inherited", Boolean),
+)
+
+# The chain of them, in its order.
+editor_statements = Table(
+    "editor_statements",
+    metadata,
+    Column("org", ForeignKey("organizations.name"), primary_key=True),
+    Column("place", Integer, primary_key=True),
+    Column("digest", String(64), nullable=False),
+    Column("statement", Text, nullable=False),
+    # Of the first one, and of a checkpoint: the statements that it stands for, as JSON text.
+    Column("base", Text),
+    UniqueConstraint("org", "digest"),
 )
 
 jobs = Table(

@@ -1,19 +1,20 @@
-"""Whitelists in the nodes' attributes, what agents report of them, and their editors: questions.
+"""Whitelists in the nodes' attributes, what agents report of them: questions.
 
 Each takes a connection and answers from what is committed; `Store.ask` puts them.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-import msgspec
 from sqlalchemy import Connection, select
 
 from pushcli_server.core import whitelist as core
-from pushcli_server.store import schema
+from pushcli_server.store import editor_chain, schema
 
 _CHUNK = 500
 """Names in one statement."""
+MAX_ENTRIES = 20_000
+"""Of all nodes together, in one answer."""
 
 
 class NodeWhitelist(NamedTuple):
@@ -22,6 +23,14 @@ class NodeWhitelist(NamedTuple):
     node: str
     whitelist: core.AttributeWhitelist
     report: str | None
+
+
+class SignedEntry(NamedTuple):
+    """An entry of a node that somebody signed."""
+
+    node: str
+    name: str
+    value: Any
 
 
 def of_nodes(connection: Connection, org: str, names: Sequence[str]) -> list[NodeWhitelist]:
@@ -41,14 +50,38 @@ def of_nodes(connection: Connection, org: str, names: Sequence[str]) -> list[Nod
 
 
 def messages_to(
-    connection: Connection, org: str, names: Sequence[str]
+    connection: Connection, org: str, names: Sequence[str], chained: Collection[str], latest: int
 ) -> list[tuple[str, dict[str, Any]]]:
-    """For each of those nodes that there are, the fields of its `whitelist` message."""
-    statements = editors(connection, org)
+    """For each of those nodes that there are, the fields of its `whitelist` message.
+
+    Args:
+        chained: those whose agents know the chain of statements about editors.
+        latest: the version up to which statements count.
+    """
+    said = editor_chain.travelling(connection, org, latest)
     return [
-        (node, core.message_fields(whitelist, statements))
+        (node, core.message_fields(whitelist, said, chained=node in chained))
         for node, whitelist, _ in of_nodes(connection, org, names)
     ]
+
+
+def entries_signed_with(connection: Connection, org: str, key: str) -> list[SignedEntry]:
+    """The entries of all nodes that were signed with a key (fingerprint), at most `MAX_ENTRIES`."""
+    found: list[SignedEntry] = []
+    nodes = schema.nodes
+    query = select(nodes.c.name, nodes.c.default, nodes.c.normal, nodes.c.override).where(
+        nodes.c.org == org, nodes.c.normal.contains(key, autoescape=True)
+    )
+    for row in connection.execute(query.order_by(nodes.c.name)):
+        present = core.of_attributes(row.default, row.normal, row.override)
+        found += [
+            SignedEntry(row.name, entry.name, entry.value)
+            for entry in present.entries
+            if isinstance(entry.record, dict) and entry.record.get("key") == key
+        ]
+        if len(found) >= MAX_ENTRIES:
+            break
+    return found[:MAX_ENTRIES]
 
 
 def reports(connection: Connection, org: str, names: Sequence[str]) -> list[tuple[str, str]]:
@@ -56,13 +89,6 @@ def reports(connection: Connection, org: str, names: Sequence[str]) -> list[tupl
     columns = (schema.nodes.c.name, schema.nodes.c.whitelist_report)
     rows = rows_of(connection, org, names, columns)
     return [(row.name, row.whitelist_report) for row in rows if row.whitelist_report]
-
-
-def editors(connection: Connection, org: str) -> list[Any]:
-    """The newest statement about each editor's key, as JSON; older versions first."""
-    table = schema.whitelist_editors
-    query = select(table.c.statement).where(table.c.org == org).order_by(table.c.version)
-    return [msgspec.json.decode(text) for text in connection.scalars(query)]
 
 
 def rows_of(

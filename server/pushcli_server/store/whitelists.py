@@ -1,14 +1,14 @@
-"""Edits of whitelists in the nodes' attributes, what agents report, and editors, as SQL."""
+"""Edits of whitelists in the nodes' attributes, and what agents report, as SQL."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection
 
 from pushcli_server.core import whitelist as core
 from pushcli_server.store import operations, schema
-from pushcli_server.store.bulk import insert_rows, update_rows
+from pushcli_server.store.bulk import update_rows
 from pushcli_server.store.errors import Outdated, UnknownNodes, WhitelistConflict
 from pushcli_server.store.whitelist_reads import rows_of
 
@@ -24,18 +24,20 @@ def _edit(connection: Connection, ops: Sequence[operations.EditWhitelists]) -> N
         missing = op.changes.keys() - {row.name for row in rows}
         if missing:
             raise UnknownNodes(f"no such node: {_list(missing)}")
-        changed = [(op.org, *_edited(row, op.changes[row.name])) for row in rows]
+        changed = [(op.org, *_edited(row, op.changes[row.name], op.latest)) for row in rows]
         update_rows(connection, nodes, ("org", "name", "normal", "revision"), changed, keys=2)
 
 
-def _edited(row: Any, changes: Mapping[str, tuple[Any, Mapping[str, Any]]]) -> tuple[Any, ...]:
+def _edited(
+    row: Any, changes: Mapping[str, tuple[Any, Mapping[str, Any]]], latest: int
+) -> tuple[Any, ...]:
     present = core.of_attributes(row.default, row.normal, row.override)
     signed = {entry.name: entry.record for entry in present.entries} | present.removed
     levels = {entry.name: entry.level for entry in present.entries}
     removed = [name for name, (value, _) in changes.items() if value is None]
     for name, (value, record) in changes.items():
         version = _version(signed.get(name))
-        if version >= record["version"]:
+        if record["version"] <= version <= latest:
             raise Outdated(f"the entry {name!r} of {row.name} was edited meanwhile", version)
         if value is None and name not in levels:
             raise WhitelistConflict(f"no entry {name!r} on the whitelist of {row.name}")
@@ -63,22 +65,6 @@ def _save_reports(connection: Connection, ops: Sequence[operations.SaveWhitelist
     update_rows(connection, schema.nodes, ("org", "name", "whitelist_report"), rows, keys=2)
 
 
-def _save_editors(connection: Connection, ops: Sequence[operations.SaveEditor]) -> None:
-    table = schema.whitelist_editors
-    for op in ops:
-        known = connection.scalar(
-            select(table.c.version).where(table.c.org == op.org, table.c.key == op.key)
-        )
-        row = (op.org, op.key, op.version, op.statement)
-        names = ("org", "key", "version", "statement")
-        if known is None:
-            insert_rows(connection, table, names, [row])
-        elif known < op.version:
-            update_rows(connection, table, names, [row], keys=2)
-        else:
-            raise Outdated("somebody said something newer about this key meanwhile", known)
-
-
 def _list(names: Iterable[str]) -> str:
     ordered = sorted(names)
     more = f" and {len(ordered) - _NAMED} more" if len(ordered) > _NAMED else ""
@@ -88,5 +74,4 @@ def _list(names: Iterable[str]) -> str:
 BATCHES: dict[type, Callable[[Connection, Any], None]] = {
     operations.EditWhitelists: _edit,
     operations.SaveWhitelistReport: _save_reports,
-    operations.SaveEditor: _save_editors,
 }

@@ -48,7 +48,7 @@ def test_the_editors_are_pinned_and_shown(operated: Operated) -> None:
     operator = keys.load_private_key(Path(operated.fleet.profile.client_key))
     fingerprint = keys.fingerprint(operator)
     assert f"operator  {fingerprint}" in shown
-    assert set(editors.load(operated.place / "t3" / "editors.json")) == {fingerprint}
+    assert set(editors.load(operated.place / "t3" / "editors.json").trusted) == {fingerprint}
     content = json.loads((operated.place / "t3" / "editors.json").read_text())
     assert content["editors"] == [
         {"name": "operator", "public_key": keys.public_pem(operator), "fingerprint": fingerprint}
@@ -62,7 +62,7 @@ def test_those_who_are_trusted_by_hand_are_the_only_ones(operated: Operated) -> 
     shown = enroll(operated, "t4", "--token", token, "--trust-editor", "grace.pub").stdout
     assert f"grace  {keys.fingerprint(pair)}" in shown
     assert "operator" not in shown
-    pinned = editors.load(operated.place / "t4" / "editors.json")
+    pinned = editors.load(operated.place / "t4" / "editors.json").trusted
     assert set(pinned) == {keys.fingerprint(pair)}
 
 
@@ -70,7 +70,7 @@ def test_the_validators_way_pins_them_too(operated: Operated) -> None:
     validator = operated.fleet.server_directory / "keys" / "sandbox-validator.pem"
     enrolled = enroll(operated, "t5", "--validator", str(validator))
     assert "operator  SHA256:" in enrolled.stdout
-    assert len(editors.load(operated.place / "t5" / "editors.json")) == 1
+    assert len(editors.load(operated.place / "t5" / "editors.json").trusted) == 1
 
 
 def test_a_token_for_one_node_is_for_no_other(operated: Operated) -> None:

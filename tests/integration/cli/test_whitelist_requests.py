@@ -19,6 +19,7 @@ from pushcli.exit_status import ExitStatus
 from pushcli.sandbox.sandbox import ADMIN, ORG, Sandbox
 from pushcli.terminal.context import App
 from pushcli.whitelist import statements
+from pushcli.whitelist.chain import Statement as Link
 from pushcli.whitelist.statements import Change, editor_statement_holds, public_numbers
 from pushcli.whitelist.statements import EditorStatement as Statement
 from pushcli.whitelist.workstation.our_server import MAX_BODY
@@ -135,7 +136,7 @@ def test_what_is_too_large_for_one_request_goes_in_several(
 def test_a_version_that_is_too_low_is_raised_once(
     fleet: Sandbox, way: Between, operator: Path
 ) -> None:
-    future = statements.next_version(time.time()) + 10**9
+    future = statements.next_version(time.time()) + 200_000_000
     somebody_else(fleet, future, "a")
     run(way.url, operator, "add", "x", "1", "a")
     assert [edit["version"] > future for edit in edits(way)] == [False, True]
@@ -144,11 +145,11 @@ def test_a_version_that_is_too_low_is_raised_once(
 
 def always_faster(fleet: Sandbox, node: str) -> Any:
     """Somebody edits the node before each of our edits arrives."""
-    future = [statements.next_version(time.time()) + 10**10]
+    future = [statements.next_version(time.time()) + 100_000_000]
 
     def interfere(request: Request) -> Reply | None:
         if request.method == "POST":
-            future[0] += 10**9
+            future[0] += 10_000_000
             somebody_else(fleet, future[0], node)
         return None
 
@@ -229,11 +230,15 @@ def test_editors_are_vouched_for_and_taken_back(
     _, out = run(way.url, operator, "editors", "list")
     assert out.split("\t")[:4] == ["bob", fingerprint, "vouched for", ADMIN]
     run(way.url, operator, "editors", "remove", "bob")
-    said = [Statement(**edit["statement"]) for edit in edits(way)]
-    assert [one.removed for one in said] == [False, True]
-    assert said[1].version > said[0].version
+    said = [Link(edit["statement"]) for edit in edits(way)]
+    assert [one.action for one in said] == ["add", "remove"]
+    assert said[1].content.version > said[0].content.version
     ours = public_numbers(keys.load_private_key(operator))
-    assert all(editor_statement_holds(one, ours) for one in said)
+    assert all(one.is_signed_by(ours) for one in said)
+    # Beside it in the form of agents that know no other.
+    old = [Statement(**edit["old"]) for edit in edits(way)]
+    assert [one.removed for one in old] == [False, True]
+    assert all(editor_statement_holds(one, ours) for one in old)
     with pytest.raises(NotFound, match="carl"):
         run(way.url, operator, "editors", "remove", "carl")
 

@@ -13,8 +13,10 @@ from pushcli_server.store.database import make_engine
 from pushcli_server.store.errors import Outdated, UnknownNodes, WhitelistConflict
 from tests.integration.store.conftest import Database
 from tests.integration.store.writing import ORGS
+from tests.support.editors import old
 
 pytestmark = pytest.mark.timeout(60)
+LATEST = 1000
 NODES = [f"web{number:02}" for number in range(1, 4)]
 
 
@@ -28,7 +30,9 @@ def enroll(*names: str) -> list[operations.CreateClient]:
 def edit(name: str, value: Any, version: int, *nodes: str) -> operations.EditWhitelists:
     record = {"signer": "ann", "version": version, "removed": value is None}
     return operations.EditWhitelists(
-        org="acme", changes={node: {name: (value, record)} for node in nodes}
+        org="acme",
+        changes={node: {name: (value, record)} for node in nodes},
+        latest=LATEST,
     )
 
 
@@ -177,13 +181,19 @@ def test_edits_at_once_lose_nothing(database: Database) -> None:
 def test_the_message_to_a_node_has_a_digest_of_all_that_it_says(database: Database) -> None:
     async def scenario(store: Store) -> None:
         await store.write(*ORGS, *enroll(*NODES))
-        [(_, before)] = await store.ask(whitelist_reads.messages_to, "acme", ["web01"])
+        [(_, before)] = await store.ask(whitelist_reads.messages_to, "acme", ["web01"], (), LATEST)
         await store.write(edit("uptime", "uptime", 5, "web01"))
-        [(_, after)] = await store.ask(whitelist_reads.messages_to, "acme", ["web01"])
+        [(_, after)] = await store.ask(whitelist_reads.messages_to, "acme", ["web01"], (), LATEST)
         await store.write(
-            operations.SaveEditor(org="acme", key="SHA256:x", version=1, statement='{"a": 1}')
+            operations.SaveEditor(
+                org="acme",
+                key="SHA256:x",
+                version=1,
+                statement=json.dumps(old("ann", "bob", 5).raw),
+                latest=LATEST,
+            )
         )
-        [(_, vouched)] = await store.ask(whitelist_reads.messages_to, "acme", ["web01"])
+        [(_, vouched)] = await store.ask(whitelist_reads.messages_to, "acme", ["web01"], (), LATEST)
         assert len({before["digest"], after["digest"], vouched["digest"]}) == 3
         assert len(after["entries"]) == 1
         assert vouched["left_out"] == 0
@@ -191,33 +201,13 @@ def test_the_message_to_a_node_has_a_digest_of_all_that_it_says(database: Databa
     database.run(scenario)
 
 
-def test_what_is_said_of_an_editor_only_gets_newer(database: Database) -> None:
+def test_a_stored_version_of_the_future_is_no_newer_one(database: Database) -> None:
     async def scenario(store: Store) -> None:
-        await store.write(*ORGS)
-
-        def said(version: int) -> operations.SaveEditor:
-            statement = json.dumps({"version": version})
-            return operations.SaveEditor(
-                org="acme", key="SHA256:x", version=version, statement=statement
-            )
-
-        await store.write(said(5))
-        await store.write(said(6))
+        await store.write(*ORGS, *enroll("web01"))
+        await store.write(edit("uptime", "stolen", 2**62, "web01"))
+        await store.write(edit("uptime", "uptime", 5, "web01"))
+        assert (await entries(store, "web01"))["uptime"].value == "uptime"
         with pytest.raises(CannotApply):
-            await store.write(said(6))
-        assert await store.ask(whitelist_reads.editors, "acme") == [{"version": 6}]
-        assert await store.ask(whitelist_reads.editors, "other") == []
-
-    database.run(scenario)
-
-
-def test_a_report_is_kept_as_it_was_said(database: Database) -> None:
-    async def scenario(store: Store) -> None:
-        await store.write(*ORGS, *enroll(*NODES))
-        store.submit(operations.SaveWhitelistReport("acme", "web01", '{"at": 1}'))
-        store.submit(operations.SaveWhitelistReport("acme", "web01", '{"at": 2}'))
-        assert await store.ask(whitelist_reads.reports, "acme", NODES) == [("web01", '{"at": 2}')]
-        [found] = await store.ask(whitelist_reads.of_nodes, "acme", ["web01"])
-        assert found.report == '{"at": 2}'
+            await store.write(edit("uptime", "x", 5, "web01"))
 
     database.run(scenario)

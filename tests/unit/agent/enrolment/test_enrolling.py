@@ -60,7 +60,7 @@ def test_trusted_editors_are_named_by_their_file_or_as_given(tmp_path: Path) -> 
     assert {editor.fingerprint for editor in found} == {fingerprint(keys.public_pem(key))}
     file = tmp_path / "editors.json"
     file.write_bytes(pinned.content(found))
-    assert set(editors.load(file)) == {found[0].fingerprint}
+    assert set(editors.load(file).trusted) == {found[0].fingerprint}
 
 
 def test_a_private_key_and_an_odd_name_are_refused(tmp_path: Path) -> None:
