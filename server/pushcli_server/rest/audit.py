@@ -69,9 +69,11 @@ def _limit(text: str | None) -> int:
 
 
 def _view(record: AuditRecord) -> dict[str, Any]:
+    # Earlier versions recorded no kind.
+    kind = {} if record.actor_kind is None else {"actor_kind": record.actor_kind}
     return {
         "at": record.at,
-        "actor_kind": record.actor_kind,
+        **kind,
         "actor": record.actor,
         "action": record.action,
         "target": record.target,

@@ -12,6 +12,7 @@ from pushcli_server.store.errors import (
     LastAdministrator,
     LastKey,
     Missing,
+    ReservedName,
     TokenRefused,
     TooManyKeys,
     UnknownMembers,
@@ -163,7 +164,9 @@ def test_whoever_leaves_an_organization_leaves_its_groups_only(database: Databas
     async def scenario(store: Store) -> None:
         await store.write(
             *ORGS, *user("ann", "acme", "other"), *groups("team"), *groups("team", org="other"),
-            joins("team", "user", "ann"), joins("team", "user", "ann", "other"), client("ann"),
+            joins("team", "user", "ann"), joins("team", "user", "ann", "other"),
+            # By an administrator: it could not register itself so.
+            operations.CreateClient(org="acme", name="ann", public_key="PEM"),
             joins("team", "client", "ann"),
         )  # fmt: skip
         await store.write(operations.DissociateUser("acme", "ann"))
@@ -172,6 +175,18 @@ def test_whoever_leaves_an_organization_leaves_its_groups_only(database: Databas
         assert await store.ask(identity_reads.is_member, "other", "user", "ann", "team")
         with pytest.raises(Missing, match="no user ann"):
             await store.write(operations.DissociateUser("acme", "ann"))
+
+    database.run(scenario)
+
+
+def test_nobody_registers_himself_under_a_users_name(database: Database) -> None:
+    async def scenario(store: Store) -> None:
+        await store.write(*ORGS, *user("Ann"))
+        for name in ("Ann", "ann", "ANN", "pivotal", "x-Validator"):
+            with pytest.raises(ReservedName, match=f"the name {name} is"):
+                await store.write(client(name))
+        await store.write(client("anna"))
+        assert await store.ask(identity_reads.clients, "acme") == ["anna"]
 
     database.run(scenario)
 
