@@ -147,7 +147,7 @@ def ended(agent: Agent, event: JobEnded, now: float) -> list[Effect]:
         return [*report, *_aborted(job), *kept]
     if job.phase is not Phase.RUNNING:
         lost = Report("warning", f"job {job.id} lost its supervisor before it ran")
-        reason = "its supervisor died" + (f": {event.complaint[:200]}" if event.complaint else "")
+        reason = "its supervisor died" + (f": {event.complaint}" if event.complaint else "")
         return [lost, DiscardSpool(job.id), *_nack(agent, job.id, reason)]
     if outcome is None or (outcome.lost and not _accepts_partial(config)):
         # As old agents say that there will be no result.

@@ -13,6 +13,7 @@ import stat
 from pathlib import Path
 
 from pushcli.whitelist.entry import Entry
+from pushcli_agent.running import disk
 
 MAX_LINKS = 16
 _ATTEMPTS = 8
@@ -41,7 +42,8 @@ def acquire(entry: Entry, directory: Path) -> int:
             if _lock(descriptor, fcntl.LOCK_EX):
                 return descriptor
     except OSError as error:
-        raise LockRefused(f"lock: {path}: {error.strerror}") from error
+        full = disk.why(error, path.parent)
+        raise LockRefused(f"lock: {full or f'{path}: {error.strerror}'}") from error
     raise LockRefused(f"lock: {path} keeps being replaced")
 
 

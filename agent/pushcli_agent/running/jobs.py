@@ -46,6 +46,8 @@ class Jobs:
             found = explain(run_wire.spec_of_check(check), self._policy, requestor=check.requestor)
         except Refusal as refusal:
             return {"check_id": check.check_id, "reason": refusal.reason}
+        if full := disk.full(self._spool.directory):
+            return {"check_id": check.check_id, "reason": full}
         runs = found.command if isinstance(found.command, str) else list(found.command)
         return {
             "check_id": check.check_id,

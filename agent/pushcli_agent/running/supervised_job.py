@@ -142,7 +142,8 @@ def complaint(directory: Path) -> str:
     """The last line that the supervisor in this directory wrote to its errors."""
     with suppress(OSError):
         lines = (directory / "errors").read_text("utf-8", "replace").splitlines()
-        return lines[-1] if lines else ""
+        # It may go to the server, where one line is expected.
+        return "".join(c if c.isprintable() else "?" for c in lines[-1][:200]) if lines else ""
     return ""
 
 

@@ -231,7 +231,12 @@ def test_a_full_disk_is_named_in_the_vote(
         assert reason == f"no space left on the disk of {disk}/spool (mounted at {disk})"
         assert list((disk / "spool").iterdir()) == []
         assert list((tmp_path / "files").iterdir()) == []
+        server.send(peer, "check", check_id="c1", command="hello")
+        checked = server.expect("checked", check_id="c1").body
+        assert ("ready" not in checked, checked["reason"]) == (True, reason)
         ballast.unlink()
+        server.send(peer, "check", check_id="c2", command="hello")
+        assert server.expect("checked", check_id="c2").body["ready"] is True
         server.run(peer, OTHER, "hello")
         server.expect("succeeded", job_id=OTHER)
         agent.end()

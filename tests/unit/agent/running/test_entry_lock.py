@@ -8,6 +8,7 @@ import pytest
 from pushcli.whitelist.entry import Entry
 from pushcli_agent.running import entry_lock
 from pushcli_agent.running.entry_lock import LockRefused
+from tests.support.full_disk import small_disk
 
 
 def entry(lock: bool | str | Path, name: str = "x") -> Entry:
@@ -103,3 +104,11 @@ def test_a_file_that_its_holder_removes_is_made_anew(tmp_path: Path) -> None:
     assert os.fstat(other).st_ino == path.stat().st_ino
     os.close(holder)
     os.close(other)
+
+
+def test_a_full_disk_is_named(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", "1m,nr_inodes=2") as disk:
+        (disk / "held").touch()
+        with pytest.raises(LockRefused) as refused:
+            entry_lock.acquire(entry(disk / "a.lock"), tmp_path / "locks")
+    assert str(refused.value) == f"lock: no space left on the disk of {disk} (mounted at {disk})"
