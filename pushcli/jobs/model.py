@@ -50,12 +50,28 @@ class JobView(msgspec.Struct, frozen=True, kw_only=True):
                 yield name, state
 
 
+class LateResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A result that came too late to decide what became of its node."""
+
+    succeeded: bool = False
+    exit_code: int | None = None
+    signal: int | None = None
+    timed_out: bool = False
+    aborted: bool = False
+    lost: bool = False
+    started_at: float | None = None
+    ended_at: float | None = None
+    stdout_dropped: int = 0
+    stderr_dropped: int = 0
+
+
 class NodeResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What became of one node: an entry of `GET jobs/ID/nodes` (docs/extensions.md).
 
     Times are seconds since the epoch, sizes bytes; `dropped` are those that are missing.
 
     Args:
+        late_result: how the command ended, told when the node's part was over.
         partial: there is output, of a command that was cut short.
         output_pending: the command is being ended, and what it wrote is still to come.
     """
@@ -74,6 +90,7 @@ class NodeResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     partial: bool = False
     output_pending: bool = False
     out_of_contact: bool = False
+    late_result: LateResult | None = None
 
     @property
     def dropped(self) -> int:

@@ -98,8 +98,18 @@ def explain(result: NodeResult) -> str:
     else:
         why = ""
     # An old agent's bare nack comes as the state's own name.
-    parts = [part for part in (contact, why) if part and part != result.state]
+    parts = [part for part in (contact, why, _later(result)) if part and part != result.state]
     return ", ".join(parts + output_remarks(result))
+
+
+def _later(result: NodeResult) -> str:
+    """How a command came to its end after all, of a node that was given up."""
+    late = result.late_result
+    if late is None or late.timed_out or late.aborted or late.lost:
+        return ""
+    if late.signal is not None:
+        return f"ended later: killed by signal {late.signal}"
+    return f"ended later: exit code {0 if late.succeeded else late.exit_code}"
 
 
 def output_remarks(result: NodeResult) -> list[str]:

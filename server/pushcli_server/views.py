@@ -1,5 +1,6 @@
 """What REST shows of a job: exactly the keys that old scripts compare (section 3)."""
 
+import json
 from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
@@ -87,9 +88,16 @@ def node_part(part: JobNodeRecord) -> dict[str, Any]:
         "stdout_dropped": part.stdout_dropped or None,
         "stderr_dropped": part.stderr_dropped or None,
         "partial": is_partial(part) or None,
+        "late_result": None if part.late_result is None else _shown_result(part.late_result),
     }
     shown = {key: value for key, value in more.items() if value is not None}
     return {"node": part.node, "state": part.state, **shown}
+
+
+def _shown_result(late_result: str) -> dict[str, Any]:
+    """A result that came too late, without what it does not say."""
+    fields: dict[str, Any] = json.loads(late_result)
+    return {key: value for key, value in fields.items() if value is not None and value is not False}
 
 
 def out_of_contact(job: Job, node: str) -> bool:

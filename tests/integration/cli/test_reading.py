@@ -125,18 +125,23 @@ def test_a_header_that_makes_no_sense_is_ignored(
     assert home.run("job", "output", JOB_ID, "a").stderr == ""
 
 
-def test_missing_and_pending_output_stands_with_its_node(home: Home, responder: Responder) -> None:
+def test_missing_pending_and_late_news_stand_with_their_node(
+    home: Home, responder: Responder
+) -> None:
     responder.say("GET", f"jobs/{JOB_ID}", json_answer(job("complete")))
     results = [
         {"node": "a", "state": "succeeded", "stdout_dropped": 1000, "stderr_dropped": 234},
         {"node": "b", "state": "aborted", "partial": True},
         {"node": "c", "state": "aborted", "output_pending": True},
+        {"node": "d", "state": "crashed", "reason": "went away", "late_result": {"exit_code": 3}},
+        {"node": "e", "state": "aborted", "late_result": {"signal": 15, "aborted": True}},
     ]
     responder.say("GET", f"jobs/{JOB_ID}/nodes", json_answer(results))
-    assert home.run("job", "status", JOB_ID).stdout.splitlines()[-3:] == [
+    assert home.run("job", "status", JOB_ID).stdout.splitlines()[-4:] == [
         "succeeded: a (1,234 bytes of output missing)",
         "aborted: b (partial output)",
         "aborted: c (output still to come)",
+        "crashed: d (went away, ended later: exit code 3)",
     ]
 
 

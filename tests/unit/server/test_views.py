@@ -2,8 +2,10 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 
+from pushcli.jobs.model import LateResult, NodeResult
 from pushcli_server.store.records import JobNodeRecord
 from pushcli_server.views import is_partial, node_part
 
@@ -39,3 +41,10 @@ def test_output_is_partial_where_its_command_was_cut_short(
 def test_bytes_that_are_missing_are_shown_where_there_are_any() -> None:
     shown = node_part(part("succeeded", stdout_dropped=3, stderr_dropped=0))
     assert shown == {"node": "a", "state": "succeeded", "stdout_dropped": 3}
+
+
+def test_a_late_result_is_shown_as_far_as_it_says_something() -> None:
+    late = '{"succeeded": false, "exit_code": 3, "signal": null, "aborted": false}'
+    shown = node_part(part("crashed", partial=False, late_result=late))
+    assert shown["late_result"] == {"exit_code": 3}
+    assert msgspec.convert(shown, NodeResult).late_result == LateResult(exit_code=3)
