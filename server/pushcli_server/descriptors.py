@@ -22,9 +22,8 @@ _UNPROVEN = 1000
 
 
 class Shares(NamedTuple):
-    """Connections of each port."""
+    """Connections of the two ZeroMQ ports; as many are left to REST."""
 
-    rest: Limits
     commands: Limits
     heartbeats: Limits
 
@@ -44,7 +43,7 @@ def shares(limit: int) -> Shares:
     total = min(_MOST, max(_LEAST, free // 3))
     per_address = int(total * _OF_ONE_ADDRESS)
     limits = Limits(total, per_address, min(_UNPROVEN, per_address))
-    return Shares(limits, limits, limits)
+    return Shares(limits, limits)
 
 
 def _number(limit: int) -> int:

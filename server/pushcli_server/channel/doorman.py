@@ -20,6 +20,8 @@ from pushcli_server.core.identity import NodeKey
 from pushcli_server.guarded import guarded
 
 _EVENTS = zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED
+_AT_ONCE = 200
+"""Events that one turn of the event loop handles."""
 _QUIET = 60.0
 _log = logging.getLogger(__name__)
 
@@ -38,6 +40,7 @@ class Doorman:
         """Connections that were one too many."""
         self.crowd = Crowd(limits)
         self._port = port
+        self._closed = False
         self._loop = asyncio.get_running_loop()
         self._told_at = float("-inf")
         self._watched = watched
@@ -64,17 +67,22 @@ class Doorman:
 
     def close(self) -> None:
         """Watch no longer; before the watched socket is closed."""
+        self._closed = True
         self._loop.remove_reader(self._fd)
         self._watched.disable_monitor()
         self._events.close()
 
     def _drain(self) -> None:
-        while True:
+        if self._closed:
+            return
+        for _ in range(_AT_ONCE):
             try:
                 frames = self._events.recv_multipart(zmq.NOBLOCK)
             except zmq.Again:
                 return
             guarded(self._handle, *struct.unpack("=HI", frames[0]))
+        # The descriptor has no edge left that would call us for the rest.
+        self._loop.call_soon(self._drain)
 
     def _handle(self, event: int, fd: int) -> None:
         if event == zmq.EVENT_ACCEPTED:

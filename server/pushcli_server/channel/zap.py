@@ -7,6 +7,8 @@ import zmq
 import zmq.asyncio
 from zmq.auth.asyncio import AsyncioAuthenticator
 
+_log = logging.getLogger(__name__)
+
 
 class Doorkeeper:
     """Admits CURVE keys for which `is_admitted(key)` (Z85) holds."""
@@ -28,7 +30,12 @@ class Doorkeeper:
 
     def callback(self, domain: str, key: bytes) -> bool:
         """pyzmq's interface: may this key (Z85) connect?"""
-        return self._is_admitted(key.decode("ascii"))
+        try:
+            return self._is_admitted(key.decode("ascii"))
+        except Exception:
+            # It would end the authenticator's task, and nobody would be let in any more.
+            _log.exception("a CURVE key could not be judged; it is refused")
+            return False
 
     def stop(self) -> None:
         """No more admissions."""

@@ -42,6 +42,15 @@ class Heard(list[messages.NodeMessage]):
         """CURVE: the server's public one, and the agent's two."""
         self.failing = 0
         """So many messages are refused with an error of ours first."""
+        self.misjudging = 0
+        """So many keys, too."""
+
+    def judge(self, admitted: bool) -> bool:
+        """Whether a key is admitted, unless judging it fails."""
+        if self.misjudging:
+            self.misjudging -= 1
+            raise RuntimeError("a fault of ours")
+        return admitted
 
     def receive(
         self,
@@ -72,7 +81,7 @@ async def broker(
     server_public, server_secret = zmq.curve_keypair()
     public, secret = zmq.curve_keypair()
     owners, heard = {public.decode(): NODE}, Heard()
-    doorkeeper = Doorkeeper(context, lambda key: key in owners)
+    doorkeeper = Doorkeeper(context, lambda key: heard.judge(key in owners))
     doorkeeper.start()
     running = Broker(
         context, server_secret, owners.get, lambda *_: session_key, heard.receive, limits, now, MARK
@@ -217,6 +226,27 @@ def test_a_message_that_fails_in_our_hands_does_not_hold_up_those_behind_it() ->
                 socket.send_multipart(wire.seal(GOOD, KEY))
             await heard.more.wait()
             assert len(heard) == 1
+
+    run(scenario)
+
+
+def test_a_key_that_fails_in_our_hands_does_not_end_admission() -> None:
+    async def scenario() -> None:
+        async with broker(KEY, lambda: NOW) as (heard, running, _):
+            heard.misjudging = 1
+            with zmq.Context() as context:
+                for _ in range(2):
+                    with context.socket(zmq.DEALER) as agent:
+                        agent.linger = 500
+                        agent.curve_serverkey, agent.curve_publickey, agent.curve_secretkey = (
+                            heard.keys
+                        )
+                        agent.connect(running.endpoint)
+                        agent.send_multipart(wire.seal(GOOD, KEY))
+                        while heard.misjudging:
+                            await asyncio.sleep(0.02)
+                        await asyncio.sleep(0.1)
+                await heard.more.wait()
 
     run(scenario)
 

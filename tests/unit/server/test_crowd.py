@@ -111,7 +111,7 @@ def test_an_address_is_itself_and_its_site_in_ipv6() -> None:
 def test_all_ports_together_stay_below_the_limit_of_descriptors() -> None:
     for limit in (256, 1024, 4096, 65_536, 524_288, 2**30):
         ports = shares(limit)
-        assert sum(port.total for port in ports) < limit
+        assert sum(port.total for port in ports) < 0.7 * limit
         for port in ports:
             assert port.unproven <= port.per_address < port.total
     # An operator who allows hardly anything gets a server that can be reached at all.
