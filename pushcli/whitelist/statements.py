@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 _ENTRY = "pushcli whitelist entry 1"
 _EDITOR = "pushcli whitelist editor 1"
 _PREFIX = b"pushcli whitelist 1\n"
+_FAR = limits.MAX_AHEAD + 900
+"""Seconds: no server answers a clock that is 15 minutes behind its own."""
 MAX_DEPTH = 32
 """Of a tree: four thousand million leaves."""
 
@@ -104,10 +106,14 @@ def fingerprint(key: "RSAPublicKey | RSAPrivateKey") -> str:
 def next_version(now: float, previous: Iterable[int] = ()) -> int:
     """A version above all previous ones: microseconds since the epoch, or one more.
 
+    Versions of the far future count nowhere, and so need not be exceeded.
+
     Args:
         now: seconds since the epoch.
     """
-    return max([int(now * 1_000_000), *(version + 1 for version in previous)])
+    last = int((now + _FAR) * 1_000_000)
+    counting = (version + 1 for version in previous if version <= last)
+    return max([int(now * 1_000_000), *counting])
 
 
 # --- changes on nodes

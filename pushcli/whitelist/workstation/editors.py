@@ -71,12 +71,13 @@ def remove(app: App, name: str, file: Path | None, *, sign_again: bool) -> ExitS
     for key in keys:
         statement = _revoke(app, name, key)
         _print_statement(app, name, key, statement, "is no longer an editor")
-        if fingerprint(key) != app.client.signer.fingerprint and app.is_text:
+        is_own = fingerprint(key) == app.client.signer.fingerprint
+        if not is_own and app.is_text:
             app.note(
                 "a node that pinned this key goes on with it until a second editor, pinned there "
                 "too, takes it back, or `pushcli agent editors remove` does it there"
             )
-        again = _signed_with(app, fingerprint(key))
+        again = [] if is_own else _signed_with(app, fingerprint(key))
         if again and (sign_again or _wants_again(app, name, again)):
             status = _sign_again(app, again)
     return status

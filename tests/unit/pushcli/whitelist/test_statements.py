@@ -182,3 +182,23 @@ def test_an_editor_is_vouched_for() -> None:
 )
 def test_a_statement_that_was_touched_does_not_hold(change: dict[str, Any]) -> None:
     assert not statements.editor_statement_holds(vouch(**change), NUMBERS)
+
+
+@pytest.mark.parametrize(
+    ("previous", "expected"),
+    [
+        ([], 1_000_000_000),
+        ([5, 999_999_999], 1_000_000_000),
+        ([1_000_000_000], 1_000_000_001),
+        ([1_100_000_000, 2**62], 1_100_000_001),
+        ([2**62], 1_000_000_000),
+    ],
+)
+def test_the_next_version_exceeds_all_that_count(previous: list[int], expected: int) -> None:
+    assert statements.next_version(1000.0, previous) == expected
+
+
+@pytest.mark.parametrize("exponent", [1, 2**64 + 1, 2**2048])
+def test_a_key_with_an_exponent_that_would_only_be_slow_signs_nothing(exponent: int) -> None:
+    key = PublicNumbers(NUMBERS.modulus, exponent)
+    assert not key.signed(b"message", "A" * 344)
