@@ -135,6 +135,23 @@ def numbers_of(modulus: str, exponent: int) -> PublicNumbers:
     return PublicNumbers(int.from_bytes(base64.b64decode(modulus, validate=True), "big"), exponent)
 
 
+def added_key(one: Statement) -> PublicNumbers:
+    """The key that a statement vouches for.
+
+    Raises:
+        ValueError: it holds none, or another than it names; the text is one line.
+    """
+    try:
+        key = numbers_of(one.content.modulus, one.content.exponent)
+    except ValueError as error:
+        raise ValueError("it holds no key") from error
+    if not key.is_usable or not one.content.editor:
+        raise ValueError("it holds no key of an editor")
+    if key.fingerprint != one.subject:
+        raise ValueError("its key is not the one that it names")
+    return key
+
+
 def in_order(old: Iterable[Statement]) -> list[Statement]:
     """Old statements in the order in which the chain's first link names them."""
     return sorted(old, key=lambda one: (one.content.version, one.digest))

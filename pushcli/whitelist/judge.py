@@ -150,13 +150,9 @@ class Judge:
     def _add(self, one: Statement) -> str | None:
         content = one.content
         try:
-            key = chain.numbers_of(content.modulus, content.exponent)
-        except ValueError:
-            return "it holds no key"
-        if not key.is_usable or not content.editor:
-            return "it holds no key of an editor"
-        if key.fingerprint != one.subject:
-            return "its key is not the one that it names"
+            chain.added_key(one)
+        except ValueError as error:
+            return str(error)
         if one.subject == content.key:
             return "nobody vouches for himself"
         by = self._vouchers.get(one.subject, ())

@@ -246,6 +246,8 @@ class WhitelistPush:
                     continue
                 for name, fields in found:
                     self._push(NodeKey(org, name), fields)
+                    # Each may be 300,000 bytes: others have their turn between them.
+                    await asyncio.sleep(0)
 
     def _push(self, key: NodeKey, fields: dict[str, Any]) -> None:
         self._wanted[key] = fields["digest"]

@@ -81,7 +81,7 @@ ENDPOINTS = [
     Endpoint("POST", "pushy/whitelist_editors", "admin"),
     Endpoint("GET", "pushy/editors", "read"),
     Endpoint("POST", "pushy/editors", "admin"),
-    Endpoint("GET", "pushy/editors/entries", "read"),
+    Endpoint("GET", "pushy/editors/entries", "admin"),
     Endpoint("GET", "nodes", "member"),
     Endpoint("POST", "nodes", "admin"),
     Endpoint("GET", "nodes/node1", "member"),

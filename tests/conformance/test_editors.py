@@ -126,6 +126,24 @@ def test_what_is_no_statement_is_refused(fleet: Sandbox, body: Any) -> None:
     assert isinstance(refusal(fleet, body), errors.RequestRefused)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"modulus": "!"},
+        {"modulus": "AAAA"},
+        {"exponent": 1},
+        {"subject": "SHA256:x"},
+        {"editor": ""},
+    ],
+)
+def test_a_key_that_is_none_is_refused(fleet: Sandbox, change: dict[str, Any]) -> None:
+    said = link(fleet)
+    signer = chain.Signer(key_of(fleet), org="sandbox", name=fleet.profile.client_name)
+    fields = {name: said[name] for name in ("editor", "subject", "modulus", "exponent")}
+    made = signer.signed(said["previous"], said["version"], "add", **{**fields, **change})
+    assert isinstance(refusal(fleet, {"statement": made}), errors.RequestRefused)
+
+
 def test_both_forms_have_to_say_the_same(fleet: Sandbox) -> None:
     said = link(fleet)
     fields: dict[str, Any] = {

@@ -12,6 +12,8 @@ from sqlalchemy import text
 from pushcli import keys
 from pushcli.exit_status import ExitStatus
 from pushcli.sandbox.sandbox import Sandbox
+from pushcli.whitelist import statements
+from pushcli.whitelist.statements import Change
 from pushcli_server import settings
 from pushcli_server.store.database import make_engine
 from tests.support.waiting import job_is, lines, start, until
@@ -209,6 +211,31 @@ def test_what_was_put_into_the_database_is_refused(make_fleet: Callable[..., San
         assert done.returncode == ExitStatus.QUORUM_FAILED
     listed = fleet.cli("whitelist", "list", "n1")
     assert "refused" in listed.stdout
+
+
+def test_a_stolen_keys_version_of_2_to_the_62_keeps_nobody_out(
+    make_fleet: Callable[..., Sandbox],
+) -> None:
+    fleet = make_fleet("n1")
+    edit(fleet, "add", "greet", "echo greetings", "n1")
+    place: dict[str, Any] = {
+        "org": "sandbox", "nodes": ["n1"], "changes": [Change("greet", "echo stolen")],
+    }  # fmt: skip
+    key = keys.load_private_key(Path(fleet.profile.client_key))
+    signed = statements.sign(key, version=2**62, signer="operator", **place)
+    record = statements.records(signed, **place)["n1"]["greet"]
+
+    def steal(attributes: dict[str, Any]) -> None:
+        attributes["push_jobs"]["whitelist"]["greet"] = "echo stolen"
+        attributes["push_jobs"]["whitelist_signatures"]["greet"] = record
+
+    # The server does not take it any more; version 0.1.0 did.
+    fleet.end_server()
+    by_hand(fleet, "n1", steal)
+    fleet.start_server()
+    until(lambda: "ahead of this node's clock" in refused(fleet, "n1").get("greet", ""))
+    edit(fleet, "add", "greet", "echo hello", "n1")
+    assert in_force(fleet, "n1")["greet"]["value"] == "echo hello"
 
 
 def test_an_older_signed_version_is_refused(make_fleet: Callable[..., Sandbox]) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pushcli.client import editors
-from pushcli.errors import NotFound
+from pushcli.errors import NotFound, ServerError
 from pushcli.escape import escape_line
 from pushcli.exit_status import ExitStatus
 from pushcli.terminal.asking import agrees
@@ -15,7 +15,7 @@ from pushcli.terminal.context import App
 from pushcli.terminal.folding import fold
 from pushcli.terminal.table import write_table
 from pushcli.whitelist import checkpoint as checkpoints
-from pushcli.whitelist.chain import ADD, CHECKPOINT, Statement, numbers_of
+from pushcli.whitelist.chain import ADD, CHECKPOINT, Statement, added_key
 from pushcli.whitelist.statements import Change, fingerprint
 from pushcli.whitelist.workstation import changing, remote, words
 from pushcli.whitelist.workstation.views import SignedEntry
@@ -183,5 +183,11 @@ def _facts(one: Statement) -> dict[str, str]:
 def _key_of(one: Statement) -> "RSAPublicKey":
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicNumbers  # noqa: PLC0415
 
-    numbers = numbers_of(one.content.modulus, one.content.exponent)
+    try:
+        numbers = added_key(one)
+    except ValueError as error:
+        raise ServerError(
+            f"unexpected answer from the server: a statement about {one.content.editor!r}: {error}",
+            "give the file of the public key",
+        ) from error
     return RSAPublicNumbers(numbers.exponent, numbers.modulus).public_key()

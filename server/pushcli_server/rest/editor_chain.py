@@ -7,7 +7,7 @@ import msgspec
 from starlette.responses import Response
 
 from pushcli.protocol import headers, limits
-from pushcli.whitelist import statements
+from pushcli.whitelist import chain, statements
 from pushcli.whitelist.chain import ADD, CHECKPOINT, REMOVE, Link, Statement, Unreadable
 from pushcli.whitelist.statements import EditorStatement
 from pushcli_server.core import editor_chain as core
@@ -148,6 +148,11 @@ def _link(raw: dict[str, Any]) -> tuple[Link, Statement]:
         raise Refused(400, ["not a link of the chain that this server knows"])
     if (link.action != CHECKPOINT) != bool(link.subject and link.editor):
         raise Refused(400, ["the statement does not say whose key it is about"])
+    if link.action == ADD:
+        try:
+            chain.added_key(statement)
+        except ValueError as error:
+            raise Refused(400, [f"the statement is of no use: {error}"]) from None
     return link, statement
 
 

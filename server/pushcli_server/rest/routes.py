@@ -186,7 +186,7 @@ def _whitelists(services: Services) -> list[Route]:
             GET=Operation(chain.show, _READ),
             POST=Operation(chain.append, _ADMIN),
         ),
-        _below("pushy/editors/entries", GET=Operation(chain.entries, _READ)),
+        _below("pushy/editors/entries", GET=Operation(chain.entries, _ADMIN)),
     ]
 
 
