@@ -20,7 +20,8 @@ KEY_FILE = "client.pem"
 DIRECTORY_VARIABLE = "PUSHCLI_AGENT_DIR"
 
 LogLevel = Literal["auto", "debug", "info", "warn", "warning", "error", "fatal"]
-_Positive = Annotated[int, msgspec.Meta(gt=0)]
+_Expiry = Annotated[int, msgspec.Meta(gt=0, le=10**10)]
+_Size = Annotated[int, msgspec.Meta(gt=0, le=2**40)]
 
 
 OPEN = {
@@ -64,10 +65,10 @@ class AgentSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     rename_env: bool = False
     """Whether variables that are not allowed arrive renamed even if the job asks for a nack."""
     file_dir: str = "/tmp/chef-push"  # noqa: S108 - the old agent's default, kept
-    file_dir_expiry: _Positive = 86_400
+    file_dir_expiry: _Expiry = 86_400
     """Seconds."""
     spool_dir: str = "spool"
-    max_output_bytes: _Positive = 10 * 1024 * 1024
+    max_output_bytes: _Size = 10 * 1024 * 1024
     """Per channel of a job."""
     log_level: LogLevel = "info"
     log_location: str | None = None

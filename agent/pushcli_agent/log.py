@@ -1,10 +1,12 @@
 """The agent's log: the standard library's, one line per record whatever a peer sent."""
 
 import logging
-import sys
+import time
 from pathlib import Path
 
 from pushcli.errors import ConfigError
+from pushcli.logs.handler import LineHandler
+from pushcli.logs.places import LogFile, StandardError, occupy_standard_descriptors
 
 LEVELS = {
     "auto": logging.INFO,
@@ -15,22 +17,7 @@ LEVELS = {
     "error": logging.ERROR,
     "fatal": logging.CRITICAL,
 }
-
-
-class _OneLine(logging.Formatter):
-    """Control characters are shown escaped."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        """One line of the log."""
-        line = super().format(record)
-        return line if line.isprintable() else "".join(map(_escaped, line))
-
-
-def _escaped(character: str) -> str:
-    return character if character.isprintable() else repr(character)[1:-1]
-
-
-_handlers: list[logging.FileHandler] = []
+_handlers: list[LineHandler] = []
 
 
 def start(level: str, file: Path | None) -> None:
@@ -39,21 +26,25 @@ def start(level: str, file: Path | None) -> None:
     Raises:
         ConfigError: the file cannot be written.
     """
-    handler: logging.Handler = logging.StreamHandler(sys.stderr)
+    occupy_standard_descriptors()
     try:
-        if file is not None:
-            handler = logging.FileHandler(file)
-            _handlers.append(handler)
+        handler = LineHandler(StandardError() if file is None else LogFile(file))
     except OSError as error:
         raise ConfigError(
             f"cannot write the log {file}: {error.strerror}", "check log_location"
         ) from error
-    handler.setFormatter(_OneLine("%(asctime)s %(levelname)s %(message)s"))
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    _handlers.append(handler)
     logging.basicConfig(level=LEVELS[level], handlers=[handler])
 
 
 def reopen() -> None:
     """Go on in a new file if someone (logrotate) has moved the old one away."""
     for handler in _handlers:
-        # A closed handler opens its file again with its next record.
-        handler.close()
+        handler.reopen()
+
+
+def tick() -> None:
+    """Say how much was left out in the last minute, if anything was."""
+    for handler in _handlers:
+        handler.tick(time.monotonic())

@@ -29,6 +29,8 @@ _log = logging.getLogger("pushcli_agent")
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING}
 _LONGEST = 60.0
 """Seconds; a poll that ends early costs nothing."""
+_PAUSE = 0.5
+"""Seconds after something failed, so that it does not fail thousands of times."""
 
 
 class Loop:
@@ -68,12 +70,34 @@ class Loop:
         self._complaint: str | None = None
 
     def run(self) -> None:
-        """Work until a signal ends it."""
+        """Work until a signal ends it; nothing else does."""
         self._handle(self._whitelist_changed())
         self._handle(self._jobs.adopt())
         while not self._signals.stop:
-            self._poll()
-            self._turn()
+            done = self._try(self._poll)
+            for step in (
+                self._handle_signals,
+                self._handle_ends,
+                self._handle_messages,
+                self._handle_answer,
+                self._handle_time,
+                self._keep_house,
+                self._look_at_files,
+                log.tick,
+            ):
+                done = self._try(step) and done
+            if not done:
+                # What failed may fail again at once.
+                time.sleep(_PAUSE)
+
+    def _try(self, step: Callable[[], None]) -> bool:
+        """Do a part of the work, whatever becomes of it."""
+        try:
+            step()
+        except Exception:
+            _log.exception("%s failed; the agent goes on", step.__name__)
+            return False
+        return True
 
     def _poll(self) -> None:
         poller = zmq.Poller()
@@ -92,7 +116,7 @@ class Loop:
         wait = min(max(due - now, 0.0), _LONGEST)
         poller.poll(math.ceil(wait * 1000))
 
-    def _turn(self) -> None:
+    def _handle_signals(self) -> None:
         self._signals.clear()
         if self._signals.consume_hangup():
             log.reopen()
@@ -100,21 +124,32 @@ class Loop:
             self._reload()
             self._look_at_whitelist()
             self._handle(events.ReconfigureRequested())
+
+    def _handle_ends(self) -> None:
         for ended in self._jobs.ended():
             self._handle(ended)
         if self._signals.consume_child():
             orphans.reap({*self._jobs.children(), self._fetcher.pid})
+
+    def _handle_messages(self) -> None:
         for event in self._channel.receive():
             self._handle(event)
+
+    def _handle_answer(self) -> None:
         if self._fetcher.fd >= 0:
             answer = self._fetcher.receive()
             if answer is not None:
                 self._handle(answer)
-        now = time.monotonic()
-        if now >= self._agent.deadline():
+
+    def _handle_time(self) -> None:
+        if time.monotonic() >= self._agent.deadline():
             self._handle(events.TimePassed())
-        self._housekeeping.work(now)
-        if now >= self._whitelists.due_at:
+
+    def _keep_house(self) -> None:
+        self._housekeeping.work(time.monotonic())
+
+    def _look_at_files(self) -> None:
+        if time.monotonic() >= self._whitelists.due_at:
             self._look_at_whitelist()
 
     def _handle(self, event: events.Event) -> None:
@@ -122,7 +157,12 @@ class Loop:
         queue = [event]
         while queue:
             for effect in handle(self._agent, queue.pop(0), time.monotonic()):
-                self._perform(effect)
+                try:
+                    self._perform(effect)
+                except Exception:
+                    # The other effects are asked for all the same, and the server repairs
+                    # by heartbeats what one of them leaves undone.
+                    _log.exception("%s failed; the agent goes on", type(effect).__name__)
             queue += self._feedback
             self._feedback = []
 

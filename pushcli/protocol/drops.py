@@ -14,6 +14,7 @@ class DropReason(enum.StrEnum):
     BASE64 = "its signature is not base64"
     SIGNATURE = "wrong signature"
     JSON = "not JSON"
+    NESTING = "nested too deep, or with too many values"
     FIELDS = "an unknown type, or a field that is missing or wrong"
     ANOTHER_NODE = "it speaks for another node"
     TIMESTAMP = "its timestamp is not an RFC 1123 date"

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, TypeVar
 import msgspec
 
 from pushcli.escape import escape_line
-from pushcli.protocol import limits
+from pushcli.protocol import limits, nesting
 from pushcli.protocol.drops import Dropped, DropReason
 from pushcli.protocol.timestamps import parse_rfc1123
 
@@ -357,12 +357,15 @@ def decode_broadcast(body: bytes) -> ServerHeartbeat:
 
 
 def _decode(decoder: "msgspec.json.Decoder[M]", body: bytes) -> M:
-    # Bodies that are not UTF-8 or nested thousands deep raise outside msgspec's own tree.
+    # Bodies that are not UTF-8 raise outside msgspec's own tree.
     try:
+        nesting.require_bounded(body)
         return decoder.decode(body)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+    except (nesting.TooNested, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         reason = DropReason.JSON
-        if isinstance(error, msgspec.ValidationError):
+        if isinstance(error, nesting.TooNested):
+            reason = DropReason.NESTING
+        elif isinstance(error, msgspec.ValidationError):
             reason = DropReason.FIELDS
         # It quotes the peer: the type that it does not know, the keys on the way to a field.
         detail = escape_line(str(error) or type(error).__name__)

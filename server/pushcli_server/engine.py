@@ -6,7 +6,8 @@ the commit of that ticket. Nothing is decided here about a job's or a node's sta
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any, get_args
 
@@ -25,14 +26,18 @@ from pushcli_server.store import Store, StoreUnavailable
 from pushcli_server.timers import Timers
 
 _log = logging.getLogger(__name__)
-Spawn = Callable[["asyncio.Future[None]"], None]
+Spawn = Callable[[str, Callable[[], Coroutine[Any, Any, None]]], None]
+"""Has something done beside everything else; its name is for the log."""
+_LOOK_UPS = 200
+_LOOK_UPS_OF_A_NODE = 4
+"""Results of jobs that are not live, looked up at a time: a node repeats what is not answered."""
 
 
 class Engine:
     """One fleet and the world around it.
 
     Args:
-        spawn: takes tasks that read the store.
+        spawn: has the store read beside everything else.
     """
 
     def __init__(
@@ -54,12 +59,18 @@ class Engine:
         self._releases = releases
         self._timers = timers
         self._feeds = feeds
+        self._spawn = spawn
         self._votes: dict[JobKey, asyncio.Event] = {}
+        self._new: dict[JobKey, asyncio.Future[None]] = {}
+        self._looking: Counter[NodeKey] = Counter()
+        self._first = 0
+        """The ticket from which on what is saved belongs to the event that is being handled."""
         # A table, not a `match`: a job on a thousand nodes has some fifteen thousand effects.
         self._carry_out: dict[type, Callable[[Any], object]] = {
             **dict.fromkeys(get_args(on_fleet.Save), self._save),
             on_fleet.SaveJob: self._save_job,
-            on_fleet.OnceDurable: lambda effect: releases.add(self.handle, effect.event),
+            on_fleet.SaveNewJob: self._save_new_job,
+            on_fleet.OnceDurable: self._once_durable,
             on_fleet.Send: lambda effect: channel.send(
                 effect.peer, effect.node, effect.kind, **effect.fields
             ),
@@ -71,7 +82,7 @@ class Engine:
             on_fleet.RecordNote: lambda effect: notes.record(effect.node, effect.message),
             on_fleet.ForgetPeer: lambda effect: channel.forget(effect.peer),
             on_fleet.CloseFeed: lambda effect: feeds.close(effect.job),
-            on_fleet.FindPart: lambda effect: spawn(asyncio.ensure_future(self._find_part(effect))),
+            on_fleet.FindPart: self._look_up,
         }
 
     def handle(self, event: on_fleet.Event) -> None:
@@ -82,8 +93,11 @@ class Engine:
         Raises:
             ClientGone, KeyOfAnotherNode: a request for a configuration is refused.
         """
-        saved, carry_out = True, self._carry_out
-        for effect in core.handle(self.fleet, event, self.clock.now()):
+        effects = core.handle(self.fleet, event, self.clock.now())
+        if not effects:
+            return
+        saved, carry_out, self._first = True, self._carry_out, self._store.ticket + 1
+        for effect in effects:
             if not saved and isinstance(effect, on_fleet.OnceDurable):
                 continue
             try:
@@ -91,6 +105,20 @@ class Engine:
             except Exception:
                 _log.exception("%s failed; what does not rest on it goes on", type(effect))
                 saved = saved and not isinstance(effect, on_fleet.Save)
+
+    async def start(self, event: on_fleet.JobRequested) -> None:
+        """Start a job; it is stored when this returns.
+
+        Raises:
+            StoreUnavailable: it was not started, or, as `OutcomeUnknown`, that is not known: if
+                it is stored after all it runs.
+            CannotStore: it can never be stored.
+        """
+        self._store.require_health()
+        self.handle(event)
+        answer = self._new.pop(event.job)
+        answer.add_done_callback(partial(self._withdraw_unless_stored, event.job))
+        await self._store.answered(answer)
 
     def receive(
         self,
@@ -100,7 +128,13 @@ class Engine:
         message: messages.NodeMessage,
         curve_key: str,
     ) -> None:
-        """A verified message came."""
+        """A verified message came; while too much waits to be stored, none that adds to it."""
+        if self._store.is_full and not self.fleet.is_routine(node, message):
+            # It is not acknowledged: an agent of ours sends it again.
+            _log.warning(
+                "too much waits for the database: a message is not taken", extra={"node": node.name}
+            )
+            return
         self.handle(on_fleet.MessageReceived(node, peer, address, message, curve_key))
 
     async def vote_over(self, key: JobKey) -> None:
@@ -117,22 +151,54 @@ class Engine:
         passed = on_fleet.TimePassed(effect.subject, effect.at)
         self._timers.at(effect.at, partial(self.handle, passed))
 
+    def _withdraw_unless_stored(self, key: JobKey, answer: "asyncio.Future[None]") -> None:
+        if answer.exception() is not None:
+            self.handle(on_fleet.JobWithdrawn(key))
+            self._end_vote(key)
+
+    def _once_durable(self, effect: on_fleet.OnceDurable) -> None:
+        self._releases.add(self._durable, effect.event, self._first, self._store.ticket)
+
+    def _durable(self, event: on_fleet.Held, first: int, last: int) -> None:
+        """What was saved before this is durable, unless the database refused some of it."""
+        if not self._store.was_refused(first, last):
+            self.handle(event)
+
     def _save_job(self, effect: on_fleet.SaveJob) -> None:
         self._save(effect)
-        if (waiting := self._votes.pop(effect.job.key, None)) is not None:
+        self._end_vote(effect.job.key)
+
+    def _end_vote(self, key: JobKey) -> None:
+        if (waiting := self._votes.pop(key, None)) is not None:
             waiting.set()
+
+    def _save_new_job(self, effect: on_fleet.SaveNewJob) -> None:
+        operations = persistence.operations_of(effect, self.clock.now(), self._store.incoming)
+        self._new[effect.job.key] = self._store.begin(*operations)
+        self._releases.after(self._store.ticket)
 
     def _save(self, effect: on_fleet.Save) -> None:
         operations = persistence.operations_of(effect, self.clock.now(), self._store.incoming)
         self._releases.after(self._store.submit(*operations))
 
+    def _look_up(self, effect: on_fleet.FindPart) -> None:
+        looking = self._looking
+        if looking[effect.node] < _LOOK_UPS_OF_A_NODE and looking.total() < _LOOK_UPS:
+            looking[effect.node] += 1
+            self._spawn("looking up a late result", partial(self._find_part, effect))
+
     async def _find_part(self, effect: on_fleet.FindPart) -> None:
+        about = {"node": effect.node.name, "job": effect.message.job_id}
         try:
             found = await persistence.find_part(self._store, effect.node, effect.message)
         except StoreUnavailable as error:
             # It is spooled: its agent sends it again.
-            _log.warning("a result of %s must wait: %s", effect.node.name, error)
+            _log.warning("a result must wait: %s", error, extra=about)
         except Exception:
-            _log.exception("a result of %s cannot be placed", effect.node.name)
+            _log.exception("a result cannot be placed", extra=about)
         else:
             self.handle(found)
+        finally:
+            self._looking[effect.node] -= 1
+            if not self._looking[effect.node]:
+                del self._looking[effect.node]

@@ -14,7 +14,7 @@ from pushcli.protocol import names
 from pushcli_server import secrets, settings
 from pushcli_server.founding import GROUPS, founding, validator_name
 from pushcli_server.settings import Settings
-from pushcli_server.store import CannotApply, Store, operations
+from pushcli_server.store import CannotApply, CannotStore, Store, StoreUnavailable, operations
 from pushcli_server.store.records import AuditRecord
 
 SUPERUSER = "pivotal"
@@ -180,8 +180,7 @@ async def _fill(
     database: str, blobs: Path, org: str, admin: str, public: Mapping[str, str]
 ) -> None:
     store = Store.open(database, blobs)
-    failure: list[BaseException] = []
-    store.start(asyncio.get_running_loop(), lambda _: None, failure.append)
+    store.start(asyncio.get_running_loop(), lambda _: None)
     members = [operations.AddMember(org, group, "user", admin) for group in GROUPS]
     record = AuditRecord(
         at=time.time(),
@@ -205,5 +204,7 @@ async def _fill(
         raise ConfigError(
             "the database holds a server already", "give another database_url, or its directory"
         ) from error
+    except (CannotStore, StoreUnavailable) as error:
+        raise StoreError(f"cannot write the database: {error}", "check database_url") from error
     finally:
         await store.close()

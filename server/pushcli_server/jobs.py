@@ -17,7 +17,8 @@ from pushcli_server.core.job import JobSpec
 from pushcli_server.core.replays import Signature
 from pushcli_server.core.states import NodeState
 from pushcli_server.engine import Engine
-from pushcli_server.store import Store, identity_reads, operations, reads
+from pushcli_server.store import Store, StoreUnavailable, identity_reads, operations, reads
+from pushcli_server.store.errors import Delayed
 from pushcli_server.store.records import JobNodeRecord, JobRecord
 from pushcli_server.views import (
     is_partial,
@@ -85,7 +86,7 @@ class JobService:
             signature=signature,
         )
         if request_id is None:
-            self._engine.handle(event)
+            await self._engine.start(event)
         else:
             lock = self._asking.setdefault((org, requestor, request_id), asyncio.Lock())
             # A repeat that comes while the first is being asked about must find it submitted.
@@ -97,8 +98,7 @@ class JobService:
                     )
                     await self._store.write(remembered)
                     return known
-                self._engine.handle(event)
-        await self._store.barrier()
+                await self._engine.start(event)
         await self._vote_over(event.job)
         return event.job.id
 
@@ -114,9 +114,18 @@ class JobService:
 
         Returns:
             The job's status afterwards: one that was over stays what it was. None: no such job.
+
+        Raises:
+            Delayed: the database went away meanwhile; the job ends when it is back.
+            StoreUnavailable: it is away; nothing was done.
         """
         event = on_fleet.AbortRequested(job=key, requestor=by.name, by=by, origin=origin)
+        self._store.require_health()
         self._engine.handle(event)
+        try:
+            await self._store.barrier()
+        except StoreUnavailable as error:
+            raise Delayed(str(error)) from None
         stored = await self._store.ask(reads.job, *key)
         return None if stored is None else stored.status
 
@@ -134,7 +143,7 @@ class JobService:
         if include_file:
             file = await self._store.ask(reads.job_file, self._store.root, *key)
         nodes = await self._store.ask(reads.job_nodes, *key)
-        states = {node.node: NodeState(node.state) for node in nodes}
+        states = {node.node: node.state for node in nodes}
         return job_with_nodes(persistence.stored(record, file), states, include_file=include_file)
 
     async def index(self, org: str) -> list[dict[str, Any]]:
@@ -175,4 +184,6 @@ class JobService:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(VOTE_HOLD):
                 await self._engine.vote_over(key)
-        await self._store.barrier()
+        # The job is stored: that is what the answer says, and it stays true.
+        with contextlib.suppress(StoreUnavailable):
+            await self._store.barrier()

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 import math
 from collections.abc import Callable, Container, Iterable
 from functools import partial
@@ -21,9 +22,11 @@ from pushcli_server.core.replays import Signature
 from pushcli_server.core.results import CHANNELS
 from pushcli_server.core.states import JobStatus, NodeState
 from pushcli_server.feed_log import Event
-from pushcli_server.store import Store, identity_reads, operations, reads
+from pushcli_server.store import Store, StoreUnavailable, identity_reads, operations, reads
+from pushcli_server.store.errors import DamagedContent
 from pushcli_server.store.records import AuditRecord, JobNodeRecord, JobRecord, LiveJob, NodeRecord
 
+_log = logging.getLogger(__name__)
 Incoming = Callable[[str], Path]
 """Where the store gathers output under a name."""
 
@@ -33,7 +36,7 @@ class StoredJob(msgspec.Struct, frozen=True, kw_only=True):
 
     id: str
     run: RunSpec
-    status: JobStatus
+    status: str
     created_at: float
     updated_at: float
     has_file: bool
@@ -196,25 +199,58 @@ def _path(incoming: Incoming, job: JobKey, node: str, channel: str) -> Path:
 
 
 def stored(record: JobRecord, file: str | None = None) -> StoredJob:
-    """A job as views show it, with its file if that is to be shown."""
+    """A job as views show it, with its file if that is to be shown.
+
+    What this program does not know is shown as it is.
+    """
+    try:
+        run = _run_spec(record, file)
+    except ValueError:
+        run = _run_spec(msgspec.structs.replace(record, env=None), file)
     return StoredJob(
         id=record.id,
-        run=_run_spec(record, file),
-        status=JobStatus(record.status),
+        run=run,
+        status=record.status,
         created_at=record.created_at,
         updated_at=record.updated_at,
         has_file=record.file_digest is not None,
     )
 
 
-async def load(store: Store, grace: Grace) -> on_fleet.Restored:
-    """What the run of the server before this one saved."""
-    return restored(
-        nodes=await store.ask(reads.nodes),
-        clients=await store.ask(identity_reads.all_clients),
-        jobs=await store.ask(reads.live_jobs, store.root),
-        grace=grace,
-        held=partial(_held, store.incoming),
+async def load(store: Store, grace: Grace, now: float) -> list[on_fleet.Restored]:
+    """What the run of the server before this one saved: the nodes, then job by job.
+
+    What cannot be read is logged and left out; such a job is ended in the store.
+    """
+    nodes = await store.ask(reads.nodes)
+    clients = await store.ask(identity_reads.all_clients)
+    held = partial(_held, store.incoming)
+    found = [restored(nodes=nodes, clients=clients, jobs=(), grace=grace, held=held)]
+    for org, job_id in await store.ask(reads.live_jobs):
+        try:
+            live = await store.ask(reads.live_job, store.root, org, job_id)
+            jobs = [] if live is None else [live]
+            found.append(restored(nodes=(), clients=(), jobs=jobs, grace=grace, held=held))
+        except Exception as error:
+            if isinstance(error, StoreUnavailable) and not isinstance(error, DamagedContent):
+                raise
+            _log.error(
+                "a live job cannot be read and is ended as aborted: %s",
+                error,
+                extra={"job": job_id},
+            )
+            store.submit(ended(job_id, now))
+    return found
+
+
+def ended(job_id: str, now: float) -> operations.UpdateJob:
+    """A job that nobody can go on with."""
+    return operations.UpdateJob(
+        job_id=job_id,
+        status=str(JobStatus.ABORTED),
+        updated_at=now,
+        voting_deadline=None,
+        run_deadline=None,
     )
 
 
@@ -242,8 +278,17 @@ def restored(
 async def load_feeds(store: Store) -> dict[str, list[Event]]:
     """The feeds that it left, by their names."""
     feeds: dict[str, list[Event]] = {}
+    broken: set[str] = set()
     for feed, number, microseconds, data in await store.ask(reads.feed_events):
-        feeds.setdefault(feed, []).append(Event(number, microseconds, data))
+        events = feeds.setdefault(feed, [])
+        if number < 1 or (events and events[-1].number + 1 != number):
+            broken.add(feed)
+        events.append(Event(number, microseconds, data))
+    for feed in broken:
+        # Its next event would get the number of one that cannot be read.
+        _log.error("the feed %s has a gap and starts over", feed)
+        store.submit(operations.DropEvents(feed, None))
+        del feeds[feed]
     return feeds
 
 
@@ -259,7 +304,7 @@ async def find_part(
     return on_fleet.PartFound(
         node=node,
         message=message,
-        state=NodeState(part.state),
+        state=_state(part.state),
         capture=job.capture,
         reported=is_reported(part),
         held={channel: _held(store.incoming, key, node.name, channel) for channel in CHANNELS},
@@ -269,6 +314,14 @@ async def find_part(
 def is_reported(part: JobNodeRecord) -> bool:
     """Whether the node's result is stored; of what an older version stored, states tell."""
     return part.partial is not None
+
+
+def _state(stored: str) -> NodeState:
+    try:
+        return NodeState(stored)
+    except ValueError:
+        # Whatever it was, no result was seen: this one is kept beside it.
+        return NodeState.CRASHED
 
 
 def _held(incoming: Incoming, job: JobKey, node: str, channel: str) -> int:

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import logging
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable
@@ -10,7 +9,7 @@ from pathlib import Path
 
 import zmq
 
-from pushcli.errors import PushcliError, StoreError
+from pushcli.errors import StoreError
 from pushcli_server import descriptors, listener, persistence, signed_writes
 from pushcli_server.admission import AdmissionService
 from pushcli_server.channel.command_channel import CommandChannel
@@ -25,6 +24,7 @@ from pushcli_server.core.replays import Replays
 from pushcli_server.engine import Engine
 from pushcli_server.facts import Facts
 from pushcli_server.feeds import Feeds
+from pushcli_server.guarded import guarded
 from pushcli_server.jobs import JobService
 from pushcli_server.lag import LoopLag
 from pushcli_server.nodes import NodeService
@@ -35,11 +35,10 @@ from pushcli_server.rotation import Rotation
 from pushcli_server.secrets import Keyring, Secrets
 from pushcli_server.services import Services
 from pushcli_server.settings import Settings
-from pushcli_server.store import Store
+from pushcli_server.store import Store, StoreUnavailable
+from pushcli_server.supervised import Tasks
 from pushcli_server.timers import Timers
 from pushcli_server.whitelist_push import WhitelistPush
-
-_log = logging.getLogger(__name__)
 
 
 @contextlib.asynccontextmanager
@@ -53,22 +52,30 @@ async def open_services(
 
     Raises:
         StartError: a port is taken.
-        StoreError: the store failed while the server ran.
+        StoreError: the store cannot be read.
     """
     shares = descriptors.shares(descriptors.raise_limit())
     async with contextlib.AsyncExitStack() as stack:
-        tasks = await stack.enter_async_context(_Tasks())
+        tasks = await stack.enter_async_context(Tasks())
         clock, releases = Clock(), Releases()
-        store.start(asyncio.get_running_loop(), releases.committed, tasks.fail)
+        store.start(asyncio.get_running_loop(), releases.committed)
         stack.push_async_callback(store.close)
         timers = Timers(clock)
         stack.callback(timers.close)
         fleet = Fleet(rules_of(settings))
-        feeds = Feeds(clock, store.submit, await persistence.load_feeds(store))
+        # Signatures are of the clock that signed times are held against.
+        try:
+            writes = await signed_writes.load(store, Replays(), time.time)
+            kept = await persistence.load_feeds(store)
+            restored = await persistence.load(store, rules_of(settings).grace, clock.now())
+        except StoreUnavailable as error:
+            raise StoreError(f"cannot read the database: {error}", "check database_url") from error
+        feeds = Feeds(clock, store.submit, kept)
         context = _context(stack)
         channel = CommandChannel(context, fleet.admissions.owner, shares.commands)
         outbox = Outbox(fleet, channel)
-        whitelists = WhitelistPush(fleet, outbox, clock, store, tasks.add)
+        whitelists = WhitelistPush(fleet, outbox, clock, store)
+        tasks.keep("sending whitelists", whitelists.run)
         checks, facts = Checks(fleet, outbox, clock), Facts(store)
         engine = Engine(
             fleet,
@@ -79,12 +86,11 @@ async def open_services(
             channel=channel,
             feeds=feeds,
             notes=Notes(whitelists, checks, facts),
-            spawn=tasks.add,
+            spawn=tasks.once,
         )
-        engine.handle(await persistence.load(store, fleet.rules.grace))
+        for found in restored:
+            guarded(engine.handle, found)
         feeds.close_all_but(fleet.jobs)
-        # Of the clock that signed times are held against.
-        writes = await signed_writes.load(store, Replays(), time.time)
         incarnation_id = str(uuid.uuid4())
         broadcast = HeartbeatBroadcast(
             server=settings.server_name,
@@ -93,11 +99,11 @@ async def open_services(
         )
         stack.callback(broadcast.close)
         serve = _open_channel(stack, context, settings, engine, channel, broadcast, shares)
-        tasks.add(asyncio.ensure_future(broadcast.run()))
+        tasks.keep("the server's heartbeat", broadcast.run)
         rotation = Rotation(directory, keyring, serve, store, clock.now)
-        tasks.add(asyncio.ensure_future(rotation.run()))
+        tasks.keep("looking for new secrets", rotation.run)
         lag = LoopLag()
-        tasks.add(asyncio.ensure_future(lag.run()))
+        tasks.keep("measuring the event loop", lag.run)
         yield Services(
             incarnation_id=incarnation_id,
             fleet=fleet,
@@ -112,6 +118,7 @@ async def open_services(
             checks=checks,
             feeds=feeds,
             lag=lag,
+            tasks=tasks,
             writes=writes,
         )
 
@@ -163,42 +170,3 @@ def _open_channel(
         broadcast.serve([secrets.rsa for secrets in valid])
 
     return serve
-
-
-class _Tasks:
-    """Background tasks; when one fails the server ends with its error."""
-
-    def __init__(self) -> None:
-        self._tasks: set[asyncio.Future[None]] = set()
-        self._main: asyncio.Task[object] | None = None
-        self._error: BaseException | None = None
-
-    async def __aenter__(self) -> "_Tasks":
-        self._main = asyncio.current_task()
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        if isinstance(self._error, PushcliError):
-            raise self._error
-        if self._error is not None:
-            raise StoreError(f"the server had to stop: {self._error}") from self._error
-
-    def add(self, task: "asyncio.Future[None]") -> None:
-        """Run beside the server."""
-        self._tasks.add(task)
-        task.add_done_callback(self._done)
-
-    def fail(self, error: BaseException) -> None:
-        """End the server: it could not keep its promises any more."""
-        _log.critical("stopping: %s", error, exc_info=error)
-        self._error = self._error or error
-        if self._main is not None:
-            self._main.cancel()
-
-    def _done(self, task: "asyncio.Future[None]") -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            self.fail(error)

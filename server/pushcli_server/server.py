@@ -8,17 +8,21 @@ import signal
 import socket
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import uvicorn
 
-from pushcli_server import secrets, settings
+from pushcli.logs.places import occupy_standard_descriptors
+from pushcli_server import logs, secrets, settings
 from pushcli_server.certificate import Certificate
 from pushcli_server.listener import listen
+from pushcli_server.logs import ServerLog
 from pushcli_server.rest.app import Application
 from pushcli_server.rest.auth import Authenticator
 from pushcli_server.rest.http_protocol import BoundedHttp
 from pushcli_server.runtime import open_services
+from pushcli_server.secrets import Keyring
 from pushcli_server.services import Services
 from pushcli_server.settings import Settings
 from pushcli_server.store import Store
@@ -43,6 +47,20 @@ async def run(directory: Path, authenticator: type[Authenticator] = Authenticato
     """
     config = settings.load(directory)
     keyring = secrets.load(directory)
+    log = logs.start(config, directory)
+    try:
+        await _run(directory, config, keyring, authenticator, log)
+    finally:
+        log.stop()
+
+
+async def _run(
+    directory: Path,
+    config: Settings,
+    keyring: Keyring,
+    authenticator: type[Authenticator],
+    log: ServerLog,
+) -> None:
     certificate = None
     if config.tls:
         certificate = Certificate(directory / config.tls_cert, directory / config.tls_key)
@@ -57,6 +75,8 @@ async def run(directory: Path, authenticator: type[Authenticator] = Authenticato
         async with open_services(directory, config, keyring, store) as services:
             application = Application(services, config, authenticator(store))
             http = _Http(_uvicorn_config(application, config, directory))
+            services.tasks.keep("the log", partial(logs.report_left_out, log))
+            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, log.reopen)
             await _serve(http, listener, config, services, certificate)
 
 
@@ -69,7 +89,6 @@ async def _serve(
 ) -> None:
     _on_signals(http, services)
     serving = asyncio.create_task(http.serve(sockets=[listener]))
-    watching: asyncio.Task[None] | None = None
     try:
         while not http.started and not serving.done():
             await asyncio.sleep(0.005)
@@ -81,12 +100,12 @@ async def _serve(
                 f"ready, REST on {config.api_url}, commands on port {config.command_port}, "
                 f"heartbeats on port {config.server_heartbeat_port}"
             )
-        if certificate is not None and http.config.ssl is not None:
-            watching = asyncio.create_task(certificate.watch(http.config.ssl))
+        if certificate is not None and (context := http.config.ssl) is not None:
+            services.tasks.keep(
+                "looking for a new certificate", partial(certificate.watch, context)
+            )
         await serving
     finally:
-        if watching is not None:
-            watching.cancel()
         http.should_exit = http.force_exit = True
         await asyncio.gather(serving, return_exceptions=True)
 
@@ -134,8 +153,10 @@ def _on_signals(http: _Http, services: Services) -> None:
 
 
 def _print(line: str) -> None:
-    sys.stderr.write(f"pushcli server: {line}\n")
-    sys.stderr.flush()
+    # Nobody may be there to read it.
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        sys.stderr.write(f"pushcli server: {line}\n")
+        sys.stderr.flush()
 
 
 def main(directory: Path) -> None:
@@ -144,9 +165,11 @@ def main(directory: Path) -> None:
     Raises:
         PushcliError: it cannot start, or cannot go on.
     """
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
+    occupy_standard_descriptors()
+    # What it means is known once the log is there; until then it is no reason to end.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    # A log that cannot be written is counted, not complained about on standard error.
+    logging.raiseExceptions = False
     # Our errors are logged where they become answers; uvicorn would complain of every
     # reader of a feed that is cut off.
     logging.getLogger("uvicorn").setLevel(logging.CRITICAL)

@@ -14,6 +14,7 @@ from pushcli_server.lag import LoopLag
 from pushcli_server.nodes import NodeService
 from pushcli_server.signed_writes import SignedWrites
 from pushcli_server.store import Store
+from pushcli_server.supervised import Tasks
 from pushcli_server.whitelist_push import WhitelistPush
 
 
@@ -33,6 +34,7 @@ class Services:
     feeds: Feeds
     lag: LoopLag
     writes: SignedWrites
+    tasks: Tasks
 
     def status(self) -> dict[str, Any]:
         """The body of `/pushy/_status`."""

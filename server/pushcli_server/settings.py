@@ -3,6 +3,7 @@
 import ipaddress
 import re
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
@@ -38,6 +39,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     tls_cert: str = ""
     tls_key: str = ""
     trusted_proxies: list[str] = []
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["console", "json"] = "console"
+    log_target: Literal["stderr", "file", "syslog", "journald"] = "stderr"
+    log_file: str = ""
 
     @property
     def tls(self) -> bool:
@@ -86,6 +91,10 @@ _COMMENTS = {
     "tls_cert": 'Certificate (PEM) for REST; "" is plain HTTP, on loopback only.',
     "tls_key": "Private key (PEM) of that certificate.",
     "trusted_proxies": "Addresses or networks whose X-Forwarded-Proto is believed.",
+    "log_level": "debug, info, warning or error: what is logged, and what is graver.",
+    "log_format": "console for people, json for programs.",
+    "log_target": "Where the log goes: stderr, file, syslog or journald.",
+    "log_file": "The file, relative to this directory; SIGHUP reopens it.",
 }
 
 
@@ -128,6 +137,7 @@ def check(settings: Settings, source: str) -> Settings:
         )
     for proxy in settings.trusted_proxies:
         _network(source, proxy)
+    _log(source, settings)
     return settings
 
 
@@ -180,6 +190,18 @@ def _addresses(source: str, settings: Settings) -> None:
             f"{source}: zeromq_listen_address is {zeromq!r}",
             "give tcp://* or tcp://ADDRESS, without a port",
         )
+
+
+def _log(source: str, settings: Settings) -> None:
+    target, file = settings.log_target, settings.log_file
+    if file and target not in {"stderr", "file"}:
+        raise ConfigError(
+            f"{source}: log_file and log_target = {target!r} exclude each other", "set one of them"
+        )
+    if target == "file" and not file:
+        raise ConfigError(f"{source}: log_target is file, log_file is not set", "set log_file")
+    if "\0" in file:
+        raise ConfigError(f"{source}: log_file holds a NUL", "give a path")
 
 
 def _is_address(text: str) -> bool:

@@ -49,13 +49,13 @@ def job_summary(job: Described, *, include_file: bool = False) -> dict[str, Any]
 
 
 def job_with_nodes(
-    job: Described, states: Mapping[str, NodeState], *, include_file: bool = False
+    job: Described, states: Mapping[str, str], *, include_file: bool = False
 ) -> dict[str, Any]:
     """A job as `GET jobs/ID` shows it: its nodes under their states."""
     return {**job_summary(job, include_file=include_file), "nodes": by_state(states.items())}
 
 
-def by_state(states: Iterable[tuple[str, NodeState]]) -> dict[str, list[str]]:
+def by_state(states: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
     """The nodes under each state that has any."""
     grouped: dict[str, list[str]] = {}
     for node, state in states:

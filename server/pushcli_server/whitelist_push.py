@@ -8,7 +8,7 @@ import asyncio
 import hashlib
 import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -19,6 +19,7 @@ from pushcli_server.clock import Clock
 from pushcli_server.core.fleet_state import Fleet
 from pushcli_server.core.identity import NodeKey
 from pushcli_server.core.node import Node
+from pushcli_server.guarded import guarded
 from pushcli_server.latest import Latest
 from pushcli_server.outbox import Outbox
 from pushcli_server.store import Store, StoreUnavailable, operations, whitelist_reads
@@ -100,11 +101,7 @@ class _Waiter:
 
 
 class WhitelistPush:
-    """Sends whitelists to agents, and keeps what they report.
-
-    Args:
-        spawn: takes the task that does it.
-    """
+    """Sends whitelists to agents, and keeps what they report."""
 
     def __init__(
         self,
@@ -112,7 +109,6 @@ class WhitelistPush:
         outbox: Outbox,
         clock: Clock,
         store: Store,
-        spawn: Callable[[asyncio.Future[None]], None],
     ) -> None:
         self._fleet = fleet
         self._outbox = outbox
@@ -127,7 +123,6 @@ class WhitelistPush:
         self._stored: dict[NodeKey, bytes] = {}
         self._summaries: dict[NodeKey, Summary] = {}
         self._waiters: list[_Waiter] = []
-        spawn(asyncio.ensure_future(self._run()))
 
     def compare(self, node: NodeKey, digest: str | None) -> None:
         """A heartbeat: whether the agent has what it should."""
@@ -186,7 +181,10 @@ class WhitelistPush:
         keys = [NodeKey(org, name) for name in names]
         unknown = [key.name for key in keys if key not in self._summaries]
         for name, text in await self._store.ask(whitelist_reads.reports, org, unknown):
-            stored = msgspec.json.decode(text, type=_Report)
+            try:
+                stored = msgspec.json.decode(text, type=_Report)
+            except (msgspec.MsgspecError, ValueError, RecursionError):
+                continue
             self._summaries[NodeKey(org, name)] = Summary(
                 at=stored.at,
                 error=stored.error,
@@ -211,8 +209,8 @@ class WhitelistPush:
         fingerprint = hashlib.sha256(said).digest()
         if self._stored.get(key) != fingerprint:
             # A fleet that reconnects says what it said before: nothing to write.
-            self._stored[key] = fingerprint
             text = msgspec.json.encode(stored).decode()
+            self._stored[key] = fingerprint
             self._writes.submit(key, operations.SaveWhitelistReport(*key, text))
 
     # --- on their way
@@ -222,7 +220,8 @@ class WhitelistPush:
             self._queue[key] = None
             self._queued.set()
 
-    async def _run(self) -> None:
+    async def run(self) -> None:
+        """Send what is due until cancelled."""
         while True:
             await self._queued.wait()
             self._queued.clear()
@@ -233,21 +232,33 @@ class WhitelistPush:
                     del self._queue[key]
                     self._sent_at[key] = time.monotonic()
                 try:
-                    names = [key.name for key in keys]
-                    chained = {key.name for key in keys if self._knows_chains(key)}
-                    latest = int((self._clock.now() + limits.MAX_AHEAD) * 1_000_000)
-                    found = await self._store.ask(
-                        whitelist_reads.messages_to, org, names, chained, latest
-                    )
+                    found = await self._messages_to(org, keys)
                 except StoreUnavailable:
                     for key in keys:
                         self._sent_at.pop(key, None)
                     await asyncio.sleep(_RETRY)
                     continue
                 for name, fields in found:
-                    self._push(NodeKey(org, name), fields)
+                    guarded(self._push, NodeKey(org, name), fields)
                     # Each may be 300,000 bytes: others have their turn between them.
                     await asyncio.sleep(0)
+
+    async def _messages_to(
+        self, org: str, keys: Sequence[NodeKey]
+    ) -> list[tuple[str, dict[str, Any]]]:
+        names = [key.name for key in keys]
+        chained = {key.name for key in keys if self._knows_chains(key)}
+        latest = int((self._clock.now() + limits.MAX_AHEAD) * 1_000_000)
+        try:
+            return await self._store.ask(whitelist_reads.messages_to, org, names, chained, latest)
+        except StoreUnavailable:
+            raise
+        except Exception:
+            if len(names) == 1:
+                _log.exception("the whitelist cannot be read", extra={"node": names[0]})
+                return []
+        # One of them must not cost the others theirs.
+        return [each for key in keys for each in await self._messages_to(org, [key])]
 
     def _push(self, key: NodeKey, fields: dict[str, Any]) -> None:
         self._wanted[key] = fields["digest"]

@@ -40,7 +40,7 @@ def enroll(fleet: Sandbox, names: list[str], key_file: Path) -> None:
     async def fill() -> None:
         directory = fleet.server_directory
         store = Store.open(settings.load(directory).database(directory), directory / "blobs")
-        store.start(asyncio.get_running_loop(), lambda _: None, print)
+        store.start(asyncio.get_running_loop(), lambda _: None)
         for start in range(0, len(names), 1000):
             batch = [
                 operations.CreateClient(org=ORG, name=name, public_key=pem, enrolls=True)

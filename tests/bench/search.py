@@ -65,7 +65,7 @@ def fill(fleet: Sandbox, count: int) -> float:
     async def run() -> None:
         directory = fleet.server_directory
         store = Store.open(settings.load(directory).database(directory), directory / "blobs")
-        store.start(asyncio.get_running_loop(), lambda _: None, print)
+        store.start(asyncio.get_running_loop(), lambda _: None)
         for start in range(0, count, 500):
             nodes = [node(number) for number in range(start, min(start + 500, count))]
             await store.write(*(operations.PutNode(node=one, create=True) for one in nodes))

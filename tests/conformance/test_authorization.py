@@ -178,7 +178,7 @@ def expected(organization: str, principal: str, access: str) -> int | None:
 
 async def fill(store: Store) -> None:
     pem = keys.public_pem(KEY)
-    store.start(asyncio.get_running_loop(), lambda _: None, print)
+    store.start(asyncio.get_running_loop(), lambda _: None)
     users = [operations.CreateUser(name=name, public_key=pem) for name in (*USERS, "stranger")]
     root = operations.CreateUser(name=SUPERUSER, public_key=pem, superuser=True)
     await store.write(*users, root, operations.CreateOrganization("elsewhere"))

@@ -35,7 +35,7 @@ MOMENTS = sorted({round(signed_at(request) / 900) * 900 for request in REQUESTS}
 
 async def fill(place: Path) -> None:
     store = Store.open(settings.load(place).database(place), place / "blobs")
-    store.start(asyncio.get_running_loop(), lambda _: None, print)
+    store.start(asyncio.get_running_loop(), lambda _: None)
     public = {request["signer"]: request["public_key"] for request in REQUESTS}
     await store.write(operations.CreateOrganization("acme"))
     await store.write(*(operations.CreateGroup("acme", group) for group in GROUPS))

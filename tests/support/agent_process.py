@@ -76,9 +76,13 @@ class AgentProcess:
     def wait_for_log(self, text: str, timeout: float = 5.0) -> None:
         """Until the log says this."""
         end = time.monotonic() + patient(timeout)
-        while text not in self.log.read_text():
-            assert time.monotonic() < end, self.log.read_text()
+        while text not in self.said():
+            assert time.monotonic() < end, self.said()
             time.sleep(0.02)
+
+    def said(self) -> str:
+        """What is in the log, if there is one."""
+        return self.log.read_text() if self.log.is_file() else ""
 
 
 def _quote(text: str) -> str:
@@ -96,4 +100,4 @@ def agent_process(directory: Path, url: str, whitelist: dict[str, str]) -> Itera
             agent.end(signal.SIGKILL)
         agent.end_jobs()
         # Shown with a test that failed.
-        print(agent.log.read_text() if agent.log.exists() else "")
+        print(agent.said())

@@ -28,7 +28,7 @@ class Drops:
         self._logged.move_to_end(peer)
         if len(self._logged) > _REMEMBERED:
             self._logged.popitem(last=False)
-        _log.warning("dropped a message from %s: %s", peer, reason.value)
+        _log.warning("dropped a message from %s: %s", peer, reason.value, extra={"peer": peer})
 
     def _may_log(self, now: float) -> bool:
         earned = (now - self._counted_at) * _LINES / 60

@@ -46,6 +46,8 @@ def handle(fleet: Fleet, event: Event, now: float) -> list[Effect]:
             return results.found(fleet, event)
         case on_fleet.JobRequested():
             return jobs.start(fleet, event, now)
+        case on_fleet.JobWithdrawn():
+            return jobs.withdraw(fleet, event.job)
         case on_fleet.AbortRequested():
             return jobs.abort(fleet, event, now)
         case on_fleet.ConfigurationRequested():

@@ -80,6 +80,12 @@ class JobRequested(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     signature: Signature | None = None
 
 
+class JobWithdrawn(msgspec.Struct, frozen=True, gc=False):
+    """A new job could not be stored, and never will be: it is as if nobody had asked."""
+
+    job: JobKey
+
+
 class AbortRequested(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """An operator aborts a job.
 
@@ -193,6 +199,7 @@ Event = (
     Restored
     | MessageReceived
     | JobRequested
+    | JobWithdrawn
     | AbortRequested
     | ConfigurationRequested
     | ConfigurationStored

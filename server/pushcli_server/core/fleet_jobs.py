@@ -50,6 +50,16 @@ def enter(fleet: Fleet, job: Job) -> None:
             fleet.busy.setdefault(NodeKey(job.org, name), set()).add(job.key)
 
 
+def withdraw(fleet: Fleet, key: JobKey) -> list[Effect]:
+    """Forget a job that no node was asked for yet: that waits until the job is stored."""
+    job = fleet.jobs.pop(key, None) or fleet.ended.pop(key, None)
+    if job is None:
+        return []
+    for name in job.nodes:
+        _free(fleet, NodeKey(job.org, name), key)
+    return [on_fleet.CloseFeed(key)]
+
+
 def abort(fleet: Fleet, event: on_fleet.AbortRequested, now: float) -> list[Effect]:
     """An operator ends a job; one that is over stays what it was."""
     job = fleet.jobs.get(event.job)
@@ -112,12 +122,15 @@ def _note_finished(fleet: Fleet, job: Job, changes: list[on_job.NodeChange]) -> 
         if change.state in UNFINISHED:
             continue
         effects += results.keep_what_came(job, change.node)
-        key = NodeKey(job.org, change.node)
-        if jobs := fleet.busy.get(key):
-            jobs.discard(job.key)
-            if not jobs:
-                del fleet.busy[key]
+        _free(fleet, NodeKey(job.org, change.node), job.key)
     return effects
+
+
+def _free(fleet: Fleet, node: NodeKey, job: JobKey) -> None:
+    if jobs := fleet.busy.get(node):
+        jobs.discard(job)
+        if not jobs:
+            del fleet.busy[node]
 
 
 def time_passed(fleet: Fleet, key: JobKey, now: float) -> list[Effect]:

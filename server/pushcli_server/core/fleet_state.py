@@ -68,6 +68,15 @@ class Fleet:
         """A job that is live or ended a moment ago."""
         return self.jobs.get(key) or self.ended.get(key)
 
+    def is_routine(self, key: NodeKey, message: messages.NodeMessage) -> bool:
+        """Whether a message is what a node in service says all the time."""
+        node = self.nodes.get(key)
+        return (
+            isinstance(message, messages.Heartbeat)
+            and node is not None
+            and node.incarnation == message.incarnation_id
+        )
+
     def is_voting(self, key: JobKey) -> bool:
         """Whether the vote of this job goes on."""
         job = self.jobs.get(key)

@@ -16,6 +16,12 @@ MAX_BYTES = 200_000
 """Of a node's entries with their signatures, as JSON: they travel in one message."""
 _ENVELOPE = 4096
 """For all that is neither an entry nor a statement."""
+MAX_DEPTH = 20
+"""Objects and lists within each other in an entry or a signature, which need three."""
+
+
+class UnreadableAttributes(ValueError):
+    """What is stored of a node cannot be read, and so not be changed in part."""
 
 
 class AttributeEntry(NamedTuple):
@@ -132,8 +138,14 @@ def edited(
 
     Returns:
         JSON text, and the bytes that entries and signatures take in it.
+
+    Raises:
+        UnreadableAttributes: the text is not JSON.
     """
-    attributes = _object(msgspec.json.decode(normal))
+    try:
+        attributes = _object(msgspec.json.decode(normal))
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        raise UnreadableAttributes(str(error)) from error
     push_jobs = _object(attributes.get("push_jobs"))
     whitelist = _object(push_jobs.get("whitelist"))
     signatures = _object(push_jobs.get("whitelist_signatures"))
@@ -151,11 +163,32 @@ def edited(
 def _part(text: str) -> _PushJobs:
     try:
         part = _push_jobs.decode(_attributes.decode(text).push_jobs)
-    except (msgspec.MsgspecError, RecursionError):
+    except (msgspec.MsgspecError, ValueError, RecursionError):
         part = _PushJobs()
-    part.whitelist = _object(part.whitelist)
-    part.whitelist_signatures = _object(part.whitelist_signatures)
+    part.whitelist = _shallow(_object(part.whitelist))
+    part.whitelist_signatures = _shallow(_object(part.whitelist_signatures))
     return part
+
+
+def _shallow(values: dict[str, Any]) -> dict[str, Any]:
+    """Without those that are nested so deep that they mean nothing, and only do harm."""
+    return {name: value for name, value in values.items() if not _is_deep(value)}
+
+
+def _is_deep(value: Any) -> bool:
+    if not isinstance(value, dict | list):
+        return False
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        level = [
+            inner
+            for each in level
+            for inner in (each.values() if isinstance(each, dict) else each)
+            if isinstance(inner, dict | list)
+        ]
+        if not level:
+            return False
+    return True
 
 
 def _object(value: Any) -> dict[str, Any]:

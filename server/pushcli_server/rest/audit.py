@@ -3,13 +3,12 @@
 import math
 from typing import Any
 
-import msgspec
 from starlette.responses import Response
 
 from pushcli.protocol import limits
 from pushcli_server.rest.errors import Refused, answer
 from pushcli_server.rest.request import Call
-from pushcli_server.store import Store, reads
+from pushcli_server.store import Store, reads, stored_json
 from pushcli_server.store.records import AuditRecord
 
 DEFAULT_LIMIT = 1000
@@ -78,5 +77,5 @@ def _view(record: AuditRecord) -> dict[str, Any]:
         "action": record.action,
         "target": record.target,
         "origin": record.origin,
-        "detail": None if record.detail is None else msgspec.Raw(record.detail.encode()),
+        "detail": None if record.detail is None else stored_json.raw(record.detail),
     }

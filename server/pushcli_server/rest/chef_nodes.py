@@ -6,13 +6,14 @@ from typing import Annotated, Any
 import msgspec
 from starlette.responses import Response
 
+from pushcli.protocol.attributes import LEVELS
 from pushcli_server.nodes import NodeService
 from pushcli_server.rest import content
 from pushcli_server.rest.auth import forbidden, is_admin
 from pushcli_server.rest.errors import Refused, answer, not_found
 from pushcli_server.rest.request import Call
 from pushcli_server.settings import Settings
-from pushcli_server.store import CannotApply, Store, chef_nodes, operations
+from pushcli_server.store import CannotApply, Store, chef_nodes, operations, stored_json
 from pushcli_server.store.errors import Changed, Exists
 from pushcli_server.store.records import NodeObject
 
@@ -134,7 +135,7 @@ def etag(node: NodeObject) -> str:
 
 def as_json(node: NodeObject) -> dict[str, Any]:
     """The object as Chef's tools know it; what is stored as JSON stays as it is."""
-    raw = {name: msgspec.Raw(getattr(node, name).encode()) for name in _RAW}
+    raw = {name: stored_json.raw(getattr(node, name), empty) for name, empty in _RAW.items()}
     return {
         "name": node.name,
         "chef_environment": node.chef_environment,
@@ -144,7 +145,8 @@ def as_json(node: NodeObject) -> dict[str, Any]:
     }
 
 
-_RAW = ("run_list", "automatic", "normal", "default", "override")
+_RAW = {"run_list": b"[]", **dict.fromkeys(LEVELS, b"{}")}
+"""What is stored as JSON, and what stands for a text that cannot be read."""
 
 
 def _answer(node: NodeObject) -> Response:

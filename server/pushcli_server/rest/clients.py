@@ -12,7 +12,8 @@ from pushcli_server.rest.editors import editors, wants_editors
 from pushcli_server.rest.errors import Refused, answer, not_found
 from pushcli_server.rest.request import Call
 from pushcli_server.settings import Settings
-from pushcli_server.store import Store, StoreUnavailable, identity_reads, operations
+from pushcli_server.store import Store, identity_reads, operations
+from pushcli_server.store.errors import OutcomeUnknown
 from pushcli_server.store.records import ClientRecord
 
 
@@ -125,8 +126,8 @@ class ClientHandlers:
                 operations.DeleteClient(call.org, present.name),
                 call.audit("client delete", present.name),
             )
-        except StoreUnavailable:
-            # It is queued, and done once the database is back: nobody waits for that with it.
+        except OutcomeUnknown:
+            # If it was not deleted its agent is back as soon as it asks again.
             self._admission.client_deleted(call.org, present.name)
             raise
         self._admission.client_deleted(call.org, present.name)

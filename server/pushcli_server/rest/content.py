@@ -9,7 +9,7 @@ import msgspec
 
 from pushcli import keys
 from pushcli.errors import KeyFileError
-from pushcli.protocol import headers, names
+from pushcli.protocol import headers, names, nesting
 from pushcli.whitelist.rsa_numbers import MAX_BITS
 from pushcli_server.rest.errors import Refused, carried_out
 from pushcli_server.rest.jobs import base_url
@@ -32,8 +32,9 @@ def parse(asked: Asked, shape: type[T], what: str) -> T:
     """
     asked.require_json()
     try:
+        nesting.require_bounded(asked.body)
         return msgspec.json.decode(asked.body, type=shape)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+    except (nesting.TooNested, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise Refused(400, [f"invalid {what}: {error}".replace("`", "")]) from error
 
 

@@ -10,13 +10,16 @@ from starlette.responses import Response
 from pushcli.protocol import headers, limits, verification
 from pushcli_server.core.admissions import KeyOfAnotherNode
 from pushcli_server.core.fleet_nodes import ClientGone
-from pushcli_server.store import StoreUnavailable
+from pushcli_server.store import CannotStore, StoreUnavailable
 from pushcli_server.store.errors import (
     DamagedContent,
+    Delayed,
     LastAdministrator,
     LastKey,
     Missing,
+    OutcomeUnknown,
     ReservedName,
+    ResultUnknown,
     TooManyKeys,
     UnknownMembers,
 )
@@ -107,8 +110,22 @@ def _refused(error: Exception) -> Refused:
         case DamagedContent():
             _log.error("stored content is damaged: %s", error)
             return Refused(503, [f"the server's stored content is damaged: {error}"])
+        case CannotStore():
+            return Refused(400, [f"the database cannot hold this: {error}"])
+        case OutcomeUnknown():
+            return _away(error, "this may have been done: look before you repeat it")
+        case ResultUnknown():
+            return _away(error, "this was done, only its result cannot be read")
+        case Delayed():
+            return _away(error, "this is done as soon as it is back")
         case StoreUnavailable():
-            return Refused(503, ["the server's database is away; try again"], {"Retry-After": "5"})
+            return _away(error, "try again")
         case _:
             _log.error("a request failed", exc_info=error)
             return Refused(500, ["the server failed; its log says why"])
+
+
+def _away(error: StoreUnavailable, what: str) -> Refused:
+    # Only where nothing was done may a client that knows no better ask again by itself.
+    later = {"Retry-After": "5"} if type(error) is StoreUnavailable else {}
+    return Refused(503, [f"the server's database is away ({error}); {what}"], later)

@@ -9,7 +9,7 @@ import msgspec
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from starlette.requests import ClientDisconnect, Request
 
-from pushcli.protocol import limits, signing
+from pushcli.protocol import limits, nesting, signing
 from pushcli.protocol.verification import SignedHeaders
 from pushcli_server.core.identity import Requestor
 from pushcli_server.core.replays import Signature
@@ -62,8 +62,11 @@ class Asked:
         """
         self.require_json()
         try:
+            nesting.require_bounded(self.body)
             return msgspec.json.decode(self.body, type=shape)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        except (
+            nesting.TooNested, msgspec.MsgspecError, UnicodeDecodeError, RecursionError,
+        ) as error:  # fmt: skip
             raise Refused(400, [f"invalid request: {error}".replace("`", "")]) from error
 
     def audit_of(

@@ -14,7 +14,7 @@ from pushcli_server.rest.request import Call
 from pushcli_server.search.flatten import merged
 from pushcli_server.search.query import BadQuery, parse
 from pushcli_server.settings import Settings
-from pushcli_server.store import Store, chef_nodes, search
+from pushcli_server.store import Store, chef_nodes, search, stored_json
 from pushcli_server.store.records import NodeObject
 
 DEFAULT_ROWS = 1000
@@ -90,12 +90,12 @@ def _parts(connection: Any, org: str, names: Sequence[str], paths: Paths) -> lis
 
 
 def _part(node: NodeObject, paths: Paths) -> dict[str, Any]:
-    levels = {level: msgspec.json.decode(getattr(node, level)) for level in LEVELS}
+    levels = {level: stored_json.read_object(getattr(node, level)) for level in LEVELS}
     attributes = merged(levels)
     own = {
         "name": node.name,
         "chef_environment": node.chef_environment,
-        "run_list": msgspec.json.decode(node.run_list),
+        "run_list": chef_nodes.run_list_of(node),
     }
     return {
         key: _value(own if path[0] in _OWN else levels if path[0] in levels else attributes, path)

@@ -17,7 +17,7 @@ from pushcli_server.nodes import NodeService
 from pushcli_server.rest import versions
 from pushcli_server.rest.errors import Refused, answer, not_found
 from pushcli_server.rest.request import Call
-from pushcli_server.store import Store, operations, whitelist_reads
+from pushcli_server.store import Store, operations, stored_json, whitelist_reads
 from pushcli_server.store.errors import Outdated, UnknownNodes, WhitelistConflict
 from pushcli_server.store.whitelist_reads import NodeWhitelist
 from pushcli_server.whitelist_push import WhitelistPush
@@ -87,7 +87,6 @@ class WhitelistHandlers:
 
     async def edit(self, call: Call) -> Response:
         """`POST pushy/whitelist`: signed changes on many nodes, all or none."""
-        call.require_json()
         edit = call.parse(_Edit)
         latest = versions.latest(call)
         versions.check(call, edit.version)
@@ -129,7 +128,6 @@ class WhitelistHandlers:
 
     async def check(self, call: Call) -> Response:
         """`POST pushy/checks`: asks the agents, starts nothing."""
-        call.require_json()
         check = call.parse(_Check)
         verdicts = await self._checks.ask(
             call.org,
@@ -198,7 +196,7 @@ def _target(nodes: list[str]) -> str:
 
 def _view(found: NodeWhitelist) -> dict[str, Any]:
     whitelist = found.whitelist
-    report = None if found.report is None else msgspec.Raw(found.report.encode())
+    report = None if found.report is None else stored_json.raw(found.report)
     return {
         "node": found.node,
         "entries": [

@@ -8,9 +8,9 @@ from sqlalchemy import Connection, delete, select
 
 from pushcli.protocol.attributes import LEVELS
 from pushcli_server.search import flatten
-from pushcli_server.store import operations, schema, search
+from pushcli_server.store import operations, schema, search, stored_json
 from pushcli_server.store.bulk import insert_rows, update_rows
-from pushcli_server.store.errors import Changed, Exists, Missing
+from pushcli_server.store.errors import Changed, Exists, Missing, Unreadable
 from pushcli_server.store.records import NodeObject
 
 _CHUNK = 500
@@ -83,9 +83,9 @@ def _save(connection: Connection, node: NodeObject) -> None:
 
 
 def _with_push_jobs_of(present: str, new: str) -> str:
-    kept, normal = msgspec.json.decode(present), msgspec.json.decode(new)
+    kept, normal = stored_json.read_object(present), msgspec.json.decode(new)
     normal.pop("push_jobs", None)
-    if isinstance(kept, dict) and "push_jobs" in kept:
+    if "push_jobs" in kept:
         normal["push_jobs"] = kept["push_jobs"]
     return msgspec.json.encode(normal).decode()
 
@@ -96,13 +96,22 @@ def _index(connection: Connection, *nodes: NodeObject) -> None:
 
 
 def _decoded(node: NodeObject) -> dict[str, Any]:
-    levels = {name: msgspec.json.decode(getattr(node, name)) for name in LEVELS}
+    levels = {name: stored_json.read_object(getattr(node, name)) for name in LEVELS}
     return {
         "name": node.name,
         "chef_environment": node.chef_environment,
-        "run_list": msgspec.json.decode(node.run_list),
+        "run_list": run_list_of(node),
         **levels,
     }
+
+
+def run_list_of(node: NodeObject) -> list[Any]:
+    """The run list; what is none is empty."""
+    try:
+        found = stored_json.read(node.run_list)
+    except Unreadable:
+        return []
+    return found if isinstance(found, list) else []
 
 
 def _delete(connection: Connection, ops: Sequence[operations.DeleteNode]) -> None:
@@ -123,8 +132,7 @@ def _set_automatic(connection: Connection, ops: Sequence[operations.SetAutomatic
     for org, told in by_org.items():
         changed = []
         for node in of_nodes(connection, org, list(told)):
-            previous = msgspec.json.decode(node.automatic)
-            previous = previous if isinstance(previous, dict) else {}
+            previous = stored_json.read_object(node.automatic)
             automatic = previous | msgspec.json.decode(told[node.name])
             text = msgspec.json.encode(automatic).decode()
             if automatic != previous and len(text) <= MAX_AUTOMATIC:

@@ -6,20 +6,15 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import (
-    ArgumentError,
-    DBAPIError,
-    InterfaceError,
-    OperationalError,
-    SQLAlchemyError,
-)
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from pushcli.errors import ConfigError, StoreError
+from pushcli_server.store.faults import one_line
 
 HEAD = "0008"
 """The migration that this program needs; a test compares it with the scripts."""
-_BUSY = 30.0
-_READ_ONLY = "25006"
+_BUSY = 5.0
+"""Seconds for which SQLite waits for a writer beside us; then it counts as away."""
 _PATIENCE = {
     "connect_timeout": 5,
     # Milliseconds and seconds: a peer that vanished without a word is noticed too.
@@ -58,22 +53,6 @@ def writing(engine: Engine) -> Engine:
     SQLite's then wait for others that write; begun as readers' they would fail at once.
     """
     return engine.execution_options(writes=True)
-
-
-def is_away(error: Exception) -> bool:
-    """Whether it is the database or the disk that fails, which may pass, not the statement."""
-    if isinstance(error, DBAPIError) and error.connection_invalidated:
-        return True
-    # Behind one address a stand-by may answer for a while.
-    if getattr(getattr(error, "orig", None), "sqlstate", None) == _READ_ONLY:
-        return True
-    return isinstance(error, (OperationalError, InterfaceError, OSError))
-
-
-def one_line(error: Exception) -> str:
-    """What the driver says, without the statement."""
-    cause = error.orig if isinstance(error, DBAPIError) else error
-    return str(cause).strip().partition("\n")[0]
 
 
 def check(engine: Engine) -> None:
@@ -154,8 +133,14 @@ def _url(database_url: str) -> URL:
 def _prepare_sqlite(connection: Any, _: object) -> None:
     # Transactions are begun by us: the driver's own rules begin them too late for savepoints.
     connection.isolation_level = None
+    # Whatever somebody put into a column, its row can be read, and judged.
+    connection.text_factory = _decoded
     for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {pragma}")
+
+
+def _decoded(data: bytes) -> str:
+    return data.decode("utf-8", "replace")
 
 
 def _begin_sqlite(connection: Connection) -> None:

@@ -1,6 +1,7 @@
 """Statements about editors, as SQL: the chain, and the old form beside it."""
 
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -9,9 +10,12 @@ from sqlalchemy import Connection, func, select
 from pushcli.whitelist.chain import Statement, Unreadable
 from pushcli_server.core import editor_chain as core
 from pushcli_server.core.editor_chain import Stored, Travelling
-from pushcli_server.store import operations, schema
+from pushcli_server.store import operations, schema, stored_json
 from pushcli_server.store.bulk import insert_rows, update_rows
 from pushcli_server.store.errors import InvalidStatement, Outdated, WhitelistConflict
+from pushcli_server.store.errors import Unreadable as Corrupt
+
+_log = logging.getLogger(__name__)
 
 _chain = schema.editor_statements
 _old = schema.whitelist_editors
@@ -28,14 +32,14 @@ def stored(connection: Connection, org: str) -> Stored:
         _chain.c.org == org, _chain.c.place >= start
     )
     rows = connection.execute(query.order_by(_chain.c.place)).all()
-    links = [msgspec.json.decode(row.statement) for row in rows]
-    return Stored(msgspec.json.decode(rows[0].base), links)
+    base: list[Any] = next(iter(_readable(org, [rows[0].base])), [])
+    return Stored(base, _readable(org, [r.statement for r in rows]))
 
 
 def old(connection: Connection, org: str) -> list[Any]:
     """The newest statement of the old form about each key, as JSON; older versions first."""
     query = select(_old.c.statement).where(_old.c.org == org).order_by(_old.c.version, _old.c.key)
-    return [msgspec.json.decode(text) for text in connection.scalars(query)]
+    return _readable(org, connection.scalars(query))
 
 
 def travelling(connection: Connection, org: str, latest: int) -> Travelling:
@@ -51,7 +55,19 @@ def travelling(connection: Connection, org: str, latest: int) -> Travelling:
 def inherited_removals(connection: Connection, org: str) -> list[str]:
     """The keys that were taken back before there could be a chain, and not added since."""
     query = select(_old.c.key, _old.c.statement).where(_old.c.org == org, _old.c.inherited)
-    return [key for key, said in connection.execute(query) if msgspec.json.decode(said)["removed"]]
+    rows = connection.execute(query)
+    return [key for key, said in rows if stored_json.read_object(said).get("removed")]
+
+
+def _readable(org: str, texts: Iterable[str]) -> list[Any]:
+    """What they say; what cannot be read counts for nothing, like what nobody signed."""
+    found = []
+    for text in texts:
+        try:
+            found.append(stored_json.read(text))
+        except Corrupt as error:
+            _log.error("a statement about an editor of %s is left out: %s", org, error)
+    return found
 
 
 def _append(connection: Connection, ops: Sequence[operations.AppendStatement]) -> None:

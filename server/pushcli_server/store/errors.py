@@ -33,8 +33,31 @@ class TokenRefused(CannotApply):
     """The token does not count any more, or never did for this node."""
 
 
+class Unreadable(Exception):
+    """What is stored makes no sense; the text says what and where, in one line."""
+
+
+class CannotStore(Exception):
+    """The database can never hold this; the text says why, in one line."""
+
+
 class StoreUnavailable(Exception):
-    """The database is away; it is being tried again."""
+    """The database is away; it is being tried again. The text says why, for whoever asks.
+
+    What was to be written is not, and will not be.
+    """
+
+
+class OutcomeUnknown(StoreUnavailable):
+    """The connection broke while the change was being made: it may have been."""
+
+
+class Delayed(StoreUnavailable):
+    """The change is taken in, and will be made as soon as the database is back."""
+
+
+class ResultUnknown(StoreUnavailable):
+    """The change was made; what it led to cannot be read now."""
 
 
 class DamagedContent(StoreUnavailable):

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from pushcli_server.store import blobs
+from pushcli_server.store.faults import is_away
 from pushcli_server.store.operations import AppendOutput, InsertJob, Operation, StoreOutput
 
 Kept = blobs.Blob | None
@@ -20,6 +21,7 @@ class Files:
 
     def __init__(self, operations: Iterable[Operation], root: Path) -> None:
         self._kept: dict[int, list[Kept]] = {}
+        self._refused: dict[int, Exception] = {}
         self._root = root
         self._unsynced: set[str] = set()
         self._left: deque[AppendOutput | StoreOutput | InsertJob] = deque(
@@ -30,21 +32,41 @@ class Files:
         """What became of an operation's `stdout` and `stderr`, or of a job's file."""
         return self._kept[id(operation)]
 
+    def refusal(self, operations: Iterable[Operation]) -> Exception | None:
+        """Why one of these cannot ever be done; None: all that concern files are."""
+        if not self._refused:
+            return None
+        found = (self._refused.get(id(operation)) for operation in operations)
+        return next((error for error in found if error is not None), None)
+
     def finish(self) -> None:
-        """Do what is left, in order; durable when this returns.
+        """Do what is left, in order; durable when this returns, but for what is refused.
 
         Raises:
             OSError: the disk is full or failed; may be called again.
         """
         while self._left:
             operation = self._left[0]
-            if isinstance(operation, AppendOutput):
-                blobs.append(operation.path, operation.offset, operation.data)
-            else:
-                self._keep(operation)
+            try:
+                self._do(operation)
+            except Exception as error:
+                if is_away(error):
+                    raise
+                self._refused[id(operation)] = error
             self._left.popleft()
         blobs.sync_directories(self._root, self._unsynced)
         self._unsynced.clear()
+
+    def _do(self, operation: AppendOutput | StoreOutput | InsertJob) -> None:
+        if not isinstance(operation, AppendOutput):
+            self._keep(operation)
+            return
+        try:
+            blobs.append(operation.path, operation.offset, operation.data)
+        except FileNotFoundError:
+            # Somebody took the directory away while we run.
+            operation.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            blobs.append(operation.path, operation.offset, operation.data)
 
     def _keep(self, operation: StoreOutput | InsertJob) -> None:
         kept = self._kept.setdefault(id(operation), [])

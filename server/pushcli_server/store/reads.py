@@ -1,5 +1,6 @@
 """Questions to the store, as SQL; each takes a connection and returns records."""
 
+import logging
 import re
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,10 @@ from sqlalchemy import (
     select,
 )
 
+from pushcli.protocol import limits
 from pushcli_server.store import schema
 from pushcli_server.store.blobs import content
-from pushcli_server.store.errors import DamagedContent
+from pushcli_server.store.errors import DamagedContent, Unreadable
 from pushcli_server.store.records import (
     AuditRecord,
     JobNodeRecord,
@@ -28,7 +30,9 @@ from pushcli_server.store.records import (
     NodeRecord,
 )
 
+_log = logging.getLogger(__name__)
 LIVE = ("voting", "running")
+_LAST_MICROSECOND = limits.LAST_MOMENT * 1_000_000
 
 
 def job(connection: Connection, org: str, job_id: str) -> JobRecord | None:
@@ -39,7 +43,7 @@ def job(connection: Connection, org: str, job_id: str) -> JobRecord | None:
 
 
 def jobs(connection: Connection, org: str) -> list[JobRecord]:
-    """All jobs of this organization, oldest first."""
+    """All jobs of this organization, oldest first; those that cannot be read are left out."""
     table = schema.jobs
     query = select(table).where(table.c.org == org).order_by(table.c.created_at, table.c.id)
     return _records(connection, query, JobRecord)
@@ -57,9 +61,12 @@ def job_by_request(connection: Connection, org: str, requestor: str, request: st
 
 def job_nodes(connection: Connection, org: str, job_id: str) -> list[JobNodeRecord]:
     """The nodes of a job of this organization, in the order of the request."""
+    return _records(connection, _nodes_of(org, job_id), JobNodeRecord)
+
+
+def _nodes_of(org: str, job_id: str) -> Select[Any]:
     table = schema.job_nodes
-    query = select(*_part()).where(_parts_of(org, job_id)).order_by(table.c.position)
-    return _records(connection, query, JobNodeRecord)
+    return select(*_part()).where(_parts_of(org, job_id)).order_by(table.c.position)
 
 
 def job_node(connection: Connection, org: str, job_id: str, node: str) -> JobNodeRecord | None:
@@ -80,26 +87,44 @@ def _parts_of(org: str, job_id: str) -> ColumnElement[bool]:
     return and_(parts.c.job_id == job_id, there)
 
 
-def live_jobs(connection: Connection, root: Path) -> list[LiveJob]:
-    """All jobs that are not over, of all organizations, with all that they need to go on."""
+def live_jobs(connection: Connection) -> list[tuple[str, str]]:
+    """Organization and id of all jobs that are not over, oldest first."""
     table = schema.jobs
-    query = select(table).where(table.c.status.in_(LIVE)).order_by(table.c.created_at)
-    live: list[JobRecord] = _records(connection, query, JobRecord)
+    query = select(table.c.org, table.c.id).where(table.c.status.in_(LIVE))
     return [
-        LiveJob(
-            job=job,
-            nodes=job_nodes(connection, job.org, job.id),
-            file=job_file(connection, root, job.org, job.id),
-        )
-        for job in live
+        tuple(row) for row in connection.execute(query.order_by(table.c.created_at, table.c.id))
     ]
+
+
+def live_job(connection: Connection, root: Path, org: str, job_id: str) -> LiveJob | None:
+    """A job that is not over, with all that it needs to go on.
+
+    Raises:
+        Unreadable: what is stored of it makes no job.
+        DamagedContent: its file is not there any more.
+    """
+    found = job(connection, org, job_id)
+    if found is None:
+        return None
+    try:
+        file = job_file(connection, root, org, job_id)
+    except DamagedContent:
+        if found.status == "voting":
+            raise
+        # Those that run it have it.
+        file = None
+    nodes = [_record(row, JobNodeRecord) for row in connection.execute(_nodes_of(org, job_id))]
+    return LiveJob(job=found, nodes=nodes, file=file)
 
 
 def job_file(connection: Connection, root: Path, org: str, job_id: str) -> str | None:
     """The file of a job of this organization, as the client sent it; None: it has none."""
     table = schema.jobs
     found = _blob(connection, root, table.c.file_digest, table.c.org == org, table.c.id == job_id)
-    return None if found is None else found.decode()
+    try:
+        return None if found is None else found.decode()
+    except UnicodeDecodeError as error:
+        raise Unreadable(f"the file of job {job_id} is not text") from error
 
 
 def output(
@@ -140,7 +165,7 @@ def _whole(root: Path, digest: str, size: int, data: bytes | None) -> bytes:
 
 
 def nodes(connection: Connection, org: str | None = None) -> list[NodeRecord]:
-    """All nodes of an organization, or of all."""
+    """All nodes of an organization, or of all; those that cannot be read are left out."""
     table = schema.nodes
     columns = [table.c[field.name] for field in msgspec.structs.fields(NodeRecord)]
     query = select(*columns).order_by(table.c.org, table.c.name)
@@ -150,11 +175,28 @@ def nodes(connection: Connection, org: str | None = None) -> list[NodeRecord]:
 
 
 def feed_events(connection: Connection) -> list[tuple[str, int, int, bytes]]:
-    """All stored events: feed, number, microseconds, data; each feed's in order."""
+    """All stored events: feed, number, microseconds, data; each feed's in order.
+
+    One that cannot be read is a gap: its number is then 0.
+    """
     table = schema.feed_events
     query = select(table.c.feed, table.c.number, table.c.microseconds, table.c.data)
     rows = connection.execute(query.order_by(table.c.feed, table.c.number))
-    return [(row.feed, row.number, row.microseconds, bytes(row.data)) for row in rows]
+    events = []
+    for row in rows:
+        try:
+            events.append(_event(row))
+        except (TypeError, ValueError) as error:
+            _log.error("an event of the feed %s cannot be read: %s", row.feed, error)
+            events.append((str(row.feed), 0, 0, b""))
+    return events
+
+
+def _event(row: Any) -> tuple[str, int, int, bytes]:
+    number, microseconds = int(row.number), int(row.microseconds)
+    if not 0 <= microseconds <= _LAST_MICROSECOND:
+        raise ValueError(f"its time is {microseconds}")
+    return str(row.feed), number, microseconds, bytes(row.data)
 
 
 def audit(
@@ -198,8 +240,19 @@ def _escaped(text: str) -> str:
 
 
 def _records(connection: Connection, query: Select[Any], kind: type[Any]) -> list[Any]:
-    return [_record(row, kind) for row in connection.execute(query)]
+    """What can be read of the rows; the rest is in the log."""
+    records = []
+    for row in connection.execute(query):
+        try:
+            records.append(_record(row, kind))
+        except Unreadable as error:
+            _log.error("a row of the database is left out: %s", error)
+    return records
 
 
 def _record(row: Row[Any], kind: type[Any]) -> Any:
-    return kind(**row._mapping)
+    try:
+        return msgspec.convert(row, kind, from_attributes=True)
+    except msgspec.ValidationError as error:
+        # SQLite keeps anything in any column.
+        raise Unreadable(f"{kind.__name__} {row[0]!r}: {error}") from error

@@ -1,6 +1,13 @@
 """What the store holds, as its readers get it. Times are seconds since the epoch."""
 
+from typing import Annotated
+
 import msgspec
+
+from pushcli.protocol import limits
+
+Moment = Annotated[float, msgspec.Meta(ge=0, le=limits.LAST_MOMENT)]
+"""Of which a date can be made."""
 
 
 class Principal(msgspec.Struct, frozen=True, kw_only=True):
@@ -22,7 +29,7 @@ class NodeRecord(msgspec.Struct, frozen=True, kw_only=True):
     incarnation: str | None = None
     curve_key: str | None = None
     previous_curve_key: str | None = None
-    configured_at: float = 0.0
+    configured_at: Moment = 0.0
     extensions: str = ""
     created_at: float = 0.0
 
@@ -61,8 +68,8 @@ class JobRecord(msgspec.Struct, frozen=True, kw_only=True):
     exact_env: bool = False
     requestor: str
     request_id: str | None = None
-    created_at: float
-    updated_at: float
+    created_at: Moment
+    updated_at: Moment
     voting_deadline: float | None = None
     run_deadline: float | None = None
 

@@ -1,22 +1,43 @@
 """The store: operations in, tickets out; questions answered from what is committed."""
 
 import asyncio
+import time
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import ContextVar
 from functools import partial
 from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DataError, SQLAlchemyError
 
 from pushcli.errors import StoreError
 from pushcli_server.store import blobs, database
-from pushcli_server.store.errors import StoreUnavailable
+from pushcli_server.store.errors import (
+    CannotStore,
+    OutcomeUnknown,
+    ResultUnknown,
+    StoreUnavailable,
+)
+from pushcli_server.store.faults import is_away, one_line, reason
 from pushcli_server.store.operations import Operation
 from pushcli_server.store.writer import Writer
 
 READERS = 2
+MOST_WAITING = 200_000
+"""Items that may wait for the database: beyond it new work is refused."""
+MOST_BYTES = 64 * 1024 * 1024
+"""Of what is long in them."""
+PATIENCE = 30.0
+"""Seconds for which somebody waits for a database that says nothing at all."""
+_LOOK_AGAIN = 1.0
+"""Seconds for which nobody tries to read after it could not be reached."""
+_REMEMBERED = 4096
+_SLOW = "it does not answer"
+_written: ContextVar[bool] = ContextVar("written", default=False)
+"""Whether this request has written anything: it is not to be told then that it failed."""
 R = TypeVar("R")
 P = ParamSpec("P")
 
@@ -32,13 +53,16 @@ class Store:
 
     def __init__(self, engine: Engine, root: Path) -> None:
         self.committed = 0
-        self.healthy = True
+        self.trouble: str | None = None
+        """Why the database cannot be written, if it cannot."""
         self.root = root
         self._engine = engine
         self._writer: Writer | None = None
         self._on_commit: Callable[[int], None] = _ignore
         self._waiting: list[tuple[int, asyncio.Future[None]]] = []
-        self._writes: set[asyncio.Future[None]] = set()
+        self.refused: deque[int] = deque(maxlen=_REMEMBERED)
+        """Tickets of what the database could never hold, the newest."""
+        self._unreadable_until = 0.0
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="store-reader")
 
     @classmethod
@@ -74,16 +98,19 @@ class Store:
         self,
         loop: asyncio.AbstractEventLoop,
         on_commit: Callable[[int], None],
-        on_failure: Callable[[BaseException], None],
     ) -> None:
-        """Begin to write. The callbacks run on the loop."""
+        """Begin to write.
+
+        Args:
+            on_commit: called on the loop with the highest ticket that is done with.
+        """
         self._on_commit = on_commit
         self._writer = Writer(
             self._engine,
             self.root,
             loop,
             on_commit=self._committed,
-            on_failure=on_failure,
+            on_refused=self.refused.append,
             on_health=self._health,
         )
 
@@ -92,6 +119,22 @@ class Store:
         return self.root / "incoming" / name
 
     # --- writing
+
+    @property
+    def healthy(self) -> bool:
+        """Whether the database can be written, as far as we know."""
+        return self.trouble is None
+
+    @property
+    def is_full(self) -> bool:
+        """Whether so much waits to be written that nothing more may be added."""
+        writer = self._started
+        return writer.waiting > MOST_WAITING or writer.bytes > MOST_BYTES
+
+    @property
+    def ticket(self) -> int:
+        """Of what was submitted last."""
+        return self._started.ticket
 
     def submit(self, *operations: Operation) -> int:
         """Write, in order, with whatever else is queued; returns a rising ticket."""
@@ -102,14 +145,22 @@ class Store:
 
         Raises:
             CannotApply: one cannot be applied.
-            StoreUnavailable: the database is away.
+            CannotStore: the database cannot hold one.
+            StoreUnavailable: the database is away, and nothing was written; or, as
+                `OutcomeUnknown`, that is not known.
         """
-        self._require_health()
+        self.require_health()
+        await self.answered(self.begin(*operations, apart=True))
+
+    def begin(self, *operations: Operation, apart: bool = False) -> "asyncio.Future[None]":
+        """Write all of these or none; `answered` tells what became of them.
+
+        Args:
+            apart: the database may well refuse them.
+        """
         answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._started.submit(operations, answer)
-        self._writes.add(answer)
-        answer.add_done_callback(self._writes.discard)
-        await answer
+        self._started.submit(operations, answer, apart=apart)
+        return answer
 
     async def barrier(self) -> None:
         """Wait until everything submitted so far is committed.
@@ -119,10 +170,46 @@ class Store:
         """
         if self._writer is None or self._writer.ticket <= self.committed:
             return
-        self._require_health()
+        if self.trouble is not None:
+            raise _away(self.trouble)
         answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((self._writer.ticket, answer))
-        await answer
+        try:
+            async with asyncio.timeout(PATIENCE):
+                await answer
+        except TimeoutError:
+            raise _away(_SLOW) from None
+        except StoreUnavailable as error:
+            raise _away(str(error)) from None
+
+    def was_refused(self, first: int, last: int) -> bool:
+        """Whether any of what was submitted under these tickets cannot ever be stored."""
+        return any(first <= ticket <= last for ticket in self.refused)
+
+    def require_health(self) -> None:
+        """New work may be taken in.
+
+        Raises:
+            StoreUnavailable: the database is away, or too much waits for it.
+        """
+        if self.trouble is not None:
+            raise StoreUnavailable(self.trouble)
+        if self._writer is not None and self.is_full:
+            raise StoreUnavailable("too much waits to be written")
+
+    async def answered(self, answer: "asyncio.Future[None]") -> None:
+        """What became of what `begin` began.
+
+        Raises:
+            CannotApply, CannotStore, StoreUnavailable: as `write`.
+        """
+        # Not cancelled when the time is over: it is being written, and others may listen too.
+        await asyncio.wait([answer], timeout=PATIENCE)
+        if not answer.done():
+            answer.add_done_callback(asyncio.Future.exception)
+            raise OutcomeUnknown(_SLOW)
+        answer.result()
+        _written.set(True)
 
     async def close(self) -> None:
         """Commit what is queued and close the database."""
@@ -149,17 +236,13 @@ class Store:
                 answer.set_result(None)
         self._waiting = [entry for entry in self._waiting if not entry[1].done()]
 
-    def _health(self, healthy: bool) -> None:
-        self.healthy = healthy
-        if not healthy:
-            for answer in [*(answer for _, answer in self._waiting), *self._writes]:
+    def _health(self, trouble: str | None) -> None:
+        self.trouble = trouble
+        if trouble is not None:
+            for _, answer in self._waiting:
                 if not answer.done():
-                    answer.set_exception(StoreUnavailable("the database is away"))
+                    answer.set_exception(StoreUnavailable(trouble))
             self._waiting.clear()
-
-    def _require_health(self) -> None:
-        if not self.healthy:
-            raise StoreUnavailable("the database is away")
 
     # --- reading
 
@@ -170,10 +253,22 @@ class Store:
 
         Raises:
             StoreUnavailable: the database is away.
+            CannotStore: the question holds what the database cannot.
         """
         await self.barrier()
+        if time.monotonic() < self._unreadable_until:
+            raise _away("it cannot be reached")
         bound = partial(self._query, query, *args, **kwargs)
-        return await asyncio.get_running_loop().run_in_executor(self._readers, bound)
+        asked = asyncio.get_running_loop().run_in_executor(self._readers, bound)
+        try:
+            async with asyncio.timeout(PATIENCE):
+                return await asked
+        except TimeoutError:
+            raise _away(_SLOW) from None
+        except StoreUnavailable as error:
+            if type(error) is not StoreUnavailable:
+                raise
+            raise _away(str(error)) from error
 
     def _query(
         self, query: Callable[Concatenate[Connection, P], R], *args: P.args, **kwargs: P.kwargs
@@ -181,8 +276,19 @@ class Store:
         try:
             with self._engine.connect() as connection:
                 return query(connection, *args, **kwargs)
-        except (DBAPIError, OSError) as error:
-            raise StoreUnavailable(database.one_line(error)) from error
+        except (DataError, UnicodeEncodeError, OverflowError) as error:
+            raise CannotStore(one_line(error)) from error
+        except OSError as error:
+            raise StoreUnavailable(reason(error)) from error
+        except SQLAlchemyError as error:
+            if not is_away(error):
+                raise
+            self._unreadable_until = time.monotonic() + _LOOK_AGAIN
+            raise StoreUnavailable(reason(error)) from error
+
+
+def _away(why: str) -> StoreUnavailable:
+    return ResultUnknown(why) if _written.get() else StoreUnavailable(why)
 
 
 def _prepare(root: Path) -> None:

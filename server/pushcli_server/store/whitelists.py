@@ -47,7 +47,12 @@ def _edited(
             raise WhitelistConflict(
                 f"{name!r} is set at the level {levels[name]} of node {row.name}: change it there"
             )
-    normal, size = core.edited(row.normal, changes, removed)
+    try:
+        normal, size = core.edited(row.normal, changes, removed)
+    except core.UnreadableAttributes as error:
+        raise WhitelistConflict(
+            f"the attributes of {row.name} cannot be read: store the node object again"
+        ) from error
     if size > core.MAX_BYTES:
         raise WhitelistConflict(
             f"the whitelist of {row.name} would take {size} bytes, over {core.MAX_BYTES}"

@@ -1,4 +1,9 @@
-"""The one writer: a thread that commits everything that came while it committed before."""
+"""The one writer: a thread that commits everything that came while it committed before.
+
+Nothing ends it. While the database is away it tries again, and what nobody waits for stays in
+its order; what somebody waits for is taken back, so that he can be told that it was not done.
+An operation that the database cannot ever hold is left out by itself.
+"""
 
 import asyncio
 import logging
@@ -6,14 +11,15 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Engine
 
-from pushcli_server.store.apply import apply_all, apply_one
-from pushcli_server.store.database import is_away, one_line, writing
-from pushcli_server.store.files import Files
+from pushcli_server.store.database import writing
+from pushcli_server.store.errors import CannotApply, CannotStore, StoreUnavailable
+from pushcli_server.store.faults import one_line, reason
+from pushcli_server.store.group import Group, Item, Refusals
 from pushcli_server.store.operations import Operation
+from pushcli_server.store.weights import weight_of
 
 _log = logging.getLogger(__name__)
 _FIRST_PAUSE = 0.1
@@ -22,22 +28,17 @@ _BUSY = 20
 """So many items in a group are a fleet that answers: more are on their way."""
 _GATHER = 0.01
 """Seconds to gather them; one statement for many rows costs a fraction of many statements."""
-
-
-class _Item(NamedTuple):
-    ticket: int
-    operations: tuple[Operation, ...]
-    answer: "asyncio.Future[None] | None"
+_LARGEST = 20_000
+"""Items of one transaction: after a long time away there are many."""
 
 
 class Writer:
     """Takes operations on the event loop's thread, commits them on its own.
 
     Args:
-        on_commit: called on the loop with the highest ticket that is committed.
-        on_failure: called on the loop when a submitted operation cannot ever be applied;
-            nothing is written from then on.
-        on_health: called on the loop with whether the database can be written.
+        on_commit: called on the loop with the highest ticket that is done with.
+        on_refused: called on the loop with the ticket of what cannot ever be stored.
+        on_health: called on the loop with why the database cannot be written; None: it can.
     """
 
     def __init__(
@@ -47,29 +48,47 @@ class Writer:
         loop: asyncio.AbstractEventLoop,
         *,
         on_commit: Callable[[int], None],
-        on_failure: Callable[[BaseException], None],
-        on_health: Callable[[bool], None],
+        on_refused: Callable[[int], None],
+        on_health: Callable[[str | None], None],
     ) -> None:
         self.ticket = 0
+        self.bytes = 0
+        """Of what waits to be written, about."""
         self._engine = writing(engine)
         self._root = root
         self._loop = loop
         self._on_commit = on_commit
-        self._on_failure = on_failure
+        self._on_refused = on_refused
         self._on_health = on_health
-        self._queue: deque[_Item] = deque()
+        self._queue: deque[Item] = deque()
+        self._in_hand = 0
         self._wake = threading.Condition()
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
         self._thread.start()
 
+    @property
+    def waiting(self) -> int:
+        """How many items are not written yet."""
+        return len(self._queue) + self._in_hand
+
     def submit(
-        self, operations: tuple[Operation, ...], answer: "asyncio.Future[None] | None" = None
+        self,
+        operations: tuple[Operation, ...],
+        answer: "asyncio.Future[None] | None" = None,
+        *,
+        apart: bool = False,
     ) -> int:
-        """Queue operations; returns their ticket."""
+        """Queue operations; returns their ticket.
+
+        Args:
+            answer: told what became of them. It is a `StoreUnavailable` if they are taken back.
+            apart: the database may well refuse them.
+        """
         self.ticket += 1
+        self.bytes += weight_of(operations)
         with self._wake:
-            self._queue.append(_Item(self.ticket, operations, answer))
+            self._queue.append(Item(self.ticket, operations, answer, apart))
             self._wake.notify()
         return self.ticket
 
@@ -81,73 +100,77 @@ class Writer:
         self._thread.join()
 
     def _run(self) -> None:
-        while group := self._next():
-            if not self._commit_patiently(group):
+        while items := self._next():
+            if not self._commit_patiently(items):
                 return
-            if len(group) >= _BUSY:
+            if len(items) >= _BUSY:
                 self._closing.wait(_GATHER)
 
-    def _next(self) -> list[_Item]:
+    def _next(self) -> list[Item]:
         with self._wake:
+            self._in_hand = 0
             while not self._queue and not self._closing.is_set():
                 self._wake.wait()
-            group = list(self._queue)
-            self._queue.clear()
-            return group
+            items = [self._queue.popleft() for _ in range(min(len(self._queue), _LARGEST))]
+            self._in_hand = len(items)
+            return items
 
-    def _commit_patiently(self, group: list[_Item]) -> bool:
-        """Commit, trying again for as long as it takes; False if that is hopeless."""
-        files = Files((op for item in group for op in item.operations), self._root)
+    def _commit_patiently(self, items: list[Item]) -> bool:
+        """Commit, trying again for as long as it takes; False if the end does not wait for it."""
+        group = Group(items, self._root)
         pause = _FIRST_PAUSE
         while True:
             try:
-                files.finish()
-                refusals = self._commit(group, files)
+                refusals = group.commit(self._engine)
             except Exception as error:
-                self._notify(self._on_health, False)
-                if not is_away(error):
-                    self._notify(self._on_failure, error)
-                    return False
-                _log.error("cannot write to the database, trying again: %s", one_line(error))
+                self._give_back(group, error)
                 if self._closing.wait(pause) and pause > _LONGEST_PAUSE / 2:
-                    _log.error("%d changes were not written", len(group) + len(self._queue))
+                    _log.error("%d changes were not written", len(group.items) + len(self._queue))
                     return False
                 pause = min(pause * 2, _LONGEST_PAUSE)
             else:
                 break
         if pause > _FIRST_PAUSE:
-            self._notify(self._on_health, True)
-        self._notify(self._answer, group, refusals)
+            self._notify(self._on_health, None)
+        self._notify(self._answer, items, group, refusals)
         return True
 
-    def _commit(self, group: list[_Item], files: Files) -> dict[int, Exception]:
-        refusals: dict[int, Exception] = {}
-        with self._engine.begin() as connection:
-            plain: list[Operation] = []
-            for item in group:
-                if item.answer is None:
-                    plain.extend(item.operations)
-                    continue
-                apply_all(connection, plain, files)
-                plain = []
-                try:
-                    _apply_apart(connection, item, files)
-                except Exception as error:
-                    if is_away(error):
-                        raise
-                    refusals[item.ticket] = error
-            apply_all(connection, plain, files)
-        return refusals
+    def _give_back(self, group: Group, error: Exception) -> None:
+        """The database is away: what somebody waits for is not done, unless that is in doubt."""
+        _log.error("cannot write to the database, trying again: %s", one_line(error))
+        why = reason(error)
+        self._notify(self._on_health, why)
+        with self._wake:
+            withdrawn = [item for item in self._queue if item.answer is not None]
+            if withdrawn:
+                self._queue = deque(item for item in self._queue if item.answer is None)
+        if not group.in_doubt:
+            withdrawn += group.withdraw()
+            self._in_hand = len(group.items)
+        self._notify(self._withdraw, withdrawn, why)
 
-    def _answer(self, group: list[_Item], refusals: dict[int, Exception]) -> None:
-        self._on_commit(group[-1].ticket)
-        for item in group:
-            if item.answer is None or item.answer.done():
-                continue
-            if item.ticket in refusals:
-                item.answer.set_exception(refusals[item.ticket])
-            else:
-                item.answer.set_result(None)
+    def _withdraw(self, items: list[Item], why: str) -> None:
+        self.bytes -= sum(weight_of(item.operations) for item in items)
+        for item in items:
+            if item.answer is not None and not item.answer.done():
+                item.answer.set_exception(StoreUnavailable(why))
+
+    def _answer(self, items: list[Item], group: Group, refusals: Refusals) -> None:
+        self.bytes -= sum(weight_of(item.operations) for item in group.items)
+        for item in items:
+            # Whoever expects a refusal looks at his answer.
+            if item.ticket in refusals and not item.apart:
+                self._on_refused(item.ticket)
+        self._on_commit(group.last)
+        for item in items:
+            if item.answer is None:
+                if item.ticket in refusals:
+                    _complain(item, refusals[item.ticket])
+            elif not item.answer.done():
+                if item.ticket in refusals:
+                    item.answer.set_exception(_as_answer(refusals[item.ticket]))
+                else:
+                    item.answer.set_result(None)
 
     def _notify(self, call: Callable[..., None], *args: object) -> None:
         try:
@@ -157,7 +180,15 @@ class Writer:
             _log.debug("the event loop ended before the writer")
 
 
-def _apply_apart(connection: Connection, item: _Item, files: Files) -> None:
-    with connection.begin_nested():
-        for operation in item.operations:
-            apply_one(connection, operation, files)
+def _complain(item: Item, error: Exception) -> None:
+    # Not what was to be written: it may be anything that anybody sent.
+    kinds = ", ".join(dict.fromkeys(type(operation).__name__ for operation in item.operations))
+    _log.error("%s cannot be stored and is left out: %s", kinds, one_line(error))
+
+
+def _as_answer(error: Exception) -> Exception:
+    if isinstance(error, CannotApply):
+        return error
+    refused = CannotStore(one_line(error))
+    refused.__cause__ = error
+    return refused

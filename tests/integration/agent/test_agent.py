@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -548,6 +549,43 @@ def test_sighup_reopens_the_log(agent: AgentProcess, server: ScriptedServer) -> 
     agent.send_signal(signal.SIGHUP)
     agent.send_signal(signal.SIGUSR1)
     agent.wait_for_log("connecting to")
+
+
+@pytest.mark.parametrize("trouble", ["directory gone", "a directory", "full"])
+def test_a_log_that_cannot_be_written_ends_nothing(
+    agent: AgentProcess, server: ScriptedServer, trouble: str
+) -> None:
+    place = agent.directory / "logs"
+    place.mkdir()
+    log = agent.log = place / "agent.log"
+    agent.start("-L", str(log))
+    peer = server.meet()
+    agent.wait_for_log("the server answers")
+    pid, endless = agent.pid, resource.RLIM_INFINITY
+    if trouble == "full":
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (0, endless))
+    else:
+        log.unlink()
+    if trouble == "directory gone":
+        place.rmdir()
+    elif trouble == "a directory":
+        log.mkdir()
+    agent.send_signal(signal.SIGHUP)
+    agent.send_signal(signal.SIGUSR1)
+    # It fetches its configuration again, and says so in vain; then it works.
+    peer = server.meet_again(peer).peer
+    if trouble == "full":
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (endless, endless))
+    server.run(peer, JOB, "hello")
+    server.expect("succeeded")
+    if trouble == "directory gone":
+        place.mkdir()
+    elif trouble == "a directory":
+        log.rmdir()
+    agent.send_signal(signal.SIGUSR1)
+    agent.wait_for_log("lines of the log could not be written")
+    assert agent.pid == pid
+    assert agent.end() == 0
 
 
 def test_an_idle_agent_is_small_and_still(agent: AgentProcess, server: ScriptedServer) -> None:

@@ -44,7 +44,7 @@ SET = NodeObject(
 async def fill(fleet: Sandbox) -> None:
     place = fleet.server_directory
     store = Store.open(settings.load(place).database(place), place / "blobs")
-    store.start(asyncio.get_running_loop(), lambda _: None, lambda _: None)
+    store.start(asyncio.get_running_loop(), lambda _: None)
     nodes = [SET, *(NodeObject(org=ORG, name=name) for name in (*MANY, *LONG, *READ, *FEW))]
     await store.write(*(operations.PutNode(node=node, create=True) for node in nodes))
     await store.close()

@@ -44,7 +44,7 @@ STAGES: dict[str, tuple[int, str]] = {
 async def fill(fleet: Sandbox) -> None:
     place = fleet.server_directory
     store = Store.open(settings.load(place).database(place), place / "blobs")
-    store.start(asyncio.get_running_loop(), lambda _: None, print)
+    store.start(asyncio.get_running_loop(), lambda _: None)
     pem = keys.public_pem(KEY)
     for user in ("writer", "plain", "stranger"):
         await store.write(operations.CreateUser(name=user, public_key=pem))

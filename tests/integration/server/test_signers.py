@@ -27,7 +27,7 @@ READERS = "pushy_job_readers"
 async def fill(fleet: Sandbox) -> None:
     place = fleet.server_directory
     store = Store.open(settings.load(place).database(place), place / "blobs")
-    store.start(asyncio.get_running_loop(), lambda _: None, print)
+    store.start(asyncio.get_running_loop(), lambda _: None)
     for name in ("twin", "outside-twin"):
         await store.write(
             operations.CreateUser(name=name, public_key=keys.public_pem(USERS)),

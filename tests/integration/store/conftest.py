@@ -29,7 +29,7 @@ class Database:
         self.url = url
         self.root = root
         self.released: list[int] = []
-        self.failures: list[BaseException] = []
+        self.refused: list[int] = []
 
     def create(self) -> None:
         """Make its tables."""
@@ -37,12 +37,13 @@ class Database:
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[Store]:
-        """A started store; what it released and its failures are collected here."""
+        """A started store; what it released and refused is collected here."""
         store = Store.open(self.url, self.root)
-        store.start(asyncio.get_running_loop(), self.released.append, self.failures.append)
+        store.start(asyncio.get_running_loop(), self.released.append)
         try:
             yield store
         finally:
+            self.refused = list(store.refused)
             await store.close()
 
     def run(self, scenario: Callable[[Store], Any]) -> Any:

@@ -18,7 +18,7 @@ def content(number: int) -> bytes:
 async def main(url: str, root: Path) -> None:
     """Print the number of a node as soon as what it wrote is reported as committed."""
     store = Store.open(url, root)
-    store.start(asyncio.get_running_loop(), lambda _: None, print)
+    store.start(asyncio.get_running_loop(), lambda _: None)
     await with_job(store, *(str(number) for number in range(NODES)))
     for number in range(NODES):
         path, whole = store.incoming(f"{number}.stdout"), content(number)

@@ -29,7 +29,9 @@ def test_a_file_comes_back_as_it_was_sent(database: Database, file: str) -> None
         assert stored.file_digest is not None
 
     async def after_a_restart(store: Store) -> None:
-        [live] = await store.ask(reads.live_jobs, store.root)
+        [(org, job_id)] = await store.ask(reads.live_jobs)
+        live = await store.ask(reads.live_job, store.root, org, job_id)
+        assert live is not None
         assert live.file == file
 
     database.run(first)

@@ -1,5 +1,6 @@
 """`server.toml`: what is written, read, and refused with one clear line."""
 
+import math
 import re
 import tomllib
 from pathlib import Path
@@ -18,6 +19,7 @@ CHANGED = Settings(
     api_listen_address="127.0.0.9", voting_timeout=2.5, offline_threshold=5, online_threshold=4,
     lifetime=60, restart_grace=1.5, lost_grace=2.5, database_url="postgresql://db/pushcli",
     tls_cert="c \"'\u2603.pem", tls_key="k.pem", trusted_proxies=["10.0.0.0/8", "::1"],
+    log_level="debug", log_format="json", log_target="file", log_file="server.log",
 )  # fmt: skip
 
 
@@ -50,6 +52,25 @@ def test_every_setting_stands_there_with_a_comment_and_its_default() -> None:
 def test_the_changed_example_changes_every_setting() -> None:
     for name in (field.name for field in msgspec.structs.fields(Settings)):
         assert getattr(CHANGED, name) != getattr(Settings(), name), name
+
+
+@pytest.mark.parametrize("value", [2**80, -(2**80), -1, 1e308])
+@pytest.mark.parametrize(
+    "name",
+    [field.name for field in msgspec.structs.fields(Settings) if field.type in {int, float}],
+)
+def test_every_number_has_a_range(name: str, value: float) -> None:
+    with pytest.raises(ConfigError, match=name):
+        settings.check(msgspec.structs.replace(Settings(), **{name: value}), "server.toml")
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize(
+    "name", [field.name for field in msgspec.structs.fields(Settings) if field.type is float]
+)
+def test_no_number_is_infinite_or_none(name: str, value: float) -> None:
+    with pytest.raises(ConfigError, match=name):
+        settings.check(msgspec.structs.replace(Settings(), **{name: value}), "server.toml")
 
 
 def test_an_empty_file_is_all_defaults(tmp_path: Path) -> None:
@@ -98,6 +119,12 @@ REFUSED: list[tuple[str, str]] = [
     ('trusted_proxies = ["10.0.0.1/8"]', "trusted_proxies has '10.0.0.1/8'"),
     ('trusted_proxies = ["proxy"]', "trusted_proxies has 'proxy'"),
     ('trusted_proxies = "10.0.0.1"', "trusted_proxies: expected array"),
+    ('log_level = "loud"', "log_level"),
+    ('log_format = "xml"', "log_format"),
+    ('log_target = "paper"', "log_target"),
+    ('log_target = "file"', "log_file is not set"),
+    ('log_target = "syslog"\nlog_file = "x"', "exclude each other"),
+    ('log_file = "a\\u0000b"', "holds a NUL"),
 ]
 
 

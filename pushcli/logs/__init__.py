@@ -1,0 +1,1 @@
+"""Where a server's and an agent's log goes, and how it stays whole and short."""

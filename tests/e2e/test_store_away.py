@@ -1,0 +1,199 @@
+"""The database of a running server goes away and comes back: the server stays, jobs end well."""
+
+import os
+import re
+import resource
+import signal
+import sqlite3
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import psycopg
+import pytest
+
+from pushcli.errors import PushcliError, ServerError
+from pushcli.sandbox.sandbox import Sandbox
+from tests.support.identities import operator
+from tests.support.tcp_way import tcp_way
+from tests.support.waiting import job_is, lines, start, until
+
+pytestmark = [pytest.mark.timeout(120), pytest.mark.slow]
+MakeFleet = Callable[..., Sandbox]
+POSTGRESQL = os.environ.get(
+    "PUSHCLI_TEST_POSTGRESQL", "postgresql://postgres@127.0.0.1:5432/postgres"
+)
+
+
+@pytest.fixture
+def postgresql() -> Iterator[str]:
+    """A throw-away database."""
+    name = f"pushcli_test_{uuid.uuid4().hex[:12]}"
+    try:
+        connection = psycopg.connect(POSTGRESQL, autocommit=True, connect_timeout=3)
+    except psycopg.OperationalError as error:
+        pytest.skip(f"no PostgreSQL to test with: {error}")
+    with connection:
+        connection.execute(f'CREATE DATABASE "{name}"')
+        try:
+            yield POSTGRESQL.rpartition("/")[0] + f"/{name}"
+        finally:
+            connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+Trouble = Callable[[], None]
+
+
+@contextmanager
+def away_in_the_middle(fleet: Sandbox, marks: Path, begin: Trouble, end: Trouble) -> Iterator[None]:
+    """The command ends, and its result comes, while the database is away."""
+    pid = fleet.pid("server")
+    job_id = start(fleet, "slow-mark", "n1", capture_output=True, env={"MARKS": str(marks)})
+    until(lambda: lines(marks), "the command runs")
+    begin()
+    until(lambda: len(lines(marks)) == 2, "the command ends")
+    # Not in the log: on a full disk there is none.
+    until(lambda: operator(fleet)("GET", "groups").status == 503, "it is noticed")
+    yield
+    end()
+    job = until(lambda: _complete(fleet, job_id), "the job ends")
+    assert job == {"succeeded": ["n1"]}
+    assert fleet.api.job_output(job_id, "n1", "stdout") == b"whole\n"
+    assert lines(marks) == ["run", "end"]
+    assert fleet.pid("server") == pid
+    assert fleet.cli("job", "start", "true", "n1").returncode == 0
+
+
+def _complete(fleet: Sandbox, job_id: str) -> dict[str, list[str]] | None:
+    try:
+        job = fleet.api.job(job_id)
+    except PushcliError:
+        return None
+    nodes: dict[str, list[str]] = job["nodes"]
+    return nodes if job["status"] == "complete" else None
+
+
+def refusals(fleet: Sandbox, marks: Path) -> set[str]:
+    """What is said to those who start a job and change an identity meanwhile."""
+    said = set()
+    with pytest.raises(ServerError) as refused:
+        start(fleet, "mark", "n1", env={"MARKS": str(marks)})
+    said.add(refused.value.message)
+    answer = operator(fleet)("POST", "groups", {"groupname": "meanwhile"})
+    assert answer.status == 503, answer
+    said.add(answer.json["error"][0])
+    return said
+
+
+def no_trace_of_it(fleet: Sandbox, marks: Path) -> None:
+    """What was refused is not done later."""
+    assert operator(fleet)("GET", "groups/meanwhile").status == 404
+    assert [job["command"] for job in fleet.api.jobs()] == ["slow-mark", "true"]
+    assert not lines(marks)
+
+
+def test_postgresql_is_away_when_the_result_comes(
+    make_fleet: MakeFleet, tmp_path: Path, postgresql: str
+) -> None:
+    parts = urlsplit(postgresql)
+    marks, others = tmp_path / "marks", tmp_path / "others"
+    with tcp_way(parts.hostname or "", parts.port or 5432) as way:
+        url = parts._replace(netloc=f"{parts.username}@127.0.0.1:{way.port}").geturl()
+        fleet = make_fleet("n1", database_url=url)
+        with away_in_the_middle(fleet, marks, way.close, way.open):
+            for said in refusals(fleet, others):
+                assert "the server's database is away (it cannot be reached)" in said
+        no_trace_of_it(fleet, others)
+
+
+def test_another_process_locks_sqlite_when_the_result_comes(
+    make_fleet: MakeFleet, tmp_path: Path
+) -> None:
+    fleet, marks, others = make_fleet("n1"), tmp_path / "marks", tmp_path / "others"
+    other = sqlite3.connect(fleet.server_directory / "pushcli.db", isolation_level=None)
+
+    def lock() -> None:
+        other.execute("BEGIN EXCLUSIVE")
+
+    def unlock() -> None:
+        other.execute("ROLLBACK")
+
+    with away_in_the_middle(fleet, marks, lock, unlock):
+        for said in refusals(fleet, others):
+            assert "the server's database is away (it is locked by another process)" in said
+    no_trace_of_it(fleet, others)
+    other.close()
+
+
+def test_the_disk_is_full_when_the_result_comes(make_fleet: MakeFleet, tmp_path: Path) -> None:
+    fleet, marks, others = make_fleet("n1"), tmp_path / "marks", tmp_path / "others"
+    pid, unlimited = fleet.pid("server"), resource.RLIM_INFINITY
+
+    def fill() -> None:
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (1, unlimited))
+
+    def make_room() -> None:
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (unlimited, unlimited))
+
+    with away_in_the_middle(fleet, marks, fill, make_room):
+        for said in refusals(fleet, others):
+            assert "the server's database is away" in said
+    no_trace_of_it(fleet, others)
+
+
+def test_a_server_whose_database_is_away_can_be_stopped(
+    make_fleet: MakeFleet, tmp_path: Path
+) -> None:
+    fleet, marks = make_fleet("n1"), tmp_path / "marks"
+    start(fleet, "slow-mark", "n1", env={"MARKS": str(marks)})
+    until(lambda: lines(marks), "the command runs")
+    with sqlite3.connect(fleet.server_directory / "pushcli.db", isolation_level=None) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        log = fleet.log("server")
+        until(lambda: "cannot write" in log.read_text(), "it is noticed")
+        assert fleet.end_server(signal.SIGTERM) == 0
+        other.execute("ROLLBACK")
+    other.close()
+    assert re.search(r"\d+ changes were not written", log.read_text())
+    assert "Traceback" not in log.read_text()
+    fleet.start_server()
+    [job] = fleet.api.jobs()
+    job_is(fleet, job["id"], "complete")
+
+
+def test_a_store_with_rows_that_cannot_be_read(make_fleet: MakeFleet) -> None:
+    fleet = make_fleet("n1", "n2")
+    assert fleet.cli("whitelist", "add", "up", "uptime", "n1", "n2", "-y").returncode == 0
+    assert fleet.end_server() == 0
+    deep = '{"push_jobs": {"whitelist": {"x": ' + "[" * 500 + "]" * 500 + "}}}"
+    with sqlite3.connect(fleet.server_directory / "pushcli.db") as other:
+        other.execute("UPDATE nodes SET normal = ? WHERE name = 'n1'", [deep])
+        other.execute("UPDATE nodes SET whitelist_report = '{' WHERE name = 'n1'")
+        other.execute(
+            "INSERT INTO jobs (id, org, command, status, quorum, run_timeout, capture, requestor,"
+            " created_at, updated_at, env) VALUES (?, 'sandbox', 'x', 'running', 1, 60, 0,"
+            " 'operator', 1, 1, '{')",
+            ["f" * 32],
+        )
+        other.execute(
+            "INSERT INTO job_nodes (job_id, node, position, state) VALUES (?, 'n1', 0, 'x')",
+            ["f" * 32],
+        )
+    other.close()
+    fleet.start_server()
+    fleet.wait_available(["n1", "n2"])
+    for command in (
+        ["whitelist", "list", "n1"],
+        ["whitelist", "list", "n2"],
+        ["node", "status"],
+        ["job", "list"],
+        ["job", "status", "f" * 32],
+        ["node", "show", "n1"],
+        ["whitelist", "add", "more", "true", "n2", "-y"],
+    ):
+        done = fleet.cli(*command)
+        assert done.returncode == 0, (command, done.stderr)
+    assert "is ended as aborted" in fleet.log("server").read_text()
+    assert fleet.cli("job", "start", "true", "n1", "n2").returncode == 0
