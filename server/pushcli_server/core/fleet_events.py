@@ -176,6 +176,8 @@ class OutputStored(msgspec.Struct, frozen=True, gc=False):
     job_id: str
     channel: OutputChannel
     size: int
+    appended: int = 0
+    """Of them, those that waited for it."""
 
 
 class PartFound(msgspec.Struct, frozen=True, kw_only=True, gc=False):

@@ -37,7 +37,7 @@ def receive(fleet: Fleet, event: on_fleet.MessageReceived, now: float) -> list[E
         # Only now: a node that fell silent may come back on the connection that it had.
         if node.last_peer is not None:
             effects.append(on_fleet.ForgetPeer(node.last_peer))
-        node.last_peer = node.peer
+        node.last_peer, node.unstored = node.peer, 0
     return effects
 
 
@@ -195,6 +195,8 @@ def reset(fleet: Fleet, key: NodeKey, now: float) -> list[Effect]:
 
 def output_stored(fleet: Fleet, event: on_fleet.OutputStored) -> list[Effect]:
     """The agent is told what is held of its output."""
+    if (node := fleet.nodes.get(event.node)) is not None:
+        node.unstored = max(0, node.unstored - event.appended)
     fields = {"job_id": event.job_id, "channel": event.channel, "size": event.size}
     return send(fleet, event.node, messages.AckOutput, **fields)
 

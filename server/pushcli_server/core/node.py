@@ -94,6 +94,8 @@ class Node:
     """The one before it under which messages came."""
     configured_at: float = 0.0
     """When the node last got its configuration."""
+    unstored: int = 0
+    """Bytes of its output that wait for the database."""
     wake_at: float = math.inf
     """When the `TimePassed` comes that was asked for."""
 

@@ -34,6 +34,8 @@ from pushcli_server.core.states import NodeState
 
 MAX_OUTPUT = 64 * 1024 * 1024
 """Bytes of a channel that are kept, whatever an agent sends; its own cap is lower."""
+MAX_UNSTORED = 4 * 1024 * 1024
+"""Bytes of a node's chunks that wait for the database; our agents send a fifth of it ahead."""
 CHANNELS: tuple[OutputChannel, ...] = ("stdout", "stderr")
 REPORTED = frozenset({NodeState.SUCCEEDED, NodeState.FAILED})
 """States that a node has by its result only."""
@@ -49,12 +51,12 @@ def output(fleet: Fleet, node: Node, message: messages.Output) -> list[Effect]:
     key = _key(node.key, message)
     live = fleet.jobs.get(key)
     if live is not None and live.spec.run.capture and live.has_unfinished(node.name):
-        return _gather(key, node.key, live.held.setdefault(node.name, {}), message)
+        return _gather(fleet, key, node.key, live.held.setdefault(node.name, {}), message)
     if extensions.PARTIAL not in node.extensions:
         return [_declined(node.key, message)]
     job, late = fleet.job(key), fleet.late.get(node.key)
     if late is not None and late.job == key:
-        return _gather(key, node.key, late.held, message)
+        return _gather(fleet, key, node.key, late.held, message)
     if job is not None and node.name in job.nodes:
         return found(fleet, part_in(job, node, message))
     return [FindPart(node.key, message)] if key.id else []
@@ -127,7 +129,8 @@ def found(fleet: Fleet, part: PartFound) -> list[Effect]:
         return late(fleet, part)
     if not _is_news(part) or not part.capture:
         return [_declined(part.node, part.message)]
-    return _gather(_key(part.node, part.message), part.node, _late(fleet, part), part.message)
+    key = _key(part.node, part.message)
+    return _gather(fleet, key, part.node, _late(fleet, part), part.message)
 
 
 def late(fleet: Fleet, part: PartFound) -> list[Effect]:
@@ -179,16 +182,26 @@ def _late(fleet: Fleet, part: PartFound) -> dict[OutputChannel, int]:
 
 
 def _gather(
-    job: JobKey, node: NodeKey, held: dict[OutputChannel, int], message: messages.Output
+    fleet: Fleet,
+    job: JobKey,
+    node: NodeKey,
+    held: dict[OutputChannel, int],
+    message: messages.Output,
 ) -> list[Effect]:
     channel, data = message.channel, _decode(message.data)
-    before = held.get(channel, 0)
+    before, kept = held.get(channel, 0), b""
     effects: list[Effect] = []
     if message.offset == before and data:
+        sender, kept = fleet.node(node), data[: max(MAX_OUTPUT - before, 0)]
+        if sender.unstored + len(kept) > MAX_UNSTORED:
+            # It does not wait for what it is told; what was acknowledged last is where it goes on.
+            return []
         held[channel] = before + len(data)
-        if kept := data[: max(MAX_OUTPUT - before, 0)]:
+        sender.unstored += len(kept)
+        if kept:
             effects.append(AppendOutput(job, node.name, channel, before, kept))
-    return [*effects, _acknowledged(node, job.id, channel, held.get(channel, 0))]
+    stored = OutputStored(node, job.id, channel, held.get(channel, 0), len(kept))
+    return [*effects, OnceDurable(stored)]
 
 
 def _gathered(

@@ -50,6 +50,20 @@ def test_chunks_are_gathered_in_order_and_acknowledged() -> None:
     assert acknowledged(chunk(fleet, 3, b"d")) == [4]
 
 
+def test_a_node_that_does_not_wait_for_the_store_is_not_gathered_without_end() -> None:
+    fleet = capturing()
+    fleet.slow_store = True
+    size, kept = 48_000, 0
+    for number in range(2 * results.MAX_UNSTORED // size):
+        effects = chunk(fleet, number * size, bytes(size))
+        kept += sum(len(effect.data) for effect in of(AppendOutput, effects))
+    assert results.MAX_UNSTORED - size < kept <= results.MAX_UNSTORED
+    fleet.commit()
+    assert acknowledged(fleet.done)[-1] == kept
+    # From there it goes on.
+    assert of(AppendOutput, chunk(fleet, kept, b"more"))
+
+
 def test_a_chunk_is_acknowledged_only_once_it_is_stored() -> None:
     fleet = capturing()
     fleet.slow_store = True
