@@ -44,6 +44,14 @@ EXAMPLES: dict[str, Any] = {
         "nodes": ["victim"], "entries": [{"name": "x", "value": "true"}], "statement": {},
     },
     "whitelist_editors": {"statement": {"kind": "editor", "name": "x", "key": PEM, "version": 1}},
+    "editors": {
+        "statement": {
+            "org": "sandbox", "signer": "x", "key": "SHA256:x", "previous": "0" * 64, "version": 1,
+            "action": "add", "role": "edit", "editor": "x", "subject": "SHA256:x",
+            "modulus": "AAAA", "exponent": 65537, "signature": "AAAA",
+        },
+        "old": None, "kept": ["0" * 64],
+    },
     "nodes": {
         "name": "victim", "chef_environment": "_default", "run_list": ["recipe[a]"],
         "normal": {"a": {"b": [1, "x"]}}, "automatic": {}, "default": {}, "override": {},

@@ -34,6 +34,12 @@ FIELDS: dict[str, Any] = {
     "channel": "stdout", "size": 5, "digest": "x", "left_out": 0, "check_id": "x",
     "entries": [{"name": "x", "value": "true", "record": {"signer": "x", "version": 1}}],
     "removed": [{"name": "x", "record": {}}], "editors": [{"name": "x", "key": "y"}],
+    "chain": [
+        {
+            "org": "sandbox", "signer": "x", "key": "SHA256:x", "previous": "0" * 64, "version": 1,
+            "action": "checkpoint", "role": "edit", "kept": "0" * 64, "signature": "AAAA",
+        }
+    ],
 }  # fmt: skip
 
 

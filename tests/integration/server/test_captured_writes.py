@@ -17,7 +17,7 @@ import pytest
 from pushcli import keys
 from pushcli.protocol.timestamps import format_iso8601
 from pushcli.sandbox.sandbox import ORG, Sandbox
-from pushcli.whitelist import statements
+from pushcli.whitelist import chain, statements
 from pushcli.whitelist.statements import Change
 from pushcli_server import rest
 from pushcli_server.rest.routes import Operation, Repeat, routes
@@ -72,6 +72,14 @@ def statement(by: Signer) -> dict[str, Any]:
     return {"statement": msgspec.to_builtins(made)}
 
 
+def link(by: Signer) -> dict[str, Any]:
+    signer = chain.Signer(by.raw.key, org=ORG, name=by.name)
+    place = {
+        "previous": by.get("pushy/editors")["end"], "version": statements.next_version(time.time()),
+    }  # fmt: skip
+    return {"statement": signer.add("bob", KEYS[3].public_key(), **place)}
+
+
 def all_writes(fleet: Sandbox) -> list[Captured]:
     """One request for each write of the API, in an order in which all of them work."""
     ann, root = operator(fleet), superuser(fleet)
@@ -85,6 +93,7 @@ def all_writes(fleet: Sandbox) -> list[Captured]:
         (ann, "PUT", "nodes/c1", {"name": "c1", "normal": {"a": 1}}),
         (ann, "POST", "pushy/whitelist", lambda: edit(ann, "c1")),
         (ann, "POST", "pushy/whitelist_editors", lambda: statement(ann)),
+        (ann, "POST", "pushy/editors", lambda: link(ann)),
         (ann, "POST", "clients/c1/keys", {"name": "k", "create_key": True}),
         (ann, "PUT", "clients/c1/keys/k", {"create_key": True}),
         (ann, "DELETE", "clients/c1/keys/k", None),
