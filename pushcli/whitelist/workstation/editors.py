@@ -1,6 +1,7 @@
 """Who may edit whitelists: what operators say about each other's keys."""
 
 import json
+import time
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +11,7 @@ from pushcli.client import editors
 from pushcli.errors import NotFound, ServerError
 from pushcli.escape import escape_line
 from pushcli.exit_status import ExitStatus
+from pushcli.protocol import limits
 from pushcli.terminal.asking import agrees
 from pushcli.terminal.context import App
 from pushcli.terminal.folding import fold
@@ -174,10 +176,16 @@ def _facts(one: Statement) -> dict[str, str]:
     return {
         "editor": one.content.editor,
         "key": one.subject,
-        "state": "vouched for" if one.action == ADD else "removed",
+        "state": _state(one),
         "by": one.content.signer,
         "since": words.date(one.content.version),
     }
+
+
+def _state(one: Statement) -> str:
+    if one.content.version > (time.time() + limits.MAX_AHEAD) * 1_000_000:
+        return "void: dated in the future"
+    return "vouched for" if one.action == ADD else "removed"
 
 
 def _key_of(one: Statement) -> "RSAPublicKey":

@@ -86,3 +86,18 @@ def test_a_checkpoint_makes_room_and_names_what_it_drops(fleet: Sandbox, tmp_pat
     assert {"bob", f"key{COUNT - 1}"} <= names
     assert 50 < len(names) < COUNT
     assert len(json.dumps(stored)) < limits.MAX_STATEMENTS_SIZE
+
+
+def test_a_statement_of_the_far_future_is_shown_as_void(fleet: Sandbox) -> None:
+    with closing(sqlite3.connect(fleet.server_directory / "pushcli.db")) as database, database:
+        fingerprint, _, text = rotation(fleet, 7)
+        said = {**json.loads(text), "version": 2**62}
+        database.execute(
+            "UPDATE whitelist_editors SET version = ?, statement = ? WHERE key = ?",
+            (2**62, json.dumps(said), fingerprint),
+        )
+    listed = fleet.cli("whitelist", "editors", "list")
+    assert listed.returncode == ExitStatus.OK, listed.stderr
+    [line] = [line for line in listed.stdout.splitlines() if fingerprint in line]
+    assert "void: dated in the future" in line
+    assert listed.stdout.count("vouched for") == COUNT - 1
