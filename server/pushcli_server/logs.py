@@ -217,7 +217,7 @@ def _described(error: BaseException) -> str:
     """Innermost first: what was raised, where, and what it came from."""
     frames = traceback.extract_tb(error.__traceback__)[-_FRAMES:]
     places = [f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in frames]
-    text = f"{type(error).__name__}: {error} at {' < '.join(reversed(places))}"
+    text = f"{type(error).__name__}: {error}; Traceback: {' < '.join(reversed(places))}"
     cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
     return text if cause is None else f"{text} | from {type(cause).__name__}: {cause}"
 

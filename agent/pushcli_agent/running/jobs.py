@@ -1,5 +1,6 @@
 """The node's jobs as the loop handles them: supervisors, and results in the spool."""
 
+import logging
 import math
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from pushcli_agent.running.policy import PolicyConfig, Refusal, explain, prepare
 from pushcli_agent.running.spool import FinishedJob, RunningJob, Spool
 from pushcli_agent.whitelist.merged import MergedWhitelist
 
+_log = logging.getLogger(__name__)
 _LOOK_INTERVAL = 0.1
 """Seconds between looks at a supervisor whose end no descriptor shows."""
 
@@ -81,6 +83,10 @@ class Jobs:
             prepared = prepare(job_id, run, self._policy, node=self._node, requestor=requestor)
         except Refusal as refusal:
             return CommitRefused(job_id, refusal.reason)
+        except Exception as error:
+            # The server waits for a vote, whatever it sent.
+            _log.exception("job %s cannot be judged", job_id)
+            return CommitRefused(job_id, f"the agent failed: {type(error).__name__}")
         try:
             job = self._spool.start(prepared)
         except OSError as error:

@@ -13,6 +13,7 @@ what to run in a file that exists in memory only (the environment may hold secre
 started by one byte in a pipe, whose end means that the agent is gone.
 """
 
+import logging
 import os
 import time
 from collections.abc import Iterator
@@ -27,6 +28,7 @@ from pushcli_agent.running.supervised_job import FinishedJob, RunningJob, lost
 
 __all__ = ["FinishedJob", "RunningJob", "Spool"]
 
+_log = logging.getLogger(__name__)
 _SETTLING = 2.0
 """Seconds that supervisors get to notice that a previous agent has gone."""
 
@@ -74,7 +76,7 @@ class Spool:
         Jobs that were committed only are gone with it.
         """
         until = time.monotonic() + _SETTLING
-        found = (_adopt(path, until) for path in sorted(self._jobs()))
+        found = (_adopt_if_possible(path, until) for path in sorted(self._jobs()))
         return [job for job in found if job is not None]
 
     def discard(self, job_id: str) -> None:
@@ -86,6 +88,15 @@ class Spool:
         for path in self.directory.iterdir():
             if names.is_job_id(path.name) and path.is_dir() and not path.is_symlink():
                 yield path
+
+
+def _adopt_if_possible(directory: Path, until: float) -> RunningJob | FinishedJob | None:
+    try:
+        return _adopt(directory, until)
+    except (OSError, ValueError, OverflowError) as error:
+        # Whatever became of these files, the other jobs and the agent go on.
+        _log.warning("what is left of job %s cannot be used: %s", directory.name, error)
+        return None
 
 
 def _adopt(directory: Path, until: float) -> RunningJob | FinishedJob | None:

@@ -75,7 +75,7 @@ def test_json_has_fields(root: logging.Logger, tmp_path: Path) -> None:
     assert (record["event"], record["level"], record["logger"], record["node"]) == (
         "it failed", "error", "pushcli_server.x", "n1",
     )  # fmt: skip
-    assert record["exception"].startswith("RecursionError: deep at test_logs.py:")
+    assert record["exception"].startswith("RecursionError: deep; Traceback: test_logs.py:")
     assert record["exception"].endswith("| from OSError: first")
     assert record["timestamp"].endswith("Z")
 

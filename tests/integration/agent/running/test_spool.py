@@ -317,3 +317,23 @@ def test_what_is_killed_of_a_job_is_not_its_like_of_another_agent_on_the_machine
     finished = job.finished()
     assert finished is not None
     assert finished.result.exit_code == 0
+
+
+@pytest.mark.parametrize("kind", ["a directory", "a loop", "a number", "deep"])
+def test_what_is_left_of_a_job_may_be_anything_and_the_others_are_adopted(
+    spool: Spool, kind: str
+) -> None:
+    for job_id in (JOB, OTHER):
+        (spool.directory / job_id).mkdir(0o700)
+    broken, whole = spool.directory / JOB, spool.directory / OTHER
+    (whole / "result.json").write_text('{"exit_code": 0}')
+    match kind:
+        case "a directory":
+            (broken / "result.json").mkdir()
+        case "a loop":
+            (broken / "lock").symlink_to(broken / "lock")
+        case "a number":
+            (broken / "lock").write_text("9" * 5000 + " running")
+        case _:
+            (broken / "result.json").write_text("[" * 50_000)
+    assert [job.job_id for job in spool.adopt()] == [OTHER]
