@@ -95,7 +95,7 @@ def test_no_message_harms(fleet: Sandbox, evil: OldAgent, chaos: Chaos, seconds:
             count += 1
             if not count % 500:
                 # Meanwhile it is asked itself, and so has a job of its own.
-                jobs = [live, start(fleet, "true", evil.name, run_timeout=1)]
+                jobs = [live, start(fleet, "true", evil.name, run_timeout=1, capture_output=True)]
             if not count % 1000:
                 reconnect(chaos, evil)
             assert evil.socket is not None
