@@ -259,6 +259,7 @@ DROPPED: dict[DropReason, list[bytes]] = {
     DropReason.BASE64: [b"Version:2.0;SigningMethod:hmac_sha256;Signature:!", b"{}"],
     DropReason.SIGNATURE: wire.seal(GOOD, b"another key"),
     DropReason.JSON: wire.seal(b"{", KEY),
+    DropReason.NESTING: wire.seal(b'{"type":"facts","x":' + b"[" * 900 + b"]" * 900 + b"}", KEY),
     DropReason.FIELDS: wire.seal(b'{"type":"\\n\\u001b[2J forged"}', KEY),
     DropReason.ANOTHER_NODE: wire.seal(heartbeat("node2"), KEY),
     DropReason.TIMESTAMP: wire.seal(GOOD.replace(b"Mon, 23", b"Someday"), KEY),
