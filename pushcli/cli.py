@@ -12,7 +12,8 @@ from pushcli.terminal.options import operator_options
 COMMANDS = {
     "job": Lazy("pushcli.commands.job:job", "Start, watch, abort and read jobs."),
     "node": Lazy(
-        "pushcli.commands.node:node", "See which nodes there are, and let new ones enroll."
+        "pushcli.commands.node:node",
+        "See which nodes there are, let new ones enroll, delete others.",
     ),
     "whitelist": Lazy(
         "pushcli.commands.whitelist.whitelist:whitelist",

@@ -1,10 +1,10 @@
-"""`pushcli node`: see which nodes are there, and let new ones in."""
+"""`pushcli node`: see which nodes are there, let new ones in, delete others."""
 
 import click
 
 from pushcli.client import search
 from pushcli.identities import enrolment_tokens
-from pushcli.nodes import node_objects, node_status
+from pushcli.nodes import node_deletion, node_objects, node_status
 from pushcli.protocol import limits
 from pushcli.protocol.names import is_query
 from pushcli.terminal.command_groups import CommandGroup
@@ -25,7 +25,7 @@ attributes_option = click.option(
 @click.group(cls=CommandGroup)
 @operator_options
 def node() -> None:
-    """See which nodes there are, and let new ones enroll."""
+    """See which nodes there are, let new ones enroll, delete others."""
 
 
 @node.command()
@@ -98,6 +98,24 @@ def search_(app: App, query: str, attributes: tuple[str, ...], id_only: bool) ->
       pushcli node search '*:*' -i
     """
     node_objects.show_found(app, query, attributes, only_names=id_only)
+
+
+@node.command("delete")
+@click.argument("names", metavar="NODE...", type=NodeName(), nargs=-1, required=True)
+@operator_options
+@click.pass_obj
+def delete_(app: App, names: tuple[str, ...]) -> None:
+    """Delete each NODE: its object, client and keys, and what is known of its state.
+
+    Its agent is disconnected at once and cannot return; what it runs is given up. Finished
+    jobs keep its name. A node that enrolls under this name later is a new one.
+
+    \b
+    Examples:
+      pushcli node delete web01
+      pushcli node delete web01 web02 -y
+    """
+    node_deletion.delete(app, names)
 
 
 @node.group(cls=CommandGroup)

@@ -8,6 +8,7 @@ import msgspec
 
 from pushcli.client.answers import checked
 from pushcli.client.paths import quoted
+from pushcli.errors import PermissionDenied
 from pushcli.escape import escape_line
 from pushcli.terminal.context import App
 from pushcli.terminal.folding import fold
@@ -41,6 +42,8 @@ class _Detail(msgspec.Struct, frozen=True):
     node_name: str
     reason: str | None = None
     jobs: list[str] = []
+    clock_ahead: float | None = None
+    """Seconds; only where what the node says is refused for it."""
     whitelist: _Whitelist | None = None
     open: list[str] = []
 
@@ -58,6 +61,8 @@ def show(app: App, names: Sequence[str]) -> None:
     for opened, nodes in _open(details.values()).items():
         app.note(escape_line(f"{fold(nodes)}: open: {opened} (see docs/whitelist.md)"))
     for name, detail in details.items():
+        if detail.clock_ahead is not None:
+            app.note(escape_line(f"{name}: {detail.reason}; synchronize it"))
         if detail.whitelist is not None and detail.whitelist.error:
             app.note(escape_line(f"{name}: its whitelist: {detail.whitelist.error}"))
 
@@ -91,17 +96,35 @@ def _words(detail: _Detail) -> tuple[str, str, str]:
     return detail.reason or "", entries, ", ".join(detail.jobs)
 
 
+def jobs_of(app: App, names: Sequence[str]) -> dict[str, list[str]]:
+    """The jobs in which these nodes have a part now; none where the server cannot tell."""
+    if EXTENSION not in app.client.extensions:
+        return {}
+    try:
+        found = _details(app, names)
+    except PermissionDenied:
+        # Who may delete nodes need not be one who may look at jobs.
+        return {}
+    wanted = frozenset(names)
+    details = checked(found, list[_Detail])
+    return {one.node_name: one.jobs for one in details if one.node_name in wanted}
+
+
 def _detailed(app: App, states: list[Raw]) -> list[Raw]:
     """The same nodes with what our server knows more of them."""
-    known = [state["node_name"] for state in states]
-    if len(known) == 1:
-        told = app.client.get(f"pushy/node_status/{quoted(known[0])}")
-        found = [told]
-    else:
-        found = app.client.get("pushy/node_status")
+    found = _details(app, [state["node_name"] for state in states])
     checked(found, list[_Detail])
     by_name = {detail["node_name"]: detail for detail in found}
     return [{**state, **by_name.get(state["node_name"], {})} for state in states]
+
+
+def _details(app: App, names: Sequence[str]) -> list[Raw]:
+    """What our server knows of this node, or, for any other number of names, of all."""
+    if len(names) == 1:
+        told: Raw = app.client.get(f"pushy/node_status/{quoted(names[0])}")
+        return [told]
+    everything: list[Raw] = app.client.get("pushy/node_status")
+    return everything
 
 
 def node_states(app: App, names: Sequence[str] = ()) -> tuple[list[NodeAvailability], list[Raw]]:

@@ -40,11 +40,15 @@ class BadHeader(ValueError):
 
 
 class ClockSkew(ValueError):
-    """The request was signed too long ago, or by a clock that is ahead: `user` says whose."""
+    """The request was signed too long ago, or by a clock that is ahead: `user` says whose.
 
-    def __init__(self, user: str) -> None:
+    `signed_at` is what that clock said, seconds since the epoch; nothing is verified yet.
+    """
+
+    def __init__(self, user: str, signed_at: float) -> None:
         super().__init__(user)
         self.user = user
+        self.signed_at = signed_at
 
 
 class UnsupportedVersion(ValueError):
@@ -81,7 +85,7 @@ def parse_headers(headers: Mapping[str, str], now: float) -> SignedHeaders:
     user = headers["x-ops-userid"].strip()
     signed_at = _time(timestamp)
     if abs(now - signed_at) >= MAX_SKEW:
-        raise ClockSkew(user)
+        raise ClockSkew(user, signed_at)
     version = _version(headers["x-ops-sign"])
     api_version = headers.get(API_VERSION.lower(), "").strip() or "0"
     if version == "1.3" and not re.fullmatch(r"[0-9]{1,18}", api_version):

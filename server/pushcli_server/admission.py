@@ -77,6 +77,9 @@ class AdmissionService:
                 repeated=repeated,
             )
             await self._admit(request)
+            if signature is not None and not repeated:
+                # Its messages will be refused for what its request may be.
+                self.observe_clock(node, signature.signed_at)
         own = self._secrets()
         # A user may look, but a key that works would let any reader pose as the node.
         session_key = own.session_key(*node) if by_client else random.token_bytes(32)
@@ -109,6 +112,12 @@ class AdmissionService:
                 raise ClientGone
             if deletions[node] == before:
                 return before
+
+    def observe_clock(self, node: NodeKey, signed_at: float) -> None:
+        """The node's own client signed something at this time by its clock."""
+        ahead = signed_at - self._engine.clock.date()
+        if abs(ahead) > MAX_MESSAGE_SKEW:
+            self._engine.handle(on_fleet.ClockDiffers(node, ahead))
 
     def client_deleted(self, org: str, name: str) -> None:
         """A client was deleted: its node's connection counts no more, and none is admitted."""

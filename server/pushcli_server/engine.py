@@ -26,6 +26,8 @@ from pushcli_server.store import Store, StoreUnavailable
 from pushcli_server.timers import Timers
 
 _log = logging.getLogger(__name__)
+CLOCK_STEP = 0.05
+"""Seconds by which dates may be off before the fleet is told that the clock was set."""
 Spawn = Callable[[str, Callable[[], Coroutine[Any, Any, None]]], None]
 """Has something done beside everything else; its name is for the log."""
 _LOOK_UPS = 200
@@ -81,6 +83,10 @@ class Engine:
             ),
             on_fleet.RecordNote: lambda effect: notes.record(effect.node, effect.message),
             on_fleet.ForgetPeer: lambda effect: channel.forget(effect.peer),
+            on_fleet.ForgetNode: lambda effect: notes.forget(effect.node),
+            on_fleet.CloseOrganization: lambda effect: releases.add(
+                feeds.close_organization, effect.org
+            ),
             on_fleet.CloseFeed: lambda effect: feeds.close(effect.job),
             on_fleet.FindPart: self._look_up,
         }
@@ -92,8 +98,15 @@ class Engine:
 
         Raises:
             ClientGone, KeyOfAnotherNode: a request for a configuration is refused.
+            OrganizationGone: what was asked for begins nothing any more.
         """
-        effects = core.handle(self.fleet, event, self.clock.now())
+        now, offset = self.clock.now(), self.clock.offset()
+        if abs(offset - self.fleet.offset) > CLOCK_STEP:
+            self._handle(on_fleet.ClockSet(offset), now)
+        self._handle(event, now)
+
+    def _handle(self, event: on_fleet.Event, now: float) -> None:
+        effects = core.handle(self.fleet, event, now)
         if not effects:
             return
         saved, carry_out, self._first = True, self._carry_out, self._store.ticket + 1
@@ -137,6 +150,10 @@ class Engine:
             return
         self.handle(on_fleet.MessageReceived(node, peer, address, message, curve_key))
 
+    def clock_differs(self, node: NodeKey, seconds: float) -> None:
+        """A message was refused for its time, which is so many seconds ahead of ours."""
+        self.handle(on_fleet.ClockDiffers(node, seconds))
+
     async def vote_over(self, key: JobKey) -> None:
         """Wait until the job of this key does not vote any more."""
         if self.fleet.is_voting(key):
@@ -178,7 +195,9 @@ class Engine:
         self._releases.after(self._store.ticket)
 
     def _save(self, effect: on_fleet.Save) -> None:
-        operations = persistence.operations_of(effect, self.clock.now(), self._store.incoming)
+        operations = persistence.operations_of(
+            effect, self.clock.date(), self._store.incoming, offset=self.fleet.offset
+        )
         self._releases.after(self._store.submit(*operations))
 
     def _look_up(self, effect: on_fleet.FindPart) -> None:

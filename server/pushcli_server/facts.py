@@ -31,6 +31,11 @@ class Facts:
                 operations.SetAutomatic(org=node.org, name=node.name, automatic=text.decode()),
             )
 
+    def gone(self, node: NodeKey) -> None:
+        """The node is gone, and what it told last with it."""
+        self._writes.forget(node)
+        self.forget(node)
+
     def forget(self, node: NodeKey) -> None:
         """The node object was changed or deleted: what comes next is written again."""
         self._stored.pop(node, None)

@@ -83,6 +83,12 @@ class FeedLog:
         self._news.set()
         self._news = asyncio.Event()
 
+    def finish(self) -> None:
+        """Nothing comes any more: readers end."""
+        self.complete = True
+        self._news.set()
+        self._news = asyncio.Event()
+
     def forget_before(self, seconds: float) -> int:
         """Drop shown events that are older; returns the number of the oldest that is left.
 

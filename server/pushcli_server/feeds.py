@@ -59,7 +59,7 @@ class Feeds:
         Returns:
             The ticket of its commit, and what shows it to the readers.
         """
-        now = self._clock.now()
+        now = self._clock.date()
         job = effect.job
         fields = _fields(effect)
         if (log := self._jobs.get(job.id)) is None:
@@ -84,6 +84,12 @@ class Feeds:
         self._drop(key.id)
         self._trim()
 
+    def close_organization(self, org: str) -> None:
+        """The organization's log ends, and its readers leave."""
+        if (log := self._organizations.pop(org, None)) is not None:
+            log.finish()
+            self._submit(operations.DropEvents(f"{org}/", None))
+
     def close_all_but(self, live: Iterable[JobKey]) -> None:
         """Drop the logs of jobs that ended just before the previous run of the server did."""
         for job_id in self._jobs.keys() - {key.id for key in live}:
@@ -95,7 +101,7 @@ class Feeds:
             self._submit(operations.DropEvents(job_id, None))
 
     def _trim(self) -> None:
-        oldest = self._clock.now() - ORGANIZATION_HISTORY
+        oldest = self._clock.date() - ORGANIZATION_HISTORY
         for org, log in self._organizations.items():
             before = log.first
             if (first := log.forget_before(oldest)) != before:

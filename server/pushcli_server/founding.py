@@ -2,8 +2,9 @@
 
 from pushcli_server.rest.auth import ADMINS, READERS, WRITERS
 from pushcli_server.store import operations
+from pushcli_server.store.identities import EVERYBODY
 
-GROUPS = (ADMINS, READERS, WRITERS)
+GROUPS = (ADMINS, "billing-admins", READERS, WRITERS, EVERYBODY)
 
 
 def validator_name(org: str) -> str:

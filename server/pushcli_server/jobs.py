@@ -94,7 +94,7 @@ class JobService:
                 known = await self._store.ask(reads.job_by_request, org, requestor, request_id)
                 if known is not None:
                     remembered = operations.RememberSignature(
-                        signature, self._engine.clock.now(), known
+                        signature, self._engine.clock.date(), known
                     )
                     await self._store.write(remembered)
                     return known

@@ -27,6 +27,11 @@ class Latest:
             self._waiting[node] = operation
             self._schedule()
 
+    def forget(self, node: NodeKey) -> None:
+        """What waits is of a node that is gone: the next of its name must not get it."""
+        self._waiting.pop(node, None)
+        self._tickets.pop(node, None)
+
     def _is_free(self, node: NodeKey) -> bool:
         return self._tickets.get(node, 0) <= self._store.committed
 

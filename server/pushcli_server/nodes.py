@@ -64,6 +64,9 @@ class NodeService:
         reason = self._fleet.why_unavailable(key, self._clock.now())
         if reason is not None:
             status["reason"] = reason
+            node = self._fleet.nodes.get(key)
+            if node is not None and node.clock_ahead is not None:
+                status["clock_ahead"] = round(node.clock_ahead, 1)
         status["whitelist"] = None
         if report is not None:
             whitelist = msgspec.structs.asdict(report)

@@ -29,6 +29,11 @@ class Notes:
             case _:
                 assert_never(message)
 
+    def forget(self, node: NodeKey) -> None:
+        """Nothing is known of this node any more: its name may be another's next."""
+        self._whitelists.forget(node)
+        self._facts.gone(node)
+
     def compare_whitelist(self, node: NodeKey, digest: str | None) -> None:
         """A heartbeat says which whitelist of the server the agent has."""
         self._whitelists.compare(node, digest)

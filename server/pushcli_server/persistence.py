@@ -46,24 +46,30 @@ class StoredJob(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def operations_of(
-    effect: on_fleet.Save, now: float, incoming: Incoming
+    effect: on_fleet.Save, now: float, incoming: Incoming, *, offset: float = 0.0
 ) -> tuple[operations.Operation, ...]:
-    """What the store is to do, all of it or nothing."""
+    """What the store is to do, all of it or nothing.
+
+    Args:
+        now: the date, seconds since the epoch.
+        offset: what makes dates of the fleet's deadlines, in seconds.
+    """
     match effect:
         case on_fleet.SaveJobNodes(job, changes):
             return (operations.UpdateJobNodes(job.id, [_node_change(c) for c in changes]),)
         case on_fleet.SaveJob(job):
-            return (_update(job),)
+            return (_update(job, offset),)
         case on_fleet.SaveNewJob(job):
             nodes = [(node, str(state)) for node, state in job.nodes.items()]
             kind, name = ("user", job.requestor) if job.by is None else (job.by.kind, job.by.name)
             started = _audit(
                 now, job.org, kind, name, action="job start", target=job.id, origin=job.origin
             )
-            inserted = operations.InsertJob(_job_record(job), nodes, job.run.file)
+            inserted = operations.InsertJob(_job_record(job, offset), nodes, job.run.file)
             return inserted, started, *_remembered(job.signature, now, job.id)
         case on_fleet.SaveNode(node, signature):
-            return operations.SaveNode(_node_record(node, now)), *_remembered(signature, now)
+            saved = operations.SaveNode(_node_record(node, now, offset))
+            return saved, *_remembered(signature, now)
         case on_fleet.AppendOutput(job, node, channel, offset, data):
             return (operations.AppendOutput(_path(incoming, job, node, channel), offset, data),)
         case on_fleet.StoreOutput():
@@ -110,7 +116,7 @@ def _remembered(
     return () if signature is None else (operations.RememberSignature(signature, now, job_id),)
 
 
-def _job_record(job: Job) -> JobRecord:
+def _job_record(job: Job, offset: float) -> JobRecord:
     run = msgspec.structs.asdict(job.spec.run)
     # It is kept by its digest, beside the record.
     del run["file"]
@@ -126,29 +132,29 @@ def _job_record(job: Job) -> JobRecord:
         request_id=job.request_id,
         created_at=job.created_at,
         updated_at=job.updated_at,
-        voting_deadline=_finite(job.voting_deadline),
-        run_deadline=_finite(job.run_deadline),
+        voting_deadline=_finite(job.voting_deadline + offset),
+        run_deadline=_finite(job.run_deadline + offset),
     )
 
 
-def _update(job: Job) -> operations.UpdateJob:
+def _update(job: Job, offset: float) -> operations.UpdateJob:
     return operations.UpdateJob(
         job_id=job.id,
         status=str(job.status),
         updated_at=job.updated_at,
-        voting_deadline=_finite(job.voting_deadline),
-        run_deadline=_finite(job.run_deadline),
+        voting_deadline=_finite(job.voting_deadline + offset),
+        run_deadline=_finite(job.run_deadline + offset),
     )
 
 
-def _node_record(node: Node, now: float) -> NodeRecord:
+def _node_record(node: Node, now: float, offset: float) -> NodeRecord:
     return NodeRecord(
         org=node.org,
         name=node.name,
         incarnation=node.incarnation,
         curve_key=node.curve_key,
         previous_curve_key=node.previous_curve_key,
-        configured_at=node.configured_at,
+        configured_at=node.configured_at + offset,
         extensions=extensions.render(node.extensions),
         created_at=now,
     )
@@ -270,7 +276,8 @@ def restored(
         held: bytes that were gathered of a node's output on a channel.
     """
     return on_fleet.Restored(
-        nodes=tuple(_known(record, clients) for record in nodes),
+        # Whose client was deleted just before a crash may have a row left.
+        nodes=tuple(_known(node) for node in nodes if (node.org, node.name) in clients),
         jobs=tuple(_live(live, grace, held) for live in jobs),
     )
 
@@ -331,16 +338,14 @@ def _held(incoming: Incoming, job: JobKey, node: str, channel: str) -> int:
         return 0
 
 
-def _known(record: NodeRecord, clients: Container[tuple[str, str]]) -> on_fleet.KnownNode:
-    # Whose client was deleted just before a crash may have a key left.
-    there = (record.org, record.name) in clients
+def _known(record: NodeRecord) -> on_fleet.KnownNode:
     return on_fleet.KnownNode(
         key=NodeKey(record.org, record.name),
         incarnation=record.incarnation,
         extensions=extensions.parse(record.extensions),
         configured_at=record.configured_at,
-        curve_key=record.curve_key if there else None,
-        previous_curve_key=record.previous_curve_key if there else None,
+        curve_key=record.curve_key,
+        previous_curve_key=record.previous_curve_key,
     )
 
 

@@ -17,6 +17,7 @@ from pushcli_server.channel.heartbeat import HeartbeatBroadcast
 from pushcli_server.channel.zap import Doorkeeper
 from pushcli_server.checks import Checks
 from pushcli_server.clock import Clock
+from pushcli_server.core import fleet_events as on_fleet
 from pushcli_server.core.fleet_state import Fleet, Rules
 from pushcli_server.core.job import Grace
 from pushcli_server.core.node import Patience
@@ -29,6 +30,7 @@ from pushcli_server.jobs import JobService
 from pushcli_server.lag import LoopLag
 from pushcli_server.nodes import NodeService
 from pushcli_server.notes import Notes
+from pushcli_server.organizations import OrganizationService
 from pushcli_server.outbox import Outbox
 from pushcli_server.release import Releases
 from pushcli_server.rotation import Rotation
@@ -60,7 +62,7 @@ async def open_services(
         clock, releases = Clock(), Releases()
         store.start(asyncio.get_running_loop(), releases.committed)
         stack.push_async_callback(store.close)
-        timers = Timers(clock)
+        timers = Timers(clock, lambda seconds: engine.handle(on_fleet.Stalled(seconds)))
         stack.callback(timers.close)
         fleet = Fleet(rules_of(settings))
         # Signatures are of the clock that signed times are held against.
@@ -100,7 +102,7 @@ async def open_services(
         stack.callback(broadcast.close)
         serve = _open_channel(stack, context, settings, engine, channel, broadcast, shares)
         tasks.keep("the server's heartbeat", broadcast.run)
-        rotation = Rotation(directory, keyring, serve, store, clock.now)
+        rotation = Rotation(directory, keyring, serve, store, clock.date)
         tasks.keep("looking for new secrets", rotation.run)
         lag = LoopLag()
         tasks.keep("measuring the event loop", lag.run)
@@ -114,6 +116,7 @@ async def open_services(
             admission=AdmissionService(
                 engine, store, settings, lambda: rotation.current, incarnation_id
             ),
+            organizations=OrganizationService(engine, store),
             whitelists=whitelists,
             checks=checks,
             feeds=feeds,
@@ -166,7 +169,7 @@ def _open_channel(
     broadcast.bind(host, settings.server_heartbeat_port, shares.heartbeats)
 
     def serve(valid: tuple[Secrets, ...]) -> None:
-        channel.serve(valid, engine.receive)
+        channel.serve(valid, engine.receive, engine.clock_differs)
         broadcast.serve([secrets.rsa for secrets in valid])
 
     return serve

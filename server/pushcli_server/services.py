@@ -12,6 +12,7 @@ from pushcli_server.feeds import Feeds
 from pushcli_server.jobs import JobService
 from pushcli_server.lag import LoopLag
 from pushcli_server.nodes import NodeService
+from pushcli_server.organizations import OrganizationService
 from pushcli_server.signed_writes import SignedWrites
 from pushcli_server.store import Store
 from pushcli_server.supervised import Tasks
@@ -29,6 +30,7 @@ class Services:
     jobs: JobService
     nodes: NodeService
     admission: AdmissionService
+    organizations: OrganizationService
     whitelists: WhitelistPush
     checks: Checks
     feeds: Feeds

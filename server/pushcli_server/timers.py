@@ -12,13 +12,25 @@ from pushcli_server.guarded import guarded
 
 SLICE = 0.004
 """Seconds of the event loop that one turn may take."""
+LONGEST_NAP = 1.0
+"""Seconds after which the clock is looked at again: the loop's own clock stands still while
+the machine sleeps."""
+STALL = 1.0
+"""Seconds of being late that are no load but a standstill."""
 
 
 class Timers:
-    """Calls functions at times of a clock; a time that is infinite never comes."""
+    """Calls functions at times of a clock; a time that is infinite never comes.
 
-    def __init__(self, clock: Clock) -> None:
+    Args:
+        on_stall: called with the seconds for which the program stood still, before anything
+            that became due meanwhile.
+    """
+
+    def __init__(self, clock: Clock, on_stall: Callable[[float], None]) -> None:
         self._clock = clock
+        self._on_stall = on_stall
+        self._due = math.inf
         self._loop = asyncio.get_running_loop()
         self._heap: list[tuple[float, int, Callable[[], None]]] = []
         self._tie = count()
@@ -45,12 +57,16 @@ class Timers:
             self._handle.cancel()
             self._handle = None
         if self._heap:
-            # A day at most: deadlines may lie beyond what the loop's clock can count.
-            delay = min(max(0.0, self._heap[0][0] - self._clock.now()), 86_400.0)
+            now = self._clock.now()
+            delay = min(max(0.0, self._heap[0][0] - now), LONGEST_NAP)
+            self._due = now + delay
             self._handle = self._loop.call_later(delay, self._fire)
 
     def _fire(self) -> None:
         self._handle = None
+        late = self._clock.now() - self._due
+        if late > STALL:
+            guarded(self._on_stall, late)
         end = time.monotonic() + SLICE
         while self._heap and self._heap[0][0] <= self._clock.now() and time.monotonic() < end:
             guarded(heapq.heappop(self._heap)[2])

@@ -123,6 +123,7 @@ class WhitelistPush:
         self._stored: dict[NodeKey, bytes] = {}
         self._summaries: dict[NodeKey, Summary] = {}
         self._waiters: list[_Waiter] = []
+        self._forgotten = 0
 
     def compare(self, node: NodeKey, digest: str | None) -> None:
         """A heartbeat: whether the agent has what it should."""
@@ -138,6 +139,15 @@ class WhitelistPush:
             self._sent_at.pop(key, None)
             if self._reaches(key):
                 self._look_at(key)
+
+    def forget(self, node: NodeKey) -> None:
+        """The node is gone; the next of its name has another whitelist, and another report."""
+        self._forgotten += 1
+        self._writes.forget(node)
+        for of_nodes in (
+            self._wanted, self._held, self._sent_at, self._queue, self._stored, self._summaries,
+        ):  # fmt: skip
+            of_nodes.pop(node, None)
 
     def editors_changed(self, org: str) -> None:
         """All of an organization's nodes are to hear of it."""
@@ -162,7 +172,7 @@ class WhitelistPush:
     def record(self, node: NodeKey, message: messages.WhitelistReport) -> None:
         """What is in force on a node."""
         self._held[node] = message.digest
-        at = self._clock.now()
+        at = self._clock.date()
         self._summaries[node] = Summary(
             at=at,
             error=message.error,
@@ -180,19 +190,24 @@ class WhitelistPush:
         """The reports in short of those nodes that ever reported."""
         keys = [NodeKey(org, name) for name in names]
         unknown = [key.name for key in keys if key not in self._summaries]
+        forgotten, found = self._forgotten, {}
         for name, text in await self._store.ask(whitelist_reads.reports, org, unknown):
             try:
                 stored = msgspec.json.decode(text, type=_Report)
             except (msgspec.MsgspecError, ValueError, RecursionError):
                 continue
-            self._summaries[NodeKey(org, name)] = Summary(
+            found[NodeKey(org, name)] = Summary(
                 at=stored.at,
                 error=stored.error,
                 entries=len(stored.entries) + stored.left_out,
                 refused=len(stored.refused),
                 open=stored.open,
             )
-        return {key.name: self._summaries[key] for key in keys if key in self._summaries}
+        if forgotten == self._forgotten:
+            # Else one of them may have gone while the store answered.
+            self._summaries |= found
+        known = found | self._summaries
+        return {key.name: known[key] for key in keys if key in known}
 
     def _save(self, key: NodeKey, message: messages.WhitelistReport, at: float) -> None:
         stored = _Report(

@@ -43,7 +43,12 @@ MESSAGES: tuple[tuple[str, tuple[on_job.Event, ...]], ...] = (
     ("aborted", (on_job.UnexpectedReceived(A),)),
     ("agent restarted", (on_job.NodeRestarted(A),)),
     ("went offline", (on_job.NodeDown(A),)),
+    ("its client is deleted", (on_job.NodeDeleted(A),)),
     ("heartbeat says committed", (on_job.HeartbeatReceived(A, "committed"),)),
+    (
+        "heartbeat on a new connection says committed",
+        (on_job.Reconnected(A), on_job.HeartbeatReceived(A, "committed")),
+    ),
     ("heartbeat says running", (on_job.HeartbeatReceived(A, "running"),)),
     ("heartbeats say idle", (on_job.HeartbeatReceived(A, "idle"),) * job_core.IDLE_BEATS),
     ("an operator aborts", (on_job.AbortRequested("ann"),)),

@@ -42,7 +42,17 @@ Owner = Callable[[str], NodeKey | None]
 """Whose node a CURVE key (Z85) is, if it was handed out."""
 SessionKey = Callable[[str, str], bytes]
 """Of a node, by organization and name."""
+ClockDiffers = Callable[[NodeKey, float], None]
+"""Whose clock is too far off, and by how many seconds it is ahead."""
 _M = TypeVar("_M", bound=messages.Message)
+
+
+class _WrongTime(Dropped):
+    """A message is to be dropped for its timestamp; `ahead` in seconds."""
+
+    def __init__(self, ahead: float) -> None:
+        super().__init__(DropReason.SKEW)
+        self.ahead = ahead
 
 
 class Broker:
@@ -55,6 +65,7 @@ class Broker:
         session_key: what a node's messages are signed with; asked once a node.
         receive: called with each verified message.
         limits: of its connections.
+        clock_differs: called with each message that is verified but for its time.
         mark: what the names of this broker's peers begin with.
         now: seconds since the epoch, which messages' timestamps are held against.
     """
@@ -69,7 +80,10 @@ class Broker:
         limits: Limits,
         now: Callable[[], float] = time.time,
         mark: bytes = b"",
+        *,
+        clock_differs: ClockDiffers = lambda node, seconds: None,
     ) -> None:
+        self._clock_differs = clock_differs
         self.drops = Drops()
         self._now = now
         self._mark = mark
@@ -77,6 +91,7 @@ class Broker:
         self._session_key = functools.cache(session_key)
         self._receive = receive
         self._sequences: dict[bytes, int] = {}
+        self._floor = 0
         self._scheduled = False
         self._closed = False
         self._loop = asyncio.get_running_loop()
@@ -133,7 +148,7 @@ class Broker:
 
     def send(self, peer: bytes, node: NodeKey, kind: type[_M], **fields: Any) -> bool:
         """Sign and send one message; False if the peer is gone or reads too slowly."""
-        sequence = self._sequences.get(peer, 0) + 1
+        sequence = self._sequences.get(peer, self._floor) + 1
         self._sequences[peer] = sequence
         message = kind(sequence=sequence, timestamp=rfc1123_now(), **fields)
         frames = wire.seal(messages.encode(message), self._session_key(node.org, node.name))
@@ -153,7 +168,8 @@ class Broker:
 
     def forget(self, peer: bytes) -> None:
         """This peer is not used any more."""
-        self._sequences.pop(peer, None)
+        # It may be used again, and its agent takes a number that does not rise for a replay.
+        self._floor = max(self._floor, self._sequences.pop(peer, 0))
 
     def _schedule(self) -> None:
         # Also after a send, which may have swallowed the descriptor's edge. One at a time:
@@ -188,6 +204,8 @@ class Broker:
             message = self._verified([frame.bytes for frame in frames[1:]], node)
         except Dropped as error:
             self.drops.drop(node.name, error.reason, time.monotonic())
+            if isinstance(error, _WrongTime):
+                self._clock_differs(node, error.ahead)
             return
         if self._doorman is not None:
             self._doorman.prove(frames[-1], node)
@@ -204,8 +222,9 @@ class Broker:
         message = messages.decode_node_message(body)
         if (message.org, message.node) != node:
             raise Dropped(DropReason.ANOTHER_NODE)
-        if abs(message.time - self._now()) > MAX_MESSAGE_SKEW:
-            raise Dropped(DropReason.SKEW)
+        ahead = message.time - self._now()
+        if abs(ahead) > MAX_MESSAGE_SKEW:
+            raise _WrongTime(ahead)
         return message
 
 

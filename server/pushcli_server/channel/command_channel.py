@@ -10,7 +10,7 @@ import zmq
 from pushcli.errors import StartError
 from pushcli.protocol import messages
 from pushcli_server import listener
-from pushcli_server.channel.broker import SETTINGS, Broker, Owner, Receive
+from pushcli_server.channel.broker import SETTINGS, Broker, ClockDiffers, Owner, Receive
 from pushcli_server.channel.crowd import Limits
 from pushcli_server.core.identity import NodeKey
 from pushcli_server.secrets import Secrets
@@ -50,11 +50,14 @@ class CommandChannel:
         self._host, self._port = host, port
         listener.require_free(self._host, port, SETTINGS)
 
-    def serve(self, valid: Iterable[Secrets], receive: Receive) -> None:
+    def serve(
+        self, valid: Iterable[Secrets], receive: Receive, clock_differs: ClockDiffers
+    ) -> None:
         """Serve agents that know these keys, and no others: those are cut off.
 
         Args:
             receive: called with each verified message.
+            clock_differs: called with each that is verified but for its time.
 
         Raises:
             StartError: the port is not ours any more.
@@ -62,11 +65,11 @@ class CommandChannel:
         wanted = {secrets.curve_public: secrets for secrets in valid}
         for curve_public, secrets in wanted.items():
             if curve_public not in self._mark_of:
-                self._open(secrets, receive)
+                self._open(secrets, receive, clock_differs)
         for curve_public in self._mark_of.keys() - wanted.keys():
             self._close(curve_public)
 
-    def _open(self, secrets: Secrets, receive: Receive) -> None:
+    def _open(self, secrets: Secrets, receive: Receive, clock_differs: ClockDiffers) -> None:
         mark = next(self._marks).to_bytes(_MARK, "big")
         with contextlib.ExitStack() as undoing:
             try:
@@ -78,6 +81,7 @@ class CommandChannel:
                     receive,
                     self._limits,
                     mark=mark,
+                    clock_differs=clock_differs,
                 )
                 undoing.callback(broker.close)
                 broker.bind(self._host, self._port)

@@ -12,11 +12,14 @@ from pushcli.protocol import messages
 from pushcli_server.core import fleet_events as on_fleet
 from pushcli_server.core import fleet_jobs as jobs
 from pushcli_server.core import fleet_nodes as nodes
-from pushcli_server.core import job_events as on_job
+from pushcli_server.core import fleet_organizations as organizations
 from pushcli_server.core import results
 from pushcli_server.core.fleet_events import Effect, Event
 from pushcli_server.core.fleet_state import Fleet, send
 from pushcli_server.core.identity import JobKey
+
+AWAY = 3.0
+"""Seconds for which the server may stand still before agents reconnect, at the least."""
 
 
 def handle(fleet: Fleet, event: Event, now: float) -> list[Effect]:
@@ -24,6 +27,7 @@ def handle(fleet: Fleet, event: Event, now: float) -> list[Effect]:
 
     Raises:
         ClientGone, KeyOfAnotherNode: a request for a configuration is refused.
+        OrganizationGone: what was asked for begins nothing any more.
     """
     match event:
         case on_fleet.MessageReceived():
@@ -45,17 +49,30 @@ def handle(fleet: Fleet, event: Event, now: float) -> list[Effect]:
         case on_fleet.PartFound():
             return results.found(fleet, event)
         case on_fleet.JobRequested():
+            organizations.require_open(fleet, event.job.org)
             return jobs.start(fleet, event, now)
         case on_fleet.JobWithdrawn():
             return jobs.withdraw(fleet, event.job)
         case on_fleet.AbortRequested():
             return jobs.abort(fleet, event, now)
         case on_fleet.ConfigurationRequested():
+            organizations.require_open(fleet, event.node.org)
             return nodes.configure(fleet, event, now)
         case on_fleet.ConfigurationStored():
             return nodes.admit(fleet, event, now)
         case on_fleet.ClientDeleted():
             return nodes.expel(fleet, event.node, now)
+        case on_fleet.OrganizationClosed():
+            return organizations.close(fleet, event, now)
+        case on_fleet.OrganizationOpened():
+            fleet.closed.discard(event.org)
+            return []
+        case on_fleet.ClockDiffers():
+            return nodes.clock_differs(fleet, event, now)
+        case on_fleet.ClockSet():
+            return _set_clock(fleet, event)
+        case on_fleet.Stalled():
+            return _stalled(fleet, event, now)
         case on_fleet.Restored():
             return _restore(fleet, event, now)
         case _:
@@ -67,6 +84,21 @@ def _restore(fleet: Fleet, event: on_fleet.Restored, now: float) -> list[Effect]
         nodes.restore(fleet, known)
     effects: list[Effect] = []
     for job in event.jobs:
-        jobs.enter(fleet, job)
-        effects += jobs.deliver(fleet, job, on_job.Resumed(), now)
+        effects += jobs.resume(fleet, job, now)
+    return effects
+
+
+def _set_clock(fleet: Fleet, event: on_fleet.ClockSet) -> list[Effect]:
+    """Deadlines stay what they are; they are stored as dates, which are others now."""
+    fleet.offset = event.offset
+    return [on_fleet.SaveJob(job) for job in fleet.jobs.values()]
+
+
+def _stalled(fleet: Fleet, event: on_fleet.Stalled, now: float) -> list[Effect]:
+    effects: list[Effect] = []
+    for node in fleet.nodes.values():
+        effects += nodes.stalled(fleet, node, now)
+    if event.seconds > max(fleet.rules.patience.silence, AWAY):
+        for job in list(fleet.jobs.values()):
+            effects += jobs.stalled(fleet, job, now)
     return effects

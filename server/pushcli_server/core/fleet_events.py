@@ -135,6 +135,45 @@ class ClientDeleted(msgspec.Struct, frozen=True, gc=False):
     node: NodeKey
 
 
+class OrganizationClosed(msgspec.Struct, frozen=True, gc=False):
+    """An organization is about to be deleted: all that is live in it ends.
+
+    Args:
+        by: who deletes it, from `origin`.
+    """
+
+    org: str
+    by: Requestor
+    origin: str
+
+
+class OrganizationOpened(msgspec.Struct, frozen=True, gc=False):
+    """There is an organization of this name (again)."""
+
+    org: str
+
+
+class ClockDiffers(msgspec.Struct, frozen=True, gc=False):
+    """A node's own client signed a request, or its agent a message, with a clock that is
+    so many seconds ahead of ours (negative: behind), which is more than is borne.
+    """
+
+    node: NodeKey
+    seconds: float
+
+
+class ClockSet(msgspec.Struct, frozen=True, gc=False):
+    """Our clock was set: the date is so many seconds ahead of the times of `handle`."""
+
+    offset: float
+
+
+class Stalled(msgspec.Struct, frozen=True, gc=False):
+    """We stood still for so many seconds: stopped, suspended, or kept from running."""
+
+    seconds: float
+
+
 class TimePassed(msgspec.Struct, frozen=True, gc=False):
     """A moment that was asked for with `WakeAt`, for the same subject."""
 
@@ -206,6 +245,11 @@ Event = (
     | ConfigurationRequested
     | ConfigurationStored
     | ClientDeleted
+    | OrganizationClosed
+    | OrganizationOpened
+    | ClockDiffers
+    | ClockSet
+    | Stalled
     | TimePassed
     | CommitDue
     | RunDue
@@ -322,6 +366,12 @@ class ForgetPeer(msgspec.Struct, frozen=True, gc=False):
     peer: bytes
 
 
+class ForgetNode(msgspec.Struct, frozen=True, gc=False):
+    """Its client is gone: what is remembered of the node goes with it."""
+
+    node: NodeKey
+
+
 class Publish(msgspec.Struct, frozen=True, gc=False):
     """An event for the feeds of a job and its organization (Push Jobs protocol, section 8)."""
 
@@ -329,6 +379,12 @@ class Publish(msgspec.Struct, frozen=True, gc=False):
     event: str
     node: str | None = None
     status: str | None = None
+
+
+class CloseOrganization(msgspec.Struct, frozen=True, gc=False):
+    """The organization's feed ends, and with it whoever reads it."""
+
+    org: str
 
 
 class CloseFeed(msgspec.Struct, frozen=True, gc=False):
@@ -380,8 +436,10 @@ Effect = (
     | OnceDurable
     | Send
     | ForgetPeer
+    | ForgetNode
     | Publish
     | CloseFeed
+    | CloseOrganization
     | RecordNote
     | CompareWhitelist
     | FindPart

@@ -29,8 +29,8 @@ def start(fleet: Fleet, event: on_fleet.JobRequested, now: float) -> list[Effect
         signature=event.signature,
         origin=event.origin,
         request_id=event.request_id,
-        created_at=now,
-        updated_at=now,
+        created_at=now + fleet.offset,
+        updated_at=now + fleet.offset,
         grace=fleet.rules.grace,
     )
     enter(fleet, job)
@@ -58,6 +58,23 @@ def withdraw(fleet: Fleet, key: JobKey) -> list[Effect]:
     for name in job.nodes:
         _free(fleet, NodeKey(job.org, name), key)
     return [on_fleet.CloseFeed(key)]
+
+
+def resume(fleet: Fleet, job: Job, now: float) -> list[Effect]:
+    """A job that the run of the server before this one left."""
+    enter(fleet, job)
+    return deliver(fleet, job, on_job.Resumed(_unspooled(fleet, job)), now)
+
+
+def stalled(fleet: Fleet, job: Job, now: float) -> list[Effect]:
+    """We stood still: what agents make of that is what they make of a restart."""
+    return deliver(fleet, job, on_job.Stalled(_unspooled(fleet, job)), now)
+
+
+def _unspooled(fleet: Fleet, job: Job) -> frozenset[str]:
+    """Those of a job's nodes whose agents keep no results until we acknowledge them."""
+    nodes = [fleet.nodes.get(NodeKey(job.org, name)) for name in job.nodes]
+    return frozenset(node.name for node in nodes if node is not None and not node.spools)
 
 
 def abort(fleet: Fleet, event: on_fleet.AbortRequested, now: float) -> list[Effect]:
@@ -102,6 +119,7 @@ def _translate(
             keys = [NodeKey(job.org, name) for name in nodes]
             effects += [on_fleet.OnceDurable(on_fleet.ResetDue(key)) for key in keys]
         case on_job.SaveJob():
+            job.updated_at = now + fleet.offset
             effects.append(on_fleet.SaveJob(job))
         case on_job.SaveNew():
             effects.append(on_fleet.SaveNewJob(job))
@@ -110,7 +128,8 @@ def _translate(
                 effects.append(on_fleet.WakeAt(job.key, time))
         case on_job.Ended():
             fleet.ended[job.key] = fleet.jobs.pop(job.key)
-            effects.append(on_fleet.WakeAt(job.key, now + ENDED_KEPT))
+            job.forget_at = now + ENDED_KEPT
+            effects.append(on_fleet.WakeAt(job.key, job.forget_at))
         case _:
             assert_never(effect)
 
@@ -139,7 +158,7 @@ def time_passed(fleet: Fleet, key: JobKey, now: float) -> list[Effect]:
         return deliver(fleet, job, on_job.TimePassed(), now)
     job = fleet.ended.get(key)
     # Deadlines of the job may come after its end, and before it is to be forgotten.
-    if job is None or now < job.updated_at + ENDED_KEPT:
+    if job is None or now < job.forget_at:
         return []
     del fleet.ended[key]
     return [on_fleet.CloseFeed(key)]

@@ -162,6 +162,8 @@ def _translate(fleet: Fleet, node: Node, effect: node_core.Effect, now: float) -
             return jobs.deliver_to_all_of(
                 fleet, node, on_job.NodeRestarted(node.name), now, but=keeps
             )
+        case node_core.NotifyDeleted():
+            return jobs.deliver_to_all_of(fleet, node, on_job.NodeDeleted(node.name), now)
         case node_core.NotifyReconnected():
             return jobs.deliver_to_all_of(fleet, node, on_job.Reconnected(node.name), now)
         case node_core.SaveNode():
@@ -252,17 +254,28 @@ def expel(fleet: Fleet, key: NodeKey, now: float) -> list[Effect]:
     fleet.deletions[key] += 1
     fleet.admissions.forget(key)
     fleet.late.pop(key, None)
-    if (node := fleet.nodes.get(key)) is None:
-        return []
-    effects: list[Effect] = []
-    if node.curve_key is not None:
-        node.curve_key = node.previous_curve_key = None
-        effects.append(on_fleet.SaveNode(node))
+    # Also where it never connected: something may have been remembered of one before it.
+    effects: list[Effect] = [on_fleet.ForgetNode(key)]
+    if (node := fleet.nodes.pop(key, None)) is None:
+        return effects
+    # Whoever gets the name next is another one, even with the same agent.
     effects += _deliver(fleet, node, node_core.Expelled(), now)
     if node.last_peer is not None:
         effects.append(on_fleet.ForgetPeer(node.last_peer))
-        node.last_peer = None
     return effects
+
+
+# --- clocks
+
+
+def clock_differs(fleet: Fleet, event: on_fleet.ClockDiffers, now: float) -> list[Effect]:
+    """Why a node is not there: what it says is refused for its time."""
+    return _deliver(fleet, fleet.node(event.node), node_core.ClockDiffers(event.seconds), now)
+
+
+def stalled(fleet: Fleet, node: Node, now: float) -> list[Effect]:
+    """We stood still, and not the node."""
+    return _deliver(fleet, node, node_core.Stalled(), now)
 
 
 def restore(fleet: Fleet, known: on_fleet.KnownNode) -> None:

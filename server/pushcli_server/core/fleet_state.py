@@ -56,6 +56,10 @@ class Fleet:
     """An agent sends one output at a time: so there is one for each node at most."""
     deletions: Counter[NodeKey] = field(default_factory=Counter)
     """How often the client of a node, or of another name, was deleted."""
+    offset: float = 0.0
+    """From the times that `handle` is given to the date: what the clock was set by."""
+    closed: set[str] = field(default_factory=set)
+    """Organizations that are being deleted, or were: nothing begins in them."""
 
     def node(self, key: NodeKey) -> Node:
         """The node of this name; one that was never heard of begins offline."""

@@ -20,6 +20,7 @@ from pushcli_server.core.job_events import (
     Event,
     HeartbeatReceived,
     NodeChange,
+    NodeDeleted,
     NodeDown,
     NodeRestarted,
     Publish,
@@ -33,6 +34,7 @@ from pushcli_server.core.job_events import (
     SaveNodes,
     SendCommit,
     SendRun,
+    Stalled,
     Started,
     TimePassed,
     UnexpectedReceived,
@@ -74,7 +76,8 @@ class Job:
 
     `counts` holds how many nodes are in each state, `held` the bytes that were gathered of a
     node's output while its result is still to come, by channel; `reported` the nodes whose
-    result came.
+    result came. `created_at` and `updated_at` are dates (seconds since the epoch); deadlines are
+    times as `handle` is given them.
     """
 
     key: JobKey
@@ -87,6 +90,8 @@ class Job:
     request_id: str | None = None
     created_at: float
     updated_at: float
+    forget_at: float = math.inf
+    """When nobody asks for the ended job any more."""
     grace: Grace
     status: JobStatus = JobStatus.VOTING
     voting_deadline: float = math.inf
@@ -96,7 +101,12 @@ class Job:
     lost: dict[str, float] = field(default_factory=dict)
     """Nodes out of contact while at work, and when we give them up."""
     unsure: set[str] = field(default_factory=set)
-    """Nodes to which our last message may not have come through."""
+    """Nodes to which our last message, or whose answer, may not have come through."""
+    grace_until: float = -math.inf
+    """Until then, after we were away, silence ends no node's part."""
+    unspooled: set[str] = field(default_factory=set)
+    """Nodes that were at work while we were away and keep no results: their agents may be
+    silent until the command ends, so that nothing but the run timeout tells a dead one."""
     idle_beats: dict[str, int] = field(default_factory=dict)
     held: dict[str, dict[OutputChannel, int]] = field(default_factory=dict)
     reported: set[str] = field(default_factory=set)
@@ -148,13 +158,15 @@ def handle(job: Job, event: Event, now: float) -> list[Effect]:
         case Started():
             return _start(job, event, now)
         case Resumed():
-            return _resume(job, now)
+            return _resume(job, event, now)
+        case Stalled():
+            return _stalled(job, event, now)
         case TimePassed():
             return _time_passed(job, now)
         case AbortRequested():
             return _abort(job, event, now)
         case HeartbeatReceived():
-            effects = _heartbeat(job, event)
+            effects = _heartbeat(job, event, now)
         case Reconnected():
             if job.has_unfinished(event.node):
                 job.unsure.add(event.node)
@@ -165,18 +177,30 @@ def handle(job: Job, event: Event, now: float) -> list[Effect]:
             | ResultReceived()
             | NodeDown()
             | NodeRestarted()
+            | NodeDeleted()
             | UnexpectedReceived()
         ):
             job.idle_beats.pop(event.node, None)
             voting = job.status is JobStatus.VOTING
-            effects = _vote(job, event) if voting else _run(job, event, now)
+            effects = _vote(job, event, now) if voting else _run(job, event, now)
         case _:
             assert_never(event)
     return effects + _conclude(job, now) if effects else effects
 
 
+_WHY_GONE: dict[type, str] = {
+    NodeDown: "went offline",
+    NodeRestarted: "its agent restarted",
+    NodeDeleted: "its client was deleted",
+}
 NodeEvent = (
-    VoteReceived | RunAnswered | ResultReceived | NodeDown | NodeRestarted | UnexpectedReceived
+    VoteReceived
+    | RunAnswered
+    | ResultReceived
+    | NodeDown
+    | NodeRestarted
+    | NodeDeleted
+    | UnexpectedReceived
 )
 
 
@@ -202,13 +226,29 @@ def _start(job: Job, event: Started, now: float) -> list[Effect]:
     return effects + _conclude(job, now)
 
 
-def _resume(job: Job, now: float) -> list[Effect]:
-    """After a restart of ours nothing is known of what was under way to the nodes."""
-    job.unsure = {node for node, state in job.nodes.items() if state in UNFINISHED}
+def _resume(job: Job, event: Resumed, now: float) -> list[Effect]:
+    """After a restart of ours nobody is in contact."""
+    _be_patient(job, event.unspooled, now)
     if job.status is JobStatus.VOTING:
         return [WakeAt(job.voting_deadline), *_conclude(job, now)]
-    job.lost = dict.fromkeys(job.unsure, now + job.grace.restart)
-    return [WakeAt(job.run_deadline), WakeAt(now + job.grace.restart), *_conclude(job, now)]
+    for node in job.unsure:
+        job.lost[node] = math.inf if node in job.unspooled else job.grace_until
+    return [WakeAt(job.run_deadline), WakeAt(job.grace_until), *_conclude(job, now)]
+
+
+def _stalled(job: Job, event: Stalled, now: float) -> list[Effect]:
+    _be_patient(job, event.unspooled, now)
+    for node, deadline in job.lost.items():
+        job.lost[node] = max(deadline, job.grace_until)
+    return [WakeAt(job.grace_until)] if job.lost else []
+
+
+def _be_patient(job: Job, unspooled: frozenset[str], now: float) -> None:
+    """We were away: nothing is known of what was under way, and agents need time to return."""
+    job.unsure = {node for node, state in job.nodes.items() if state in UNFINISHED}
+    at_work = job.status is JobStatus.RUNNING
+    job.unspooled = job.unsure & unspooled if at_work else set()
+    job.grace_until = now + job.grace.restart
 
 
 def _conclude(job: Job, now: float) -> list[Effect]:
@@ -217,12 +257,14 @@ def _conclude(job: Job, now: float) -> list[Effect]:
     if job.status is JobStatus.VOTING and not job.count(NodeState.NEW):
         if job.count(NodeState.READY) < job.spec.quorum:
             return _end(job, JobStatus.QUORUM_FAILED, NodeState.WAS_READY, None, now)
-        job.status, job.updated_at = JobStatus.RUNNING, now
+        job.status = JobStatus.RUNNING
         job.run_deadline = now + job.spec.run.run_timeout
         ready = [node for node, state in job.nodes.items() if state is NodeState.READY]
         effects = [SaveJob(), Publish("quorum_succeeded")]
         if ready:
             effects += [SendRun(ready), WakeAt(job.run_deadline)]
+        # Those that fell silent while we were patient with their votes.
+        effects += [WakeAt(deadline) for deadline in set(job.lost.values())]
     if job.status is JobStatus.RUNNING and not job.count(NodeState.READY, NodeState.RUNNING):
         timed_out = job.count(NodeState.TIMED_OUT)
         end = JobStatus.TIMED_OUT if timed_out else JobStatus.COMPLETE
@@ -237,7 +279,7 @@ def _end(
     left = [node for node, state in job.nodes.items() if state in UNFINISHED]
     for node in left:
         _set(job, node, rest)
-    job.status, job.updated_at = status, now
+    job.status = status
     effects: list[Effect] = [SaveJob(), Publish("job_complete", status=status), Ended()]
     if left:
         changes = [NodeChange(node, rest, reason) for node in left]
@@ -278,9 +320,15 @@ def _voting_timeout(job: Job, now: float) -> list[Effect]:
 # --- one node's message, while voting
 
 
-def _vote(job: Job, event: NodeEvent) -> list[Effect]:
+def _vote(job: Job, event: NodeEvent, now: float) -> list[Effect]:
     node = event.node
+    if not isinstance(event, NodeDown):
+        job.lost.pop(node, None)
     match job.nodes[node], event:
+        case ((NodeState.NEW | NodeState.READY), NodeDown()) if now < job.grace_until:
+            # The voting deadline bounds it.
+            job.lost.setdefault(node, job.grace_until)
+            return []
         case NodeState.NEW, VoteReceived(ready=True):
             return [*_save(job, node, NodeState.READY), Publish("quorum_vote", node, "success")]
         case NodeState.NEW, VoteReceived(ready=False, reason=reason):
@@ -292,9 +340,10 @@ def _vote(job: Job, event: NodeEvent) -> list[Effect]:
             why = f"was ready, then nacked: {reason}" if reason else "was ready, then nacked"
             saved = _save(job, node, NodeState.UNAVAILABLE, why)
             return [*saved, *_reset(node), Publish("quorum_vote", node, "lost_availibility")]
-        case ((NodeState.NEW | NodeState.READY), NodeDown() | NodeRestarted()):
-            why = "went offline" if isinstance(event, NodeDown) else "its agent restarted"
-            saved = _save(job, node, NodeState.UNAVAILABLE, f"{why} while voting")
+        case ((NodeState.NEW | NodeState.READY), NodeDown() | NodeRestarted() | NodeDeleted()):
+            saved = _save(
+                job, node, NodeState.UNAVAILABLE, f"{_WHY_GONE[type(event)]} while voting"
+            )
             return [*saved, Publish("quorum_vote", node, "down"), *_reset(node)]
         case ((NodeState.NEW | NodeState.READY), _):
             saved = _save(job, node, NodeState.UNAVAILABLE, "answered out of turn")
@@ -303,7 +352,7 @@ def _vote(job: Job, event: NodeEvent) -> list[Effect]:
             return [*_reset(node), Publish("quorum_vote", node, "unexpected_commit")]
         case _, VoteReceived(ready=False):
             return [*_reset(node), Publish("quorum_vote", node, "client_died_while_voting")]
-        case _, NodeDown() | NodeRestarted():
+        case _, NodeDown() | NodeRestarted() | NodeDeleted():
             return []
         case _:
             return _reset(node)
@@ -328,14 +377,17 @@ def _run(job: Job, event: NodeEvent, now: float) -> list[Effect]:
             return [*saved, *_reset(node), Publish("run_complete", node, nacked)]
         case ResultReceived() if state is NodeState.RUNNING:
             return _result(job, event)
-        case ResultReceived(spooled=True):
+        case ResultReceived() if event.spooled or node in job.unspooled:
+            # It was told to run, and that it does so was lost.
             return [*_running(job, node), *_result(job, event)]
         case NodeDown(spools=True):
-            return _lose(job, node, now)
-        case NodeDown():
-            return _crash(job, node, "went offline while running")
-        case NodeRestarted():
-            return _crash(job, node, "its agent restarted while running")
+            return _lose(job, node, max(now + job.grace.lost, job.grace_until))
+        case NodeDown() if node in job.unspooled:
+            return _lose(job, node, math.inf)
+        case NodeDown() if now < job.grace_until:
+            return _lose(job, node, job.grace_until)
+        case NodeDown() | NodeRestarted() | NodeDeleted():
+            return _crash(job, node, f"{_WHY_GONE[type(event)]} while running")
         case VoteReceived(ready=False, reason=str(reason)):
             return _crash(job, node, f"was ready, then nacked: {reason}")
         case _:
@@ -345,7 +397,7 @@ def _run(job: Job, event: NodeEvent, now: float) -> list[Effect]:
 def _run_final(event: NodeEvent) -> list[Effect]:
     """A message from a node whose part is over: reset it; its state stays."""
     match event:
-        case NodeDown() | NodeRestarted() | ResultReceived(spooled=True):
+        case NodeDown() | NodeRestarted() | NodeDeleted() | ResultReceived(spooled=True):
             return []
         case _:
             return [
@@ -385,9 +437,9 @@ def _why_failed(event: ResultReceived) -> str | None:
     return None if outcome.exit_code is None else f"exit code {outcome.exit_code}"
 
 
-def _lose(job: Job, node: str, now: float) -> list[Effect]:
+def _lose(job: Job, node: str, until: float) -> list[Effect]:
     """A blip is no crash: the command goes on and its result will come."""
-    job.lost.setdefault(node, now + job.grace.lost)
+    job.lost.setdefault(node, until)
     return [WakeAt(job.lost[node])]
 
 
@@ -399,15 +451,17 @@ def _crash(job: Job, node: str, reason: str) -> list[Effect]:
 # --- heartbeats: they repair what a broken connection or a restart of ours lost
 
 
-def _heartbeat(job: Job, event: HeartbeatReceived) -> list[Effect]:
+def _heartbeat(job: Job, event: HeartbeatReceived, now: float) -> list[Effect]:
     node, unsure = event.node, event.node in job.unsure
     job.unsure.discard(node)
     if event.doing != "idle" or event.result_pending:
         job.idle_beats.pop(node, None)
         job.lost.pop(node, None)
+    elif job.status is JobStatus.VOTING:
+        job.lost.pop(node, None)
     match job.status, job.nodes[node], event.doing:
-        case JobStatus.VOTING, NodeState.NEW, "committed":
-            return _vote(job, VoteReceived(node, ready=True))
+        case JobStatus.VOTING, NodeState.NEW, "committed" if unsure:
+            return _vote(job, VoteReceived(node, ready=True), now)
         case JobStatus.VOTING, NodeState.NEW, "idle" if unsure:
             return [SendCommit([node])]
         case JobStatus.RUNNING, NodeState.READY, "committed" if unsure:
@@ -439,6 +493,7 @@ def _set(job: Job, node: str, state: NodeState) -> None:
     job.nodes[node] = state
     if state not in UNFINISHED:
         job.lost.pop(node, None)
+        job.unspooled.discard(node)
         job.unsure.discard(node)
         job.idle_beats.pop(node, None)
 

@@ -19,7 +19,19 @@ class Started(msgspec.Struct, frozen=True, gc=False):
 
 
 class Resumed(msgspec.Struct, frozen=True, gc=False):
-    """The server restarted with this job in the store."""
+    """The server restarted with this job in the store.
+
+    Args:
+        unspooled: those of its nodes whose agents keep no results for us.
+    """
+
+    unspooled: frozenset[str] = frozenset()
+
+
+class Stalled(msgspec.Struct, frozen=True, gc=False):
+    """The server stood still for so long that agents took it for dead; `unspooled` as above."""
+
+    unspooled: frozenset[str] = frozenset()
 
 
 class VoteReceived(msgspec.Struct, frozen=True, gc=False):
@@ -79,6 +91,12 @@ class NodeRestarted(msgspec.Struct, frozen=True, gc=False):
     node: str
 
 
+class NodeDeleted(msgspec.Struct, frozen=True, gc=False):
+    """Its client was deleted: nothing that it does will ever be reported."""
+
+    node: str
+
+
 class UnexpectedReceived(msgspec.Struct, frozen=True, gc=False):
     """`aborted`, or anything else that does not belong here."""
 
@@ -98,6 +116,7 @@ class TimePassed(msgspec.Struct, frozen=True, gc=False):
 Event = (
     Started
     | Resumed
+    | Stalled
     | VoteReceived
     | RunAnswered
     | ResultReceived
@@ -105,6 +124,7 @@ Event = (
     | Reconnected
     | NodeDown
     | NodeRestarted
+    | NodeDeleted
     | UnexpectedReceived
     | AbortRequested
     | TimePassed

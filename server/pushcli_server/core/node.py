@@ -73,6 +73,8 @@ class Node:
     last_peer: bytes | None = None
     """The connection that it spoke on last, also while it is offline."""
     sequence: int = -1
+    heard_at: float = -math.inf
+    """When its current incarnation was heard last."""
     extensions: frozenset[str] = frozenset()
     adopting: bool = False
     """It restarted and said that it still has its jobs: no abort on its first message."""
@@ -86,6 +88,8 @@ class Node:
     address: str = ""
     rival_address: str = ""
     """Where the other machine of this name was heard from."""
+    clock_ahead: float | None = None
+    """Seconds by which its clock was ahead of ours, if what it said last was refused for it."""
     curve_key: str | None = None
     """The key (Z85) of the newest configuration that was accepted."""
     is_proven: bool = False
@@ -127,7 +131,11 @@ class Node:
         if now < self.conflict_until:
             where = f"{self.address} and {self.rival_address}"
             return f"conflict: two machines use this name ({where})"
-        return "offline" if self.phase is Phase.OFFLINE else "being reset (rehab)"
+        why = "offline" if self.phase is Phase.OFFLINE else "being reset (rehab)"
+        if self.clock_ahead is None:
+            return why
+        way = "ahead of" if self.clock_ahead > 0 else "behind"
+        return f"{why}: its clock is {abs(self.clock_ahead):.0f} s {way} the server's"
 
 
 # --- events
@@ -159,11 +167,21 @@ class Expelled(msgspec.Struct, frozen=True, gc=False):
     """Its client was deleted: what it runs will never be reported."""
 
 
+class ClockDiffers(msgspec.Struct, frozen=True, gc=False):
+    """What it said was refused: its clock is so many seconds ahead of ours, or behind."""
+
+    seconds: float
+
+
+class Stalled(msgspec.Struct, frozen=True, gc=False):
+    """We stood still: what it said meanwhile may not have been read yet."""
+
+
 class TimePassed(msgspec.Struct, frozen=True, gc=False):
     """The `deadline()` is reached."""
 
 
-Event = Received | Configured | ResetRequested | Expelled | TimePassed
+Event = Received | Configured | ResetRequested | Expelled | ClockDiffers | Stalled | TimePassed
 
 
 # --- effects
@@ -195,6 +213,10 @@ class NotifyRestarted(msgspec.Struct, frozen=True, gc=False):
     keeps: frozenset[str]
 
 
+class NotifyDeleted(msgspec.Struct, frozen=True, gc=False):
+    """Its jobs are to know that nothing will be heard of it any more."""
+
+
 class NotifyReconnected(msgspec.Struct, frozen=True, gc=False):
     """Same agent, new connection."""
 
@@ -203,7 +225,16 @@ class SaveNode(msgspec.Struct, frozen=True, gc=False):
     """Store its incarnation."""
 
 
-Effect = SendAbort | SendAck | Forward | NotifyDown | NotifyRestarted | NotifyReconnected | SaveNode
+Effect = (
+    SendAbort
+    | SendAck
+    | Forward
+    | NotifyDown
+    | NotifyRestarted
+    | NotifyDeleted
+    | NotifyReconnected
+    | SaveNode
+)
 
 
 def handle(node: Node, event: Event, now: float) -> list[Effect]:
@@ -217,6 +248,13 @@ def handle(node: Node, event: Event, now: float) -> list[Effect]:
             return _reset(node, now)
         case Expelled():
             return _expelled(node)
+        case ClockDiffers():
+            node.clock_ahead = event.seconds
+            return []
+        case Stalled():
+            if node.phase is not Phase.OFFLINE:
+                node.offline_at = max(node.offline_at, now + node.patience.silence + DEAF_GRACE)
+            return []
         case TimePassed():
             return _time_passed(node, now)
         case _:
@@ -240,11 +278,16 @@ def _configured(node: Node, event: Configured, now: float) -> list[Effect]:
 def _received(node: Node, event: Received, now: float) -> list[Effect]:
     message = event.message
     if message.incarnation_id in node.retired:
-        # Two machines under one name: the one that was displaced goes on talking.
-        if now - node.retired_at > 2 * node.patience.interval:
-            node.conflict_until = now + node.patience.silence
-            node.rival_address = event.address
-        return []
+        if not _is_silent(node, now):
+            # Two machines under one name: the one that was displaced goes on talking.
+            if now - node.retired_at > 2 * node.patience.interval:
+                node.conflict_until = now + node.patience.silence
+                node.rival_address = event.address
+            return []
+        # The one that displaced it has stopped: the name is this one's again.
+        node.retired.remove(message.incarnation_id)
+        node.conflict_until = -math.inf
+    node.heard_at, node.clock_ahead = now, None
     effects: list[Effect] = []
     if message.incarnation_id != node.incarnation:
         effects += _new_incarnation(node, message.incarnation_id, now)
@@ -259,6 +302,11 @@ def _received(node: Node, event: Received, now: float) -> list[Effect]:
     deaf = DEAF_GRACE if node.phase is Phase.REHAB or node.aborts else 0.0
     node.offline_at = now + node.patience.silence + deaf
     return effects
+
+
+def _is_silent(node: Node, now: float) -> bool:
+    """Whether the current incarnation has stopped, by all that may delay it."""
+    return now - node.heard_at > node.patience.silence + DEAF_GRACE
 
 
 def _new_incarnation(node: Node, incarnation: str, now: float) -> list[Effect]:
@@ -366,11 +414,8 @@ def _send_abort(node: Node, now: float) -> list[Effect]:
 
 
 def _expelled(node: Node) -> list[Effect]:
-    # Whoever gets the name next is another one, even with the same agent.
-    node.adopting, node.reset_on_return = False, True
-    node.conflict_until = -math.inf
     _go_offline(node)
-    return [NotifyDown(spools=False)]
+    return [NotifyDeleted()]
 
 
 def _go_offline(node: Node) -> None:

@@ -13,11 +13,15 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from pushcli.protocol import verification
+from pushcli_server.core.identity import NodeKey
 from pushcli_server.core.replays import Signature, Verdict
+from pushcli_server.rest import clocks
 from pushcli_server.rest.accept import accepts
-from pushcli_server.rest.auth import Authenticator
+from pushcli_server.rest.auth import Access, Authenticator
 from pushcli_server.rest.errors import (
     EXTENSIONS,
+    NO_SUCH_PATH,
     Refused,
     answer,
     answer_for,
@@ -87,7 +91,7 @@ class Application:
         for route in self._routes:
             if (match := route.pattern.fullmatch(raw)) is not None:
                 return route, {k: _unquoted(v) for k, v in match.groupdict().items()}
-        raise not_found()
+        raise not_found(NO_SUCH_PATH)
 
     async def _unsigned(
         self, request: Request, operation: Unsigned, path: dict[str, str]
@@ -95,7 +99,7 @@ class Application:
         body = await read_body(request, operation.max_body)
         if not accepts(request.headers.get("accept"), operation.produces):
             raise Refused(406, [f"only {operation.produces} can be had here"])
-        at = self._services.clock.now()
+        at = self._services.clock.date()
         return await operation.handler(
             Asked(http=request, body=body, org=path["org"], path=path, at=at)
         )
@@ -103,7 +107,14 @@ class Application:
     async def _authorized(
         self, request: Request, operation: Operation, path: dict[str, str]
     ) -> Response:
-        signed = self._authenticator.headers(request)
+        try:
+            signed = self._authenticator.headers(request)
+        except verification.ClockSkew as skew:
+            if operation.access is Access.CONFIG:
+                node = NodeKey(path["org"], path["node"])
+                admission = self._services.admission
+                await clocks.observe(self._authenticator, admission, request, node, skew)
+            raise
         refuse_if_too_large(request)
         org = path.get("org", "")
         signers = await self._authenticator.signers(org, signed, request)
@@ -117,7 +128,7 @@ class Application:
             body=body,
             org=org,
             path=path,
-            at=self._services.clock.now(),
+            at=self._services.clock.date(),
             principal=principal,
             key=key,
         )

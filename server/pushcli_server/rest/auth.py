@@ -57,13 +57,16 @@ class Authenticator:
         self._store = store
         self._now = now
 
-    def headers(self, request: Request) -> SignedHeaders:
+    def headers(self, request: Request, at: float | None = None) -> SignedHeaders:
         """Read the signature's headers.
+
+        Args:
+            at: by which clock its time is judged (seconds since the epoch); None: ours.
 
         Raises:
             MissingHeaders, BadHeader, ClockSkew, UnsupportedVersion: in this order.
         """
-        return verification.parse_headers(request.headers, self._now())
+        return verification.parse_headers(request.headers, self._now() if at is None else at)
 
     async def signers(
         self, org: str, signed: SignedHeaders, request: Request

@@ -19,6 +19,7 @@ from pushcli_server.store.records import NodeObject
 
 _TAG = re.compile(r'"(\d{1,18})"')
 _Environment = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]{1,255}\Z")]
+_Policy = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_.:-]{1,255}\Z")]
 _Attributes = dict[str, Any]
 
 
@@ -27,6 +28,8 @@ class _Node(msgspec.Struct, kw_only=True):
 
     name: str | None = None
     chef_environment: _Environment = "_default"
+    policy_name: _Policy | None = None
+    policy_group: _Policy | None = None
     run_list: list[str] = []
     automatic: _Attributes = {}
     normal: _Attributes = {}
@@ -39,6 +42,8 @@ class _Node(msgspec.Struct, kw_only=True):
             org=org,
             name=name,
             chef_environment=self.chef_environment,
+            policy_name=self.policy_name or "",
+            policy_group=self.policy_group or "",
             run_list=_text(self.run_list),
             automatic=_text(self.automatic),
             normal=_text(self.normal),
@@ -136,15 +141,18 @@ def etag(node: NodeObject) -> str:
 def as_json(node: NodeObject) -> dict[str, Any]:
     """The object as Chef's tools know it; what is stored as JSON stays as it is."""
     raw = {name: stored_json.raw(getattr(node, name), empty) for name, empty in _RAW.items()}
+    policies = {name: getattr(node, name) for name in _POLICIES if getattr(node, name)}
     return {
         "name": node.name,
         "chef_environment": node.chef_environment,
         "json_class": "Chef::Node",
         "chef_type": "node",
+        **policies,
         **raw,
     }
 
 
+_POLICIES = ("policy_name", "policy_group")
 _RAW = {"run_list": b"[]", **dict.fromkeys(LEVELS, b"{}")}
 """What is stored as JSON, and what stands for a text that cannot be read."""
 

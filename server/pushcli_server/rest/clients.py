@@ -72,9 +72,12 @@ class ClientHandlers:
         with content.making("Client"):
             await call.write(client, *joins, call.audit("client create", name, flags or None))
         uri = content.url(call, self._settings, "clients", name)
-        made: dict[str, Any] = {"uri": uri}
-        if private_key is not None:
-            made["private_key"] = private_key
+        made: dict[str, Any] = {
+            "uri": uri,
+            **content.key_fields(call, uri, public_key, private_key),
+        }
+        if content.api_version(call) == 0:
+            made["public_key"] = public_key
         if call.principal.validator and wants_editors(call):
             made["editors"] = await editors(self._store, call.org)
         return answer(201, made, {"Location": uri})

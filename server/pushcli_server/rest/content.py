@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 
@@ -16,6 +16,7 @@ from pushcli_server.rest.jobs import base_url
 from pushcli_server.rest.request import Asked, Call
 from pushcli_server.settings import Settings
 from pushcli_server.store import CannotApply
+from pushcli_server.store.identity_reads import DEFAULT_KEY
 
 T = TypeVar("T")
 PublicKey = Annotated[str, msgspec.Meta(max_length=20_000)]
@@ -75,7 +76,25 @@ def public_pem(text: str) -> str:
     return keys.public_pem(key)
 
 
-async def first_key(call: Call, public_key: str | None, create_key: bool) -> tuple[str, str | None]:
+async def first_key(
+    call: Call, public_key: str | None, create_key: bool
+) -> tuple[str | None, str | None]:
+    """The public key (PEM) of somebody new, and the private one where the server makes the pair.
+
+    Under API version 0 it does so unless a key is given, from 1 on if it is asked to; else
+    there is no key yet.
+
+    Raises:
+        Refused: 400.
+    """
+    if public_key is None and not create_key and api_version(call) > 0:
+        return None, None
+    return await another_key(call, public_key, create_key=True)
+
+
+async def another_key(
+    call: Call, public_key: str | None, create_key: bool
+) -> tuple[str, str | None]:
     """The public key (PEM), and the private one where the server is to make the pair.
 
     Raises:
@@ -86,6 +105,22 @@ async def first_key(call: Call, public_key: str | None, create_key: bool) -> tup
     if not create_key:
         raise Refused(400, ["give public_key, or create_key: true"])
     return await new_pair(call)
+
+
+def key_fields(
+    asked: Asked, uri: str, public_key: str | None, private_key: str | None
+) -> dict[str, Any]:
+    """What the answer about somebody new, at this URL, says of the first key."""
+    said: dict[str, Any] = {} if private_key is None else {"private_key": private_key}
+    if api_version(asked) > 0 and public_key is not None:
+        said["chef_key"] = {
+            "name": DEFAULT_KEY,
+            "uri": f"{uri}/keys/{DEFAULT_KEY}",
+            "public_key": public_key,
+            "expiration_date": "infinity",
+            **said,
+        }
+    return said
 
 
 async def next_key(

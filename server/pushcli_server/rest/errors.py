@@ -10,6 +10,7 @@ from starlette.responses import Response
 from pushcli.protocol import headers, limits, verification
 from pushcli_server.core.admissions import KeyOfAnotherNode
 from pushcli_server.core.fleet_nodes import ClientGone
+from pushcli_server.core.fleet_organizations import OrganizationGone
 from pushcli_server.store import CannotStore, StoreUnavailable
 from pushcli_server.store.errors import (
     DamagedContent,
@@ -32,6 +33,10 @@ EXTENSIONS = {
     )
 }
 """On every answer: what the server can do beyond the old one."""
+NO_SUCH_PATH = (
+    "not found: roles, environments, data bags, cookbooks and policies are a Chef Infra Server's"
+)
+"""Of every path that is not in docs/api.md."""
 AUTHENTICATE = {"WWW-Authenticate": 'X-Ops-Sign version="1.0" version="1.1" version="1.3"'}
 
 
@@ -105,6 +110,8 @@ def _refused(error: Exception) -> Refused:
             return Refused(400, [str(error)])
         case TooManyKeys():
             return Refused(409, [str(error)])
+        case OrganizationGone(org):
+            return not_found(f"organization '{org}' does not exist.")
         case ClientGone():
             return unauthenticated("the client was deleted meanwhile")
         case DamagedContent():

@@ -48,7 +48,7 @@ class FeedHandlers:
             raise not_found("no such job")
         log = self._logs.job(key)
         if log is None:
-            now = int(self._clock.now() * 1_000_000)
+            now = int(self._clock.date() * 1_000_000)
             nodes = {"nodes": view.pop("nodes")}
             summary = encode_event("summary", "job-1", now, {**nodes, **view})
             return Response(summary, headers=_HEADERS, media_type=MEDIA_TYPE)
@@ -64,7 +64,7 @@ class FeedHandlers:
         position = log.position(last)
         if position is not None:
             return EventStream(log, position)
-        oldest = self._clock.now() - HISTORY
+        oldest = self._clock.date() - HISTORY
         start = encode_event("start_of_history", "start_id", int(oldest * 1_000_000), {})
         return EventStream(log, log.since(oldest), start)
 

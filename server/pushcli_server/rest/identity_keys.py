@@ -66,7 +66,7 @@ class KeyHandlers:
         await self._keys(call)
         name = content.require_name(new.name)
         expires_at = _expiry(new.expiration_date)
-        public_key, private_key = await content.first_key(call, new.public_key, new.create_key)
+        public_key, private_key = await content.another_key(call, new.public_key, new.create_key)
         kind, org, owner = self._owner(call)
         with content.making("Key"):
             await call.write(

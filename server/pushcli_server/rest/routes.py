@@ -29,7 +29,6 @@ from pushcli_server.rest.users import UserHandlers
 from pushcli_server.rest.whitelists import WhitelistHandlers
 from pushcli_server.services import Services
 from pushcli_server.settings import Settings
-from pushcli_server.store import Store
 
 JSON = "application/json"
 RAW = "application/octet-stream"
@@ -90,13 +89,12 @@ class Route:
 
 def routes(services: Services, settings: Settings) -> list[Route]:
     """The whole API but `/pushy/_status`."""
-    store = services.store
     return [
         *_jobs(services, settings),
         *_nodes(services, settings),
         *_whitelists(services),
         *_identities(services, settings),
-        *_outside(settings, store),
+        *_outside(services, settings),
     ]
 
 
@@ -256,8 +254,10 @@ def _identities(services: Services, settings: Settings) -> list[Route]:
     ]
 
 
-def _outside(settings: Settings, store: Store) -> list[Route]:
-    users, organizations = UserHandlers(store, settings), OrganizationHandlers(store, settings)
+def _outside(services: Services, settings: Settings) -> list[Route]:
+    store = services.store
+    users = UserHandlers(store, settings)
+    organizations = OrganizationHandlers(store, settings, services.organizations)
     return [
         _at(
             "users",
@@ -276,7 +276,11 @@ def _outside(settings: Settings, store: Store) -> list[Route]:
             GET=Operation(organizations.index, _SUPERUSER),
             POST=Operation(organizations.create, _SUPERUSER),
         ),
-        _at("organizations/(?P<name>[^/]+)", GET=Operation(organizations.show, _SUPERUSER)),
+        _at(
+            "organizations/(?P<name>[^/]+)",
+            GET=Operation(organizations.show, _SUPERUSER),
+            DELETE=Operation(organizations.delete, _SUPERUSER),
+        ),
         _at("audit", GET=Operation(AuditHandlers(store).index, _SUPERUSER)),
     ]
 

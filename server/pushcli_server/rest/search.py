@@ -20,7 +20,7 @@ from pushcli_server.store.records import NodeObject
 DEFAULT_ROWS = 1000
 MAX_ROWS = 10_000
 _MAX_KEYS = 100
-_OWN = ("name", "chef_environment", "run_list")
+_OWN = ("name", "chef_environment", "policy_name", "policy_group", "run_list")
 Paths = dict[str, list[str]]
 """What a partial search wants: for each key of the answer the way to a value."""
 
@@ -95,6 +95,8 @@ def _part(node: NodeObject, paths: Paths) -> dict[str, Any]:
     own = {
         "name": node.name,
         "chef_environment": node.chef_environment,
+        "policy_name": node.policy_name or None,
+        "policy_group": node.policy_group or None,
         "run_list": chef_nodes.run_list_of(node),
     }
     return {

@@ -57,17 +57,7 @@ class UserHandlers:
         with content.making("User"):
             await call.write(user, call.audit("user create", name, said))
         uri = content.url(call, self._settings, "users", name)
-        made: dict[str, Any] = {"uri": uri}
-        if private_key is not None:
-            made["private_key"] = private_key
-            if content.api_version(call) > 0:
-                made["chef_key"] = {
-                    "name": identity_reads.DEFAULT_KEY,
-                    "uri": f"{uri}/keys/{identity_reads.DEFAULT_KEY}",
-                    "public_key": public_key,
-                    "private_key": private_key,
-                    "expiration_date": "infinity",
-                }
+        made = {"uri": uri, **content.key_fields(call, uri, public_key, private_key)}
         return answer(201, made, {"Location": uri})
 
     async def show(self, call: Call) -> Response:

@@ -18,7 +18,18 @@ MAX_TEXT = 255
 """Characters of a field and of a value; what is beyond is not searched."""
 _UNSEARCHED = {("push_jobs", "whitelist"), ("push_jobs", "whitelist_signatures")}
 _RESERVED = frozenset(
-    {"name", "node", "chef_environment", "run_list", "role", "roles", "recipe", "recipes"}
+    {
+        "name",
+        "node",
+        "chef_environment",
+        "policy_name",
+        "policy_group",
+        "run_list",
+        "role",
+        "roles",
+        "recipe",
+        "recipes",
+    }
     | {"tags", "tag"}
 )
 """Fields that mean the node's own; `kernel.name` is no `name`."""
@@ -60,6 +71,8 @@ def _own(node: Mapping[str, Any], attributes: Mapping[str, Any]) -> Iterator[tup
     yield "name", [name]
     yield "node", [name]
     yield "chef_environment", [node.get("chef_environment")]
+    for policy in ("policy_name", "policy_group"):
+        yield policy, [node[policy]] if node.get(policy) else []
     yield "run_list", run_list
     for kind in ("role", "recipe"):
         expanded = [*_named(kind, run_list), *_list(attributes.get(f"{kind}s"))]

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 from msgspec.structs import astuple
-from sqlalchemy import Connection, Table, bindparam, delete, update
+from sqlalchemy import Connection, Table, bindparam, case, delete, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 
@@ -15,7 +15,9 @@ from pushcli_server.store import (
     chef_nodes,
     editor_chain,
     identities,
+    identity_reads,
     operations,
+    organizations,
     schema,
     signatures,
     whitelists,
@@ -141,17 +143,31 @@ def _drop_events(connection: Connection, ops: Sequence[operations.DropEvents]) -
 
 
 def _save_nodes(connection: Connection, ops: Sequence[operations.SaveNode]) -> None:
+    # One whose client was deleted meanwhile must not come back as a ghost.
+    there = identity_reads.existing_clients(connection, [(op.node.org, op.node.name) for op in ops])
+    rows = [
+        {**msgspec.structs.asdict(op.node), **chef_nodes.NEW_NODE}
+        for op in ops
+        if (op.node.org, op.node.name) in there
+    ]
+    if not rows:
+        return
     dialect = postgresql if is_postgresql(connection) else sqlite
-    statement = dialect.insert(schema.nodes)
+    nodes = schema.nodes
+    statement = dialect.insert(nodes)
     changed = (
         "incarnation", "curve_key", "previous_curve_key", "configured_at", "extensions",
     )  # fmt: skip
     connection.execute(
         statement.on_conflict_do_update(
             index_elements=["org", "name"],
-            set_={name: statement.excluded[name] for name in changed},
+            set_={
+                **{name: statement.excluded[name] for name in changed},
+                # An object that was deleted while its agent went on is there again.
+                "revision": case((nodes.c.revision == 0, 1), else_=nodes.c.revision),
+            },
         ),
-        [{**msgspec.structs.asdict(op.node), **identities.NEW_NODE} for op in ops],
+        rows,
     )
 
 
@@ -167,7 +183,30 @@ def _insert_structs(
     insert_rows(connection, table, names, [astuple(struct) for struct in structs])
 
 
+def _purge(
+    connection: Connection, ops: Sequence[operations.PurgeOrganization], files: Files
+) -> None:
+    for op in ops:
+        files.drop_gathered(organizations.purge(connection, op.org))
+
+
+def _delete_organizations(
+    connection: Connection, ops: Sequence[operations.DeleteOrganization], files: Files
+) -> None:
+    for op in ops:
+        files.drop_gathered(organizations.delete_all(connection, op.org))
+
+
+def _drop_blobs(
+    connection: Connection, _: Sequence[operations.DropUnusedBlobs], files: Files
+) -> None:
+    files.drop_blobs(organizations.drop_unused_blobs(connection))
+
+
 _WITH_FILES: dict[type, Callable[[Connection, Any, Files], None]] = {
+    operations.PurgeOrganization: _purge,
+    operations.DeleteOrganization: _delete_organizations,
+    operations.DropUnusedBlobs: _drop_blobs,
     operations.InsertJob: _insert_jobs,
     operations.StoreOutput: _store_outputs,
 }

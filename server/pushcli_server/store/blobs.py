@@ -3,13 +3,22 @@
 import hashlib
 import os
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
+
+from sqlalchemy import Connection, select
+
+from pushcli_server.store import schema
 
 INLINE = 8192
 """Bytes up to which the table holds it: a file would cost an fsync of its own."""
 ABANDONED = 7 * 86400.0
 """Seconds after which a gathered file that nobody adds to is forgotten."""
+
+
+_CHUNK = 500
+"""Digests in one statement."""
 
 
 class Blob(NamedTuple):
@@ -67,6 +76,16 @@ def keep(root: Path, content: bytes | Path) -> Blob:
 def content(root: Path, digest: str, data: bytes | None) -> bytes:
     """What was kept: the bytes in the table, or else those in the file."""
     return path_of(root, digest).read_bytes() if data is None else bytes(data)
+
+
+def known(connection: Connection, digests: Iterable[str]) -> set[str]:
+    """Those of these digests that the table has."""
+    table, wanted = schema.blobs, list(digests)
+    found: set[str] = set()
+    for start in range(0, len(wanted), _CHUNK):
+        some = wanted[start : start + _CHUNK]
+        found.update(connection.scalars(select(table.c.digest).where(table.c.digest.in_(some))))
+    return found
 
 
 def sync_directories(root: Path, blobs: set[str]) -> None:

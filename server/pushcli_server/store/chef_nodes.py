@@ -4,27 +4,50 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import Connection, and_, delete, select, update
 
 from pushcli.protocol.attributes import LEVELS
 from pushcli_server.search import flatten
 from pushcli_server.store import operations, schema, search, stored_json
 from pushcli_server.store.bulk import insert_rows, update_rows
 from pushcli_server.store.errors import Changed, Exists, Missing, Unreadable
+from pushcli_server.store.identity_reads import client_exists
 from pushcli_server.store.records import NodeObject
 
+NEW_NODE = {
+    "chef_environment": "_default",
+    "policy_name": "",
+    "policy_group": "",
+    "run_list": "[]",
+    "automatic": "{}",
+    "normal": "{}",
+    "default": "{}",
+    "override": "{}",
+    "revision": 1,
+}
+"""What a node has that nobody edited."""
 _CHUNK = 500
 MAX_AUTOMATIC = 1_000_000
 """Characters; what would make a node's automatic attributes larger is not taken: each telling adds
 to what chef-client or a previous one left."""
-_CONTENT = ("chef_environment", "run_list", "automatic", "normal", "default", "override")
+_CONTENT = (
+    "chef_environment",
+    "policy_name",
+    "policy_group",
+    "run_list",
+    "automatic",
+    "normal",
+    "default",
+    "override",
+)
 _NAMES = ("org", "name", *_CONTENT, "revision")
 
 
 def names(connection: Connection, org: str) -> list[str]:
     """All of an organization's, sorted."""
     nodes = schema.nodes
-    return sorted(connection.scalars(select(nodes.c.name).where(nodes.c.org == org)))
+    query = select(nodes.c.name).where(nodes.c.org == org, nodes.c.revision > 0)
+    return sorted(connection.scalars(query))
 
 
 def of_nodes(connection: Connection, org: str, wanted: Sequence[str]) -> list[NodeObject]:
@@ -35,7 +58,7 @@ def of_nodes(connection: Connection, org: str, wanted: Sequence[str]) -> list[No
     for start in range(0, len(wanted), _CHUNK):
         some = wanted[start : start + _CHUNK]
         rows = connection.execute(
-            select(*columns).where(nodes.c.org == org, nodes.c.name.in_(some))
+            select(*columns).where(nodes.c.org == org, nodes.c.name.in_(some), nodes.c.revision > 0)
         )
         found.update({row.name: NodeObject(**row._mapping) for row in rows})
     return [found[name] for name in wanted if name in found]
@@ -62,8 +85,10 @@ def _insert(connection: Connection, op: operations.PutNode) -> None:
         "configured_at": 0.0,
         "extensions": "",
     }
-    insert_rows(connection, schema.nodes, tuple(row), [tuple(row.values())])
-    _index(connection, op.node)
+    names, values = tuple(row), tuple(row.values())
+    insert_rows(connection, schema.nodes, names, [values], ignore=True)
+    # The node may be there without an object.
+    _save(connection, msgspec.structs.replace(op.node, revision=1))
 
 
 def _replace(connection: Connection, op: operations.PutNode, present: NodeObject) -> None:
@@ -100,6 +125,8 @@ def _decoded(node: NodeObject) -> dict[str, Any]:
     return {
         "name": node.name,
         "chef_environment": node.chef_environment,
+        "policy_name": node.policy_name,
+        "policy_group": node.policy_group,
         "run_list": run_list_of(node),
         **levels,
     }
@@ -117,12 +144,44 @@ def run_list_of(node: NodeObject) -> list[Any]:
 def _delete(connection: Connection, ops: Sequence[operations.DeleteNode]) -> None:
     nodes = schema.nodes
     for op in ops:
-        gone = connection.execute(
-            delete(nodes).where(nodes.c.org == op.org, nodes.c.name == op.name)
-        )
-        if not gone.rowcount:
+        if not of_nodes(connection, op.org, [op.name]):
             raise Missing(op.name)
+        its_row = and_(nodes.c.org == op.org, nodes.c.name == op.name)
+        if client_exists(connection, op.org, op.name):
+            # Its agent goes on: what is known of its connection and whitelist stays.
+            connection.execute(update(nodes).where(its_row).values({**NEW_NODE, "revision": 0}))
+        else:
+            connection.execute(delete(nodes).where(its_row))
         search.drop_fields(connection, op.org, [op.name])
+
+
+def forget(connection: Connection, org: str, names: Sequence[str]) -> None:
+    """Nodes go, with all that is known of them."""
+    nodes = schema.nodes
+    for start in range(0, len(names), _CHUNK):
+        some = names[start : start + _CHUNK]
+        connection.execute(delete(nodes).where(nodes.c.org == org, nodes.c.name.in_(some)))
+    search.drop_fields(connection, org, names)
+
+
+def enroll(connection: Connection, org: str, name: str, created_at: float) -> None:
+    """A node is listed from now on; an object that was made for it beforehand stays."""
+    node = {"org": org, "name": name, "created_at": created_at, **NEW_NODE}
+    node |= {"configured_at": 0.0, "extensions": ""}
+    insert_rows(connection, schema.nodes, tuple(node), [tuple(node.values())], ignore=True)
+
+
+def forget_presence(connection: Connection, org: str, name: str) -> None:
+    """Who connected under this name, and what he reported, is nothing to the next."""
+    nodes = schema.nodes
+    connection.execute(
+        update(nodes)
+        .where(nodes.c.org == org, nodes.c.name == name)
+        .values(
+            incarnation=None, curve_key=None, previous_curve_key=None, configured_at=0.0,
+            extensions="", whitelist_report=None,
+        )
+    )  # fmt: skip
 
 
 def _set_automatic(connection: Connection, ops: Sequence[operations.SetAutomatic]) -> None:

@@ -1,13 +1,19 @@
 """What a group of operations does to files: once, however often its transaction is tried."""
 
+import logging
 from collections import deque
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+
+from sqlalchemy import Connection
 
 from pushcli_server.store import blobs
 from pushcli_server.store.faults import is_away
 from pushcli_server.store.operations import AppendOutput, InsertJob, Operation, StoreOutput
 
+_JOB_ID = 32
+"""Characters that the name of a gathered file begins with."""
+_log = logging.getLogger(__name__)
 Kept = blobs.Blob | None
 """Content; None: there was none, or its file was taken before."""
 
@@ -24,6 +30,8 @@ class Files:
         self._refused: dict[int, Exception] = {}
         self._root = root
         self._unsynced: set[str] = set()
+        self._dropped_blobs: set[str] = set()
+        self._dropped_jobs: set[str] = set()
         self._left: deque[AppendOutput | StoreOutput | InsertJob] = deque(
             op for op in operations if isinstance(op, AppendOutput | StoreOutput | InsertJob)
         )
@@ -67,6 +75,38 @@ class Files:
             # Somebody took the directory away while we run.
             operation.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             blobs.append(operation.path, operation.offset, operation.data)
+
+    # --- what goes
+
+    def drop_gathered(self, job_ids: Iterable[str]) -> None:
+        """What was gathered of these jobs' output goes once the transaction is committed."""
+        self._dropped_jobs.update(job_ids)
+
+    def drop_blobs(self, digests: Iterable[str]) -> None:
+        """The files of these digests go once the transaction is committed."""
+        self._dropped_blobs.update(digests)
+
+    def settle(self, connection: Connection) -> None:
+        """At the end of the transaction: what it needs after all stays."""
+        if self._dropped_blobs:
+            self._dropped_blobs -= blobs.known(connection, self._dropped_blobs)
+
+    def discard(self) -> None:
+        """The transaction is committed: nobody refers to these files any more.
+
+        What cannot be removed is logged, and serves who stores the same again.
+        """
+        try:
+            for digest in self._dropped_blobs:
+                blobs.path_of(self._root, digest).unlink(missing_ok=True)
+            if self._dropped_jobs:
+                for path in (self._root / "incoming").iterdir():
+                    if path.name[:_JOB_ID] in self._dropped_jobs:
+                        path.unlink(missing_ok=True)
+        except OSError as error:
+            _log.warning("cannot remove files that nobody needs: %s", error)
+        self._dropped_blobs.clear()
+        self._dropped_jobs.clear()
 
     def _keep(self, operation: StoreOutput | InsertJob) -> None:
         kept = self._kept.setdefault(id(operation), [])

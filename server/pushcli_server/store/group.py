@@ -85,11 +85,13 @@ class Group:
                 refusals[item.ticket] = error
         with engine.begin() as connection:
             apply(connection, items, self._files, refusals)
+            self._files.settle(connection)
             if is_postgresql(connection):
                 # A connection that breaks now leaves open what became of it.
                 number = connection.scalar(text("SELECT txid_current()"))
                 self._tried = int(number or 0), refusals
         self._tried = None
+        self._files.discard()
         return refusals
 
     def _outcome(self, engine: Engine) -> Refusals | None:

@@ -6,22 +6,20 @@ from typing import Any
 from sqlalchemy import Connection, delete, func, insert, select, update
 
 from pushcli.protocol import names
-from pushcli_server.store import identity_keys, memberships, operations, schema, tokens
-from pushcli_server.store.bulk import insert_rows
+from pushcli_server.store import (
+    chef_nodes,
+    identity_keys,
+    memberships,
+    operations,
+    schema,
+    tokens,
+)
 from pushcli_server.store.errors import LastAdministrator, Missing, ReservedName
 from pushcli_server.store.identity_keys import first_key, forget_keys
 from pushcli_server.store.memberships import keeping_an_administrator, leave_groups
 
-NEW_NODE = {
-    "chef_environment": "_default",
-    "run_list": "[]",
-    "automatic": "{}",
-    "normal": "{}",
-    "default": "{}",
-    "override": "{}",
-    "revision": 1,
-}
-"""What a node has that nobody edited."""
+EVERYBODY = "users"
+"""The group of all users of an organization, where there is one."""
 
 
 def _organizations(connection: Connection, ops: Sequence[operations.CreateOrganization]) -> None:
@@ -84,6 +82,8 @@ def _require_superuser(connection: Connection) -> None:
 def _associate(connection: Connection, ops: Sequence[operations.AssociateUser]) -> None:
     rows = [{"org": op.org, "name": op.user} for op in ops]
     connection.execute(insert(schema.organization_users), rows)
+    for op in ops:
+        memberships.join_if_there(connection, op.org, EVERYBODY, op.user)
 
 
 def _dissociate(connection: Connection, ops: Sequence[operations.DissociateUser]) -> None:
@@ -108,12 +108,9 @@ def _clients(connection: Connection, ops: Sequence[operations.CreateClient]) -> 
         row = {"org": op.org, "name": op.name, "validator": op.validator}
         connection.execute(insert(schema.clients), row)
         first_key(connection, "client", op.org, op.name, op.public_key)
-        _forget_channel(connection, op.org, op.name)
+        chef_nodes.forget_presence(connection, op.org, op.name)
         if op.enrolls:
-            node = {"org": op.org, "name": op.name, "created_at": op.created_at, **NEW_NODE}
-            node |= {"configured_at": 0.0, "extensions": ""}
-            names = tuple(node)
-            insert_rows(connection, schema.nodes, names, [tuple(node.values())], ignore=True)
+            chef_nodes.enroll(connection, op.org, op.name, op.created_at)
 
 
 def _require_unreserved(connection: Connection, name: str) -> None:
@@ -149,17 +146,7 @@ def _delete_clients(connection: Connection, ops: Sequence[operations.DeleteClien
                 raise Missing(f"no such client: {op.name}")
             leave_groups(connection, op.org, "client", op.name)
         forget_keys(connection, "client", op.org, op.name)
-        _forget_channel(connection, op.org, op.name)
-
-
-def _forget_channel(connection: Connection, org: str, name: str) -> None:
-    """Keys of the command channel that were handed to a previous client of this name."""
-    nodes = schema.nodes
-    connection.execute(
-        update(nodes)
-        .where(nodes.c.org == org, nodes.c.name == name)
-        .values(curve_key=None, previous_curve_key=None)
-    )
+        chef_nodes.forget(connection, op.org, [op.name])
 
 
 BATCHES: dict[type, Callable[[Connection, Any], None]] = {

@@ -15,9 +15,13 @@ MAX_KEYS = 20
 _table = schema.keys
 
 
-def first_key(connection: Connection, kind: str, org: str, name: str, public_key: str) -> None:
-    """The key of somebody new; what a previous one of this name left goes."""
+def first_key(
+    connection: Connection, kind: str, org: str, name: str, public_key: str | None
+) -> None:
+    """The key of somebody new, if there is one; what a previous one of this name left goes."""
     forget_keys(connection, kind, org, name)
+    if public_key is None:
+        return
     row = {
         "kind": kind, "org": org, "name": name, "key_name": DEFAULT_KEY,
         "public_key": public_key, "expires_at": None,

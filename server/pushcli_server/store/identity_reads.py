@@ -23,6 +23,8 @@ from pushcli_server.store.records import (
 
 ADMINS = "admins"
 DEFAULT_KEY = "default"
+_CHUNK = 500
+"""Names in one statement."""
 
 
 def organizations(connection: Connection) -> list[str]:
@@ -120,6 +122,23 @@ def all_clients(connection: Connection) -> set[tuple[str, str]]:
     """Organization and name of every client."""
     table = schema.clients
     return {(row.org, row.name) for row in connection.execute(select(table.c.org, table.c.name))}
+
+
+def existing_clients(
+    connection: Connection, wanted: Iterable[tuple[str, str]]
+) -> set[tuple[str, str]]:
+    """Those of these clients (organization and name) that there are."""
+    by_org: dict[str, list[str]] = {}
+    for org, name in wanted:
+        by_org.setdefault(org, []).append(name)
+    table = schema.clients
+    found: set[tuple[str, str]] = set()
+    for org, names in by_org.items():
+        for start in range(0, len(names), _CHUNK):
+            some = names[start : start + _CHUNK]
+            query = select(table.c.name).where(table.c.org == org, table.c.name.in_(some))
+            found.update((org, name) for name in connection.scalars(query))
+    return found
 
 
 def client_exists(connection: Connection, org: str, name: str) -> bool:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, Table, delete, insert, select
 
 from pushcli_server.store import operations, schema
 from pushcli_server.store.bulk import insert_rows
@@ -41,6 +41,13 @@ def leave_groups(connection: Connection, org: str, kind: str, name: str) -> None
     )
 
 
+def join_if_there(connection: Connection, org: str, group: str, user: str) -> None:
+    """A user becomes a member of the group, if the organization has it."""
+    if group_exists(connection, org, group):
+        row = (org, group, "user", user)
+        insert_rows(connection, schema.group_members, _COLUMNS, [row], ignore=True)
+
+
 def _create(connection: Connection, ops: Sequence[operations.CreateGroup]) -> None:
     connection.execute(insert(schema.groups), [{"org": op.org, "name": op.name} for op in ops])
 
@@ -67,20 +74,28 @@ def _set(connection: Connection, ops: Sequence[operations.SetGroup]) -> None:
             connection.execute(
                 delete(members).where(members.c.org == op.org, members.c.group_name == op.group)
             )
-            _join(connection, op)
+            # As in Chef: users who do not belong here yet count once they do.
+            _join(connection, op, users=schema.users)
 
 
 def _add_known(connection: Connection, ops: Sequence[operations.AddMembers]) -> None:
     for op in ops:
-        _join(connection, op)
+        _join(connection, op, users=schema.organization_users)
 
 
-def _join(connection: Connection, op: operations.SetGroup | operations.AddMembers) -> None:
+def _join(
+    connection: Connection, op: operations.SetGroup | operations.AddMembers, *, users: Table
+) -> None:
+    """Make them members.
+
+    Args:
+        users: where the users must be: on the server, or in the organization.
+    """
     _require_group(connection, op.org, op.group)
     unknown = [
         f"{kind} {name}"
         for kind, table, wanted in (
-            ("user", schema.organization_users, op.users),
+            ("user", users, op.users),
             ("client", schema.clients, op.clients),
             ("group", schema.groups, op.groups),
         )
@@ -88,7 +103,8 @@ def _join(connection: Connection, op: operations.SetGroup | operations.AddMember
     ]
     if unknown:
         more = f" and {len(unknown) - _NAMED} more" if len(unknown) > _NAMED else ""
-        raise UnknownMembers(f"not in the organization: {', '.join(unknown[:_NAMED])}{more}")
+        known = "known here" if users is schema.users else "in the organization"
+        raise UnknownMembers(f"not {known}: {', '.join(unknown[:_NAMED])}{more}")
     rows = [
         (op.org, op.group, kind, name)
         for kind, wanted in (("user", op.users), ("client", op.clients), ("group", op.groups))
@@ -97,11 +113,13 @@ def _join(connection: Connection, op: operations.SetGroup | operations.AddMember
     insert_rows(connection, schema.group_members, _COLUMNS, rows, ignore=True)
 
 
-def _missing(connection: Connection, table: Any, org: str, wanted: Sequence[str]) -> list[str]:
+def _missing(connection: Connection, table: Table, org: str, wanted: Sequence[str]) -> list[str]:
     known: set[str] = set()
     for start in range(0, len(wanted), _CHUNK):
         part = wanted[start : start + _CHUNK]
-        query = select(table.c.name).where(table.c.org == org, table.c.name.in_(part))
+        query = select(table.c.name).where(table.c.name.in_(part))
+        if "org" in table.c:
+            query = query.where(table.c.org == org)
         known.update(connection.scalars(query))
     return [name for name in dict.fromkeys(wanted) if name not in known]
 

@@ -129,7 +129,7 @@ class PutNode(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DeleteNode(msgspec.Struct, frozen=True):
-    """A node object goes, with all that is known of the node."""
+    """A node object goes; the node itself stays enrolled while its client is there."""
 
     org: str
     name: str
@@ -231,11 +231,27 @@ class CreateOrganization(msgspec.Struct, frozen=True):
     name: str
 
 
+class PurgeOrganization(msgspec.Struct, frozen=True):
+    """Some of the many jobs and nodes of an organization that is being deleted go."""
+
+    org: str
+
+
+class DeleteOrganization(msgspec.Struct, frozen=True):
+    """An organization goes, with all that belongs to it."""
+
+    org: str
+
+
+class DropUnusedBlobs(msgspec.Struct, frozen=True):
+    """Content that no job refers to any more goes."""
+
+
 class CreateUser(msgspec.Struct, frozen=True, kw_only=True):
-    """A new user with its first key (PEM)."""
+    """A new user with its first key (PEM), if there is one."""
 
     name: str
-    public_key: str
+    public_key: str | None
     superuser: bool = False
     display_name: str | None = None
     email: str | None = None
@@ -257,11 +273,11 @@ class DeleteUser(msgspec.Struct, frozen=True):
 
 
 class CreateClient(msgspec.Struct, frozen=True, kw_only=True):
-    """A new client of an organization with its first key (PEM)."""
+    """A new client of an organization with its first key (PEM), if there is one."""
 
     org: str
     name: str
-    public_key: str
+    public_key: str | None
     validator: bool = False
     enrolls: bool = False
     """It is a node's: the node is listed from now on."""
@@ -277,7 +293,7 @@ class UpdateClient(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DeleteClient(msgspec.Struct, frozen=True):
-    """A client and its keys go, and its memberships; its node is admitted no more."""
+    """A client goes, with its keys, its memberships, and all that is known of its node."""
 
     org: str
     name: str
@@ -312,7 +328,11 @@ class DeleteGroup(msgspec.Struct, frozen=True):
 
 
 class SetGroup(msgspec.Struct, frozen=True, kw_only=True):
-    """A group's members are these from now on; all of them must be in the organization."""
+    """A group's members are these from now on.
+
+    Clients and groups must be in the organization; users on the server: they count once they
+    belong to the organization.
+    """
 
     org: str
     group: str
@@ -439,6 +459,9 @@ Operation = (
     | RememberSignature
     | ForgetSignatures
     | CreateOrganization
+    | PurgeOrganization
+    | DeleteOrganization
+    | DropUnusedBlobs
     | CreateUser
     | UpdateUser
     | DeleteUser

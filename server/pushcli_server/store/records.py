@@ -35,11 +35,16 @@ class NodeRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NodeObject(msgspec.Struct, frozen=True, kw_only=True):
-    """A node as Chef knows it; `run_list` and the levels of attributes are JSON text."""
+    """A node as Chef knows it; `run_list` and the levels of attributes are JSON text.
+
+    `policy_name` and `policy_group` are empty where there is no policy.
+    """
 
     org: str
     name: str
     chef_environment: str = "_default"
+    policy_name: str = ""
+    policy_group: str = ""
     run_list: str = "[]"
     automatic: str = "{}"
     normal: str = "{}"

@@ -113,8 +113,11 @@ nodes = Table(
     Column("extensions", Text, nullable=False),
     Column("created_at", Time, nullable=False),
     # The Chef node object. `run_list` and the four levels of attributes are JSON text;
-    # `revision` rises with each change of them.
+    # `revision` rises with each change of them; 0: there is no object, only an enrolled node.
     Column("chef_environment", String(255), nullable=False),
+    # Of Chef's policies; empty: none.
+    Column("policy_name", String(255), nullable=False),
+    Column("policy_group", String(255), nullable=False),
     Column("run_list", Text, nullable=False),
     Column("automatic", Text, nullable=False),
     Column("normal", Text, nullable=False),

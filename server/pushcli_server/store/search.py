@@ -23,7 +23,9 @@ def names(connection: Connection, org: str, query: q.Query) -> list[str]:
     """The names of the nodes that match, sorted."""
     nodes = schema.nodes
     build = _Build(org, postgresql=is_postgresql(connection))
-    found = select(nodes.c.name).where(nodes.c.org == org, build.condition(query))
+    found = select(nodes.c.name).where(
+        nodes.c.org == org, nodes.c.revision > 0, build.condition(query)
+    )
     return list(connection.scalars(found.order_by(build.text(nodes.c.name))))
 
 

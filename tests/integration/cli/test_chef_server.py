@@ -243,3 +243,26 @@ def test_the_state_of_thousands_that_a_search_found_is_two_requests(
     assert lines[8] == "n008\tunavailable"
     assert len(lines) == 50
     assert len(chef.calls) == 2
+
+
+def test_a_node_is_deleted_with_its_client(chef: Chef, key_file: Path) -> None:
+    say(chef, "GET", "nodes", {"web01": "https://chef/nodes/web01", "web02": "..."})
+    for name in ("web01", "web02"):
+        say(chef, "DELETE", f"nodes/{name}", {"name": name})
+    say(chef, "DELETE", "clients/web01", {"name": "web01"})
+    # This one's client is gone already.
+    say(chef, "DELETE", "clients/web02", {"error": ["Cannot load client web02"]}, 404)
+    run(key_file, "node", "delete", "web01", "web02", "-y")
+    assert [(call.method, call.path.rpartition("acme/")[2]) for call in chef.calls] == [
+        ("GET", "nodes"), ("DELETE", "clients/web01"), ("DELETE", "nodes/web01"),
+        ("DELETE", "clients/web02"), ("DELETE", "nodes/web02"),
+    ]  # fmt: skip
+
+
+def test_if_one_of_many_cannot_be_deleted_it_is_said_which_are(chef: Chef, key_file: Path) -> None:
+    say(chef, "GET", "nodes", {"web01": "...", "web02": "..."})
+    for path in ("clients/web01", "nodes/web01"):
+        say(chef, "DELETE", path, {})
+    say(chef, "DELETE", "clients/web02", {"error": ["missing delete permission"]}, 403)
+    with pytest.raises(PermissionDenied):
+        run(key_file, "node", "delete", "web01", "web02", "-y")

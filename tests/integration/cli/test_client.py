@@ -66,3 +66,23 @@ def test_the_validator_can_be_switched_off(operated: Operated) -> None:
     refused = operated.run(*enroll, "--node-name", "v2", "--dir", str(operated.place / "v2"))
     assert_one_line(refused, ExitStatus.NOT_ALLOWED, "--validator")
     assert not (operated.place / "v2").exists()
+
+
+def test_a_client_that_is_no_node_is_not_deleted_as_one(operated: Operated) -> None:
+    refused = operated.run("node", "delete", "sandbox-validator", "ghost", "-y")
+    assert_one_line(
+        refused, ExitStatus.NOT_FOUND, "no such node: sandbox-validator, ghost", "client delete"
+    )
+    assert "sandbox-validator" in operated.json("client", "list")
+    unasked = operated.run("node", "delete", "ghost")
+    assert unasked.status == ExitStatus.NOT_FOUND
+
+
+def test_a_node_without_a_client_is_deleted_after_asking(operated: Operated) -> None:
+    operated.fleet.api.post("nodes", {"name": "bare"})
+    unasked = operated.run("node", "delete", "bare")
+    assert_one_line(unasked, ExitStatus.USAGE, "no terminal to confirm on", "-y")
+    status, shown = operated.typed("y\n", "node", "delete", "bare")
+    assert (status, "Delete the node bare, with client and keys?" in shown) == (0, True)
+    assert "bare" not in operated.fleet.api.get("nodes")
+    assert operated.json("client", "list")

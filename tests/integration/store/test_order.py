@@ -24,6 +24,10 @@ from tests.integration.store.writing import ORGS, job
 pytestmark = pytest.mark.timeout(120)
 
 
+_CLIENTS = [operations.CreateClient(org="acme", name=name, public_key="k") for name in "ab"]
+"""A node is saved only while its client is there."""
+
+
 def line(number: int) -> operations.Audit:
     """A line of the audit trail; those of one time are kept in the order of their writing."""
     record = records.AuditRecord(
@@ -206,8 +210,9 @@ def outcome(engine: Engine, groups: Sequence[Sequence[operations.Operation]]) ->
         root = Path(name)
         (root / "incoming").mkdir()
         with connection.begin() as transaction:
-            for organization in ORGS:
-                apply_all(connection, [organization], Files([organization], root))
+            begun: list[operations.Operation] = [*ORGS, *_CLIENTS]
+            for operation in begun:
+                apply_all(connection, [operation], Files([operation], root))
             for group in groups:
                 placed = [within(root, op) for op in group]
                 files = Files(placed, root)

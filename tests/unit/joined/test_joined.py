@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pushcli.protocol import messages
+from pushcli.protocol import extensions, messages
 from pushcli.protocol.run import Outcome
 from pushcli_server.core.states import UNFINISHED, NodeState
 from tests.support.examples import examples
@@ -19,7 +19,8 @@ machine = st.sampled_from(NAMES)
 FREQUENT = ("exchange", "to server", "to agent", "to server", "to agent")
 DISTURBING = (
     "connect", "connect", "disconnect", "restart agent", "end", "lose supervisor",
-    "repeat to agent", "restart server", "slow store", "commit", "pretend", 0.5, 1.0, 3.0, 10.0,
+    "repeat to agent", "restart server", "stall", "slow store", "commit", "pretend",
+    0.5, 1.0, 3.0, 10.0,
 )  # fmt: skip
 PRETENDED = (
     messages.AckCommit, messages.NackCommit, messages.AckRun, messages.NackRun,
@@ -56,6 +57,8 @@ def step(world: World, what: str | float, one: Machine) -> None:
             world.boot(one)
         case "restart server":
             world.restart_server()
+        case "stall":
+            world.stall(6.0)
         case "end":
             world.end_command(one, OUTCOMES[0])
         case "lose supervisor":
@@ -73,8 +76,13 @@ def step(world: World, what: str | float, one: Machine) -> None:
             pass
 
 
-def play(quorum: int, ahead: int, script: list[tuple[str | float, str]]) -> World:
-    world = World(NAMES)
+def play(
+    quorum: int,
+    ahead: int,
+    script: list[tuple[str | float, str]],
+    offered: frozenset[str] = extensions.ALL,
+) -> World:
+    world = World(NAMES, offered)
     for one in world.machines.values():
         world.connect(one)
     for _ in range(6):
@@ -110,6 +118,31 @@ def test_after_the_storm_everything_ended_once_and_in_the_truth(
         assert one.agent.job is None
         assert one.spool == {}, "every result was acknowledged"
         assert world.fleet.why_unavailable(one.key, world.now) is None
+
+
+@pytest.mark.timeout(180)
+@settings(max_examples=examples(150), deadline=None)
+@given(quorum=st.integers(0, 2), ahead=st.integers(0, 2), script=steps)
+def test_with_agents_that_keep_no_results_everything_ends_once_too(
+    quorum: int, ahead: int, script: list[tuple[str | float, str]]
+) -> None:
+    world = play(quorum, ahead, script, frozenset())
+    assert world.store.jobs[JOB].status not in {"voting", "running"}
+    assert UNFINISHED.isdisjoint(world.states.values()), "every node ends in a final state"
+    assert world.fleet.busy == {}
+    for name, one in world.machines.items():
+        assert one.runs[JOB] <= 1
+        if world.states[name] is NodeState.SUCCEEDED:
+            assert one.runs[JOB] == 1
+        assert one.agent.job is None
+        assert world.fleet.why_unavailable(one.key, world.now) is None
+
+
+@pytest.mark.parametrize("away", ["restart server", "stall"])
+@pytest.mark.parametrize("offered", [frozenset[str](), extensions.ALL])
+def test_a_job_outlives_that_the_server_was_away(away: str, offered: frozenset[str]) -> None:
+    world = play(2, 2, [(away, "a"), (6.0, "a"), ("connect", "a"), ("connect", "b")], offered)
+    assert set(world.states.values()) == {NodeState.SUCCEEDED}
 
 
 def test_without_a_storm_a_job_succeeds() -> None:

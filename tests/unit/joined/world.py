@@ -16,6 +16,7 @@ from typing import Any
 from pushcli.protocol import extensions, messages
 from pushcli.protocol.run import Outcome, RunSpec
 from pushcli_agent.core import effects, events
+from pushcli_agent.core.configuration import ServerConfig
 from pushcli_agent.core.machine import handle as agent_handle
 from pushcli_agent.core.state import Agent
 from pushcli_agent.link.outgoing import Identity, Outgoing
@@ -28,7 +29,7 @@ from pushcli_server.core.job import Grace, JobSpec
 from pushcli_server.core.node import Patience
 from pushcli_server.core.states import NodeState
 from pushcli_server.store import operations
-from tests.unit.agent.core.script import STAMP, config
+from tests.unit.agent.core.script import STAMP, config, old_config
 from tests.unit.joined.memory_store import MemoryStore
 
 JOB = "1" * 32
@@ -66,9 +67,14 @@ class Machine:
 
 
 class World:
-    """One server, its store, a network, and machines."""
+    """One server, its store, a network, and machines.
 
-    def __init__(self, names: tuple[str, ...]) -> None:
+    Args:
+        offered: the extensions of the agents; none: they are as old ones, which keep no results.
+    """
+
+    def __init__(self, names: tuple[str, ...], offered: frozenset[str] = extensions.ALL) -> None:
+        self.offered = offered
         self.now = 100.0
         self.store = MemoryStore()
         self.fleet = Fleet(RULES)
@@ -149,7 +155,9 @@ class World:
             case (
                 on_fleet.Publish()
                 | on_fleet.CloseFeed()
+                | on_fleet.CloseOrganization()
                 | on_fleet.ForgetPeer()
+                | on_fleet.ForgetNode()
                 | on_fleet.RecordNote()
                 | on_fleet.CompareWhitelist()
             ):
@@ -271,8 +279,7 @@ class World:
         match effect:
             case effects.FetchConfig(adopts=adopts):
                 self._configure(machine, frozenset(adopts))
-                answer = config(incarnation_id=f"server-{self.server_number}")
-                return [events.Configured(answer)]
+                return [events.Configured(self._configuration())]
             case effects.Connect():
                 machine.peer = None
                 machine.to_server.clear()
@@ -298,6 +305,12 @@ class World:
                 pass
         return []
 
+    def _configuration(self) -> ServerConfig:
+        incarnation_id = f"server-{self.server_number}"
+        if self.offered:
+            return config(incarnation_id=incarnation_id)
+        return old_config(incarnation_id=incarnation_id)
+
     def _configure(self, machine: Machine, adopts: frozenset[str]) -> None:
         """The answer waits for the store, as REST does."""
         generation = self.fleet.deletions[machine.key]
@@ -306,7 +319,7 @@ class World:
             on_fleet.ConfigurationRequested(
                 node=machine.key,
                 curve_key=curve_key,
-                offered=extensions.ALL,
+                offered=self.offered,
                 adopts=adopts,
                 generation=generation,
             )
@@ -327,6 +340,18 @@ class World:
             self.now = max(self.now, moment)
             self._moment()
         self.now = end
+
+    def stall(self, seconds: float) -> None:
+        """The server stands still, and the others go on: what is due is late, and it says so."""
+        end = self.now + seconds
+        agents = list(self.machines.values())
+        while (moment := min(machine.agent.deadline() for machine in agents)) <= end:
+            self.now = max(self.now, moment)
+            for machine in agents:
+                if machine.agent.deadline() <= self.now:
+                    self.take(machine, events.TimePassed())
+        self.now = end
+        self.tell(on_fleet.Stalled(seconds))
 
     def _next_moment(self) -> float:
         agents = min(machine.agent.deadline() for machine in self.machines.values())

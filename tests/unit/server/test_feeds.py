@@ -15,7 +15,7 @@ class SetClock(Clock):
 
     time = 1000.0
 
-    def now(self) -> float:
+    def date(self) -> float:
         """What it was set to."""
         return self.time
 

@@ -58,3 +58,18 @@ def test_what_waits_is_never_written_over_what_came_later() -> None:
         assert database.submitted == [fact(A, 1), fact(A, 3)]
 
     asyncio.run(scenario())
+
+
+def test_what_waits_goes_with_its_node() -> None:
+    async def scenario() -> None:
+        database = Database()
+        writes = Latest(database)  # type: ignore[arg-type]
+        for node in (A, B):
+            writes.submit(node, fact(node, 1))
+            writes.submit(node, fact(node, 2))
+        writes.forget(A)
+        database.committed = 2
+        await asyncio.sleep(0.25)
+        assert database.submitted == [fact(A, 1), fact(B, 1), fact(B, 2)]
+
+    asyncio.run(scenario())

@@ -19,6 +19,8 @@ OF_THE_SERVER = {
     "identity_reads.all_users", "identity_reads.all_clients",
     # Users are the server's: their names say all.
     "identity_reads.user", "identity_reads.user_exists",
+    # It is given pairs of organization and name.
+    "identity_reads.existing_clients",
     "signatures.since", "signatures.find",
 }  # fmt: skip
 BY_A_JOBS_ID = {
@@ -27,6 +29,8 @@ BY_A_JOBS_ID = {
     "AppendEvent", "DropEvents",
 }  # fmt: skip
 OF_THE_WHOLE_SERVER = {
+    # What no job of any organization refers to.
+    "DropUnusedBlobs",
     "CreateOrganization", "CreateUser", "UpdateUser", "DeleteUser", "ForgetSignatures",
 }  # fmt: skip
 IN_A_RECORD = {"SaveNode", "PutNode", "Audit", "CreateToken", "RememberSignature"}

@@ -41,7 +41,7 @@ def timed() -> list[str]:
 
     async def scenario() -> None:
         clock, over = Clock(), asyncio.Event()
-        timers = Timers(clock)
+        timers = Timers(clock, lambda seconds: None)
         now = clock.now()
         timers.at(now, fail)
         timers.at(now, lambda: done.append("first"))

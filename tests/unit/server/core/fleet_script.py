@@ -149,9 +149,9 @@ class Script:
             on_fleet.JobRequested(job=JOB, spec=spec, requestor="ann", origin="192.0.2.7")
         )
 
-    def run(self, *nodes: NodeKey, **more: Any) -> None:
+    def run(self, *nodes: NodeKey, offered: frozenset[str] = extensions.ALL, **more: Any) -> None:
         """A job that runs on these nodes."""
-        self.bring(*nodes)
+        self.bring(*nodes, offered=offered)
         self.start(*nodes, **more)
         for node in nodes:
             self.hear(node, messages.AckCommit, job_id=JOB.id)
@@ -169,6 +169,25 @@ class Script:
     def state(self, node: NodeKey) -> NodeState:
         """Of a node in the job."""
         return self.job.nodes[node.name]
+
+
+def restarted(fleet: Script, *nodes: NodeKey) -> Script:
+    """Another run of the server, which knows what this one saved."""
+    again = Script()
+    again.now = fleet.now
+    known = tuple(
+        on_fleet.KnownNode(
+            key=key,
+            incarnation=fleet.fleet.nodes[key].incarnation,
+            extensions=fleet.fleet.nodes[key].extensions,
+            configured_at=fleet.fleet.nodes[key].configured_at,
+            curve_key=fleet.fleet.nodes[key].curve_key,
+            previous_curve_key=fleet.fleet.nodes[key].previous_curve_key,
+        )
+        for key in nodes
+    )
+    again.tell(on_fleet.Restored(known, tuple(fleet.fleet.jobs.values())))
+    return again
 
 
 def of(kind: type[E], effects: list[on_fleet.Effect]) -> list[E]:

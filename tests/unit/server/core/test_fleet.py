@@ -10,7 +10,7 @@ from pushcli_server.core.admissions import KeyOfAnotherNode
 from pushcli_server.core.fleet_nodes import ClientGone
 from pushcli_server.core.identity import JobKey, NodeKey
 from pushcli_server.core.states import JobStatus, NodeState
-from tests.unit.server.core.fleet_script import JOB, RULES, A, B, Script, of, sent
+from tests.unit.server.core.fleet_script import JOB, RULES, A, B, Script, of, restarted, sent
 
 FOREIGN = NodeKey("other", "a")
 RESULTS = frozenset({extensions.RESULTS})
@@ -244,25 +244,6 @@ def test_a_lost_nodes_deadline_is_asked_for() -> None:
     assert fleet.state(A) is NodeState.CRASHED
 
 
-def restarted(fleet: Script, *nodes: NodeKey) -> Script:
-    """Another run of the server, which knows what this one saved."""
-    again = Script()
-    again.now = fleet.now
-    known = tuple(
-        on_fleet.KnownNode(
-            key=key,
-            incarnation=fleet.fleet.nodes[key].incarnation,
-            extensions=fleet.fleet.nodes[key].extensions,
-            configured_at=fleet.fleet.nodes[key].configured_at,
-            curve_key=fleet.fleet.nodes[key].curve_key,
-            previous_curve_key=fleet.fleet.nodes[key].previous_curve_key,
-        )
-        for key in nodes
-    )
-    again.tell(on_fleet.Restored(known, tuple(fleet.fleet.jobs.values())))
-    return again
-
-
 def test_the_run_deadline_is_asked_for_after_a_restart() -> None:
     fleet = Script()
     fleet.run(A, run_timeout=50)
@@ -454,15 +435,28 @@ def test_a_deleted_clients_node_is_out_and_its_work_given_up() -> None:
     fleet.run(A)
     effects = fleet.tell(on_fleet.ClientDeleted(A))
     assert of(on_fleet.ForgetPeer, effects) == [on_fleet.ForgetPeer(b"a")]
-    [saved] = of(on_fleet.SaveNode, effects)
-    assert (saved.node.curve_key, saved.node.previous_curve_key) == (None, None)
+    assert of(on_fleet.ForgetNode, effects) == [on_fleet.ForgetNode(A)]
+    assert not of(on_fleet.SaveNode, effects), "its row is gone with the client"
     assert fleet.state(A) is NodeState.CRASHED
-    assert fleet.fleet.why_unavailable(A, fleet.now) == "offline"
+    assert A not in fleet.fleet.nodes
+    assert fleet.fleet.why_unavailable(A, fleet.now) == "unknown: it never connected"
+
+
+def test_who_enrolls_under_a_deleted_name_is_a_new_node() -> None:
+    fleet = Script()
+    fleet.bring(A)
+    fleet.fleet.nodes[A].conflict_until = math.inf
+    fleet.tell(on_fleet.ClientDeleted(A))
+    fleet.configure(A, "heir's")
+    fleet.hear(A, peer=b"heir")
+    assert fleet.fleet.why_unavailable(A, fleet.now) == "being reset (rehab)"
+    fleet.hear(A, messages.Aborted, peer=b"heir")
+    assert fleet.fleet.why_unavailable(A, fleet.now) is None
 
 
 def test_a_deleted_client_that_is_no_node_becomes_none() -> None:
     fleet = Script()
-    assert fleet.tell(on_fleet.ClientDeleted(A)) == []
+    assert fleet.tell(on_fleet.ClientDeleted(A)) == [on_fleet.ForgetNode(A)]
     assert A not in fleet.fleet.nodes
 
 

@@ -14,6 +14,7 @@ from pushcli_server.core.job_events import (
     Effect,
     Event,
     HeartbeatReceived,
+    NodeDeleted,
     NodeDown,
     NodeRestarted,
     Publish,
@@ -406,6 +407,36 @@ class TestAfterARestartOfTheServer:
 def test_on_a_new_connection_what_was_under_way_is_repeated() -> None:
     job = started(A)
     assert play(job, Reconnected(A), HeartbeatReceived(A, "idle")) == [SendCommit([A])]
+
+
+def test_a_heartbeat_that_says_committed_is_no_vote() -> None:
+    job = started(A, B)
+    assert play(job, *[HeartbeatReceived(A, "committed")] * 5) == []
+    assert job.nodes[A] is NodeState.NEW
+    assert "quorum_vote a voting_timeout" in feed(play(job, TimePassed(), now=61.0))
+
+
+def test_where_the_vote_may_be_lost_with_a_connection_it_is_one() -> None:
+    job = started(A, B)
+    assert feed(play(job, Reconnected(A), HeartbeatReceived(A, "committed"))) == [
+        "quorum_vote a success"
+    ]
+
+
+def test_once_the_new_connection_has_spoken_only_ack_commit_is_a_vote() -> None:
+    job = started(A, B)
+    play(job, Reconnected(A), HeartbeatReceived(A, "idle"))
+    assert play(job, HeartbeatReceived(A, "committed")) == []
+    assert feed(play(job, yes(A))) == ["quorum_vote a success"]
+
+
+def test_a_deleted_clients_vote_is_over() -> None:
+    job = started(A, B)
+    effects = play(job, NodeDeleted(A))
+    [saved] = [e for e in effects if isinstance(e, SaveNodes)]
+    assert saved.changes[0].reason == "its client was deleted while voting"
+    assert feed(effects) == ["quorum_vote a down", "rehab a"]
+    assert play(job, NodeDeleted(A)) == []
 
 
 def test_reasons_are_saved_for_the_operator() -> None:

@@ -3,15 +3,19 @@
 import itertools
 from typing import Any
 
+import pytest
+
 from pushcli.protocol import extensions, messages
 from pushcli_server.core.identity import NodeKey
 from pushcli_server.core.node import (
+    DEAF_GRACE,
     Configured,
     Effect,
     Expelled,
     Forward,
     Interest,
     Node,
+    NotifyDeleted,
     NotifyDown,
     NotifyReconnected,
     NotifyRestarted,
@@ -221,22 +225,8 @@ def test_an_expelled_node_is_out_at_once_and_its_commands_are_given_up() -> None
     for spools in (frozenset[str](), extensions.ALL):
         node = online_node()
         node.extensions = spools
-        assert handle(node, Expelled(), 1.0) == [NotifyDown(spools=False)]
+        assert handle(node, Expelled(), 1.0) == [NotifyDeleted()]
         assert (node.phase, node.peer, node.deadline()) == (Phase.OFFLINE, None, float("inf"))
-
-
-def test_whoever_follows_an_expelled_node_is_reset_even_as_the_same_agent() -> None:
-    node = online_node()
-    handle(node, Expelled(), 1.0)
-    assert SendAbort() in hear(node, now=2.0, peer=b"2")
-    assert node.phase is Phase.REHAB
-
-
-def test_a_conflict_ends_with_the_client() -> None:
-    node = online_node()
-    node.conflict_until = 100.0
-    handle(node, Expelled(), 1.0)
-    assert node.why_unavailable(2.0) == "offline"
 
 
 def two_machines(pause: float) -> Node:
@@ -277,13 +267,75 @@ def test_an_agent_that_adopts_its_jobs_does_so_once() -> None:
     assert node.phase is Phase.REHAB, "the next run of the agent adopts nothing by itself"
 
 
-def test_an_expelled_nodes_adoption_is_over() -> None:
+# --- two machines under one name
+
+
+GONE = Patience().silence + DEAF_GRACE
+"""Seconds after which the machine that took the name is taken for stopped."""
+
+
+def test_once_the_clone_has_stopped_the_original_is_taken_back() -> None:
+    node = two_machines(3.0)
+    assert "two machines use this name" in node.why_unavailable(3.0)
+    hear(node, run="i2", now=5.0)
+    hear(node, run="i1", peer=b"1", now=5.0 + GONE)
+    assert not node.available(5.0 + GONE), "the clone may be late"
+    effects = hear(node, run="i1", peer=b"1", now=5.1 + GONE)
+    assert effects == [SaveNode(), NotifyRestarted(frozenset()), SendAbort()]
+    assert node.why_unavailable(5.1 + GONE) == "being reset (rehab)"
+    hear(node, messages.Aborted, run="i1", peer=b"1", now=5.2 + GONE)
+    assert node.available(5.2 + GONE)
+    assert node.incarnation == "i1"
+
+
+def test_if_the_clone_is_started_again_there_is_a_conflict_again() -> None:
+    node = two_machines(3.0)
+    back = 3.1 + GONE
+    hear(node, run="i1", now=back)
+    hear(node, messages.Aborted, run="i1", now=back)
+    hear(node, run="i2", now=back + 3.0)
+    assert "two machines use this name" in node.why_unavailable(back + 3.0)
+    assert node.incarnation == "i1", "the clone's run was left: it takes no name from anybody"
+
+
+@pytest.mark.parametrize("beat", [1.0, 3.0])
+def test_as_long_as_both_talk_neither_takes_the_name_back(beat: float) -> None:
+    node = two_machines(3.0)
+    now = 3.0
+    for _ in range(40):
+        now += beat
+        hear(node, run="i2", now=now)
+        assert hear(node, run="i1", now=now) == []
+        assert not node.available(now)
+
+
+def test_that_the_original_asks_for_a_configuration_does_not_keep_it_out() -> None:
+    node = two_machines(3.0)
+    for second in range(4, 30):
+        handle(node, Configured(second == 4, frozenset(), frozenset()), float(second))
+        hear(node, run="i1", peer=b"%d" % second, now=float(second))
+        while node.deadline() <= second:
+            handle(node, TimePassed(), float(second))
+    hear(node, messages.Aborted, run="i1", peer=b"29", now=30.0)
+    assert node.available(30.0)
+
+
+def test_of_three_machines_the_one_that_goes_on_is_taken_back() -> None:
+    node = two_machines(3.0)
+    hear(node, run="i3", now=4.0)
+    hear(node, run="i2", now=6.5)
+    assert not node.available(6.5)
+    hear(node, run="i1", now=4.1 + GONE)
+    hear(node, messages.Aborted, run="i1", now=4.1 + GONE)
+    assert node.available(4.1 + GONE)
+
+
+def test_what_a_previous_run_left_under_way_is_never_taken_back() -> None:
     node = online_node()
-    offered = frozenset({extensions.ADOPT, extensions.RESULTS})
-    handle(node, Configured(True, offered, frozenset({JOB})), 1.0)
-    handle(node, Expelled(), 1.5)
-    assert SendAbort() in hear(node, run="i2", peer=b"2", now=2.0)
-    assert node.phase is Phase.REHAB
+    hear(node, run="i2", now=10.0, peer=b"2")
+    hear(node, messages.Aborted, run="i2", now=10.0, peer=b"2")
+    hear(node, run="i1", now=10.1)
+    assert (node.incarnation, node.available(10.1)) == ("i2", True)
 
 
 def test_the_wait_for_further_answers_has_a_deadline_of_its_own() -> None:
