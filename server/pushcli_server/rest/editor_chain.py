@@ -12,6 +12,7 @@ from pushcli.whitelist.chain import ADD, CHECKPOINT, REMOVE, Link, Statement, Un
 from pushcli.whitelist.statements import EditorStatement
 from pushcli_server.core import editor_chain as core
 from pushcli_server.rest import versions
+from pushcli_server.rest.content import parse as parse_body
 from pushcli_server.rest.errors import Refused, answer
 from pushcli_server.rest.request import Call
 from pushcli_server.store import Store, editor_chain, operations, whitelist_reads
@@ -60,7 +61,7 @@ class EditorChainHandlers:
 
     async def append(self, call: Call) -> Response:
         """`POST pushy/editors`: the next link of the chain."""
-        asked = call.parse(_Append)
+        asked = parse_body(call, _Append, "request")
         link, statement = _link(asked.statement)
         versions.check_now(call, link.version)
         await _require_own(call, statement)
@@ -97,7 +98,7 @@ class EditorChainHandlers:
 
     async def add_old(self, call: Call) -> Response:
         """`POST pushy/whitelist_editors`: the old form alone, as long as there is no chain."""
-        statement = call.parse(_Old).statement
+        statement = parse_body(call, _Old, "request").statement
         versions.check_now(call, statement.version)
         save = await self._save_old(call, statement, chained=False)
         action = _ACTIONS[REMOVE if statement.removed else ADD]

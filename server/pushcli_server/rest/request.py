@@ -3,13 +3,13 @@
 import asyncio
 import hashlib
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from starlette.requests import ClientDisconnect, Request
 
-from pushcli.protocol import limits, nesting, signing
+from pushcli.protocol import limits, signing
 from pushcli.protocol.verification import SignedHeaders
 from pushcli_server.core.identity import Requestor
 from pushcli_server.core.replays import Signature
@@ -18,7 +18,6 @@ from pushcli_server.signed_writes import Attempt
 from pushcli_server.store import operations
 from pushcli_server.store.records import AuditRecord, Principal
 
-_T = TypeVar("_T")
 BODY_TIMEOUT = 30.0
 """Seconds in which a body must have come."""
 
@@ -53,21 +52,6 @@ class Asked:
         kind = self.http.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind != "application/json":
             raise Refused(415, ["Content-Type must be application/json"])
-
-    def parse(self, shape: type[_T]) -> _T:
-        """The body as JSON of this shape.
-
-        Raises:
-            Refused: 415, or 400.
-        """
-        self.require_json()
-        try:
-            nesting.require_bounded(self.body)
-            return msgspec.json.decode(self.body, type=shape)
-        except (
-            nesting.TooNested, msgspec.MsgspecError, UnicodeDecodeError, RecursionError,
-        ) as error:  # fmt: skip
-            raise Refused(400, [f"invalid request: {error}".replace("`", "")]) from error
 
     def audit_of(
         self, kind: str, actor: str, action: str, target: str, detail: Any = None

@@ -15,6 +15,7 @@ from pushcli_server.checks import Checks
 from pushcli_server.jobs import JobService
 from pushcli_server.nodes import NodeService
 from pushcli_server.rest import versions
+from pushcli_server.rest.content import parse as parse_body
 from pushcli_server.rest.errors import Refused, answer, not_found
 from pushcli_server.rest.request import Call
 from pushcli_server.store import Store, operations, stored_json, whitelist_reads
@@ -87,7 +88,7 @@ class WhitelistHandlers:
 
     async def edit(self, call: Call) -> Response:
         """`POST pushy/whitelist`: signed changes on many nodes, all or none."""
-        edit = call.parse(_Edit)
+        edit = parse_body(call, _Edit, "request")
         latest = versions.latest(call)
         versions.check(call, edit.version)
         nodes = _known_names(edit.nodes)
@@ -128,7 +129,7 @@ class WhitelistHandlers:
 
     async def check(self, call: Call) -> Response:
         """`POST pushy/checks`: asks the agents, starts nothing."""
-        check = call.parse(_Check)
+        check = parse_body(call, _Check, "request")
         verdicts = await self._checks.ask(
             call.org,
             list(dict.fromkeys(check.nodes)),
