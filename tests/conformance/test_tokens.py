@@ -140,7 +140,7 @@ def test_a_refused_enrolment_costs_no_use(server: Sandbox) -> None:
 
 
 RESERVED = (
-    "pivotal", "Pivotal", "admin", "ADMIN", "root", "server", "sandbox-validator",
+    "pivotal", "Pivotal", "admin", "ADMIN", "root", "server", "sandbox-Validator",
     "other-validator", "Sandbox-Validator", "admins", "users", "clients", "pushy_job_writers",
 )  # fmt: skip
 

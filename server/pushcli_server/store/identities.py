@@ -103,10 +103,11 @@ def _dissociate(connection: Connection, ops: Sequence[operations.DissociateUser]
 
 def _clients(connection: Connection, ops: Sequence[operations.CreateClient]) -> None:
     for op in ops:
-        if op.enrolls:
-            _require_unreserved(connection, op.name)
         row = {"org": op.org, "name": op.name, "validator": op.validator}
         connection.execute(insert(schema.clients), row)
+        if op.enrolls:
+            # One that is taken is told so.
+            _require_unreserved(connection, op.name)
         first_key(connection, "client", op.org, op.name, op.public_key)
         chef_nodes.forget_presence(connection, op.org, op.name)
         if op.enrolls:
