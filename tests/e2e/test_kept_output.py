@@ -27,11 +27,18 @@ WHITELIST = {
 
 
 @pytest.fixture(scope="module")
-def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
     directory = tmp_path_factory.mktemp("kept")
     settings = {"heartbeat_interval": 250, "voting_timeout": 10}
     with Sandbox(directory, ["n1", "n2"], whitelist=WHITELIST, settings=settings) as fleet:
         yield fleet
+
+
+@pytest.fixture
+def fleet(shared: Sandbox) -> Sandbox:
+    """The fleet with idle nodes: what the test before aborted takes a moment to end."""
+    shared.wait_available(shared.nodes)
+    return shared
 
 
 def written(fleet: Sandbox, node: str, job_id: str, text: bytes) -> None:
