@@ -44,7 +44,12 @@ def fleet(shared: Sandbox) -> Sandbox:
 def written(fleet: Sandbox, node: str, job_id: str, text: bytes) -> None:
     """Wait until the command has written this to its error output."""
     path = fleet.agent_directory(node) / "spool" / job_id / "stderr"
-    until(lambda: path.exists() and path.read_bytes() == text, "it writes")
+
+    def there() -> bool:
+        assert fleet.api.job(job_id)["status"] in {"voting", "running"}, fleet.api.job_nodes(job_id)
+        return path.exists() and path.read_bytes() == text
+
+    until(there, "it writes")
 
 
 def parts(fleet: Sandbox, job_id: str) -> dict[str, dict[str, object]]:
@@ -181,6 +186,7 @@ def test_a_service_that_a_job_started_outlives_job_and_agent(
     done = fleet.cli("job", "start", "--capture", "serve", "n1")
     assert "  up\n" in done.stdout
     fleet.end_agent("n1", signal.SIGKILL)
+    fleet.wait_available(["n1"], available=False)
     fleet.start_agent("n1")
     fleet.wait_available(["n1"])
     Path(f"{marks}.go").touch()
