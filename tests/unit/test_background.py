@@ -42,6 +42,7 @@ KNOWN = {
     ("accepting.py", "resume", "add_reader"): "its next call goes on where it failed",
     ("accepting.py", "_back_off", "call_later"): "begins to accept again",
     ("doorman.py", "__init__", "add_reader"): _GUARDED,
+    ("doorman.py", "_drain", "call_soon"): _GUARDED,
     ("publisher.py", "_admit", "add_reader"): "of one connection",
     ("publisher.py", "_send", "add_writer"): "of one connection",
     ("publisher.py", "_sweep", "call_later"): "begins again with the next connection",
