@@ -7,8 +7,11 @@ still undo.
 import asyncio
 import contextlib
 import uuid
+from collections.abc import AsyncIterator
 from typing import Any, NamedTuple
 from weakref import WeakValueDictionary
+
+import msgspec
 
 from pushcli_server import persistence
 from pushcli_server.core import fleet_events as on_fleet
@@ -142,21 +145,29 @@ class JobService:
         file = None
         if include_file:
             file = await self._store.ask(reads.job_file, self._store.root, *key)
-        nodes = await self._store.ask(reads.job_nodes, *key)
+        nodes = await self._store.lists.ask(reads.job_nodes, *key)
         states = {node.node: node.state for node in nodes}
         return job_with_nodes(persistence.stored(record, file), states, include_file=include_file)
 
-    async def index(self, org: str) -> list[dict[str, Any]]:
-        """The body of `GET jobs`: all of them, oldest first, without their nodes."""
-        records = await self._store.ask(reads.jobs, org)
-        return [job_summary(persistence.stored(record)) for record in records]
+    async def index(self, org: str) -> AsyncIterator[bytes]:
+        """The body of `GET jobs`: all of them, oldest first, without their nodes.
+
+        Page by page, as JSON without the brackets.
+        """
+        after: tuple[float, str] | None = None
+        while True:
+            page, after = await self._store.lists.ask(_page, org, after)
+            if page:
+                yield page
+            if after is None:
+                return
 
     async def nodes(self, key: JobKey) -> list[dict[str, Any]] | None:
         """Each node's part in a job, in the order of the request; None: no such job."""
         record = await self._store.ask(reads.job, *key)
         if record is None:
             return None
-        nodes = await self._store.ask(reads.job_nodes, *key)
+        nodes = await self._store.lists.ask(reads.job_nodes, *key)
         return [self._node_view(key, record, node) for node in nodes]
 
     def _node_view(self, key: JobKey, record: JobRecord, part: JobNodeRecord) -> dict[str, Any]:
@@ -187,3 +198,13 @@ class JobService:
         # The job is stored: that is what the answer says, and it stays true.
         with contextlib.suppress(StoreUnavailable):
             await self._store.barrier()
+
+
+def _page(
+    connection: Any, org: str, after: tuple[float, str] | None
+) -> tuple[bytes, tuple[float, str] | None]:
+    """Some jobs as JSON, made beside the event loop; and what comes before the next ones."""
+    records, are_more = reads.jobs(connection, org, after)
+    views = [job_summary(persistence.stored(record)) for record in records]
+    last = (records[-1].created_at, records[-1].id) if are_more and records else None
+    return msgspec.json.encode(views)[1:-1], last

@@ -1,6 +1,6 @@
 """What REST asks about nodes: who is there, and why not."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -10,7 +10,7 @@ from pushcli_server.core.fleet_state import Fleet
 from pushcli_server.core.identity import NodeKey
 from pushcli_server.core.node import Phase
 from pushcli_server.facts import Facts
-from pushcli_server.store import Store, reads
+from pushcli_server.store import Store, chef_nodes
 from pushcli_server.whitelist_push import Summary, WhitelistPush
 
 
@@ -26,9 +26,10 @@ class NodeService:
         self._whitelists = whitelists
         self._facts = facts
 
-    async def states(self, org: str) -> list[dict[str, str]]:
+    async def states(self, org: str) -> Iterator[dict[str, str]]:
         """The body of `GET node_states`: all enrolled nodes, by name."""
-        return [self.state(NodeKey(org, name)) for name in await self._names(org)]
+        names = await self._names(org)
+        return (self.state(NodeKey(org, name)) for name in names)
 
     def state(self, key: NodeKey) -> dict[str, str]:
         """The body of `GET node_states/NODE`; an unknown node is offline."""
@@ -41,22 +42,22 @@ class NodeService:
             "availability": "available" if available else "unavailable",
         }
 
-    async def statuses(self, org: str) -> list[dict[str, Any]]:
+    async def statuses(self, org: str) -> Iterator[dict[str, Any]]:
         """What is known of all enrolled nodes, by name; more than their states."""
         return await self._statuses(org, await self._names(org))
 
     async def status(self, key: NodeKey) -> dict[str, Any]:
         """What is known of one node."""
-        return (await self._statuses(key.org, [key.name]))[0]
+        return next(await self._statuses(key.org, [key.name]))
 
     async def _names(self, org: str) -> list[str]:
-        names = {node.name for node in await self._store.ask(reads.nodes, org)}
+        names = set(await self._store.lists.ask(chef_nodes.names, org))
         return sorted(names | {node.name for node in self._fleet.nodes if node.org == org})
 
-    async def _statuses(self, org: str, names: list[str]) -> list[dict[str, Any]]:
+    async def _statuses(self, org: str, names: list[str]) -> Iterator[dict[str, Any]]:
         reports = await self._whitelists.summaries(org, names)
         # All of a node's state is of one moment: nothing is awaited in between.
-        return [self._status(NodeKey(org, name), reports.get(name)) for name in names]
+        return (self._status(NodeKey(org, name), reports.get(name)) for name in names)
 
     def _status(self, key: NodeKey, report: Summary | None) -> dict[str, Any]:
         jobs = sorted(job.id for job in self._fleet.busy.get(key, ()))

@@ -108,7 +108,7 @@ class Rotation:
     async def _record(self) -> None:
         """A line of the audit trail, unless a previous run of the server wrote it."""
         fingerprint = keys.fingerprint(self.current.rsa)
-        if await self._store.ask(reads.audit, "", target=fingerprint, limit=1):
+        if await self._store.lists.ask(reads.audit, "", target=fingerprint, limit=1):
             return
         until = None if self._keyring.previous is None else self._keyring.previous_until
         record = AuditRecord(

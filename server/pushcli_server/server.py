@@ -7,7 +7,6 @@ import logging
 import signal
 import socket
 import sys
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from pushcli_server.logs import ServerLog
 from pushcli_server.rest.app import Application
 from pushcli_server.rest.auth import Authenticator
 from pushcli_server.rest.http_protocol import BoundedHttp
+from pushcli_server.rest.http_server import HttpServer, connection_limit
 from pushcli_server.runtime import open_services
 from pushcli_server.secrets import Keyring
 from pushcli_server.services import Services
@@ -28,15 +28,6 @@ from pushcli_server.settings import Settings
 from pushcli_server.store import Store
 
 _SWITCH_INTERVAL = 0.0005
-
-
-class _Http(uvicorn.Server):
-    """uvicorn, but for the signals, which are ours."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Leave them alone."""
-        yield
 
 
 async def run(directory: Path, authenticator: type[Authenticator] = Authenticator) -> None:
@@ -74,14 +65,14 @@ async def _run(
     with contextlib.closing(listener):
         async with open_services(directory, config, keyring, store) as services:
             application = Application(services, config, authenticator(store))
-            http = _Http(_uvicorn_config(application, config, directory))
+            http = HttpServer(_uvicorn_config(application, config, directory), connection_limit())
             services.tasks.keep("the log", partial(logs.report_left_out, log))
             asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, log.reopen)
             await _serve(http, listener, config, services, certificate)
 
 
 async def _serve(
-    http: _Http,
+    http: HttpServer,
     listener: socket.socket,
     config: Settings,
     services: Services,
@@ -139,7 +130,7 @@ def _listen(config: Settings) -> socket.socket:
     return listener
 
 
-def _on_signals(http: _Http, services: Services) -> None:
+def _on_signals(http: HttpServer, services: Services) -> None:
     loop = asyncio.get_running_loop()
 
     def stop() -> None:

@@ -191,18 +191,8 @@ class WhitelistPush:
         keys = [NodeKey(org, name) for name in names]
         unknown = [key.name for key in keys if key not in self._summaries]
         forgotten, found = self._forgotten, {}
-        for name, text in await self._store.ask(whitelist_reads.reports, org, unknown):
-            try:
-                stored = msgspec.json.decode(text, type=_Report)
-            except (msgspec.MsgspecError, ValueError, RecursionError):
-                continue
-            found[NodeKey(org, name)] = Summary(
-                at=stored.at,
-                error=stored.error,
-                entries=len(stored.entries) + stored.left_out,
-                refused=len(stored.refused),
-                open=stored.open,
-            )
+        for name, summary in await self._store.lists.ask(_stored_summaries, org, unknown):
+            found[NodeKey(org, name)] = summary
         if forgotten == self._forgotten:
             # Else one of them may have gone while the store answered.
             self._summaries |= found
@@ -265,7 +255,9 @@ class WhitelistPush:
         chained = {key.name for key in keys if self._knows_chains(key)}
         latest = int((self._clock.now() + limits.MAX_AHEAD) * 1_000_000)
         try:
-            return await self._store.ask(whitelist_reads.messages_to, org, names, chained, latest)
+            return await self._store.lists.ask(
+                whitelist_reads.messages_to, org, names, chained, latest
+            )
         except StoreUnavailable:
             raise
         except Exception:
@@ -288,6 +280,25 @@ class WhitelistPush:
     def _reaches(self, key: NodeKey) -> bool:
         node = self._fleet.nodes.get(key)
         return node is not None and _accepts(node)
+
+
+def _stored_summaries(connection: Any, org: str, names: Sequence[str]) -> list[tuple[str, Summary]]:
+    """Of the stored reports; read beside the event loop."""
+    found = []
+    for name, text in whitelist_reads.reports(connection, org, names):
+        try:
+            stored = msgspec.json.decode(text, type=_Report)
+        except (msgspec.MsgspecError, ValueError, RecursionError):
+            continue
+        summary = Summary(
+            at=stored.at,
+            error=stored.error,
+            entries=len(stored.entries) + stored.left_out,
+            refused=len(stored.refused),
+            open=stored.open,
+        )
+        found.append((name, summary))
+    return found
 
 
 def _accepts(node: Node) -> bool:

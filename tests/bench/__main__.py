@@ -11,7 +11,8 @@ from pathlib import Path
 import pushcli
 from pushcli.sandbox.sandbox import Sandbox
 from tests.bench import search, whitelist
-from tests.bench.machine import cpu_seconds, describe, event_loop, pss_mib
+from tests.bench.machine import cpu_seconds, describe, event_loop
+from tests.support.memory import pss_mib
 
 ROUNDS = 15
 MANY = 50

@@ -21,8 +21,9 @@ from pushcli import keys
 from pushcli.sandbox.sandbox import ORG, Sandbox
 from pushcli_server import settings
 from pushcli_server.store import Store, operations
-from tests.bench.machine import cpu_seconds, describe, rss_mib
+from tests.bench.machine import cpu_seconds, describe
 from tests.bench.simulated import Plan
+from tests.support.memory import rss_mib
 
 PROCESSES = 2
 ROUNDS = 5

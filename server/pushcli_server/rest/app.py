@@ -8,12 +8,14 @@ signature has been verified nothing of the body is read: its digest is in the he
 from dataclasses import replace
 from urllib.parse import unquote
 
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from pushcli.protocol import verification
+from pushcli.protocol.verification import SignedHeaders
 from pushcli_server.core.identity import NodeKey
 from pushcli_server.core.replays import Signature, Verdict
 from pushcli_server.rest import clocks
@@ -28,22 +30,29 @@ from pushcli_server.rest.errors import (
     carried_out,
     not_found,
 )
+from pushcli_server.rest.http_protocol import BoundedHttp
 from pushcli_server.rest.jobs import started
 from pushcli_server.rest.request import (
     Asked,
     Call,
+    body_size,
     read_body,
     refuse_if_too_large,
     signature_of,
     signed_path,
 )
 from pushcli_server.rest.routes import Handler, Operation, Repeat, Route, Unsigned, routes
+from pushcli_server.rest.turns import Shares
 from pushcli_server.rest.unread import Incoming, closes_if_unread, outlasting
 from pushcli_server.services import Services
 from pushcli_server.settings import Settings
 from pushcli_server.signed_writes import Attempt
+from pushcli_server.store.records import Principal
 
 _TOO_OLD = "this request may have been carried out already: send a new one"
+BODIES = 67_108_864
+BODIES_EACH = 16_777_216
+"""Bytes of bodies that are worked on: of all, and of one requestor."""
 
 
 class Application:
@@ -60,6 +69,7 @@ class Application:
         self._settings = settings
         self._routes = routes(services, settings)
         self._authenticator = authenticator
+        self._bodies = Shares(BODIES, BODIES_EACH, "large requests")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
@@ -71,6 +81,8 @@ class Application:
             response = await self._respond(request)
         except Exception as error:
             response = answer_for(error)
+        if incoming.unread and (connection := _connection(request)) is not None:
+            connection.stop_counting()
         response.headers.update(EXTENSIONS)
         closes_if_unread(response.headers, incoming)
         await response(scope, incoming, outlasting(send, incoming))
@@ -118,8 +130,27 @@ class Application:
         refuse_if_too_large(request)
         org = path.get("org", "")
         signers = await self._authenticator.signers(org, signed, request)
-        body = await read_body(request)
-        principal, key = self._authenticator.principal(org, signed, signers, body)
+        connection = _connection(request)
+        if connection is not None:
+            connection.stop_counting()
+        async with self._bodies.share((org, signed.user), body_size(request)):
+            body = await read_body(request)
+            asked_by = self._authenticator.principal(org, signed, signers, body)
+            if connection is not None:
+                connection.prove()
+            return await self._handled(request, operation, path, signed, body, asked_by)
+
+    async def _handled(
+        self,
+        request: Request,
+        operation: Operation,
+        path: dict[str, str],
+        signed: SignedHeaders,
+        body: bytes,
+        asked_by: tuple[Principal, RSAPublicKey],
+    ) -> Response:
+        org = path.get("org", "")
+        principal, key = asked_by
         await self._authenticator.authorize(org, principal, operation.access, path)
         if not accepts(request.headers.get("accept"), operation.produces):
             raise Refused(406, [f"only {operation.produces} can be had here"])
@@ -152,6 +183,12 @@ class Application:
             if attempt is Verdict.TOO_OLD:
                 raise Refused(409, [_TOO_OLD])
             raise carried_out()
+
+
+def _connection(request: Request) -> BoundedHttp | None:
+    """What is told how the request fares; None: it came some other way."""
+    connection = request.scope.get("state", {}).get("connection")
+    return connection if isinstance(connection, BoundedHttp) else None
 
 
 def _allow(request: Request, methods: tuple[str, ...]) -> None:

@@ -6,10 +6,13 @@ from typing import Any
 from starlette.responses import Response
 
 from pushcli.protocol import limits
-from pushcli_server.rest.errors import Refused, answer
+from pushcli_server.rest.errors import Refused
+from pushcli_server.rest.pieces import array
 from pushcli_server.rest.request import Call
+from pushcli_server.rest.turns import Shares
 from pushcli_server.store import Store, reads, stored_json
 from pushcli_server.store.records import AuditRecord
+from pushcli_server.store.store import READERS
 
 DEFAULT_LIMIT = 1000
 _KEYS = frozenset({"since", "user", "kind", "target", "limit"})
@@ -21,6 +24,7 @@ class AuditHandlers:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._turns = Shares(READERS, 1, "searches of the audit trail")
 
     async def index(self, call: Call) -> Response:
         """`GET audit`: the newest that fit, the newest last; outside, what is nobody's."""
@@ -33,17 +37,20 @@ class AuditHandlers:
         if kind is not None and kind not in _KINDS:
             raise Refused(400, [f"kind must be one of {', '.join(sorted(_KINDS))}"])
         limit = _limit(query.get("limit"))
-        found = await self._store.ask(
-            reads.audit,
-            call.org,
-            since=_since(query.get("since")),
-            actor=query.get("user"),
-            kind=kind,
-            target=query.get("target"),
-            limit=limit + 1,
-        )
-        shown = [_view(record) for record in found[-limit:]]
-        return answer(200, {"records": shown, "truncated": len(found) > limit})
+        who = (call.org, call.principal.kind, call.principal.name)
+        async with self._turns.share(who):
+            found = await self._store.searches.ask(
+                reads.audit,
+                call.org,
+                since=_since(query.get("since")),
+                actor=query.get("user"),
+                kind=kind,
+                target=query.get("target"),
+                limit=limit + 1,
+            )
+        truncated = b"true" if len(found) > limit else b"false"
+        views = (_view(record) for record in found[-limit:])
+        return await array(views, b'{"records":[', b'],"truncated":%b}' % truncated)
 
 
 def _since(text: str | None) -> float | None:

@@ -81,9 +81,9 @@ class Authenticator:
         Raises:
             Refused: no such organization, unknown name, wrong signature.
         """
-        if org and not await self._store.ask(identity_reads.organization_exists, org):
+        candidates = await self._store.ask(identity_reads.candidates, org, signed.user)
+        if candidates is None:
             raise not_found(f"organization '{org}' does not exist.")
-        candidates = await self._store.ask(identity_reads.principals, org, signed.user)
         if not candidates:
             raise unauthenticated(
                 f"Failed to authenticate as '{signed.user}'. "

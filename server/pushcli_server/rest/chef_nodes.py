@@ -11,6 +11,7 @@ from pushcli_server.nodes import NodeService
 from pushcli_server.rest import content
 from pushcli_server.rest.auth import forbidden, is_admin
 from pushcli_server.rest.errors import Refused, answer, not_found
+from pushcli_server.rest.pieces import mapping
 from pushcli_server.rest.request import Call
 from pushcli_server.settings import Settings
 from pushcli_server.store import CannotApply, Store, chef_nodes, operations, stored_json
@@ -62,9 +63,9 @@ class ChefNodeHandlers:
 
     async def index(self, call: Call) -> Response:
         """`GET nodes`."""
-        found = await self._store.ask(chef_nodes.names, call.org)
-        return answer(
-            200, {name: content.url(call, self._settings, "nodes", name) for name in found}
+        found = await self._store.lists.ask(chef_nodes.names, call.org)
+        return await mapping(
+            (name, content.url(call, self._settings, "nodes", name)) for name in found
         )
 
     async def show(self, call: Call) -> Response:

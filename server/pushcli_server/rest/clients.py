@@ -10,6 +10,7 @@ from pushcli_server.rest import content
 from pushcli_server.rest.auth import ADMINS, forbidden, is_admin
 from pushcli_server.rest.editors import editors, wants_editors
 from pushcli_server.rest.errors import Refused, answer, not_found
+from pushcli_server.rest.pieces import mapping
 from pushcli_server.rest.request import Call
 from pushcli_server.settings import Settings
 from pushcli_server.store import Store, identity_reads, operations
@@ -47,9 +48,9 @@ class ClientHandlers:
 
     async def index(self, call: Call) -> Response:
         """`GET clients`."""
-        found = await self._store.ask(identity_reads.clients, call.org)
-        return answer(
-            200, {name: content.url(call, self._settings, "clients", name) for name in found}
+        found = await self._store.lists.ask(identity_reads.clients, call.org)
+        return await mapping(
+            (name, content.url(call, self._settings, "clients", name)) for name in found
         )
 
     async def create(self, call: Call) -> Response:

@@ -26,7 +26,7 @@ async def editors(store: Store, org: str) -> list[dict[str, str]]:
     Without those keys that editors took back: a node would pin what no other goes by.
     """
     found = []
-    for editor in await store.ask(identity_reads.editors, org):
+    for editor in await store.lists.ask(identity_reads.editors, org):
         # What is no key signs nothing.
         with contextlib.suppress(KeyFileError):
             key = keys.load_public_key(editor.public_key)

@@ -21,6 +21,7 @@ from pushcli_server.store.errors import (
     OutcomeUnknown,
     ReservedName,
     ResultUnknown,
+    TookTooLong,
     TooManyKeys,
     UnknownMembers,
 )
@@ -117,6 +118,8 @@ def _refused(error: Exception) -> Refused:
         case DamagedContent():
             _log.error("stored content is damaged: %s", error)
             return Refused(503, [f"the server's stored content is damaged: {error}"])
+        case TookTooLong():
+            return Refused(503, [f"the database took more than {error.seconds:g} s; ask for less"])
         case CannotStore():
             return Refused(400, [f"the database cannot hold this: {error}"])
         case OutcomeUnknown():

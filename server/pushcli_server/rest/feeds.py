@@ -18,6 +18,7 @@ from pushcli_server.core.identity import JobKey
 from pushcli_server.feed_log import FeedLog, encode_event
 from pushcli_server.jobs import JobService
 from pushcli_server.rest.errors import not_found
+from pushcli_server.rest.pieces import while_there
 from pushcli_server.rest.request import Call
 
 MEDIA_TYPE = "text/event-stream"
@@ -88,16 +89,11 @@ class EventStream(Response):
         """Stream."""
         start = {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
         await send(start)
-        leaving = asyncio.create_task(_disconnect(receive))
-        sending = asyncio.create_task(self._send(send))
         self._log.readers += 1
         try:
-            await asyncio.wait({leaving, sending}, return_when=asyncio.FIRST_COMPLETED)
+            await while_there(receive, self._send(send))
         finally:
             self._log.readers -= 1
-            for task in (leaving, sending):
-                task.cancel()
-            await asyncio.gather(leaving, sending, return_exceptions=True)
 
     async def _send(self, send: Send) -> None:
         with contextlib.suppress(TimeoutError):
@@ -119,8 +115,3 @@ class EventStream(Response):
                 yield b":keepalive\n"
             else:
                 await asyncio.sleep(min(REST_PER_READER * self._log.readers, LONGEST_REST))
-
-
-async def _disconnect(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass

@@ -8,6 +8,7 @@ from starlette.responses import Response
 from pushcli_server.rest import content
 from pushcli_server.rest.auth import ADMINS
 from pushcli_server.rest.errors import Refused, answer, not_found
+from pushcli_server.rest.pieces import mapping
 from pushcli_server.rest.request import Call
 from pushcli_server.settings import Settings
 from pushcli_server.store import Store, identity_reads, operations
@@ -50,8 +51,8 @@ class GroupHandlers:
 
     async def index(self, call: Call) -> Response:
         """`GET groups`."""
-        found = await self._store.ask(identity_reads.groups, call.org)
-        return answer(200, {name: self._url(call, name) for name in found})
+        found = await self._store.lists.ask(identity_reads.groups, call.org)
+        return await mapping((name, self._url(call, name)) for name in found)
 
     async def create(self, call: Call) -> Response:
         """`POST groups`: an empty one."""
@@ -144,7 +145,7 @@ class GroupHandlers:
 
     async def _group(self, call: Call) -> GroupRecord:
         name = call.path["group"]
-        found = await self._store.ask(identity_reads.group, call.org, name)
+        found = await self._store.lists.ask(identity_reads.group, call.org, name)
         if found is None:
             raise not_found(f"no such group: {name}")
         return found

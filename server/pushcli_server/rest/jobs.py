@@ -9,6 +9,7 @@ from pushcli_server.core.identity import JobKey
 from pushcli_server.jobs import JobService
 from pushcli_server.rest.errors import Refused, answer, not_found
 from pushcli_server.rest.job_request import InvalidJob, parse
+from pushcli_server.rest.pieces import array, listed
 from pushcli_server.rest.request import Asked, Call
 from pushcli_server.settings import Settings
 
@@ -25,7 +26,7 @@ class JobHandlers:
 
     async def index(self, call: Call) -> Response:
         """`GET jobs`."""
-        return answer(200, await self._jobs.index(call.org))
+        return await listed(self._jobs.index(call.org))
 
     async def start(self, call: Call) -> Response:
         """`POST jobs`."""
@@ -59,7 +60,7 @@ class JobHandlers:
         nodes = await self._jobs.nodes(_key(call))
         if nodes is None:
             raise not_found("no such job")
-        return answer(200, nodes)
+        return await array(nodes)
 
     async def abort(self, call: Call) -> Response:
         """`POST jobs/ID/abort` (an extension)."""

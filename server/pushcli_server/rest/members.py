@@ -5,6 +5,7 @@ from starlette.responses import Response
 
 from pushcli_server.rest import content
 from pushcli_server.rest.errors import answer, not_found
+from pushcli_server.rest.pieces import array
 from pushcli_server.rest.request import Call
 from pushcli_server.rest.users import view
 from pushcli_server.settings import Settings
@@ -25,8 +26,8 @@ class MemberHandlers:
 
     async def index(self, call: Call) -> Response:
         """`GET users`."""
-        found = await self._store.ask(identity_reads.users, call.org)
-        return answer(200, [{"user": {"username": name}} for name in found])
+        found = await self._store.lists.ask(identity_reads.users, call.org)
+        return await array({"user": {"username": name}} for name in found)
 
     async def associate(self, call: Call) -> Response:
         """`POST users`: a user of the server belongs to the organization from now on."""

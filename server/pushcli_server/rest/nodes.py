@@ -8,6 +8,7 @@ from pushcli_server.admission import AdmissionService
 from pushcli_server.core.identity import NodeKey
 from pushcli_server.nodes import NodeService
 from pushcli_server.rest.errors import Refused, answer, unauthenticated
+from pushcli_server.rest.pieces import array
 from pushcli_server.rest.request import Call
 
 MAX_ADOPTED = 16
@@ -23,7 +24,7 @@ class NodeHandlers:
 
     async def index(self, call: Call) -> Response:
         """`GET node_states`."""
-        return answer(200, await self._nodes.states(call.org))
+        return await array(await self._nodes.states(call.org))
 
     async def show(self, call: Call) -> Response:
         """`GET node_states/NODE`."""
@@ -31,7 +32,7 @@ class NodeHandlers:
 
     async def status(self, call: Call) -> Response:
         """`GET pushy/node_status` (an extension)."""
-        return answer(200, await self._nodes.statuses(call.org))
+        return await array(await self._nodes.statuses(call.org))
 
     async def status_of(self, call: Call) -> Response:
         """`GET pushy/node_status/NODE` (an extension)."""

@@ -11,6 +11,7 @@ from pushcli_server.founding import founding, validator_name
 from pushcli_server.organizations import OrganizationService
 from pushcli_server.rest import content
 from pushcli_server.rest.errors import Refused, answer, not_found
+from pushcli_server.rest.pieces import mapping
 from pushcli_server.rest.request import Call
 from pushcli_server.settings import Settings
 from pushcli_server.store import Store, identity_reads
@@ -34,9 +35,9 @@ class OrganizationHandlers:
 
     async def index(self, call: Call) -> Response:
         """`GET /organizations`."""
-        found = sorted(await self._store.ask(identity_reads.organizations))
-        return answer(
-            200, {name: content.url(call, self._settings, "organizations", name) for name in found}
+        found = sorted(await self._store.lists.ask(identity_reads.organizations))
+        return await mapping(
+            (name, content.url(call, self._settings, "organizations", name)) for name in found
         )
 
     async def create(self, call: Call) -> Response:

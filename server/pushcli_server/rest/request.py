@@ -166,3 +166,11 @@ def refuse_if_too_large(request: Request, limit: int = limits.MAX_REQUEST) -> No
     length = request.headers.get("content-length", "")
     if length.isascii() and length.isdigit() and (len(length) > 9 or int(length) > limit):
         raise too_large(limit)
+
+
+def body_size(request: Request) -> int:
+    """Bytes that the body may have: what is said of it, or the limit if that is left open."""
+    if "transfer-encoding" in request.headers:
+        return limits.MAX_REQUEST
+    length = request.headers.get("content-length", "0")
+    return int(length) if length.isascii() and length.isdigit() else limits.MAX_REQUEST

@@ -10,6 +10,7 @@ from starlette.responses import Response
 from pushcli.protocol import limits, names
 from pushcli_server.rest import content
 from pushcli_server.rest.errors import Refused, answer, not_found
+from pushcli_server.rest.pieces import array
 from pushcli_server.rest.request import Call
 from pushcli_server.store import Store, identity_reads, operations
 from pushcli_server.store.records import TokenRecord
@@ -32,8 +33,8 @@ class TokenHandlers:
 
     async def index(self, call: Call) -> Response:
         """`GET tokens`: those that can still be used."""
-        found = await self._store.ask(identity_reads.tokens, call.org, call.at)
-        return answer(200, [_view(token) for token in found])
+        found = await self._store.lists.ask(identity_reads.tokens, call.org, call.at)
+        return await array(_view(token) for token in found)
 
     async def create(self, call: Call) -> Response:
         """`POST tokens`: the only answer that has the token itself."""

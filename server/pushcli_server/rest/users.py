@@ -8,6 +8,7 @@ from starlette.responses import Response
 from pushcli_server.rest import content
 from pushcli_server.rest.auth import forbidden
 from pushcli_server.rest.errors import answer, not_found
+from pushcli_server.rest.pieces import mapping
 from pushcli_server.rest.request import Call
 from pushcli_server.settings import Settings
 from pushcli_server.store import Store, identity_reads, operations
@@ -36,9 +37,9 @@ class UserHandlers:
 
     async def index(self, call: Call) -> Response:
         """`GET /users`."""
-        found = await self._store.ask(identity_reads.all_users)
-        return answer(
-            200, {name: content.url(call, self._settings, "users", name) for name in found}
+        found = await self._store.lists.ask(identity_reads.all_users)
+        return await mapping(
+            (name, content.url(call, self._settings, "users", name)) for name in found
         )
 
     async def create(self, call: Call) -> Response:

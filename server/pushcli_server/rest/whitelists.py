@@ -17,6 +17,7 @@ from pushcli_server.nodes import NodeService
 from pushcli_server.rest import versions
 from pushcli_server.rest.content import parse as parse_body
 from pushcli_server.rest.errors import Refused, answer, not_found
+from pushcli_server.rest.pieces import array
 from pushcli_server.rest.request import Call
 from pushcli_server.store import Store, operations, stored_json, whitelist_reads
 from pushcli_server.store.errors import Outdated, UnknownNodes, WhitelistConflict
@@ -79,12 +80,13 @@ class WhitelistHandlers:
     async def index(self, call: Call) -> Response:
         """`GET pushy/whitelist?node=A&node=B`."""
         names = _known_names(call.http.query_params.getlist("node"))
-        known = await self._store.ask(whitelist_reads.of_nodes, call.org, names)
+        known = await self._store.lists.ask(whitelist_reads.of_nodes, call.org, names)
         found = {one.node: one for one in known}
         missing = [name for name in names if name not in found]
         if missing:
             raise not_found(f"no such node: {', '.join(missing[:10])}")
-        return answer(200, {"whitelists": [_view(found[name]) for name in names]})
+        views = (_view(found[name]) for name in names)
+        return await array(views, b'{"whitelists":[', b"]}")
 
     async def edit(self, call: Call) -> Response:
         """`POST pushy/whitelist`: signed changes on many nodes, all or none."""

@@ -1,6 +1,9 @@
 """Engines and versions: SQLite by default, PostgreSQL by URL."""
 
 import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +18,9 @@ HEAD = "0009"
 """The migration that this program needs; a test compares it with the scripts."""
 _BUSY = 5.0
 """Seconds for which SQLite waits for a writer beside us; then it counts as away."""
+_GIVEN_UP = "57014"
+_STEPS = 20_000
+"""Instructions of SQLite between two looks at the clock: about a millisecond."""
 _PATIENCE = {
     "connect_timeout": 5,
     # Milliseconds and seconds: a peer that vanished without a word is noticed too.
@@ -53,6 +59,38 @@ def writing(engine: Engine) -> Engine:
     SQLite's then wait for others that write; begun as readers' they would fail at once.
     """
     return engine.execution_options(writes=True)
+
+
+def is_given_up(error: Exception) -> bool:
+    """Whether a statement was ended because its time was over."""
+    cause = getattr(error, "orig", None)
+    if getattr(cause, "sqlstate", None) == _GIVEN_UP:
+        return True
+    return getattr(cause, "sqlite_errorcode", None) == sqlite3.SQLITE_INTERRUPT
+
+
+@contextmanager
+def limited(connection: Connection, seconds: float) -> Iterator[None]:
+    """Let the database give up each statement that takes longer: it stops working on it."""
+    if connection.dialect.name != "sqlite":
+        connection.execute(text(f"SET LOCAL statement_timeout = {int(seconds * 1000)}"))
+        yield
+        return
+    driver: Any = connection.connection.driver_connection
+    deadline = time.monotonic() + seconds
+    driver.set_progress_handler(lambda: time.monotonic() > deadline, _STEPS)
+    try:
+        yield
+    finally:
+        driver.set_progress_handler(None, 0)
+
+
+def give_up(driver: Any) -> None:
+    """End the statement that a driver's connection is busy with; from any thread."""
+    if isinstance(driver, sqlite3.Connection):
+        driver.interrupt()
+    else:
+        driver.cancel()
 
 
 def check(engine: Engine) -> None:

@@ -64,6 +64,14 @@ class DamagedContent(StoreUnavailable):
     """What was stored in a file is not all there any more; the text says what is missing."""
 
 
+class TookTooLong(StoreUnavailable):
+    """A question that the database gave up: `seconds` were not enough."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"no answer within {seconds:g} s")
+        self.seconds = seconds
+
+
 class WhitelistConflict(CannotApply):
     """An edit of whitelists that cannot be made; the text says why, for the operator."""
 

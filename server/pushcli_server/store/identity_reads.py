@@ -73,6 +73,17 @@ def principals(connection: Connection, org: str, name: str) -> list[Principal]:
     return found
 
 
+def candidates(connection: Connection, org: str, name: str) -> list[Principal] | None:
+    """The principals of this name; None: there is no such organization.
+
+    Args:
+        org: empty outside of the organizations.
+    """
+    if org and not organization_exists(connection, org):
+        return None
+    return principals(connection, org, name)
+
+
 # --- users and clients
 
 

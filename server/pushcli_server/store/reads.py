@@ -33,6 +33,10 @@ from pushcli_server.store.records import (
 _log = logging.getLogger(__name__)
 LIVE = ("voting", "running")
 _LAST_MICROSECOND = limits.LAST_MOMENT * 1_000_000
+JOBS_AT_ONCE = 500
+_TEXT_AT_ONCE = 1_000_000
+"""Characters of commands and environments in one answer: a job may have as many alone."""
+_ROWS_AT_ONCE = 20
 
 
 def job(connection: Connection, org: str, job_id: str) -> JobRecord | None:
@@ -42,11 +46,39 @@ def job(connection: Connection, org: str, job_id: str) -> JobRecord | None:
     return None if row is None else _record(row, JobRecord)
 
 
-def jobs(connection: Connection, org: str) -> list[JobRecord]:
-    """All jobs of this organization, oldest first; those that cannot be read are left out."""
+def jobs(
+    connection: Connection, org: str, after: tuple[float, str] | None = None
+) -> tuple[list[JobRecord], bool]:
+    """Jobs of this organization, oldest first, and whether there are more.
+
+    Those that cannot be read are left out.
+
+    Args:
+        after: when the job before the first was created, and its id.
+    """
     table = schema.jobs
-    query = select(table).where(table.c.org == org).order_by(table.c.created_at, table.c.id)
-    return _records(connection, query, JobRecord)
+    query = select(table).where(table.c.org == org)
+    if after is not None:
+        created_at, job_id = after
+        later = and_(table.c.created_at == created_at, table.c.id > job_id)
+        query = query.where(
+            table.c.created_at >= created_at, or_(table.c.created_at > created_at, later)
+        )
+    query = query.order_by(table.c.created_at, table.c.id).limit(JOBS_AT_ONCE)
+    found: list[JobRecord] = []
+    size = 0
+    with connection.execute(query, execution_options={"yield_per": _ROWS_AT_ONCE}) as rows:
+        for count, row in enumerate(rows, 1):
+            try:
+                record: JobRecord = _record(row, JobRecord)
+            except Unreadable as error:
+                _log.error("a row of the database is left out: %s", error)
+                continue
+            found.append(record)
+            size += len(record.command) + len(record.env or "")
+            if size >= _TEXT_AT_ONCE or count == JOBS_AT_ONCE:
+                return found, True
+    return found, False
 
 
 def job_by_request(connection: Connection, org: str, requestor: str, request: str) -> str | None:

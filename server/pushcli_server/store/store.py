@@ -4,38 +4,35 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
-from functools import partial
 from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import DataError, SQLAlchemyError
 
 from pushcli.errors import StoreError
 from pushcli_server.store import blobs, database
 from pushcli_server.store.errors import (
-    CannotStore,
     OutcomeUnknown,
     ResultUnknown,
     StoreUnavailable,
 )
-from pushcli_server.store.faults import is_away, one_line, reason
 from pushcli_server.store.operations import Operation
+from pushcli_server.store.readers import PATIENCE, SLOW, Door, Readers
 from pushcli_server.store.writer import Writer
 
 READERS = 2
+"""Threads of each kind."""
+LIST_TIME = 10.0
+SEARCH_TIME = 5.0
+"""Seconds that a statement may take."""
 MOST_WAITING = 200_000
 """Items that may wait for the database: beyond it new work is refused."""
 MOST_BYTES = 64 * 1024 * 1024
 """Of what is long in them."""
-PATIENCE = 30.0
-"""Seconds for which somebody waits for a database that says nothing at all."""
 _LOOK_AGAIN = 1.0
 """Seconds for which nobody tries to read after it could not be reached."""
 _REMEMBERED = 4096
-_SLOW = "it does not answer"
 _written: ContextVar[bool] = ContextVar("written", default=False)
 """Whether this request has written anything: it is not to be told then that it failed."""
 R = TypeVar("R")
@@ -63,7 +60,11 @@ class Store:
         self.refused: deque[int] = deque(maxlen=_REMEMBERED)
         """Tickets of what the database could never hold, the newest."""
         self._unreadable_until = 0.0
-        self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="store-reader")
+        door = Door(self._may_be_asked, _away, self._is_unreachable)
+        self._questions = Readers(engine, "questions", READERS, None, door)
+        self.lists = Readers(engine, "lists", READERS, LIST_TIME, door)
+        """For answers that grow with what is stored."""
+        self.searches = Readers(engine, "searches", READERS, SEARCH_TIME, door)
 
     @classmethod
     def create(cls, url: str, root: Path) -> None:
@@ -178,7 +179,7 @@ class Store:
             async with asyncio.timeout(PATIENCE):
                 await answer
         except TimeoutError:
-            raise _away(_SLOW) from None
+            raise _away(SLOW) from None
         except StoreUnavailable as error:
             raise _away(str(error)) from None
 
@@ -207,7 +208,7 @@ class Store:
         await asyncio.wait([answer], timeout=PATIENCE)
         if not answer.done():
             answer.add_done_callback(asyncio.Future.exception)
-            raise OutcomeUnknown(_SLOW)
+            raise OutcomeUnknown(SLOW)
         answer.result()
         _written.set(True)
 
@@ -219,7 +220,8 @@ class Store:
 
     def dispose(self) -> None:
         """Close the database of a store that was never started."""
-        self._readers.shutdown()
+        for readers in (self._questions, self.lists, self.searches):
+            readers.close()
         self._engine.dispose()
 
     @property
@@ -251,40 +253,22 @@ class Store:
     ) -> R:
         """The answer to a question of `reads`, `identity_reads` or the like.
 
+        It must not grow with what is stored: others wait behind it. For what does there are
+        `lists` and `searches`.
+
         Raises:
             StoreUnavailable: the database is away.
             CannotStore: the question holds what the database cannot.
         """
+        return await self._questions.ask(query, *args, **kwargs)
+
+    async def _may_be_asked(self) -> None:
         await self.barrier()
         if time.monotonic() < self._unreadable_until:
             raise _away("it cannot be reached")
-        bound = partial(self._query, query, *args, **kwargs)
-        asked = asyncio.get_running_loop().run_in_executor(self._readers, bound)
-        try:
-            async with asyncio.timeout(PATIENCE):
-                return await asked
-        except TimeoutError:
-            raise _away(_SLOW) from None
-        except StoreUnavailable as error:
-            if type(error) is not StoreUnavailable:
-                raise
-            raise _away(str(error)) from error
 
-    def _query(
-        self, query: Callable[Concatenate[Connection, P], R], *args: P.args, **kwargs: P.kwargs
-    ) -> R:
-        try:
-            with self._engine.connect() as connection:
-                return query(connection, *args, **kwargs)
-        except (DataError, UnicodeEncodeError, OverflowError) as error:
-            raise CannotStore(one_line(error)) from error
-        except OSError as error:
-            raise StoreUnavailable(reason(error)) from error
-        except SQLAlchemyError as error:
-            if not is_away(error):
-                raise
-            self._unreadable_until = time.monotonic() + _LOOK_AGAIN
-            raise StoreUnavailable(reason(error)) from error
+    def _is_unreachable(self) -> None:
+        self._unreadable_until = time.monotonic() + _LOOK_AGAIN
 
 
 def _away(why: str) -> StoreUnavailable:

@@ -20,6 +20,7 @@ from pushcli.protocol.timestamps import format_iso8601
 from pushcli.sandbox.sandbox import ADMIN, Sandbox
 from pushcli_server.rest.errors import EXTENSIONS, answer
 from pushcli_server.rest.http_protocol import BoundedHttp
+from pushcli_server.rest.http_server import HttpServer
 from pushcli_server.rest.unread import LINGER
 from tests.support.raw_http import Raw
 from tests.support.waiting import patient
@@ -163,8 +164,13 @@ def test_headers_that_are_too_large_are_told(raw: Raw) -> None:
         assert response.status == HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
 
 
+LARGE = 5_000_000
+"""Bytes: more than the kernel keeps for a client."""
+
+
 class Impatient(BoundedHttp):
     head_timeout = 0.3
+    read_timeout = 0.5
 
 
 @asynccontextmanager
@@ -172,13 +178,14 @@ async def server() -> AsyncIterator[int]:
     """An application that answers everything, over an impatient connection."""
 
     async def application(scope: object, receive: object, send: object) -> None:
-        await answer(200, "fine")(scope, receive, send)  # type: ignore[arg-type]
+        text = "x" * LARGE if scope["path"] == "/large" else "fine"  # type: ignore[index]
+        await answer(200, text)(scope, receive, send)  # type: ignore[arg-type]
 
     listener = socket.create_server(("127.0.0.1", 0))
     config = uvicorn.Config(
         application, http=Impatient, log_config=None, lifespan="off", timeout_keep_alive=30
     )
-    running = uvicorn.Server(config)
+    running = HttpServer(config, 100, Impatient)
     serving = asyncio.create_task(running.serve(sockets=[listener]))
     try:
         yield listener.getsockname()[1]
@@ -244,3 +251,44 @@ def test_a_connection_that_has_asked_may_rest_but_not_drip() -> None:
         writer.close()
 
     run(scenario)
+
+
+def large_answer(port: int) -> socket.socket:
+    """A connection on which much is to be read."""
+    connection = socket.socket()
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
+    connection.settimeout(patient(10))
+    connection.connect(("127.0.0.1", port))
+    connection.sendall(GET.replace(b"/pushy/_status", b"/large"))
+    return connection
+
+
+def test_who_does_not_read_his_answer_is_cut_off() -> None:
+    async def scenario(port: int) -> None:
+        with await asyncio.to_thread(large_answer, port) as connection:
+            await asyncio.sleep(3)
+            assert await asyncio.to_thread(all_of, connection) < LARGE
+
+    run(scenario)
+
+
+def test_who_reads_slowly_gets_all_of_it() -> None:
+    async def scenario(port: int) -> None:
+        with await asyncio.to_thread(large_answer, port) as connection:
+            size = 0
+            for _ in range(15):
+                await asyncio.sleep(0.2)
+                size += len(connection.recv(100_000))
+            assert size + await asyncio.to_thread(all_of, connection) > LARGE
+
+    run(scenario)
+
+
+def all_of(connection: socket.socket) -> int:
+    """Bytes that can still be read, and soon."""
+    size = 0
+    connection.settimeout(2)
+    with contextlib.suppress(OSError):
+        while more := connection.recv(1_000_000):
+            size += len(more)
+    return size

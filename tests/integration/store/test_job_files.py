@@ -93,7 +93,7 @@ def test_who_lists_jobs_reads_none_of_their_files(database: Database) -> None:
         with engine.begin() as connection:
             connection.execute(text("ALTER TABLE blobs RENAME TO away"))
         engine.dispose()
-        listed = await store.ask(reads.jobs, "acme")
+        listed, _ = await store.ask(reads.jobs, "acme")
         assert [found.file_digest is None for found in listed] == [False, False]
         assert await store.ask(reads.job, "acme", JOB) in listed
         with pytest.raises(StoreUnavailable):

@@ -173,7 +173,7 @@ def test_a_request_starts_one_job_and_is_found_again(database: Database) -> None
         # Without a request id there may be any number.
         store.submit(operations.InsertJob(job("2" * 32), []))
         store.submit(operations.InsertJob(job("3" * 32), []))
-        assert len(await store.ask(reads.jobs, "acme")) == 3
+        assert len((await store.ask(reads.jobs, "acme"))[0]) == 3
 
     database.run(scenario)
 

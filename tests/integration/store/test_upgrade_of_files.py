@@ -86,14 +86,16 @@ def verify(store: Database, jobs: int, monkeypatch: pytest.MonkeyPatch) -> None:
     async def read() -> None:
         opened = Store.open(store.url, store.root)
         assert await opened.ask(different, opened.root, jobs) == []
-        listed = await opened.ask(reads.jobs, "acme")
+        listed, _ = await opened.ask(reads.jobs, "acme")
         assert len(listed) == jobs
         assert sum(job.file_digest is None for job in listed) == jobs / 50
         assert len(await opened.ask(reads.job_nodes, "acme", listed[0].id)) == 1
         assert await opened.ask(identity_reads.client, "acme", "n") is not None
         opened.dispose()
 
-    asyncio.run(read())
+    with monkeypatch.context() as patched:
+        patched.setattr(reads, "JOBS_AT_ONCE", jobs + 1)
+        asyncio.run(read())
     assert f"newer version ({database.HEAD}" in refusal(store, monkeypatch, old_store.VERSION)
     assert ask(store, "SELECT count(file) FROM jobs") is None
     assert ask(store, "SELECT count(admin) FROM clients") is None

@@ -1,0 +1,82 @@
+"""uvicorn's server over our acceptor, with a limit to the number of connections."""
+
+import asyncio
+import contextlib
+import resource
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import uvicorn
+
+from pushcli_server.rest.acceptor import Acceptor
+from pushcli_server.rest.connections import Connections
+from pushcli_server.rest.http_protocol import BoundedHttp
+
+MAX_CONNECTIONS = 1_000
+MIN_CONNECTIONS = 4
+_KEPT = 16
+"""Descriptors for what the server opens now and then: files of output, secrets, the database."""
+_SWEEP = 1.0
+"""Seconds between two looks at who does not read."""
+
+
+class HttpServer(uvicorn.Server):
+    """uvicorn, but for signals, which are ours, and for how connections come in.
+
+    Args:
+        limit: of connections at once.
+        protocol: of each.
+    """
+
+    def __init__(
+        self, config: uvicorn.Config, limit: int, protocol: type[BoundedHttp] = BoundedHttp
+    ) -> None:
+        super().__init__(config)
+        self._protocol = protocol
+        self.connections = Connections(limit)
+        self._swept = 0.0
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave them alone."""
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Accept connections on these sockets."""
+        await self.lifespan.startup()
+        acceptors = [
+            Acceptor(listener, self._make, self.connections, self.config.ssl)
+            for listener in sockets or ()
+        ]
+        for acceptor in acceptors:
+            acceptor.start()
+        self.servers = acceptors  # type: ignore[assignment]  # what is asked of them, they have
+        self.started = True
+
+    async def on_tick(self, counter: int) -> bool:
+        """uvicorn's ten times a second: whether to end."""
+        now = asyncio.get_running_loop().time()
+        if now - self._swept >= _SWEEP:
+            self._swept = now
+            for connection in list(self.server_state.connections):
+                if isinstance(connection, BoundedHttp):
+                    connection.sweep(now)
+        return await super().on_tick(counter)
+
+    def _make(self) -> BoundedHttp:
+        return self._protocol(
+            self.config, self.server_state, self.lifespan.state, connections=self.connections
+        )
+
+
+def connection_limit() -> int:
+    """How many connections there may be at once, now that everything else has its descriptors.
+
+    Of those that are left, half are for agents: on the command channel and for heartbeats.
+    """
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY:
+        return MAX_CONNECTIONS
+    left = soft - len(list(Path("/dev/fd").iterdir())) - _KEPT
+    return max(MIN_CONNECTIONS, min(MAX_CONNECTIONS, left // 2))

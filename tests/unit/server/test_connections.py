@@ -1,0 +1,118 @@
+"""Who makes room when there are too many connections, or they hold too much."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pushcli_server.rest.connections import STAY, Connections
+
+
+class Connection:
+    """One that notes that it was dropped."""
+
+    def __init__(self) -> None:
+        self.dropped = False
+
+    def drop(self) -> None:
+        """Note it."""
+        self.dropped = True
+
+
+def several(connections: Connections, count: int, at: float = 0.0) -> list[Connection]:
+    made = [Connection() for _ in range(count)]
+    for number, connection in enumerate(made):
+        connections.enter(connection, at + number * 0.001)
+    return made
+
+
+def dropped(connections: list[Connection]) -> list[int]:
+    return [number for number, connection in enumerate(connections) if connection.dropped]
+
+
+def test_there_is_room_up_to_the_limit() -> None:
+    connections = Connections(3)
+    several(connections, 2)
+    assert connections.make_room(0.1)
+    several(connections, 1)
+    assert not connections.make_room(0.1)
+
+
+def test_the_oldest_stranger_goes_once_he_stayed_for_a_while() -> None:
+    connections = Connections(3)
+    made = several(connections, 3)
+    assert connections.make_room(STAY)
+    assert (dropped(made), len(connections), connections.dropped) == ([0], 2, 1)
+
+
+def test_who_has_proven_himself_stays_until_he_rests() -> None:
+    connections = Connections(2)
+    made = several(connections, 2)
+    connections.prove(made[0])
+    connections.prove(made[1])
+    assert not connections.make_room(100.0)
+    connections.rest(made[0], 100.0)
+    assert not connections.make_room(100.1)
+    assert connections.make_room(100.0 + STAY)
+    assert dropped(made) == [0]
+
+
+def test_whoever_holds_most_goes_when_all_hold_too_much() -> None:
+    connections = Connections(10, max_bytes=100)
+    made = several(connections, 4)
+    connections.hold(made[0], 30)
+    connections.hold(made[1], 50)
+    connections.hold(made[2], 20)
+    assert dropped(made) == []
+    connections.hold(made[3], 1)
+    assert (dropped(made), connections.held) == ([1], 51)
+
+
+def test_what_the_proven_hold_is_not_counted() -> None:
+    connections = Connections(10, max_bytes=100)
+    made = several(connections, 2)
+    connections.hold(made[0], 90)
+    connections.prove(made[0])
+    connections.hold(made[0], 1_000)
+    connections.hold(made[1], 90)
+    assert (dropped(made), connections.held) == ([], 90)
+
+
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(["enter", "leave", "prove", "rest", "hold", "room"]),
+        st.integers(0, 6),
+        st.integers(0, 60),
+    ),
+    max_size=60,
+)
+
+
+@given(STEPS)
+def test_the_limits_hold_whatever_happens(steps: list[tuple[str, int, int]]) -> None:
+    connections = Connections(4, max_bytes=100)
+    made = [Connection() for _ in range(7)]
+    present: set[Connection] = set()
+    for now, (step, who, size) in enumerate(steps):
+        one = made[who]
+        present -= {each for each in made if each.dropped}
+        match step:
+            case "enter" if not one.dropped and connections.make_room(float(now)):
+                present -= {each for each in made if each.dropped}
+                connections.enter(one, float(now))
+                present.add(one)
+            case "leave":
+                connections.leave(one)
+                present.discard(one)
+            case "prove":
+                connections.prove(one)
+            case "rest":
+                connections.rest(one, float(now))
+            case "hold":
+                connections.hold(one, size)
+            case "room":
+                connections.make_room(float(now))
+        present -= {each for each in made if each.dropped}
+        assert len(connections) == len(present) <= 4
+        assert 0 <= connections.held <= 100
+    for one in made:
+        connections.leave(one)
+    assert (len(connections), connections.held) == (0, 0)
