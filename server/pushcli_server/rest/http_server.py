@@ -2,21 +2,17 @@
 
 import asyncio
 import contextlib
-import resource
 import socket
 from collections.abc import Iterator
-from pathlib import Path
 
 import uvicorn
 
+from pushcli_server import descriptors
 from pushcli_server.rest.acceptor import Acceptor
 from pushcli_server.rest.connections import Connections
 from pushcli_server.rest.http_protocol import BoundedHttp
 
 MAX_CONNECTIONS = 1_000
-MIN_CONNECTIONS = 4
-_KEPT = 16
-"""Descriptors for what the server opens now and then: files of output, secrets, the database."""
 _SWEEP = 1.0
 """Seconds between two looks at who does not read."""
 
@@ -71,12 +67,5 @@ class HttpServer(uvicorn.Server):
 
 
 def connection_limit() -> int:
-    """How many connections there may be at once, now that everything else has its descriptors.
-
-    Of those that are left, half are for agents: on the command channel and for heartbeats.
-    """
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft == resource.RLIM_INFINITY:
-        return MAX_CONNECTIONS
-    left = soft - len(list(Path("/dev/fd").iterdir())) - _KEPT
-    return max(MIN_CONNECTIONS, min(MAX_CONNECTIONS, left // 2))
+    """How many connections there may be at once: no more than the port's share of descriptors."""
+    return min(MAX_CONNECTIONS, descriptors.shares(descriptors.raise_limit()).rest.total)

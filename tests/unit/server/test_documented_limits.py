@@ -19,7 +19,7 @@ def test_the_table_of_limits() -> None:
         f"{app.BODIES_EACH >> 20} MiB of one requestor, {app.BODIES >> 20} MiB of all; what is "
         f"beyond waits for {turns.WAIT:g} s",
         f"{BoundedHttp.read_timeout:g} s without progress",
-        f"{http_server.MAX_CONNECTIONS:,}, or half",
+        f"{http_server.MAX_CONNECTIONS:,}, or the port's share",
         f"nothing for {connections.STAY:g} s",
         f"{store.SEARCH_TIME:g} s of the database's time (400 or 503)",
         f"{turns.MAX_WAITING} may wait",
