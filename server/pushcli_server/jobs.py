@@ -185,7 +185,7 @@ class JobService:
     async def output(self, key: JobKey, node: str, channel: str) -> Output | None:
         """What a node's command wrote; None: nothing was captured, or no such job."""
         part = await self._store.ask(reads.job_node, *key, node)
-        data = await self._store.ask(reads.output, self._store.root, *key, node, channel)
+        data = await self._store.lists.ask(reads.output, self._store.root, *key, node, channel)
         if part is None or data is None:
             return None
         return Output(data, output_dropped(part, channel), is_partial(part))
