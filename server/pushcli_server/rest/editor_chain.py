@@ -44,8 +44,8 @@ class EditorChainHandlers:
 
     async def show(self, call: Call) -> Response:
         """`GET pushy/editors`: what there is, and what the next statement has to name."""
-        stored = await self._store.ask(editor_chain.stored, call.org)
-        old = await self._store.ask(editor_chain.old, call.org)
+        stored = await self._store.lists.ask(editor_chain.stored, call.org)
+        old = await self._store.lists.ask(editor_chain.old, call.org)
         latest = versions.latest(call)
         known = [said["version"] for said in old if said["version"] <= latest]
         return answer(
@@ -88,13 +88,13 @@ class EditorChainHandlers:
         key = call.http.query_params.get("key", "")
         if not key.startswith("SHA256:") or len(key) > limits.MAX_FINGERPRINT:
             raise Refused(400, ["give the fingerprint of a key"])
-        found = await self._store.ask(whitelist_reads.entries_signed_with, call.org, key)
+        found = await self._store.lists.ask(whitelist_reads.entries_signed_with, call.org, key)
         entries = [{"node": one.node, "name": one.name, "value": one.value} for one in found]
         return answer(200, {"entries": entries})
 
     async def show_old(self, call: Call) -> Response:
         """`GET pushy/whitelist_editors`: the old form, for agents and clients without chains."""
-        return answer(200, {"statements": await self._store.ask(editor_chain.old, call.org)})
+        return answer(200, {"statements": await self._store.lists.ask(editor_chain.old, call.org)})
 
     async def add_old(self, call: Call) -> Response:
         """`POST pushy/whitelist_editors`: the old form alone, as long as there is no chain."""

@@ -37,8 +37,8 @@ async def editors(store: Store, org: str) -> list[dict[str, str]]:
                     "fingerprint": keys.fingerprint(key),
                 }
             )
-    inherited = await store.ask(editor_chain.inherited_removals, org)
-    stored = await store.ask(editor_chain.stored, org)
+    inherited = await store.lists.ask(editor_chain.inherited_removals, org)
+    stored = await store.lists.ask(editor_chain.stored, org)
     pinned = tuple((editor["name"], editor["public_key"]) for editor in found)
     text = msgspec.json.encode([stored.base, stored.links])
     taken_back = await asyncio.to_thread(_taken_back, org, pinned, text)

@@ -67,5 +67,6 @@ class HttpServer(uvicorn.Server):
 
 
 def connection_limit() -> int:
-    """How many connections there may be at once: no more than the port's share of descriptors."""
-    return min(MAX_CONNECTIONS, descriptors.shares(descriptors.raise_limit()).rest.total)
+    """How many connections there may be at once: as many descriptors are left as others have."""
+    shares = descriptors.shares(descriptors.raise_limit())
+    return min(MAX_CONNECTIONS, shares.heartbeats.total)
