@@ -122,7 +122,7 @@ def test_a_question_that_holds_what_no_database_can_is_told_so(
         except CannotStore:
             found = None
         assert found is None
-        assert await store.ask(reads.jobs, "acme") == [], "and nobody else's"
+        assert await store.ask(reads.jobs, "acme") == ([], False), "and nobody else's"
 
     database.run(scenario)
 

@@ -29,6 +29,7 @@ QUICK = {
     "reads.nodes": "at the start, before anybody is served",
     "identity_reads.all_clients": "at the start",
     "reads.live_jobs": "at the start",
+    "reads.live_job": "at the start",
     "reads.feed_events": "at the start",
 }
 """What `Store.ask` may be asked, and why it does not grow with what is stored."""
