@@ -38,7 +38,7 @@ class OrganizationService:
         """
         self._engine.handle(on_fleet.OrganizationClosed(org, by, origin))
         # In pieces: whoever else writes waits for each.
-        while await self._store.ask(organizations.is_large, org):
+        while await self._store.lists.ask(organizations.is_large, org):
             await self._store.write(operations.PurgeOrganization(org))
         await write(operations.DeleteOrganization(org), audit)
         await self._store.write(operations.DropUnusedBlobs())
