@@ -192,7 +192,10 @@ def test_a_new_certificate_is_served_without_a_restart(tmp_path: Path) -> None:
             assert former in text
             file.write_text(text.replace(former, f"{former},{new}"))
         fleet.end_agent("n1")
+        before = connections(fleet, "n1")
         fleet.start_agent("n1")
+        # Only then does it know what SIGUSR1 means.
+        until(lambda: connections(fleet, "n1") > before, "n1 is back")
         (place / "cert.pem").write_text(certificate)
         served(fleet, "the certificate in use stays")
         (place / "key.pem").write_bytes(key)
