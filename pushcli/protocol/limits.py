@@ -4,6 +4,8 @@ MAX_REQUEST = 1_000_000
 """Bytes of a REST request's body."""
 MAX_FILE = 100_000
 """Bytes of a job's file."""
+MAX_RUN = 250_000
+"""Bytes, as JSON, of all that is to be run: it travels in one message, which agents bound."""
 MAX_RUN_TIMEOUT = 1_000_000_000
 """Seconds for which a command may run: some thirty years."""
 MAX_QUORUM = 2**31 - 1

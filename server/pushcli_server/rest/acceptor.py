@@ -29,7 +29,7 @@ _SEND_BUFFER = 131_072
 _log = logging.getLogger(__name__)
 
 
-class Acceptor:
+class HttpAcceptor:
     """What listens; stands where uvicorn has asyncio's server.
 
     Args:

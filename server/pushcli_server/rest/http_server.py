@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import uvicorn
 
 from pushcli_server import descriptors
-from pushcli_server.rest.acceptor import Acceptor
+from pushcli_server.rest.acceptor import HttpAcceptor
 from pushcli_server.rest.connections import Connections
 from pushcli_server.rest.http_protocol import BoundedHttp
 
@@ -42,7 +42,7 @@ class HttpServer(uvicorn.Server):
         """Accept connections on these sockets."""
         await self.lifespan.startup()
         acceptors = [
-            Acceptor(listener, self._make, self.connections, self.config.ssl)
+            HttpAcceptor(listener, self._make, self.connections, self.config.ssl)
             for listener in sockets or ()
         ]
         for acceptor in acceptors:

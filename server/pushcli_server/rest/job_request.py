@@ -6,7 +6,9 @@ import json
 import math
 from typing import Any
 
-from pushcli.protocol import limits, run, run_wire
+import msgspec
+
+from pushcli.protocol import extensions, limits, run, run_wire
 from pushcli.protocol.run import RunSpec
 from pushcli_server.core.job import JobSpec
 
@@ -22,6 +24,7 @@ ENV_DUPLICATE = "invalid environment value (duplicate key)"
 FILE = "invalid file contents (expected 'base64:...' or 'raw:...')"
 FILE_BASE64 = "invalid file contents (couldn't decode base64 string)"
 FILE_SIZE = f"invalid file size (must be <= {limits.MAX_FILE} bytes)"
+SIZE = f"invalid job size (command, environment and file must be <= {limits.MAX_RUN} bytes of JSON)"
 CAPTURE = "invalid type supplied for capture_output (expected a boolean)"
 OPTIONS = "invalid pushcli options supplied (expected an object of known options)"
 KEY = "invalid key supplied"
@@ -53,8 +56,11 @@ def parse(body: bytes) -> JobSpec:
     if "env" in given:
         given["env"] = dict(given["env"])
     given |= job.get(run_wire.OPTIONS_KEY, {})
+    spec = RunSpec(**given)
+    if len(msgspec.json.encode(run_wire.commit_fields(spec, extensions.ALL))) > limits.MAX_RUN:
+        raise InvalidJob(SIZE)
     return JobSpec(
-        run=RunSpec(**given),
+        run=spec,
         nodes=nodes,
         quorum=math.ceil(job.get("quorum", len(nodes))),
     )

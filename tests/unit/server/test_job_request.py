@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pushcli.protocol import limits
+from pushcli.protocol import extensions, limits, messages, run_wire, wire
 from pushcli.protocol.run import OPTIONS, RunSpec
+from pushcli.protocol.timestamps import format_rfc1123
 from pushcli_server.core.job import JobSpec
 from pushcli_server.rest import job_request
 from pushcli_server.rest.job_request import InvalidJob, parse
@@ -27,6 +28,27 @@ def refusal(text: bytes) -> str:
     with pytest.raises(InvalidJob) as caught:
         parse(text)
     return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "large",
+    [{"command": "x" * 250_000}, {"env": {"A": "x" * 250_000}}, {"file": "raw:" + "\1" * 50_000}],
+)
+def test_a_job_that_no_message_to_an_agent_could_carry_is_refused(large: dict[str, Any]) -> None:
+    assert refusal(body(**large)) == job_request.SIZE
+
+
+def test_a_job_as_large_as_a_message_carries_is_taken() -> None:
+    most = limits.MAX_RUN - 1_000
+    commit = messages.Commit(
+        sequence=2**60,
+        timestamp=format_rfc1123(0),
+        job_id="f" * 32,
+        server="s" * 255,
+        requestor="r" * 255,
+        **run_wire.commit_fields(parse(body(env={"A": "x" * most})).run, extensions.ALL),
+    )
+    assert len(messages.encode(commit)) < wire.MAX_BODY_TO_EARLIER
 
 
 def test_what_is_not_given_has_its_default() -> None:
