@@ -61,6 +61,7 @@ class Engine:
         self._releases = releases
         self._timers = timers
         self._feeds = feeds
+        self._channel, self._notes = channel, notes
         self._spawn = spawn
         self._votes: dict[JobKey, asyncio.Event] = {}
         self._new: dict[JobKey, asyncio.Future[None]] = {}
@@ -83,7 +84,7 @@ class Engine:
             ),
             on_fleet.RecordNote: lambda effect: notes.record(effect.node, effect.message),
             on_fleet.ForgetPeer: lambda effect: channel.forget(effect.peer),
-            on_fleet.ForgetNode: lambda effect: notes.forget(effect.node),
+            on_fleet.ForgetNode: self._forget_node,
             on_fleet.CloseOrganization: lambda effect: releases.add(
                 feeds.close_organization, effect.org
             ),
@@ -158,6 +159,10 @@ class Engine:
         """Wait until the job of this key does not vote any more."""
         if self.fleet.is_voting(key):
             await self._votes.setdefault(key, asyncio.Event()).wait()
+
+    def _forget_node(self, effect: on_fleet.ForgetNode) -> None:
+        self._channel.expel(effect.node)
+        self._notes.forget(effect.node)
 
     def _publish(self, effect: on_fleet.Publish) -> None:
         ticket, show = self._feeds.record(effect)

@@ -171,6 +171,11 @@ class Broker:
         # It may be used again, and its agent takes a number that does not rise for a replay.
         self._floor = max(self._floor, self._sequences.pop(peer, 0))
 
+    def expel(self, node: NodeKey) -> None:
+        """End the connections of a node; what was sent on them may be lost."""
+        if self._doorman is not None:
+            self._doorman.expel(node)
+
     def _schedule(self) -> None:
         # Also after a send, which may have swallowed the descriptor's edge. One at a time:
         # slices that were scheduled twice over would add up to one long block.
@@ -198,7 +203,11 @@ class Broker:
         curve_key = str(frames[-1].get("User-Id"))
         node = self._owner(curve_key)
         if node is None:
+            # It was known when the connection came. Its agent learns only from the refusal of
+            # the next one that it has to ask for another.
             self.drops.drop(address, DropReason.UNKNOWN_KEY, time.monotonic())
+            if self._doorman is not None:
+                self._doorman.end(frames[-1], address)
             return
         try:
             message = self._verified([frame.bytes for frame in frames[1:]], node)

@@ -103,6 +103,11 @@ class CommandChannel:
         if (broker := self._brokers.get(peer[:_MARK])) is not None:
             broker.forget(peer)
 
+    def expel(self, node: NodeKey) -> None:
+        """End all connections of a node; it comes back only with a key that is valid."""
+        for broker in self._brokers.values():
+            broker.expel(node)
+
     def close(self) -> None:
         """Stop at once; what was sent has half a second to leave."""
         for curve_public in list(self._mark_of):

@@ -81,6 +81,14 @@ class Crowd:
         owned[connection] = None
         return next(iter(owned)) if len(owned) > PER_OWNER else None
 
+    def owned(self, owner: Hashable) -> list[int]:
+        """The connections of this owner, the oldest first."""
+        return list(self._owned.get(owner, ()))
+
+    def address(self, connection: int) -> str | None:
+        """Where it comes from, if it is there."""
+        return self._address.get(connection)
+
     def forget(self, connection: int) -> None:
         """It is gone, if it was there."""
         self.prove(connection)

@@ -65,6 +65,18 @@ class Doorman:
             if surplus is not None:
                 self._end(surplus)
 
+    def expel(self, node: NodeKey) -> None:
+        """End the connections of a node."""
+        for connection in self.crowd.owned(node):
+            self._end(connection)
+
+    def end(self, frame: zmq.Frame, host: str) -> None:
+        """End the connection that this frame came on, from this address."""
+        fd = int(frame.get(zmq.SRCFD))
+        # The frame may have waited for longer than its connection was there.
+        if self.crowd.address(fd) == network(host):
+            self._end(fd)
+
     def close(self) -> None:
         """Watch no longer; before the watched socket is closed."""
         self._closed = True

@@ -367,7 +367,7 @@ class ForgetPeer(msgspec.Struct, frozen=True, gc=False):
 
 
 class ForgetNode(msgspec.Struct, frozen=True, gc=False):
-    """Its client is gone: what is remembered of the node goes with it."""
+    """Its client is gone: its connections and what is remembered of the node go with it."""
 
     node: NodeKey
 

@@ -249,7 +249,7 @@ def admit(fleet: Fleet, event: on_fleet.ConfigurationStored, now: float) -> list
 def expel(fleet: Fleet, key: NodeKey, now: float) -> list[Effect]:
     """A client was deleted: its node counts no more.
 
-    ZeroMQ closes no single connection of a ROUTER; what comes on it is dropped unread.
+    Its connections end; whatever still comes on them is dropped unread.
     """
     fleet.deletions[key] += 1
     fleet.admissions.forget(key)

@@ -18,6 +18,7 @@ WHITELIST = {
     "true": "true",
     "sleep": {"command_line": 'echo run >> "$MARKS"; sleep 60', "env": ["MARKS"]},
 }
+REFUSED = "no configuration: Failed to authenticate as 'n1'"
 SETTINGS = {"heartbeat_interval": 250, "voting_timeout": 10}
 
 
@@ -55,6 +56,8 @@ def test_a_node_is_deleted_with_all_that_is_known_of_it_and_its_jobs_are_named(
     assert "n1" not in operated.json("client", "list")
     assert operated.run("job", "start", "true", "-s", "name:*").status == ExitStatus.OK
     assert fleet.api.job(before)["nodes"] == {"succeeded": ["n1"]}, "history keeps its name"
+    until(lambda: REFUSED in fleet.log("n1").read_text(), "its agent says why it is not there", 10)
+    assert "CURVE key is not known" not in fleet.log("server").read_text()
     gone = operated.run("node", "delete", "n1", "-y")
     assert (gone.status, "no such node: n1" in gone.stderr) == (ExitStatus.NOT_FOUND, True)
 

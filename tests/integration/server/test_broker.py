@@ -1,6 +1,7 @@
 """The broker on real sockets: recorded messages are taken, and nothing ends it."""
 
 import asyncio
+import contextlib
 import json
 import logging
 import time
@@ -44,6 +45,8 @@ class Heard(list[messages.NodeMessage]):
         """So many messages are refused with an error of ours first."""
         self.misjudging = 0
         """So many keys, too."""
+        self.owners: dict[str, NodeKey] = {}
+        """Of the keys that are admitted."""
 
     def judge(self, admitted: bool) -> bool:
         """Whether a key is admitted, unless judging it fails."""
@@ -80,7 +83,8 @@ async def broker(
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
     server_public, server_secret = zmq.curve_keypair()
     public, secret = zmq.curve_keypair()
-    owners, heard = {public.decode(): NODE}, Heard()
+    heard = Heard()
+    owners = heard.owners = {public.decode(): NODE}
     doorkeeper = Doorkeeper(context, lambda key: heard.judge(key in owners))
     doorkeeper.start()
     running = Broker(
@@ -301,7 +305,9 @@ def test_ever_new_types_are_one_reason_and_a_line_without_them(
         run(scenario)
     lines = [record.getMessage() for record in caplog.records]
     assert 1 <= len(lines) <= 10
-    assert set(lines) == {f"dropped a message from node1: {DropReason.FIELDS.value}"}
+    assert {line.partition(" (")[0] for line in lines} == {
+        f"dropped a message from node1: {DropReason.FIELDS.value}"
+    }
 
 
 def test_a_peer_that_reads_nothing_is_sent_only_so_much() -> None:
@@ -379,6 +385,62 @@ def test_a_node_has_only_so_many_connections() -> None:
                 while len(heard) == before:
                     heard.more.clear()
                     await heard.more.wait()
+
+    run(scenario)
+
+
+def disconnections(socket: "zmq.Socket[bytes]") -> "zmq.Socket[bytes]":
+    """What tells of them; it does not outlive the socket."""
+    cut = socket.get_monitor_socket(zmq.EVENT_DISCONNECTED)
+    cut.linger = 0
+    return cut
+
+
+def test_a_node_that_is_expelled_is_disconnected_and_comes_back_only_when_admitted() -> None:
+    async def scenario() -> None:
+        async with broker(KEY, lambda: NOW) as (heard, running, socket):
+            socket.send_multipart(wire.seal(GOOD, KEY))
+            await heard.more.wait()
+            cut = disconnections(socket)
+            running.expel(NodeKey("acme", "another"))
+            await asyncio.sleep(0.2)
+            assert not cut.poll(0)
+            owners = dict(heard.owners)
+            heard.owners.clear()
+            running.expel(NODE)
+            while not cut.poll(0):
+                await asyncio.sleep(0.02)
+            assert running.drops.counts == {}
+            heard.owners.update(owners)
+            heard.more.clear()
+            with zmq.Context() as context, context.socket(zmq.DEALER) as agent:
+                agent.linger = 500
+                agent.curve_serverkey, agent.curve_publickey, agent.curve_secretkey = heard.keys
+                agent.connect(running.endpoint)
+                agent.send_multipart(wire.seal(GOOD, KEY))
+                await heard.more.wait()
+            cut.close()
+
+    run(scenario)
+
+
+def test_a_message_of_a_key_that_is_not_known_any_more_ends_its_connection() -> None:
+    async def scenario() -> None:
+        async with broker(KEY, lambda: NOW) as (heard, running, socket):
+            socket.send_multipart(wire.seal(GOOD, KEY))
+            await heard.more.wait()
+            cut = disconnections(socket)
+            heard.owners.clear()
+            socket.send_multipart(wire.seal(GOOD, KEY))
+            while not cut.poll(0):
+                await asyncio.sleep(0.02)
+            # It is not admitted any more: nothing that it goes on sending arrives.
+            for _ in range(20):
+                with contextlib.suppress(zmq.Again):
+                    socket.send_multipart(wire.seal(GOOD, KEY), zmq.NOBLOCK)
+                await asyncio.sleep(0.02)
+            assert running.drops.counts == {DropReason.UNKNOWN_KEY: 1}
+            cut.close()
 
     run(scenario)
 

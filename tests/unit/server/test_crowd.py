@@ -60,6 +60,20 @@ def test_whoever_has_proven_himself_too_often_loses_his_oldest_connection() -> N
     assert crowd.prove(98, "web01") is None
 
 
+def test_an_owners_connections_and_their_address_are_known_while_they_are_there() -> None:
+    crowd = Crowd(Limits(100, 100, 100))
+    for connection, owner in enumerate(["web01", "web02", "web01"]):
+        crowd.admit(connection, "a")
+        crowd.prove(connection, owner)
+    assert crowd.owned("web01") == [0, 2]
+    assert crowd.address(0) == "a"
+    crowd.forget(0)
+    assert crowd.owned("web01") == [2]
+    assert crowd.address(0) is None
+    crowd.forget(2)
+    assert crowd.owned("web01") == []
+
+
 def test_an_unknown_connection_means_nothing() -> None:
     crowd = Crowd(LIMITS)
     crowd.prove(5)
