@@ -21,6 +21,7 @@ class DropReason(enum.StrEnum):
     SKEW = "its timestamp is too far off"
     REPLAY = "its sequence does not rise: a replay"
     SEND_QUEUE = "its send queue is full"
+    TOO_LARGE = "it is larger than its agent takes"
 
 
 class Dropped(ValueError):

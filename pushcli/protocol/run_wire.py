@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from pushcli.protocol import messages
+from pushcli.protocol import extensions, limits, messages
 from pushcli.protocol.run import EXTENSIONS, OPTIONS, Outcome, RunSpec
 
 _SPEC = RunSpec.__struct_fields__
@@ -51,6 +51,11 @@ def whole(seconds: float) -> float:
 def commit_fields(spec: RunSpec, agreed: frozenset[str]) -> dict[str, Any]:
     """What a `commit` says of the run, to an agent with which these extensions are agreed."""
     return {name: getattr(spec, name) for name in _travelling(agreed)}
+
+
+def fits(spec: RunSpec) -> bool:
+    """Whether a message to an agent can carry all that is to be run."""
+    return len(msgspec.json.encode(commit_fields(spec, extensions.ALL))) <= limits.MAX_RUN
 
 
 def spec_of(commit: messages.Commit, agreed: frozenset[str]) -> RunSpec:

@@ -14,6 +14,7 @@ from pushcli_server.outbox import Outbox
 
 PATIENCE = 3.0
 """Seconds for the agents' answers."""
+NOT_SENT = "it could not be asked: its connection takes no such message now"
 
 
 @dataclass(slots=True)
@@ -58,8 +59,7 @@ class Checks:
                 if verdict is not None:
                     verdicts[name] = verdict
                     continue
-                question.waiting.add(key)
-                self._outbox.send(
+                sent = self._outbox.send(
                     key,
                     messages.Check,
                     check_id=check_id,
@@ -69,6 +69,10 @@ class Checks:
                     env=env,
                     requestor=requestor,
                 )
+                if sent:
+                    question.waiting.add(key)
+                else:
+                    verdicts[name] = {"state": "unavailable", "reason": NOT_SENT}
             if question.waiting:
                 await _up_to(PATIENCE, question.answered)
         finally:

@@ -17,8 +17,9 @@ class Outbox:
         self._fleet = fleet
         self._channel = channel
 
-    def send(self, key: NodeKey, kind: type[_M], **fields: Any) -> None:
-        """Send, if there is a connection; a lost message is ordinary."""
+    def send(self, key: NodeKey, kind: type[_M], **fields: Any) -> bool:
+        """Send, if there is a connection that takes it; a lost message is ordinary."""
         node = self._fleet.nodes.get(key)
-        if node is not None and node.peer is not None:
-            self._channel.send(node.peer, key, kind, **fields)
+        if node is None or node.peer is None:
+            return False
+        return self._channel.send(node.peer, key, kind, **fields)

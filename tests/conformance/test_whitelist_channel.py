@@ -13,10 +13,12 @@ import zmq
 
 from pushcli import keys
 from pushcli.client.api import ApiClient
+from pushcli.protocol import limits, wire
 from pushcli.protocol.timestamps import format_rfc1123
 from pushcli.sandbox.sandbox import Sandbox
 from pushcli.whitelist import statements
 from pushcli.whitelist.statements import Change
+from pushcli_server.rest import job_request
 from tests.support.old_agent import OldAgent, availability
 from tests.support.waiting import patient, until
 
@@ -178,6 +180,61 @@ def test_a_check_is_answered_by_the_agent(
     client.close()
     assert verdict["state"] == ("ready" if ready else "nacked")
     assert server.api.node_state(agent.name)["availability"] == "available"
+
+
+@pytest.mark.parametrize("offers", ["checks,policy", "checks,policy,editors"])
+@pytest.mark.parametrize(
+    "large",
+    [
+        {"command": "x" * 900_000},
+        {"command": "x" * limits.MAX_RUN},
+        {"user": "x" * 400_000},
+        {"dir": "x" * 400_000},
+        {"env": {"A": "x" * 400_000}},
+        {"env": {f"A{number}": "" for number in range(40_000)}},
+        {"command": "\1" * 50_000},
+    ],
+    ids=["command", "just", "user", "dir", "value", "names", "escaped"],
+)
+def test_a_check_that_no_message_could_carry_is_refused_and_costs_no_connection(
+    server: Sandbox, make_agent: MakeAgent, large: dict[str, Any], offers: str
+) -> None:
+    agent = make_agent(offers)
+    most = wire.MAX_BODY_FROM_SERVER if "editors" in offers else wire.MAX_BODY_TO_EARLIER
+    bound(agent, most)
+    with pytest.raises(ApiError) as refused:
+        server.api.post("pushy/checks", {"command": "x", "nodes": [agent.name], **large})
+    assert (refused.value.status, job_request.SIZE in str(refused.value)) == (400, True)
+    assert answered(server, agent, "x")["state"] == "ready"
+
+
+def test_the_largest_check_reaches_the_earliest_agent(
+    server: Sandbox, make_agent: MakeAgent
+) -> None:
+    agent = make_agent("checks,policy")
+    bound(agent, wire.MAX_BODY_TO_EARLIER)
+    assert answered(server, agent, "x" * (limits.MAX_RUN - 1000))["state"] == "ready"
+
+
+def bound(agent: OldAgent, most: int) -> None:
+    """A connection that ends with a frame that is larger, as agents of ours have it."""
+    agent.connect(most + wire.MAX_HEADER)
+    agent.come_online()
+
+
+def answered(server: Sandbox, agent: OldAgent, command: str) -> dict[str, Any]:
+    """The verdict on a command that the agent would run."""
+    client = ApiClient(server.profile)
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(
+            client.post, "pushy/checks", {"command": command, "nodes": [agent.name]}
+        )
+        check = next_of(agent, "check")
+        assert check["command"] == command
+        agent.send("checked", check_id=check["check_id"], ready=True)
+        verdict: dict[str, Any] = asked.result()["nodes"][agent.name]
+    client.close()
+    return verdict
 
 
 def test_an_agent_that_does_not_answer_a_check_is_unavailable(

@@ -68,11 +68,12 @@ class OldAgent:
             keys.load_private_key(Path(self._profile.client_key)),
         )
 
-    def connect(self) -> None:
-        """A new connection; the sequence begins anew."""
+    def connect(self, max_frame: int = -1) -> None:
+        """A new connection, which a larger frame ends; the sequence begins anew."""
         self.close()
         self.socket = socket = self._context.socket(zmq.DEALER)
         socket.linger = 0
+        socket.maxmsgsize = max_frame
         socket.curve_serverkey = self.config["curve_public_key"].encode()
         socket.curve_publickey, socket.curve_secretkey = self._public, self._secret
         socket.connect(self.config["push_jobs"]["heartbeat"]["command_addr"])

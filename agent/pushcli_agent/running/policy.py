@@ -14,14 +14,19 @@ from pushcli.protocol import names
 from pushcli.protocol.run import RunSpec
 from pushcli.whitelist.entry import Entry
 from pushcli.whitelist.match import Match
-from pushcli_agent.running import directories, entry_lock, environment, jobfile, users
+from pushcli_agent.running import (
+    directories,
+    entry_lock,
+    environment,
+    exec_limits,
+    jobfile,
+    users,
+)
 from pushcli_agent.running.directories import Directory
 from pushcli_agent.running.users import User
 from pushcli_agent.whitelist.merged import MergedWhitelist, Source
 
 _UMASK = 0o022
-_LONGEST_ARGUMENT = 128 * 1024 - 1
-"""Bytes; what Linux takes as one argument of a program."""
 
 
 class Refusal(Exception):
@@ -106,7 +111,7 @@ def prepare(
     user = _user(run, entry, config)
     content = _content(run)
     own = {"CHEF_PUSH_NODE_NAME": node, "CHEF_PUSH_JOB_ID": job_id}
-    env = _environment(run, entry, config, user, own)
+    env = _environment(run, match, config, user, own)
     with ExitStack() as undo:
         directory = _directory(run, entry, config)
         undo.callback(directory.close)
@@ -140,7 +145,7 @@ def explain(run: RunSpec, config: PolicyConfig, *, requestor: str | None) -> Exp
     match = _match(run, config, requestor)
     user = _user(run, match.entry, config)
     _content(run)
-    _environment(run, match.entry, config, user, {})
+    _environment(run, match, config, user, {})
     _directory(run, match.entry, config).close()
     try:
         if match.entry.lock:
@@ -159,17 +164,13 @@ def _match(run: RunSpec, config: PolicyConfig, requestor: str | None) -> Match:
     if operators is not None and requestor not in operators:
         who = "unknown" if requestor is None else repr(requestor[:128])
         raise Refusal(f"the requestor ({who}) is not among the entry's operators")
-    if not all(map(_is_argument, _arguments(match.command))):
+    if not all(map(exec_limits.is_argument, _arguments(match.command))):
         raise Refusal(f"the whitelist's command for {request[:128]!r} cannot be run")
     return match
 
 
 def _arguments(command: str | tuple[str, ...]) -> tuple[str, ...]:
     return (command,) if isinstance(command, str) else command
-
-
-def _is_argument(text: str) -> bool:
-    return "\0" not in text and len(text.encode("utf-8", "replace")) <= _LONGEST_ARGUMENT
 
 
 def _acquire_lock(entry: Entry, config: PolicyConfig) -> int:
@@ -210,17 +211,19 @@ def _content(run: RunSpec) -> bytes | None:
 
 
 def _environment(
-    run: RunSpec, entry: Entry, config: PolicyConfig, user: User, own: dict[str, str]
+    run: RunSpec, match: Match, config: PolicyConfig, user: User, own: dict[str, str]
 ) -> dict[str, str]:
     rule = environment.Rule(
         allowed=config.allowed_overwritable_env_vars,
-        widened=entry.env,
+        widened=match.entry.env,
         exact=run.exact_env and not config.rename_env,
     )
     try:
-        return environment.compose(os.environ, user, run.env or {}, rule, own)
-    except environment.VariableRefused as refused:
+        env = environment.compose(os.environ, user, run.env or {}, rule, own)
+        exec_limits.require_startable(_arguments(match.command), env, exec_limits.total())
+    except (environment.VariableRefused, exec_limits.TooLong) as refused:
         raise Refusal(str(refused)) from refused
+    return env
 
 
 def _write(content: bytes, config: PolicyConfig, user: User) -> Path:

@@ -42,6 +42,8 @@ Owner = Callable[[str], NodeKey | None]
 """Whose node a CURVE key (Z85) is, if it was handed out."""
 SessionKey = Callable[[str, str], bytes]
 """Of a node, by organization and name."""
+Takes = Callable[[NodeKey], int]
+"""How large a body, in bytes, a node's agent takes: a larger one costs its connection."""
 ClockDiffers = Callable[[NodeKey, float], None]
 """Whose clock is too far off, and by how many seconds it is ahead."""
 _M = TypeVar("_M", bound=messages.Message)
@@ -66,6 +68,7 @@ class Broker:
         receive: called with each verified message.
         limits: of its connections.
         clock_differs: called with each message that is verified but for its time.
+        takes: what is sent to a node is no larger.
         mark: what the names of this broker's peers begin with.
         now: seconds since the epoch, which messages' timestamps are held against.
     """
@@ -82,8 +85,10 @@ class Broker:
         mark: bytes = b"",
         *,
         clock_differs: ClockDiffers = lambda node, seconds: None,
+        takes: Takes = lambda node: wire.MAX_BODY_TO_EARLIER,
     ) -> None:
         self._clock_differs = clock_differs
+        self._takes = takes
         self.drops = Drops()
         self._now = now
         self._mark = mark
@@ -147,11 +152,19 @@ class Broker:
         self._socket.close()
 
     def send(self, peer: bytes, node: NodeKey, kind: type[_M], **fields: Any) -> bool:
-        """Sign and send one message; False if the peer is gone or reads too slowly."""
+        """Sign and send one message.
+
+        Returns:
+            False: the peer is gone, reads too slowly, or takes no message of this size.
+        """
         sequence = self._sequences.get(peer, self._floor) + 1
         self._sequences[peer] = sequence
         message = kind(sequence=sequence, timestamp=rfc1123_now(), **fields)
-        frames = wire.seal(messages.encode(message), self._session_key(node.org, node.name))
+        body = messages.encode(message)
+        if len(body) > wire.MAX_BODY_TO_EARLIER and len(body) > self._takes(node):
+            self.drops.drop(node.name, DropReason.TOO_LARGE, time.monotonic())
+            return False
+        frames = wire.seal(body, self._session_key(node.org, node.name))
         routing_id = peer[len(self._mark) :]
         try:
             self._socket.send_multipart([routing_id, *frames], zmq.NOBLOCK)

@@ -10,7 +10,7 @@ import zmq
 from pushcli.errors import StartError
 from pushcli.protocol import messages
 from pushcli_server import listener
-from pushcli_server.channel.broker import SETTINGS, Broker, ClockDiffers, Owner, Receive
+from pushcli_server.channel.broker import SETTINGS, Broker, ClockDiffers, Owner, Receive, Takes
 from pushcli_server.channel.crowd import Limits
 from pushcli_server.core.identity import NodeKey
 from pushcli_server.secrets import Secrets
@@ -28,11 +28,17 @@ class CommandChannel:
         context: a plain ZeroMQ context.
         owner: which keys prove which nodes, whatever key of ours they know.
         limits: of the connections, with each key.
+        takes: how large a message each node's agent takes.
     """
 
     def __init__(
-        self, context: "zmq.Context[zmq.Socket[bytes]]", owner: Owner, limits: Limits
+        self,
+        context: "zmq.Context[zmq.Socket[bytes]]",
+        owner: Owner,
+        limits: Limits,
+        takes: Takes,
     ) -> None:
+        self._takes = takes
         self._limits = limits
         self._context = context
         self._owner = owner
@@ -82,6 +88,7 @@ class CommandChannel:
                     self._limits,
                     mark=mark,
                     clock_differs=clock_differs,
+                    takes=self._takes,
                 )
                 undoing.callback(broker.close)
                 broker.bind(self._host, self._port)
@@ -94,7 +101,7 @@ class CommandChannel:
         self._mark_of[secrets.curve_public] = mark
 
     def send(self, peer: bytes, node: NodeKey, kind: type[_M], **fields: Any) -> bool:
-        """Sign and send one message; False if the peer is gone or reads too slowly."""
+        """Sign and send one message; False if it was not sent, as `Broker.send` says."""
         broker = self._brokers.get(peer[:_MARK])
         return broker is not None and broker.send(peer, node, kind, **fields)
 

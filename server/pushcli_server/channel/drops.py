@@ -11,6 +11,8 @@ _log = logging.getLogger(__name__)
 _REMEMBERED = 1024
 _LINES = 60.0
 """Lines for all peers together at once, and in every minute that goes by."""
+_OF_OURS = frozenset({DropReason.SEND_QUEUE, DropReason.TOO_LARGE})
+"""Why a message of ours is not sent."""
 _PAUSE = 1.0
 _PAUSES = {DropReason.UNKNOWN_KEY: 60.0}
 """Seconds between two lines about a peer. Behind one address there may be many of unknown keys,
@@ -31,7 +33,7 @@ class Drops:
         self._lines, self._counted_at = _LINES, 0.0
 
     def drop(self, peer: str, reason: DropReason, now: float) -> None:
-        """Count a drop; `peer` is who sent it (a node, else an address), `now` monotonic."""
+        """Count a drop; `peer` is the other end (a node, else an address), `now` monotonic."""
         self.counts[reason] += 1
         before = self._logged.get(peer)
         if before is not None and now - before.at < _PAUSES.get(reason, _PAUSE):
@@ -44,9 +46,10 @@ class Drops:
         if len(self._logged) > _REMEMBERED:
             self._logged.popitem(last=False)
         left_out = f" ({before.left_out} more before it)" if before and before.left_out else ""
+        way = "to" if reason in _OF_OURS else "from"
         _log.warning(
-            "dropped a message from %s: %s%s",
-            peer, reason.value, left_out, extra={"peer": peer},
+            "dropped a message %s %s: %s%s",
+            way, peer, reason.value, left_out, extra={"peer": peer},
         )  # fmt: skip
 
     def _may_log(self, now: float) -> bool:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from pushcli.protocol import extensions, messages
+from pushcli.protocol import extensions, messages, wire
 from pushcli.protocol.run import OutputChannel
 from pushcli_server.core import fleet_events as on_fleet
 from pushcli_server.core.admissions import Admissions
@@ -100,6 +100,13 @@ class Fleet:
         if node is None:
             return UNKNOWN
         return None if node.available(now) else node.why_unavailable(now)
+
+    def takes(self, key: NodeKey) -> int:
+        """Bytes of a message's body that the node's agent takes; more costs its connection."""
+        node = self.nodes.get(key)
+        if node is not None and extensions.EDITORS in node.extensions:
+            return wire.MAX_BODY_FROM_SERVER
+        return wire.MAX_BODY_TO_EARLIER
 
     def admits(self, curve_key: str, now: float) -> bool:
         """Whether a connection with this key (Z85) may be opened now.

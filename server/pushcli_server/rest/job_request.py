@@ -6,9 +6,7 @@ import json
 import math
 from typing import Any
 
-import msgspec
-
-from pushcli.protocol import extensions, limits, run, run_wire
+from pushcli.protocol import limits, run, run_wire
 from pushcli.protocol.run import RunSpec
 from pushcli_server.core.job import JobSpec
 
@@ -57,7 +55,7 @@ def parse(body: bytes) -> JobSpec:
         given["env"] = dict(given["env"])
     given |= job.get(run_wire.OPTIONS_KEY, {})
     spec = RunSpec(**given)
-    if len(msgspec.json.encode(run_wire.commit_fields(spec, extensions.ALL))) > limits.MAX_RUN:
+    if not run_wire.fits(spec):
         raise InvalidJob(SIZE)
     return JobSpec(
         run=spec,

@@ -6,15 +6,16 @@ from typing import Annotated, Any
 import msgspec
 from starlette.responses import Response
 
-from pushcli.protocol import headers, limits
+from pushcli.protocol import headers, limits, run_wire
 from pushcli.protocol.names import is_node_name
+from pushcli.protocol.run import RunSpec
 from pushcli.whitelist import statements
 from pushcli.whitelist.entry import InvalidEntry, parse
 from pushcli.whitelist.statements import Change, Signed
 from pushcli_server.checks import Checks
 from pushcli_server.jobs import JobService
 from pushcli_server.nodes import NodeService
-from pushcli_server.rest import versions
+from pushcli_server.rest import job_request, versions
 from pushcli_server.rest.content import parse as parse_body
 from pushcli_server.rest.errors import Refused, answer, not_found
 from pushcli_server.rest.pieces import array
@@ -132,6 +133,9 @@ class WhitelistHandlers:
     async def check(self, call: Call) -> Response:
         """`POST pushy/checks`: asks the agents, starts nothing."""
         check = parse_body(call, _Check, "request")
+        asked = RunSpec(command=check.command, user=check.user, dir=check.dir, env=check.env)
+        if not run_wire.fits(asked):
+            raise Refused(400, [job_request.SIZE])
         verdicts = await self._checks.ask(
             call.org,
             list(dict.fromkeys(check.nodes)),

@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import ExitStack, asynccontextmanager
+from typing import Any, get_args
 
 import pytest
 import zmq
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 from pushcli.protocol import messages, wire
 from pushcli.protocol.drops import DropReason
 from pushcli.protocol.timestamps import parse_rfc1123
-from pushcli_server.channel.broker import MAX_MESSAGE, Broker
+from pushcli_server.channel.broker import MAX_MESSAGE, Broker, Takes, rfc1123_now
 from pushcli_server.channel.crowd import PER_OWNER, Limits
 from pushcli_server.channel.zap import Doorkeeper
 from pushcli_server.core.identity import NodeKey
@@ -30,6 +31,16 @@ RECORDED = [m for m in recordings.messages() if m.direction == "agent to server"
 MARK = b"mark"
 AMPLE = Limits(100, 100, 100)
 NODE = NodeKey("acme", "node1")
+SENDABLE: dict[type, Callable[[str], dict[str, Any]]] = {
+    messages.Commit: lambda text: {"job_id": "j", "env": {"A": text}},
+    messages.Run: lambda text: {"job_id": text},
+    messages.AckResult: lambda text: {"job_id": text},
+    messages.AckOutput: lambda text: {"job_id": text, "channel": "stdout", "size": 1},
+    messages.Whitelist: lambda text: {"digest": "d", "editors": [text]},
+    messages.Check: lambda text: {"check_id": "c", "command": "x", "requestor": text},
+}
+"""All that goes to agents and holds text, with that text."""
+TEXTLESS = {messages.Abort, messages.Ack}
 
 
 class Heard(list[messages.NodeMessage]):
@@ -78,6 +89,7 @@ async def broker(
     session_key: bytes,
     now: Callable[[], float] = time.time,
     limits: Limits = AMPLE,
+    takes: Takes = lambda node: wire.MAX_BODY_TO_EARLIER,
 ) -> AsyncIterator[tuple[Heard, Broker, "zmq.Socket[bytes]"]]:
     """A broker that admits one agent of `node1`, and that agent's socket."""
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
@@ -88,8 +100,9 @@ async def broker(
     doorkeeper = Doorkeeper(context, lambda key: heard.judge(key in owners))
     doorkeeper.start()
     running = Broker(
-        context, server_secret, owners.get, lambda *_: session_key, heard.receive, limits, now, MARK
-    )
+        context, server_secret, owners.get, lambda *_: session_key, heard.receive, limits, now,
+        MARK, takes=takes,
+    )  # fmt: skip
     socket = context.socket(zmq.DEALER)
     heard.keys = (server_public, public, secret)
     try:
@@ -274,7 +287,12 @@ DROPPED: dict[DropReason, list[bytes]] = {
 def test_the_reasons_of_drops_are_a_fixed_set_and_each_is_reached() -> None:
     # An unknown key and a full queue need another peer: below, and in the end-to-end tests.
     # Sequences are the fleet's business here, and the agent's own.
-    elsewhere = {DropReason.UNKNOWN_KEY, DropReason.SEND_QUEUE, DropReason.REPLAY}
+    elsewhere = {
+        DropReason.UNKNOWN_KEY,
+        DropReason.SEND_QUEUE,
+        DropReason.TOO_LARGE,
+        DropReason.REPLAY,
+    }
     assert set(DROPPED) == set(DropReason) - elsewhere
 
     async def scenario() -> None:
@@ -325,6 +343,43 @@ def test_a_peer_that_reads_nothing_is_sent_only_so_much() -> None:
             assert running.drops.counts == {DropReason.SEND_QUEUE: 1}
 
     run(scenario)
+
+
+@pytest.mark.parametrize("takes", [wire.MAX_BODY_TO_EARLIER, wire.MAX_BODY_FROM_SERVER])
+@pytest.mark.parametrize(
+    "kind", [kind for kind in get_args(messages.CommandMessage) if kind not in TEXTLESS]
+)
+def test_no_message_is_larger_than_its_agent_takes(
+    kind: type[messages.CommandMessage], takes: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    fields = SENDABLE[kind]
+    envelope = len(
+        messages.encode(kind(sequence=1, timestamp=rfc1123_now(), **fields("")))  # type: ignore[arg-type]
+    )
+
+    async def scenario() -> None:
+        async with broker(KEY, lambda: NOW, takes=lambda node: takes) as (heard, running, socket):
+            # As agents of ours have it: a frame that is larger ends the connection.
+            socket.maxmsgsize = takes + wire.MAX_HEADER
+            socket.send_multipart(wire.seal(GOOD, KEY))
+            await heard.more.wait()
+            (peer,) = heard.peers
+            assert running.send(peer, NODE, kind, **fields("x" * (takes - envelope)))
+            assert not running.send(peer, NODE, kind, **fields("x" * (takes - envelope + 1)))
+            assert running.drops.counts == {DropReason.TOO_LARGE: 1}
+            assert running.send(peer, NODE, messages.Ack)
+            came = []
+            while len(came) < 2:
+                try:
+                    came.append(socket.recv_multipart(zmq.NOBLOCK)[1])
+                except zmq.Again:
+                    await asyncio.sleep(0.005)
+            assert [len(body) for body in came] == [takes, len(came[1])]
+            assert isinstance(messages.decode_command(came[1]), messages.Ack)
+
+    with caplog.at_level(logging.WARNING):
+        run(scenario)
+    assert "dropped a message to node1: it is larger than its agent takes" in caplog.messages
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ def test_the_table_of_limits() -> None:
         f"{BoundedHttp.max_head:,} bytes, {BoundedHttp.max_headers} headers (431), within "
         f"{BoundedHttp.head_timeout:g} s",
         f"{limits.MAX_REQUEST:,} bytes (413), within {request.BODY_TIMEOUT:g} s",
+        f"{limits.MAX_RUN:,} bytes of JSON",
         f"{app.BODIES_EACH >> 20} MiB of one requestor, {app.BODIES >> 20} MiB of all; what is "
         f"beyond waits for {turns.WAIT:g} s",
         f"{BoundedHttp.read_timeout:g} s without progress",

@@ -10,6 +10,7 @@ import pytest
 
 from pushcli.protocol.run import RunSpec
 from pushcli.whitelist.entry import parse
+from pushcli_agent.running import exec_limits
 from pushcli_agent.running.policy import PolicyConfig, PreparedJob, Refusal, explain, prepare
 from pushcli_agent.whitelist.merged import MergedWhitelist
 from tests.support.descriptors import open_descriptors
@@ -109,6 +110,47 @@ def test_a_command_that_nobody_could_run_is_refused(tmp_path: Path, command: str
     assert refusal(tmp_path, command=command) == (
         f"the whitelist's command for '{command[:128]}' cannot be run"
     )
+
+
+@pytest.mark.parametrize("text", ["x" * 131_070, "x" * 200_000, "\u20ac" * 43_690])
+def test_a_variable_that_no_program_could_have_is_refused(tmp_path: Path, text: str) -> None:
+    refused = refusal(tmp_path, env={"A": text}, file="raw:content")
+    assert refused == (
+        f"environment variable A is too long: with its name {len(text.encode()) + 2:,} bytes, "
+        "of at most 131,071"
+    )
+    with pytest.raises(Refusal, match="environment variable A is too long"):
+        explain(asked(env={"A": text}), policy(tmp_path), requestor=None)
+
+
+def test_a_variable_that_is_refused_for_its_name_says_that_name_alone(tmp_path: Path) -> None:
+    refused = refusal(tmp_path, env={"N" * 131_071: ""})
+    assert refused.startswith(f"environment variable {'N' * 64} is too long")
+
+
+def test_variables_that_are_too_much_together_are_refused(tmp_path: Path) -> None:
+    most = exec_limits.total()
+    env = {f"A{number}": "x" * 100_000 for number in range(most // 100_000 + 1)}
+    assert refusal(tmp_path, env=env).startswith("command and environment are too long: ")
+    # Many small ones, which take more beside their text than in it.
+    env = {f"A{number}": "" for number in range(most // 12)}
+    assert refusal(tmp_path, env=env).startswith("command and environment are too long: ")
+
+
+@pytest.mark.parametrize(
+    "env",
+    [
+        {"A": "x" * 131_069},
+        {f"A{number}": "x" * 100_000 for number in range(exec_limits.total() // 100_000 - 2)},
+        {f"A{number:07}": "" for number in range(exec_limits.total() // 18 - 6_000)},
+    ],
+)
+def test_as_much_as_a_program_can_have_is_taken_and_runs(
+    tmp_path: Path, env: dict[str, str]
+) -> None:
+    job = prepared(tmp_path, env=env)
+    assert isinstance(job.command, str)
+    subprocess.run(["/bin/sh", "-c", job.command], env=job.env, check=True)
 
 
 def test_an_argument_list_stays_one(tmp_path: Path) -> None:
