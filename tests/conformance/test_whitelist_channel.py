@@ -1,5 +1,6 @@
 """What travels on the command channel about whitelists and checks, with scripted agents."""
 
+import re
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -13,11 +14,13 @@ import zmq
 
 from pushcli import keys
 from pushcli.client.api import ApiClient
+from pushcli.errors import RequestRefused
 from pushcli.protocol import limits, wire
 from pushcli.protocol.timestamps import format_rfc1123
 from pushcli.sandbox.sandbox import Sandbox
 from pushcli.whitelist import statements
 from pushcli.whitelist.statements import Change
+from pushcli_server import checks
 from pushcli_server.rest import job_request
 from tests.support.old_agent import OldAgent, availability
 from tests.support.waiting import patient, until
@@ -30,8 +33,9 @@ MakeAgent = Callable[..., OldAgent]
 def make_agent(server: Sandbox, context: "zmq.Context[zmq.Socket[bytes]]") -> Iterator[MakeAgent]:
     agents = []
 
-    def make(offers: str | None = "whitelist,checks") -> OldAgent:
-        agent = OldAgent(server, context, f"w{uuid.uuid4().hex[:8]}", offers=offers)
+    def make(offers: str | None = "whitelist,checks", max_frame: int = -1) -> OldAgent:
+        name = f"w{uuid.uuid4().hex[:8]}"
+        agent = OldAgent(server, context, name, offers=offers, max_frame=max_frame)
         agents.append(agent)
         agent.come_online()
         return agent
@@ -199,27 +203,33 @@ def test_a_check_is_answered_by_the_agent(
 def test_a_check_that_no_message_could_carry_is_refused_and_costs_no_connection(
     server: Sandbox, make_agent: MakeAgent, large: dict[str, Any], offers: str
 ) -> None:
-    agent = make_agent(offers)
     most = wire.MAX_BODY_FROM_SERVER if "editors" in offers else wire.MAX_BODY_TO_EARLIER
-    bound(agent, most)
-    with pytest.raises(ApiError) as refused:
+    agent = make_agent(offers, most + wire.MAX_HEADER)
+    with pytest.raises(RequestRefused, match=re.escape(job_request.SIZE)):
         server.api.post("pushy/checks", {"command": "x", "nodes": [agent.name], **large})
-    assert (refused.value.status, job_request.SIZE in str(refused.value)) == (400, True)
     assert answered(server, agent, "x")["state"] == "ready"
 
 
 def test_the_largest_check_reaches_the_earliest_agent(
     server: Sandbox, make_agent: MakeAgent
 ) -> None:
-    agent = make_agent("checks,policy")
-    bound(agent, wire.MAX_BODY_TO_EARLIER)
+    agent = make_agent("checks,policy", wire.MAX_MESSAGE)
     assert answered(server, agent, "x" * (limits.MAX_RUN - 1000))["state"] == "ready"
 
 
-def bound(agent: OldAgent, most: int) -> None:
-    """A connection that ends with a frame that is larger, as agents of ours have it."""
-    agent.connect(most + wire.MAX_HEADER)
-    agent.come_online()
+def test_a_node_that_cannot_be_asked_is_unavailable_at_once(
+    server: Sandbox, make_agent: MakeAgent
+) -> None:
+    gone, there = make_agent("checks"), make_agent("checks")
+    gone.close()
+
+    def reason() -> Any:
+        there.heartbeat()
+        body = {"command": "x", "nodes": [gone.name]}
+        return server.api.post("pushy/checks", body)["nodes"][gone.name]
+
+    # Once the server has seen that the connection is closed, and before the node is offline.
+    until(lambda: reason() == {"state": "unavailable", "reason": checks.NOT_SENT}, "it says so")
 
 
 def answered(server: Sandbox, agent: OldAgent, command: str) -> dict[str, Any]:

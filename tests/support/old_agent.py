@@ -31,7 +31,9 @@ def enroll(fleet: Sandbox, name: str) -> Profile:
 
 
 class OldAgent:
-    """One scripted agent. Nothing is sent or answered by itself."""
+    """One scripted agent. Nothing is sent or answered by itself; a frame of more than
+    `max_frame` bytes ends its connection.
+    """
 
     def __init__(
         self,
@@ -40,7 +42,9 @@ class OldAgent:
         name: str,
         *,
         offers: str | None = None,
+        max_frame: int = -1,
     ) -> None:
+        self._max_frame = max_frame
         self.name = name
         self._offers = offers
         self._context = context
@@ -68,12 +72,12 @@ class OldAgent:
             keys.load_private_key(Path(self._profile.client_key)),
         )
 
-    def connect(self, max_frame: int = -1) -> None:
-        """A new connection, which a larger frame ends; the sequence begins anew."""
+    def connect(self) -> None:
+        """A new connection; the sequence begins anew."""
         self.close()
         self.socket = socket = self._context.socket(zmq.DEALER)
         socket.linger = 0
-        socket.maxmsgsize = max_frame
+        socket.maxmsgsize = self._max_frame
         socket.curve_serverkey = self.config["curve_public_key"].encode()
         socket.curve_publickey, socket.curve_secretkey = self._public, self._secret
         socket.connect(self.config["push_jobs"]["heartbeat"]["command_addr"])

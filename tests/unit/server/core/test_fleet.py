@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from pushcli.protocol import extensions, messages
+from pushcli.protocol import extensions, messages, wire
 from pushcli_server.core import fleet_events as on_fleet
 from pushcli_server.core.admissions import KeyOfAnotherNode
 from pushcli_server.core.fleet_nodes import ClientGone
@@ -304,6 +304,18 @@ def test_an_ended_job_is_forgotten_and_its_feed_closed_once() -> None:
     assert fleet.fleet.job(JOB) is None
     fleet.wait(60)
     assert of(on_fleet.CloseFeed, fleet.done) == [on_fleet.CloseFeed(JOB)]
+
+
+# --- how large a message may be
+
+
+def test_only_an_agent_that_says_so_takes_large_messages() -> None:
+    fleet = Script()
+    assert fleet.fleet.takes(A) == wire.MAX_BODY_TO_EARLIER
+    fleet.bring(A)
+    fleet.bring(B, offered=extensions.ALL - {extensions.EDITORS})
+    assert fleet.fleet.takes(A) == wire.MAX_BODY_FROM_SERVER
+    assert fleet.fleet.takes(B) == wire.MAX_BODY_TO_EARLIER
 
 
 # --- who may connect
