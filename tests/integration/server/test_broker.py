@@ -353,9 +353,7 @@ def test_no_message_is_larger_than_its_agent_takes(
     kind: type[messages.CommandMessage], takes: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     fields = SENDABLE[kind]
-    envelope = len(
-        messages.encode(kind(sequence=1, timestamp=rfc1123_now(), **fields("")))  # type: ignore[arg-type]
-    )
+    envelope = len(messages.encode(kind(sequence=1, timestamp=rfc1123_now(), **fields(""))))
 
     async def scenario() -> None:
         async with broker(KEY, lambda: NOW, takes=lambda node: takes) as (heard, running, socket):
@@ -368,7 +366,7 @@ def test_no_message_is_larger_than_its_agent_takes(
             assert not running.send(peer, NODE, kind, **fields("x" * (takes - envelope + 1)))
             assert running.drops.counts == {DropReason.TOO_LARGE: 1}
             assert running.send(peer, NODE, messages.Ack)
-            came = []
+            came: list[bytes] = []
             while len(came) < 2:
                 try:
                     came.append(socket.recv_multipart(zmq.NOBLOCK)[1])
