@@ -74,7 +74,7 @@ async def open_services(
             raise StoreError(f"cannot read the database: {error}", "check database_url") from error
         feeds = Feeds(clock, store.submit, kept)
         context = _context(stack)
-        channel = CommandChannel(context, fleet.admissions.owner, shares.commands, fleet.takes)
+        channel = CommandChannel(context, fleet.admissions.owner, shares.commands, fleet.max_body)
         outbox = Outbox(fleet, channel)
         whitelists = WhitelistPush(fleet, outbox, clock, store)
         tasks.keep("sending whitelists", whitelists.run)

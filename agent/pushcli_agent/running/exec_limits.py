@@ -32,7 +32,7 @@ def total() -> int:
 
 
 def require_startable(arguments: Sequence[str], env: Mapping[str, str], most: int) -> None:
-    """Whether a program can be started with these.
+    """Make sure that a program can be started with these.
 
     Args:
         arguments: all that are not known to be short.

@@ -42,7 +42,7 @@ Owner = Callable[[str], NodeKey | None]
 """Whose node a CURVE key (Z85) is, if it was handed out."""
 SessionKey = Callable[[str, str], bytes]
 """Of a node, by organization and name."""
-Takes = Callable[[NodeKey], int]
+MaxBody = Callable[[NodeKey], int]
 """How large a body, in bytes, a node's agent takes: a larger one costs its connection."""
 ClockDiffers = Callable[[NodeKey, float], None]
 """Whose clock is too far off, and by how many seconds it is ahead."""
@@ -68,7 +68,7 @@ class Broker:
         receive: called with each verified message.
         limits: of its connections.
         clock_differs: called with each message that is verified but for its time.
-        takes: what is sent to a node is no larger.
+        max_body: what is sent to a node is no larger.
         mark: what the names of this broker's peers begin with.
         now: seconds since the epoch, which messages' timestamps are held against.
     """
@@ -85,10 +85,10 @@ class Broker:
         mark: bytes = b"",
         *,
         clock_differs: ClockDiffers = lambda node, seconds: None,
-        takes: Takes = lambda node: wire.MAX_BODY_TO_EARLIER,
+        max_body: MaxBody = lambda node: wire.MAX_BODY_TO_EARLIER,
     ) -> None:
         self._clock_differs = clock_differs
-        self._takes = takes
+        self._max_body = max_body
         self.drops = Drops()
         self._now = now
         self._mark = mark
@@ -161,7 +161,7 @@ class Broker:
         self._sequences[peer] = sequence
         message = kind(sequence=sequence, timestamp=rfc1123_now(), **fields)
         body = messages.encode(message)
-        if len(body) > wire.MAX_BODY_TO_EARLIER and len(body) > self._takes(node):
+        if len(body) > wire.MAX_BODY_TO_EARLIER and len(body) > self._max_body(node):
             self.drops.drop(node.name, DropReason.TOO_LARGE, time.monotonic())
             return False
         frames = wire.seal(body, self._session_key(node.org, node.name))

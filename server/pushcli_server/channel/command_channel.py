@@ -10,7 +10,7 @@ import zmq
 from pushcli.errors import StartError
 from pushcli.protocol import messages
 from pushcli_server import listener
-from pushcli_server.channel.broker import SETTINGS, Broker, ClockDiffers, Owner, Receive, Takes
+from pushcli_server.channel.broker import SETTINGS, Broker, ClockDiffers, MaxBody, Owner, Receive
 from pushcli_server.channel.crowd import Limits
 from pushcli_server.core.identity import NodeKey
 from pushcli_server.secrets import Secrets
@@ -28,7 +28,7 @@ class CommandChannel:
         context: a plain ZeroMQ context.
         owner: which keys prove which nodes, whatever key of ours they know.
         limits: of the connections, with each key.
-        takes: how large a message each node's agent takes.
+        max_body: how large a message each node's agent takes.
     """
 
     def __init__(
@@ -36,9 +36,9 @@ class CommandChannel:
         context: "zmq.Context[zmq.Socket[bytes]]",
         owner: Owner,
         limits: Limits,
-        takes: Takes,
+        max_body: MaxBody,
     ) -> None:
-        self._takes = takes
+        self._max_body = max_body
         self._limits = limits
         self._context = context
         self._owner = owner
@@ -88,7 +88,7 @@ class CommandChannel:
                     self._limits,
                     mark=mark,
                     clock_differs=clock_differs,
-                    takes=self._takes,
+                    max_body=self._max_body,
                 )
                 undoing.callback(broker.close)
                 broker.bind(self._host, self._port)

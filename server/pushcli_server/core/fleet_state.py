@@ -101,7 +101,7 @@ class Fleet:
             return UNKNOWN
         return None if node.available(now) else node.why_unavailable(now)
 
-    def takes(self, key: NodeKey) -> int:
+    def max_body(self, key: NodeKey) -> int:
         """Bytes of a message's body that the node's agent takes; more costs its connection."""
         node = self.nodes.get(key)
         if node is not None and extensions.EDITORS in node.extensions:

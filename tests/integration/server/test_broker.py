@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from pushcli.protocol import messages, wire
 from pushcli.protocol.drops import DropReason
 from pushcli.protocol.timestamps import parse_rfc1123
-from pushcli_server.channel.broker import MAX_MESSAGE, Broker, Takes, rfc1123_now
+from pushcli_server.channel.broker import MAX_MESSAGE, Broker, MaxBody, rfc1123_now
 from pushcli_server.channel.crowd import PER_OWNER, Limits
 from pushcli_server.channel.zap import Doorkeeper
 from pushcli_server.core.identity import NodeKey
@@ -89,7 +89,7 @@ async def broker(
     session_key: bytes,
     now: Callable[[], float] = time.time,
     limits: Limits = AMPLE,
-    takes: Takes = lambda node: wire.MAX_BODY_TO_EARLIER,
+    max_body: MaxBody = lambda node: wire.MAX_BODY_TO_EARLIER,
 ) -> AsyncIterator[tuple[Heard, Broker, "zmq.Socket[bytes]"]]:
     """A broker that admits one agent of `node1`, and that agent's socket."""
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
@@ -101,7 +101,7 @@ async def broker(
     doorkeeper.start()
     running = Broker(
         context, server_secret, owners.get, lambda *_: session_key, heard.receive, limits, now,
-        MARK, takes=takes,
+        MARK, max_body=max_body,
     )  # fmt: skip
     socket = context.socket(zmq.DEALER)
     heard.keys = (server_public, public, secret)
@@ -356,7 +356,11 @@ def test_no_message_is_larger_than_its_agent_takes(
     envelope = len(messages.encode(kind(sequence=1, timestamp=rfc1123_now(), **fields(""))))
 
     async def scenario() -> None:
-        async with broker(KEY, lambda: NOW, takes=lambda node: takes) as (heard, running, socket):
+        async with broker(KEY, lambda: NOW, max_body=lambda node: takes) as (
+            heard,
+            running,
+            socket,
+        ):
             # As agents of ours have it: a frame that is larger ends the connection.
             socket.maxmsgsize = takes + wire.MAX_HEADER
             socket.send_multipart(wire.seal(GOOD, KEY))

@@ -311,11 +311,11 @@ def test_an_ended_job_is_forgotten_and_its_feed_closed_once() -> None:
 
 def test_only_an_agent_that_says_so_takes_large_messages() -> None:
     fleet = Script()
-    assert fleet.fleet.takes(A) == wire.MAX_BODY_TO_EARLIER
+    assert fleet.fleet.max_body(A) == wire.MAX_BODY_TO_EARLIER
     fleet.bring(A)
     fleet.bring(B, offered=extensions.ALL - {extensions.EDITORS})
-    assert fleet.fleet.takes(A) == wire.MAX_BODY_FROM_SERVER
-    assert fleet.fleet.takes(B) == wire.MAX_BODY_TO_EARLIER
+    assert fleet.fleet.max_body(A) == wire.MAX_BODY_FROM_SERVER
+    assert fleet.fleet.max_body(B) == wire.MAX_BODY_TO_EARLIER
 
 
 # --- who may connect
