@@ -101,21 +101,35 @@ def extend(standing: Standing, pins: Pins, offered: Offered, *, org: str, latest
     Args:
         latest: the version up to which statements count: 5 minutes ahead of the clock.
     """
+    links = offered.links
     try:
         first = _first_new(standing, offered)
     except _Kept as kept:
         return Extended(standing, error=str(kept))
     judge = Judge(standing, pins, org=org, latest=latest)
-    if not offered.links:
+    has_gap = first == 0 and bool(links and standing.head) and _jumps(standing, links[0])
+    if not links:
         judge.old(offered.base)
-    elif first == 0 and (not standing.head or offered.links[0].action == CHECKPOINT):
-        if judge.found(offered.base, offered.links[0]):
+    elif first == 0 and (not standing.head or links[0].action == CHECKPOINT):
+        counts = judge.found(offered.base, links[0])
+        # Who knows keys, but no place in the chain, cannot tell what it would leave out.
+        has_gap = has_gap or not (counts or standing.head or not standing.vouched)
+        if counts or has_gap:
+            judge.settle(offered.base, links[0])
             first = 1
         else:
             # As a link of the chain it is without effect; what it would stand for, too.
             judge = Judge(standing, pins, org=org, latest=latest)
-    for link in offered.links[first:]:
+    for link in links[first:]:
         judge.judge(link)
+    if has_gap and not judge.is_bridged:
+        # A key that was taken back in the gap would say that it was not: only a pinned one may.
+        return Extended(
+            standing,
+            error=f"the checkpoint of {line(links[0].content.signer)} stands for statements about "
+            "editors that this node did not hear of, and no key that is pinned here signed it: "
+            "let an editor whose key is sign one (`pushcli whitelist editors checkpoint`)",
+        )
     return Extended(judge.standing(), tuple(judge.void))
 
 
@@ -149,7 +163,10 @@ def _first_new(standing: Standing, offered: Offered) -> int:
 
 
 def _jumps(standing: Standing, link: Statement) -> bool:
-    """Whether a checkpoint stands for statements that the node did not hear of."""
+    """Whether a checkpoint stands for statements that the node did not hear of.
+
+    It does not lead over them by itself: a pinned key has to sign it, or a later one.
+    """
     return (
         link.action == CHECKPOINT
         and _previous(link) not in standing.seen

@@ -18,10 +18,15 @@ _LONGEST_NAME = 60
 
 
 class Judge:
-    """Statements one after the other."""
+    """Statements one after the other.
+
+    Attributes:
+        is_bridged: whether a pinned key signed a checkpoint among them.
+    """
 
     def __init__(self, standing: Standing, pins: Pins, *, org: str, latest: int) -> None:
         self.void: list[Void] = []
+        self.is_bridged = False
         self._is_verified = False
         self._pins = pins
         self._org, self._latest = org, latest
@@ -74,22 +79,24 @@ class Judge:
                 self._judge(fitting)
 
     def found(self, base: Sequence[Statement], first: Statement) -> bool:
-        """Begin with what a first link stands for; whether it may."""
+        """Begin with what a first link stands for; whether it counts, if it is a checkpoint."""
         new = [one for one in base if one.digest not in self._seen]
         self.old([one for one in new if one.is_old])
         for one in new:
             if not one.is_old:
                 self._judge(one)
         self.judge(first)
+        is_void = any(void.digest == first.digest for void in self.void)
+        return first.action != CHECKPOINT or not is_void
+
+    def settle(self, base: Sequence[Statement], first: Statement) -> None:
+        """What a first link stands for is all that is known of what lies before it."""
         if first.action == CHECKPOINT:
-            if any(void.digest == first.digest for void in self.void):
-                return False
             added = {one.subject for one in base if one.action == ADD}
             for key in self._vouched.keys() - added:
                 del self._vouched[key]
                 self._forget_wish_of(key)
         self._seen = dict.fromkeys((*(one.digest for one in base), *self._seen))
-        return True
 
     def judge(self, link: Statement) -> None:
         """The next link of the chain."""
@@ -143,6 +150,7 @@ class Judge:
             case chain.REMOVE:
                 return self._remove(one.subject, content.key)
             case chain.CHECKPOINT:
+                self.is_bridged = self.is_bridged or self._is_pinned(content.key)
                 return None
             case _:
                 return f"it says {line(one.action)}, which this version does not know"

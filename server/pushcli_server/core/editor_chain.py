@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from pushcli.protocol import limits
-from pushcli.whitelist import chain
+from pushcli.whitelist import chain, checkpoint
 from pushcli.whitelist.chain import CHECKPOINT, Link, Statement, Unreadable
 
 
@@ -23,7 +23,7 @@ class Stored(NamedTuple):
 
     Args:
         base: what the first link stands for; without links all that there are, of the old form.
-        links: from the newest checkpoint on.
+        links: from a checkpoint on, or from the first one.
     """
 
     base: Sequence[Any]
@@ -60,6 +60,32 @@ def travelling(stored: Stored, old: Iterable[Any], *, latest: int) -> Travelling
     return Travelling(texts, base, links)
 
 
+def starts(links: Sequence[int], bases: Sequence[int | None]) -> list[int]:
+    """Where what goes to agents may start, the earliest first.
+
+    As much as there is room for: a checkpoint takes nothing away from nodes as long as what it
+    stands for reaches them, too.
+
+    Args:
+        links: the bytes of each, in their order.
+        bases: of those that stand for others, the bytes of these, or fewer; else None.
+    """
+    room, found = limits.MAX_STATEMENTS_SIZE, []
+    for place in range(len(links) - 1, max(-1, len(links) - 1 - limits.MAX_STATEMENTS), -1):
+        room -= links[place] + 1
+        base = bases[place]
+        if base is not None and base <= room:
+            found.append(place)
+    return found[::-1]
+
+
+def fits(stored: Stored) -> bool:
+    """Whether agents take so much."""
+    said = [*stored.base, *stored.links]
+    size = sum(len(msgspec.json.encode(one)) + 1 for one in said)
+    return len(said) <= limits.MAX_STATEMENTS and size <= limits.MAX_STATEMENTS_SIZE
+
+
 def newest(texts: Sequence[bytes], room: int, count: int) -> list[bytes]:
     """As many from the front as there is room for, the oldest first."""
     found: list[bytes] = []
@@ -86,7 +112,7 @@ def appended(stored: Stored, raw: Any, kept: Sequence[str]) -> list[Any] | None:
     Raises:
         Moved: it does not follow the last one.
         Full: there is no room for it.
-        Unreadable: it is no link, or keeps what there is not.
+        Unreadable: it is no link, or keeps anything else than it has to.
     """
     statement = Statement(raw)
     link = statement.content
@@ -102,6 +128,14 @@ def appended(stored: Stored, raw: Any, kept: Sequence[str]) -> list[Any] | None:
         founded = [known[digest] for digest in kept]
         if link.kept != chain.digest_of_set(founded):
             raise Unreadable("the checkpoint is not signed over what it keeps")
+        # Whoever signs it: nodes that hear of it alone must learn which keys were taken back, and
+        # in another order, or with an older statement, it would say something else.
+        needed = checkpoint.kept([*base, *links], link.key).statements
+        if list(kept) != [one.digest for one in needed]:
+            raise Unreadable(
+                "the checkpoint does not keep what it has to, in its order: is pushcli on this "
+                "workstation of another version than the server?"
+            )
         _check_room([*founded, statement])
         return [one.raw for one in founded]
     if kept:

@@ -38,7 +38,7 @@ async def editors(store: Store, org: str) -> list[dict[str, str]]:
                 }
             )
     inherited = await store.lists.ask(editor_chain.inherited_removals, org)
-    stored = await store.lists.ask(editor_chain.stored, org)
+    stored = await store.lists.ask(editor_chain.reaching, org)
     pinned = tuple((editor["name"], editor["public_key"]) for editor in found)
     text = msgspec.json.encode([stored.base, stored.links])
     taken_back = await asyncio.to_thread(_taken_back, org, pinned, text)

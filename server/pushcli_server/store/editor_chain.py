@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, func, select
 
+from pushcli.protocol import limits
 from pushcli.whitelist.chain import Statement, Unreadable
 from pushcli_server.core import editor_chain as core
 from pushcli_server.core.editor_chain import Stored, Travelling
@@ -36,6 +37,24 @@ def stored(connection: Connection, org: str) -> Stored:
     return Stored(base, _readable(org, [r.statement for r in rows]))
 
 
+def reaching(connection: Connection, org: str) -> Stored:
+    """Those for agents: from as early on as there is room for, whatever checkpoints follow."""
+    query = select(_chain.c.place, _chain.c.statement, func.length(_chain.c.base).label("size"))
+    query = query.where(_chain.c.org == org).order_by(_chain.c.place.desc())
+    rows = connection.execute(query.limit(limits.MAX_STATEMENTS)).all()[::-1]
+    # The text of a list has one byte more than what is counted of it, and [] none.
+    sizes = [None if row.size is None else max(0, row.size - 2) for row in rows]
+    for start in core.starts([len(row.statement) for row in rows], sizes):
+        base = connection.scalar(
+            select(_chain.c.base).where(_chain.c.org == org, _chain.c.place == rows[start].place)
+        )
+        texts = [row.statement for row in rows[start:]]
+        found = Stored(next(iter(_readable(org, [base or "[]"])), []), _readable(org, texts))
+        if core.fits(found):
+            return found
+    return stored(connection, org)
+
+
 def old(connection: Connection, org: str) -> list[Any]:
     """The newest statement of the old form about each key, as JSON; older versions first."""
     query = select(_old.c.statement).where(_old.c.org == org).order_by(_old.c.version, _old.c.key)
@@ -49,7 +68,7 @@ def travelling(connection: Connection, org: str, latest: int) -> Travelling:
         latest: the version up to which statements count.
     """
     said = old(connection, org)
-    return core.travelling(stored(connection, org), said, latest=latest)
+    return core.travelling(reaching(connection, org), said, latest=latest)
 
 
 def inherited_removals(connection: Connection, org: str) -> list[str]:

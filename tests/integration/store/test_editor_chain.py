@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from pushcli.protocol import limits
 from pushcli.whitelist import following
 from pushcli.whitelist.chain import Statement
 from pushcli.whitelist.standing import Standing
@@ -108,11 +109,29 @@ def test_a_checkpoint_keeps_what_is_there(database: Database) -> None:
             await store.write(append(said.links[0], [bob, stranger]))
         with pytest.raises(InvalidStatement, match="not signed over"):
             await store.write(append(said.links[0], [bob]))
-        said.links = [bob, carl]
-        said.checkpoint("ann", [bob])
-        await store.write(append(said.links[0], [bob]))
+        gone = said.statement("ann", "remove", "carl", previous=carl.digest)
+        await store.write(append(gone))
+        # Neither without the revocation, nor before or with what it takes back.
+        for kept in ([bob], [], [gone, bob], [bob, carl, gone]):
+            said.links = [bob, carl, gone]
+            said.checkpoint("ann", kept)
+            with pytest.raises(InvalidStatement, match="does not keep what it has to"):
+                await store.write(append(said.links[0], kept))
+        said.base, said.links = [], [bob, carl, gone]
+        said.checkpoint("ann", [bob, gone])
+        await store.write(append(said.links[0], [bob, gone]))
         await store.write(append(said.say("bob", "add", "dora")))
-        assert await stored(store) == Stored([bob.raw], [one.raw for one in said.links])
+        after = [one.raw for one in said.links]
+        assert await stored(store) == Stored([bob.raw, gone.raw], after)
+        # Agents hear all of it, as long as there is room.
+        whole = [bob.raw, carl.raw, gone.raw, *after]
+        assert await store.ask(editor_chain.reaching, ORG) == Stored([], whole)
+        while (await store.ask(editor_chain.reaching, ORG)).links[0] == bob.raw:
+            await store.write(append(said.say("bob", "add", "dora")))
+        left = await store.ask(editor_chain.reaching, ORG)
+        assert left == Stored([bob.raw, gone.raw], [one.raw for one in said.links])
+        following.read(*left)
+        assert sum(one.size for one in (bob, carl, gone, *said.links)) > limits.MAX_STATEMENTS_SIZE
 
     database.run(scenario)
 

@@ -497,13 +497,69 @@ def test_a_node_that_missed_what_a_checkpoint_replaces_goes_on_from_it() -> None
     known = extend(Standing(), pinned, said).standing
     said.say("ann", "remove", "bob")
     carl = said.say("ann", "add", "carl")
-    said.checkpoint("carl", [carl])
+    said.checkpoint("ann", [carl])
     said.say("carl", "add", "dora")
     extended = extend(known, pinned, said)
     assert extended.error is None
     # Bob is not in it any more, though this node never heard that he was removed.
     assert editors(extended.standing, pinned) == {"ann", "carl", "dora"}
     assert first.digest not in {one.digest for one in said.all}
+
+
+@pytest.mark.parametrize("by", ["eve", "bob", "carl"])
+def test_only_a_pinned_key_leads_over_what_a_node_did_not_hear_of(by: str) -> None:
+    said, pinned = Chain(), pins("ann")
+    said.say("ann", "add", "bob")
+    carl = said.say("ann", "add", "carl")
+    known = extend(Standing(), pinned, said).standing
+    said.say("ann", "remove", "bob")
+    # By a stranger, by the key that was taken back, and by one that is only vouched for.
+    said.checkpoint(by, [carl])
+    said.say("bob", "add", "eve")
+    kept = extend(known, pinned, said)
+    assert kept.standing == known
+    assert "let an editor" in str(kept.error)
+    # Neither does a statement of another kind, nor a forged checkpoint.
+    said.say("ann", "add", "dora")
+    assert extend(known, pinned, said).standing == known
+    last = said.links[-1]
+    forger = chain.Signer(key_of("eve"), org=ORG, name="ann")
+    raw = forger.checkpoint("0" * 64, previous=last.digest, version=last.content.version + 1)
+    forgery = forged(Statement(raw), key=fp("ann"))
+    assert extend(known, pinned, Offered(said.base, [*said.links, forgery])).standing == known
+    # A pinned editor's does, though what came before still travels.
+    signer = chain.Signer(key_of("ann"), org=ORG, name="ann")
+    raw = signer.checkpoint("0" * 64, previous=last.digest, version=last.content.version + 1)
+    said.links.append(Statement(raw))
+    extended = extend(known, pinned, said)
+    assert extended.error is None
+    assert editors(extended.standing, pinned) == {"ann", "carl", "dora"}
+    # Then it goes on as ever.
+    said.say("carl", "add", "ann2")
+    further = extend(extended.standing, pinned, said)
+    assert (further.error, "ann2" in editors(further.standing, pinned)) == (None, True)
+
+
+def test_a_pinned_key_that_was_taken_back_leads_over_nothing() -> None:
+    said, pinned = Chain(), pins("ann", "dora")
+    said.say("ann", "add", "bob")
+    said.say("dora", "remove", "dora")
+    known = extend(Standing(), pinned, said).standing
+    said.say("ann", "remove", "bob")
+    said.checkpoint("dora", [])
+    assert extend(known, pinned, said).standing == known
+
+
+def test_a_void_checkpoint_does_not_hide_what_a_node_without_a_chain_did_not_hear_of() -> None:
+    before, pinned = old("ann", "bob", NOW - 9), pins("ann")
+    known = extend(Standing(), pinned, Offered([before])).standing
+    said = Chain(before)
+    said.say("ann", "remove", "bob")
+    said.checkpoint("eve", [])
+    kept = extend(known, pinned, said)
+    assert (kept.standing, kept.error is None) == (known, False)
+    said.checkpoint("ann", [])
+    assert editors(extend(known, pinned, said).standing, pinned) == {"ann"}
 
 
 def test_an_older_checkpoint_does_not_lead_back() -> None:
@@ -665,6 +721,23 @@ def test_a_node_never_goes_back_whatever_else_it_is_offered(
     # It went along: then nothing that an editor signed was left out.
     signed = {known.head} - {""}
     assert signed <= {link.digest for link in theirs.links}
+
+
+@quick
+@given(says, says, st.sampled_from(PEOPLE), pinnings, st.data())
+def test_a_checkpoint_over_a_gap_counts_only_if_a_pinned_key_signed_it(
+    common: list[Say], missed: list[Say], by: str, pinned: set[str], data: st.DataObject
+) -> None:
+    held, made = pins(*pinned), made_of(common)
+    known = extend(Standing(), held, made).standing
+    for one, action, of, version in missed:
+        made.say(one, action, of, version=version)
+    heard = {link.digest for link in made.links[: len(common)]}
+    has_gap = bool(known.head) and made.end not in heard
+    made.checkpoint(by, data.draw(st.sampled_from([[], made.all])))
+    extended = extend(known, held, made)
+    if has_gap and by not in pinned:
+        assert (extended.standing, extended.error is None) == (known, False)
 
 
 def test_statements_are_small_enough_for_many() -> None:

@@ -4,6 +4,8 @@ from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pushcli.protocol import limits, wire
 from pushcli.whitelist import following
@@ -69,6 +71,19 @@ def test_a_statement_dated_ahead_does_not_travel_to_agents_that_would_believe_it
     said = [old("ann", "bob", 2**62).raw, old("ann", "carl", NOW).raw]
     travelling = core.travelling(Stored(said, []), said, latest=LATEST)
     assert [msgspec.json.decode(text)["editor"] for text in travelling.old] == ["carl"]
+
+
+@given(
+    st.lists(st.tuples(st.integers(200, 2000), st.none() | st.integers(0, 100_000)), max_size=250)
+)
+def test_what_goes_starts_as_early_as_there_is_room_for(rows: list[tuple[int, int | None]]) -> None:
+    found = core.starts([size for size, _ in rows], [base for _, base in rows])
+    for place, (_, base) in enumerate(rows):
+        links = [size + 1 for size, _ in rows[place:]]
+        fits = len(links) <= limits.MAX_STATEMENTS and base is not None
+        fits = fits and sum(links) + (base or 0) <= limits.MAX_STATEMENTS_SIZE
+        assert (place in found) == fits
+    assert found == sorted(found)
 
 
 def test_without_statements_nothing_travels() -> None:
