@@ -306,7 +306,7 @@ async def find_part(
     key = JobKey(node.org, message.job_id or "")
     job = await store.ask(reads.job, *key)
     part = None if job is None else await store.ask(reads.job_node, *key, node.name)
-    if job is None or part is None:
+    if job is None or part is None or await store.ask(reads.is_heir, *key, node.name):
         return on_fleet.PartFound(node=node, message=message, state=None)
     return on_fleet.PartFound(
         node=node,
@@ -368,6 +368,7 @@ def _live(live: LiveJob, grace: Grace, held: Callable[[JobKey, str, str], int]) 
         run_deadline=_or_never(record.run_deadline),
         nodes={node.node: NodeState(node.state) for node in nodes},
         reported={node.node for node in nodes if is_reported(node)},
+        disowned=set(live.disowned),
     )
     if record.capture:
         for name in job.nodes:

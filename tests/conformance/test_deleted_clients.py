@@ -10,6 +10,7 @@ import zmq
 
 from pushcli import errors
 from pushcli.sandbox.sandbox import Sandbox
+from pushcli_server.core.fleet_jobs import ENDED_KEPT
 from tests.support.identities import operator
 from tests.support.old_agent import OldAgent, availability, keep_alive
 from tests.support.waiting import job_is, patient, start, until
@@ -24,8 +25,9 @@ GONE = ("offline", "unavailable")
 def make_agent(server: Sandbox, context: "zmq.Context[zmq.Socket[bytes]]") -> Iterator[MakeAgent]:
     made: list[OldAgent] = []
 
-    def make(name: str | None = None) -> OldAgent:
-        made.append(OldAgent(server, context, name or f"deleted{next(_numbers)}"))
+    def make(name: str | None = None, offers: str | None = None) -> OldAgent:
+        name = name or f"deleted{next(_numbers)}"
+        made.append(OldAgent(server, context, name, offers=offers))
         return made[-1]
 
     yield make
@@ -119,6 +121,42 @@ def test_the_next_of_its_name_is_another(
     assert agent.receive(0.1) is None
     with pytest.raises(errors.AuthenticationError, match="Invalid signature"):
         agent.configure()
+
+
+def lies(agent: OldAgent, job: str) -> None:
+    """Output and a result of a job in which it had no part; both are acknowledged."""
+    agent.send("output", job, channel="stdout", offset=0, data="Zm9yZ2Vk")
+    agent.expect("ack_output")
+    agent.send("succeeded", job, spooled=True, exit_code=0, stdout_size=6, stderr_size=0)
+    agent.expect("ack_result")
+
+
+def test_the_next_of_its_name_writes_nothing_into_its_history(
+    server: Sandbox, make_agent: MakeAgent
+) -> None:
+    offers = "results,output,partial"
+    agent = make_agent(offers=offers)
+    agent.come_online()
+    server.wait_available([agent.name])
+    job = start(server, "x", agent.name, capture_output=True)
+    agent.expect("commit")
+    agent.send("ack_commit", job)
+    agent.expect("run")
+    agent.send("ack_run", job)
+    until(lambda: "running" in server.api.job(job)["nodes"], "it runs")
+    delete(server, agent)
+    between = start(server, "x", agent.name, capture_output=True)
+    before = [server.api.job_nodes(one) for one in (job, between)]
+    assert [parts[0]["state"] for parts in before] == ["crashed", "unavailable"]
+    heir = make_agent(agent.name, offers=offers)
+    heir.come_online()
+    server.wait_available([heir.name])
+    for _ in range(2):
+        for one, parts in zip((job, between), before, strict=True):
+            lies(heir, one)
+            assert server.api.job_nodes(one) == parts
+        # Once more when the server has forgotten the jobs, and asks its database.
+        keep_alive(heir, ENDED_KEPT + 1)
 
 
 def test_a_configuration_that_is_just_being_fetched_admits_nobody(

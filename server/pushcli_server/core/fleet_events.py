@@ -223,7 +223,8 @@ class PartFound(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What the store says of a node's part in a job that is not live; the answer to `FindPart`.
 
     Args:
-        state: None: the node had no part in such a job of its organization.
+        state: None: the node had no part in such a job of its organization, or it was the part
+            of an earlier node of its name.
         reported: its result is stored already.
         held: bytes of the channels that were gathered before.
     """

@@ -63,7 +63,21 @@ def withdraw(fleet: Fleet, key: JobKey) -> list[Effect]:
 def resume(fleet: Fleet, job: Job, now: float) -> list[Effect]:
     """A job that the run of the server before this one left."""
     enter(fleet, job)
-    return deliver(fleet, job, on_job.Resumed(_unspooled(fleet, job)), now)
+    effects = deliver(fleet, job, on_job.Resumed(_unspooled(fleet, job)), now)
+    for name in sorted(job.disowned):
+        # Deleted just before a crash: nobody told the job.
+        is_gone = NodeKey(job.org, name) not in fleet.nodes and job.has_unfinished(name)
+        if is_gone and not job.status.is_final:
+            effects += deliver(fleet, job, on_job.NodeDeleted(name), now)
+    return effects
+
+
+def disown(fleet: Fleet, node: NodeKey) -> None:
+    """Whoever gets the node's name next has no part in the jobs that it was in."""
+    for jobs in (fleet.jobs, fleet.ended):
+        for key, job in jobs.items():
+            if key.org == node.org and node.name in job.nodes:
+                job.disowned.add(node.name)
 
 
 def stalled(fleet: Fleet, job: Job, now: float) -> list[Effect]:

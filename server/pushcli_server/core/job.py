@@ -110,6 +110,8 @@ class Job:
     idle_beats: dict[str, int] = field(default_factory=dict)
     held: dict[str, dict[OutputChannel, int]] = field(default_factory=dict)
     reported: set[str] = field(default_factory=set)
+    disowned: set[str] = field(default_factory=set)
+    """Nodes whose client was deleted since: who has their names now has no part in it."""
 
     def __post_init__(self) -> None:
         if not self.nodes:

@@ -39,6 +39,8 @@ MAX_UNSTORED = 4 * 1024 * 1024
 CHANNELS: tuple[OutputChannel, ...] = ("stdout", "stderr")
 REPORTED = frozenset({NodeState.SUCCEEDED, NodeState.FAILED})
 """States that a node has by its result only."""
+NEVER_TOLD = frozenset({NodeState.NACKED, NodeState.UNAVAILABLE, NodeState.WAS_READY})
+"""States of a node that was never told to run: it has no result, whoever says so."""
 Held = Mapping[OutputChannel, int]
 """Bytes that were gathered, by channel."""
 
@@ -116,7 +118,7 @@ def part_in(job: Job, node: Node, message: messages.Result | messages.Output) ->
     return PartFound(
         node=node.key,
         message=message,
-        state=job.nodes[node.name],
+        state=None if node.name in job.disowned else job.nodes[node.name],
         capture=job.spec.run.capture,
         reported=node.name in job.reported,
         held=job.held.pop(node.name, {}),
@@ -159,7 +161,9 @@ def late(fleet: Fleet, part: PartFound) -> list[Effect]:
 
 def _is_news(part: PartFound) -> bool:
     """Whether the node has a part in the job, and its result is not known yet."""
-    return part.state is not None and not part.reported and part.state not in REPORTED
+    if part.state is None or part.reported:
+        return False
+    return part.state not in REPORTED | NEVER_TOLD
 
 
 def _missing(fleet: Fleet, part: PartFound, message: messages.Result) -> list[Effect]:

@@ -174,6 +174,8 @@ class Application:
         """Carry a write out, or say that it was."""
         async with self._services.writes.once(signature, call.at) as attempt:
             if isinstance(attempt, Attempt):
+                if attempt.beside and repeat is Repeat.REFUSED_AT_ONCE:
+                    raise carried_out()
                 return await handler(replace(call, attempt=attempt, repeated=attempt.beside))
             job_id = self._services.writes.job(signature)
             if repeat is Repeat.TOLD:

@@ -44,6 +44,8 @@ class Repeat(Enum):
     """The same as the first: nothing is changed."""
     REFUSED = auto()
     """409."""
+    REFUSED_AT_ONCE = auto()
+    """409, also beside an equal one of this moment: the answer has a secret."""
     FIRST_JOB = auto()
     """What the first got: the job that it started."""
     TOLD = auto()
@@ -243,7 +245,7 @@ def _identities(services: Services, settings: Settings) -> list[Route]:
         _below(
             "tokens",
             GET=Operation(tokens.index, _ADMIN),
-            POST=Operation(tokens.create, _ADMIN),
+            POST=Operation(tokens.create, _ADMIN, repeat=Repeat.REFUSED_AT_ONCE),
         ),
         _below("tokens/(?P<token>[^/]+)", DELETE=Operation(tokens.delete, _ADMIN)),
         _below(

@@ -103,7 +103,12 @@ def _dissociate(connection: Connection, ops: Sequence[operations.DissociateUser]
 
 def _clients(connection: Connection, ops: Sequence[operations.CreateClient]) -> None:
     for op in ops:
-        row = {"org": op.org, "name": op.name, "validator": op.validator}
+        row = {
+            "org": op.org,
+            "name": op.name,
+            "validator": op.validator,
+            "older_jobs_until": _newest_job(connection, op.org),
+        }
         connection.execute(insert(schema.clients), row)
         if op.enrolls:
             # One that is taken is told so.
@@ -112,6 +117,13 @@ def _clients(connection: Connection, ops: Sequence[operations.CreateClient]) -> 
         chef_nodes.forget_presence(connection, op.org, op.name)
         if op.enrolls:
             chef_nodes.enroll(connection, op.org, op.name, op.created_at)
+
+
+def _newest_job(connection: Connection, org: str) -> float:
+    """When it was made. Jobs are held against jobs: clocks that are set change nothing then."""
+    jobs = schema.jobs
+    newest = connection.scalar(select(func.max(jobs.c.created_at)).where(jobs.c.org == org))
+    return 0.0 if newest is None else float(newest)
 
 
 def _require_unreserved(connection: Connection, name: str) -> None:

@@ -108,6 +108,44 @@ def job_node(connection: Connection, org: str, job_id: str, node: str) -> JobNod
     return None if row is None else _record(row, JobNodeRecord)
 
 
+def heirs(connection: Connection, org: str, job_id: str) -> set[str]:
+    """Those of a job's nodes whose clients are gone, or younger than the job: whoever has such
+    a name now has no part in it.
+    """
+    jobs, parts, clients = schema.jobs, schema.job_nodes, schema.clients
+    is_its_own = (
+        select(clients.c.name)
+        .where(
+            clients.c.org == org,
+            clients.c.name == parts.c.node,
+            clients.c.older_jobs_until < jobs.c.created_at,
+        )
+        .exists()
+    )
+    query = (
+        select(parts.c.node)
+        .join(jobs, jobs.c.id == parts.c.job_id)
+        .where(jobs.c.org == org, jobs.c.id == job_id, ~is_its_own)
+    )
+    return set(connection.scalars(query))
+
+
+def is_heir(connection: Connection, org: str, job_id: str, node: str) -> bool:
+    """Whether this node is one of those."""
+    jobs, clients = schema.jobs, schema.clients
+    query = (
+        select(clients.c.name)
+        .join(jobs, jobs.c.org == clients.c.org)
+        .where(
+            jobs.c.id == job_id,
+            clients.c.org == org,
+            clients.c.name == node,
+            clients.c.older_jobs_until < jobs.c.created_at,
+        )
+    )
+    return connection.execute(query).first() is None
+
+
 def _part() -> list[Column[Any]]:
     return [one for one in schema.job_nodes.c if one.name not in {"job_id", "position"}]
 
@@ -146,7 +184,8 @@ def live_job(connection: Connection, root: Path, org: str, job_id: str) -> LiveJ
         # Those that run it have it.
         file = None
     nodes = [_record(row, JobNodeRecord) for row in connection.execute(_nodes_of(org, job_id))]
-    return LiveJob(job=found, nodes=nodes, file=file)
+    disowned = frozenset(heirs(connection, org, job_id))
+    return LiveJob(job=found, nodes=nodes, file=file, disowned=disowned)
 
 
 def job_file(connection: Connection, root: Path, org: str, job_id: str) -> str | None:

@@ -103,11 +103,14 @@ class JobNodeRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LiveJob(msgspec.Struct, frozen=True, kw_only=True):
-    """A job that is not over, with its nodes and its file as the client sent it."""
+    """A job that is not over, with its nodes and its file as the client sent it; `disowned` has
+    those of the nodes whose client was deleted since.
+    """
 
     job: JobRecord
     nodes: list[JobNodeRecord]
     file: str | None
+    disowned: frozenset[str] = frozenset()
 
 
 class AuditRecord(msgspec.Struct, frozen=True, kw_only=True):

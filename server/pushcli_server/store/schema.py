@@ -55,6 +55,9 @@ clients = Table(
     Column("org", ForeignKey("organizations.name"), primary_key=True),
     Column("name", String(255), primary_key=True),
     Column("validator", Boolean, nullable=False),
+    # When the newest job of the organization was made that there was when the client came: it
+    # and older ones are none of this client's, but of whoever had its name before.
+    Column("older_jobs_until", Time, nullable=False),
 )
 
 keys = Table(

@@ -23,6 +23,7 @@ from pushcli_server import rest
 from pushcli_server.rest.routes import Operation, Repeat, routes
 from tests.support.captured import Captured, captured
 from tests.support.identities import KEYS, Signer, new_client, new_user, operator, superuser
+from tests.support.raw_http import Answer
 
 pytestmark = pytest.mark.timeout(90)
 CARRIED_OUT = (409, ["this request was already carried out"])
@@ -114,16 +115,34 @@ def all_writes(fleet: Sandbox) -> list[Captured]:
         (ann, "DELETE", "clients/c1", None),
         (ann, "POST", "tokens", {"uses": 3}),
         (root, "POST", "/organizations", {"name": "captured"}),
+        (root, "DELETE", "/organizations/captured", None),
     ]  # fmt: skip
-    made = []
+    made, secrets = [], set[str]()
     for by, method, path, body in rows:
         made.append(captured(by, method, path, body() if callable(body) else body))
         answer = made[-1].send()
         assert answer.status in {200, 201}, (made[-1], answer)
+        if hands_out_a_secret(answer):
+            secrets.add(f"{method} {path}")
+            again = made[-1].send()
+            assert (again.status, again.error) == CARRIED_OUT, made[-1]
+            assert not hands_out_a_secret(again)
         if path == "tokens":
             made.append(captured(ann, "DELETE", f"tokens/{answer.json['id']}"))
             assert made[-1].send().status == 200
+    assert secrets == {
+        "POST clients", "PUT clients/c1", "POST clients/c1/keys", "PUT clients/c1/keys/k",
+        "POST /users", "PUT /users/u1", "POST /users/u1/keys", "PUT /users/u1/keys/k",
+        "POST tokens", "POST /organizations",
+    }  # fmt: skip
     return made
+
+
+def hands_out_a_secret(answer: Answer) -> bool:
+    said = answer.json if isinstance(answer.json, dict) else {}
+    return b"PRIVATE" in answer.body or any(
+        word in name for name in said for word in ("private", "token", "secret", "session_key")
+    )
 
 
 def writes_of_the_server() -> list[tuple[str, re.Pattern[str], Repeat]]:

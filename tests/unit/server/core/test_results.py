@@ -9,8 +9,9 @@ from pushcli.protocol import extensions, messages
 from pushcli_server.core import fleet_events as on_fleet
 from pushcli_server.core import results
 from pushcli_server.core.fleet_events import AppendOutput, Gathered, SaveLateResult, StoreOutput
+from pushcli_server.core.identity import NodeKey
 from pushcli_server.core.states import NodeState
-from tests.unit.server.core.fleet_script import JOB, A, B, Script, of, sent
+from tests.unit.server.core.fleet_script import JOB, A, B, Script, of, restarted, sent
 
 
 def capturing() -> Script:
@@ -417,3 +418,54 @@ def test_a_result_for_nobodys_job_is_acknowledged_so_that_it_is_not_repeated() -
     effects = late(None)
     assert not of(SaveLateResult, effects)
     assert sent(effects, A) == [messages.AckResult]
+
+
+# --- the next node of a name
+
+
+def heir_of(fleet: Script) -> Script:
+    """The client is deleted and made again, while the job is live or ended a moment ago."""
+    fleet.tell(on_fleet.ClientDeleted(A))
+    fleet.bring(A)
+    return fleet
+
+
+def forged(fleet: Script) -> list[Any]:
+    """Output and a result for the job of the node before."""
+    effects = chunk(fleet, 0, b"forged")
+    assert acknowledged(effects) == [6], "so that an honest agent does not send it for ever"
+    effects += result(fleet, stdout_base64="Zm9yZ2Vk", exit_code=0)
+    assert sent(effects, A)[-1] is messages.AckResult
+    return effects
+
+
+@pytest.mark.parametrize("others", [(), (B,)], ids=["ended", "live"])
+def test_a_job_of_a_deleted_node_takes_nothing_of_the_next_of_its_name(
+    others: tuple[NodeKey, ...],
+) -> None:
+    fleet = Script()
+    fleet.run(A, *others, capture=True)
+    chunk(fleet, 0, b"abc")
+    effects = forged(heir_of(fleet))
+    for kind in (AppendOutput, StoreOutput, SaveLateResult):
+        assert not of(kind, effects)
+    assert fleet.state(A) is NodeState.CRASHED
+
+
+def test_a_node_that_is_gone_after_a_restart_has_crashed_and_its_heir_has_no_part() -> None:
+    fleet = Script()
+    fleet.run(A, B, capture=True)
+    fleet.job.disowned.add(A.name)
+    again = restarted(fleet, B)
+    assert again.state(A) is NodeState.CRASHED
+    again.bring(A)
+    for kind in (AppendOutput, StoreOutput, SaveLateResult):
+        assert not of(kind, forged(again))
+
+
+@pytest.mark.parametrize("state", sorted(results.NEVER_TOLD))
+def test_who_was_never_told_to_run_has_no_result_and_no_output(state: NodeState) -> None:
+    assert not of(SaveLateResult, late(state))
+    fleet = Script()
+    fleet.bring(A)
+    assert not of(AppendOutput, found_chunk(fleet, state))
