@@ -108,7 +108,7 @@ def test_of_many_that_enroll_at_once_as_many_win_as_there_are_uses(
 def test_every_token_that_does_not_count_is_refused_in_the_same_words(server: Sandbox) -> None:
     mine, name = new_name("node"), new_name("node")
     bound, short = token(server, node=mine), token(server, expires_in=0.05)
-    deleted, good = token(server), token(server)
+    deleted, good = token(server, expires_in=600), token(server, expires_in=601)
     assert operator(server)("DELETE", f"tokens/{deleted.partition('.')[0]}").status == 200
     swapped = f"{good.partition('.')[0]}.{bound.partition('.')[2]}"
     time.sleep(0.1)
