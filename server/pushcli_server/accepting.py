@@ -30,6 +30,8 @@ class Acceptor:
         admit: takes an accepted connection, which does not block, and the peer's address.
         has_room: whether another one may be taken; if not, call `resume` when one may.
         accept: in place of the listener's.
+        has_time: whether this turn of the event loop may take another one; the rest waits for
+            the next turn.
     """
 
     def __init__(
@@ -39,11 +41,13 @@ class Acceptor:
         admit: Callable[[socket.socket, str], None],
         has_room: Callable[[], bool],
         accept: Accept | None = None,
+        has_time: Callable[[], bool] = lambda: True,
     ) -> None:
         self._listener = listener
         self._name = name
         self._admit = admit
         self._has_room = has_room
+        self._has_time = has_time
         self._accept: Accept = accept or listener.accept
         self._loop = asyncio.get_running_loop()
         self._pause = _FIRST_PAUSE
@@ -73,6 +77,8 @@ class Acceptor:
 
     def _read(self) -> None:
         for _ in range(_AT_ONCE):
+            if not self._has_time():
+                return
             if not self._has_room():
                 self._stop()
                 self._report("as many connections as it may have")

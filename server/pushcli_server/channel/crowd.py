@@ -12,6 +12,9 @@ from typing import NamedTuple
 PER_OWNER = 8
 """Connections of one who has proven who he is; more than one are those that broke unnoticed."""
 
+PACED = 4096
+"""Addresses whose pace is remembered."""
+
 
 class Limits(NamedTuple):
     """Connections at most."""
@@ -99,6 +102,33 @@ class Crowd:
             del owned[connection]
             if not owned:
                 del self._owned[owner]
+
+
+class Pace:
+    """How fast connections of one address may come.
+
+    Args:
+        burst: so many at once, ...
+        rate: ... and so many in each second that goes by.
+    """
+
+    def __init__(self, burst: int, rate: float) -> None:
+        self._burst, self._rate = burst, rate
+        self._left: dict[str, tuple[float, float]] = {}
+
+    def __len__(self) -> int:
+        return len(self._left)
+
+    def allows(self, address: str, now: float) -> bool:
+        """One came, at these seconds of a clock that only goes forward: may it stay?"""
+        left, at = self._left.pop(address, (float(self._burst), now))
+        left = min(self._burst, left + (now - at) * self._rate)
+        is_allowed = left >= 1
+        # Those that came last are the last ones, so that the first is the least to be missed.
+        self._left[address] = left - is_allowed, now
+        if len(self._left) > PACED:
+            del self._left[next(iter(self._left))]
+        return is_allowed
 
 
 def network(host: str) -> str:

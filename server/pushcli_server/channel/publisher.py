@@ -5,21 +5,26 @@ server keep is less than one frame of its own, and `MAX_UNSENT` bytes that it do
 """
 
 import asyncio
+import contextlib
 import enum
+import itertools
 import logging
 import socket
 import time
 from collections import Counter
+from collections.abc import Iterator
 
 from pushcli_server.accepting import Acceptor
-from pushcli_server.channel.crowd import Crowd, Limits, network
+from pushcli_server.channel.crowd import Crowd, Limits, Pace, network
 from pushcli_server.channel.zmtp import Connection, Violation
 
 MAX_UNSENT = 16_384
 """Bytes that wait for a peer that does not read, beside as many in the kernel."""
 HANDSHAKE_TIMEOUT = 30.0
 SLICE = 0.002
-"""Seconds of the event loop that one turn of publishing may take."""
+"""Seconds of the event loop that a turn of publishing, accepting or reading may take, each."""
+BURST, RATE = 2000, 200.0
+"""Connections of an address at once, and in each second that goes by."""
 _READ = 4096
 _STEP = 16
 _UNACKNOWLEDGED = 60_000
@@ -33,6 +38,7 @@ class Loss(enum.StrEnum):
     HANDSHAKE_TIMEOUT = "its handshake takes too long"
     READS_TOO_SLOWLY = "it reads too slowly"
     TOO_MANY = "its address has too many connections"
+    TOO_FAST = "its address connects too often"
 
 
 class _Peer:
@@ -45,6 +51,35 @@ class _Peer:
         self.connection = Connection(now)
         self.deadline = now + timeout
         self.unsent = b""
+
+
+class _Share:
+    """Of each turn of the event loop, `SLICE` for one kind of work."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._left = SLICE
+        self._renewing = False
+
+    def has_time(self) -> bool:
+        """Whether this turn has time left for it."""
+        return self._left > 0
+
+    @contextlib.contextmanager
+    def spent(self) -> Iterator[None]:
+        """Some of the work is done here."""
+        started = time.monotonic()
+        try:
+            yield
+        finally:
+            self._left -= time.monotonic() - started
+            if not self._renewing:
+                self._renewing = True
+                # It runs in the next turn, before what the selector finds then.
+                self._loop.call_soon(self._renew)
+
+    def _renew(self) -> None:
+        self._left, self._renewing = SLICE, False
 
 
 class Publisher:
@@ -66,8 +101,11 @@ class Publisher:
         self.drops: Counter[Violation | Loss] = Counter()
         """Connections that were closed, by reason; there are no other reasons."""
         self._crowd = Crowd(limits)
+        self._pace = Pace(BURST, RATE)
         self._handshake_timeout = handshake_timeout
         self._loop = asyncio.get_running_loop()
+        # One for each, so that neither keeps the other from its turn.
+        self._accepting, self._reading = _Share(self._loop), _Share(self._loop)
         self._peers: set[_Peer] = set()
         self._subscribers: set[_Peer] = set()
         self._handshakes: dict[_Peer, None] = {}
@@ -76,7 +114,11 @@ class Publisher:
         self.port: int = listener.getsockname()[1]
         _prepare(listener)
         self._acceptor = Acceptor(
-            listener, "heartbeat port", self._admit, lambda: self._crowd.has_room
+            listener,
+            "heartbeat port",
+            self._admit,
+            lambda: self._crowd.has_room,
+            has_time=self._accepting.has_time,
         )
         self._acceptor.resume()
 
@@ -109,12 +151,21 @@ class Publisher:
             self._sweeping.cancel()
 
     def _admit(self, sock: socket.socket, host: str) -> None:
-        address = network(host)
-        if not self._crowd.admit(sock.fileno(), address):
+        with self._accepting.spent():
+            self._take(sock, network(host), time.monotonic())
+
+    def _take(self, sock: socket.socket, address: str, now: float) -> None:
+        surplus = None
+        # libzmq comes again by itself. To let it wait would make all other addresses wait too.
+        if not self._pace.allows(address, now):
+            surplus = Loss.TOO_FAST
+        elif not self._crowd.admit(sock.fileno(), address):
+            surplus = Loss.TOO_MANY
+        if surplus is not None:
             sock.close()
-            self._count(address, Loss.TOO_MANY)
+            self._count(address, surplus)
             return
-        peer = _Peer(sock, address, time.monotonic(), self._handshake_timeout)
+        peer = _Peer(sock, address, now, self._handshake_timeout)
         self._peers.add(peer)
         self._handshakes[peer] = None
         self._loop.add_reader(peer.fd, self._read, peer)
@@ -123,6 +174,12 @@ class Publisher:
         self._send(peer, peer.connection.greeting())
 
     def _read(self, peer: _Peer) -> None:
+        # If not, the selector calls again in the next turn.
+        if self._reading.has_time():
+            with self._reading.spent():
+                self._receive(peer)
+
+    def _receive(self, peer: _Peer) -> None:
         try:
             data = peer.socket.recv(_READ)
         except (BlockingIOError, InterruptedError):
@@ -185,10 +242,11 @@ class Publisher:
         """Close those whose handshake takes too long: the first are the oldest."""
         self._sweeping = None
         now = time.monotonic()
-        while (first := next(iter(self._handshakes), None)) and first.deadline <= now:
-            self._drop(first, Loss.HANDSHAKE_TIMEOUT)
-        if first is not None:
-            pause = min(1.0, first.deadline - now)
+        for first in tuple(itertools.islice(self._handshakes, _STEP)):
+            if first.deadline <= now:
+                self._drop(first, Loss.HANDSHAKE_TIMEOUT)
+        if (first := next(iter(self._handshakes), None)) is not None:
+            pause = min(1.0, max(0.0, first.deadline - now))
             self._sweeping = self._loop.call_later(pause, self._sweep)
 
     def _count(self, address: str, reason: Violation | Loss) -> None:

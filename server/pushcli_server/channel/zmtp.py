@@ -17,6 +17,8 @@ BURST = 65_536
 """Bytes that a peer may send at once, ..."""
 RATE = 1024.0
 """... and for each second that goes by."""
+FRAME_COST = 64
+"""Bytes that a frame counts for beside its own: a small one is as much work as a large one."""
 
 _MORE, _LONG, _COMMAND = 1, 2, 4
 _SIGNATURE, _VERSION, _MECHANISM = 10, 10, slice(12, 32)
@@ -82,16 +84,21 @@ class Connection:
                 if not used:
                     break
                 at += used
+                self._spend(FRAME_COST)
             self._rest = b"" if self.closed else data[at:]
         return bytes(out)
 
     def _is_allowed(self, size: int, now: float) -> bool:
         self._allowance += (now - self._received_at) * RATE
-        self._allowance = min(self._allowance, BURST) - size
+        self._allowance = min(self._allowance, BURST)
         self._received_at = now
-        if self._allowance < 0:
-            self.closed, self._rest = Violation.TOO_MUCH, b""
+        self._spend(size)
         return self.closed is None
+
+    def _spend(self, size: int) -> None:
+        self._allowance -= size
+        if self._allowance < 0 and self.closed is None:
+            self.closed, self._rest = Violation.TOO_MUCH, b""
 
     def _greet(self, data: bytes, out: bytearray) -> int:
         """How many bytes the greeting takes; 0 while it is not whole."""

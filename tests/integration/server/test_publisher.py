@@ -5,6 +5,7 @@ import errno
 import logging
 import os
 import socket
+import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import ExitStack, asynccontextmanager
@@ -314,6 +315,70 @@ def test_it_logs_little_whatever_comes(caplog: pytest.LogCaptureFixture) -> None
     lines = [record.getMessage() for record in caplog.records]
     assert len(lines) == 1
     assert "\x1b" not in lines[0]
+
+
+async def latest(during: "asyncio.Task[None]") -> float:
+    """How late timers were meanwhile, at most, in seconds."""
+    worst = 0.0
+    while not during.done():
+        due = time.monotonic() + 0.01
+        await asyncio.sleep(0.01)
+        worst = max(worst, time.monotonic() - due)
+    return worst
+
+
+FLOODS = {
+    "connections": (SUBSCRIBER, 4000),
+    "empty frames": (SUBSCRIBER + short(0, b"") * 30_000, 300),
+    "short subscriptions": (SUBSCRIBER + short(0, b"\1x") * 10_000, 700),
+}
+
+
+@pytest.mark.parametrize("said", FLOODS)
+def test_who_connects_again_and_again_delays_nobody_else(said: str) -> None:
+    """The flood is another process, as it would be: its work is none of the loop's."""
+    first, number = FLOODS[said]
+
+    async def scenario() -> None:
+        async with publisher() as running:
+            flood = await asyncio.create_subprocess_exec(
+                sys.executable, "-c", CHURN, str(running.port), str(number),
+                stdin=asyncio.subprocess.PIPE,
+            )  # fmt: skip
+            flooding = asyncio.create_task(fed(flood, first))
+            assert await latest(flooding) < patient(0.1)
+            await flooding
+            if said == "connections":
+                assert running.drops[Loss.TOO_FAST]
+            with Subscriber(running.port), socket.socket() as other:
+                other.bind(("127.0.0.2", 0))
+                other.connect(("127.0.0.1", running.port))
+                other.sendall(SUBSCRIBER)
+                await until(lambda: running.subscribers)
+
+    run(scenario)
+
+
+CHURN = """
+import contextlib, socket, sys
+first = sys.stdin.buffer.read()
+held = []
+for _ in range(int(sys.argv[2])):
+    with contextlib.suppress(OSError):
+        held.append(socket.create_connection(("127.0.0.1", int(sys.argv[1]))))
+        held[-1].settimeout(1)
+        held[-1].sendall(first)
+    if len(held) >= 20:
+        for one in held:
+            one.close()
+        held.clear()
+"""
+
+
+async def fed(process: asyncio.subprocess.Process, data: bytes) -> None:
+    """It reads these bytes, and ends."""
+    await process.communicate(data)
+    assert process.returncode == 0
 
 
 def test_what_tests_say_as_a_subscriber_is_what_libzmq_says() -> None:

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pushcli_server.channel.crowd import PER_OWNER, Crowd, Limits, network
+from pushcli_server.channel.crowd import PACED, PER_OWNER, Crowd, Limits, Pace, network
 from pushcli_server.descriptors import shares
 
 LIMITS = Limits(total=6, per_address=4, unproven=2)
@@ -131,3 +131,23 @@ def test_all_ports_together_stay_below_the_limit_of_descriptors() -> None:
     # An operator who allows hardly anything gets a server that can be reached at all.
     assert shares(64).heartbeats.total == 8
     assert shares(524_288).commands.total == 100_000
+
+
+def test_an_address_may_come_at_once_and_then_at_its_pace_and_no_other_waits_for_it() -> None:
+    pace = Pace(burst=10, rate=2.0)
+    assert [pace.allows("a", 5.0) for _ in range(12)] == [True] * 10 + [False] * 2
+    assert pace.allows("b", 5.0)
+    assert [pace.allows("a", 5.4), pace.allows("a", 5.5), pace.allows("a", 5.5)] == [
+        False,
+        True,
+        False,
+    ]
+    assert [pace.allows("a", 1000.0) for _ in range(11)] == [True] * 10 + [False]
+
+
+def test_the_pace_of_so_many_addresses_is_remembered() -> None:
+    pace = Pace(burst=1, rate=1.0)
+    for number in range(3 * PACED):
+        assert pace.allows(str(number), 0.0)
+    assert len(pace) == PACED
+    assert not pace.allows(str(3 * PACED - 1), 0.0)

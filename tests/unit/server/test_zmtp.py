@@ -179,7 +179,7 @@ def test_a_flood_of_subscriptions_ends_at_its_allowance_and_nothing_of_it_is_kep
     sent = 0
     while connection.closed is None:
         connection.receive(long(0, b"\1" + sent.to_bytes(8, "big") + b"x" * 991), 0.0)
-        sent += 1009
+        sent += 1009 + zmtp.FRAME_COST
         assert connection.kept == 0
     assert connection.closed is Violation.TOO_MUCH
     assert zmtp.BURST - 2000 < sent < zmtp.BURST + 2000
@@ -247,3 +247,23 @@ def test_messages_have_short_and_long_frames(sizes: list[int]) -> None:
     assert [body for _, body in written] == bodies
     assert [bool(flags & 1) for flags, _ in written] == [True] * (len(sizes) - 1) + [False]
     assert [bool(flags & 2) for flags, _ in written] == [size > 255 for size in sizes]
+
+
+@pytest.mark.parametrize("frame", [short(0, b""), short(1, b""), short(0, b"\1xy"), long(0, b"")])
+def test_small_frames_count_for_more_than_their_bytes(frame: bytes) -> None:
+    connection = ready_connection()
+    most = zmtp.BURST // (zmtp.FRAME_COST + len(frame))
+    taken = 0
+    while connection.closed is None:
+        connection.receive(frame, 0.0)
+        taken += 1
+        assert taken <= most
+    assert connection.closed is Violation.TOO_MUCH
+    assert taken > most - 10
+    whole = ready_connection()
+    whole.receive(frame * taken, 0.0)
+    assert (whole.closed, whole.kept) == (Violation.TOO_MUCH, 0)
+    patient_one = ready_connection()
+    for second in range(2000):
+        patient_one.receive(frame * 10, float(second))
+    assert patient_one.closed is None
