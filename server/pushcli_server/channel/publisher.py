@@ -152,9 +152,9 @@ class Publisher:
 
     def _admit(self, sock: socket.socket, host: str) -> None:
         with self._accepting.spent():
-            self._take(sock, network(host), time.monotonic())
+            self._accepted(sock, network(host), time.monotonic())
 
-    def _take(self, sock: socket.socket, address: str, now: float) -> None:
+    def _accepted(self, sock: socket.socket, address: str, now: float) -> None:
         surplus = None
         # libzmq comes again by itself. To let it wait would make all other addresses wait too.
         if not self._pace.allows(address, now):
@@ -242,9 +242,9 @@ class Publisher:
         """Close those whose handshake takes too long: the first are the oldest."""
         self._sweeping = None
         now = time.monotonic()
-        for first in tuple(itertools.islice(self._handshakes, _STEP)):
-            if first.deadline <= now:
-                self._drop(first, Loss.HANDSHAKE_TIMEOUT)
+        for peer in tuple(itertools.islice(self._handshakes, _STEP)):
+            if peer.deadline <= now:
+                self._drop(peer, Loss.HANDSHAKE_TIMEOUT)
         if (first := next(iter(self._handshakes), None)) is not None:
             pause = min(1.0, max(0.0, first.deadline - now))
             self._sweeping = self._loop.call_later(pause, self._sweep)
