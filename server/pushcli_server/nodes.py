@@ -51,7 +51,7 @@ class NodeService:
         return next(await self._statuses(key.org, [key.name]))
 
     async def _names(self, org: str) -> list[str]:
-        names = set(await self._store.lists.ask(chef_nodes.names, org))
+        names = set(await self._store.lists.ask(chef_nodes.enrolled, org))
         return sorted(names | {node.name for node in self._fleet.nodes if node.org == org})
 
     async def _statuses(self, org: str, names: list[str]) -> Iterator[dict[str, Any]]:

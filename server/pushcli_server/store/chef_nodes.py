@@ -50,6 +50,11 @@ def names(connection: Connection, org: str) -> list[str]:
     return sorted(connection.scalars(query))
 
 
+def enrolled(connection: Connection, org: str) -> list[str]:
+    """The names of all nodes, those without an object too."""
+    return list(connection.scalars(select(schema.nodes.c.name).where(schema.nodes.c.org == org)))
+
+
 def of_nodes(connection: Connection, org: str, wanted: Sequence[str]) -> list[NodeObject]:
     """Those of these nodes that there are, in this order."""
     nodes = schema.nodes

@@ -1,6 +1,7 @@
 """Signed writes that somebody read and sends again: byte for byte, or what he may change."""
 
 import base64
+import http.client
 import itertools
 import re
 import signal
@@ -408,7 +409,7 @@ def test_a_kill_in_the_midst_leaves_a_write_with_its_signature_or_neither(
             ) -> None:
                 try:
                     statuses[at] = requests[at].send().status
-                except OSError:
+                except (OSError, http.client.HTTPException):
                     statuses[at] = 0
 
             with ThreadPoolExecutor(8) as pool:

@@ -22,7 +22,7 @@ from pushcli_server.store import (
     whitelist_reads,
 )
 from pushcli_server.store.database import make_engine
-from pushcli_server.store.errors import Missing, Unreadable, WhitelistConflict
+from pushcli_server.store.errors import DamagedContent, Unreadable, WhitelistConflict
 from tests.integration.store.conftest import ON_SQLITE, Database
 from tests.integration.store.writing import JOB, ORGS, changed, job, with_job
 
@@ -33,6 +33,11 @@ LATEST = 2**50
 
 
 # --- operations
+
+
+def client(name: str) -> operations.CreateClient:
+    """Of a node: nothing is kept of one that has none."""
+    return operations.CreateClient(org="acme", name=name, public_key=None)
 
 
 def poison() -> list[operations.Operation]:
@@ -48,7 +53,7 @@ def poison() -> list[operations.Operation]:
         ),
         operations.AppendEvent("feed", HUGE, 1, b"x"),
         operations.AppendEvent("feed", 1, 1, {"not": "bytes"}),  # type: ignore[arg-type]
-        operations.SaveNode(records.NodeRecord(org="missing", name="n")),
+        operations.SaveNode(records.NodeRecord(org="acme", name="n", configured_at="soon")),  # type: ignore[arg-type]
         operations.SetAutomatic(org="acme", name="n", automatic="{"),
     ]
 
@@ -59,6 +64,7 @@ def test_what_can_never_be_stored_is_left_out_and_the_rest_goes_on(
 ) -> None:
     async def scenario(store: Store) -> None:
         await with_job(store, "a")
+        await store.write(client("n"))
         store.submit(operations.SaveNode(records.NodeRecord(org="acme", name="n")))
         await store.barrier()
         store.submit(operations.AppendEvent("other", 1, 1, b"before"))
@@ -270,6 +276,7 @@ def with_two_jobs(database: Database) -> None:
     async def make(store: Store) -> None:
         await with_job(store, "a", "b")
         store.submit(operations.InsertJob(job(OTHER), [("a", "new")]))
+        await store.write(client("a"), client("b"))
         for name in ("a", "b"):
             store.submit(operations.SaveNode(records.NodeRecord(org="acme", name=name)))
         store.submit(
@@ -391,7 +398,7 @@ def test_a_blob_whose_file_is_gone_is_missing_and_not_a_database_that_is_away(
         )
         await store.barrier()
         empty(store.root)
-        with pytest.raises(Missing):
+        with pytest.raises(DamagedContent):
             await store.ask(reads.output, store.root, "acme", JOB, "a", "stdout")
         assert await store.ask(reads.jobs, "acme")
 
