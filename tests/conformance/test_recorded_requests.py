@@ -73,7 +73,8 @@ def started(fleet: Sandbox, moment: int) -> "subprocess.Popen[str]":
         stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     assert process.stderr is not None
-    assert "ready" in process.stderr.readline()
+    # What is logged before that is told on the same descriptor.
+    assert any("ready" in line for line in process.stderr), "it did not start"
     return process
 
 
