@@ -195,7 +195,9 @@ class Engine:
             waiting.set()
 
     def _save_new_job(self, effect: on_fleet.SaveNewJob) -> None:
-        operations = persistence.operations_of(effect, self.clock.now(), self._store.incoming)
+        operations = persistence.operations_of(
+            effect, self.clock.date(), self._store.incoming, offset=self.fleet.offset
+        )
         self._new[effect.job.key] = self._store.begin(*operations)
         self._releases.after(self._store.ticket)
 
