@@ -1,7 +1,9 @@
 """What a checkpoint keeps of the statements about editors before it (docs/editors.md)."""
 
+import bisect
+import itertools
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from pushcli.protocol import limits
@@ -10,8 +12,9 @@ from pushcli.whitelist.chain import ADD, REMOVE, Statement
 MAX_KEPT = limits.MAX_STATEMENTS * 3 // 4
 MAX_KEPT_SIZE = limits.MAX_STATEMENTS_SIZE * 3 // 4
 """Bytes: statements that come later need room, too."""
-_MAX_ABOUT = 10
-"""Statements about one key."""
+_MAX_OF_SIGNER = 4
+_MAX_ABOUT = 20
+"""Statements about one key, of one signer and of all."""
 
 
 class Kept(NamedTuple):
@@ -35,24 +38,22 @@ def live(said: Sequence[Statement]) -> list[Statement]:
 def kept(said: Sequence[Statement], signer: str) -> Kept:
     """What is needed to know who may edit, on nodes that heard nothing before.
 
-    First the keys that are vouched for, the newest first; then what made their vouchers
-    editors; then the keys that were taken back. Of each key stays what each signer said last: on
-    which nodes a signer counts is not known here, and one who counts nowhere must not hide
-    what another said.
+    First the keys that are vouched for, the newest first, each with what made its vouchers
+    editors; then the keys that were taken back. On which nodes a signer counts is not known here,
+    and one who counts nowhere, or does not count any more, must not hide what another said.
 
     Args:
         signer: the fingerprint of the key that signs the checkpoint.
     """
     room = _Room(said)
-    last, about = _last(said), _about(said)
+    last, spoken = _last(said), _Spoken(said)
     newest = sorted(last, key=lambda subject: (subject != signer, -last[subject]))
     added = [subject for subject in newest if said[last[subject]].action == ADD]
-    dropped = [last[subject] for subject in added if not room.keep(about[subject])]
-    for places in _vouchers(said, room.taken):
-        room.keep(places)
+    dropped = [last[subject] for subject in added if not room.keep(spoken.why(subject))]
     for subject in newest:
-        if subject not in added:
-            room.keep(about[subject])
+        if subject not in added and not room.keep(spoken.why(subject)):
+            # Without what made it count, and whoever took it back: it does not count either way.
+            room.keep(place for place in spoken.last(subject) if said[place].action == REMOVE)
     return Kept(
         [said[place] for place in sorted(room.taken)], [said[place] for place in sorted(dropped)]
     )
@@ -82,33 +83,66 @@ def _last(said: Sequence[Statement]) -> dict[str, int]:
     return {one.subject: place for place, one in enumerate(said) if _is_about_a_key(one)}
 
 
-def _about(said: Sequence[Statement]) -> dict[str, list[int]]:
-    """For each key the places of what each signer said last of it."""
-    last = {
-        (one.subject, one.content.key): place
-        for place, one in enumerate(said)
-        if _is_about_a_key(one)
-    }
-    about: dict[str, list[int]] = defaultdict(list)
-    for (subject, _), place in last.items():
-        about[subject].append(place)
-    return {subject: sorted(places)[-_MAX_ABOUT:] for subject, places in about.items()}
+class _Spoken:
+    """What was said of each key, in its order.
 
+    A signer may have been an editor for some of it only, so that an earlier word of his counts
+    where a later one does not: his standing is how often somebody had spoken of him by then.
+    """
 
-def _vouchers(said: Sequence[Statement], of: Iterable[int]) -> Iterator[list[int]]:
-    """For the signer of each statement what made him an editor, and took that back since."""
-    seen: set[int] = set()
-    waiting = sorted(of, reverse=True)
-    while waiting:
-        place = waiting.pop(0)
-        signer = said[place].content.key
-        adds = [i for i in range(place) if said[i].subject == signer and said[i].action == ADD]
-        if not adds or adds[-1] in seen:
-            continue
-        seen.add(adds[-1])
-        waiting.append(adds[-1])
-        after = range(adds[-1], len(said))
-        yield [i for i in after if said[i].subject == signer and _is_about_a_key(said[i])]
+    def __init__(self, said: Sequence[Statement]) -> None:
+        self._said = said
+        self._of: dict[str, list[int]] = defaultdict(list)
+        for place, one in enumerate(said):
+            if _is_about_a_key(one):
+                self._of[one.subject].append(place)
+
+    def why(self, subject: str) -> set[int]:
+        """What decides whether the key counts now, and whether those count who said so."""
+        taken = set(self.last(subject))
+        seen: set[str] = set()
+        waiting = list(taken)
+        while waiting:
+            signer = self._said[waiting.pop()].content.key
+            if signer not in seen:
+                seen.add(signer)
+                words = self.ever(signer)
+                taken.update(words)
+                waiting.extend(words)
+        return taken
+
+    def last(self, subject: str) -> list[int]:
+        """What decides whether the key counts now: each signer's last word of each standing."""
+        words = {self._speaker(place): place for place in self._of[subject]}
+        return self._newest(words.values())
+
+    def ever(self, subject: str) -> list[int]:
+        """What decided it at any time: all but repeats with nothing between that matters."""
+        words: list[int] = []
+        former: dict[str, tuple[tuple[str, int], str, int]] = {}
+        action, turn = "", 0
+        for place in self._of.get(subject, ()):
+            one = self._said[place]
+            turn += one.action != action
+            action = one.action
+            word = (self._speaker(place), action, turn)
+            if former.get(one.content.key) != word:
+                former[one.content.key] = word
+                words.append(place)
+        return self._newest(words)
+
+    def _speaker(self, place: int) -> tuple[str, int]:
+        signer = self._said[place].content.key
+        return signer, bisect.bisect(self._of.get(signer, ()), place)
+
+    def _newest(self, places: Iterable[int]) -> list[int]:
+        by_signer: dict[str, list[int]] = defaultdict(list)
+        for place in sorted(places):
+            by_signer[self._said[place].content.key].append(place)
+        newest = itertools.chain.from_iterable(
+            each[-_MAX_OF_SIGNER:] for each in by_signer.values()
+        )
+        return sorted(newest)[-_MAX_ABOUT:]
 
 
 def _is_about_a_key(one: Statement) -> bool:

@@ -1,7 +1,7 @@
 """What a checkpoint keeps: whoever hears of it alone knows the same editors."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pushcli.whitelist import checkpoint, following
@@ -97,6 +97,16 @@ def test_who_is_no_editor_hides_nothing_that_one_said() -> None:
     assert editors(checkpointed(said, "ann"), pins("ann")) == {"ann", "bob", "carl"}
 
 
+def test_a_key_that_was_taken_back_stays_so_though_there_is_no_room_for_the_reason(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    said = Chain()
+    for by, action, of in REPEATED:
+        said.say(by, action, of)
+    monkeypatch.setattr(checkpoint, "MAX_KEPT", 3)
+    assert editors(checkpointed(said, "ann"), pins("ann")) == {"ann", "carl"}
+
+
 says = st.lists(
     st.tuples(
         st.sampled_from(PEOPLE), st.sampled_from(["add", "add", "remove"]),
@@ -106,8 +116,20 @@ says = st.lists(
 )  # fmt: skip
 
 
+REPEATED = [("ann", "add", "bob"), ("ann", "add", "carl"), ("carl", "remove", "bob"),
+            ("ann", "add", "carl")]  # fmt: skip
+"""Of the second word about carl alone, carl was no editor when he took bob back."""
+TAKEN_BACK_TOO = [("ann", "add", "bob"), ("bob", "add", "carl"), ("ann", "remove", "bob"),
+                  ("bob", "add", "carl")]  # fmt: skip
+"""What bob says when he counts no more hides nothing that he said before."""
+
+
 @settings(max_examples=100, deadline=None)
 @given(says)
+@example(REPEATED)
+@example(TAKEN_BACK_TOO)
+@example([("ann", "add", "carl"), ("bob", "add", "carl"), ("carl", "add", "bob"),
+          ("ann", "add", "carl")])  # fmt: skip
 def test_whoever_pinned_the_signers_key_knows_no_other_editors_than_before(
     said: list[tuple[str, str, str]],
 ) -> None:
