@@ -1,6 +1,8 @@
 """Accepting connections so that want of descriptors, or too many at once, ends nothing.
 
-Whoever cannot be taken waits in the kernel's backlog; the log says so at most once a minute.
+Whoever cannot be taken waits in the kernel's backlog; the log says so, and why, at most once a
+minute. asyncio's own way to accept logs a traceback for each connection that finds no descriptor,
+many thousands in a second, and knows no limit.
 """
 
 import asyncio
@@ -29,6 +31,8 @@ class Acceptor:
         name: what the log calls it.
         admit: takes an accepted connection, which does not block, and the peer's address.
         has_room: whether another one may be taken; if not, call `resume` when one may.
+        full_pause: seconds after which to look for room again, without a call of `resume`.
+        spare: called when there is no descriptor left; may end a connection.
         accept: in place of the listener's.
         has_time: whether this turn of the event loop may take another one; the rest waits for
             the next turn.
@@ -42,18 +46,22 @@ class Acceptor:
         has_room: Callable[[], bool],
         accept: Accept | None = None,
         has_time: Callable[[], bool] = lambda: True,
+        full_pause: float | None = None,
+        spare: Callable[[], object] = lambda: None,
     ) -> None:
         self._listener = listener
         self._name = name
         self._admit = admit
         self._has_room = has_room
         self._has_time = has_time
+        self._full_pause = full_pause
+        self._spare = spare
         self._accept: Accept = accept or listener.accept
         self._loop = asyncio.get_running_loop()
         self._pause = _FIRST_PAUSE
         self._timer: asyncio.TimerHandle | None = None
         self._reading = self._closed = False
-        self._told_at = float("-inf")
+        self._told_at: dict[str, float] = {}
         listener.setblocking(False)
 
     def resume(self) -> None:
@@ -82,6 +90,8 @@ class Acceptor:
             if not self._has_room():
                 self._stop()
                 self._report("as many connections as it may have")
+                if self._full_pause is not None:
+                    self._retry_after(self._full_pause)
                 return
             try:
                 connection, address = self._accept()
@@ -100,15 +110,20 @@ class Acceptor:
     def _back_off(self, error: OSError) -> None:
         self._stop()
         self._report(error.strerror or "out of descriptors")
-        self._timer = self._loop.call_later(self._pause, self._retry)
+        self._spare()
+        self._retry_after(self._pause)
         self._pause = min(2 * self._pause, _LONGEST_PAUSE)
+
+    def _retry_after(self, seconds: float) -> None:
+        self._timer = self._loop.call_later(seconds, self._retry)
 
     def _retry(self) -> None:
         self._timer = None
         self.resume()
 
     def _report(self, reason: str) -> None:
+        # One of few: an error of the system, or the limit. One does not hide another.
         now = time.monotonic()
-        if now - self._told_at >= _QUIET:
-            self._told_at = now
+        if now - self._told_at.get(reason, float("-inf")) >= _QUIET:
+            self._told_at[reason] = now
             _log.warning("%s: %s; new connections wait", self._name, reason)
