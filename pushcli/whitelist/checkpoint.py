@@ -119,15 +119,15 @@ class _Spoken:
     def ever(self, subject: str) -> list[int]:
         """What decided it at any time: all but repeats with nothing between that matters."""
         words: list[int] = []
-        former: dict[str, tuple[tuple[str, int], str, int]] = {}
+        latest: dict[str, tuple[tuple[str, int], str, int]] = {}
         action, turn = "", 0
         for place in self._of.get(subject, ()):
             one = self._said[place]
             turn += one.action != action
             action = one.action
             word = (self._speaker(place), action, turn)
-            if former.get(one.content.key) != word:
-                former[one.content.key] = word
+            if latest.get(one.content.key) != word:
+                latest[one.content.key] = word
                 words.append(place)
         return self._newest(words)
 

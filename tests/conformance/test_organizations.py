@@ -143,7 +143,7 @@ def test_the_next_one_of_its_name_knows_nothing_of_it(server: Sandbox, agent: Ol
     assert "job start" not in actions
     # The former one's node is nobody here, whatever its agent goes on to say.
     for _ in range(4):
-        agent.heartbeat("running", running)
+        agent.knock("running", running)
         assert agent.receive(0.1) is None
     assert admin.get("pushy/node_states") == []
     # And a new one may begin.

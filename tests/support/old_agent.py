@@ -1,5 +1,6 @@
 """An old agent as a script: raw frames, as push-jobs-client sends them; no extensions."""
 
+import contextlib
 import time
 import uuid
 from pathlib import Path
@@ -77,6 +78,8 @@ class OldAgent:
         self.close()
         self.socket = socket = self._context.socket(zmq.DEALER)
         socket.linger = 0
+        # Without a connection, and once one was refused, ZeroMQ takes no messages.
+        socket.sndtimeo = int(patient(10) * 1000)
         socket.maxmsgsize = self._max_frame
         socket.curve_serverkey = self.config["curve_public_key"].encode()
         socket.curve_publickey, socket.curve_secretkey = self._public, self._secret
@@ -107,6 +110,14 @@ class OldAgent:
     def heartbeat(self, state: str = "idle", job_id: str | None = None) -> None:
         """Alive."""
         self.send("heartbeat", job_id, job_state=state)
+
+    def knock(self, state: str = "idle", job_id: str | None = None) -> None:
+        """Alive, if ZeroMQ takes it: not after the connection was refused."""
+        assert self.socket is not None
+        patience, self.socket.sndtimeo = self.socket.sndtimeo, 100
+        with contextlib.suppress(zmq.Again):
+            self.heartbeat(state, job_id)
+        self.socket.sndtimeo = patience
 
     def receive(self, seconds: float = 5.0) -> dict[str, Any] | None:
         """The next message, verified; None if none comes in time."""
@@ -143,7 +154,7 @@ def keep_alive(agent: OldAgent, seconds: float) -> list[str]:
     came = []
     end = time.monotonic() + seconds
     while time.monotonic() < end:
-        agent.heartbeat()
+        agent.knock()
         if (message := agent.receive(0.2)) is not None:
             came.append(message["type"])
     return came
