@@ -37,15 +37,6 @@ def require_bounded(document: bytes, depth: int = MAX_DEPTH, values: int = MAX_V
         raise TooNested(f"nested more than {depth} deep")
 
 
-def is_bounded(document: str) -> bool:
-    """Whether `require_bounded` lets this pass."""
-    try:
-        require_bounded(document.encode("utf-8", "surrogatepass"))
-    except TooNested:
-        return False
-    return True
-
-
 def _depth_exceeds(brackets: bytes, depth: int) -> bool:
     """Take the innermost pairs out, level by level."""
     left = brackets.translate(_ONE_KIND)

@@ -270,13 +270,6 @@ def editor_statement(
     return made
 
 
-def editor_statement_holds(statement: EditorStatement, key: PublicNumbers) -> bool:
-    """Whether the key made this statement."""
-    return statement.key == key.fingerprint and key.signed(
-        editor_text(statement), statement.signature
-    )
-
-
 def editor_text(statement: EditorStatement) -> bytes:
     """What its signature is over."""
     said = [

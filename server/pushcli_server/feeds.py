@@ -13,7 +13,7 @@ from pushcli.protocol.run import OPTIONS
 from pushcli_server.clock import Clock
 from pushcli_server.core.fleet_events import Publish
 from pushcli_server.core.identity import JobKey
-from pushcli_server.core.job import Job
+from pushcli_server.core.job_state import Job
 from pushcli_server.feed_log import Event, FeedLog
 from pushcli_server.store import operations
 

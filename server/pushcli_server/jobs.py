@@ -16,7 +16,7 @@ import msgspec
 from pushcli_server import persistence
 from pushcli_server.core import fleet_events as on_fleet
 from pushcli_server.core.identity import JobKey, Requestor
-from pushcli_server.core.job import JobSpec
+from pushcli_server.core.job_state import JobSpec
 from pushcli_server.core.replays import Signature
 from pushcli_server.core.states import NodeState
 from pushcli_server.engine import Engine

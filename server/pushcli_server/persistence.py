@@ -15,8 +15,8 @@ from pushcli.protocol import extensions, messages, run_wire
 from pushcli.protocol.run import Outcome, OutputChannel, RunSpec
 from pushcli_server.core import fleet_events as on_fleet
 from pushcli_server.core.identity import JobKey, NodeKey
-from pushcli_server.core.job import Grace, Job, JobSpec
 from pushcli_server.core.job_events import NodeChange
+from pushcli_server.core.job_state import Grace, Job, JobSpec
 from pushcli_server.core.node import Node
 from pushcli_server.core.replays import Signature
 from pushcli_server.core.results import CHANNELS

@@ -19,7 +19,7 @@ from pushcli_server.checks import Checks
 from pushcli_server.clock import Clock
 from pushcli_server.core import fleet_events as on_fleet
 from pushcli_server.core.fleet_state import Fleet, Rules
-from pushcli_server.core.job import Grace
+from pushcli_server.core.job_state import Grace
 from pushcli_server.core.node import Patience
 from pushcli_server.core.replays import Replays
 from pushcli_server.engine import Engine

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 from pushcli.protocol import run_wire
 from pushcli.protocol.run import RunSpec
 from pushcli.protocol.timestamps import format_rfc1123
-from pushcli_server.core.job import Job
+from pushcli_server.core.job_state import Job
 from pushcli_server.core.states import NodeState
 from pushcli_server.store.records import JobNodeRecord
 

@@ -253,7 +253,7 @@ class WhitelistPush:
     ) -> list[tuple[str, dict[str, Any]]]:
         names = [key.name for key in keys]
         chained = {key.name for key in keys if self._knows_chains(key)}
-        latest = int((self._clock.now() + limits.MAX_AHEAD) * 1_000_000)
+        latest = int((self._clock.date() + limits.MAX_AHEAD) * 1_000_000)
         try:
             return await self._store.lists.ask(
                 whitelist_reads.messages_to, org, names, chained, latest

@@ -1,6 +1,5 @@
 """CURVE keys that several nodes claim: each belongs to the first, and goes with it."""
 
-import itertools
 from collections.abc import Iterator
 from urllib.parse import quote
 
@@ -15,7 +14,6 @@ from tests.support.raw_http import Answer
 from tests.support.waiting import job_is, start
 
 pytestmark = pytest.mark.timeout(60)
-_numbers = itertools.count(1)
 CLAIMED = (401, ["Bad ccpk"])
 
 
@@ -25,16 +23,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
     settings = {"heartbeat_interval": 2000}
     with Sandbox(tmp_path_factory.mktemp("server"), [], settings=settings) as fleet:
         yield fleet
-
-
-@pytest.fixture
-def agent(server: Sandbox, context: "zmq.Context[zmq.Socket[bytes]]") -> Iterator[OldAgent]:
-    """One that is online and idle."""
-    agent = OldAgent(server, context, f"claimed{next(_numbers)}")
-    agent.come_online()
-    server.wait_available([agent.name])
-    yield agent
-    agent.close()
 
 
 def new_key() -> str:

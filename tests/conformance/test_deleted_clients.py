@@ -1,47 +1,19 @@
 """A deleted client's node is out at once, whatever its agent goes on to do."""
 
-import itertools
 import threading
 import time
-from collections.abc import Callable, Iterator
 
 import pytest
-import zmq
 
 from pushcli import errors
 from pushcli.sandbox.sandbox import Sandbox
 from pushcli_server.core.fleet_jobs import ENDED_KEPT
 from tests.support.identities import operator
-from tests.support.old_agent import OldAgent, availability, keep_alive
+from tests.support.old_agent import MakeAgent, OldAgent, availability, keep_alive
 from tests.support.waiting import job_is, patient, start, until
 
 pytestmark = pytest.mark.timeout(60)
-MakeAgent = Callable[..., OldAgent]
-_numbers = itertools.count(1)
 GONE = ("offline", "unavailable")
-
-
-@pytest.fixture
-def make_agent(server: Sandbox, context: "zmq.Context[zmq.Socket[bytes]]") -> Iterator[MakeAgent]:
-    made: list[OldAgent] = []
-
-    def make(name: str | None = None, offers: str | None = None) -> OldAgent:
-        name = name or f"deleted{next(_numbers)}"
-        made.append(OldAgent(server, context, name, offers=offers))
-        return made[-1]
-
-    yield make
-    for agent in made:
-        agent.close()
-
-
-@pytest.fixture
-def agent(server: Sandbox, make_agent: MakeAgent) -> OldAgent:
-    """One that is online and idle."""
-    agent = make_agent()
-    agent.come_online()
-    server.wait_available([agent.name])
-    return agent
 
 
 def delete(server: Sandbox, agent: OldAgent) -> None:

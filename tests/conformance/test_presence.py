@@ -3,44 +3,17 @@
 The server beats every 250 ms here: silence counts as offline after about a second.
 """
 
-import itertools
 import time
-from collections.abc import Callable, Iterator
 
 import pytest
-import zmq
 
 from pushcli.protocol.timestamps import format_rfc1123
 from pushcli.sandbox.sandbox import Sandbox
-from tests.support.old_agent import OldAgent, availability
+from tests.support.old_agent import MakeAgent, OldAgent, availability
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.timeout(40)
-_numbers = itertools.count(1)
 UNKNOWN_JOB = "f" * 32
-MakeAgent = Callable[[], OldAgent]
-
-
-@pytest.fixture
-def make_agent(server: Sandbox, context: "zmq.Context[zmq.Socket[bytes]]") -> Iterator[MakeAgent]:
-    made: list[OldAgent] = []
-
-    def make() -> OldAgent:
-        made.append(OldAgent(server, context, f"presence{next(_numbers)}"))
-        return made[-1]
-
-    yield make
-    for agent in made:
-        agent.close()
-
-
-@pytest.fixture
-def agent(server: Sandbox, make_agent: MakeAgent) -> OldAgent:
-    """One that is online and idle."""
-    agent = make_agent()
-    agent.come_online()
-    server.wait_available([agent.name])
-    return agent
 
 
 def test_in_rehab_a_node_is_online_but_not_available(

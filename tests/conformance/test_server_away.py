@@ -5,14 +5,12 @@ one that runs a long command is silent until it ends. The grace is short here, s
 outlasts it is seen.
 """
 
-import itertools
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
-import zmq
 
 from pushcli.sandbox.sandbox import Sandbox
 from tests.support.old_agent import OldAgent, availability
@@ -20,8 +18,6 @@ from tests.support.waiting import job_is, patient, start, until
 
 pytestmark = pytest.mark.timeout(patient(40))
 GRACE = 2.0
-_numbers = itertools.count(1)
-MakeAgent = Callable[[], OldAgent]
 
 
 @pytest.fixture(scope="module")
@@ -29,16 +25,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
     settings = {"heartbeat_interval": 250, "voting_timeout": 20, "restart_grace": GRACE}
     with Sandbox(tmp_path_factory.mktemp("away"), [], settings=settings) as fleet:
         yield fleet
-
-
-@pytest.fixture
-def agent(server: Sandbox, context: "zmq.Context[zmq.Socket[bytes]]") -> Iterator[OldAgent]:
-    """One that is online and idle."""
-    agent = OldAgent(server, context, f"away{next(_numbers)}")
-    agent.come_online()
-    server.wait_available([agent.name])
-    yield agent
-    agent.close()
 
 
 def run(server: Sandbox, agent: OldAgent, **more: float) -> str:

@@ -17,7 +17,7 @@ from pushcli_server.core import job as job_core
 from pushcli_server.core import job_events as on_job
 from pushcli_server.core import node as node_core
 from pushcli_server.core.identity import JobKey, NodeKey
-from pushcli_server.core.job import Grace, Job, JobSpec
+from pushcli_server.core.job_state import Grace, Job, JobSpec
 from pushcli_server.core.node import Interest, Node, Patience, Phase
 from pushcli_server.core.states import JobStatus, NodeState
 

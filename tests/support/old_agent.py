@@ -3,6 +3,7 @@
 import contextlib
 import time
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -141,6 +142,9 @@ class OldAgent:
         self.heartbeat()
         self.expect("abort")
         self.send("aborted")
+
+
+MakeAgent = Callable[..., OldAgent]
 
 
 def availability(server: Sandbox, agent: OldAgent) -> tuple[str, str]:

@@ -11,8 +11,6 @@ from collections.abc import Sequence
 GREETING_SIZE = 64
 MAX_FRAME = 1024
 """Bytes of a frame of a peer: subscriptions and PING are all that it may send."""
-MAX_HANDSHAKE = GREETING_SIZE + 9 + MAX_FRAME
-"""Bytes that a peer can have sent before it is ready: its greeting, and one frame."""
 BURST = 65_536
 """Bytes that a peer may send at once, ..."""
 RATE = 1024.0

@@ -16,8 +16,8 @@ import msgspec
 from pushcli.protocol import messages
 from pushcli.protocol.run import Outcome, OutputChannel
 from pushcli_server.core.identity import JobKey, NodeKey, Requestor
-from pushcli_server.core.job import Job, JobSpec
 from pushcli_server.core.job_events import NodeChange
+from pushcli_server.core.job_state import Job, JobSpec
 from pushcli_server.core.node import Node
 from pushcli_server.core.replays import Signature
 from pushcli_server.core.states import NodeState

@@ -11,7 +11,7 @@ from pushcli_server.core import results
 from pushcli_server.core.fleet_events import Effect
 from pushcli_server.core.fleet_state import Fleet, send
 from pushcli_server.core.identity import JobKey, NodeKey
-from pushcli_server.core.job import Job
+from pushcli_server.core.job_state import Job
 from pushcli_server.core.node import Node
 from pushcli_server.core.states import UNFINISHED
 

@@ -14,7 +14,7 @@ from pushcli_server.core.admissions import BESIDE_FOR, Admission, KeyOfAnotherNo
 from pushcli_server.core.fleet_events import Effect
 from pushcli_server.core.fleet_state import Fleet, send
 from pushcli_server.core.identity import JobKey, NodeKey
-from pushcli_server.core.job import Job
+from pushcli_server.core.job_state import Job
 from pushcli_server.core.node import Interest, Node
 
 

@@ -11,7 +11,7 @@ from pushcli_server.core import fleet_events as on_fleet
 from pushcli_server.core.admissions import Admissions
 from pushcli_server.core.fleet_events import Effect
 from pushcli_server.core.identity import JobKey, NodeKey
-from pushcli_server.core.job import Grace, Job
+from pushcli_server.core.job_state import Grace, Job
 from pushcli_server.core.node import Node, Patience, Phase
 from pushcli_server.core.states import JobStatus
 

@@ -28,7 +28,7 @@ from pushcli_server.core.fleet_events import (
 )
 from pushcli_server.core.fleet_state import Fleet, LatePart
 from pushcli_server.core.identity import JobKey, NodeKey
-from pushcli_server.core.job import Job
+from pushcli_server.core.job_state import Job
 from pushcli_server.core.node import Node
 from pushcli_server.core.states import NodeState
 

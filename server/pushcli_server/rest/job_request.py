@@ -8,7 +8,7 @@ from typing import Any
 
 from pushcli.protocol import limits, run, run_wire
 from pushcli.protocol.run import RunSpec
-from pushcli_server.core.job import JobSpec
+from pushcli_server.core.job_state import JobSpec
 
 KEYS = (*run_wire.REST_NAMES, "nodes", "quorum", run_wire.OPTIONS_KEY)
 MAX_NAME = 255

@@ -19,9 +19,8 @@ from pushcli.exit_status import ExitStatus
 from pushcli.sandbox.sandbox import ADMIN, ORG, Sandbox
 from pushcli.terminal.context import App
 from pushcli.whitelist import statements
-from pushcli.whitelist.chain import Statement as Link
-from pushcli.whitelist.statements import Change, editor_statement_holds, public_numbers
-from pushcli.whitelist.statements import EditorStatement as Statement
+from pushcli.whitelist.chain import Statement
+from pushcli.whitelist.statements import Change, public_numbers
 from pushcli.whitelist.workstation.our_server import MAX_BODY
 from pushcli_server import settings
 from pushcli_server.store import Store, operations
@@ -230,15 +229,15 @@ def test_editors_are_vouched_for_and_taken_back(
     _, out = run(way.url, operator, "editors", "list")
     assert out.split("\t")[:4] == ["bob", fingerprint, "vouched for", ADMIN]
     run(way.url, operator, "editors", "remove", "bob")
-    said = [Link(edit["statement"]) for edit in edits(way)]
+    said = [Statement(edit["statement"]) for edit in edits(way)]
     assert [one.action for one in said] == ["add", "remove"]
     assert said[1].content.version > said[0].content.version
     ours = public_numbers(keys.load_private_key(operator))
     assert all(one.is_signed_by(ours) for one in said)
     # Beside it in the form of agents that know no other.
-    old = [Statement(**edit["old"]) for edit in edits(way)]
-    assert [one.removed for one in old] == [False, True]
-    assert all(editor_statement_holds(one, ours) for one in old)
+    old = [Statement(edit["old"]) for edit in edits(way)]
+    assert [one.action for one in old] == ["add", "remove"]
+    assert all(one.is_old and one.is_signed_by(ours) for one in old)
     with pytest.raises(NotFound, match="carl"):
         run(way.url, operator, "editors", "remove", "carl")
 

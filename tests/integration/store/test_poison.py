@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import text
 
 from pushcli_server import persistence
-from pushcli_server.core.job import Grace
+from pushcli_server.core.job_state import Grace
 from pushcli_server.store import (
     CannotStore,
     Store,

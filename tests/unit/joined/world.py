@@ -25,7 +25,7 @@ from pushcli_server.core import fleet_events as on_fleet
 from pushcli_server.core.fleet import handle as fleet_handle
 from pushcli_server.core.fleet_state import Fleet, Rules
 from pushcli_server.core.identity import JobKey, NodeKey
-from pushcli_server.core.job import Grace, JobSpec
+from pushcli_server.core.job_state import Grace, JobSpec
 from pushcli_server.core.node import Patience
 from pushcli_server.core.states import NodeState
 from pushcli_server.store import operations

@@ -4,7 +4,7 @@ from pushcli.protocol.run import RunSpec
 from pushcli_server.clock import Clock
 from pushcli_server.core.fleet_events import Publish
 from pushcli_server.core.identity import JobKey
-from pushcli_server.core.job import Grace, Job, JobSpec
+from pushcli_server.core.job_state import Grace, Job, JobSpec
 from pushcli_server.feed_log import Event, FeedLog
 from pushcli_server.feeds import ORGANIZATION_HISTORY, Feeds
 from pushcli_server.store import operations

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pushcli.protocol import extensions, limits, messages, run_wire, wire
 from pushcli.protocol.run import OPTIONS, RunSpec
 from pushcli.protocol.timestamps import format_rfc1123
-from pushcli_server.core.job import JobSpec
+from pushcli_server.core.job_state import JobSpec
 from pushcli_server.rest import job_request
 from pushcli_server.rest.job_request import InvalidJob, parse
 

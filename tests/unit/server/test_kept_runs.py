@@ -10,7 +10,7 @@ from pushcli.protocol.run import OPTIONS, RunSpec
 from pushcli_server import persistence, views
 from pushcli_server.core import fleet_events as on_fleet
 from pushcli_server.core.identity import JobKey
-from pushcli_server.core.job import Grace, Job, JobSpec
+from pushcli_server.core.job_state import Grace, Job, JobSpec
 from pushcli_server.feeds import Feeds
 from pushcli_server.store import operations
 from tests.unit.server.test_feeds import SetClock, Stored

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pushcli.protocol.nesting import MAX_DEPTH, MAX_VALUES, TooNested, is_bounded, require_bounded
+from pushcli.protocol.nesting import MAX_DEPTH, MAX_VALUES, TooNested, require_bounded
 
 _texts = st.text(alphabet='[]{}",\\a\u00e9', max_size=8)
 _values = st.recursive(
@@ -48,7 +48,11 @@ def test_the_bound_is_exact(opening: str, extra: int) -> None:
     ends = "".join(closing[c] for c in reversed(opening.replace('"]"', "")) if c in closing)
     document = opening * count + "1" + ends * count
     assert json.loads(document)
-    assert is_bounded(document) is (per * count <= MAX_DEPTH)
+    if per * count <= MAX_DEPTH:
+        require_bounded(document.encode())
+    else:
+        with pytest.raises(TooNested):
+            require_bounded(document.encode())
 
 
 def test_the_number_of_values_is_bounded() -> None:

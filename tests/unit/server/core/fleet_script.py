@@ -14,7 +14,7 @@ from pushcli_server.core import fleet_events as on_fleet
 from pushcli_server.core.fleet import handle
 from pushcli_server.core.fleet_state import Fleet, Rules
 from pushcli_server.core.identity import JobKey, NodeKey
-from pushcli_server.core.job import Grace, Job, JobSpec
+from pushcli_server.core.job_state import Grace, Job, JobSpec
 from pushcli_server.core.node import Patience
 from pushcli_server.core.states import NodeState
 

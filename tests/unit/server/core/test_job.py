@@ -8,7 +8,7 @@ import pytest
 
 from pushcli.protocol.run import Outcome, RunSpec
 from pushcli_server.core.identity import JobKey
-from pushcli_server.core.job import Grace, Job, JobSpec, handle
+from pushcli_server.core.job import handle
 from pushcli_server.core.job_events import (
     AbortRequested,
     Effect,
@@ -31,6 +31,7 @@ from pushcli_server.core.job_events import (
     UnexpectedReceived,
     VoteReceived,
 )
+from pushcli_server.core.job_state import Grace, Job, JobSpec
 from pushcli_server.core.states import JobStatus, NodeState
 
 A, B, C = "a", "b", "c"

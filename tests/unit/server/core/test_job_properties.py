@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from pushcli.protocol.run import Outcome, RunSpec
 from pushcli_server.core.identity import JobKey
-from pushcli_server.core.job import Grace, Job, JobSpec, handle
+from pushcli_server.core.job import handle
 from pushcli_server.core.job_events import (
     AbortRequested,
     Effect,
@@ -28,6 +28,7 @@ from pushcli_server.core.job_events import (
     UnexpectedReceived,
     VoteReceived,
 )
+from pushcli_server.core.job_state import Grace, Job, JobSpec
 from pushcli_server.core.states import UNFINISHED, NodeState
 from tests.support.examples import examples
 
