@@ -11,7 +11,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -22,7 +22,7 @@ from pushcli.whitelist import following, statements
 from pushcli.whitelist.chain import Unreadable
 from pushcli.whitelist.entry import Entry, InvalidEntry, parse
 from pushcli.whitelist.rsa_numbers import PublicNumbers
-from pushcli.whitelist.standing import Extended, Standing, Void
+from pushcli.whitelist.standing import Extended, Standing, Void, is_pinned
 from pushcli.whitelist.statements import EditorStatement, Record
 from pushcli_agent.whitelist import editors
 from pushcli_agent.whitelist.editors import PinnedEditors
@@ -53,6 +53,14 @@ class Accepted(msgspec.Struct, frozen=True, kw_only=True):
     since: float
     signer: str | None = None
     version: int | None = None
+
+
+class _InForce(NamedTuple):
+    """What counted until now; `since` in seconds since the epoch."""
+
+    value: Any
+    version: int | None
+    since: float
 
 
 class _Known(msgspec.Struct, kw_only=True):
@@ -110,7 +118,10 @@ class ServerWhitelist:
         self._verified: dict[bytes, None] = {}
         self._due = math.inf
         self._standing = self._present_standing()
-        self.accepted, self.refused = self._judged(self._known.entries, self._present_versions())
+        self._in_force = _in_force(self._known)
+        self.accepted, self.refused = self._judged(
+            self._known.entries, self._present_versions(), self._known.editors_error
+        )
 
     @property
     def digest(self) -> str | None:
@@ -133,7 +144,7 @@ class ServerWhitelist:
         versions = self._present_versions()
         previous, self._standing = self._standing, extended.standing
         self._note_removed(message.removed, versions)
-        judged = self._judged(entries, versions)
+        judged = self._judged(entries, versions, extended.error)
         known = _Known(
             digest=message.digest,
             entries=entries,
@@ -149,6 +160,7 @@ class ServerWhitelist:
             return ()
         self.left_out = message.left_out
         self.accepted, self.refused = judged
+        self._in_force = _in_force(known)
         return extended.void
 
     def refresh(self) -> bool:
@@ -158,7 +170,9 @@ class ServerWhitelist:
             return False
         self._standing = self._present_standing()
         versions = self._present_versions()
-        self.accepted, self.refused = self._judged(self._known.entries, versions)
+        self.accepted, self.refused = self._judged(
+            self._known.entries, versions, self._known.editors_error
+        )
         if self._known.standing is not None and versions != self._known.versions:
             self._keep(msgspec.structs.replace(self._known, versions=versions))
         return True
@@ -210,8 +224,13 @@ class ServerWhitelist:
         )
 
     def _judged(
-        self, entries: list[ServerEntry], versions: dict[str, int]
+        self, entries: list[ServerEntry], versions: dict[str, int], editors_error: str | None
     ) -> tuple[dict[str, Accepted], list[EntryRefused]]:
+        """Which entries count.
+
+        Args:
+            editors_error: why it is not known who of those that were vouched for still counts.
+        """
         accepted: dict[str, Accepted] = {}
         refused = []
         self._due = math.inf
@@ -221,12 +240,14 @@ class ServerWhitelist:
                 refused.append(EntryRefused(name=name, reason="it appears twice"))
                 continue
             try:
-                accepted[said.name] = self._accept(said, versions)
+                accepted[said.name] = self._accept(said, versions, editors_error)
             except Refused as refusal:
                 refused.append(EntryRefused(name=name, reason=refusal.reason))
         return accepted, refused
 
-    def _accept(self, said: ServerEntry, versions: dict[str, int]) -> Accepted:
+    def _accept(
+        self, said: ServerEntry, versions: dict[str, int], editors_error: str | None
+    ) -> Accepted:
         """The entry, if it counts; a higher version is noted.
 
         Raises:
@@ -239,28 +260,33 @@ class ServerWhitelist:
         if said.record is None:
             if not self._accept_unsigned:
                 raise Refused("unsigned: set it with `pushcli whitelist add`")
-            return self._in_force(entry, said.value, None)
+            since = self._since(said, None)
+            return Accepted(entry=entry, value=said.value, since=since or self._now())
         record = self._proven(said.name, said.value, said.record)
+        since = self._since(said, record.version)
+        if since is None and editors_error and not self._is_pinned(record.key):
+            raise Refused(
+                f"signed by {record.signer}, who may have been taken back since: "
+                "this node cannot follow the statements about editors"
+            )
         self._note_version(said.name, record, versions)
-        return self._in_force(entry, said.value, record)
-
-    def _in_force(self, entry: Entry, value: Any, record: Record | None) -> Accepted:
-        version = None if record is None else record.version
-        previous = self.accepted.get(entry.name)
-        if previous is not None and (previous.value, previous.version) == (value, version):
-            since = previous.since
-        elif previous is None and not self.accepted and entry.name in self._known.since:
-            # Read again after a restart.
-            since = self._known.since[entry.name]
-        else:
-            since = self._now()
         return Accepted(
             entry=entry,
-            value=value,
-            since=since,
-            signer=None if record is None else record.signer,
-            version=version,
+            value=said.value,
+            since=since or self._now(),
+            signer=record.signer,
+            version=record.version,
         )
+
+    def _is_pinned(self, key: str) -> bool:
+        return is_pinned(key, self._pinned.pins, self._standing.taken_back)
+
+    def _since(self, said: ServerEntry, version: int | None) -> float | None:
+        """Since when this very entry is in force, if it is."""
+        previous = self._in_force.get(said.name)
+        if previous is None or (previous.value, previous.version) != (said.value, version):
+            return None
+        return previous.since
 
     def _note_removed(self, removed: list[ServerEntry], versions: dict[str, int]) -> None:
         for said in removed:
@@ -330,6 +356,18 @@ def standing(directory: Path) -> Standing:
         return known.standing
     latest = int((time.time() + limits.MAX_AHEAD) * 1_000_000)
     return following.inherit(known.editors, editors.load(directory / editors.FILE), latest=latest)
+
+
+def _in_force(known: _Known) -> dict[str, _InForce]:
+    return {
+        said.name: _InForce(
+            said.value,
+            said.record.get("version") if isinstance(said.record, dict) else None,
+            known.since[said.name],
+        )
+        for said in known.entries
+        if said.name in known.since
+    }
 
 
 def _read(file: Path) -> _Known:

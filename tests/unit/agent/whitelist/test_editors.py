@@ -109,6 +109,35 @@ def test_a_fork_is_reported_and_changes_nothing(tmp_path: Path) -> None:
     assert (set(whitelist.accepted), whitelist.error) == ({"b"}, None)
 
 
+def test_who_may_have_been_taken_back_puts_nothing_new_in_force(tmp_path: Path) -> None:
+    """A node that cannot follow may not have heard that carl's key was stolen."""
+    pin(tmp_path, "ann", "bob")
+    whitelist, said, other = opened(tmp_path), Chain(), Chain()
+    said.say("ann", "add", "carl")
+    there = entry("there", "carl")
+    whitelist.apply(message(there, chain=said))
+    since = whitelist.accepted["there"].since
+    other.say("bob", "add", "eve")
+    new = [entry("new", "carl"), entry("pinned", "bob")]
+    for digest in ("d2", "d3"):
+        whitelist.apply(message(there, *new, chain=other, digest=digest))
+        assert set(whitelist.accepted) == {"there", "pinned"}
+        assert refusals(whitelist)["new"] == (
+            "signed by carl, who may have been taken back since: "
+            "this node cannot follow the statements about editors"
+        )
+        again = opened(tmp_path)
+        assert (set(again.accepted), again.accepted["there"].since) == ({"there", "pinned"}, since)
+    # Another value under the same version is another entry; one that was out is new.
+    whitelist.apply(message(entry("there", "carl", "rm"), *new, chain=other, digest="d4"))
+    assert set(whitelist.accepted) == {"pinned"}
+    whitelist.apply(message(there, *new, chain=other, digest="d5"))
+    assert set(whitelist.accepted) == {"pinned"}
+    # Once it can follow, all of them count.
+    whitelist.apply(message(there, *new, chain=said, digest="d6"))
+    assert set(whitelist.accepted) == {"there", "new", "pinned"}
+
+
 @pytest.mark.parametrize("links", [[None], [{}], ["x"] * 300, [old("ann", "bob").raw]])
 def test_what_is_no_chain_is_reported_and_changes_nothing(tmp_path: Path, links: Any) -> None:
     pin(tmp_path, "ann")
