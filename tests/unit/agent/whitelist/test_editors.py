@@ -129,7 +129,7 @@ def test_who_may_have_been_taken_back_puts_nothing_new_in_force(tmp_path: Path) 
         again = opened(tmp_path)
         assert (set(again.accepted), again.accepted["there"].since) == ({"there", "pinned"}, since)
     # Another value under the same version is another entry; one that was out is new.
-    whitelist.apply(message(entry("there", "carl", "rm"), *new, chain=other, digest="d4"))
+    whitelist.apply(message(entry("there", "carl", value="rm"), *new, chain=other, digest="d4"))
     assert set(whitelist.accepted) == {"pinned"}
     whitelist.apply(message(there, *new, chain=other, digest="d5"))
     assert set(whitelist.accepted) == {"pinned"}
