@@ -7,7 +7,9 @@ An operation that the database cannot ever hold is left out by itself.
 
 import asyncio
 import logging
+import math
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
@@ -24,6 +26,8 @@ from pushcli_server.store.weights import weight_of
 _log = logging.getLogger(__name__)
 _FIRST_PAUSE = 0.1
 _LONGEST_PAUSE = 5.0
+_LAST_TRIES = 5.0
+"""Seconds in which a commit is tried again at the end: each try may wait for some, too."""
 _BUSY = 20
 """So many items in a group are a fleet that answers: more are on their way."""
 _GATHER = 0.01
@@ -64,6 +68,7 @@ class Writer:
         self._in_hand = 0
         self._wake = threading.Condition()
         self._closing = threading.Event()
+        self._given_up_at = math.inf
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
         self._thread.start()
 
@@ -94,6 +99,7 @@ class Writer:
 
     def close(self) -> None:
         """Commit what is queued, as far as the database lets us, and end."""
+        self._given_up_at = time.monotonic() + _LAST_TRIES
         self._closing.set()
         with self._wake:
             self._wake.notify()
@@ -124,7 +130,9 @@ class Writer:
                 refusals = group.commit(self._engine)
             except Exception as error:
                 self._give_back(group, error)
-                if self._closing.wait(pause) and pause > _LONGEST_PAUSE / 2:
+                if self._closing.wait(pause) and (
+                    pause > _LONGEST_PAUSE / 2 or time.monotonic() >= self._given_up_at
+                ):
                     _log.error("%d changes were not written", len(group.items) + len(self._queue))
                     return False
                 pause = min(pause * 2, _LONGEST_PAUSE)
