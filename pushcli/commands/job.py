@@ -97,7 +97,7 @@ def start(
         if not app.is_text:
             app.emit({"id": job_id})
         return ExitStatus.OK
-    return run_job.report(app, run_job.wait(app, job_id, interval=poll_interval), nodes)
+    return run_job.report(app, run_job.wait(app, job_id, interval=poll_interval), request)
 
 
 def _nodes(app: App, named: tuple[str, ...], query: str | None) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ from pushcli.jobs.progress import progress
 from pushcli.jobs.results import fetch_outputs, never_ran, settled_results
 from pushcli.jobs.verdict import verdict
 from pushcli.jobs.watch import Snapshot, snapshots
-from pushcli.jobs.wording import exceptions, explain, phase, summary, tally
+from pushcli.jobs.wording import exceptions, explain, mood, phase, summary, tally
 from pushcli.terminal.colours import colour
 from pushcli.terminal.context import App
 
@@ -96,20 +96,22 @@ def _detaching() -> Iterator[None]:
         signal.signal(signal.SIGTERM, previous)
 
 
-def report(app: App, end: Snapshot, names: Sequence[str]) -> ExitStatus:
-    """Tell how the job ended, node by node in the order of the names.
+def report(app: App, end: Snapshot, request: Mapping[str, Any]) -> ExitStatus:
+    """Tell how the job ended that was asked for, node by node in the order of its names.
 
     Raises:
         PushcliError: the server did not tell the rest; the job's end is printed all the same.
     """
+    names: Sequence[str] = request["nodes"]
+    needed: int = request.get("quorum", len(names))
     try:
         results = settled_results(app, end.job, names)
         outputs = {r.node: _outputs(app, end.job, r) for r in results}
     except PushcliError:
-        (app.print if app.is_text else app.note)(summary(end.job))
+        (app.print if app.is_text else app.note)(summary(end.job, needed))
         raise
     if app.is_text:
-        _print_end(app, end, results, outputs)
+        _print_end(app, end.job, results, outputs, needed)
     else:
         rows = [{**msgspec.to_builtins(r), **as_data(outputs[r.node])} for r in results]
         app.emit({**end.raw, "results": rows})
@@ -121,14 +123,15 @@ def _outputs(app: App, job: JobView, result: NodeResult) -> Outputs:
 
 
 def _print_end(
-    app: App, end: Snapshot, results: Sequence[NodeResult], outputs: Mapping[str, Outputs]
-) -> None:
+    app: App, job: JobView, results: Sequence[NodeResult], outputs: Mapping[str, Outputs],
+    needed: int,
+) -> None:  # fmt: skip
     for result in results:
-        if end.job.capture_output and not never_ran(result):
+        if job.capture_output and not never_ran(result):
             words = ", ".join(filter(None, (escape_line(result.state), explain(result))))
             first, *rest = block(result.node, words, outputs[result.node])
             app.print(app.paint(first, colour(result.state)))
             app.write("".join(f"{line}\n" for line in rest))
-    app.print(app.paint(summary(end.job), colour(end.job.status)))
+    app.print(app.paint(summary(job, needed), colour(mood(job))))
     for line in exceptions(results):
         app.print(f"  {line}")

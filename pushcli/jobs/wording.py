@@ -6,18 +6,25 @@ from typing import Any
 from pushcli.escape import escape_line
 from pushcli.jobs.model import PENDING, JobView, NodeResult
 from pushcli.protocol import run_wire
+from pushcli.terminal.folding import fold
 
 _FIRST = ("id", "command", "status", "created_at", "updated_at", "run_timeout")
 _LAST = ("file_specified", "nodes")
 KEYS = (*_FIRST, *(key for key in run_wire.REST_NAMES if key not in (*_FIRST, "file")), *_LAST)
 """Of the server's object, in the order in which they are shown."""
 
+_ABSENT = ("unavailable", "nacked")
+"""States of nodes that did not take part."""
+_TROUBLED = ("running", "aborted", "timed_out", "crashed", "failed")
+"""States of nodes that did, and did not end well."""
+_UNREMARKABLE = frozenset({"succeeded", "was_ready"})
+
 
 def phase(job: JobView) -> str:
     """Where a job stands: `Running (2/3 in progress)`."""
     counts = job.counts
     total = sum(counts.values())
-    name = escape_line(job.status).capitalize()
+    name = escape_line(job.status).replace("_", " ").capitalize()
     match job.status:
         case "new" | "voting":
             return f"{name} ({counts.get('ready', 0)}/{total} ready)"
@@ -36,9 +43,31 @@ def vote(job: JobView) -> str:
     return f"Voting ({total - missing}/{total} ready)"
 
 
-def summary(job: JobView) -> str:
-    """How a job ended: `Complete.  2 succeeded, 1 failed`."""
-    return f"{phase(job)}.  {tally(job)}".rstrip()
+def summary(job: JobView, needed: int | None = None) -> str:
+    """How a job ended: `Complete with failures.  2 succeeded, 1 failed`.
+
+    Args:
+        needed: how many nodes had to be ready, if that is known.
+    """
+    counts = job.counts
+    if job.status == "quorum_failed":
+        wanted = "" if needed is None else f"{needed} needed, "
+        return f"{phase(job)}: {wanted}{counts.get('was_ready', 0)} ready. Nothing was run."
+    failures = " with failures" if job.status == "complete" and _is_troubled(job) else ""
+    return f"{phase(job)}{failures}.  {tally(job)}".rstrip()
+
+
+def mood(job: JobView) -> str:
+    """The state whose colour the summary has: a complete job may be anything but good."""
+    if job.status != "complete":
+        return job.status
+    if not job.counts.get("succeeded"):
+        return "failed"
+    return "nacked" if _is_troubled(job) else "succeeded"
+
+
+def _is_troubled(job: JobView) -> bool:
+    return not job.counts.keys() <= {"succeeded", *_ABSENT}
 
 
 def tally(job: JobView) -> str:
@@ -74,16 +103,29 @@ def _word(value: Any) -> str:
 
 
 def exceptions(results: Iterable[NodeResult], *, only_explained: bool = False) -> list[str]:
-    """The nodes that did not succeed and why, a line per state and reason."""
+    """The nodes that need a look and why, a line per state and reason.
+
+    Those that did not take part come first, those that failed last, where the eye is.
+    """
     groups: dict[tuple[str, str], list[str]] = {}
     for result in results:
-        if result.state != "succeeded" or result.dropped:
+        if result.state not in _UNREMARKABLE or result.dropped:
             groups.setdefault((result.state, explain(result)), []).append(result.node)
     return [
-        f"{escape_line(state)}: {', '.join(map(escape_line, nodes))}" + (f" ({why})" if why else "")
-        for (state, why), nodes in groups.items()
+        f"{_folded(state, nodes)} ({why})" if why else _folded(state, nodes)
+        for (state, why), nodes in sorted(groups.items(), key=lambda group: _rank(group[0][0]))
         if why or not only_explained
     ]
+
+
+def _rank(state: str) -> int:
+    order = (*_ABSENT, *_TROUBLED)
+    return order.index(state) if state in order else len(_ABSENT)
+
+
+def _folded(state: str, nodes: list[str]) -> str:
+    count = f"{len(nodes)} " if len(nodes) > 1 else ""
+    return f"{count}{escape_line(state)}: {fold(map(escape_line, nodes))}"
 
 
 def explain(result: NodeResult) -> str:

@@ -159,7 +159,9 @@ def _match(run: RunSpec, config: PolicyConfig, requestor: str | None) -> Match:
     request = run.command
     match = config.whitelist.find(request)
     if match is None:
-        raise Refusal(f"not on the whitelist: {request[:128]!r}")
+        nearest = config.whitelist.nearest(request)
+        hint = "" if nearest is None else f"; the nearest entry is {nearest!r}"
+        raise Refusal(f"not on the whitelist: {request[:128]!r}{hint}")
     operators = match.entry.operators
     if operators is not None and requestor not in operators:
         who = "unknown" if requestor is None else repr(requestor[:128])

@@ -8,6 +8,9 @@ from pushcli.whitelist.entry import Entry
 from pushcli.whitelist.match import Match, find
 
 Source = Literal["local", "server"]
+_MAX_COMPARED = 128
+"""Characters of a name that is compared with a request."""
+_MAX_NAMES = 500
 _NONE: Mapping[str, Entry] = MappingProxyType({})
 
 
@@ -28,6 +31,23 @@ class MergedWhitelist:
     def find(self, request: str) -> Match | None:
         """The entry of this very name, from whichever source, or else the first pattern."""
         return find(self._entries, request)
+
+    def nearest(self, request: str) -> str | None:
+        """The name of the entry that was probably meant.
+
+        Neither a pattern nor one for some operators only. Bounded: whoever may start jobs may
+        ask for anything.
+        """
+        import difflib  # noqa: PLC0415 - for mistakes alone
+
+        names = [
+            name for name, entry in self._entries.items()
+            if len(name) <= _MAX_COMPARED and not entry.is_pattern and entry.operators is None
+        ]  # fmt: skip
+        if len(request) > _MAX_COMPARED:
+            return None
+        found = difflib.get_close_matches(request, names[:_MAX_NAMES], n=1, cutoff=0.7)
+        return found[0] if found else None
 
     def source(self, name: str) -> Source:
         """Where the entry of this name comes from."""

@@ -39,7 +39,7 @@ def run(fleet: Sandbox, *arguments: str) -> Result:
 def test_it_says_who_would_not_take_part_and_why(fleet: Sandbox) -> None:
     result = run(fleet, *ASK, *NODES)
     assert result.status == ExitStatus.QUORUM_FAILED
-    first, nacked, unavailable = result.stdout.splitlines()
+    first, unavailable, nacked = result.stdout.splitlines()
     assert first == ("1 of 3 nodes would run it: the quorum of 3 would fail.  Nothing was started.")
     assert nacked == "  nacked: web02 (not on the whitelist: 'uptime')"
     assert unavailable.startswith("  unavailable: web03 (")

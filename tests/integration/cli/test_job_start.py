@@ -65,9 +65,9 @@ def test_a_failure_names_the_nodes_and_why(home: Home, responder: Responder) -> 
         {"node": "web02", "state": "nacked", "reason": "not on the whitelist: uptime"},
     )
     assert home.run(*START).stdout.splitlines()[1:] == [
-        "Complete.  1 failed, 1 nacked",
-        "  failed: web01 (exit code 3)",
+        "Complete with failures.  1 failed, 1 nacked",
         "  nacked: web02 (not on the whitelist: uptime)",
+        "  failed: web01 (exit code 3)",
     ]
 
 
@@ -76,8 +76,8 @@ def test_with_an_old_server_the_nodes_are_named_without_reasons(
 ) -> None:
     responder.accept_job(job("quorum_failed", nodes={"nacked": ["web02", "web01"]}), old=True)
     assert home.run(*START).stdout.splitlines()[1:] == [
-        "Quorum_failed.  2 nacked",
-        "  nacked: web01, web02",
+        "Quorum failed: 2 needed, 0 ready. Nothing was run.",
+        "  2 nacked: web[01-02]",
     ]
     assert responder.count("GET", f"jobs/{JOB_ID}/nodes") == 0
 
@@ -171,7 +171,7 @@ def test_captured_output_is_printed_per_node_in_the_order_asked_for(
         r"  \xff",
         "web02 (succeeded)",
         r"  \x1b[2Jevil",
-        "Complete.  1 succeeded, 1 failed",
+        "Complete with failures.  1 succeeded, 1 failed",
         "  failed: web01 (exit code 1)",
     ]
     assert responder.count("GET", f"jobs/{JOB_ID}/output/web02/stderr") == 0

@@ -38,7 +38,7 @@ def test_a_job_on_a_node_that_nobody_knows_fails_its_vote_and_says_why(server: S
     assert result.status == ExitStatus.QUORUM_FAILED
     started, end, why = result.stdout.splitlines()
     assert started.startswith("Started.  Job ID: ")
-    assert end == "Quorum_failed.  1 unavailable"
+    assert end == "Quorum failed: 1 needed, 0 ready. Nothing was run."
     assert why.startswith("  unavailable: ghost (")
     job_id = started.split()[-1]
     assert f"{job_id}\tquorum_failed\t" in run(server, "job", "list").stdout

@@ -28,7 +28,7 @@ def test_the_display_shows_the_job_while_it_runs_and_then_goes(
         assert terminal.end() == ExitStatus.NODE_FAILED
     assert terminal.lines == [
         f"Started.  Job ID: {JOB_ID}",
-        "Complete.  2 succeeded, 1 failed",
+        "Complete with failures.  2 succeeded, 1 failed",
         "  failed: web03",
     ]
     assert not terminal.screen.cursor.hidden

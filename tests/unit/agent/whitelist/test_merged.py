@@ -57,3 +57,27 @@ def test_later_changes_of_the_tables_have_no_effect() -> None:
     one = MergedWhitelist(table)
     table["b"] = parse("b", "true", local=True)
     assert one.find("b") is None
+
+
+@pytest.mark.parametrize(
+    ("request_", "nearest"),
+    [
+        ("chef-client", "chef_client"), ("chef_clent", "chef_client"), ("deplyo", "deploy"),
+        ("uptime", None), ("", None), ("secret_", None),
+        ("chef_client" * 20, None),
+    ],
+)  # fmt: skip
+def test_the_entry_that_was_probably_meant_is_named(request_: str, nearest: str | None) -> None:
+    local = {
+        name: parse(name, "true", local=True) for name in ("deploy", "x" * 200, "/chef-clients/")
+    }
+    value = {"command_line": "true", "operators": ["ann"]}
+    server = {"secret": parse("secret", value, local=False)}
+    server["chef_client"] = parse("chef_client", "true", local=False)
+    assert MergedWhitelist(local, server).nearest(request_) == nearest
+
+
+def test_a_large_whitelist_is_not_searched_to_its_end() -> None:
+    entries = {f"{n:04}": parse(f"{n:04}", "true", local=True) for n in range(2_000)}
+    one = MergedWhitelist({**entries, "deploy": parse("deploy", "true", local=True)})
+    assert one.nearest("deplo") is None

@@ -1,7 +1,8 @@
 import pytest
 
 from pushcli.jobs.model import JobView, NodeResult
-from pushcli.jobs.wording import description, duration, exceptions, explain, phase, summary
+from pushcli.jobs.wording import description, duration, exceptions, explain, mood, phase, summary
+from pushcli.terminal.colours import colour
 
 
 def job(status: str, **nodes: list[str]) -> JobView:
@@ -16,7 +17,7 @@ def job(status: str, **nodes: list[str]) -> JobView:
     [
         (job("voting", new=["a", "b"], ready=["c"]), "Voting (1/3 ready)"),
         (job("running", ready=["a"], running=["b"], failed=["c"]), "Running (2/3 in progress)"),
-        (job("quorum_failed", nacked=["a"]), "Quorum_failed"),
+        (job("quorum_failed", nacked=["a"]), "Quorum failed"),
         (job("complete", succeeded=["a"]), "Complete"),
     ],
 )
@@ -25,9 +26,42 @@ def test_a_phase_is_told_in_the_words_of_knife(shown: JobView, words: str) -> No
 
 
 def test_the_end_counts_the_nodes_by_state() -> None:
-    assert summary(job("complete", succeeded=["a", "b"], failed=["c"])) == (
-        "Complete.  2 succeeded, 1 failed"
+    assert summary(job("complete", succeeded=["a", "b"], unavailable=["c"])) == (
+        "Complete.  2 succeeded, 1 unavailable"
     )
+    assert summary(job("timed_out", timed_out=["a"])) == "Timed out.  1 timed_out"
+
+
+@pytest.mark.parametrize("trouble", ["failed", "crashed", "aborted", "timed_out", "unheard_of"])
+def test_a_complete_job_says_that_not_all_is_well(trouble: str) -> None:
+    ended = job("complete", succeeded=["a"], nacked=["b"], **{trouble: ["c"]})
+    assert summary(ended) == f"Complete with failures.  1 succeeded, 1 nacked, 1 {trouble}"
+    assert colour(mood(ended)) == "yellow"
+
+
+@pytest.mark.parametrize(
+    ("ended", "expected"),
+    [
+        (job("complete", succeeded=["a"], nacked=["b"], unavailable=["c"]), "green"),
+        (job("complete", nacked=["b"]), "red"),
+        (job("complete", failed=["b"]), "red"),
+        (job("complete"), "red"),
+        (job("quorum_failed", was_ready=["a"]), "red"),
+        (job("timed_out", succeeded=["a"]), "red"),
+    ],
+)
+def test_a_job_is_green_only_if_something_was_done_and_all_of_it_well(
+    ended: JobView, expected: str
+) -> None:
+    assert colour(mood(ended)) == expected
+
+
+def test_a_failed_vote_says_how_many_were_needed() -> None:
+    ended = job("quorum_failed", was_ready=["a", "b"], nacked=["c"])
+    assert summary(ended, 3) == "Quorum failed: 3 needed, 2 ready. Nothing was run."
+    assert summary(ended) == "Quorum failed: 2 ready. Nothing was run."
+    nobody = job("quorum_failed", unavailable=["a"])
+    assert summary(nobody, 1) == "Quorum failed: 1 needed, 0 ready. Nothing was run."
 
 
 def test_a_job_is_laid_out_as_knife_does() -> None:
@@ -58,13 +92,22 @@ def test_nodes_in_the_same_plight_share_a_line() -> None:
         NodeResult(node="c", state="failed", exit_code=3),
         NodeResult(node="d", state="nacked", reason="not on the whitelist"),
         NodeResult(node="e", state="crashed"),
+        NodeResult(node="f", state="was_ready"),
+        NodeResult(node="web01", state="unavailable", reason="offline"),
+        NodeResult(node="web02", state="unavailable", reason="offline"),
+        NodeResult(node="g", state="unheard_of"),
+        NodeResult(node="h", state="succeeded", stdout_dropped=2),
     ]
     assert exceptions(results) == [
-        "nacked: b, d (not on the whitelist)",
-        "failed: c (exit code 3)",
+        "2 unavailable: web[01-02] (offline)",
+        "2 nacked: b,d (not on the whitelist)",
+        "unheard_of: g",
+        "succeeded: h (2 bytes of output missing)",
         "crashed: e",
+        "failed: c (exit code 3)",
     ]
-    assert exceptions(results, only_explained=True) == exceptions(results)[:2]
+    explained = [line for line in exceptions(results) if line.endswith(")")]
+    assert exceptions(results, only_explained=True) == explained
 
 
 @pytest.mark.parametrize(
