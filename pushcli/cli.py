@@ -41,6 +41,7 @@ COMMANDS = {
     "completion": Lazy(
         "pushcli.commands.completion:completion", "Print or install shell completion."
     ),
+    "help": Lazy("pushcli.commands.help:help_", "Show the help of a command."),
 }
 
 

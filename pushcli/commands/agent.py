@@ -10,7 +10,7 @@ from pushcli import __version__
 from pushcli.commands.agent_editors import editors
 from pushcli.terminal.command_groups import CommandGroup
 from pushcli.terminal.context import App
-from pushcli.terminal.options import agent_directory_option
+from pushcli.terminal.options import agent_directory_option, output_options
 from pushcli.terminal.params import Duration, NodeName
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
@@ -18,6 +18,7 @@ _DIRECTORY = click.Path(path_type=Path, file_okay=False)
 
 
 @click.group(cls=CommandGroup)
+@output_options
 def agent() -> None:
     """Enroll and run the agent of a node."""
 
@@ -74,6 +75,7 @@ agent.add_command(editors)
     help="Public key of an editor of the whitelist; may be repeated. Then only these are "
     "trusted, not those that the server names.",
 )
+@output_options
 @click.pass_obj
 def enroll(
     app: App, *, server: str, token: str | None, token_file: Path | None,
@@ -110,6 +112,9 @@ def enroll(
             fingerprint=fingerprint,
         )
     )  # fmt: skip
+    if not app.is_text:
+        app.emit({"node_name": node_name, "configuration": str(enrolled.settings)})
+        return
     app.print(f"{node_name} is enrolled; its configuration is {enrolled.settings}")
     for line in pinned.describe(enrolled.editors, by_server=not trusted):
         app.print(line)
@@ -125,6 +130,7 @@ def enroll(
     show_default=True,
     help="How long the previous key stays valid; 0 ends it at once.",
 )
+@output_options
 @click.pass_obj
 def rotate_key(app: App, directory: Path | None, overlap: float) -> None:
     """Replace this node's key; the agent keeps running and uses the new one.
@@ -164,6 +170,7 @@ def rotate_key(app: App, directory: Path | None, overlap: float) -> None:
 @click.version_option(
     __version__, "-v", "--version", prog_name="pushcli", message="%(prog)s %(version)s"
 )
+@output_options
 @click.pass_obj
 def start(
     app: App,

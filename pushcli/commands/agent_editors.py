@@ -7,7 +7,7 @@ import click
 from pushcli.escape import escape_line
 from pushcli.terminal.command_groups import CommandGroup
 from pushcli.terminal.context import App
-from pushcli.terminal.options import agent_directory_option
+from pushcli.terminal.options import agent_directory_option, output_options
 from pushcli.terminal.params import NodeName
 from pushcli.terminal.table import write_table
 
@@ -15,6 +15,7 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 
 
 @click.group(cls=CommandGroup)
+@output_options
 def editors() -> None:
     """See and change whose edits of the whitelist this node accepts by itself.
 
@@ -25,6 +26,7 @@ def editors() -> None:
 
 @editors.command("list")
 @agent_directory_option
+@output_options
 @click.pass_obj
 def list_(app: App, directory: Path | None) -> None:
     """List the keys that are pinned here, and those that editors vouch for.
@@ -47,6 +49,7 @@ def list_(app: App, directory: Path | None) -> None:
 @click.argument("name", type=NodeName())
 @click.argument("file", type=_FILE)
 @agent_directory_option
+@output_options
 @click.pass_obj
 def add(app: App, name: str, file: Path, directory: Path | None) -> None:
     """Trust the public key in FILE (PEM) as that of the editor NAME, on this node.
@@ -59,12 +62,16 @@ def add(app: App, name: str, file: Path, directory: Path | None) -> None:
     from pushcli_agent.enrolment import pinned  # noqa: PLC0415
 
     editor = pinned.pin(config.directory(directory, app.env), name, file)
-    app.print(f"{editor.name} ({editor.fingerprint}) is an editor on this node")
+    if app.is_text:
+        app.print(f"{editor.name} ({editor.fingerprint}) is an editor on this node")
+    else:
+        app.emit({"editor": editor.name, "key": editor.fingerprint, "state": "pinned"})
 
 
 @editors.command()
 @click.argument("what", metavar="NAME|FINGERPRINT|FILE")
 @agent_directory_option
+@output_options
 @click.pass_obj
 def remove(app: App, what: str, directory: Path | None) -> None:
     """Trust a key no more on this node, whoever vouches for it.
@@ -79,7 +86,10 @@ def remove(app: App, what: str, directory: Path | None) -> None:
     from pushcli_agent.enrolment import pinned  # noqa: PLC0415
 
     place = config.directory(directory, app.env)
-    for key in pinned.unpin(place, what):
+    gone = list(pinned.unpin(place, what))
+    for key in gone if app.is_text else ():
         app.print(escape_line(f"{key} does not count on this node any more"))
+    if not app.is_text:
+        app.emit({"removed": gone})
     if not any(state == "pinned" for _, _, state in pinned.rows(place)):
         app.note("no key is pinned any more: nobody can vouch for another")

@@ -4,12 +4,13 @@ import click
 
 from pushcli.identities import audit_trail
 from pushcli.protocol import limits
+from pushcli.terminal.command_groups import Command
 from pushcli.terminal.context import App
 from pushcli.terminal.options import options_about_users
 from pushcli.terminal.params import Moment, Name
 
 
-@click.command()
+@click.command(cls=Command)
 @click.option(
     "--since", type=Moment(), metavar="2h|DATE", help="Only records since then: an age or a date."
 )

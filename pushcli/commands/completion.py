@@ -7,6 +7,7 @@ import click
 from pushcli.errors import UsageError
 from pushcli.terminal.command_groups import CommandGroup
 from pushcli.terminal.context import App
+from pushcli.terminal.options import output_options
 
 _SHELLS = ("bash", "zsh", "fish")
 _AFTERWARDS = {
@@ -18,17 +19,23 @@ _AFTERWARDS = {
 
 
 @click.group(cls=CommandGroup)
+@output_options
 def completion() -> None:
     """Print or install shell completion."""
 
 
 def _print_command(shell: str) -> None:
     @completion.command(shell, help=f"Print the script for {shell}.")
+    @output_options
     @click.pass_obj
     def print_script(app: App) -> None:
         from pushcli.terminal.completions import script  # noqa: PLC0415
 
-        app.write(script(shell))
+        text = script(shell)
+        if app.is_text:
+            app.write(text)
+        else:
+            app.emit({"shell": shell, "script": text})
 
 
 for _shell in _SHELLS:
@@ -37,6 +44,7 @@ for _shell in _SHELLS:
 
 @completion.command()
 @click.argument("shell", type=click.Choice(_SHELLS), required=False)
+@output_options
 @click.pass_obj
 def install(app: App, shell: str | None) -> None:
     """Install the script for SHELL (default: yours) where the shell looks for it.
@@ -50,7 +58,10 @@ def install(app: App, shell: str | None) -> None:
     chosen = shell or _login_shell(app)
     path = completions.install_path(chosen, app.env, Path.home())
     completions.install(chosen, path)
-    app.print(f"Installed {path}")
+    if app.is_text:
+        app.print(f"Installed {path}")
+    else:
+        app.emit({"shell": chosen, "file": str(path)})
     app.note(_AFTERWARDS[chosen].format(path=path, directory=path.parent))
 
 

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING
 import click
 
 from pushcli.exit_status import ExitStatus
+from pushcli.terminal.command_groups import Command
 from pushcli.terminal.context import App
+from pushcli.terminal.options import output_options
 
 if TYPE_CHECKING:
     from pushcli.sandbox.sandbox import Sandbox
@@ -26,7 +28,7 @@ SAMPLES = {
 }
 
 
-@click.command()
+@click.command(cls=Command)
 @click.option(
     "--nodes",
     type=click.IntRange(1, 200),
@@ -35,6 +37,7 @@ SAMPLES = {
     help="How many agents to start.",
 )
 @click.option("--run", "command", metavar="COMMAND", help="Run one job on all of them, then exit.")
+@output_options
 @click.pass_obj
 def sandbox(app: App, nodes: int, command: str | None) -> int:
     """Start a throw-away server with agents on this machine.
@@ -65,7 +68,8 @@ def sandbox(app: App, nodes: int, command: str | None) -> int:
 
 
 def _run(app: App, fleet: "Sandbox", command: str, names: list[str]) -> int:
-    arguments = ["job", "start", "--capture", command, *names]
+    asked = [] if app.is_text else ["-F", str(app.options.format)]
+    arguments = ["job", "start", "--capture", *asked, command, *names]
     app.note(f"$ pushcli {shlex.join(arguments)}")
     done = subprocess.run(fleet.command(*arguments), env=fleet.environment, check=False)
     return done.returncode

@@ -10,6 +10,7 @@ import click
 
 from pushcli.terminal.command_groups import CommandGroup
 from pushcli.terminal.context import App
+from pushcli.terminal.options import output_options
 from pushcli.terminal.params import Duration
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ _DIRECTORY = click.option(
 
 
 @click.group(cls=CommandGroup)
+@output_options
 def server() -> None:
     """Set up and run a server."""
 
@@ -61,6 +63,7 @@ def server() -> None:
     help="Make a key that enrolls any number of nodes, as Chef does (default); without it, "
     "nodes enroll with tokens.",
 )
+@output_options
 @click.pass_obj
 def init(
     app: App,
@@ -87,7 +90,10 @@ def init(
     if changes:
         config = settings.with_values(config, changes, "--set")
     if not prepare(place, org=org, admin=admin):
-        app.print(f"{place} already holds a server: nothing was changed")
+        if app.is_text:
+            app.print(f"{place} already holds a server: nothing was changed")
+        else:
+            app.emit({"directory": str(place), "created": False})
         return
     credentials = Path.home() / ".pushcli" / "credentials"
     require_writable(credentials)
@@ -100,11 +106,16 @@ def init(
         with_validator=with_validator,
     )
     names = [profile] if profile else ["default", org]
-    _print_made(app, made, credentials, _add_profile(credentials, names, admin, made))
+    added = _add_profile(credentials, names, admin, made)
+    if app.is_text:
+        _print_made(app, made, credentials, added)
+    else:
+        app.emit(_facts(made, added))
 
 
 @server.command()
 @_DIRECTORY
+@output_options
 def start(directory: Path | None) -> None:
     """Run the server in the foreground, until SIGTERM or Ctrl-C.
 
@@ -125,6 +136,7 @@ def start(directory: Path | None) -> None:
     "agent's configuration).",
 )
 @click.option("--now", "at_once", is_flag=True, help="End the previous secrets at once.")
+@output_options
 @click.pass_obj
 def rotate_keys(app: App, directory: Path | None, overlap: float | None, at_once: bool) -> None:
     """Make new secrets for the server: the keys of heartbeats, command channel and sessions.
@@ -140,6 +152,7 @@ def rotate_keys(app: App, directory: Path | None, overlap: float | None, at_once
     """
     from pushcli import durations
     from pushcli.errors import UsageError
+    from pushcli.protocol.timestamps import format_iso8601
     from pushcli_server import rotation, settings
 
     if at_once and overlap:
@@ -148,6 +161,12 @@ def rotate_keys(app: App, directory: Path | None, overlap: float | None, at_once
     lifetime = settings.load(place).lifetime
     span = 0.0 if at_once else 2.0 * lifetime if overlap is None else overlap
     until = rotation.rotate(place, span)
+    if not app.is_text:
+        app.emit(
+            {"directory": str(place / "secrets"),
+             "previous_until": None if until is None else format_iso8601(until)}
+        )  # fmt: skip
+        return
     app.print(f"Made new secrets in {place}/secrets")
     if until is None:
         app.print("The previous ones are no longer valid; a running server notices within seconds")
@@ -191,6 +210,18 @@ def _add_profile(credentials: Path, names: list[str], admin: str, made: "Made") 
     if made.fingerprint is not None:
         values["fingerprint"] = made.fingerprint
     return next((name for name in names if add_profile(credentials, name, values)), None)
+
+
+def _facts(made: "Made", profile: str | None) -> dict[str, object]:
+    return {
+        "directory": str(made.directory),
+        "created": True,
+        "url": made.url,
+        "fingerprint": made.fingerprint,
+        "admin_key": str(made.admin_key),
+        "validator_key": None if made.validator_key is None else str(made.validator_key),
+        "profile": profile,
+    }
 
 
 def _print_made(app: App, made: "Made", credentials: Path, profile: str | None) -> None:

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import click
 
+from pushcli.terminal import help as command_help
 from pushcli.terminal.text_arguments import require_text
 
 
@@ -28,12 +29,16 @@ class Lazy(NamedTuple):
 
 
 class Command(click.Command):
-    """A command whose arguments are text, but for names of files."""
+    """A command whose arguments are text, but for names of files; its own options come first."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """As click does it."""
         require_text(self, ctx, args)
         return super().parse_args(ctx, args)
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """In sections."""
+        command_help.write_sections(self, ctx, formatter)
 
 
 class CommandGroup(click.Group):
@@ -49,6 +54,11 @@ class CommandGroup(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Their names."""
         return list(self.commands)
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The commands first, then the options in sections."""
+        self.format_commands(ctx, formatter)
+        command_help.write_sections(self, ctx, formatter)
 
 
 class LazyGroup(CommandGroup):

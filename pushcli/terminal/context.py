@@ -33,6 +33,7 @@ class Options:
     ca_file: Path | None = None
     fingerprint: str | None = None
     format: Format = Format.TEXT
+    columns: str | None = None
     verbose: int = 0
     yes: bool = False
 

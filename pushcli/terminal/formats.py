@@ -1,6 +1,6 @@
-"""JSON and YAML on standard output.
+"""JSON, also by the line, and YAML on standard output.
 
-Both are written in ASCII with everything else escaped: whatever a node sent, no control
+All are written in ASCII with everything else escaped: whatever a node sent, no control
 character reaches a terminal, and any parser reads back what was sent.
 """
 
@@ -15,6 +15,7 @@ class Format(StrEnum):
     TEXT = "text"
     JSON = "json"
     YAML = "yaml"
+    NDJSON = "ndjson"
 
 
 def to_json(value: object) -> str:
@@ -24,8 +25,14 @@ def to_json(value: object) -> str:
 
 
 def to_json_line(value: object) -> str:
-    """JSON in one line, for a cell of a table."""
+    """JSON in one line, without its end."""
     return json.dumps(value).replace("\x7f", "\\u007f")
+
+
+def to_json_lines(value: object) -> str:
+    """A list as a line of JSON for each entry, anything else as one line."""
+    entries = value if isinstance(value, list) else [value]
+    return "".join(f"{to_json_line(entry)}\n" for entry in entries)
 
 
 def to_yaml(value: object) -> str:
@@ -46,6 +53,8 @@ def render(value: object, form: Format) -> str:
             return to_json(value)
         case Format.YAML:
             return to_yaml(value)
+        case Format.NDJSON:
+            return to_json_lines(value)
         case Format.TEXT:
             raise ValueError("text has a rendering of its own for each command")
         case _:

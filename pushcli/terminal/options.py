@@ -1,4 +1,4 @@
-"""The options of every operator's command, taken before and after the subcommand.
+"""The options that commands share, taken before and after the subcommand.
 
 knife's users type `-F json` at the end, scripts put it first: root, groups and commands
 all take them, and what stands later wins. `-s` is reserved for search, `-q` for quorum.
@@ -6,6 +6,7 @@ all take them, and what stands later wins. `-s` is reserved for search, `-q` for
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,6 +14,7 @@ import click
 
 from pushcli.terminal.context import App
 from pushcli.terminal.formats import Format
+from pushcli.terminal.help import CONNECTION, OUTPUT, SharedOption
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -29,54 +31,65 @@ def _format(context: click.Context, parameter: click.Parameter, value: str | Non
     _remember(context, parameter, Format(value) if value else None)
 
 
+def _no_colour(context: click.Context, parameter: click.Parameter, value: bool) -> None:
+    app = context.find_object(App)
+    if app is not None and value:
+        # Whatever draws, here or in a program that we start, goes by the environment.
+        app.env = {**app.env, "NO_COLOR": "1"}
+
+
+_connection = partial(
+    click.option, cls=SharedOption, section=CONNECTION, expose_value=False, callback=_remember
+)
+_output = partial(click.option, cls=SharedOption, section=OUTPUT, expose_value=False)
+
+
 def _signer(*flags: str) -> Callable[[F], F]:
-    return click.option(
-        *flags, "user", metavar="NAME", expose_value=False, callback=_remember,
-        help="Name to sign requests with.",
-    )  # fmt: skip
+    return _connection(*flags, "user", metavar="NAME", help="Name to sign requests with.")
 
 
 _SIGNER: Callable[[F], F] = _signer("-u", "--user")
 _PATH = click.Path(path_type=Path)
-_OPTIONS: tuple[Callable[[F], F], ...] = (
-    click.option(
-        "-c", "--config", type=_PATH, metavar="FILE", expose_value=False, callback=_remember,
+_CONNECTION: tuple[Callable[[F], F], ...] = (
+    _connection(
+        "-c", "--config", type=_PATH, metavar="FILE",
         help="Credentials file (default: ~/.pushcli/credentials, else ~/.chef/credentials).",
     ),
-    click.option(
-        "--profile", metavar="NAME", expose_value=False, callback=_remember,
-        help="Profile in the credentials file.",
-    ),
-    click.option(
-        "--server-url", metavar="URL", expose_value=False, callback=_remember,
-        help="URL of the server, including /organizations/ORG.",
+    _connection("--profile", metavar="NAME", help="Profile in the credentials file."),
+    _connection(
+        "--server-url", metavar="URL", help="URL of the server, including /organizations/ORG."
     ),
     _SIGNER,
-    click.option(
-        "-k", "--key", type=_PATH, metavar="FILE", expose_value=False, callback=_remember,
-        help="Private key to sign requests with.",
+    _connection(
+        "-k", "--key", type=_PATH, metavar="FILE", help="Private key to sign requests with."
     ),
-    click.option(
-        "--ca-file", type=_PATH, metavar="FILE", expose_value=False, callback=_remember,
+    _connection(
+        "--ca-file", type=_PATH, metavar="FILE",
         help="CA certificates to verify the server with (PEM).",
     ),
-    click.option(
-        "--fingerprint", metavar="SHA256:...", expose_value=False, callback=_remember,
-        help="Fingerprint of the server's certificate.",
-    ),
-    click.option(
-        "-F", "--format", type=click.Choice([form.value for form in Format]),
-        expose_value=False, callback=_format, help="Format of the answer (default: text).",
-    ),
-    click.option(
-        "-V", "--verbose", count=True, expose_value=False, callback=_remember,
-        help="Show more detail.",
-    ),
-    click.option(
-        "-y", "--yes", is_flag=True, expose_value=False, callback=_remember,
-        help="Answer all questions with yes.",
+    _connection(
+        "--fingerprint", metavar="SHA256:...", help="Fingerprint of the server's certificate."
     ),
 )  # fmt: skip
+_OUTPUT: tuple[Callable[[F], F], ...] = (
+    _output(
+        "-F", "--format", type=click.Choice([form.value for form in Format]), callback=_format,
+        help="Format of the answer (default: text).",
+    ),
+    _output(
+        "-o", "--columns", type=click.Choice(["wide"]), callback=_remember,
+        help="All columns of a table, and nothing cut.",
+    ),
+    _output("--no-color", is_flag=True, callback=_no_colour, help="No colours."),
+    _output(
+        "-V", "--verbose", count=True, callback=_remember,
+        help="Show more detail; -VV: the requests too, without their secrets.",
+    ),
+    _output(
+        "-y", "--yes", is_flag=True, callback=_remember, help="Answer all questions with yes."
+    ),
+)  # fmt: skip
+_OPTIONS = (*_OUTPUT, *_CONNECTION)
 
 
 agent_directory_option = click.option(
@@ -87,6 +100,13 @@ agent_directory_option = click.option(
     help="The agent's directory (default: $PUSHCLI_AGENT_DIR, else /var/lib/pushcli/agent "
     "for root, ~/.pushcli/agent otherwise).",
 )
+
+
+def output_options(command: F) -> F:
+    """Give a command that talks to no server the options about its answer."""
+    for option in reversed(_OUTPUT):
+        command = option(command)
+    return command
 
 
 def operator_options(command: F) -> F:

@@ -2,6 +2,8 @@
 
 import re
 
+import pytest
+
 from pushcli.exit_status import ExitStatus
 from tests.integration.cli.program import Home
 from tests.integration.cli.responder import JOB_ID, Responder, job, json_answer
@@ -83,10 +85,13 @@ def test_a_whitelist_that_differs_stands_out(home: Home, responder: Responder) -
     assert not re.search(rb"\x1b\[33msame", terminal.raw)
 
 
-def test_no_color_means_no_colour(home: Home, responder: Responder) -> None:
+@pytest.mark.parametrize(("options", "env"), [((), {"NO_COLOR": "1"}), (("--no-color",), {})])
+def test_no_color_means_no_colour(
+    home: Home, responder: Responder, options: tuple[str, ...], env: dict[str, str]
+) -> None:
     responder.say("GET", "jobs", json_answer([job("complete")]))
     responder.accept_job(COMPLETE, old=True)
     for arguments in (("job", "list"), start("web01")):
-        with on_terminal(home, *arguments, NO_COLOR="1") as terminal:
+        with on_terminal(home, *arguments, *options, **env) as terminal:
             terminal.end()
         assert not any(b"\x1b[3%d" % colour in terminal.raw for colour in range(8))

@@ -9,18 +9,33 @@ import pytest
 
 from pushcli.cli import COMMANDS, root
 from pushcli.terminal.command_groups import Lazy
+from pushcli.terminal.context import App
+from pushcli.terminal.help import help_of
 from tests.unit.pushcli.commands.commands_tree import all_commands, own_flags
 
 DOCUMENTATION = Path(__file__).parents[4] / "docs" / "cli.md"
-SHARED = {"-c", "--config", "--profile", "--server-url", "--ca-file", "--fingerprint",
-          "-u", "--user", "-k", "--key", "-F", "--format",
-          "-V", "--verbose", "-y", "--yes"}  # fmt: skip
+CONNECTION = {
+    "-c",
+    "--config",
+    "--profile",
+    "--server-url",
+    "--ca-file",
+    "--fingerprint",
+    "-u",
+    "--user",
+    "-k",
+    "--key",
+}
+OUTPUT = {"-F", "--format", "-o", "--columns", "--no-color", "-V", "--verbose", "-y", "--yes"}
+SHARED = CONNECTION | OUTPUT
 OPERATOR_GROUPS = {"job", "node", "whitelist", "user", "client", "group", "audit"}
 """Groups whose commands talk to a server as an operator."""
 ABOUT_USERS = {
     ("pushcli", "audit"), ("pushcli", "group", "add"), ("pushcli", "group", "remove"),
 }  # fmt: skip
 """Commands whose `--user` names somebody they are about; who signs is `-u` alone."""
+OWN = {"--user", "--profile", "--config", "--server-url", "--ca-file", "--fingerprint"}
+"""Options that some commands have for themselves: what they mean there is their own."""
 EVERY_COMMAND = [pytest.param(path, c, id=" ".join(path)) for path, c in all_commands()]
 OPERATOR_COMMANDS = [
     pytest.param(path, c, id=" ".join(path))
@@ -62,6 +77,33 @@ def test_operators_commands_take_the_shared_options_alike(
 
 
 @pytest.mark.parametrize(("path", "command"), EVERY_COMMAND)
+def test_every_command_takes_the_options_about_its_output_alike(
+    path: tuple[str, ...], command: click.Command
+) -> None:
+    options = {flag: option for option, flag in own_flags(command)}
+    roots = {flag: option for option, flag in own_flags(root)}
+    assert {f: options[f].help for f in OUTPUT} == {f: roots[f].help for f in OUTPUT}
+    form = options["--format"].type
+    assert isinstance(form, click.Choice)
+    assert [*form.choices] == ["text", "json", "yaml", "ndjson"]
+
+
+@pytest.mark.parametrize(("path", "command"), EVERY_COMMAND)
+def test_help_begins_with_the_commands_own_options(
+    path: tuple[str, ...], command: click.Command
+) -> None:
+    context = click.Context(command, info_name=" ".join(path), terminal_width=80)
+    text = command.get_help(context)
+    titles = re.findall(r"^(Commands|Options|Output options|Connection options):$", text, re.M)
+    expected = ["Commands"] * isinstance(command, click.Group) + ["Options", "Output options"]
+    is_operators = len(path) == 1 or path[1] in OPERATOR_GROUPS
+    assert titles == expected + ["Connection options"] * is_operators
+    sections = dict(zip(titles, re.split(r"^[A-Z][a-z ]+:$", text, flags=re.M)[-len(titles) :],
+                        strict=True))  # fmt: skip
+    assert not {*re.findall(r"--[a-z-]+", sections["Options"])} & {*OUTPUT, *CONNECTION} - OWN
+
+
+@pytest.mark.parametrize(("path", "command"), EVERY_COMMAND)
 def test_every_command_stands_in_the_documentation(
     path: tuple[str, ...], command: click.Command
 ) -> None:
@@ -84,6 +126,15 @@ def _section(title: str) -> str:
     assert heading is not None, f"no heading for {title}"
     following = re.search(r"^#+ ", text[heading.end() :], re.MULTILINE)
     return text[heading.start() : heading.end() + following.start()] if following else text
+
+
+@pytest.mark.parametrize(("path", "command"), EVERY_COMMAND)
+def test_help_in_front_is_the_help_behind(path: tuple[str, ...], command: click.Command) -> None:
+    with root.make_context("pushcli", ["help"], obj=App()) as context:
+        said = help_of(root, context, path[1:])
+    assert said.startswith(f"Usage: {' '.join(path)} ")
+    assert command.help is not None
+    assert command.help.split("\n")[0].split()[0] in said
 
 
 @pytest.mark.parametrize(("name", "lazy"), COMMANDS.items())

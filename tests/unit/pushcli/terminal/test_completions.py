@@ -63,7 +63,7 @@ printf '%s\\n' "${{COMPREPLY[@]}}"
         ("jo", ["job"]),
         ("job sta", ["start", "status"]),
         ("job start --qu", ["--quorum"]),
-        ("job list -F ''", ["text", "json", "yaml"]),
+        ("job list -F ''", ["text", "json", "yaml", "ndjson"]),
         ("job start uptime ''", [""]),
     ],
 )

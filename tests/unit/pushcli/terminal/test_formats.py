@@ -29,6 +29,13 @@ def test_yaml_keeps_the_order_of_keys() -> None:
     assert to_yaml({"b": 1, "a": [2]}) == "b: 1\na:\n- 2\n"
 
 
+@given(st.lists(VALUES))
+def test_a_list_is_a_line_of_json_for_each_entry(values: list[dict[str, object]]) -> None:
+    lines = render(values, Format.NDJSON).splitlines()
+    assert [json.loads(line) for line in lines] == values
+    assert render({"a": 1}, Format.NDJSON) == '{"a": 1}\n'
+
+
 def test_text_is_no_machine_format() -> None:
     with pytest.raises(ValueError, match="text"):
         render({}, Format.TEXT)
