@@ -1,5 +1,6 @@
 """The server's REST API as calls (Push Jobs protocol, section 3, and docs/extensions.md)."""
 
+import hashlib
 import secrets
 import time
 import uuid
@@ -138,6 +139,19 @@ class ApiClient:
         if "job-nodes" not in self.extensions:
             return None
         return self.get(f"pushy/jobs/{quoted(job_id)}/nodes")
+
+    def output_of(self, job_id: str, digest: str) -> bytes:
+        """What nodes of this job wrote, by its SHA-256 (hex).
+
+        Raises:
+            ServerError: it is something else.
+        """
+        path = f"pushy/jobs/{quoted(job_id)}/output/{quoted(digest)}"
+        accept = {"Accept": "application/octet-stream"}
+        content = self._http.request("GET", path, headers=accept).content
+        if hashlib.sha256(content).hexdigest() != digest:
+            raise errors.ServerError("the server sent another output than was asked for")
+        return content
 
     def job_output(self, job_id: str, node: str, channel: str) -> bytes:
         """What the node's command wrote to `stdout` or `stderr`."""

@@ -10,7 +10,7 @@ from pushcli.exit_status import ExitStatus
 from pushcli.jobs import run_job, show_job
 from pushcli.jobs.dry_run import dry_run as ask
 from pushcli.jobs.job_request import job_request, parse_env, read_file
-from pushcli.jobs.results import CHANNELS
+from pushcli.jobs.output import CHANNELS
 from pushcli.protocol.run import DEFAULT_TIMEOUT, RunSpec
 from pushcli.terminal.command_groups import CommandGroup
 from pushcli.terminal.context import App

@@ -68,7 +68,8 @@ class LateResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class NodeResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What became of one node: an entry of `GET jobs/ID/nodes` (docs/extensions.md).
 
-    Times are seconds since the epoch, sizes bytes; `dropped` are those that are missing.
+    Times are seconds since the epoch, sizes bytes, digests SHA-256 (hex); `dropped` are bytes
+    that are missing.
 
     Args:
         late_result: how the command ended, told when the node's part was over.
@@ -85,6 +86,8 @@ class NodeResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     ended_at: float | None = None
     stdout_size: int | None = None
     stderr_size: int | None = None
+    stdout_digest: str | None = None
+    stderr_digest: str | None = None
     stdout_dropped: int = 0
     stderr_dropped: int = 0
     partial: bool = False

@@ -1,25 +1,54 @@
-"""What commands wrote, per node.
+"""What commands wrote, for people folded: the same output once, under its nodes' names.
 
-For people each line is indented under its node's name, so that no node can forge another's
-heading; for programs it is text where it is UTF-8, else base64.
+For people each line is indented under these names, so that no node can forge another's heading;
+for programs it is text where it is UTF-8, else base64.
 """
 
 import base64
+from collections.abc import Iterable
+from typing import NamedTuple
 
 from pushcli.escape import decode, escape_line
+from pushcli.terminal.folding import fold
 
+CHANNELS = ("stdout", "stderr")
 Outputs = dict[str, bytes]
 """By channel: `stdout`, `stderr`."""
 
 
-def block(node: str, words: str, outputs: Outputs) -> list[str]:
-    """A node's output under its name and what to say of it (`words`, safe already).
+class Alike(NamedTuple):
+    """Nodes in the same state that wrote the same; `words` (safe already) tells their state."""
+
+    nodes: list[str]
+    state: str
+    words: str
+    outputs: Outputs
+
+
+def alike(results: Iterable[tuple[str, str, str, Outputs]]) -> list[Alike]:
+    """Nodes with their states, words and outputs, folded: each distinct thing once.
+
+    Those that succeeded come first, the largest groups before the smaller ones: what is rare and
+    what failed is last, where the eye is.
+    """
+    groups: dict[tuple[str, str, tuple[tuple[str, bytes], ...]], Alike] = {}
+    for node, state, words, outputs in results:
+        key = (state, words, tuple(outputs.items()))
+        groups.setdefault(key, Alike([], state, words, outputs)).nodes.append(node)
+    return sorted(groups.values(), key=lambda one: (one.state != "succeeded", -len(one.nodes)))
+
+
+def block(group: Alike) -> list[str]:
+    """What they wrote under their names and what to say of them.
 
     The error output has a heading of its own.
     """
-    name = escape_line(node)
+    nodes, _, words, outputs = group
+    name = fold(map(escape_line, nodes))
+    if len(nodes) > 1:
+        words = f"{len(nodes)} {words}"
     if not outputs:
-        return [f"{name} ({words}): its output did not arrive"]
+        return [f"{name} ({words}): no output arrived"]
     shown = {channel: _indented(output) for channel, output in outputs.items() if output}
     if not shown:
         return [f"{name} ({words}): no output"]

@@ -3,12 +3,9 @@
 from collections.abc import Sequence
 
 from pushcli.client.answers import checked
-from pushcli.errors import NotFound
 from pushcli.jobs.model import PENDING, JobView, NodeResult
-from pushcli.jobs.output import Outputs
 from pushcli.terminal.context import App
 
-CHANNELS = ("stdout", "stderr")
 _SETTLING = 15.0
 """Seconds: agents give a command 5 s to end, and kill it then."""
 _LOOK = 0.25
@@ -53,20 +50,3 @@ def settled_results(app: App, job: JobView, names: Sequence[str] = ()) -> list[N
 def never_ran(result: NodeResult) -> bool:
     """Whether the command was not even started on this node."""
     return result.state in _NEVER_RAN
-
-
-def fetch_outputs(app: App, job_id: str, result: NodeResult) -> Outputs:
-    """What a node's command wrote, by channel; nothing if none was captured."""
-    if never_ran(result):
-        return {}
-    sizes = {"stdout": result.stdout_size, "stderr": result.stderr_size}
-    outputs: Outputs = {}
-    for channel in CHANNELS:
-        if sizes[channel] == 0:
-            outputs[channel] = b""
-            continue
-        try:
-            outputs[channel] = app.client.job_output(job_id, result.node, channel)
-        except NotFound:
-            continue
-    return outputs

@@ -12,10 +12,11 @@ import msgspec
 from pushcli.errors import OutputLost, PushcliError
 from pushcli.escape import escape_line
 from pushcli.exit_status import ExitStatus
+from pushcli.jobs.fetch import fetch_outputs
 from pushcli.jobs.model import JobView, NodeResult
-from pushcli.jobs.output import Outputs, as_data, block
+from pushcli.jobs.output import Outputs, alike, as_data, block
 from pushcli.jobs.progress import progress
-from pushcli.jobs.results import fetch_outputs, never_ran, settled_results
+from pushcli.jobs.results import never_ran, settled_results
 from pushcli.jobs.verdict import verdict
 from pushcli.jobs.watch import Snapshot, snapshots
 from pushcli.jobs.wording import exceptions, explain, mood, phase, summary, tally
@@ -106,32 +107,31 @@ def report(app: App, end: Snapshot, request: Mapping[str, Any]) -> ExitStatus:
     needed: int = request.get("quorum", len(names))
     try:
         results = settled_results(app, end.job, names)
-        outputs = {r.node: _outputs(app, end.job, r) for r in results}
+        outputs = fetch_outputs(app, end.job, results)
     except PushcliError:
         (app.print if app.is_text else app.note)(summary(end.job, needed))
         raise
     if app.is_text:
         _print_end(app, end.job, results, outputs, needed)
     else:
-        rows = [{**msgspec.to_builtins(r), **as_data(outputs[r.node])} for r in results]
+        rows = [{**msgspec.to_builtins(r), **as_data(outputs.get(r.node, {}))} for r in results]
         app.emit({**end.raw, "results": rows})
     return verdict(end.job)
 
 
-def _outputs(app: App, job: JobView, result: NodeResult) -> Outputs:
-    return fetch_outputs(app, job.id, result) if job.capture_output else {}
+def _words(result: NodeResult) -> str:
+    return ", ".join(filter(None, (escape_line(result.state), explain(result))))
 
 
 def _print_end(
     app: App, job: JobView, results: Sequence[NodeResult], outputs: Mapping[str, Outputs],
     needed: int,
 ) -> None:  # fmt: skip
-    for result in results:
-        if job.capture_output and not never_ran(result):
-            words = ", ".join(filter(None, (escape_line(result.state), explain(result))))
-            first, *rest = block(result.node, words, outputs[result.node])
-            app.print(app.paint(first, colour(result.state)))
-            app.write("".join(f"{line}\n" for line in rest))
+    ran = [result for result in results if job.capture_output and not never_ran(result)]
+    for group in alike((r.node, r.state, _words(r), outputs.get(r.node, {})) for r in ran):
+        first, *rest = block(group)
+        app.print(app.paint(first, colour(group.state)))
+        app.write("".join(f"{line}\n" for line in rest))
     app.print(app.paint(summary(job, needed), colour(mood(job))))
     for line in exceptions(results):
         app.print(f"  {line}")

@@ -162,12 +162,19 @@ class JobService:
             if after is None:
                 return
 
-    async def nodes(self, key: JobKey) -> list[dict[str, Any]] | None:
-        """Each node's part in a job, in the order of the request; None: no such job."""
+    async def nodes(
+        self, key: JobKey, after: str = "", limit: int | None = None
+    ) -> list[dict[str, Any]] | None:
+        """Each node's part in a job, in the order of the request; None: no such job.
+
+        Args:
+            after: the node before the first of them; "": there is none.
+            limit: as many at most.
+        """
         record = await self._store.ask(reads.job, *key)
         if record is None:
             return None
-        nodes = await self._store.lists.ask(reads.job_nodes, *key)
+        nodes = await self._store.lists.ask(reads.job_nodes, *key, after, limit)
         return [self._node_view(key, record, node) for node in nodes]
 
     def _node_view(self, key: JobKey, record: JobRecord, part: JobNodeRecord) -> dict[str, Any]:
@@ -189,6 +196,10 @@ class JobService:
         if part is None or data is None:
             return None
         return Output(data, output_dropped(part, channel), is_partial(part))
+
+    async def output_of(self, key: JobKey, digest: str) -> bytes | None:
+        """The output with this digest (SHA-256, hex) that nodes of this job wrote, if any did."""
+        return await self._store.lists.ask(reads.output_of, self._store.root, *key, digest)
 
     async def _vote_over(self, key: JobKey) -> None:
         """Wait a little for the vote: what can be over at once is over for the next GET too."""

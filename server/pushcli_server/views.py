@@ -85,6 +85,8 @@ def node_part(part: JobNodeRecord) -> dict[str, Any]:
         "ended_at": part.ended_at,
         "stdout_size": part.stdout_size,
         "stderr_size": part.stderr_size,
+        "stdout_digest": part.stdout_digest,
+        "stderr_digest": part.stderr_digest,
         "stdout_dropped": part.stdout_dropped or None,
         "stderr_dropped": part.stderr_dropped or None,
         "partial": is_partial(part) or None,

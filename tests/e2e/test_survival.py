@@ -88,9 +88,8 @@ def test_an_agent_that_comes_back_at_once_is_a_new_incarnation(make_fleet: MakeF
     fleet = make_fleet("n1")
     fleet.end_agent("n1", signal.SIGKILL)
     fleet.start_agent("n1")
-    # Looked for at once: it is back within a second.
-    fleet.wait_available(["n1"], available=False)
-    until(lambda: fleet.log("n1").read_text().count("started") >= 2, "it runs again")
+    # It may be back before anybody could see that it was away.
+    until(lambda: fleet.log("n1").read_text().count("connected: ") >= 2, "it is back")
     fleet.wait_available(["n1"])
     assert fleet.cli("job", "start", "true", "n1").returncode == 0
 

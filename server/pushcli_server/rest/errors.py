@@ -30,7 +30,8 @@ _log = logging.getLogger(__name__)
 
 EXTENSIONS = {
     headers.EXTENSIONS: (
-        "abort,checks,editors,groups,job-nodes,job-options,node-status,request-id,whitelist"
+        "abort,checks,editors,groups,job-nodes,job-options,node-status,output-digests,request-id,"
+        "whitelist"
     )
 }
 """On every answer: what the server can do beyond the old one."""

@@ -7,6 +7,7 @@ from starlette.responses import Response
 from pushcli.protocol import headers
 from pushcli_server.core.identity import JobKey
 from pushcli_server.jobs import JobService
+from pushcli_server.rest import ranges
 from pushcli_server.rest.errors import Refused, answer, not_found
 from pushcli_server.rest.job_request import InvalidJob, parse
 from pushcli_server.rest.pieces import array, listed
@@ -57,7 +58,8 @@ class JobHandlers:
 
     async def nodes(self, call: Call) -> Response:
         """`GET jobs/ID/nodes` (an extension)."""
-        nodes = await self._jobs.nodes(_key(call))
+        limit = _limit(call.http.query_params.get("limit", ""))
+        nodes = await self._jobs.nodes(_key(call), call.http.query_params.get("after", ""), limit)
         if nodes is None:
             raise not_found("no such job")
         return await array(nodes)
@@ -80,6 +82,22 @@ class JobHandlers:
         if output.partial:
             marks[headers.OUTPUT_PARTIAL] = "1"
         return Response(output.data, headers=marks, media_type="application/octet-stream")
+
+    async def output_of(self, call: Call) -> Response:
+        """`GET jobs/ID/output/DIGEST`, raw bytes (an extension)."""
+        data = await self._jobs.output_of(_key(call), call.path["digest"])
+        if data is None:
+            # Whether another job has it is nobody's business.
+            raise not_found("no node of this job wrote this")
+        return ranges.answer(data, call.http.headers.get("range"))
+
+
+def _limit(text: str) -> int | None:
+    if not text:
+        return None
+    if not re.fullmatch("[0-9]{1,9}", text, re.ASCII) or int(text) == 0:
+        raise Refused(400, ["limit must be a number from 1 on"])
+    return int(text)
 
 
 def _key(call: Call) -> JobKey:

@@ -117,6 +117,10 @@ def _jobs(services: Services, settings: Settings) -> list[Route]:
             GET=Operation(jobs.output, _READ, RAW),
         ),
         _below(
+            "pushy/jobs/(?P<job>[^/]+)/output/(?P<digest>[0-9a-f]{64})",
+            GET=Operation(jobs.output_of, _READ, RAW),
+        ),
+        _below(
             "pushy/(?:job_status_feed|jobs_status_feed)",
             GET=Operation(feeds.organization, _READ, EVENTS),
         ),

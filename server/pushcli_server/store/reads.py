@@ -91,9 +91,20 @@ def job_by_request(connection: Connection, org: str, requestor: str, request: st
     return found
 
 
-def job_nodes(connection: Connection, org: str, job_id: str) -> list[JobNodeRecord]:
-    """The nodes of a job of this organization, in the order of the request."""
-    return _records(connection, _nodes_of(org, job_id), JobNodeRecord)
+def job_nodes(
+    connection: Connection, org: str, job_id: str, after: str = "", limit: int | None = None
+) -> list[JobNodeRecord]:
+    """The nodes of a job of this organization, in the order of the request.
+
+    Args:
+        after: the one before the first; "": there is none.
+        limit: as many at most.
+    """
+    table, query = schema.job_nodes, _nodes_of(org, job_id)
+    if after:
+        of = and_(table.c.job_id == job_id, table.c.node == after)
+        query = query.where(table.c.position > select(table.c.position).where(of).scalar_subquery())
+    return _records(connection, query if limit is None else query.limit(limit), JobNodeRecord)
 
 
 def _nodes_of(org: str, job_id: str) -> Select[Any]:
@@ -209,6 +220,23 @@ def output(
     table = schema.job_nodes
     digest = table.c.stdout_digest if channel == "stdout" else table.c.stderr_digest
     return _blob(connection, root, digest, _parts_of(org, job_id), table.c.node == node)
+
+
+def output_of(
+    connection: Connection, root: Path, org: str, job_id: str, digest: str
+) -> bytes | None:
+    """The output with this digest, if a node of this job of this organization wrote it."""
+    table = schema.job_nodes
+    wrote = or_(table.c.stdout_digest == digest, table.c.stderr_digest == digest)
+    if (
+        connection.execute(select(table.c.node).where(_parts_of(org, job_id), wrote)).first()
+        is None
+    ):
+        return None
+    blobs = schema.blobs
+    query = select(blobs.c.digest, blobs.c.size, blobs.c.data).where(blobs.c.digest == digest)
+    row = connection.execute(query).first()
+    return None if row is None else _whole(root, row.digest, row.size, row.data)
 
 
 def _blob(

@@ -158,19 +158,19 @@ def capture(responder: Responder) -> None:
     responder.say("GET", f"jobs/{JOB_ID}/output/web01/stderr", Answer(200, b"\xff"))
 
 
-def test_captured_output_is_printed_per_node_in_the_order_asked_for(
+def test_captured_output_is_printed_with_what_failed_at_the_end(
     home: Home, responder: Responder
 ) -> None:
     capture(responder)
     result = home.run(*START, "--capture")
     assert result.stdout.splitlines()[1:] == [
+        "web02 (succeeded)",
+        r"  \x1b[2Jevil",
         "web01 (failed, exit code 1)",
         "  a",
         "  b",
         "web01 stderr",
         r"  \xff",
-        "web02 (succeeded)",
-        r"  \x1b[2Jevil",
         "Complete with failures.  1 succeeded, 1 failed",
         "  failed: web01 (exit code 1)",
     ]

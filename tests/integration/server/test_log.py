@@ -135,6 +135,7 @@ def test_standard_error_may_be_gone(make: Callable[..., Sandbox], stderr: str) -
             assert Raw(fleet)().status == 200
         finally:
             process.send_signal(signal.SIGTERM)
-        assert process.wait(60) in {0, 120}, sys.executable
+        # The last two: what was left for a standard error that is gone could not be written.
+        assert process.wait(60) in {0, 120, 141}, sys.executable
     if stderr == "closed":
         os.close(reading)

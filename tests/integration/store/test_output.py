@@ -47,6 +47,13 @@ def test_what_a_job_of_another_organization_wrote_is_not_there(database: Databas
         store.submit(operations.StoreOutput(job_id=JOB, node="a", stdout=b"secret", stderr=b""))
         assert await store.ask(reads.output, store.root, "acme", JOB, "a", "stdout") == b"secret"
         assert await store.ask(reads.output, store.root, "other", JOB, "a", "stdout") is None
+        digest = hashlib.sha256(b"secret").hexdigest()
+        for place, found in {
+            ("acme", JOB): b"secret",
+            ("other", JOB): None,
+            ("acme", "f" * 32): None,
+        }.items():
+            assert await store.ask(reads.output_of, store.root, *place, digest) == found
         assert await store.ask(reads.job_nodes, "other", JOB) == []
         assert await store.ask(reads.job_node, "other", JOB, "a") is None
         assert await store.ask(reads.job_node, "acme", JOB, "a") is not None

@@ -9,7 +9,7 @@ from rich.console import Console
 from pushcli.escape import decode, escape_line, escape_text
 from pushcli.jobs.live import picture
 from pushcli.jobs.model import JobView, NodeResult
-from pushcli.jobs.output import block
+from pushcli.jobs.output import Alike, block
 from pushcli.jobs.wording import description, exceptions, summary
 from tests.support.examples import examples
 
@@ -30,7 +30,7 @@ def is_safe(text: str, allowed: str) -> bool:
 @given(st.one_of(st.binary(), ANY_TEXT.map(lambda t: t.encode("utf-8", "surrogatepass"))))
 def test_no_control_character_of_a_node_reaches_the_terminal(output: bytes) -> None:
     assert is_safe(decode(output), allowed="\n\t")
-    lines = block("web01", "failed", {"stdout": output, "stderr": output})
+    lines = block(Alike(["web01"], "", "failed", {"stdout": output, "stderr": output}))
     assert is_safe("\n".join(lines), allowed="\n\t")
 
 
@@ -61,7 +61,7 @@ def test_control_characters_are_written_out(output: bytes, shown: str) -> None:
 
 
 def test_no_node_can_forge_a_heading() -> None:
-    lines = block("web01", "succeeded", {"stdout": b"x\nweb02 (succeeded)\n"})
+    lines = block(Alike(["web01"], "", "succeeded", {"stdout": b"x\nweb02 (succeeded)\n"}))
     assert lines == ["web01 (succeeded)", "  x", "  web02 (succeeded)"]
 
 
