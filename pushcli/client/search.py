@@ -7,6 +7,7 @@ import msgspec
 
 from pushcli.client.answers import checked
 from pushcli.errors import NotFound
+from pushcli.protocol.names import by_number
 
 if TYPE_CHECKING:
     from pushcli.client.api import ApiClient
@@ -27,13 +28,13 @@ class _Part(msgspec.Struct, frozen=True):
 
 
 def names(client: "ApiClient", query: str) -> list[str]:
-    """The nodes that match, sorted.
+    """The nodes that match, sorted by their numbers.
 
     Raises:
         NotFound: none does.
     """
     found = attributes(client, query, {"name": ["name"]})
-    return sorted({str(row["name"]) for row in found if row.get("name")})
+    return sorted({str(row["name"]) for row in found if row.get("name")}, key=by_number)
 
 
 def attributes(client: "ApiClient", query: str, paths: Mapping[str, Sequence[str]]) -> list[Row]:

@@ -4,13 +4,14 @@ from pathlib import Path
 
 import click
 
-from pushcli.client import search
+from pushcli.commands.target_options import target_options
 from pushcli.errors import UsageError
 from pushcli.exit_status import ExitStatus
 from pushcli.jobs import run_job, show_job
 from pushcli.jobs.dry_run import dry_run as ask
 from pushcli.jobs.job_request import job_request, parse_env, read_file
 from pushcli.jobs.output import CHANNELS
+from pushcli.nodes.selection import Selection, select
 from pushcli.protocol.run import DEFAULT_TIMEOUT, RunSpec
 from pushcli.terminal.command_groups import CommandGroup
 from pushcli.terminal.context import App
@@ -26,10 +27,7 @@ def job() -> None:
 
 @job.command()
 @click.argument("command")
-@click.argument("nodes", metavar="[NODE...]", type=NodeName(), nargs=-1)
-@click.option(
-    "-s", "--search", "query", metavar="QUERY", help="Nodes that match, besides those named."
-)
+@target_options(may_be_unknown=True)
 @click.option("-q", "--quorum", metavar="N|P%", help="Nodes that must be ready (default: all).")
 @click.option(
     "--timeout",
@@ -61,22 +59,24 @@ def job() -> None:
 @operator_options
 @click.pass_obj
 def start(
-    app: App, *, command: str, nodes: tuple[str, ...], query: str | None, quorum: str | None,
+    app: App, *, command: str, selection: Selection, quorum: str | None,
     timeout: float, capture: bool, nowait: bool, dry_run: bool, poll_interval: float,
     with_env: str | None, in_dir: str | None, as_user: str | None, file: Path | None,
 ) -> ExitStatus:  # fmt: skip
     """Run COMMAND, which must be on the nodes' whitelists, on the NODEs.
 
     The nodes vote first; the command runs on those that are ready if there are enough for
-    the quorum. The exit status tells how the job ended.
+    the quorum. The exit status tells how the job ended. A NODE is a name, a set, a glob, @FILE
+    or - for standard input; `,` joins them, `!` takes away, `&` keeps what both have.
 
     \b
     Examples:
       pushcli job start chef-client web01 web02 web03
-      pushcli job start -q 80% --capture uptime web01 web02 web03
+      pushcli job start -q 80% --capture uptime 'web[01-20]!web07' db1
+      pushcli job start uptime 'web*' -x @broken.txt --limit 10%
       pushcli job start chef-client -s 'role:web AND chef_environment:prod'
     """
-    nodes = _nodes(app, nodes, query)
+    nodes = select(app, selection, must_exist=True)
     env = None if with_env is None else parse_env(with_env)
     run = RunSpec(
         command=command,
@@ -98,13 +98,6 @@ def start(
             app.emit({"id": job_id})
         return ExitStatus.OK
     return run_job.report(app, run_job.wait(app, job_id, interval=poll_interval), request)
-
-
-def _nodes(app: App, named: tuple[str, ...], query: str | None) -> tuple[str, ...]:
-    if query is None and not named:
-        raise UsageError("no nodes given", "name some, or search with -s QUERY")
-    found = [] if query is None else search.names(app.client, query)
-    return tuple(dict.fromkeys([*named, *found]))
 
 
 @job.command()

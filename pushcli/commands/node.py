@@ -1,16 +1,20 @@
 """`pushcli node`: see which nodes are there, let new ones in, delete others."""
 
+from dataclasses import replace
+
 import click
 
 from pushcli.client import search
+from pushcli.commands.target_options import target_options
 from pushcli.identities import enrolment_tokens
 from pushcli.nodes import node_deletion, node_objects, node_status
+from pushcli.nodes.selection import Selection, select
 from pushcli.protocol import limits
 from pushcli.protocol.names import is_query
 from pushcli.terminal.command_groups import CommandGroup
 from pushcli.terminal.context import App
 from pushcli.terminal.options import operator_options
-from pushcli.terminal.params import Duration, Name, NodeName, NodeOrQuery
+from pushcli.terminal.params import Duration, Name, NodeName
 
 attributes_option = click.option(
     "-a",
@@ -29,28 +33,32 @@ def node() -> None:
 
 
 @node.command()
-@click.argument("nodes", metavar="[NODE|QUERY...]", type=NodeOrQuery(), nargs=-1)
+@target_options()
 @operator_options
 @click.pass_obj
-def status(app: App, nodes: tuple[str, ...]) -> None:
+def status(app: App, selection: Selection) -> None:
     """Show which of the NODEs, or of all enrolled nodes, can take part in a job.
 
-    An argument with a colon, a star or a space is a query, as for `node search`.
+    A NODE is a name, a set, a glob, @FILE or -, as for `job start`. One with a colon or a space
+    is a query, as for `node search`.
 
     \b
     Examples:
       pushcli node status
       pushcli node status web01 web02 -F json
-      pushcli node status 'name:web*'
+      pushcli node status 'web[01-20]' 'db*' -x db3
+      pushcli node status 'role:web AND platform:debian'
     """
-    node_status.show(app, _names(app, nodes))
+    if selection.is_empty:
+        node_status.show(app, ())
+        return
+    names = (_found(app, text) for text in selection.expressions)
+    expressions = tuple(name for some in names for name in some)
+    node_status.show(app, select(app, replace(selection.or_everything, expressions=expressions)))
 
 
-def _names(app: App, given: tuple[str, ...]) -> list[str]:
-    found: list[str] = []
-    for text in given:
-        found += search.names(app.client, text) if is_query(text) else [text]
-    return list(dict.fromkeys(found))
+def _found(app: App, text: str) -> list[str]:
+    return search.names(app.client, text) if is_query(text) else [text]
 
 
 @node.command("list")
@@ -101,10 +109,10 @@ def search_(app: App, query: str, attributes: tuple[str, ...], id_only: bool) ->
 
 
 @node.command("delete")
-@click.argument("names", metavar="NODE...", type=NodeName(), nargs=-1, required=True)
+@target_options()
 @operator_options
 @click.pass_obj
-def delete_(app: App, names: tuple[str, ...]) -> None:
+def delete_(app: App, selection: Selection) -> None:
     """Delete each NODE: its object, client and keys, and what is known of its state.
 
     Its agent is disconnected at once and cannot return; what it runs is given up. Finished
@@ -113,9 +121,9 @@ def delete_(app: App, names: tuple[str, ...]) -> None:
     \b
     Examples:
       pushcli node delete web01
-      pushcli node delete web01 web02 -y
+      pushcli node delete 'web[01-20]' -y
     """
-    node_deletion.delete(app, names)
+    node_deletion.delete(app, select(app, selection, with_object=True))
 
 
 @node.group(cls=CommandGroup)

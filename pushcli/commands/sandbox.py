@@ -36,10 +36,17 @@ SAMPLES = {
     show_default=True,
     help="How many agents to start.",
 )
+@click.option(
+    "--down",
+    type=click.IntRange(0, 200),
+    default=0,
+    show_default=True,
+    help="How many more nodes to enroll and leave down.",
+)
 @click.option("--run", "command", metavar="COMMAND", help="Run one job on all of them, then exit.")
 @output_options
 @click.pass_obj
-def sandbox(app: App, nodes: int, command: str | None) -> int:
+def sandbox(app: App, nodes: int, down: int, command: str | None) -> int:
     """Start a throw-away server with agents on this machine.
 
     It runs until Ctrl-C, under the profile `sandbox`, and leaves nothing behind.
@@ -52,13 +59,17 @@ def sandbox(app: App, nodes: int, command: str | None) -> int:
     from pushcli.sandbox.sandbox import Sandbox  # noqa: PLC0415 - slow to import
 
     names = [f"node{number}" for number in range(1, nodes + 1)]
+    dead = [f"node{number}" for number in range(nodes + 1, nodes + down + 1)]
     whitelist = SAMPLES if command is None else {command: command, **SAMPLES}
     with tempfile.TemporaryDirectory(prefix="pushcli-sandbox-") as directory, _ending():
         app.note(f"Starting a server and {nodes} agents ...")
         fleet = Sandbox(Path(directory), names, whitelist=whitelist)
         try:
             with fleet:
+                fleet.enroll(dead)
                 app.note("Ready: " + ", ".join(names))
+                if dead:
+                    app.note("Down: " + ", ".join(dead))
                 if command is not None:
                     return _run(app, fleet, command, names)
                 _keep(app, fleet)

@@ -7,6 +7,7 @@ from pushcli.client import search
 from pushcli.client.answers import checked
 from pushcli.client.paths import quoted
 from pushcli.protocol.attributes import LEVELS
+from pushcli.protocol.names import NumberKey, by_number
 from pushcli.terminal.context import App
 from pushcli.terminal.fields import value_text, write_fields
 from pushcli.terminal.table import write_table
@@ -24,7 +25,7 @@ Object = dict[str, Any]
 
 def show_list(app: App) -> None:
     """The names of all nodes."""
-    names = sorted(checked(app.client.get("nodes"), dict[str, Any]))
+    names = sorted(checked(app.client.get("nodes"), dict[str, Any]), key=by_number)
     _show_names(app, names)
 
 
@@ -58,7 +59,7 @@ def show_found(app: App, query: str, paths: Sequence[str], *, only_names: bool) 
     elif app.is_text:
         _show_attributes(app, query, COLUMNS)
     else:
-        app.emit(sorted(search.nodes(app.client, query), key=_name))
+        app.emit(sorted(search.nodes(app.client, query), key=_number))
 
 
 def value(node: Mapping[str, Any], path: str) -> Any:
@@ -97,7 +98,7 @@ def _brief(found: Any) -> Any:
 
 
 def _show_attributes(app: App, query: str, paths: Mapping[str, Sequence[str]]) -> None:
-    rows = sorted(search.attributes(app.client, query, paths), key=_name)
+    rows = sorted(search.attributes(app.client, query, paths), key=_number)
     if app.is_text:
         cells = [[value_text(row.get(title)) for title in paths] for row in rows]
         write_table(app, list(paths), cells)
@@ -105,8 +106,8 @@ def _show_attributes(app: App, query: str, paths: Mapping[str, Sequence[str]]) -
         app.emit(rows)
 
 
-def _name(row: Mapping[str, Any]) -> str:
-    return str(row.get("name"))
+def _number(row: Mapping[str, Any]) -> NumberKey:
+    return by_number(str(row.get("name")))
 
 
 def _show_names(app: App, names: list[str]) -> None:

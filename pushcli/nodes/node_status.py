@@ -10,6 +10,7 @@ from pushcli.client.answers import checked
 from pushcli.client.paths import quoted
 from pushcli.errors import PermissionDenied
 from pushcli.escape import escape_line
+from pushcli.protocol.names import by_number
 from pushcli.terminal.context import App
 from pushcli.terminal.folding import fold
 from pushcli.terminal.table import write_table
@@ -133,7 +134,7 @@ def node_states(app: App, names: Sequence[str] = ()) -> tuple[list[NodeAvailabil
     states = checked(raw, list[NodeAvailability])
     if names:
         return states, raw
-    order = sorted(range(len(states)), key=lambda i: states[i].node_name)
+    order = sorted(range(len(states)), key=lambda i: by_number(states[i].node_name))
     return [states[i] for i in order], [raw[i] for i in order]
 
 

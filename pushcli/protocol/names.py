@@ -1,9 +1,12 @@
 """Names that travel: nodes, users, clients, organizations, jobs."""
 
 import re
+from collections.abc import Iterable, Iterator
+from itertools import zip_longest
 
 _NODE = re.compile(r"[A-Za-z0-9_.:-]{1,255}")
 _ORGANIZATION = re.compile(r"[a-z0-9][a-z0-9_-]{0,254}")
+_NUMBER = re.compile(r"([0-9]+)")
 _RESERVED = frozenset(
     {
         "admin", "administrator", "admins", "billing-admins", "clients", "pivotal",
@@ -40,5 +43,29 @@ def is_job_id(text: str) -> bool:
 
 
 def is_query(text: str) -> bool:
-    """Whether this is meant as a search for nodes, where a name could stand, too."""
-    return any(character in text for character in ":* ")
+    """Whether this is meant as a search for nodes, where a name or a set could stand, too."""
+    return any(character in text for character in ": ")
+
+
+NumberKey = tuple[tuple[str | tuple[int, str], ...], str]
+"""What `by_number` makes of a name."""
+
+
+def by_number(name: str) -> NumberKey:
+    """What to sort names by: `web9` before `web10`.
+
+    Numbers are compared as digits, since a peer may send any number of them.
+    """
+    parts = _NUMBER.split(name)
+    digits = [part.lstrip("0") for part in parts[1::2]]
+    numbers = ((len(number), number) for number in digits)
+    return tuple(_interleaved(parts[::2], numbers)), name
+
+
+def _interleaved(
+    texts: Iterable[str], numbers: Iterable[tuple[int, str]]
+) -> Iterator[str | tuple[int, str]]:
+    for text, number in zip_longest(texts, numbers):
+        yield text
+        if number is not None:
+            yield number

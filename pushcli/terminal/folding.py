@@ -1,68 +1,77 @@
 """Many node names in few characters: `web[01-03,07].example.com`.
 
-One number of a name is folded, the one by which most others differ. Node names have no
-brackets and no commas, so that what is folded can be told from a name.
+One number of a name is folded, the one that leaves the fewest groups. Node names have no brackets
+and no commas, so that what is folded can be told from a name, and read back
+(`pushcli.nodes.targets`).
 """
 
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
-_NUMBER = re.compile("[0-9]+")
+from pushcli.protocol.names import by_number
 
-_Place = tuple[str, str, int]
-"""What stands before the number and after it, and to how many digits it is filled up (0: not)."""
+_NUMBER = re.compile("([0-9]+)")
+_LONGEST = 64
+"""Digits of a number that is folded: a peer may send any, and large ones take long to convert."""
+_MOST_RANGES = 2_500
+"""With more the names are shown as they are: it would take over 200 ms, and nobody reads that."""
+
+_Around = tuple[str, str]
+"""What stands before the number and after it."""
+_Group = tuple[_Around, list[str]]
 
 
 def fold(names: Iterable[str]) -> str:
-    """The names, sorted, in one line."""
-    return ",".join(text for _, text in sorted(_folded(set(names))))
+    """The names, sorted by their numbers, in one line."""
+    distinct = set(names)
+    groups = list(_groups(distinct))
+    if sum(len(numbers) > 1 for _, numbers in groups) > _MOST_RANGES:
+        return ",".join(sorted(distinct, key=by_number))
+    texts = [(_first(group), _text(group)) for group in groups]
+    return ",".join(text for _, text in sorted(texts, key=lambda pair: by_number(pair[0])))
 
 
-def _folded(names: set[str]) -> Iterator[tuple[str, str]]:
-    """Each group with the name that it is sorted by."""
-    left = set(names)
-    groups: dict[_Place, set[str]] = defaultdict(set)
+def _groups(names: Iterable[str]) -> Iterator[_Group]:
+    """Names that differ in one number only; a name without any is a group with an empty one."""
+    shapes: dict[tuple[str, ...], list[list[str]]] = defaultdict(list)
     for name in names:
-        for place, _ in _places(name):
-            groups[place].add(name)
-    for place, members in sorted(groups.items(), key=_most_first):
-        found = members & left
-        if len(found) > 1:
-            left -= found
-            yield min(found), _range(place, found)
-    yield from ((name, name) for name in left)
+        parts = _NUMBER.split(name)
+        shapes[tuple(parts[::2])].append(parts)
+    for members in shapes.values():
+        axis = _axis(members)
+        groups: dict[_Around, list[str]] = defaultdict(list)
+        for parts in members:
+            around = "".join(parts[:axis]), "".join(parts[axis + 1 :])
+            groups[around].append(parts[axis] if axis < len(parts) else "")
+        yield from groups.items()
 
 
-def _most_first(group: tuple[_Place, set[str]]) -> tuple[int, int, _Place]:
-    """The largest group; of equal ones that of the last number, which counts the machines."""
-    place, members = group
-    return -len(members), -len(place[0]), place
-
-
-def _places(name: str) -> Iterator[tuple[_Place, int]]:
-    """Each number of the name, as the place where it stands and the number."""
-    for found in _NUMBER.finditer(name):
-        digits = found[0]
-        # 08, 09, 10 are filled up alike; 8, 9, 10 are not. A number of two digits can be of
-        # both; which one is seen when it is known what stands beside it.
-        widths = [len(digits)] if digits[0] == "0" and len(digits) > 1 else [0, len(digits)]
-        for width in widths:
-            yield (name[: found.start()], name[found.end() :], width), int(digits)
-
-
-def _range(place: _Place, names: set[str]) -> str:
-    before, after, width = place
-    numbers = sorted(int(name[len(before) : len(name) - len(after)]) for name in names)
-    return f"{before}[{','.join(_runs(numbers, width))}]{after}"
-
-
-def _runs(numbers: list[int], width: int) -> Iterator[str]:
-    first = last = numbers[0]
-    for number in [*numbers[1:], None]:
-        if number is not None and number == last + 1:
-            last = number
+def _axis(members: list[list[str]]) -> int:
+    """Where the number stands that is folded: of equals the last, which counts the machines."""
+    count = len(members[0])
+    if len(members) == 1:
+        return count
+    best, fewest = count, len(members) + 1
+    for axis in range(count - 2, 0, -2):
+        numbers = {parts[axis] for parts in members}
+        if len(numbers) == 1 or max(map(len, numbers)) > _LONGEST:
             continue
-        yield f"{first:0{width}d}" if first == last else f"{first:0{width}d}-{last:0{width}d}"
-        if number is not None:
-            first = last = number
+        groups = len({(*parts[:axis], *parts[axis + 1 :]) for parts in members})
+        if groups < fewest:
+            best, fewest = axis, groups
+    return best
+
+
+def _first(group: _Group) -> str:
+    (before, after), numbers = group
+    return before + min(numbers, key=by_number) + after
+
+
+def _text(group: _Group) -> str:
+    (before, after), numbers = group
+    if len(numbers) == 1:
+        return f"{before}{numbers[0]}{after}"
+    from ClusterShell.RangeSet import RangeSet  # noqa: PLC0415 - only where there is a range
+
+    return f"{before}[{RangeSet(','.join(numbers))}]{after}"

@@ -7,7 +7,7 @@ import click
 
 from pushcli import durations
 from pushcli.protocol.limits import MAX_RUN_TIMEOUT
-from pushcli.protocol.names import is_job_id, is_node_name, is_query
+from pushcli.protocol.names import is_job_id, is_node_name
 
 
 class Seconds(click.ParamType[float]):
@@ -100,14 +100,21 @@ class NodeName(click.ParamType[str]):
         return text
 
 
-class NodeOrQuery(NodeName):
-    """A node's name, or a query for names, which has other characters in it."""
+class NamesList(click.ParamType[tuple[str, ...]]):
+    """Names with commas between them."""
 
-    name = "node"
+    name = "list"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """The text as it is."""
-        return str(value) if is_query(str(value)) else super().convert(value, param, ctx)
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, ...]:
+        """The names, in lower case."""
+        if isinstance(value, tuple):
+            return value
+        names = tuple(part.strip().lower() for part in str(value).split(","))
+        if not all(names):
+            self.fail(f"{value!r} lacks a name: write a,b", param, ctx)
+        return names
 
 
 class Name(click.ParamType[str]):

@@ -118,9 +118,10 @@ def test_an_unknown_job_is_exit_8_and_an_unknown_node_is_unavailable(fleet: Sand
 
 
 def test_a_quorum_decides_when_a_node_is_down(fleet: Sandbox) -> None:
-    assert fleet.cli("job", "start", "true", "n1", "n2", "n3", "nosuch").returncode == 3
-    done = fleet.cli("job", "start", "-q", "75%", "true", "n1", "n2", "n3", "nosuch")
+    fleet.enroll(["down"])
+    assert fleet.cli("job", "start", "true", "n1", "n2", "n3", "down").returncode == 3
+    done = fleet.cli("job", "start", "-q", "75%", "true", "n1", "n2", "n3", "down")
     assert done.returncode == ExitStatus.OK, done.stdout
-    assert "nosuch" in done.stdout
-    done = fleet.cli("job", "start", "true", "n1", "n2", "n3", "nosuch", "-q", "100%")
+    assert "down" in done.stdout
+    done = fleet.cli("job", "start", "true", "n1", "n2", "n3", "down", "-q", "100%")
     assert done.returncode == ExitStatus.QUORUM_FAILED

@@ -20,6 +20,7 @@ pytestmark = pytest.mark.timeout(60)
 def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
     directory = tmp_path_factory.mktemp("sandbox")
     with Sandbox(directory, ["node1", "node2", "node3"], whitelist=SAMPLES) as fleet:
+        fleet.enroll(["node4"])
         yield fleet
 
 

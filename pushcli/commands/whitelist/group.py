@@ -1,18 +1,15 @@
 """The group, and the parameters that its commands share."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeVar
 
 import click
 
 from pushcli.errors import UsageError
+from pushcli.nodes.selection import Selection
 from pushcli.protocol.names import is_node_name
 from pushcli.terminal.command_groups import CommandGroup
 from pushcli.terminal.options import operator_options
-from pushcli.terminal.params import NodeName
-
-F = TypeVar("F", bound=Callable[..., Any])
 
 FILE = click.Path(path_type=Path, dir_okay=False)
 
@@ -21,15 +18,6 @@ FILE = click.Path(path_type=Path, dir_okay=False)
 @operator_options
 def whitelist() -> None:
     """See and change what may run on the nodes."""
-
-
-def nodes_or_search(command: F) -> F:
-    """`[NODE...]`, or `-s QUERY`."""
-    search = click.option(
-        "-s", "--search", "query", metavar="QUERY", help="Nodes that match, instead of names."
-    )
-    nodes = click.argument("nodes", metavar="[NODE...]", type=NodeName(), nargs=-1)
-    return nodes(search(command))
 
 
 local_option = click.option(
@@ -68,11 +56,11 @@ def _expected(wanted: list[str]) -> str:
             return " ".join(wanted)
 
 
-def refuse_nodes(nodes: Sequence[str], query: str | None) -> None:
+def refuse_nodes(selection: Selection) -> None:
     """Beside --local.
 
     Raises:
         UsageError: nodes were named, or searched.
     """
-    if nodes or query is not None:
+    if not selection.is_empty:
         raise UsageError("--local excludes nodes and --search", "leave out one of them")

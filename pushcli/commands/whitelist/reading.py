@@ -4,15 +4,16 @@ from pathlib import Path
 
 import click
 
+from pushcli.commands.target_options import target_options
 from pushcli.commands.whitelist.group import (
     FILE,
     local_option,
-    nodes_or_search,
     refuse_nodes,
     whitelist,
     words,
 )
 from pushcli.exit_status import ExitStatus
+from pushcli.nodes.selection import Selection, select
 from pushcli.terminal.context import App
 from pushcli.terminal.options import operator_options
 from pushcli.whitelist.workstation import local as local_whitelist
@@ -20,11 +21,11 @@ from pushcli.whitelist.workstation import remote, showing, testing
 
 
 @whitelist.command("list")
-@nodes_or_search
+@target_options()
 @local_option
 @operator_options
 @click.pass_obj
-def list_(app: App, nodes: tuple[str, ...], query: str | None, local: Path | None) -> None:
+def list_(app: App, selection: Selection, local: Path | None) -> None:
     """Show the whitelists of the NODEs, or of all, in one table.
 
     Equal entries share a row. Those unsigned, refused, local or not yet in force are marked.
@@ -35,10 +36,13 @@ def list_(app: App, nodes: tuple[str, ...], query: str | None, local: Path | Non
       pushcli whitelist list -s 'role:web'
     """
     if local is not None:
-        refuse_nodes(nodes, query)
+        refuse_nodes(selection)
         showing.show_file(app, local)
         return
-    found = remote.names(app, nodes, query) if nodes or query else remote.all_names(app)
+    if selection.is_empty:
+        found = remote.all_names(app)
+    else:
+        found = select(app, selection.or_everything, with_object=True)
     showing.show_list(app, remote.read(app, found))
 
 

@@ -4,15 +4,16 @@ from pathlib import Path
 
 import click
 
+from pushcli.commands.target_options import target_options
 from pushcli.commands.whitelist.group import (
     local_option,
-    nodes_or_search,
     refuse_nodes,
     whitelist,
     words,
 )
 from pushcli.errors import UsageError
 from pushcli.exit_status import ExitStatus
+from pushcli.nodes.selection import Selection, select
 from pushcli.terminal.context import App
 from pushcli.terminal.options import operator_options
 from pushcli.terminal.params import NodeName, Seconds
@@ -25,7 +26,7 @@ from pushcli.whitelist.workstation import local as local_whitelist
 @whitelist.command()
 @click.argument("name")
 @click.argument("command")
-@nodes_or_search
+@target_options()
 @click.option(
     "--lock", is_flag=True, help="Hold a lock while it runs; refuse to run it twice at once."
 )
@@ -64,7 +65,7 @@ from pushcli.whitelist.workstation import local as local_whitelist
 @operator_options
 @click.pass_obj
 def add(
-    app: App, *, name: str, command: str, nodes: tuple[str, ...], query: str | None, lock: bool,
+    app: App, *, name: str, command: str, selection: Selection, lock: bool,
     pattern: bool, description: str | None, operators: tuple[str, ...], timeout: float | None,
     env: tuple[str, ...], directory: str | None, dirs: tuple[str, ...], as_user: str | None,
     no_shell: bool, local: Path | None,
@@ -88,21 +89,21 @@ def add(
         user=as_user, local=local is not None,
     )  # fmt: skip
     if local is not None:
-        refuse_nodes(nodes, query)
+        refuse_nodes(selection)
         changing.put_locally(app, local, {name: value})
         return ExitStatus.OK
-    return changing.make(app, remote.names(app, nodes, query), [Change(name, value)])
+    return changing.make(app, select(app, selection, with_object=True), [Change(name, value)])
 
 
 @whitelist.command()
 @click.argument("name")
-@nodes_or_search
+@target_options()
 @click.option("--pattern", is_flag=True, help="NAME is a regular expression, as with add.")
 @local_option
 @operator_options
 @click.pass_obj
 def remove(
-    app: App, *, name: str, nodes: tuple[str, ...], query: str | None, pattern: bool,
+    app: App, *, name: str, selection: Selection, pattern: bool,
     local: Path | None,
 ) -> ExitStatus:  # fmt: skip
     """Remove the entry NAME from the whitelists of the NODEs that have it.
@@ -113,11 +114,11 @@ def remove(
     """
     name = _entry_name(name) if pattern else name
     if local is not None:
-        refuse_nodes(nodes, query)
+        refuse_nodes(selection)
         local_whitelist.remove(local, name)
         changing.print_written(app, local, changed=True)
         return ExitStatus.OK
-    return changing.remove(app, remote.names(app, nodes, query), name)
+    return changing.remove(app, select(app, selection, with_object=True), name)
 
 
 @whitelist.command()
@@ -142,7 +143,7 @@ def edit(app: App, given: tuple[str, ...], local: Path | None) -> ExitStatus:
 
 @whitelist.command()
 @click.option("--from", "source", type=NodeName(), metavar="NODE", help="Node to copy from.")
-@nodes_or_search
+@target_options()
 @click.option(
     "--local",
     type=click.Path(path_type=Path, dir_okay=False),
@@ -151,9 +152,7 @@ def edit(app: App, given: tuple[str, ...], local: Path | None) -> ExitStatus:
 )
 @operator_options
 @click.pass_obj
-def copy(
-    app: App, *, source: str | None, nodes: tuple[str, ...], query: str | None, local: Path | None
-) -> ExitStatus:
+def copy(app: App, *, source: str | None, selection: Selection, local: Path | None) -> ExitStatus:
     """Copy the entries that the server has for one node to the NODEs, signed by you.
 
     Entries of the same name are replaced; others stay.
@@ -167,15 +166,14 @@ def copy(
         raise UsageError("no source to copy from", "give --from NODE, or --local FILE")
     if source is None:
         assert local is not None  # noqa: S101 - see above
-        return changing.copy(
-            app, local_whitelist.entries(local), remote.names(app, nodes, query), str(local)
-        )
+        found = select(app, selection, with_object=True)
+        return changing.copy(app, local_whitelist.entries(local), found, str(local))
     entries = {one.name: one.value for one in remote.read(app, [source])[0].entries}
     if local is not None:
-        refuse_nodes(nodes, query)
+        refuse_nodes(selection)
         changing.put_locally(app, local, entries)
         return ExitStatus.OK
-    targets = remote.names(app, nodes, query)
+    targets = select(app, selection, with_object=True)
     return changing.copy(app, entries, targets, source)
 
 

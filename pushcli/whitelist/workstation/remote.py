@@ -4,9 +4,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from pushcli.client import editors, search
+from pushcli.client import editors
 from pushcli.client.answers import checked
-from pushcli.errors import NotFound, RequestRefused, ServerError, UsageError
+from pushcli.errors import NotFound, RequestRefused, ServerError
+from pushcli.protocol.names import by_number
 from pushcli.terminal.context import App, is_terminal
 from pushcli.whitelist.statements import Change
 from pushcli.whitelist.workstation import chef_server, our_server
@@ -17,25 +18,9 @@ EXTENSION = "whitelist"
 T = TypeVar("T")
 
 
-def names(app: App, nodes: Sequence[str], query: str | None) -> list[str]:
-    """The nodes that a command is about: those named, or those that match.
-
-    Raises:
-        UsageError: neither, or both.
-        NotFound: none matches.
-    """
-    if nodes and query:
-        raise UsageError("nodes and --search exclude each other", "give one of the two")
-    if query is not None:
-        return search.names(app.client, query)
-    if not nodes:
-        raise UsageError("no nodes given", "name some, or search with -s QUERY")
-    return list(dict.fromkeys(nodes))
-
-
 def all_names(app: App) -> list[str]:
     """Every node of the organization."""
-    return sorted(checked(app.client.get("nodes"), dict[str, Any]))
+    return sorted(checked(app.client.get("nodes"), dict[str, Any]), key=by_number)
 
 
 def read(app: App, nodes: Sequence[str]) -> list[NodeWhitelist]:

@@ -208,6 +208,7 @@ def test_a_search_is_read_page_by_page(chef: Chef, key_file: Path) -> None:
     assert [row["name"] for row in whole] == names
     with pytest.raises(NotFound, match="no node matches 'role:db'"):
         run(key_file, "node", "search", "role:db")
+    say(chef, "GET", "pushy/node_states", [])
     with pytest.raises(NotFound, match="no node matches"):
         run(key_file, "job", "start", "uptime", "web01", "-s", "role:db")
 

@@ -37,7 +37,7 @@ def run(fleet: Sandbox, *arguments: str) -> Result:
 
 
 def test_it_says_who_would_not_take_part_and_why(fleet: Sandbox) -> None:
-    result = run(fleet, *ASK, *NODES)
+    result = run(fleet, *ASK, "--allow-unknown", *NODES)
     assert result.status == ExitStatus.QUORUM_FAILED
     first, unavailable, nacked = result.stdout.splitlines()
     assert first == ("1 of 3 nodes would run it: the quorum of 3 would fail.  Nothing was started.")
@@ -47,13 +47,13 @@ def test_it_says_who_would_not_take_part_and_why(fleet: Sandbox) -> None:
 
 
 def test_a_quorum_that_would_hold_is_a_success(fleet: Sandbox) -> None:
-    result = run(fleet, *ASK, *NODES, "-q", "30%")
+    result = run(fleet, *ASK, "--allow-unknown", *NODES, "-q", "30%")
     assert result.status == ExitStatus.OK
     assert "the quorum of 1 would hold" in result.stdout
 
 
 def test_it_can_be_had_as_json(fleet: Sandbox) -> None:
-    shown = json.loads(run(fleet, *ASK, *NODES, "-F", "json").stdout)
+    shown = json.loads(run(fleet, *ASK, "--allow-unknown", *NODES, "-F", "json").stdout)
     nodes = shown.pop("nodes")
     assert shown == {"quorum": 3, "ready": 1, "quorum_holds": False}
     assert nodes["web01"] == {

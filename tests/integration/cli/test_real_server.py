@@ -34,7 +34,7 @@ def run(server: Sandbox, *arguments: str) -> Result:
 
 
 def test_a_job_on_a_node_that_nobody_knows_fails_its_vote_and_says_why(server: Sandbox) -> None:
-    result = run(server, "job", "start", "uptime", "ghost")
+    result = run(server, "job", "start", "uptime", "ghost", "--allow-unknown")
     assert result.status == ExitStatus.QUORUM_FAILED
     started, end, why = result.stdout.splitlines()
     assert started.startswith("Started.  Job ID: ")
@@ -51,14 +51,16 @@ def test_a_job_on_a_node_that_nobody_knows_fails_its_vote_and_says_why(server: S
 
 
 def test_a_quorum_of_none_is_complete(server: Sandbox) -> None:
-    assert run(server, "job", "start", "uptime", "ghost", "-q", "0").status == ExitStatus.OK
+    start = ("job", "start", "uptime", "ghost", "--allow-unknown")
+    assert run(server, *start, "-q", "0").status == ExitStatus.OK
 
 
 def test_all_that_can_be_given_is_accepted_and_echoed(server: Sandbox, tmp_path: Path) -> None:
     file = tmp_path / "f"
     file.write_bytes(b"\x00")
     result = run(
-        server, "job", "start", "x", "ghost", "-F", "json", "--timeout", "0.5", "--capture",
+        server, "job", "start", "x", "ghost", "--allow-unknown", "-F", "json", "--capture",
+        "--timeout", "0.5",
         "--with-env", '{"A": "b"}', "--in-dir", "/", "--as-user", "www", "--file", str(file),
     )  # fmt: skip
     answer = json.loads(result.stdout)

@@ -70,6 +70,7 @@ def test_status_takes_names_and_queries(operated: Operated) -> None:
     assert told.splitlines() == [
         f"{name}\tunavailable" for name in ("web1", "web2", "web3", "ghost")
     ]
+    assert operated.ok("node", "status", "x[9-10]", "-x", "x9") == "x10\tunavailable\n"
     whole = operated.json("node", "status", "role:db")
     assert [(node["node_name"], node["status"]) for node in whole] == [("db1", "offline")]
     detailed = operated.ok("node", "status", "-V", "role:db")
@@ -78,7 +79,16 @@ def test_status_takes_names_and_queries(operated: Operated) -> None:
 
 def test_a_job_runs_on_what_is_found_and_what_is_named(operated: Operated) -> None:
     started = operated.run(
-        "job", "start", "uptime", "ghost", "web1", "-s", "role:web", "-F", "json"
+        "job",
+        "start",
+        "uptime",
+        "ghost",
+        "web1",
+        "-s",
+        "role:web",
+        "-F",
+        "json",
+        "--allow-unknown",
     )
     assert started.status == ExitStatus.QUORUM_FAILED
     nodes = json.loads(started.stdout)["nodes"]["unavailable"]

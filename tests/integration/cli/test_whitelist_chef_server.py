@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, TextIO
 from urllib.parse import parse_qs
 
-import click
 import msgspec
 import pytest
 
@@ -318,7 +317,5 @@ def test_attributes_that_are_no_whitelist_are_none(chef: ChefServer, key_file: P
 def test_nodes_must_be_given(key_file: Path) -> None:
     with pytest.raises(UsageError, match="no nodes"):
         run(key_file, "add", "a", "x")
-    with pytest.raises(UsageError, match="exclude"):
-        run(key_file, "add", "a", "x", "web01", "-s", "*:*")
-    with pytest.raises(click.BadParameter):
+    with pytest.raises(UsageError, match="invalid node name"):
         run(key_file, "add", "a", "x", "web/01")

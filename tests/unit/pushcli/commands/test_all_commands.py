@@ -28,6 +28,8 @@ CONNECTION = {
 }
 OUTPUT = {"-F", "--format", "-o", "--columns", "--no-color", "-V", "--verbose", "-y", "--yes"}
 SHARED = CONNECTION | OUTPUT
+TARGETS = {"-s", "--search", "-a", "--all", "-x", "--exclude", "--limit", "--limit-seed",
+           "--from-job", "--with-status"}  # fmt: skip
 OPERATOR_GROUPS = {"job", "node", "whitelist", "user", "client", "group", "audit"}
 """Groups whose commands talk to a server as an operator."""
 ABOUT_USERS = {
@@ -116,7 +118,16 @@ def test_every_option_stands_in_its_commands_section(
 ) -> None:
     section = _section(" ".join(path))
     own = {flag for _, flag in own_flags(command)} - (SHARED if len(path) > 1 else set())
+    if any(parameter.name == "everything" for parameter in command.params):
+        assert own >= TARGETS
+        section += _naming_nodes()
     assert [flag for flag in sorted(own) if f"`{flag}" not in section] == []
+
+
+def _naming_nodes() -> str:
+    """What all commands that take nodes have in common."""
+    text = DOCUMENTATION.read_text()
+    return text.partition("## Naming nodes")[2].partition("\n## ")[0]
 
 
 def _section(title: str) -> str:

@@ -35,7 +35,7 @@ def test_levels_that_are_missing_or_empty_are_none() -> None:
 
 @pytest.mark.parametrize(
     ("text", "query"),
-    [("name:web*", True), ("web*", True), ("a b", True), ("web01", False), ("web-01.x_y", False)],
+    [("name:web*", True), ("web*", False), ("a b", True), ("web01", False), ("web-01.x_y", False)],
 )
 def test_what_is_a_query(text: str, query: bool) -> None:
     assert is_query(text) is query

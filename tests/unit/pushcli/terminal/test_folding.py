@@ -1,10 +1,12 @@
-import re
+import random
 import time
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pushcli.nodes.targets import evaluate, parse
+from pushcli.protocol.names import by_number, is_node_name
 from pushcli.terminal.folding import fold
 
 
@@ -16,11 +18,11 @@ from pushcli.terminal.folding import fold
         (["web02", "web01", "web03", "web07"], "web[01-03,07]"),
         (["web9", "web10", "web8"], "web[8-10]"),
         (["web09", "web10"], "web[09-10]"),
-        (["web1", "web01"], "web01,web1"),
+        (["web1", "web01"], "web[1,01]"),
         (["web1", "db"], "db,web1"),
         (["web01.eu", "web02.eu", "web01.us"], "web[01-02].eu,web01.us"),
         (["r1n1", "r1n2", "r2n1"], "r1n[1-2],r2n1"),
-        (["a0", "a00"], "a0,a00"),
+        (["a0", "a00"], "a[0,00]"),
         (["a"], "a"),
     ],
 )
@@ -28,27 +30,56 @@ def test_names_are_folded_into_ranges(names: list[str], folded: str) -> None:
     assert fold(names) == folded
 
 
-def unfold(text: str) -> set[str]:
-    names = set()
-    for part in re.findall(r"(?:[^,\[]|\[[^\]]*\])+", text):
-        found = re.fullmatch(r"([^\[]*)\[([^\]]*)\]([^\[]*)", part)
-        if found is None:
-            names.add(part)
-            continue
-        before, runs, after = found.groups()
-        for run in runs.split(","):
-            first, _, last = run.partition("-")
-            for number in range(int(first), int(last or first) + 1):
-                names.add(f"{before}{number:0{len(first) if first[0] == '0' else 0}d}{after}")
-    return names
+def read_back(text: str) -> list[str]:
+    if text == "-":
+        return [text]  # standard input is called so, and this node by any set that has it
+    return evaluate(parse(text), (), {}) if text else []
 
 
-@given(st.sets(st.from_regex(r"[ab]?[0-3]{0,3}[.-]?[0-9]{0,2}[x:]?", fullmatch=True).filter(bool)))
-def test_no_name_is_lost_and_none_is_made_up(names: set[str]) -> None:
-    assert unfold(fold(names)) == names
+@given(st.sets(st.from_regex(r"[ab]?[0-3]{0,3}[.-]?[0-9]{0,2}[x:]?", fullmatch=True)))
+def test_what_is_folded_is_read_back(names: set[str]) -> None:
+    names = set(filter(is_node_name, names))
+    assert sorted(read_back(fold(names))) == sorted(names)
+
+
+@given(st.sets(st.from_regex(r"[A-Za-z0-9_.:-]{1,90}", fullmatch=True)))
+def test_any_names_are_read_back(names: set[str]) -> None:
+    names = set(filter(is_node_name, names))
+    assert sorted(read_back(fold(names))) == sorted(names)
+
+
+def test_names_are_sorted_by_their_numbers() -> None:
+    names = ["web10", "web9.eu", "web9", "db", "web09", "10", "9", "web9.us2", "web" + "9" * 5000]
+    assert sorted(names, key=by_number) == [
+        "9", "10", "db", "web09", "web9", "web9.eu", "web9.us2", "web10", "web" + "9" * 5000,
+    ]  # fmt: skip
+    assert fold(["web10", "db3", "a9", "a10", "db20x"]) == "a[9-10],db3,db20x,web10"
+
+
+def test_numbers_that_are_too_long_for_ranges_are_left_as_they_are() -> None:
+    names = ["9" * 100, "8" * 100]
+    assert fold(names) == f"{names[1]},{names[0]}"
+
+
+def test_more_ranges_than_anybody_reads_are_names() -> None:
+    pairs = [f"{letters}{n}" for letters in _words(3_000) for n in (1, 3)]
+    assert fold(pairs) == ",".join(sorted(pairs))
+    assert fold(pairs[:2_000]).count("[1,3]") == 1_000
+
+
+def _words(count: int) -> list[str]:
+    letters = "abcdefghijklmno"
+    return ["".join(letters[n // 15**i % 15] for i in (2, 1, 0)) for n in range(count)]
 
 
 def test_ten_thousand_names_take_no_time() -> None:
+    chosen = random.Random(1)
+    regular = [f"node{n:05d}.rack{n % 40}.example.com" for n in range(10_000)]
+    irregular = [
+        f"n{chosen.randrange(10**6)}.r{chosen.randrange(1000)}.x{chosen.randrange(100)}"
+        for _ in range(10_000)
+    ]
     began = time.process_time()
-    assert fold(f"node{n:05d}.rack{n % 40}.example.com" for n in range(10_000))
+    assert fold(regular)
+    assert fold(irregular)
     assert time.process_time() - began < 2

@@ -1,0 +1,72 @@
+"""How a command is told which nodes it is about: one set of parameters for all of them."""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+import click
+
+from pushcli.nodes.selection import Selection
+from pushcli.terminal.params import JobId, NamesList
+
+Command = Callable[..., Any]
+
+_OPTIONS: tuple[Callable[[Command], Command], ...] = (
+    click.argument("nodes", metavar="[NODE...]", nargs=-1),
+    click.option(
+        "-s", "--search", "query", metavar="QUERY",
+        help="Nodes that match, besides those named.",
+    ),
+    click.option("-a", "--all", "everything", is_flag=True, help="All nodes."),
+    click.option(
+        "-x", "--exclude", metavar="SET", multiple=True,
+        help="Nodes to leave out: names, sets, globs, @FILE; may be repeated.",
+    ),
+    click.option(
+        "--limit", metavar="N|P%", help="Only so many of the nodes, chosen at random."
+    ),
+    click.option(
+        "--limit-seed", metavar="TEXT", help="Choose the same nodes each time for this text."
+    ),
+    click.option(
+        "--from-job", metavar="ID", type=JobId(), help="Nodes of this job, besides those named."
+    ),
+    click.option(
+        "--with-status", metavar="STATE,...", type=NamesList(),
+        help="Of that job, only nodes in these states, such as failed,timed_out.",
+    ),
+)  # fmt: skip
+_ALLOW_UNKNOWN: Callable[[Command], Command] = click.option(
+    "--allow-unknown", is_flag=True, help="Start even if there is no node of a name."
+)
+
+
+def target_options(*, may_be_unknown: bool = False) -> Callable[[Command], Command]:
+    """`[NODE...]` and the options beside it; the command is given them as `selection`.
+
+    Args:
+        may_be_unknown: the command refuses unknown names, but for `--allow-unknown`.
+    """
+
+    def decorate(command: Command) -> Command:
+        @wraps(command)
+        def with_selection(
+            *arguments: Any, nodes: tuple[str, ...], query: str | None, everything: bool,
+            exclude: tuple[str, ...], limit: str | None, limit_seed: str | None,
+            from_job: str | None, with_status: tuple[str, ...] | None,
+            allow_unknown: bool = False, **others: Any,
+        ) -> Any:  # fmt: skip
+            selection = Selection(
+                expressions=nodes, query=query, everything=everything, exclude=exclude,
+                limit=limit, limit_seed=limit_seed, from_job=from_job,
+                with_status=with_status or (), allow_unknown=allow_unknown,
+            )  # fmt: skip
+            return command(*arguments, selection=selection, **others)
+
+        decorated: Command = with_selection
+        options = [*_OPTIONS, _ALLOW_UNKNOWN] if may_be_unknown else [*_OPTIONS]
+        for option in reversed(options):
+            decorated = option(decorated)
+        return decorated
+
+    return decorate
