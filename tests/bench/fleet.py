@@ -138,6 +138,22 @@ def results_phase(fleet: Sandbox, names: list[str], readers: int) -> float:
     return took
 
 
+def captured(fleet: Sandbox, names: list[str]) -> str:
+    """How `job start --capture` tells of three different outputs, of which one is a failure."""
+    with subprocess.Popen(
+        fleet.command("job", "start", "--capture", "three outputs", *names),
+        env=fleet.environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+    ) as process:  # fmt: skip
+        assert process.stdout is not None
+        job_id = process.stdout.readline().split()[-1]
+        while fleet.api.job(job_id)["status"] in {"voting", "running"}:
+            time.sleep(0.02)
+        ended = time.monotonic()
+        lines = process.stdout.read().splitlines()
+        process.wait(120)
+    return f"{time.monotonic() - ended:.2f} s after the job's end, {len(lines) + 1} lines"
+
+
 def watch(fleet: Sandbox, job_id: str, readers: int) -> "subprocess.Popen[str]":
     """Start the readers; returns when all are connected."""
     profile = fleet.profile
@@ -199,6 +215,7 @@ def measure(count: int) -> None:
                 f"{min(times):.3f} to {max(times):.3f}), {median / bare:.2f} x the floor"
             )
             print(f"during jobs: {loop_report(fleet)}")
+            print(f"job start --capture, three outputs: over {captured(fleet, names)}")
             without = statistics.median(results_phase(fleet, names, 0) for _ in range(3))
             loop_report(fleet)
             with_readers = results_phase(fleet, names, READERS)
