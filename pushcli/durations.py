@@ -2,6 +2,7 @@
 
 import re
 from datetime import UTC, datetime
+from typing import Any
 
 _UNITS = {"w": 604_800, "d": 86_400, "h": 3_600, "m": 60, "s": 1}
 _SAME = {"min": "m", "sec": "s"}
@@ -89,3 +90,24 @@ def local(seconds: float) -> str:
         return datetime.fromtimestamp(seconds, UTC).astimezone().isoformat(timespec="seconds")
     except (ValueError, OverflowError, OSError):
         return f"{seconds:.0f}"
+
+
+def utc(seconds: float) -> Any:
+    """The same in UTC, for programs: `2026-11-23T20:00:00Z`, with milliseconds if there are any.
+
+    What is out of a calendar's range stays a number.
+    """
+    try:
+        at = datetime.fromtimestamp(round(seconds, 3), UTC)
+    except (ValueError, OverflowError, OSError):
+        return seconds
+    precision = "milliseconds" if at.microsecond else "seconds"
+    return at.isoformat(timespec=precision).replace("+00:00", "Z")
+
+
+def age(seconds: float) -> str:
+    """`4 min`, in the largest unit that fits."""
+    for unit, size in _UNITS.items():
+        if unit != "w" and seconds >= size:
+            return f"{int(seconds // size)} {_LONG.get(unit, unit)}"
+    return "0 s"

@@ -1,16 +1,25 @@
 """The audit trail: who changed what, from where."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
 from pushcli import durations
 from pushcli.client.answers import checked
+from pushcli.protocol.names import is_job_id
 from pushcli.terminal import folding
-from pushcli.terminal.context import App
+from pushcli.terminal.context import App, is_terminal
 from pushcli.terminal.fields import value_text
+from pushcli.terminal.formats import Format
 from pushcli.terminal.table import write_table
+from pushcli.terminal.times import dated, times_column
 from pushcli.whitelist import toml_text
+
+_DATES = ("expires", "former_until")
+"""Keys of details that hold moments."""
+SHORT_ID = 8
+"""Digits of a job's id in lists."""
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,16 +65,45 @@ def show(
     raw = app.client.get("/audit" if of_server else "audit", query)
     answer = checked(raw, _Answer)
     if not app.is_text:
-        app.emit(raw)
+        records = [_as_data(one) for one in raw["records"]]
+        by_line = app.options.format is Format.NDJSON
+        app.emit(records if by_line else {**raw, "records": records})
     else:
-        rows = [
-            (durations.local(one.at), _actor(one), one.action, one.target, one.origin,
-             detail_text(_abridged(one)))
-            for one in answer.records
-        ]  # fmt: skip
-        write_table(app, ("time", "actor", "action", "target", "from", "detail"), rows)
+        _write(app, answer.records)
     if answer.truncated:
         app.note(f"These are the newest {len(answer.records)}; --limit shows more")
+
+
+def _as_data(raw: dict[str, Any]) -> dict[str, Any]:
+    detail = raw.get("detail")
+    if isinstance(detail, dict):
+        return {**dated(raw, "at"), "detail": dated(detail, *_DATES)}
+    return dated(raw, "at")
+
+
+def _write(app: App, records: Sequence[Record]) -> None:
+    """A row a record; what is not cut is what leads on: the ids of jobs, shortened, and tokens."""
+    when = times_column(app)
+    is_short = is_terminal(app.stdout) and not app.is_wide
+    rows = [
+        (when.text(one.at), _actor(one), one.action, _target(one, short=is_short), one.origin,
+         detail_text(_abridged(one)))
+        for one in records
+    ]  # fmt: skip
+    ids = [len(row[3]) for row, one in zip(rows, records, strict=True) if _is_id(one)]
+    cut = {"detail": 8, "target": max(ids, default=8), "action": 9, "actor": 8}
+    header = (when.title, "actor", "action", "target", "from", "detail")
+    write_table(app, header, rows, cut=cut, extra=("from",))
+
+
+def _is_id(record: Record) -> bool:
+    return record.action.startswith(("job ", "token "))
+
+
+def _target(record: Record, *, short: bool) -> str:
+    """Of a job its id, or as much of it as tells it from others."""
+    is_job = record.action.startswith("job ") and is_job_id(record.target)
+    return record.target[:SHORT_ID] if short and is_job else record.target
 
 
 def _actor(record: Record) -> str:
@@ -76,8 +114,10 @@ def _actor(record: Record) -> str:
 
 
 def _abridged(record: Record) -> Any:
-    """The detail for people: of a whitelist's edit what is new, and where if that is not said."""
+    """The detail for people: of an edit what is new, of a job what was to run, and where."""
     detail = record.detail
+    if isinstance(detail, dict) and record.action == "job start":
+        return _of_job(detail)
     if not isinstance(detail, dict) or record.action != "whitelist edit":
         return detail
     changes, nodes = detail.get("changes"), detail.get("nodes")
@@ -87,6 +127,14 @@ def _abridged(record: Record) -> Any:
     if isinstance(nodes, list) and record.target.endswith(" nodes"):
         shown["nodes"] = folding.fold(map(str, nodes))
     return {**shown, "key": detail.get("key")}
+
+
+def _of_job(detail: dict[str, Any]) -> dict[str, Any]:
+    """The command, and the nodes folded, or how many they are."""
+    nodes, count = detail.get("nodes"), detail.get("count")
+    if isinstance(nodes, list):
+        return {"command": detail.get("command"), "nodes": folding.fold(map(str, nodes))}
+    return {"command": detail.get("command"), "nodes": f"{count} nodes"}
 
 
 def _change(change: dict[str, Any]) -> str:
@@ -110,6 +158,6 @@ def detail_text(detail: Any) -> str:
 
 
 def _detail(name: str, value: Any) -> str:
-    if name in ("expires", "former_until") and isinstance(value, int | float):
+    if name in _DATES and isinstance(value, int | float):
         return durations.local(value)
     return value_text(value)

@@ -11,6 +11,7 @@ from pushcli.identities.identities import print_done
 from pushcli.terminal.asking import agrees
 from pushcli.terminal.context import App
 from pushcli.terminal.table import write_table
+from pushcli.terminal.times import dated, until
 
 
 class Token(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,7 +37,7 @@ def create(app: App, *, uses: int, expires_in: float, node: str | None) -> None:
     raw = app.client.post("tokens", wanted)
     made = checked(raw, Token)
     if not app.is_text:
-        app.emit(raw)
+        app.emit(dated(raw, "expires_at"))
         return
     app.note(
         f"For {node or 'any node'}, {_times(made.uses)}, until {durations.local(made.expires_at)}. "
@@ -49,14 +50,15 @@ def show(app: App) -> None:
     """Those that can still be used."""
     raw = checked(app.client.get("tokens"), list[dict[str, Any]])
     if not app.is_text:
-        app.emit(raw)
+        app.emit([dated(one, "expires_at") for one in raw])
         return
     rows = [
-        (one.id, str(one.uses), durations.local(one.expires_at), one.node or "any",
+        (one.id, str(one.uses), until(app, one.expires_at), one.node or "any",
          one.created_by or "")
         for one in checked(raw, list[Token])
     ]  # fmt: skip
-    write_table(app, ("token", "uses", "expires", "node", "created by"), rows)
+    header = ("token", "uses", "expires", "node", "created by")
+    write_table(app, header, rows, cut={"created by": 10})
 
 
 def delete(app: App, token_id: str) -> None:

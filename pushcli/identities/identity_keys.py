@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from pushcli import durations
 from pushcli.client.answers import checked
 from pushcli.client.paths import quoted
 from pushcli.errors import Conflict
@@ -17,6 +16,7 @@ from pushcli.protocol.timestamps import format_iso8601
 from pushcli.terminal.asking import agrees
 from pushcli.terminal.context import App
 from pushcli.terminal.table import write_table
+from pushcli.terminal.times import until
 
 if TYPE_CHECKING:
     from pushcli.client.api import ApiClient
@@ -67,7 +67,12 @@ def show(app: App, kind: str, name: str) -> None:
                    "expired": expired} for key, expired in found])  # fmt: skip
         return
     rows = [
-        (key.name, "expired" if expired else "valid", _expiry(key), fingerprint(key.public_key))
+        (
+            key.name,
+            "expired" if expired else "valid",
+            _expiry(app, key),
+            fingerprint(key.public_key),
+        )
         for key, expired in found
     ]
     write_table(app, ("key", "state", "expires", "fingerprint"), rows)
@@ -128,8 +133,8 @@ def dated_name(now: float) -> str:
     return f"key-{datetime.fromtimestamp(now, UTC):%Y%m%d-%H%M%S}"
 
 
-def _expiry(key: Key) -> str:
+def _expiry(app: App, key: Key) -> str:
     at = key.expires_at
     if at is None:
         return "never" if key.expiration_date == FOREVER else key.expiration_date
-    return durations.local(at)
+    return until(app, at)

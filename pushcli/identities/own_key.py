@@ -1,7 +1,10 @@
 """`user rotate-key` and `agent rotate-key`: the key that somebody signs with."""
 
+from datetime import datetime
+
 import msgspec
 
+from pushcli import durations
 from pushcli.client.api import ApiClient
 from pushcli.client.credentials import Profile
 from pushcli.errors import AuthenticationError
@@ -59,8 +62,12 @@ def report(app: App, done: Rotated) -> None:
         app.emit(msgspec.to_builtins(done))
         return
     app.print(f"{done.file} is now the new key ({done.fingerprint})")
-    end = f"expires at {done.expires}" if done.expires else "is no longer valid"
+    end = f"expires at {_local(done.expires)}" if done.expires else "is no longer valid"
     app.print(f"The previous one, {done.previous}, {end}; it is kept as {done.previous_file}")
+
+
+def _local(date: str) -> str:
+    return durations.local(datetime.fromisoformat(date).timestamp())
 
 
 def _vouch(previous: ApiClient, name: str, pem: str) -> None:

@@ -7,12 +7,11 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-import msgspec
-
 from pushcli.errors import OutputLost, PushcliError
 from pushcli.escape import escape_line
 from pushcli.exit_status import ExitStatus
 from pushcli.jobs.fetch import fetch_outputs
+from pushcli.jobs.for_programs import job_as_data, result_as_data
 from pushcli.jobs.model import JobView, NodeResult
 from pushcli.jobs.output import Outputs, alike, as_data, block
 from pushcli.jobs.progress import progress
@@ -114,8 +113,8 @@ def report(app: App, end: Snapshot, request: Mapping[str, Any]) -> ExitStatus:
     if app.is_text:
         _print_end(app, end.job, results, outputs, needed)
     else:
-        rows = [{**msgspec.to_builtins(r), **as_data(outputs.get(r.node, {}))} for r in results]
-        app.emit({**end.raw, "results": rows})
+        rows = [{**result_as_data(r), **as_data(outputs.get(r.node, {}))} for r in results]
+        app.emit({**job_as_data(end.raw), "results": rows})
     return verdict(end.job)
 
 

@@ -1,10 +1,9 @@
 """Looking at jobs that were started earlier, and ending them."""
 
-import msgspec
-
 from pushcli.client.answers import checked
 from pushcli.errors import NotFound
 from pushcli.escape import decode, escape_line
+from pushcli.jobs.for_programs import job_as_data, result_as_data
 from pushcli.jobs.model import PENDING, JobView, NodeResult
 from pushcli.jobs.output import as_data
 from pushcli.jobs.results import never_ran, node_results
@@ -13,6 +12,7 @@ from pushcli.jobs.wording import description, duration, exceptions, explain
 from pushcli.protocol.timestamps import parse_rfc1123
 from pushcli.terminal.context import App
 from pushcli.terminal.table import write_table
+from pushcli.terminal.times import times_column
 
 
 def show_status(app: App, job_id: str) -> None:
@@ -20,13 +20,13 @@ def show_status(app: App, job_id: str) -> None:
     snapshot = look(app, job_id)
     results = node_results(app, snapshot.job)
     if not app.is_text:
-        app.emit({**snapshot.raw, "results": msgspec.to_builtins(results)})
+        app.emit({**job_as_data(snapshot.raw), "results": [*map(result_as_data, results)]})
         return
     for line in description(snapshot.raw):
         app.print(line)
     if app.options.verbose:
         header = ("node", "state", "time", "why")
-        write_table(app, header, [_row(result) for result in results])
+        write_table(app, header, [_row(result) for result in results], cut={"why": 8})
         return
     for line in exceptions(results, only_explained=True):
         app.print(line)
@@ -43,10 +43,11 @@ def show_list(app: App) -> None:
     # The old server lists them in no order; ours the oldest first, to the microsecond.
     order = sorted(range(len(jobs)), key=lambda i: (_created(jobs[i]), i), reverse=True)
     if not app.is_text:
-        app.emit([raw[i] for i in order])
+        app.emit([job_as_data(raw[i]) for i in order])
         return
-    rows = [(j.id, j.status, j.created_at, j.command) for j in (jobs[i] for i in order)]
-    write_table(app, ("id", "status", "created", "command"), rows)
+    when = times_column(app, "created")
+    rows = [(j.id, j.status, when.text(_created(j)), j.command) for j in (jobs[i] for i in order)]
+    write_table(app, ("id", "status", when.title, "command"), rows, cut={"command": 8})
 
 
 def _created(job: JobView) -> float:

@@ -7,8 +7,10 @@ from pushcli.escape import escape_line
 from pushcli.jobs.model import PENDING, JobView, NodeResult
 from pushcli.protocol import run_wire
 from pushcli.terminal.folding import fold
+from pushcli.terminal.times import in_text
 
 _FIRST = ("id", "command", "status", "created_at", "updated_at", "run_timeout")
+_DATES = ("created_at", "updated_at")
 _LAST = ("file_specified", "nodes")
 KEYS = (*_FIRST, *(key for key in run_wire.REST_NAMES if key not in (*_FIRST, "file")), *_LAST)
 """Of the server's object, in the order in which they are shown."""
@@ -84,7 +86,8 @@ def description(raw: Mapping[str, Any]) -> list[str]:
         if isinstance(value, dict):
             lines += [f"{key}:", *_nested(value)]
         else:
-            lines.append(f"{key + ':':{width}} {_word(value)}")
+            text = in_text(value) if key in _DATES else _word(value)
+            lines.append(f"{key + ':':{width}} {escape_line(text)}")
     return lines
 
 

@@ -101,7 +101,7 @@ def _show_attributes(app: App, query: str, paths: Mapping[str, Sequence[str]]) -
     rows = sorted(search.attributes(app.client, query, paths), key=_number)
     if app.is_text:
         cells = [[value_text(row.get(title)) for title in paths] for row in rows]
-        write_table(app, list(paths), cells)
+        write_table(app, list(paths), cells, cut=dict.fromkeys([*paths][:0:-1], 8))
     else:
         app.emit(rows)
 

@@ -134,6 +134,15 @@ class App:
         """The text in colour, where standard output is a terminal that wants it."""
         return click.style(text, fg=colour) if colour and self.has_colour else text
 
+    def embolden(self, text: str) -> str:
+        """The text in bold, on such a terminal."""
+        return click.style(text, bold=True) if self.has_colour else text
+
+    @property
+    def is_wide(self) -> bool:
+        """Whether tables are to have all their columns, and nothing is to be cut."""
+        return self.options.columns == "wide"
+
     @property
     def can_ask(self) -> bool:
         """Whether somebody is there to answer questions."""

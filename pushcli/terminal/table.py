@@ -1,13 +1,17 @@
 """Rows and columns: aligned for people on a terminal, tab-separated for programs elsewhere."""
 
-from collections.abc import Sequence
+import os
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 
 from pushcli.escape import escape_line
 from pushcli.terminal.colours import colour
 from pushcli.terminal.context import App, is_terminal
+from pushcli.terminal.layout import GAP, fitted, width, widths
 
 _STATES = {"state", "status", "availability"}
 """Titles of the columns that hold states."""
+_NARROWEST, _USUAL = 20, 80
 
 
 def write_table(
@@ -16,43 +20,67 @@ def write_table(
     rows: Sequence[Sequence[str]],
     *,
     styles: Sequence[str] = (),
+    cut: Mapping[str, int] | None = None,
+    extra: Collection[str] = (),
 ) -> None:
     """To standard output; without a header where a program reads it, as knife does.
 
+    Programs, and people with `-o wide`, get all columns whole.
+
     Args:
-        styles: of whole rows, on a terminal.
+        styles: colours of whole rows, on a terminal.
+        cut: titles of columns that may be cut for a row to fit the terminal, and how much is
+            left of each at least; the first gives way first. Identifiers are in none of them.
+        extra: titles of columns that only `-o wide` shows on a terminal.
     """
     if not rows:
         return
-    if is_terminal(app.stdout):
-        _write_for_people(app, header, rows, styles or [""] * len(rows))
-    else:
+    if not is_terminal(app.stdout):
         app.write("".join("\t".join(map(escape_line, row)) + "\n" for row in rows))
+        return
+    if app.is_wide:
+        cut, extra = {}, ()
+    places = [place for place, title in enumerate(header) if title not in extra]
+    titles = [header[place] for place in places]
+    cells = [[escape_line(row[place]) for place in places] for row in rows]
+    _write_for_people(app, titles, cells, styles or [""] * len(rows), cut or {})
 
 
 def _write_for_people(
-    app: App, header: Sequence[str], rows: Sequence[Sequence[str]], styles: Sequence[str]
+    app: App,
+    titles: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    styles: Sequence[str],
+    cut: Mapping[str, int],
 ) -> None:
-    # Rich takes 80 ms to load: only here.
-    from rich.console import Console  # noqa: PLC0415
-    from rich.table import Table  # noqa: PLC0415
-    from rich.text import Text  # noqa: PLC0415
-
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold", pad_edge=False)
-    for title in header:
-        table.add_column(title.upper(), overflow="fold")
+    natural = [max(map(width, column)) for column in zip(titles, *rows, strict=True)]
+    places = {titles.index(title): least for title, least in cut.items() if title in titles}
+    given = widths(natural, places, _room(app))
+    mark = "…" if (app.stdout.encoding or "").lower().startswith("utf") else "~"
+    lines = [app.embolden(_line(map(str.upper, titles), given, mark))]
     for row, style in zip(rows, styles, strict=True):
-        cells = zip(header, row, strict=True)
-        table.add_row(
-            *(Text(escape_line(cell), style=_style(title, cell)) for title, cell in cells),
-            style=style,
-        )
-    console = Console(
-        file=app.stdout, highlight=False, markup=False, emoji=False,
-        no_color=not app.has_colour,
-    )  # fmt: skip
-    console.print(table)
+        # The last cell is not filled up: a line that is full wraps on some terminals.
+        texts = [fitted(cell, room, mark) for cell, room in zip(row, given, strict=True)]
+        texts[-1] = texts[-1].rstrip()
+        painted = [
+            app.paint(text, style or (colour(cell) if title in _STATES else ""))
+            for text, cell, title in zip(texts, row, titles, strict=True)
+        ]
+        lines.append((" " * GAP).join(painted))
+    app.write("\n".join(lines) + "\n")
 
 
-def _style(title: str, cell: str) -> str:
-    return colour(cell) if title in _STATES else ""
+def _line(cells: "map[str]", given: Sequence[int], mark: str) -> str:
+    texts = (fitted(cell, room, mark) for cell, room in zip(cells, given, strict=True))
+    return (" " * GAP).join(texts).rstrip()
+
+
+def _room(app: App) -> int:
+    """How wide the terminal is; `COLUMNS` says so for those that cannot tell."""
+    asked = app.env.get("COLUMNS", "")
+    if asked.isascii() and asked.isdigit() and int(asked[:6]) > 0:
+        return max(_NARROWEST, int(asked[:6]))
+    with suppress(OSError):
+        if columns := os.get_terminal_size(app.stdout.fileno()).columns:
+            return max(_NARROWEST, columns)
+    return _USUAL

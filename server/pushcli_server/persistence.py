@@ -27,6 +27,8 @@ from pushcli_server.store.errors import DamagedContent
 from pushcli_server.store.records import AuditRecord, JobNodeRecord, JobRecord, LiveJob, NodeRecord
 
 _log = logging.getLogger(__name__)
+_SHOWN_COMMAND, _SHOWN_NODES = 200, 100
+"""Characters of a job's command, and nodes, that the audit trail has by itself."""
 Incoming = Callable[[str], Path]
 """Where the store gathers output under a name."""
 
@@ -63,8 +65,9 @@ def operations_of(
             nodes = [(node, str(state)) for node, state in job.nodes.items()]
             kind, name = ("user", job.requestor) if job.by is None else (job.by.kind, job.by.name)
             started = _audit(
-                now, job.org, kind, name, action="job start", target=job.id, origin=job.origin
-            )
+                now, job.org, kind, name,
+                action="job start", target=job.id, origin=job.origin, detail=_asked(job),
+            )  # fmt: skip
             inserted = operations.InsertJob(_job_record(job, offset), nodes, job.run.file)
             return inserted, started, *_remembered(job.signature, now, job.id)
         case on_fleet.SaveNode(node, signature):
@@ -93,8 +96,25 @@ def operations_of(
             assert_never(effect)
 
 
+def _asked(job: Job) -> str:
+    """What was to run and where, for the audit trail; as much of it as reads well."""
+    command, nodes = job.run.command, list(job.nodes)
+    detail: dict[str, object] = {"command": command[:_SHOWN_COMMAND], "count": len(nodes)}
+    if len(nodes) <= _SHOWN_NODES:
+        detail["nodes"] = nodes
+    return json.dumps(detail)
+
+
 def _audit(
-    now: float, org: str, kind: str, actor: str, *, action: str, target: str, origin: str
+    now: float,
+    org: str,
+    kind: str,
+    actor: str,
+    *,
+    action: str,
+    target: str,
+    origin: str,
+    detail: str | None = None,
 ) -> operations.Audit:
     return operations.Audit(
         AuditRecord(
@@ -105,6 +125,7 @@ def _audit(
             action=action,
             target=target,
             origin=origin,
+            detail=detail,
         )
     )
 

@@ -16,10 +16,11 @@ from pushcli.terminal.asking import agrees
 from pushcli.terminal.context import App
 from pushcli.terminal.folding import fold
 from pushcli.terminal.table import write_table
+from pushcli.terminal.times import in_utc, times_column
 from pushcli.whitelist import checkpoint as checkpoints
 from pushcli.whitelist.chain import ADD, CHECKPOINT, Statement, added_key
 from pushcli.whitelist.statements import Change, fingerprint
-from pushcli.whitelist.workstation import changing, remote, words
+from pushcli.whitelist.workstation import changing, remote
 from pushcli.whitelist.workstation.views import SignedEntry
 
 if TYPE_CHECKING:
@@ -34,8 +35,10 @@ def show(app: App) -> None:
         return
     if not found:
         app.note("no editor is vouched for: agents trust those that they pinned")
-    rows = [tuple(_facts(one).values()) for one in found]
-    write_table(app, ("editor", "key", "state", "by", "since"), rows)
+    when = times_column(app, "since")
+    rows = [(*list(_facts(one).values())[:-1], when.text(_made_at(one))) for one in found]
+    header = ("editor", "key", "state", "by", when.title)
+    write_table(app, header, rows, cut={"by": 4, "editor": 6}, extra=("by",))
 
 
 def add(app: App, name: str, file: Path) -> None:
@@ -178,8 +181,13 @@ def _facts(one: Statement) -> dict[str, str]:
         "key": one.subject,
         "state": _state(one),
         "by": one.content.signer,
-        "since": words.date(one.content.version),
+        "since": in_utc(_made_at(one)),
     }
+
+
+def _made_at(one: Statement) -> float:
+    """Seconds since the epoch: a version is the time in microseconds."""
+    return one.content.version / 1_000_000
 
 
 def _state(one: Statement) -> str:

@@ -8,12 +8,14 @@ from typing import Any
 
 import msgspec
 
+from pushcli import durations
 from pushcli.errors import NotFound
 from pushcli.escape import escape_line
 from pushcli.exit_status import ExitStatus
 from pushcli.terminal.context import App
 from pushcli.terminal.folding import fold
 from pushcli.terminal.table import write_table
+from pushcli.terminal.times import dated
 from pushcli.whitelist import toml_text
 from pushcli.whitelist.workstation import local, words
 from pushcli.whitelist.workstation.rows import IN_FORCE, LOCAL, Row, notes, rows, state
@@ -25,13 +27,21 @@ _COLOURS = {"+": "green", "-": "red"}
 def show_list(app: App, whitelists: Sequence[NodeWhitelist]) -> None:
     """The table; what is not the same on all nodes stands out."""
     if not app.is_text:
-        app.emit(msgspec.to_builtins(list(whitelists)))
+        app.emit([_as_data(one) for one in whitelists])
         return
     write_rows(app, rows(whitelists))
     for line, nodes in notes(whitelists).items():
         app.note(escape_line(f"{fold(nodes)}: {line}"))
     if empty := [one.node for one in whitelists if not one.entries and not one.local]:
         app.note(f"{fold(empty)}: no entries")
+
+
+def _as_data(whitelist: NodeWhitelist) -> dict[str, Any]:
+    told: dict[str, Any] = msgspec.to_builtins(whitelist)
+    if report := told.get("in_force"):
+        entries = [dated(entry, "since") for entry in report["entries"]]
+        told["in_force"] = {**dated(report, "at"), "entries": entries}
+    return told
 
 
 def show_file(app: App, path: Path) -> None:
@@ -70,7 +80,8 @@ def write_rows(app: App, found: Sequence[Row]) -> None:
         (row.name, words.command(row.value), words.options(row.value), row.state, fold(row.nodes))
         for row in found
     ]
-    write_table(app, header, cells, styles=[_style(row) for row in found])
+    styles = [_style(row) for row in found]
+    write_table(app, header, cells, styles=styles, cut={"options": 7, "command": 12, "nodes": 12})
 
 
 def _style(row: Row) -> str:
@@ -96,7 +107,8 @@ def show_entry(app: App, whitelist: NodeWhitelist, name: str) -> None:
     if not app.is_text:
         app.emit(
             {"node": whitelist.node, "name": name, "state": said,
-             "entry": msgspec.to_builtins(entry), "in_force": msgspec.to_builtins(holding)}
+             "entry": msgspec.to_builtins(entry),
+             "in_force": holding and dated(msgspec.to_builtins(holding), "since")}
         )  # fmt: skip
         return
     fields: dict[str, str] = {"node": whitelist.node, "name": name, "state": said}
@@ -111,7 +123,7 @@ def show_entry(app: App, whitelist: NodeWhitelist, name: str) -> None:
             fields |= {f"{key} in force": text for key, text in _value(holding.value).items()}
         fields["source"] = holding.source
         if holding.since is not None:
-            fields["in force for"] = words.age(max(0.0, time.time() - holding.since))
+            fields["in force for"] = durations.age(max(0.0, time.time() - holding.since))
     write_fields(app, fields)
 
 

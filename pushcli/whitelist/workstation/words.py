@@ -3,10 +3,9 @@
 import json
 import shlex
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import Any
 
-_UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
+from pushcli import durations
 
 
 def command(value: Any) -> str:
@@ -41,25 +40,9 @@ def runs(what: str | Sequence[str]) -> str:
     return what if isinstance(what, str) else shlex.join(what)
 
 
-def age(seconds: float) -> str:
-    """`4 min`, in the largest unit that fits."""
-    for size, unit in _UNITS:
-        if seconds >= size:
-            return f"{int(seconds // size)} {unit}"
-    return "0 s"
-
-
-def date(version: int) -> str:
-    """When a version was made, to the second; it is the time in microseconds."""
-    try:
-        at = datetime.fromtimestamp(version / 1_000_000, UTC)
-    except (ValueError, OverflowError, OSError):
-        return ""
-    return f"{at:%Y-%m-%d %H:%M:%S} UTC"
-
-
 def version(number: int | None) -> str:
     """A version with its date; empty if there is none."""
     if number is None:
         return ""
-    return f"{number} ({when})" if (when := date(number)) else str(number)
+    when = durations.local(number / 1_000_000)
+    return f"{number} ({when})" if "T" in when else str(number)

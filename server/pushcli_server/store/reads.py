@@ -13,6 +13,7 @@ from sqlalchemy import (
     Row,
     Select,
     and_,
+    exists,
     literal,
     or_,
     select,
@@ -312,7 +313,7 @@ def audit(
 
     Args:
         target: one of those that a line names, which may be several with commas, or, if they
-            are many, stand in its detail as `nodes`.
+            are many, stand in its detail as `nodes`; or a node of the job that was started.
     """
     table = schema.audit
     columns = [table.c[field.name] for field in msgspec.structs.fields(AuditRecord)]
@@ -327,7 +328,15 @@ def audit(
         among = (literal(",") + table.c.target + ",").contains(f",{target},", autoescape=True)
         # `nodes` comes last in a detail: after it there are only their names.
         many = table.c.detail.like(f'%"nodes":[%"{_escaped(target)}"%', escape="/")
-        query = query.where(or_(among, and_(table.c.target.like("% nodes"), many)))
+        job_node = schema.job_nodes.c
+        ran_there = exists().where(job_node.job_id == table.c.target, job_node.node == target)
+        query = query.where(
+            or_(
+                among,
+                and_(table.c.target.like("% nodes"), many),
+                and_(table.c.action == "job start", ran_there),
+            )
+        )
     newest = query.order_by(table.c.at.desc(), table.c.id.desc()).limit(limit)
     found: list[AuditRecord] = _records(connection, newest, AuditRecord)
     return found[::-1]

@@ -43,6 +43,10 @@ def job(status: str, **fields: object) -> dict[str, object]:
     }  # fmt: skip
 
 
+def _whole(path: str) -> str:
+    return f"/organizations/acme{path}" if path.startswith("/") else f"{PUSHY}/{path}"
+
+
 class Responder:
     """Answers below `/organizations/acme/pushy`; everything else is 404."""
 
@@ -53,8 +57,12 @@ class Responder:
         self._answers: dict[tuple[str, str], list[Answer]] = defaultdict(list)
 
     def say(self, method: str, path: str, *answers: Answer) -> None:
-        """These answers one after the other; the last one again and again."""
-        self._answers[method, f"{PUSHY}/{path}"] = list(answers)
+        """These answers one after the other; the last one again and again.
+
+        Args:
+            path: below `pushy/`; one that begins with `/` is below the organization.
+        """
+        self._answers[method, _whole(path)] = list(answers)
 
     def accept_job(self, *snapshots: dict[str, object], old: bool = False) -> None:
         """A POST starts a job that GET shows in these snapshots; the last one stays."""

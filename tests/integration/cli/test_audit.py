@@ -1,5 +1,6 @@
 """`pushcli audit` against the real server."""
 
+import re
 import time
 from datetime import datetime
 
@@ -63,6 +64,23 @@ def test_an_edit_of_many_whitelists_is_told_shortly_and_found_by_each_node(
     assert removed.split("\t")[5].startswith("changes=-greet, key=SHA256:")
     [record] = operated.json("audit", "--node", "web21")["records"][1:]
     assert record["detail"]["nodes"] == names
+
+
+def test_the_start_of_a_job_is_told_with_its_command_and_nodes(operated: Operated) -> None:
+    many = [f"db{number:03d}" for number in range(1, 112)]
+    for command, nodes in (
+        ("uptime", ["web31", "web32", "web33"]), ("x" * 300, many), ("uptime", ["cache1"]),
+    ):  # fmt: skip
+        operated.fleet.api.post("pushy/jobs", {"command": command, "nodes": nodes})
+    [line] = operated.ok("audit", "--node", "web32").splitlines()
+    assert line.split("\t")[2] == "job start"
+    assert line.split("\t")[5] == "command=uptime, nodes=web[31-33]"
+    [record] = operated.json("audit", "--node", "db107")["records"]
+    assert record["detail"] == {"command": "x" * 200, "count": 111}
+    [found] = operated.json("audit", "--node", "cache1")["records"]
+    assert found["detail"] == {"command": "uptime", "count": 1, "nodes": ["cache1"]}
+    assert {*found} == {"at", "actor_kind", "actor", "action", "target", "origin", "detail"}
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{3})?Z", found["at"])
 
 
 def test_what_concerns_no_organization_is_for_superusers(operated: Operated) -> None:

@@ -8,17 +8,20 @@ from typing import Any
 import pytest
 import yaml
 
+from pushcli.durations import local
 from pushcli.exit_status import ExitStatus
 from tests.integration.cli.program import Home, assert_one_line
 from tests.integration.cli.responder import JOB_ID, Answer, Responder, job, json_answer
 
 OTHER_ID = JOB_ID.replace("a", "b")
+IN_UTC = {"created_at": "2012-09-04T23:01:02Z", "updated_at": "2012-09-04T23:17:56Z"}
+"""The dates of the responder's jobs, as programs get them."""
 
 
 def test_job_status_is_laid_out_as_by_knife_and_explains(home: Home, responder: Responder) -> None:
     shown = job("complete", nodes={"succeeded": ["a"], "unavailable": ["b"]}, env={"A": "b"})
     responder.say("GET", f"jobs/{JOB_ID}", json_answer(shown))
-    results = [
+    results: list[dict[str, Any]] = [
         {"node": "a", "state": "succeeded", "started_at": 1.0, "ended_at": 2.5},
         {"node": "b", "state": "unavailable", "reason": "offline"},
     ]
@@ -28,8 +31,8 @@ def test_job_status_is_laid_out_as_by_knife_and_explains(home: Home, responder: 
         f"id:          {JOB_ID}",
         "command:     uptime",
         "status:      complete",
-        "created_at:  Tue, 04 Sep 2012 23:01:02 GMT",
-        "updated_at:  Tue, 04 Sep 2012 23:17:56 GMT",
+        f"created_at:  {local(1_346_799_662)}",
+        f"updated_at:  {local(1_346_800_676)}",
         "run_timeout: 3600",
         "env:",
         "  A: b",
@@ -41,9 +44,13 @@ def test_job_status_is_laid_out_as_by_knife_and_explains(home: Home, responder: 
     detailed = home.run("job", "status", JOB_ID, "-V").stdout.splitlines()
     assert detailed[-2:] == ["a\tsucceeded\t1.5 s\t", "b\tunavailable\t\toffline"]
     assert json.loads(home.run("job", "status", JOB_ID, "-F", "json").stdout) == {
-        **shown,
-        "results": results,
-    }
+        **shown, **IN_UTC,
+        "results": [
+            {**results[0], "started_at": "1970-01-01T00:00:01Z",
+             "ended_at": "1970-01-01T00:00:02.500Z"},
+            results[1],
+        ],
+    }  # fmt: skip
 
 
 def test_job_list_has_the_newest_first(home: Home, responder: Responder) -> None:
@@ -53,10 +60,13 @@ def test_job_list_has_the_newest_first(home: Home, responder: Responder) -> None
         del entry["nodes"]
     responder.say("GET", "jobs", json_answer([old, new]))
     assert home.run("job", "list").stdout.splitlines() == [
-        f"{OTHER_ID}\trunning\tTue, 04 Sep 2012 23:01:03 GMT\tuptime",
-        f"{JOB_ID}\tcomplete\tTue, 04 Sep 2012 23:01:02 GMT\tuptime",
+        f"{OTHER_ID}\trunning\t{local(1_346_799_663)}\tuptime",
+        f"{JOB_ID}\tcomplete\t{local(1_346_799_662)}\tuptime",
     ]
-    assert json.loads(home.run("job", "list", "-F", "json").stdout) == [new, old]
+    assert json.loads(home.run("job", "list", "-F", "json").stdout) == [
+        {**new, **IN_UTC, "created_at": "2012-09-04T23:01:03Z"},
+        {**old, **IN_UTC},
+    ]
 
 
 def test_output_is_shown_safely_and_given_raw_on_request(home: Home, responder: Responder) -> None:
@@ -129,7 +139,7 @@ def test_missing_pending_and_late_news_stand_with_their_node(
     home: Home, responder: Responder
 ) -> None:
     responder.say("GET", f"jobs/{JOB_ID}", json_answer(job("complete")))
-    results = [
+    results: list[dict[str, Any]] = [
         {"node": "a", "state": "succeeded", "stdout_dropped": 1000, "stderr_dropped": 234},
         {"node": "b", "state": "aborted", "partial": True},
         {"node": "c", "state": "aborted", "output_pending": True},
@@ -199,7 +209,7 @@ def test_shared_options_stand_anywhere_and_the_later_wins(
     entries = [job("complete")]
     responder.say("GET", "jobs", json_answer(entries))
     output = home.run(*arguments).stdout
-    assert load(output) == entries
+    assert load(output) == [entries[0] | IN_UTC]
     assert output.startswith("[") is (load is json.loads)
 
 

@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from pushcli.durations import local
 from pushcli.exit_status import ExitStatus
 from tests.integration.cli.program import Home
 from tests.integration.cli.responder import JOB_ID, Responder, job, json_answer
@@ -61,7 +62,7 @@ def test_a_list_is_a_table_with_titles(home: Home, responder: Responder) -> None
     with on_terminal(home, "job", "list") as terminal:
         assert terminal.end() == ExitStatus.OK
     title, line = terminal.lines
-    assert title.split() == ["ID", "STATUS", "CREATED", "COMMAND"]
+    assert title.split() == ["ID", "STATUS", "AGE", "COMMAND"]
     assert line.endswith(r"[bold]\x1b[2Jrm[/bold]")
     assert b"\x1b[32mcomplete" in terminal.raw
 
@@ -85,13 +86,48 @@ def test_a_whitelist_that_differs_stands_out(home: Home, responder: Responder) -
     assert not re.search(rb"\x1b\[33msame", terminal.raw)
 
 
-@pytest.mark.parametrize(("options", "env"), [((), {"NO_COLOR": "1"}), (("--no-color",), {})])
+@pytest.mark.parametrize(("options", "no_color"), [((), "1"), (("--no-color",), "")])
 def test_no_color_means_no_colour(
-    home: Home, responder: Responder, options: tuple[str, ...], env: dict[str, str]
+    home: Home, responder: Responder, options: tuple[str, ...], no_color: str
 ) -> None:
     responder.say("GET", "jobs", json_answer([job("complete")]))
     responder.accept_job(COMPLETE, old=True)
     for arguments in (("job", "list"), start("web01")):
-        with on_terminal(home, *arguments, *options, **env) as terminal:
+        with on_terminal(home, *arguments, *options, NO_COLOR=no_color) as terminal:
             terminal.end()
         assert not any(b"\x1b[3%d" % colour in terminal.raw for colour in range(8))
+
+
+RECORDS = [
+    {"at": 1_795_464_000.0, "actor_kind": "user", "actor": "a-very-long-name-of-an-operator",
+     "action": "job start", "target": JOB_ID, "origin": "192.0.2.7",
+     "detail": {"command": "chef-client --once", "nodes": ["web01", "web02", "web03"]}},
+    {"at": 1_795_464_060.0, "actor_kind": "user", "actor": "ann", "action": "token create",
+     "target": "7Qm3xK2b9aZZ", "origin": "192.0.2.7", "detail": {"uses": 20}},
+    {"at": 1_795_464_120.0, "actor_kind": "user", "actor": "ann",
+     "action": "organization create", "target": "an-organization-with-a-name-that-is-long",
+     "origin": "2001:db8::1:2:3:4", "detail": {"why": "\u8a9e" * 60}},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("width", [60, 80, 100])
+def test_the_audit_trail_has_a_row_a_record(home: Home, responder: Responder, width: int) -> None:
+    responder.say("GET", "/audit", json_answer({"records": RECORDS, "truncated": False}))
+    with on_terminal(home, "audit", width=width) as terminal:
+        assert terminal.end() == ExitStatus.OK
+    title, started, token, created = terminal.lines
+    assert title.split() == ["AGE", "ACTOR", "ACTION", "TARGET", "DETAIL"]
+    assert JOB_ID[:8] in started
+    assert "7Qm3xK2b9aZZ" in token
+    assert "organiz" in created
+
+
+def test_wide_tables_have_all_columns_whole(home: Home, responder: Responder) -> None:
+    responder.say("GET", "/audit", json_answer({"records": RECORDS, "truncated": False}))
+    with on_terminal(home, "audit", "-o", "wide", width=400) as terminal:
+        assert terminal.end() == ExitStatus.OK
+    title, started, _, created = terminal.lines
+    assert title.split() == ["TIME", "ACTOR", "ACTION", "TARGET", "FROM", "DETAIL"]
+    assert started.split()[0] == local(1_795_464_000)
+    assert JOB_ID in started
+    assert "an-organization-with-a-name-that-is-long" in created

@@ -80,3 +80,17 @@ def test_a_moment_is_shown_in_the_time_of_this_machine() -> None:
         == datetime.fromtimestamp(NOW).astimezone().utcoffset()
     )
     assert durations.local(1e300) != ""
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(1_795_464_000, "2026-11-23T20:00:00Z"), (1_795_464_000.25, "2026-11-23T20:00:00.250Z"),
+     (1_795_464_000.9999, "2026-11-23T20:00:01Z"), (1e300, 1e300)],
+)  # fmt: skip
+def test_programs_get_a_moment_in_utc(seconds: float, text: object) -> None:
+    assert durations.utc(seconds) == text
+
+
+def test_an_age_is_told_in_the_largest_unit_that_fits() -> None:
+    ages = [durations.age(seconds) for seconds in (0, 59, 61, 7200, 90_000)]
+    assert ages == ["0 s", "59 s", "1 min", "2 h", "1 d"]
