@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
     from pushcli.client.signer import Signer
+    from pushcli.client.trace import Trace
 
 RESTART_PATIENCE = 5.0
 """Seconds for a server to come back after the connection broke under the start of a job."""
@@ -45,9 +46,11 @@ class ApiClient:
     raises `PushcliError`s: what kind tells the exit status.
     """
 
-    def __init__(self, profile: Profile, *, limits: Limits | None = None) -> None:
+    def __init__(
+        self, profile: Profile, *, limits: Limits | None = None, trace: "Trace | None" = None
+    ) -> None:
         self._requestor = requestor_of(profile)
-        self._http = HttpClient(server_of(profile), self._requestor, limits=limits)
+        self._http = HttpClient(server_of(profile), self._requestor, limits=limits, trace=trace)
 
     @property
     def extensions(self) -> frozenset[str]:

@@ -36,6 +36,8 @@ from pushcli.protocol.timestamps import format_iso8601
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
+    from pushcli.client.trace import Trace
+
 Params = Mapping[str, str | list[str]]
 """Of a query; a list is the same parameter several times."""
 _AS_IT_IS = "/%:@!$&'()*+,;=~"
@@ -93,6 +95,7 @@ class HttpClient:
     Args:
         requestor: None: nothing is signed, for those who are known to nobody yet.
         env: names the proxy.
+        trace: is told what is asked and answered, without the secrets in it.
 
     Raises:
         ConfigError: plain HTTP over a network, or a CA file or proxy that cannot be used.
@@ -105,12 +108,14 @@ class HttpClient:
         *,
         limits: Limits | None = None,
         env: Mapping[str, str] = os.environ,
+        trace: "Trace | None" = None,
     ) -> None:
         tls.require_safe_url(server.url)
         self.requestor = requestor
         self.extensions: frozenset[str] = frozenset()
         self.base = server.url.rstrip("/")
         self._server = server
+        self._trace = trace
         self._limits = limits or Limits()
         self._idle: list[Connection] = []
         # Nor does a client that nobody closed leave connections behind.
@@ -149,7 +154,9 @@ class HttpClient:
         if self.requestor is not None:
             sent |= self.requestor.headers(method, target, body)
         query = urlencode(params, doseq=True) if params else ""
-        response = self._exchange(method, f"{target}?{query}" if query else target, sent, body)
+        if query:
+            target = f"{target}?{query}"
+        response = self._traced(method, target, sent, body)
         self.extensions = _extensions(response)
         if not 200 <= response.status < 300:
             raise self._refusal(response)
@@ -158,6 +165,21 @@ class HttpClient:
     def close(self) -> None:
         """Close the connections."""
         _close(self._idle)
+
+    def _traced(self, method: str, target: str, sent: dict[str, str], body: bytes) -> Response:
+        if self._trace is None:
+            return self._exchange(method, target, sent, body)
+        from pushcli.client import trace  # noqa: PLC0415 - see _refusal
+
+        for line in trace.request_lines(method, target, sent.items(), body):
+            self._trace(line)
+        began = time.monotonic()
+        response = self._exchange(method, target, sent, body)
+        took = time.monotonic() - began
+        answer = (response.status, response.headers.items(), response.content)
+        for line in trace.answer_lines(*answer, took):
+            self._trace(line)
+        return response
 
     def _exchange(self, method: str, target: str, headers: dict[str, str], body: bytes) -> Response:
         connection = self._connection()

@@ -14,6 +14,7 @@ from typing import IO, TYPE_CHECKING, TextIO
 
 import click
 
+from pushcli.escape import escape_line
 from pushcli.terminal.formats import Format, render
 
 if TYPE_CHECKING:
@@ -38,8 +39,17 @@ class Options:
     yes: bool = False
 
 
-def connect(options: Options, env: Mapping[str, str]) -> "ApiClient":
+TRACED = 2
+"""How often `-V` must be given for the requests to be shown."""
+
+
+def connect(
+    options: Options, env: Mapping[str, str], trace: Callable[[str], None] | None = None
+) -> "ApiClient":
     """A client for the server that options, environment and credentials file name.
+
+    Args:
+        trace: is told what is asked and answered, a line at a time.
 
     Raises:
         ConfigError: they name none, or contradict themselves.
@@ -47,7 +57,7 @@ def connect(options: Options, env: Mapping[str, str]) -> "ApiClient":
     # Imported here: they cost half of the process's time, and `--help` needs none of it.
     from pushcli.client.api import ApiClient  # noqa: PLC0415
 
-    return ApiClient(profile_of(options, env))
+    return ApiClient(profile_of(options, env), trace=trace)
 
 
 def profile_of(options: Options, env: Mapping[str, str]) -> "Profile":
@@ -88,13 +98,17 @@ class App:
     env: Mapping[str, str] = field(default_factory=lambda: os.environ)
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
-    connect: Callable[[Options, Mapping[str, str]], "ApiClient"] = connect
+    connect: Callable[..., "ApiClient"] = connect
     options: Options = field(default_factory=Options)
 
     @cached_property
     def client(self) -> "ApiClient":
         """The client, made when a command first needs it."""
-        return self.connect(self.options, self.env)
+        traced = self.options.verbose >= TRACED
+        return self.connect(self.options, self.env, self._note_safely if traced else None)
+
+    def _note_safely(self, line: str) -> None:
+        self.note(escape_line(line))
 
     @property
     def is_text(self) -> bool:

@@ -236,3 +236,20 @@ def test_a_profile_and_a_file_can_be_chosen(
 def test_version(home: Home) -> None:
     assert home.run("--version").stdout.startswith("pushcli 0.")
     assert home.run("-v").stdout == home.run("--version").stdout
+
+
+def test_very_verbose_shows_the_requests_without_their_secrets(
+    home: Home, responder: Responder
+) -> None:
+    responder.accept_job(job("complete", nodes={"succeeded": ["a"]}, env={"PASSWORD": "hush"}))
+    command = ("job", "start", "x\x1b[2J", "a", "--with-env", '{"PASSWORD": "hush"}')
+    result = home.run(*command, "-VV")
+    lines = result.stderr.splitlines()
+    assert "> POST /organizations/acme/pushy/jobs" in lines
+    assert "> X-Ops-Userid: admin" in lines
+    assert "> X-Ops-Authorization-1: ***" in lines
+    assert any(line.startswith("< 201 in ") for line in lines)
+    assert any('"PASSWORD": "***"' in line for line in lines)
+    assert "hush" not in result.stderr
+    assert "\x1b" not in result.stderr
+    assert "> " not in home.run(*command, "-V").stderr

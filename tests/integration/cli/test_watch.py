@@ -35,7 +35,7 @@ def app_for(url: str, key_file: Path, clock: Clock) -> App:
     )
     return App(
         stdout=io.StringIO(), stderr=io.StringIO(), env={}, clock=clock, sleep=clock.sleep,
-        connect=lambda _options, _env: ApiClient(profile),
+        connect=lambda *_: ApiClient(profile),
     )  # fmt: skip
 
 
