@@ -62,9 +62,10 @@ def _complete() -> int:
     from click.shell_completion import shell_complete
 
     from pushcli.cli import root
+    from pushcli.terminal.context import App
 
     with suppress(Exception):
-        return shell_complete(root, {}, "pushcli", COMPLETE, os.environ[COMPLETE])
+        return shell_complete(root, {"obj": App()}, "pushcli", COMPLETE, os.environ[COMPLETE])
     return 1
 
 

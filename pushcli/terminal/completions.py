@@ -25,7 +25,9 @@ def script(shell: str) -> str:
     if kind is None:
         raise ValueError(f"no completion for {shell}")
     # The base class's method: bash's own would first run a bash to see its version.
-    return ShellComplete.source(kind(root, {}, "pushcli", VARIABLE)).rstrip("\n") + "\n"
+    text = ShellComplete.source(kind(root, {}, "pushcli", VARIABLE)).rstrip("\n") + "\n"
+    # A description may have commas; only the first one ends the type.
+    return text.replace('(string split "," $completion)', '(string split -m 1 "," $completion)')
 
 
 def write_all(directory: Path) -> None:

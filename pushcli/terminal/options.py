@@ -38,6 +38,15 @@ def _no_colour(context: click.Context, parameter: click.Parameter, value: bool) 
         app.env = {**app.env, "NO_COLOR": "1"}
 
 
+def _profiles(context: click.Context, parameter: click.Parameter, begun: str) -> list[str]:
+    """For the shell: those of the credentials file that go on like this."""
+    from pushcli.client.credentials import default_path, profiles  # noqa: PLC0415 - rarely needed
+
+    app = context.ensure_object(App)
+    path = app.options.config or default_path(app.env)
+    return [name for name in profiles(path) if name.startswith(begun)]
+
+
 _connection = partial(
     click.option, cls=SharedOption, section=CONNECTION, expose_value=False, callback=_remember
 )
@@ -55,7 +64,10 @@ _CONNECTION: tuple[Callable[[F], F], ...] = (
         "-c", "--config", type=_PATH, metavar="FILE",
         help="Credentials file (default: ~/.pushcli/credentials, else ~/.chef/credentials).",
     ),
-    _connection("--profile", metavar="NAME", help="Profile in the credentials file."),
+    _connection(
+        "--profile", metavar="NAME", shell_complete=_profiles,
+        help="Profile in the credentials file.",
+    ),
     _connection(
         "--server-url", metavar="URL", help="URL of the server, including /organizations/ORG."
     ),
