@@ -13,10 +13,16 @@ METHOD = "hmac_sha256"
 MIN_BYTES = 16
 
 
-def derive(secret: bytes, org: str, node: str) -> bytes:
-    """A node's key (32 bytes): the same for as long as the server's secret is."""
-    # Names hold no NUL: two of them cannot be read as another two.
+def derive(secret: bytes, org: str, node: str, salt: str) -> bytes:
+    """A node's key (32 bytes): the same for as long as the server's secret and the client are.
+
+    Args:
+        salt: of the client; empty for one from before clients had salts.
+    """
+    # Names and salts hold no NUL: they cannot be read as others.
     info = b"pushcli session key\0" + org.encode() + b"\0" + node.encode()
+    if salt:
+        info += b"\0" + salt.encode()
     return HKDF(hashes.SHA256(), 32, salt=None, info=info).derive(secret)
 
 

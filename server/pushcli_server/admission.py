@@ -66,13 +66,16 @@ class AdmissionService:
             KeyOfAnotherNode: the CURVE key was handed out to another node.
         """
         common = extensions.ALL & (offered or frozenset())
+        salt = ""
         if by_client:
+            generation, salt = await self._registered(node, requestor_key)
             request = on_fleet.ConfigurationRequested(
                 node=node,
                 curve_key=curve_key,
                 offered=common,
                 adopts=frozenset(adopts),
-                generation=await self._registered(node, requestor_key),
+                generation=generation,
+                session_salt=salt,
                 signature=signature,
                 repeated=repeated,
             )
@@ -82,7 +85,7 @@ class AdmissionService:
                 self.observe_clock(node, signature.signed_at)
         own = self._secrets()
         # A user may look, but a key that works would let any reader pose as the node.
-        session_key = own.session_key(*node) if by_client else random.token_bytes(32)
+        session_key = own.session_key(*node, salt) if by_client else random.token_bytes(32)
         answer = self._configuration(node, own)
         answer["encoded_session_key"] = session_keys.encrypt(session_key, requestor_key)
         if offered is not None:
@@ -100,18 +103,19 @@ class AdmissionService:
             )
         )
 
-    async def _registered(self, node: NodeKey, key: RSAPublicKey) -> int:
+    async def _registered(self, node: NodeKey, key: RSAPublicKey) -> tuple[int, str]:
         """How often clients of this name were deleted, at a moment when there is one with
-        this key.
+        this key, and that client's salt.
         """
         deletions = self._engine.fleet.deletions
         while True:
             before = deletions[node]
-            found = await self._store.ask(identity_reads.valid_keys, "client", *node)
-            if not any(keys.load_public_key(pem) == key for pem in found):
+            found = await self._store.ask(identity_reads.client_keys, *node)
+            salts = [salt for pem, salt in found if keys.load_public_key(pem) == key]
+            if not salts:
                 raise ClientGone
             if deletions[node] == before:
-                return before
+                return before, salts[0]
 
     def observe_clock(self, node: NodeKey, signed_at: float) -> None:
         """The node's own client signed something at this time by its clock."""

@@ -4,7 +4,7 @@ import hashlib
 import json
 import logging
 import math
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import assert_never
@@ -250,14 +250,14 @@ async def load(store: Store, grace: Grace, now: float) -> list[on_fleet.Restored
     What cannot be read is logged and left out; such a job is ended in the store.
     """
     nodes = await store.ask(reads.nodes)
-    clients = await store.ask(identity_reads.all_clients)
+    clients = await store.ask(identity_reads.session_salts)
     held = partial(_held, store.incoming)
     found = [restored(nodes=nodes, clients=clients, jobs=(), grace=grace, held=held)]
     for org, job_id in await store.ask(reads.live_jobs):
         try:
             live = await store.ask(reads.live_job, store.root, org, job_id)
             jobs = [] if live is None else [live]
-            found.append(restored(nodes=(), clients=(), jobs=jobs, grace=grace, held=held))
+            found.append(restored(nodes=(), clients={}, jobs=jobs, grace=grace, held=held))
         except Exception as error:
             if isinstance(error, StoreUnavailable) and not isinstance(error, DamagedContent):
                 raise
@@ -284,7 +284,7 @@ def ended(job_id: str, now: float) -> operations.UpdateJob:
 def restored(
     *,
     nodes: Iterable[NodeRecord],
-    clients: Container[tuple[str, str]],
+    clients: Mapping[tuple[str, str], str],
     jobs: Iterable[LiveJob],
     grace: Grace,
     held: Callable[[JobKey, str, str], int],
@@ -292,13 +292,17 @@ def restored(
     """What the fleet begins with, from what was saved and nothing else.
 
     Args:
-        clients: organization and name of all that there are.
+        clients: the salts of all that there are, by organization and name.
         jobs: the live ones.
         held: bytes that were gathered of a node's output on a channel.
     """
     return on_fleet.Restored(
         # Whose client was deleted just before a crash may have a row left.
-        nodes=tuple(_known(node) for node in nodes if (node.org, node.name) in clients),
+        nodes=tuple(
+            _known(node, clients[node.org, node.name])
+            for node in nodes
+            if (node.org, node.name) in clients
+        ),
         jobs=tuple(_live(live, grace, held) for live in jobs),
     )
 
@@ -359,7 +363,7 @@ def _held(incoming: Incoming, job: JobKey, node: str, channel: str) -> int:
         return 0
 
 
-def _known(record: NodeRecord) -> on_fleet.KnownNode:
+def _known(record: NodeRecord, session_salt: str) -> on_fleet.KnownNode:
     return on_fleet.KnownNode(
         key=NodeKey(record.org, record.name),
         incarnation=record.incarnation,
@@ -367,6 +371,7 @@ def _known(record: NodeRecord) -> on_fleet.KnownNode:
         configured_at=record.configured_at,
         curve_key=record.curve_key,
         previous_curve_key=record.previous_curve_key,
+        session_salt=session_salt,
     )
 
 

@@ -74,7 +74,9 @@ async def open_services(
             raise StoreError(f"cannot read the database: {error}", "check database_url") from error
         feeds = Feeds(clock, store.submit, kept)
         context = _context(stack)
-        channel = CommandChannel(context, fleet.admissions.owner, shares.commands, fleet.max_body)
+        channel = CommandChannel(
+            context, fleet.admissions.owner, fleet.session_salt, shares.commands, fleet.max_body
+        )
         outbox = Outbox(fleet, channel)
         whitelists = WhitelistPush(fleet, outbox, clock, store)
         tasks.keep("sending whitelists", whitelists.run)

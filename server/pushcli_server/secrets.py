@@ -37,9 +37,11 @@ class Secrets(msgspec.Struct, frozen=True, kw_only=True):
     curve_secret: bytes
     session: bytes
 
-    def session_key(self, org: str, node: str) -> bytes:
-        """What this node's messages are signed with, either way."""
-        return session_keys.derive(self.session, org, node)
+    def session_key(self, org: str, node: str, salt: str) -> bytes:
+        """What the messages of this node, whose client has this salt, are signed with, either
+        way.
+        """
+        return session_keys.derive(self.session, org, node, salt)
 
     def __repr__(self) -> str:
         return "Secrets(...)"

@@ -2,8 +2,10 @@
 
 import threading
 import time
+from pathlib import Path
 
 import pytest
+import zmq
 
 from pushcli import errors
 from pushcli.sandbox.sandbox import Sandbox
@@ -90,6 +92,48 @@ def test_the_next_of_its_name_is_another(
     assert agent.receive(0.1) is None
     with pytest.raises(errors.AuthenticationError, match="Invalid signature"):
         agent.configure()
+
+
+def is_deaf_to(stolen: bytes, agent: OldAgent) -> bool:
+    """Whether what is signed with this session key under the agent's CURVE key is dropped."""
+    own, agent.key = agent.key, stolen
+    for _ in range(5):
+        agent.heartbeat()
+        assert agent.socket is not None
+        if agent.socket.poll(100):
+            return False
+    agent.key = own
+    return True
+
+
+def test_the_next_of_its_name_has_another_session_key(
+    context: "zmq.Context[zmq.Socket[bytes]]", tmp_path: Path
+) -> None:
+    with Sandbox(tmp_path, [], settings={"heartbeat_interval": 2000}) as fleet:
+        agent = OldAgent(fleet, context, "renewed")
+        agent.come_online()
+        fleet.wait_available([agent.name])
+        delete(fleet, agent)
+        heir = OldAgent(fleet, context, agent.name)
+        assert heir.key != agent.key
+        assert is_deaf_to(agent.key, heir)
+        heir.come_online()
+        fleet.wait_available([heir.name])
+        fleet.end_server()
+        fleet.start_server()
+        heir.connect()
+        assert is_deaf_to(agent.key, heir)
+
+        def is_back() -> bool:
+            keep_alive(heir, 0.3)
+            return availability(fleet, heir) == ("online", "available")
+
+        until(is_back, "the heir is back with the session key that it had")
+        before = heir.key
+        heir.configure()
+        assert heir.key == before
+        agent.close()
+        heir.close()
 
 
 def lies(agent: OldAgent, job: str) -> None:

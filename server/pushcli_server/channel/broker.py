@@ -6,7 +6,6 @@ slice ends only when the socket is empty or the next slice is scheduled.
 """
 
 import asyncio
-import functools
 import time
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -40,8 +39,10 @@ Receive = Callable[[NodeKey, bytes, str, messages.NodeMessage, str], None]
 """Whose key signed it, the peer's name here, its address, the message, its CURVE key (Z85)."""
 Owner = Callable[[str], NodeKey | None]
 """Whose node a CURVE key (Z85) is, if it was handed out."""
-SessionKey = Callable[[str, str], bytes]
-"""Of a node, by organization and name."""
+SessionKey = Callable[[str, str, str], bytes]
+"""Of a node, by organization, name and its client's salt."""
+SessionSalt = Callable[[NodeKey], str]
+"""Of the client that a node has now."""
 MaxBody = Callable[[NodeKey], int]
 """How large a body, in bytes, a node's agent takes: a larger one costs its connection."""
 ClockDiffers = Callable[[NodeKey, float], None]
@@ -64,12 +65,13 @@ class Broker:
         context: a plain ZeroMQ context.
         curve_secret_key: the server's, Z85.
         owner: which keys prove which nodes.
-        session_key: what a node's messages are signed with; asked once a node.
+        session_key: what a node's messages are signed with; asked once a client.
         receive: called with each verified message.
         limits: of its connections.
         clock_differs: called with each message that is verified but for its time.
         max_body: what is sent to a node is no larger.
         mark: what the names of this broker's peers begin with.
+        session_salt: of a node's client; another one means another session key.
         now: seconds since the epoch, which messages' timestamps are held against.
     """
 
@@ -84,6 +86,7 @@ class Broker:
         now: Callable[[], float] = time.time,
         mark: bytes = b"",
         *,
+        session_salt: SessionSalt = lambda node: "",
         clock_differs: ClockDiffers = lambda node, seconds: None,
         max_body: MaxBody = lambda node: wire.MAX_BODY_TO_EARLIER,
     ) -> None:
@@ -93,7 +96,8 @@ class Broker:
         self._now = now
         self._mark = mark
         self._owner = owner
-        self._session_key = functools.cache(session_key)
+        self._derive, self._session_salt = session_key, session_salt
+        self._session_keys: dict[NodeKey, tuple[str, bytes]] = {}
         self._receive = receive
         self._sequences: dict[bytes, int] = {}
         self._floor = 0
@@ -164,7 +168,7 @@ class Broker:
         if len(body) > wire.MAX_BODY_TO_EARLIER and len(body) > self._max_body(node):
             self.drops.drop(node.name, DropReason.TOO_LARGE, time.monotonic())
             return False
-        frames = wire.seal(body, self._session_key(node.org, node.name))
+        frames = wire.seal(body, self._session_key(node))
         routing_id = peer[len(self._mark) :]
         try:
             self._socket.send_multipart([routing_id, *frames], zmq.NOBLOCK)
@@ -186,8 +190,16 @@ class Broker:
 
     def expel(self, node: NodeKey) -> None:
         """End the connections of a node; what was sent on them may be lost."""
+        self._session_keys.pop(node, None)
         if self._doorman is not None:
             self._doorman.expel(node)
+
+    def _session_key(self, node: NodeKey) -> bytes:
+        """What is signed with between us and the client that the node has now."""
+        salt, known = self._session_salt(node), self._session_keys.get(node)
+        if known is None or known[0] != salt:
+            known = self._session_keys[node] = salt, self._derive(node.org, node.name, salt)
+        return known[1]
 
     def _schedule(self) -> None:
         # Also after a send, which may have swallowed the descriptor's edge. One at a time:
@@ -239,8 +251,7 @@ class Broker:
         Raises:
             Dropped: anything else.
         """
-        session_key = self._session_key(node.org, node.name)
-        body = wire.unseal(frames, session_key, wire.MAX_BODY_FROM_AGENT)
+        body = wire.unseal(frames, self._session_key(node), wire.MAX_BODY_FROM_AGENT)
         message = messages.decode_node_message(body)
         if (message.org, message.node) != node:
             raise Dropped(DropReason.ANOTHER_NODE)

@@ -10,7 +10,15 @@ import zmq
 from pushcli.errors import StartError
 from pushcli.protocol import messages
 from pushcli_server import listener
-from pushcli_server.channel.broker import SETTINGS, Broker, ClockDiffers, MaxBody, Owner, Receive
+from pushcli_server.channel.broker import (
+    SETTINGS,
+    Broker,
+    ClockDiffers,
+    MaxBody,
+    Owner,
+    Receive,
+    SessionSalt,
+)
 from pushcli_server.channel.crowd import Limits
 from pushcli_server.core.identity import NodeKey
 from pushcli_server.secrets import Secrets
@@ -27,6 +35,7 @@ class CommandChannel:
     Args:
         context: a plain ZeroMQ context.
         owner: which keys prove which nodes, whatever key of ours they know.
+        session_salt: of a node's client.
         limits: of the connections, with each key.
         max_body: how large a message each node's agent takes.
     """
@@ -35,13 +44,14 @@ class CommandChannel:
         self,
         context: "zmq.Context[zmq.Socket[bytes]]",
         owner: Owner,
+        session_salt: SessionSalt,
         limits: Limits,
         max_body: MaxBody,
     ) -> None:
         self._max_body = max_body
         self._limits = limits
         self._context = context
-        self._owner = owner
+        self._owner, self._session_salt = owner, session_salt
         self._host, self._port = "", 0
         self._marks = itertools.count()
         self._brokers: dict[bytes, Broker] = {}
@@ -87,6 +97,7 @@ class CommandChannel:
                     receive,
                     self._limits,
                     mark=mark,
+                    session_salt=self._session_salt,
                     clock_differs=clock_differs,
                     max_body=self._max_body,
                 )

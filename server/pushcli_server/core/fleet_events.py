@@ -28,7 +28,8 @@ from pushcli_server.core.states import NodeState
 class KnownNode(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A node as it was saved; CURVE keys in Z85.
 
-    `configured_at` is when it last got its configuration, in seconds since the epoch.
+    `configured_at` is when it last got its configuration, in seconds since the epoch;
+    `session_salt` is its client's.
     """
 
     key: NodeKey
@@ -37,6 +38,7 @@ class KnownNode(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     configured_at: float = 0.0
     curve_key: str | None = None
     previous_curve_key: str | None = None
+    session_salt: str = ""
 
 
 class Restored(msgspec.Struct, frozen=True, gc=False):
@@ -107,6 +109,7 @@ class ConfigurationRequested(msgspec.Struct, frozen=True, kw_only=True, gc=False
         offered: the extensions that both sides have.
         adopts: ids of jobs that a restarted agent still has.
         generation: the node's `generation` when its client was seen in the store.
+        session_salt: of that client; what the node's session key is derived from, too.
         signature: of the request.
         repeated: one with the same signature came before. Agents sign whole seconds, so it may
             be the node's, or anybody's who read the first.
@@ -117,6 +120,7 @@ class ConfigurationRequested(msgspec.Struct, frozen=True, kw_only=True, gc=False
     offered: frozenset[str]
     adopts: frozenset[str]
     generation: int
+    session_salt: str = ""
     signature: Signature | None = None
     repeated: bool = False
 

@@ -214,12 +214,13 @@ def configure(fleet: Fleet, event: on_fleet.ConfigurationRequested, now: float) 
     if fleet.deletions[event.node] != event.generation:
         raise ClientGone
     fleet.admissions.require_free(event.curve_key, event.node)
+    node = fleet.node(event.node)
+    node.session_salt = event.session_salt
     if event.repeated:
         said = Unproven(event.offered, event.adopts)
         admission = Admission(event.node, now + BESIDE_FOR, said)
         fleet.admissions.admit_beside(event.curve_key, admission)
         return []
-    node = fleet.node(event.node)
     is_new = event.curve_key != node.curve_key
     if is_new:
         _change_key(fleet, node, event.curve_key)
@@ -283,7 +284,7 @@ def restore(fleet: Fleet, known: on_fleet.KnownNode) -> None:
     """A node as it was saved; its keys are admitted for the rest of their time."""
     node = fleet.node(known.key)
     node.incarnation, node.extensions = known.incarnation, known.extensions
-    node.configured_at = known.configured_at
+    node.configured_at, node.session_salt = known.configured_at, known.session_salt
     node.curve_key, node.previous_curve_key = known.curve_key, known.previous_curve_key
     admission = Admission(known.key, known.configured_at + fleet.rules.lifetime)
     for curve_key in (known.previous_curve_key, known.curve_key):

@@ -108,6 +108,11 @@ class Fleet:
             return wire.MAX_BODY_FROM_SERVER
         return wire.MAX_BODY_TO_EARLIER
 
+    def session_salt(self, key: NodeKey) -> str:
+        """What the session key of the node's client is derived from, beside its name."""
+        node = self.nodes.get(key)
+        return "" if node is None else node.session_salt
+
     def admits(self, curve_key: str, now: float) -> bool:
         """Whether a connection with this key (Z85) may be opened now.
 

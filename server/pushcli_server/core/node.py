@@ -96,6 +96,8 @@ class Node:
     """Whether a message came under that key."""
     previous_curve_key: str | None = None
     """The one before it under which messages came."""
+    session_salt: str = ""
+    """Of its client: a session key ends with the client that it was for."""
     configured_at: float = 0.0
     """When the node last got its configuration."""
     unstored: int = 0

@@ -1,5 +1,6 @@
 """Operations on organizations, users and clients, as SQL."""
 
+import secrets
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -108,6 +109,7 @@ def _clients(connection: Connection, ops: Sequence[operations.CreateClient]) -> 
             "name": op.name,
             "validator": op.validator,
             "older_jobs_until": _newest_job(connection, op.org),
+            "session_salt": secrets.token_hex(16),
         }
         connection.execute(insert(schema.clients), row)
         if op.enrolls:

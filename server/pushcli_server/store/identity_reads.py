@@ -129,10 +129,11 @@ def clients(connection: Connection, org: str) -> list[str]:
     return list(connection.scalars(query))
 
 
-def all_clients(connection: Connection) -> set[tuple[str, str]]:
-    """Organization and name of every client."""
+def session_salts(connection: Connection) -> dict[tuple[str, str], str]:
+    """The salt of every client, by organization and name."""
     table = schema.clients
-    return {(row.org, row.name) for row in connection.execute(select(table.c.org, table.c.name))}
+    rows = connection.execute(select(table.c.org, table.c.name, table.c.session_salt))
+    return {(row.org, row.name): row.session_salt for row in rows}
 
 
 def existing_clients(
@@ -190,6 +191,18 @@ def valid_keys(connection: Connection, kind: str, org: str, name: str) -> tuple[
     valid = is_valid_at(time.time())
     query = select(schema.keys.c.public_key).where(_are_of(kind, org, name), valid)
     return tuple(connection.scalars(query))
+
+
+def client_keys(connection: Connection, org: str, name: str) -> list[tuple[str, str]]:
+    """The keys (PEM) of a client that count now, each with the client's salt."""
+    keys, clients = schema.keys, schema.clients
+    # One question: the keys of one client and the salt of the next would not fit.
+    query = (
+        select(keys.c.public_key, clients.c.session_salt)
+        .join(clients, and_(clients.c.org == keys.c.org, clients.c.name == keys.c.name))
+        .where(_are_of("client", org, name), is_valid_at(time.time()))
+    )
+    return [(row.public_key, row.session_salt) for row in connection.execute(query)]
 
 
 def is_valid_at(now: float) -> ColumnElement[bool]:

@@ -58,6 +58,8 @@ clients = Table(
     # When the newest job of the organization was made that there was when the client came: it
     # and older ones are none of this client's, but of whoever had its name before.
     Column("older_jobs_until", Time, nullable=False),
+    # Its node's session key is derived from it, too; empty: the client is older than salts.
+    Column("session_salt", String(32), nullable=False),
 )
 
 keys = Table(

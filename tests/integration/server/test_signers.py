@@ -16,12 +16,13 @@ from pushcli import keys
 from pushcli.protocol import session_keys
 from pushcli.sandbox.sandbox import Sandbox
 from pushcli_server import secrets, settings
-from pushcli_server.store import Store, operations
+from pushcli_server.store import Store, identity_reads, operations
 from tests.support.raw_http import Answer, Raw
 
 pytestmark = pytest.mark.timeout(60)
 USERS, CLIENTS, OLD, NEW, EXPIRED = (keys.generate() for _ in range(5))
 READERS = "pushy_job_readers"
+SALTS: dict[tuple[str, str], str] = {}
 
 
 async def fill(fleet: Sandbox) -> None:
@@ -47,6 +48,7 @@ async def fill(fleet: Sandbox) -> None:
             public_key=keys.public_pem(EXPIRED), expires_at=1.0,
         ),
     )  # fmt: skip
+    SALTS.update(await store.ask(identity_reads.session_salts))
     await store.close()
 
 
@@ -80,7 +82,7 @@ def session_key(answer: Answer, key: RSAPrivateKey) -> bytes:
 def node_key(fleet: Sandbox, node: str) -> bytes:
     """What the server's command channel expects of this node."""
     own = secrets.load(fleet.server_directory).current
-    return session_keys.derive(own.session, "sandbox", node)
+    return session_keys.derive(own.session, "sandbox", node, SALTS["sandbox", node])
 
 
 def test_the_key_that_fits_decides_between_a_user_and_a_client_of_one_name(fleet: Sandbox) -> None:

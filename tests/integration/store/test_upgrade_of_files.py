@@ -91,6 +91,7 @@ def verify(store: Database, jobs: int, monkeypatch: pytest.MonkeyPatch) -> None:
         assert sum(job.file_digest is None for job in listed) == jobs / 50
         assert len(await opened.ask(reads.job_nodes, "acme", listed[0].id)) == 1
         assert await opened.ask(identity_reads.client, "acme", "n") is not None
+        assert await opened.ask(identity_reads.session_salts) == {("acme", "n"): ""}
         opened.dispose()
 
     with monkeypatch.context() as patched:

@@ -198,7 +198,7 @@ class World:
         self.tell(
             persistence.restored(
                 nodes=self.store.nodes.values(),
-                clients=set(self.store.nodes),
+                clients=dict.fromkeys(self.store.nodes, ""),
                 jobs=self.store.live_jobs(),
                 grace=RULES.grace,
                 held=lambda *_: 0,

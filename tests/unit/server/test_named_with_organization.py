@@ -16,7 +16,7 @@ QUESTIONS = ("reads", "signatures", "search", "chef_nodes")
 OF_THE_SERVER = {
     "reads.live_jobs", "reads.nodes", "reads.feed_events",
     "identity_reads.organizations", "identity_reads.organization_exists",
-    "identity_reads.all_users", "identity_reads.all_clients",
+    "identity_reads.all_users", "identity_reads.session_salts",
     # Users are the server's: their names say all.
     "identity_reads.user", "identity_reads.user_exists",
     # It is given pairs of organization and name.

@@ -16,22 +16,25 @@ OTHER_KEY = keys.generate()
 SECRET = b"s" * 32
 
 names = st.text("abc_.:-", min_size=1, max_size=12)
+salts = st.text("0123456789abcdef", max_size=32)
 
 
 @settings(max_examples=examples(200))
-@given(st.tuples(names, names), st.tuples(names, names))
-def test_each_node_has_a_key_of_its_own_that_stays(
-    one: tuple[str, str], other: tuple[str, str]
+@given(st.tuples(names, names, salts), st.tuples(names, names, salts))
+def test_each_client_of_a_node_has_a_key_of_its_own_that_stays(
+    one: tuple[str, str, str], other: tuple[str, str, str]
 ) -> None:
     key = session_keys.derive(SECRET, *one)
     assert len(key) == 32
     assert key == session_keys.derive(SECRET, *one)
     assert (key == session_keys.derive(SECRET, *other)) == (one == other)
     assert key != session_keys.derive(b"t" * 32, *one)
+    assert key != session_keys.derive(SECRET, *one[:2], one[2] + "0")
 
 
 def test_a_derived_key_never_changes_between_releases() -> None:
-    key = session_keys.derive(SECRET, "acme", "web01")
+    # Without a salt: clients from before there were any go on with theirs.
+    key = session_keys.derive(SECRET, "acme", "web01", "")
     assert key.hex() == "d2484507ef18f4b94b15dc7981b13e0bc18ab18454f4970bf8629e66db1c1051"
 
 
