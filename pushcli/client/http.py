@@ -198,8 +198,7 @@ class HttpClient:
 
     def _connection(self) -> Connection:
         """One that works, or a new one; threads get one each."""
-        while self._idle:
-            connection = self._idle.pop()
+        while (connection := _popped(self._idle)) is not None:
             if connection.is_usable:
                 return connection
             connection.close()
@@ -220,6 +219,14 @@ class HttpClient:
 
         remedy = self.requestor.remedy if self.requestor else ""
         return failures.of_answer(response, self.base, remedy)
+
+
+def _popped(connections: list[Connection]) -> Connection | None:
+    try:
+        return connections.pop()
+    except IndexError:
+        # Another thread may have taken the last one since anybody looked.
+        return None
 
 
 def _close(connections: list[Connection]) -> None:

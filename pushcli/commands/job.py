@@ -7,7 +7,7 @@ import click
 from pushcli.commands.target_options import target_options
 from pushcli.errors import UsageError
 from pushcli.exit_status import ExitStatus
-from pushcli.jobs import run_job, show_job
+from pushcli.jobs import run_job, show_job, show_output
 from pushcli.jobs.dry_run import dry_run as ask
 from pushcli.jobs.job_request import job_request, parse_env, read_file
 from pushcli.jobs.output import CHANNELS
@@ -129,29 +129,47 @@ def list_(app: App) -> None:
 
 @job.command()
 @click.argument("job_id", metavar="ID", type=JobId())
-@click.argument("node", metavar="NODE", type=NodeName())
+@click.argument("nodes", metavar="[NODE...]", type=NodeName(), nargs=-1)
 @click.option(
     "--channel",
-    type=click.Choice(CHANNELS),
-    default="stdout",
-    show_default=True,
-    help="Output to print.",
+    type=click.Choice([*CHANNELS, "both"]),
+    help="Output to print (default: stdout of a single NODE, else both).",
+)
+@click.option(
+    "--outdir",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Write it to files instead, DIR/NODE/stdout and DIR/NODE/stderr.",
 )
 @click.option(
     "--raw", is_flag=True, help="Print the bytes as they are, control characters included."
 )
 @operator_options
 @click.pass_obj
-def output(app: App, job_id: str, node: str, channel: str, raw: bool) -> None:
-    """Print what the job ID, started with --capture, wrote on NODE.
+def output(
+    app: App, job_id: str, nodes: tuple[str, ...], channel: str | None, outdir: Path | None,
+    raw: bool,
+) -> None:  # fmt: skip
+    """Print what the job ID, started with --capture, wrote on the NODEs, or on all.
+
+    What several of them wrote alike stands once, under their names; what failed comes last.
 
     \b
-    Example:
+    Examples:
       pushcli job output aaaaaaaaaaaa25fd67fa8715fd547d3d web01 --channel stderr
+      pushcli job output aaaaaaaaaaaa25fd67fa8715fd547d3d --outdir results
     """
+    if raw and outdir is not None:
+        raise UsageError("--raw prints and --outdir writes files", "leave out one of them")
     if raw and not app.is_text:
         raise UsageError("--raw has no format", f"leave out --raw or -F {app.options.format}")
-    show_job.show_output(app, job_id, node, channel, raw=raw)
+    nodes = tuple(dict.fromkeys(nodes))
+    channel = channel or ("stdout" if len(nodes) == 1 and outdir is None else "both")
+    channels = CHANNELS if channel == "both" else (channel,)
+    if outdir is not None:
+        show_output.save_output(app, job_id, nodes, channels, outdir)
+    else:
+        show_output.show_output(app, job_id, nodes, channels, raw=raw)
 
 
 @job.command()

@@ -20,7 +20,9 @@ _TOLD_FROM = 50
 _DIGEST = re.compile("[0-9a-f]{64}")
 
 
-def fetch_outputs(app: App, job: JobView, results: Sequence[NodeResult]) -> dict[str, Outputs]:
+def fetch_outputs(
+    app: App, job: JobView, results: Sequence[NodeResult], channels: Sequence[str] = CHANNELS
+) -> dict[str, Outputs]:
     """What each node's command wrote, by channel; nothing of those that have none.
 
     Raises:
@@ -29,15 +31,15 @@ def fetch_outputs(app: App, job: JobView, results: Sequence[NodeResult]) -> dict
     if not job.capture_output:
         return {}
     ran = [result for result in results if not never_ran(result)]
-    wanted = list(dict.fromkeys(digest for r in ran for digest in _digests(r)))
+    wanted = list(dict.fromkeys(digest for r in ran for digest in _digests(r, channels)))
     if len(wanted) >= _TOLD_FROM:
         app.note(f"Fetching {len(wanted)} different outputs ...")
     contents = _fetched(app.client, job.id, wanted)
-    return {result.node: _of_node(app, job.id, result, contents) for result in ran}
+    return {result.node: _of_node(app, job.id, result, channels, contents) for result in ran}
 
 
-def _digests(result: NodeResult) -> Iterator[str]:
-    for channel in CHANNELS:
+def _digests(result: NodeResult, channels: Sequence[str]) -> Iterator[str]:
+    for channel in channels:
         digest = _digest(result, channel)
         if digest is not None and _size(result, channel) != 0:
             yield digest
@@ -69,9 +71,11 @@ def _fetched(client: "ApiClient", job_id: str, digests: Sequence[str]) -> dict[s
         pool.shutdown(cancel_futures=True)
 
 
-def _of_node(app: App, job_id: str, result: NodeResult, contents: dict[str, bytes]) -> Outputs:
+def _of_node(
+    app: App, job_id: str, result: NodeResult, channels: Sequence[str], contents: dict[str, bytes]
+) -> Outputs:
     outputs: Outputs = {}
-    for channel in CHANNELS:
+    for channel in channels:
         if _size(result, channel) == 0:
             outputs[channel] = b""
         elif (digest := _digest(result, channel)) is not None:

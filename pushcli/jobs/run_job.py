@@ -8,7 +8,6 @@ from types import FrameType
 from typing import Any
 
 from pushcli.errors import OutputLost, PushcliError
-from pushcli.escape import escape_line
 from pushcli.exit_status import ExitStatus
 from pushcli.jobs.fetch import fetch_outputs
 from pushcli.jobs.for_programs import job_as_data, result_as_data
@@ -18,7 +17,7 @@ from pushcli.jobs.progress import progress
 from pushcli.jobs.results import never_ran, settled_results
 from pushcli.jobs.verdict import verdict
 from pushcli.jobs.watch import Snapshot, snapshots
-from pushcli.jobs.wording import exceptions, explain, mood, phase, summary, tally
+from pushcli.jobs.wording import exceptions, mood, phase, summary, tally, words
 from pushcli.terminal.colours import colour
 from pushcli.terminal.context import App
 
@@ -118,16 +117,12 @@ def report(app: App, end: Snapshot, request: Mapping[str, Any]) -> ExitStatus:
     return verdict(end.job)
 
 
-def _words(result: NodeResult) -> str:
-    return ", ".join(filter(None, (escape_line(result.state), explain(result))))
-
-
 def _print_end(
     app: App, job: JobView, results: Sequence[NodeResult], outputs: Mapping[str, Outputs],
     needed: int,
 ) -> None:  # fmt: skip
     ran = [result for result in results if job.capture_output and not never_ran(result)]
-    for group in alike((r.node, r.state, _words(r), outputs.get(r.node, {})) for r in ran):
+    for group in alike((r.node, r.state, words(r), outputs.get(r.node, {})) for r in ran):
         first, *rest = block(group)
         app.print(app.paint(first, colour(group.state)))
         app.write("".join(f"{line}\n" for line in rest))

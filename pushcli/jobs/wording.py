@@ -147,6 +147,11 @@ def explain(result: NodeResult) -> str:
     return ", ".join(parts + output_remarks(result))
 
 
+def words(result: NodeResult) -> str:
+    """A node's state, and why it is in it: `failed, exit code 3`."""
+    return ", ".join(filter(None, (escape_line(result.state), explain(result))))
+
+
 def _later(result: NodeResult) -> str:
     """How a command came to its end after all, of a node that was given up."""
     late = result.late_result
