@@ -217,7 +217,11 @@ def _distinct(body: bytes) -> bytes:
 def server_of(profile: Profile) -> Server:
     """The profile's server."""
     return Server(
-        url=profile.chef_server_url, ca_file=profile.ca_file, fingerprint=profile.fingerprint
+        url=profile.chef_server_url,
+        ca_file=profile.ca_file,
+        fingerprint=profile.fingerprint,
+        remedy=profile.trust_remedy
+        or f"give --ca-file or --fingerprint, or set one in profile {profile.name!r}",
     )
 
 
@@ -231,7 +235,8 @@ def requestor_of(profile: Profile) -> Requestor:
         profile.client_name,
         _key(profile.client_key),
         version=profile.signing_version,
-        remedy=f"check client_name and client_key of profile {profile.name!r}",
+        remedy=profile.identity_remedy
+        or f"check client_name and client_key of profile {profile.name!r}",
     )
 
 

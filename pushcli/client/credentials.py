@@ -21,6 +21,9 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     Args:
         chef_server_url: with its `/organizations/ORG`.
         client_key: path of the key, or the key itself as PEM.
+        identity_remedy: where to look if the server does not accept the signature; empty: in the
+            profile.
+        trust_remedy: where to look if its certificate is not trusted; empty: in the profile.
     """
 
     name: str
@@ -30,6 +33,8 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     ca_file: Path | None = None
     fingerprint: str | None = None
     signing_version: str = "1.3"
+    identity_remedy: str = ""
+    trust_remedy: str = ""
 
 
 class _Entry(msgspec.Struct, kw_only=True, forbid_unknown_fields=False):
@@ -87,8 +92,26 @@ def load_profile(
         ca_file=_ca_file(entry, env, path),
         fingerprint=_fingerprint(entry, env, values["chef_server_url"]),
         signing_version=entry.signing_version,
+        identity_remedy=_identity_remedy(name, env, user=user, key=key),
+        trust_remedy="" if entry.chef_server_url else "give --ca-file or --fingerprint",
         **values,
     )
+
+
+def _identity_remedy(
+    name: str, env: Mapping[str, str], *, user: str | None, key: Path | None
+) -> str:
+    """The places that name and key came from: an option is not mended in the profile."""
+    places = {
+        "--user" if user else "PUSHCLI_USER" if env.get("PUSHCLI_USER") else "client_name": None,
+        "--key" if key else "PUSHCLI_KEY" if env.get("PUSHCLI_KEY") else "client_key": None,
+    }
+    where = [
+        f"{place} of profile {name!r}" if place.startswith("client_") else place for place in places
+    ]
+    if set(places) == {"client_name", "client_key"}:
+        return ""
+    return f"check {' and '.join(where)}: does the key belong to that name?"
 
 
 def profiles(path: Path) -> dict[str, Any]:
@@ -126,17 +149,22 @@ def add_profile(path: Path, name: str, values: Mapping[str, str]) -> bool:
     """
     if path.exists() and name in profiles(path):
         return False
-    lines = [f"[{_key_text(name)}]", *(f"{k} = {_string(v)}" for k, v in values.items())]
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
         with os.fdopen(descriptor, "r+b") as file:
             file.seek(0, os.SEEK_END)
             gap = "\n" if file.tell() else ""
-            file.write((gap + "\n".join(lines) + "\n").encode())
+            file.write((gap + profile_text(name, values)).encode())
     except OSError as error:
         raise ConfigError(f"cannot write {path}: {error.strerror}", "check the path") from error
     return True
+
+
+def profile_text(name: str, values: Mapping[str, str]) -> str:
+    """A profile as it stands in a credentials file, with its last line's end."""
+    lines = [f"[{_key_text(name)}]", *(f"{k} = {_string(v)}" for k, v in values.items())]
+    return "\n".join(lines) + "\n"
 
 
 def _entry(path: Path, name: str, *, needed: bool) -> _Entry:
@@ -145,7 +173,8 @@ def _entry(path: Path, name: str, *, needed: bool) -> _Entry:
     if not path.exists():
         raise ConfigError(
             f"no credentials at {path}",
-            "run `pushcli server init`, or give --server-url, --user and --key",
+            "ask your administrator for the server's URL, its fingerprint, a name and a key, "
+            "then add a profile there (docs/credentials.md), or give --server-url, --user, --key",
         )
     tables = profiles(path)
     if name not in tables or not isinstance(tables[name], dict):

@@ -5,8 +5,10 @@ The one place where failures of HTTP are translated, for operators and agents al
 
 import http.client
 import json
+import socket
 import ssl
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from pushcli import errors, tls
 from pushcli.escape import escape_line
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
     from pushcli.client.http import Server
     from pushcli.client.limits import Deadline
 
+_PROBE = 2.0
+"""Seconds."""
 MAX_TEXT = 500
 """Characters of a server's text that are shown."""
 
@@ -59,9 +63,28 @@ def of_exchange(error: Exception, base: str, deadline: "Deadline") -> errors.Pus
             f"cannot reach {base}: no answer within {deadline.exceeded:g} s",
             "try again; is it overloaded?",
         )
+    if base.startswith("http:") and _speaks_tls(base):
+        return errors.ConnectionLost(
+            f"cannot reach {base}: this is an https server", f"give https:{base[len('http:') :]}"
+        )
     return errors.ConnectionLost(
         f"cannot reach {base}: the connection broke: {_cause(error)}", "is it running?"
     )
+
+
+def _speaks_tls(base: str) -> bool:
+    """Whether who listens there answers a TLS handshake; nothing of ours is sent."""
+    url = urlsplit(base)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    try:
+        with (
+            socket.create_connection((url.hostname or "", url.port or 80), _PROBE) as plain,
+            context.wrap_socket(plain),
+        ):
+            return True
+    except OSError:
+        return False
 
 
 def of_answer(response: "Response", base: str, remedy: str) -> errors.PushcliError:

@@ -55,7 +55,7 @@ class Server(msgspec.Struct, frozen=True, kw_only=True):
     url: str
     ca_file: Path | None = None
     fingerprint: str | None = None
-    remedy: str = "give ca_file or fingerprint in the profile"
+    remedy: str = "give a CA file or a fingerprint"
 
 
 class Requestor:

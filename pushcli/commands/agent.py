@@ -1,6 +1,7 @@
 """`pushcli agent`: enroll and run the agent of a node."""
 
 import os
+import shlex
 import sys
 from pathlib import Path
 
@@ -118,6 +119,10 @@ def enroll(
     app.print(f"{node_name} is enrolled; its configuration is {enrolled.settings}")
     for line in pinned.describe(enrolled.editors, by_server=not trusted):
         app.print(line)
+    place = enrolled.settings.parent
+    usual = place == config.directory(None, app.env)
+    where = "" if usual else f" --dir {shlex.quote(str(place))}"
+    app.print(f"Start it: pushcli agent start{where}")
 
 
 @agent.command()

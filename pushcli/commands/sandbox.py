@@ -56,12 +56,20 @@ def sandbox(app: App, nodes: int, down: int, command: str | None) -> int:
       pushcli sandbox --nodes 5
       pushcli sandbox --run 'echo hello; uptime'
     """
+    from pushcli.sandbox import profile  # noqa: PLC0415
     from pushcli.sandbox.sandbox import Sandbox  # noqa: PLC0415 - slow to import
 
+    credentials = Path.home() / ".pushcli" / "credentials"
+    temporary = Path(tempfile.gettempdir())
+    for line in profile.clear(credentials, temporary):
+        app.note(line)
+    if command is None:
+        profile.require_free(credentials, temporary)
     names = [f"node{number}" for number in range(1, nodes + 1)]
     dead = [f"node{number}" for number in range(nodes + 1, nodes + down + 1)]
     whitelist = SAMPLES if command is None else {command: command, **SAMPLES}
-    with tempfile.TemporaryDirectory(prefix="pushcli-sandbox-") as directory, _ending():
+    with tempfile.TemporaryDirectory(prefix=profile.PREFIX) as directory, _ending():
+        profile.own(Path(directory))
         app.note(f"Starting a server and {nodes} agents ...")
         fleet = Sandbox(Path(directory), names, whitelist=whitelist)
         try:
@@ -92,7 +100,7 @@ def _keep(app: App, fleet: "Sandbox") -> None:
     with lent_profile(Path.home() / ".pushcli" / "credentials", fleet.profile):
         app.print("In another terminal:")
         app.print("  pushcli --profile sandbox node status")
-        app.print(f"  pushcli --profile sandbox job start --capture uptime {' '.join(fleet.nodes)}")
+        app.print("  pushcli --profile sandbox job start --capture uptime -s 'name:node*'")
         app.print(f"On the whitelist: {', '.join(SAMPLES)}.  Ctrl-C ends it.")
         try:
             signal.pause()

@@ -80,7 +80,7 @@ def init(
 
     Example: pushcli server init --org acme --admin ann
     """
-    from pushcli.client.credentials import require_writable
+    from pushcli.client.credentials import add_profile, require_writable
     from pushcli_server import settings
     from pushcli_server.init import create, prepare
 
@@ -106,9 +106,10 @@ def init(
         with_validator=with_validator,
     )
     names = [profile] if profile else ["default", org]
-    added = _add_profile(credentials, names, admin, made)
+    own = _profile_values(admin, made)
+    added = next((name for name in names if add_profile(credentials, name, own)), None)
     if app.is_text:
-        _print_made(app, made, credentials, added)
+        _print_made(app, made, credentials, added, own)
     else:
         app.emit(_facts(made, added))
 
@@ -198,10 +199,7 @@ def _needs_tls(config: "Settings") -> bool:
     return not config.tls and not is_loopback_host(config.server_name)
 
 
-def _add_profile(credentials: Path, names: list[str], admin: str, made: "Made") -> str | None:
-    """Add the first user's profile by the first name that is free; None: none is."""
-    from pushcli.client.credentials import add_profile
-
+def _profile_values(admin: str, made: "Made") -> dict[str, str]:
     values = {
         "client_name": admin,
         "client_key": str(made.admin_key.absolute()),
@@ -209,7 +207,7 @@ def _add_profile(credentials: Path, names: list[str], admin: str, made: "Made") 
     }
     if made.fingerprint is not None:
         values["fingerprint"] = made.fingerprint
-    return next((name for name in names if add_profile(credentials, name, values)), None)
+    return values
 
 
 def _facts(made: "Made", profile: str | None) -> dict[str, object]:
@@ -221,10 +219,15 @@ def _facts(made: "Made", profile: str | None) -> dict[str, object]:
         "admin_key": str(made.admin_key),
         "validator_key": None if made.validator_key is None else str(made.validator_key),
         "profile": profile,
+        "token": made.token,
     }
 
 
-def _print_made(app: App, made: "Made", credentials: Path, profile: str | None) -> None:
+def _print_made(
+    app: App, made: "Made", credentials: Path, profile: str | None, values: dict[str, str]
+) -> None:
+    from pushcli.client.credentials import profile_text
+
     app.print(f"Made a server in {made.directory} for {made.url}")
     if made.fingerprint:
         app.print(f"Certificate fingerprint: {made.fingerprint}")
@@ -235,10 +238,20 @@ def _print_made(app: App, made: "Made", credentials: Path, profile: str | None) 
         app.print(f"Added profile {profile!r} to {credentials}")
     else:
         app.print(f"{credentials} already has such profiles: none was added")
-    enroll = "on each node pushcli agent enroll"
-    if not made.validator_key:
-        enroll = f"pushcli node token create, and {enroll} --token-file"
-    start = "pushcli server start"
-    if made.directory != _place(None):
-        start += f" --dir {shlex.quote(str(made.directory))}"
-    app.print(f"Next: {start}, then {enroll}")
+    place = "" if made.directory == _place(None) else f" --dir {shlex.quote(str(made.directory))}"
+    as_admin = "pushcli" if profile == "default" else f"pushcli --profile {profile or 'NAME'}"
+    pin = f" \\\n    --fingerprint {made.fingerprint}" if made.fingerprint else ""
+    app.print(
+        f"\nStart it:\n  pushcli server start{place}\n"
+        f"\nEnroll a node, on the node (its token works once, within 24 h; another one: "
+        f"`{as_admin} node token create`):\n"
+        f"  PUSHCLI_ENROLL_TOKEN={made.token} \\\n"
+        f'    pushcli agent enroll --node-name "$(hostname)" \\\n'
+        f"    --server {made.url}{pin}\n"
+        f"\nWork from another machine: copy your key there, and add to ~/.pushcli/credentials "
+        "(client_key: where you put it):"
+    )
+    there = {**values, "client_key": Path(values["client_key"]).name}
+    name = values["chef_server_url"].rpartition("/")[2]
+    for line in profile_text(profile or name, there).splitlines():
+        app.print(f"  {line}")

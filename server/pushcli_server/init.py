@@ -1,6 +1,8 @@
 """`pushcli server init`: a new server's directory, whole or not at all."""
 
 import asyncio
+import errno
+import os
 import tempfile
 import time
 from collections.abc import Mapping
@@ -11,23 +13,38 @@ import msgspec
 from pushcli import keys, tls
 from pushcli.errors import ConfigError, StartError, StoreError, UsageError
 from pushcli.protocol import names
-from pushcli_server import secrets, settings
+from pushcli_server import secrets, settings, tokens
 from pushcli_server.founding import GROUPS, founding, validator_name
 from pushcli_server.settings import Settings
-from pushcli_server.store import CannotApply, CannotStore, Store, StoreUnavailable, operations
-from pushcli_server.store.records import AuditRecord
+from pushcli_server.store import (
+    CannotApply,
+    CannotStore,
+    Store,
+    StoreUnavailable,
+    identity_reads,
+    operations,
+)
+from pushcli_server.store.records import AuditRecord, TokenRecord
 
 SUPERUSER = "pivotal"
+TOKEN_LIFE = 86_400.0
+"""Seconds for which the first node can enroll with the token that a new server has."""
 
 
 class Made(msgspec.Struct, frozen=True, kw_only=True):
-    """What `create` did; `validator_key` None: nodes enroll with tokens."""
+    """What `create` did.
+
+    Args:
+        validator_key: None: nodes enroll with tokens.
+        token: enrolls the first node, within `TOKEN_LIFE`; only its digest is stored.
+    """
 
     directory: Path
     url: str
     admin_key: Path
     validator_key: Path | None
     fingerprint: str | None
+    token: str
 
 
 def prepare(directory: Path, *, org: str, admin: str) -> bool:
@@ -42,10 +59,17 @@ def prepare(directory: Path, *, org: str, admin: str) -> bool:
         ConfigError, StoreError: something is in the way.
     """
     _check_names(org, admin)
-    if (directory / settings.FILE).exists():
-        _bring_up_to_date(directory)
-        return False
-    _require_room(directory)
+    try:
+        if (directory / settings.FILE).exists():
+            _require_owner(directory)
+            _bring_up_to_date(directory, org)
+            return False
+        _require_room(directory)
+    except PermissionError as error:
+        raise ConfigError(
+            f"cannot read {directory}: {error.strerror}",
+            "run it as its owner, or give another --dir",
+        ) from error
     return True
 
 
@@ -66,12 +90,25 @@ def create(
     try:
         return _make(directory, org, admin, config, with_tls, with_validator)
     except OSError as error:
-        raise StartError(
-            f"cannot make {directory}: {error.strerror}", "check the path and its permissions"
-        ) from error
+        raise _cannot_make(directory, error) from error
 
 
-def _bring_up_to_date(directory: Path) -> None:
+def _cannot_make(directory: Path, error: OSError) -> StartError:
+    no_room = error.errno in {errno.ENOSPC, errno.EDQUOT}
+    remedy = "make room on its disk" if no_room else "check the path and its permissions"
+    return StartError(f"cannot make {directory}: {error.strerror}", remedy)
+
+
+def _require_owner(directory: Path) -> None:
+    """What root wrote into another user's server, that server could not read."""
+    if (directory / settings.FILE).stat().st_uid != os.geteuid():
+        raise ConfigError(
+            f"the server in {directory} belongs to another user",
+            "run it as its owner, or give another --dir",
+        )
+
+
+def _bring_up_to_date(directory: Path, org: str) -> None:
     existing = settings.load(directory)
     url = existing.database(directory)
     if not existing.database_url and not (directory / settings.DATABASE).exists():
@@ -81,6 +118,19 @@ def _bring_up_to_date(directory: Path) -> None:
             "restore it from a backup, or make a new server in another directory",
         )
     Store.create(url, directory / "blobs")
+    if not asyncio.run(_has(url, directory / "blobs", org)):
+        raise ConfigError(
+            f"the server in {directory} has no organization {org!r}",
+            "give the one that it was made with, or another --dir",
+        )
+
+
+async def _has(database: str, blobs: Path, org: str) -> bool:
+    store = Store.open(database, blobs)
+    try:
+        return await store.ask(identity_reads.organization_exists, org)
+    finally:
+        await store.close()
 
 
 def _make(
@@ -158,13 +208,17 @@ def _build(
     public = {name: keys.public_pem(pair) for name, pair in pairs.items()}
     database = config.database(place)
     Store.create(database, place / "blobs")
-    asyncio.run(_fill(database, place / "blobs", org, admin, public))
+    token, text = tokens.make(
+        org, node=None, uses=1, expires_in=TOKEN_LIFE, by=admin, at=time.time()
+    )
+    asyncio.run(_fill(database, place / "blobs", org, admin, public, token))
     return Made(
         directory=final,
         url=f"{config.api_url}/organizations/{org}",
         admin_key=final / "keys" / f"{admin}.pem",
         validator_key=final / "keys" / f"{validator}.pem" if with_validator else None,
         fingerprint=fingerprint,
+        token=text,
     )
 
 
@@ -177,7 +231,12 @@ def _make_certificate(place: Path, name: str) -> str:
 
 
 async def _fill(
-    database: str, blobs: Path, org: str, admin: str, public: Mapping[str, str]
+    database: str,
+    blobs: Path,
+    org: str,
+    admin: str,
+    public: Mapping[str, str],
+    token: TokenRecord,
 ) -> None:
     store = Store.open(database, blobs)
     store.start(asyncio.get_running_loop(), lambda _: None)
@@ -198,6 +257,7 @@ async def _fill(
             operations.CreateUser(name=admin, public_key=public[admin]),
             operations.AssociateUser(org, admin),
             *members,
+            operations.CreateToken(token),
             operations.Audit(record),
         )
     except CannotApply as error:

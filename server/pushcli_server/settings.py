@@ -165,8 +165,10 @@ def with_values(settings: Settings, values: list[str], source: str) -> Settings:
     content = msgspec.structs.asdict(settings)
     known = list(content)
     for item in values:
-        name, _, text = item.partition("=")
+        name, equals, text = item.partition("=")
         toml_settings.refuse_unknown({name: text}, known, source)
+        if not equals:
+            raise ConfigError(f"{source}: {name} has no value", f"give {source} {name}=VALUE")
         try:
             content[name] = msgspec.json.decode(text)
         except msgspec.DecodeError:

@@ -139,5 +139,27 @@ def test_a_second_sandbox_is_refused_and_harms_nobody(place: Place) -> None:
         second = place.run("sandbox", "--nodes", "1")
         assert second.returncode == ExitStatus.CONFIG
         assert "end the other sandbox" in second.stderr
+        assert "Starting" not in second.stderr
         assert place.credentials.read_bytes() == before
         assert place.run("--profile", "sandbox", "node", "status").returncode == ExitStatus.OK
+
+
+def test_a_profile_of_ones_own_of_that_name_is_left_alone(place: Place) -> None:
+    mine = OTHERS + b'[sandbox]\nclient_name = "me"\n'
+    place.credentials.write_bytes(mine)
+    done = place.run("sandbox", "--nodes", "1")
+    assert done.returncode == ExitStatus.CONFIG
+    assert "rename or remove that profile" in done.stderr
+    assert "Starting" not in done.stderr
+    assert place.credentials.read_bytes() == mine
+
+
+def test_what_a_killed_one_left_is_cleared_away_by_the_next(place: Place) -> None:
+    with living(place) as process:
+        process.kill()
+        process.wait(patient(30))
+    assert place.processes()
+    done = place.run("sandbox", "--nodes", "1", "--run", "uptime")
+    assert done.returncode == ExitStatus.OK, done.stderr
+    assert "a killed sandbox had left" in done.stderr
+    place.assert_nothing_is_left()

@@ -21,4 +21,6 @@ def load(file: Path) -> Profile:
         ca_file=Path(settings.ca_file) if settings.ca_file else None,
         fingerprint=settings.fingerprint,
         signing_version=settings.signing_version,
+        identity_remedy=f"check node_name and client_key in {file}",
+        trust_remedy=f"set ca_file or fingerprint in {file}",
     )

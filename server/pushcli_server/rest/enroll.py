@@ -20,11 +20,11 @@ from pushcli_server.rest import content
 from pushcli_server.rest.editors import editors
 from pushcli_server.rest.errors import Refused, answer, not_found
 from pushcli_server.rest.request import Asked
-from pushcli_server.rest.tokens import digest
 from pushcli_server.settings import Settings
 from pushcli_server.store import Store, identity_reads, operations
 from pushcli_server.store.errors import TokenRefused
 from pushcli_server.store.records import TokenRecord
+from pushcli_server.tokens import digest
 
 MAX_BODY = 20_000
 """Bytes."""

@@ -1,13 +1,12 @@
 """`tokens`: with which nodes enroll, each for few nodes and a short time (an extension)."""
 
-import hashlib
-import secrets
 from typing import Annotated, Any
 
 import msgspec
 from starlette.responses import Response
 
 from pushcli.protocol import limits, names
+from pushcli_server import tokens
 from pushcli_server.rest import content
 from pushcli_server.rest.errors import Refused, answer, not_found
 from pushcli_server.rest.pieces import array
@@ -42,22 +41,15 @@ class TokenHandlers:
         node = None if new.node is None else content.require_name(new.node, "node")
         if node is not None and names.is_reserved(node):
             raise Refused(400, [f"node: the name {node} is reserved"])
-        secret = secrets.token_urlsafe(32)
-        token = TokenRecord(
-            id=secrets.token_hex(8),
-            org=call.org,
-            digest=digest(secret),
-            node=node,
-            uses_left=new.uses,
-            expires_at=call.at + new.expires_in,
-            created_by=call.principal.name,
-            created_at=call.at,
-        )
+        token, text = tokens.make(
+            call.org, node=node, uses=new.uses, expires_in=new.expires_in,
+            by=call.principal.name, at=call.at,
+        )  # fmt: skip
         said = {"uses": new.uses, "expires": token.expires_at, "node": node}
         await call.write(operations.CreateToken(token), call.audit("token create", token.id, said))
         made = {
             "id": token.id,
-            "token": f"{token.id}.{secret}",
+            "token": text,
             "uses": new.uses,
             "expires_at": token.expires_at,
             "node": node,
@@ -74,11 +66,6 @@ class TokenHandlers:
             operations.DeleteToken(call.org, token_id), call.audit("token delete", token_id)
         )
         return answer(200, _view(found))
-
-
-def digest(secret: str) -> str:
-    """What is kept of a secret; it is random, so it needs no salt."""
-    return hashlib.sha256(secret.encode()).hexdigest()
 
 
 def _view(token: TokenRecord) -> dict[str, Any]:

@@ -137,9 +137,11 @@ def newer(url: URL, version: str) -> StoreError:
 
 def unreadable(url: URL, error: Exception) -> StoreError:
     """The error for a database that cannot be used; one line."""
-    return StoreError(
-        f"cannot use the database {shown(url)}: {one_line(error)}", "check database_url"
-    )
+    why = one_line(error)
+    # SQLITE_FULL and ENOSPC.
+    no_room = "disk is full" in why or "No space left" in why
+    remedy = "make room on its disk" if no_room else "check database_url"
+    return StoreError(f"cannot use the database {shown(url)}: {why}", remedy)
 
 
 def shown(url: URL) -> str:

@@ -96,7 +96,7 @@ def test_a_client_without_pin_or_ca_file_refuses_a_self_signed_server(
 ) -> None:
     with (
         api_server.running(certificate.context) as server,
-        pytest.raises(ServerUnreachable, match=r"not trusted.*give ca_file or fingerprint"),
+        pytest.raises(ServerUnreachable, match=r"not trusted.*give --ca-file or --fingerprint"),
     ):
         connect(server.url).jobs()
     assert server.requests == []
@@ -193,6 +193,17 @@ def test_a_server_on_this_machine_is_never_asked_through_a_proxy(
         monkeypatch.setenv(name, "http://127.0.0.1:1")
     with api_server.running() as server:
         assert connect(server.url).jobs() == {}
+
+
+def test_a_server_with_tls_is_told_from_one_that_is_down(
+    certificate: Certificate, connect: Connect
+) -> None:
+    with api_server.running(certificate.context) as server:
+        url = server.url.replace("https:", "http:")
+        with pytest.raises(ServerUnreachable) as caught:
+            connect(url).jobs()
+    assert str(caught.value) == f"cannot reach {url}: this is an https server: give {server.url}"
+    assert server.requests == []
 
 
 def test_a_server_without_tls_is_told_plainly(connect: Connect) -> None:

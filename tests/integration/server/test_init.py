@@ -1,8 +1,11 @@
 """`pushcli server init`: what it makes, and what it leaves alone."""
 
 import asyncio
+import os
+import re
 import stat
 import subprocess
+import textwrap
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +22,7 @@ from pushcli_server.init import Made, create, prepare
 from pushcli_server.settings import Settings
 from pushcli_server.store import Store, identity_reads, reads
 from tests.integration.server.commands import one_line, pushcli
+from tests.support.full_disk import needs_mount, small_disk
 
 pytestmark = pytest.mark.slow
 
@@ -174,11 +178,57 @@ def test_a_second_init_changes_nothing_and_says_so(made: Made_, home: Path) -> N
     before = contents(directory), contents(home)
     again = pushcli(
         home,
-        ["server", "init", "--dir", directory, "--org", "other", "--admin", "bob"],
+        ["server", "init", "--dir", directory, "--org", "acme", "--admin", "bob"],
     )
     assert (again.returncode, again.stderr) == (0, "")
     assert again.stdout == f"{directory} already holds a server: nothing was changed\n"
     assert (contents(directory), contents(home)) == before
+
+
+def test_a_server_without_that_organization_is_not_taken_for_it(made: Made_, home: Path) -> None:
+    directory, _ = made
+    before = contents(directory), contents(home)
+    done = pushcli(
+        home,
+        ["server", "init", "--dir", directory, "--org", "other", "--admin", "bob"],
+    )
+    assert (done.returncode, done.stdout) == (ExitStatus.CONFIG, "")
+    assert "has no organization 'other'" in one_line(done.stderr)
+    assert (contents(directory), contents(home)) == before
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory away")
+def test_a_server_of_another_user_is_left_to_him(tmp_path: Path) -> None:
+    place = tmp_path / "s"
+    assert init(place) is not None
+    os.chown(place / "server.toml", 65534, 65534)
+    with pytest.raises(ConfigError, match="belongs to another user: run it as its owner"):
+        init(place)
+
+
+@needs_mount
+def test_a_full_disk_is_said_and_nothing_is_left(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk") as disk:
+        with pytest.raises(PushcliError, match="full: make room on its disk"):
+            init(disk / "s")
+        assert list(disk.iterdir()) == []
+
+
+def test_it_ends_with_what_enrolls_a_node_and_what_makes_a_profile_elsewhere(made: Made_) -> None:
+    directory, done = made
+    fingerprint = tls.certificate_fingerprint((directory / "tls" / "cert.pem").read_text())
+    assert f"  pushcli server start --dir {directory}\n" in done.stdout
+    _, token, rest = re.split(r"PUSHCLI_ENROLL_TOKEN=(\S+)", done.stdout)
+    assert re.fullmatch(r"[0-9a-f]{16}\.\S{43}", token)
+    assert (
+        "    --server https://127.0.0.1:10003/organizations/acme \\\n"
+        f"    --fingerprint {fingerprint}\n"
+    ) in rest
+    profile = tomllib.loads(textwrap.dedent(rest[rest.index("  [default]") :]))["default"]
+    assert profile == {
+        "client_name": "ann", "client_key": "ann.pem", "fingerprint": fingerprint,
+        "chef_server_url": "https://127.0.0.1:10003/organizations/acme",
+    }  # fmt: skip
 
 
 def test_the_directory_may_come_from_the_environment(tmp_path: Path) -> None:
@@ -348,6 +398,8 @@ def test_a_lost_database_is_not_replaced_by_an_empty_one(tmp_path: Path) -> None
         (["--org", "Acme", "--admin", "ann"], ExitStatus.USAGE, "invalid organization name"),
         (["--org", "acme", "--admin", "ann", "--set", "api_prot=1"], ExitStatus.CONFIG,
          "did you mean 'api_port'?"),
+        (["--org", "acme", "--admin", "ann", "--set", "api_port"], ExitStatus.CONFIG,
+         "api_port has no value: give --set api_port=VALUE"),
     ],
 )  # fmt: skip
 def test_a_mistake_in_the_command_line_is_one_line(

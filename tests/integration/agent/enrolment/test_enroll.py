@@ -110,6 +110,7 @@ def test_the_node_makes_its_key_and_registers_the_public_half(
     status, stdout, stderr = enroll(directory, registry.url, validator)
     assert (status, stderr) == (0, "")
     assert "web01 is enrolled" in stdout
+    assert stdout.endswith(f"Start it: pushcli agent start --dir {directory}\n")
     key = keys.load_private_key(directory / "client.pem")
     assert registry.clients == {"web01": keys.public_pem(key)}
     assert registry.signers == ["acme-validator"]

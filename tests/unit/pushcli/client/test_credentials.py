@@ -1,6 +1,7 @@
 """Profiles: Chef's format, what wins over what, and adding one without harm."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import tomli
@@ -138,6 +139,7 @@ def test_a_key_may_stand_in_the_file_if_nobody_else_can_read_it(tmp_path: Path, 
     ("text", "words"),
     [
         (None, "no credentials at"),
+        (None, "ask your administrator for the server's URL"),
         ("", "has no profile 'default': it has none"),
         ("[other]\nclient_name = 'x'", "has no profile 'default': it has other"),
         ("default = 1", "has no profile 'default'"),
@@ -223,9 +225,26 @@ def test_any_name_and_value_are_read_back(
 
 def test_the_documentation_names_every_key_and_its_example_can_be_read(tmp_path: Path) -> None:
     page = (Path(__file__).parents[4] / "docs" / "credentials.md").read_text()
-    for field in set(Profile.__struct_fields__) - {"name"}:
+    for field in set(Profile.__struct_fields__) - {"name", "identity_remedy", "trust_remedy"}:
         assert f"`{field}`" in page
     example = page.partition("```toml\n")[2].partition("```")[0]
     file = write(tmp_path / ".pushcli" / "credentials", example)
     for name in credentials.profiles(file):
         assert load_profile(name, home(tmp_path)).client_name == "ann"
+
+
+@pytest.mark.parametrize(
+    ("given", "env", "where"),
+    [
+        ({}, {}, ""),
+        ({"user": "bob"}, {}, "check --user and client_key of profile 'default'"),
+        ({"key": Path("b.pem")}, {}, "check client_name of profile 'default' and --key"),
+        ({}, {"PUSHCLI_USER": "b", "PUSHCLI_KEY": "b.pem"}, "check PUSHCLI_USER and PUSHCLI_KEY"),
+    ],
+)
+def test_where_name_and_key_came_from_is_where_to_look(
+    tmp_path: Path, file: Path, given: dict[str, Any], env: dict[str, str], where: str
+) -> None:
+    profile = load_profile(None, {**home(tmp_path), **env}, **given)
+    assert profile.identity_remedy.startswith(where)
+    assert bool(profile.identity_remedy) == bool(where)
