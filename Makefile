@@ -67,8 +67,10 @@ $(STAMP): requirements.lock pyproject.toml
 		{ echo "make: Python 3.11 or newer is needed: install it, or name one with PYTHON=..." >&2; exit 1; }
 	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || \
 		{ echo "make: $(PYTHON) has no venv module: install it (Debian: apt install python3-venv)" >&2; exit 1; }
+	@echo "Installing into $(VENV), once; this takes a minute or so ..." >&2
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/pip install --quiet --require-hashes -r requirements.lock
+	@echo "Installing pushcli: $(BIN)/pushcli ..." >&2
 	@$(BIN)/pip install --quiet --no-deps --no-build-isolation -e .
 	@$(BIN)/pip check --quiet
 	@touch $@

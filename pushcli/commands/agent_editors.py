@@ -38,7 +38,18 @@ def list_(app: App, directory: Path | None) -> None:
     from pushcli_agent import config  # noqa: PLC0415 - `--help` need not wait for it
     from pushcli_agent.enrolment import pinned  # noqa: PLC0415
 
-    found = pinned.rows(config.directory(directory, app.env))
+    place = config.directory(directory, app.env)
+    found = pinned.rows(place)
+    if not found:
+        is_there = (place / config.FILE).exists()
+        app.note(
+            f"no editor is known in {place}: "
+            + (
+                "nobody can edit this node's whitelist"
+                if is_there
+                else "no agent is enrolled there"
+            )
+        )
     if app.is_text:
         write_table(app, ("editor", "key", "state"), found)
     else:

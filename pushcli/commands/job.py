@@ -31,7 +31,7 @@ def job() -> None:
 @click.option("-q", "--quorum", metavar="N|P%", help="Nodes that must be ready (default: all).")
 @click.option(
     "--timeout",
-    type=Seconds(),
+    type=Seconds(zero=False),
     default=DEFAULT_TIMEOUT,
     help=f"Time that the command may run: 90, 2m, 1h30m (default: {DEFAULT_TIMEOUT:g} seconds).",
 )

@@ -41,10 +41,13 @@ def rotate(app: App, *, overlap: float, vouch: bool) -> None:
         raise
     report(app, done)
     if app.is_text and not vouch:
-        app.note(
-            "Agents do not trust the new key as an editor's yet: run "
-            "`pushcli whitelist editors add` with the previous one, or ask another editor"
-        )
+        add = f"`pushcli whitelist editors add {name} FILE`"
+        # The previous key signs it only as long as the server accepts that one.
+        how = f"ask another editor to run {add}"
+        if done.expires:
+            own = f"run {add} with the previous one (--key {done.previous_file})"
+            how = f"{own}, or ask another editor"
+        app.note(f"Agents do not trust the new key as an editor's yet: {how}")
 
 
 def rotate_node_key(app: App, node: Profile, *, overlap: float) -> None:

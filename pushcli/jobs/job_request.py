@@ -24,6 +24,10 @@ def job_request(
     Raises:
         UsageError: it makes no sense.
     """
+    if not run.command.strip():
+        raise UsageError("the command is empty", "give the name of an entry on the whitelist")
+    if run.dir is not None and not run.dir.startswith("/"):
+        raise UsageError(f"--in-dir {run.dir!r} is not absolute", "give a path that begins with /")
     names = list(dict.fromkeys(nodes))
     request = {**run_wire.rest_fields(run), "nodes": names}
     if options := run_wire.rest_options(run):

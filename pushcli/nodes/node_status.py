@@ -91,10 +91,14 @@ def _write(app: App, states: Sequence[NodeAvailability], details: dict[str, _Det
 
 def _words(detail: _Detail) -> tuple[str, str, str]:
     whitelist = detail.whitelist
-    entries = "" if whitelist is None else f"{whitelist.entries} entries"
+    entries = "" if whitelist is None else _count(whitelist.entries)
     if whitelist is not None and whitelist.refused:
         entries += f", {whitelist.refused} refused"
     return detail.reason or "", entries, ", ".join(detail.jobs)
+
+
+def _count(entries: int) -> str:
+    return "1 entry" if entries == 1 else f"{entries} entries"
 
 
 def jobs_of(app: App, names: Sequence[str]) -> dict[str, list[str]]:

@@ -43,6 +43,11 @@ def content(place: Path) -> Any:
     return json.loads((place / editors.FILE).read_text())
 
 
+def test_a_directory_without_editors_is_said(place: Path) -> None:
+    said, noted = run(place, "list")
+    assert (said, noted) == ("", f"no editor is known in {place}: no agent is enrolled there\n")
+
+
 def test_keys_are_pinned_listed_and_taken_back(place: Path) -> None:
     for name in ("ann", "bob"):
         said, _ = run(place, "add", name, str(place.parent / f"{name}.pub"))

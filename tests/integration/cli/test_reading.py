@@ -169,6 +169,31 @@ def test_abort_says_what_became_of_the_job(
     assert json.loads(result.stdout) == {"id": JOB_ID, "status": status}
 
 
+def test_a_second_abort_says_that_the_job_was_over(home: Home, responder: Responder) -> None:
+    responder.say("GET", f"jobs/{JOB_ID}", json_answer(job("aborted")))
+    responder.say("POST", f"jobs/{JOB_ID}/abort", json_answer({"status": "aborted"}))
+    result = home.run("job", "abort", JOB_ID)
+    assert result.stdout == "Not aborted: the job was already over (aborted).\n"
+
+
+def test_abort_names_the_nodes_that_cannot_have_heard_of_it(
+    home: Home, responder: Responder
+) -> None:
+    responder.say("GET", f"jobs/{JOB_ID}", json_answer(job("running")))
+    parts = [
+        {"node": "a1", "state": "running"},
+        {"node": "a2", "state": "running", "out_of_contact": True},
+        {"node": "a3", "state": "running", "out_of_contact": True},
+    ]
+    responder.say("GET", f"jobs/{JOB_ID}/nodes", json_answer(parts))
+    responder.say("POST", f"jobs/{JOB_ID}/abort", json_answer({"status": "aborted"}))
+    result = home.run("job", "abort", JOB_ID)
+    assert result.stdout == "Aborted.\n"
+    assert result.stderr.startswith("NOT CONFIRMED by a[2-3], out of contact: the command may run")
+    shown = json.loads(home.run("job", "abort", JOB_ID, "-F", "json").stdout)
+    assert shown == {"id": JOB_ID, "status": "aborted", "unconfirmed": ["a2", "a3"]}
+
+
 def state(name: str, availability: str) -> dict[str, str]:
     status = "online" if availability == "available" else "offline"
     return {"node_name": name, "status": status, "availability": availability}

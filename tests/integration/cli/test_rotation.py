@@ -62,9 +62,11 @@ class Ann:
             "PUSHCLI_SERVER_URL": self.way.url, "PUSHCLI_USER": self._user.name,
             "PUSHCLI_KEY": str(key or self.file), "HOME": str(self.file.parent),
         }  # fmt: skip
-        app = App(stdout=out, stderr=io.StringIO(), stdin=None, env=env)
+        err = io.StringIO()
+        app = App(stdout=out, stderr=err, stdin=None, env=env)
         with root.make_context("pushcli", ["user", "rotate-key", *arguments], obj=app) as context:
             root.invoke(context)
+        self.noted = err.getvalue()
         assert isinstance(out.buffer, io.BytesIO)
         return out.buffer.getvalue().decode()
 
@@ -111,6 +113,9 @@ def test_without_an_overlap_the_former_key_is_gone(ann: Ann) -> None:
     former = load(ann.file)
     said = ann.rotate("--overlap", "0")
     assert "is no longer valid" in said
+    # The previous one signs nothing any more.
+    assert "ask another editor to run `pushcli whitelist editors add" in ann.noted
+    assert "previous" not in ann.noted
     assert not ann.accepts(former)
     assert ann.accepts(load(ann.file))
     ann.rotate("--overlap", "0")

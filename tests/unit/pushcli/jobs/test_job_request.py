@@ -20,12 +20,12 @@ def test_all_that_can_be_given_is_sent(tmp_path: Path) -> None:
     file = tmp_path / "f"
     file.write_bytes(b"\x00\xff")
     run = RunSpec(
-        command="", run_timeout=0.0, capture=True, env=parse_env('{"A": ""}'), dir="/", user="www",
+        command="c", run_timeout=0.0, capture=True, env=parse_env('{"A": ""}'), dir="/", user="www",
         file=read_file(file),
     )  # fmt: skip
     request = job_request(run, ["a", "b", "c"], quorum="50%")
     assert request == {
-        "command": "", "nodes": ["a", "b", "c"], "quorum": 2, "run_timeout": 0, "user": "www",
+        "command": "c", "nodes": ["a", "b", "c"], "quorum": 2, "run_timeout": 0, "user": "www",
         "dir": "/", "env": {"A": ""}, "file": "base64:AP8=", "capture_output": True,
     }  # fmt: skip
 
