@@ -41,6 +41,10 @@ ENDED_FROM_HERE = frozenset({NodeState.TIMED_OUT, NodeState.ABORTED})
 """States of nodes whose commands are being ended when their part is over already."""
 
 
+class NoSuchNode(Exception):
+    """The job has no node of this name."""
+
+
 class Output(NamedTuple):
     """What a command wrote: how much of it is missing, and whether it was cut short."""
 
@@ -170,10 +174,15 @@ class JobService:
         Args:
             after: the node before the first of them; "": there is none.
             limit: as many at most.
+
+        Raises:
+            NoSuchNode: the job has no node `after`.
         """
         record = await self._store.ask(reads.job, *key)
         if record is None:
             return None
+        if after and await self._store.ask(reads.job_node, *key, after) is None:
+            raise NoSuchNode
         nodes = await self._store.lists.ask(reads.job_nodes, *key, after, limit)
         return [self._node_view(key, record, node) for node in nodes]
 

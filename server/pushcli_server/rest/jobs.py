@@ -4,9 +4,9 @@ import re
 
 from starlette.responses import Response
 
-from pushcli.protocol import headers
+from pushcli.protocol import headers, limits
 from pushcli_server.core.identity import JobKey
-from pushcli_server.jobs import JobService
+from pushcli_server.jobs import JobService, NoSuchNode
 from pushcli_server.rest import ranges
 from pushcli_server.rest.errors import Refused, answer, not_found
 from pushcli_server.rest.job_request import InvalidJob, parse
@@ -58,8 +58,13 @@ class JobHandlers:
 
     async def nodes(self, call: Call) -> Response:
         """`GET jobs/ID/nodes` (an extension)."""
-        limit = _limit(call.http.query_params.get("limit", ""))
-        nodes = await self._jobs.nodes(_key(call), call.http.query_params.get("after", ""), limit)
+        query = call.http.query_params
+        limit = _limit(query.get("limit", ""))
+        try:
+            nodes = await self._jobs.nodes(_key(call), query.get("after", ""), limit)
+        except NoSuchNode:
+            # An empty page would look like the end.
+            raise Refused(400, ["after must be a node of the job"]) from None
         if nodes is None:
             raise not_found("no such job")
         return await array(nodes)
@@ -95,9 +100,10 @@ class JobHandlers:
 def _limit(text: str) -> int | None:
     if not text:
         return None
-    if not re.fullmatch("[0-9]{1,9}", text, re.ASCII) or int(text) == 0:
-        raise Refused(400, ["limit must be a number from 1 on"])
-    return int(text)
+    limit = int(text) if text.isascii() and text.isdecimal() and len(text) < 9 else 0
+    if not 1 <= limit <= limits.MAX_RECORDS:
+        raise Refused(400, [f"limit must be 1 to {limits.MAX_RECORDS}"])
+    return limit
 
 
 def _key(call: Call) -> JobKey:

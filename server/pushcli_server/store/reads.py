@@ -237,7 +237,9 @@ def output_of(
     blobs = schema.blobs
     query = select(blobs.c.digest, blobs.c.size, blobs.c.data).where(blobs.c.digest == digest)
     row = connection.execute(query).first()
-    return None if row is None else _whole(root, row.digest, row.size, row.data)
+    if row is None:
+        raise DamagedContent(f"the output {digest} is missing")
+    return _whole(root, row.digest, row.size, row.data)
 
 
 def _blob(
