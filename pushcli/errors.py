@@ -54,6 +54,10 @@ class ServerError(PushcliError):
     """The server answered something that it should not have (5xx, or not its own API)."""
 
 
+class Frozen(PushcliError):
+    """No job starts: an administrator froze them all (503)."""
+
+
 class RequestRefused(PushcliError):
     """The server refused the request as such (400, 405, 406, 409, 413, 415)."""
 

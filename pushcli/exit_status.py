@@ -34,6 +34,8 @@ class ExitStatus(IntEnum):
     """What was compared is not the same."""
     OUTPUT_LOST = 14
     """Standard output cannot be written; what was asked for may be done all the same."""
+    FROZEN = 15
+    """No job starts: an administrator froze them."""
     INTERRUPTED = 130
 
 
@@ -45,6 +47,7 @@ _BY_ERROR: dict[type[errors.PushcliError], ExitStatus] = {
     errors.ServerUnreachable: ExitStatus.UNREACHABLE,
     errors.RequestRefused: ExitStatus.USAGE,
     errors.NotFound: ExitStatus.NOT_FOUND,
+    errors.Frozen: ExitStatus.FROZEN,
     errors.OutputLost: ExitStatus.OUTPUT_LOST,
 }
 

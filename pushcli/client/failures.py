@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from pushcli import errors, tls
 from pushcli.escape import escape_line
-from pushcli.protocol.headers import VERSION
+from pushcli.protocol.headers import FROZEN, VERSION
 
 if TYPE_CHECKING:
     from pushcli.client.connection import Response
@@ -110,6 +110,9 @@ def of_answer(response: "Response", base: str, remedy: str) -> errors.PushcliErr
             reason = text or "no reason given"
             kind = errors.Conflict if code == 409 else errors.RequestRefused
             return kind(f"the server refused the request ({code}): {reason}")
+        case 503 if response.headers.get(FROZEN) == "1":
+            remedy = "when that is over, an administrator runs `pushcli job unfreeze`"
+            return errors.Frozen(text or "no job starts: they are frozen", remedy)
         case code if 300 <= code < 400:
             return errors.ServerError(
                 f"the server answered with a redirect ({code})", "give its final URL"

@@ -7,7 +7,8 @@ import click
 from pushcli.commands.target_options import target_options
 from pushcli.errors import UsageError
 from pushcli.exit_status import ExitStatus
-from pushcli.jobs import run_job, show_job, show_output
+from pushcli.jobs import abort_all as ending
+from pushcli.jobs import freezing, run_job, show_job, show_output
 from pushcli.jobs.dry_run import dry_run as ask
 from pushcli.jobs.job_request import job_request, parse_env, read_file
 from pushcli.jobs.output import CHANNELS
@@ -16,7 +17,7 @@ from pushcli.protocol.run import DEFAULT_TIMEOUT, RunSpec
 from pushcli.terminal.command_groups import CommandGroup
 from pushcli.terminal.context import App
 from pushcli.terminal.options import operator_options
-from pushcli.terminal.params import JobId, NodeName, Seconds
+from pushcli.terminal.params import JobId, NodeName, Reason, Seconds
 
 
 @click.group(cls=CommandGroup)
@@ -173,14 +174,50 @@ def output(
 
 
 @job.command()
-@click.argument("job_id", metavar="ID", type=JobId())
+@click.argument("job_id", metavar="[ID]", type=JobId(), required=False)
+@click.option("--all", "all_", is_flag=True, help="All jobs of the organization that are not over.")
 @operator_options
 @click.pass_obj
-def abort(app: App, job_id: str) -> None:
+def abort(app: App, job_id: str | None, all_: bool) -> None:
     """Abort the job ID: its commands are killed on all nodes that still run them.
 
     \b
-    Example:
+    Examples:
       pushcli job abort aaaaaaaaaaaa25fd67fa8715fd547d3d
+      pushcli job abort --all
     """
-    show_job.abort(app, job_id)
+    if (job_id is None) is not all_:
+        raise UsageError("give a job's ID, or --all", "see `pushcli job list`")
+    if job_id is None:
+        ending.abort_all(app)
+    else:
+        show_job.abort(app, job_id)
+
+
+@job.command()
+@click.option("--reason", required=True, type=Reason(), help="Why, for whoever starts a job.")
+@operator_options
+@click.pass_obj
+def freeze(app: App, reason: str) -> None:
+    """Let no job of the organization start; those that run go on. For administrators.
+
+    It holds, also over restarts of the server, until `pushcli job unfreeze`.
+
+    \b
+    Example:
+      pushcli job freeze --reason 'storage is down, ask ann'
+    """
+    freezing.freeze(app, reason)
+
+
+@job.command()
+@operator_options
+@click.pass_obj
+def unfreeze(app: App) -> None:
+    """Let jobs start again. For administrators.
+
+    \b
+    Example:
+      pushcli job unfreeze
+    """
+    freezing.unfreeze(app)

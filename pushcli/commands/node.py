@@ -7,14 +7,14 @@ import click
 from pushcli.client import search
 from pushcli.commands.target_options import target_options
 from pushcli.identities import enrolment_tokens
-from pushcli.nodes import node_deletion, node_objects, node_status
+from pushcli.nodes import node_deletion, node_objects, node_status, pausing
 from pushcli.nodes.selection import Selection, select
 from pushcli.protocol import limits
 from pushcli.protocol.names import is_query
 from pushcli.terminal.command_groups import CommandGroup
 from pushcli.terminal.context import App
 from pushcli.terminal.options import operator_options
-from pushcli.terminal.params import Duration, Name, NodeName
+from pushcli.terminal.params import Duration, Name, NodeName, Reason
 
 attributes_option = click.option(
     "-a",
@@ -124,6 +124,42 @@ def delete_(app: App, selection: Selection) -> None:
       pushcli node delete 'web[01-20]' -y
     """
     node_deletion.delete(app, select(app, selection, with_object=True))
+
+
+@node.command()
+@click.argument("names", metavar="NODE...", type=NodeName(), nargs=-1, required=True)
+@click.option("--reason", required=True, type=Reason(), help="Why, for whoever starts a job.")
+@click.option(
+    "--for", "seconds", required=True, type=Duration(longest="366d"), metavar="2h",
+    help="How long (at most 366d); then they take part again.",
+)  # fmt: skip
+@operator_options
+@click.pass_obj
+def pause(app: App, names: tuple[str, ...], reason: str, seconds: float) -> None:
+    """Keep each NODE out of new jobs for a while: it votes no, with that reason.
+
+    What it runs goes on. A pause holds over restarts and ends by itself; a second one takes
+    the place of the first.
+
+    \b
+    Example:
+      pushcli node pause web01 web02 --reason 'disk replaced' --for 2h
+    """
+    pausing.pause(app, list(dict.fromkeys(names)), reason=reason, seconds=seconds)
+
+
+@node.command()
+@click.argument("names", metavar="NODE...", type=NodeName(), nargs=-1, required=True)
+@operator_options
+@click.pass_obj
+def resume(app: App, names: tuple[str, ...]) -> None:
+    """Let each NODE that is paused take part in jobs again.
+
+    \b
+    Example:
+      pushcli node resume web01 web02
+    """
+    pausing.resume(app, list(dict.fromkeys(names)))
 
 
 @node.group(cls=CommandGroup)

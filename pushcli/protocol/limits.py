@@ -30,3 +30,7 @@ MAX_RECORDS = 10_000
 """Records of the audit trail in one answer."""
 LAST_MOMENT = 253_402_300_799
 """Seconds since the epoch to the end of the year 9999: no date is later."""
+MAX_PAUSED = 10_000
+"""Nodes that one request pauses, or lets take part again."""
+MAX_PAUSE = 366 * 86_400
+"""Seconds for which a node is paused."""

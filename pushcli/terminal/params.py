@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from pushcli import durations
+from pushcli.protocol import reasons
 from pushcli.protocol.limits import MAX_RUN_TIMEOUT
 from pushcli.protocol.names import is_job_id, is_node_name
 
@@ -115,6 +116,20 @@ class NamesList(click.ParamType[tuple[str, ...]]):
         if not all(names):
             self.fail(f"{value!r} lacks a name: write a,b", param, ctx)
         return names
+
+
+class Reason(click.ParamType[str]):
+    """Why somebody does something: one line."""
+
+    name = "reason"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The line, without blanks around it."""
+        text = str(value).strip()
+        if not reasons.is_reason(text):
+            wanted = f"one printable line of 1 to {reasons.MAX_REASON} characters"
+            self.fail(f"give {wanted}", param, ctx)
+        return text
 
 
 class Name(click.ParamType[str]):

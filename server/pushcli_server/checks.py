@@ -95,6 +95,8 @@ class Checks:
 def _without_asking(
     fleet: Fleet, key: NodeKey, now: float, *, env: dict[str, str] | None
 ) -> dict[str, Any] | None:
+    if (pause := fleet.pause(key, now)) is not None:
+        return {"state": "nacked", "reason": pause.why}
     if (reason := fleet.why_unavailable(key, now)) is not None:
         return {"state": "unavailable", "reason": reason}
     node = fleet.nodes[key]

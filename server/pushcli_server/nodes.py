@@ -35,7 +35,9 @@ class NodeService:
         """The body of `GET node_states/NODE`; an unknown node is offline."""
         node = self._fleet.nodes.get(key)
         online = node is not None and node.phase is not Phase.OFFLINE
-        available = self._fleet.why_unavailable(key, self._clock.now()) is None
+        now = self._clock.now()
+        paused = self._fleet.pause(key, now) is not None
+        available = not paused and self._fleet.why_unavailable(key, now) is None
         return {
             "node_name": key.name,
             "status": "online" if online else "offline",
@@ -62,10 +64,18 @@ class NodeService:
     def _status(self, key: NodeKey, report: Summary | None) -> dict[str, Any]:
         jobs = sorted(job.id for job in self._fleet.busy.get(key, ()))
         status: dict[str, Any] = {**self.state(key), "jobs": jobs}
-        reason = self._fleet.why_unavailable(key, self._clock.now())
+        now, node = self._clock.now(), self._fleet.nodes.get(key)
+        reason = self._fleet.why_unavailable(key, now)
+        if (pause := self._fleet.pause(key, now)) is not None:
+            status["paused"] = {
+                "reason": pause.reason,
+                "by": pause.by.name,
+                "since": pause.at,
+                "until": pause.until + self._fleet.offset,
+            }
+            reason = reason or pause.why
         if reason is not None:
             status["reason"] = reason
-            node = self._fleet.nodes.get(key)
             if node is not None and node.clock_ahead is not None:
                 status["clock_ahead"] = round(node.clock_ahead, 1)
         status["whitelist"] = None

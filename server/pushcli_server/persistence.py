@@ -13,6 +13,7 @@ import msgspec
 
 from pushcli.protocol import extensions, messages, run_wire
 from pushcli.protocol.run import Outcome, OutputChannel, RunSpec
+from pushcli_server import brake_records
 from pushcli_server.core import fleet_events as on_fleet
 from pushcli_server.core.identity import JobKey, NodeKey
 from pushcli_server.core.job_events import NodeChange
@@ -80,6 +81,8 @@ def operations_of(
         case on_fleet.SaveLateResult(job, node, succeeded, outcome):
             text = json.dumps({"succeeded": succeeded, **run_wire.result_fields(outcome)})
             return (operations.LateResult(job.id, node, text, outcome.is_cut_short),)
+        case on_fleet.SavePauses(org, nodes, pause):
+            return (operations.SetPauses(org, nodes, brake_records.pause_record(pause, offset)),)
         case on_fleet.RecordAudit():
             return (
                 _audit(

@@ -10,8 +10,9 @@ from pathlib import Path
 import zmq
 
 from pushcli.errors import StoreError
-from pushcli_server import descriptors, listener, persistence, signed_writes
+from pushcli_server import brake_records, descriptors, listener, persistence, signed_writes
 from pushcli_server.admission import AdmissionService
+from pushcli_server.brake import BrakeService
 from pushcli_server.channel.command_channel import CommandChannel
 from pushcli_server.channel.heartbeat import HeartbeatBroadcast
 from pushcli_server.channel.zap import Doorkeeper
@@ -70,6 +71,7 @@ async def open_services(
             writes = await signed_writes.load(store, Replays(), time.time)
             kept = await persistence.load_feeds(store)
             restored = await persistence.load(store, rules_of(settings).grace, clock.now())
+            held_back = await brake_records.load(store, clock)
         except StoreUnavailable as error:
             raise StoreError(f"cannot read the database: {error}", "check database_url") from error
         feeds = Feeds(clock, store.submit, kept)
@@ -92,7 +94,7 @@ async def open_services(
             notes=Notes(whitelists, checks, facts),
             spawn=tasks.once,
         )
-        for found in restored:
+        for found in (*restored, *held_back):
             guarded(engine.handle, found)
         feeds.close_all_but(fleet.jobs)
         incarnation_id = str(uuid.uuid4())
@@ -118,6 +120,7 @@ async def open_services(
             admission=AdmissionService(
                 engine, store, settings, lambda: rotation.current, incarnation_id
             ),
+            brake=BrakeService(engine, store),
             organizations=OrganizationService(engine, store),
             whitelists=whitelists,
             checks=checks,

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pushcli_server.admission import AdmissionService
+from pushcli_server.brake import BrakeService
 from pushcli_server.checks import Checks
 from pushcli_server.clock import Clock
 from pushcli_server.core.fleet_state import Fleet
@@ -30,6 +31,7 @@ class Services:
     jobs: JobService
     nodes: NodeService
     admission: AdmissionService
+    brake: BrakeService
     organizations: OrganizationService
     whitelists: WhitelistPush
     checks: Checks

@@ -63,7 +63,7 @@ def test_the_examples_are_answered_as_shown(server: Sandbox) -> None:
             continue
         code, actual = call(server, method, path, body)
         assert (code, matches(json.loads(shown), actual)) == (int(status), True), (first, actual)
-        if method == "POST" and path.endswith("/jobs"):
+        if status == "201" and path.endswith("/jobs"):
             job_id = actual["uri"][-32:]
         token = actual["id"] if method == "POST" and path.endswith("/tokens") else token
 
@@ -99,7 +99,7 @@ def superuser(server: Sandbox) -> Profile:
 
 def refused(error: PushcliError) -> tuple[int, Any]:
     """Status and body of a refusal, which the session tells as an error."""
-    kinds = {"NotFound": 404, "RequestRefused": 400}
+    kinds = {"NotFound": 404, "RequestRefused": 400, "Frozen": 503}
     text = error.message.partition("(400): ")[2] if "(400)" in error.message else error.message
     return kinds[type(error).__name__], {"error": [text]}
 

@@ -9,11 +9,11 @@ database.
 from typing import assert_never
 
 from pushcli.protocol import messages
+from pushcli_server.core import brake, results
 from pushcli_server.core import fleet_events as on_fleet
 from pushcli_server.core import fleet_jobs as jobs
 from pushcli_server.core import fleet_nodes as nodes
 from pushcli_server.core import fleet_organizations as organizations
-from pushcli_server.core import results
 from pushcli_server.core.fleet_events import Effect, Event
 from pushcli_server.core.fleet_state import Fleet, send
 from pushcli_server.core.identity import JobKey
@@ -27,6 +27,7 @@ def handle(fleet: Fleet, event: Event, now: float) -> list[Effect]:
 
     Raises:
         ClientGone, KeyOfAnotherNode: a request for a configuration is refused.
+        Frozen: no job starts now.
         OrganizationGone: what was asked for begins nothing any more.
     """
     match event:
@@ -35,6 +36,7 @@ def handle(fleet: Fleet, event: Event, now: float) -> list[Effect]:
         case on_fleet.TimePassed(subject, at):
             if isinstance(subject, JobKey):
                 return jobs.time_passed(fleet, subject, now)
+            brake.time_passed(fleet, subject, now)
             return nodes.time_passed(fleet, subject, at, now)
         case on_fleet.CommitDue():
             return jobs.commit(fleet, event)
@@ -50,6 +52,7 @@ def handle(fleet: Fleet, event: Event, now: float) -> list[Effect]:
             return results.found(fleet, event)
         case on_fleet.JobRequested():
             organizations.require_open(fleet, event.job.org)
+            brake.require_unfrozen(fleet, event.job.org)
             return jobs.start(fleet, event, now)
         case on_fleet.JobWithdrawn():
             return jobs.withdraw(fleet, event.job)
@@ -67,6 +70,10 @@ def handle(fleet: Fleet, event: Event, now: float) -> list[Effect]:
         case on_fleet.OrganizationOpened():
             fleet.closed.discard(event.org)
             return []
+        case on_fleet.FreezeStored():
+            return brake.set_freeze(fleet, event)
+        case on_fleet.PausesStored():
+            return brake.set_pauses(fleet, event)
         case on_fleet.ClockDiffers():
             return nodes.clock_differs(fleet, event, now)
         case on_fleet.ClockSet():
@@ -91,7 +98,7 @@ def _restore(fleet: Fleet, event: on_fleet.Restored, now: float) -> list[Effect]
 def _set_clock(fleet: Fleet, event: on_fleet.ClockSet) -> list[Effect]:
     """Deadlines stay what they are; they are stored as dates, which are others now."""
     fleet.offset = event.offset
-    return [on_fleet.SaveJob(job) for job in fleet.jobs.values()]
+    return [*(on_fleet.SaveJob(job) for job in fleet.jobs.values()), *brake.save_pauses(fleet)]
 
 
 def _stalled(fleet: Fleet, event: on_fleet.Stalled, now: float) -> list[Effect]:

@@ -15,6 +15,7 @@ import msgspec
 
 from pushcli.protocol import messages
 from pushcli.protocol.run import Outcome, OutputChannel
+from pushcli_server.core.brake_state import Freeze, Pause
 from pushcli_server.core.identity import JobKey, NodeKey, Requestor
 from pushcli_server.core.job_events import NodeChange
 from pushcli_server.core.job_state import Job, JobSpec
@@ -157,6 +158,25 @@ class OrganizationOpened(msgspec.Struct, frozen=True, gc=False):
     org: str
 
 
+class FreezeStored(msgspec.Struct, frozen=True, gc=False):
+    """An operator froze the organization's jobs, which is durable; None: he lets them start."""
+
+    org: str
+    freeze: Freeze | None
+
+
+class PausesStored(msgspec.Struct, frozen=True, gc=False):
+    """An operator paused nodes, which is durable; None: he lets them take part again.
+
+    Args:
+        nodes: names, each with the node's `generation` when its client was seen in the store.
+    """
+
+    org: str
+    nodes: Mapping[str, int]
+    pause: Pause | None
+
+
 class ClockDiffers(msgspec.Struct, frozen=True, gc=False):
     """A node's own client signed a request, or its agent a message, with a clock that is
     so many seconds ahead of ours (negative: behind), which is more than is borne.
@@ -252,6 +272,8 @@ Event = (
     | ClientDeleted
     | OrganizationClosed
     | OrganizationOpened
+    | FreezeStored
+    | PausesStored
     | ClockDiffers
     | ClockSet
     | Stalled
@@ -350,6 +372,14 @@ class RecordAudit(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     origin: str
 
 
+class SavePauses(msgspec.Struct, frozen=True, gc=False):
+    """Store when the pause of these nodes (names) ends."""
+
+    org: str
+    nodes: list[str]
+    pause: Pause
+
+
 class OnceDurable(msgspec.Struct, frozen=True, gc=False):
     """Come back with this event once everything saved so far is durable."""
 
@@ -434,6 +464,7 @@ Save = (
     | AppendOutput
     | StoreOutput
     | SaveLateResult
+    | SavePauses
     | RecordAudit
 )
 Effect = (

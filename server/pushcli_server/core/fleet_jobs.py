@@ -34,12 +34,15 @@ def start(fleet: Fleet, event: on_fleet.JobRequested, now: float) -> list[Effect
         grace=fleet.rules.grace,
     )
     enter(fleet, job)
-    reasons = {
-        name: reason
-        for name in event.spec.nodes
-        if (reason := fleet.why_unavailable(NodeKey(job.org, name), now)) is not None
-    }
-    return deliver(fleet, job, on_job.Started(reasons), now)
+    paused: dict[str, str] = {}
+    unavailable: dict[str, str] = {}
+    for name in event.spec.nodes:
+        key = NodeKey(job.org, name)
+        if (pause := fleet.pause(key, now)) is not None:
+            paused[name] = pause.why
+        elif (reason := fleet.why_unavailable(key, now)) is not None:
+            unavailable[name] = reason
+    return deliver(fleet, job, on_job.Started(unavailable, paused), now)
 
 
 def enter(fleet: Fleet, job: Job) -> None:

@@ -255,6 +255,7 @@ def expel(fleet: Fleet, key: NodeKey, now: float) -> list[Effect]:
     fleet.deletions[key] += 1
     fleet.admissions.forget(key)
     fleet.late.pop(key, None)
+    fleet.pauses.pop(key, None)
     jobs.disown(fleet, key)
     # Also where it never connected: something may have been remembered of one before it.
     effects: list[Effect] = [on_fleet.ForgetNode(key)]

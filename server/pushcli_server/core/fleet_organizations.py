@@ -1,5 +1,6 @@
 """Organizations within the fleet: what ends with one."""
 
+from pushcli_server.core import brake
 from pushcli_server.core import fleet_events as on_fleet
 from pushcli_server.core import fleet_jobs as jobs
 from pushcli_server.core import fleet_nodes as nodes
@@ -21,6 +22,7 @@ def close(fleet: Fleet, event: on_fleet.OrganizationClosed, now: float) -> list[
     """Its jobs are aborted, its nodes are out, its feed ends; nothing begins in it any more."""
     org = event.org
     fleet.closed.add(org)
+    brake.forget_organization(fleet, org)
     effects: list[Effect] = []
     for key in [key for key in fleet.jobs if key.org == org]:
         abort = on_fleet.AbortRequested(

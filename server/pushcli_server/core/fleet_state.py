@@ -9,6 +9,7 @@ from pushcli.protocol import extensions, messages, wire
 from pushcli.protocol.run import OutputChannel
 from pushcli_server.core import fleet_events as on_fleet
 from pushcli_server.core.admissions import Admissions
+from pushcli_server.core.brake_state import Freeze, Pause
 from pushcli_server.core.fleet_events import Effect
 from pushcli_server.core.identity import JobKey, NodeKey
 from pushcli_server.core.job_state import Grace, Job
@@ -58,6 +59,9 @@ class Fleet:
     """How often the client of a node, or of another name, was deleted."""
     offset: float = 0.0
     """From the times that `handle` is given to the date: what the clock was set by."""
+    freezes: dict[str, Freeze] = field(default_factory=dict)
+    """By organization: no job of it starts."""
+    pauses: dict[NodeKey, Pause] = field(default_factory=dict)
     closed: set[str] = field(default_factory=set)
     """Organizations that are being deleted, or were: nothing begins in them."""
 
@@ -100,6 +104,11 @@ class Fleet:
         if node is None:
             return UNKNOWN
         return None if node.available(now) else node.why_unavailable(now)
+
+    def pause(self, key: NodeKey, now: float) -> Pause | None:
+        """Why the node takes no part in jobs, though it may be there; None: it does."""
+        pause = self.pauses.get(key)
+        return pause if pause is not None and now < pause.until else None
 
     def max_body(self, key: NodeKey) -> int:
         """Bytes of a message's body that the node's agent takes; more costs its connection."""

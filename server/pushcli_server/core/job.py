@@ -113,12 +113,20 @@ def _start(job: Job, event: Started, now: float) -> list[Effect]:
         for node in job.nodes
         if node in event.unavailable
     ]
+    paused = [
+        NodeChange(node, NodeState.NACKED, event.paused[node])
+        for node in job.nodes
+        if node in event.paused
+    ]
     effects: list[Effect] = [SaveNew(), Publish("start")]
     for change in down:
         _set(job, change.node, change.state)
         effects += [Publish("quorum_vote", change.node, "down"), Publish("rehab", change.node)]
-    if down:
-        effects.insert(1, SaveNodes(down))
+    for change in paused:
+        _set(job, change.node, change.state)
+        effects.append(Publish("quorum_vote", change.node, "failure"))
+    if down or paused:
+        effects.insert(1, SaveNodes([*down, *paused]))
     asked = [node for node, state in job.nodes.items() if state is NodeState.NEW]
     if asked:
         effects += [SendCommit(asked), WakeAt(job.voting_deadline)]

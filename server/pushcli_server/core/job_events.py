@@ -16,6 +16,8 @@ class Started(msgspec.Struct, frozen=True, gc=False):
     """The job begins; these nodes cannot take part, each with its reason."""
 
     unavailable: dict[str, str]
+    paused: dict[str, str] = {}
+    """Those that vote against it without being asked, each with its reason."""
 
 
 class Resumed(msgspec.Struct, frozen=True, gc=False):

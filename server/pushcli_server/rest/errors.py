@@ -9,6 +9,8 @@ from starlette.responses import Response
 
 from pushcli.protocol import headers, limits, verification
 from pushcli_server.core.admissions import KeyOfAnotherNode
+from pushcli_server.core.brake import Frozen
+from pushcli_server.core.brake_state import Freeze
 from pushcli_server.core.fleet_nodes import ClientGone
 from pushcli_server.core.fleet_organizations import OrganizationGone
 from pushcli_server.store import CannotStore, StoreUnavailable
@@ -30,8 +32,8 @@ _log = logging.getLogger(__name__)
 
 EXTENSIONS = {
     headers.EXTENSIONS: (
-        "abort,checks,editors,groups,job-nodes,job-options,node-status,output-digests,request-id,"
-        "whitelist"
+        "abort,checks,editors,freeze,groups,job-nodes,job-options,node-status,"
+        "output-digests,pause,request-id,whitelist"
     )
 }
 """On every answer: what the server can do beyond the old one."""
@@ -112,6 +114,8 @@ def _refused(error: Exception) -> Refused:
             return Refused(400, [str(error)])
         case TooManyKeys():
             return Refused(409, [str(error)])
+        case Frozen():
+            return frozen(error.freeze)
         case OrganizationGone(org):
             return not_found(f"organization '{org}' does not exist.")
         case ClientGone():
@@ -134,6 +138,12 @@ def _refused(error: Exception) -> Refused:
         case _:
             _log.error("a request failed", exc_info=error)
             return Refused(500, ["the server failed; its log says why"])
+
+
+def frozen(freeze: Freeze) -> Refused:
+    """503: whoever waits may try again, when it is over nobody knows."""
+    text = f"no job starts: frozen by {freeze.by.name}: {freeze.reason}"
+    return Refused(503, [text], {headers.FROZEN: "1"})
 
 
 def _away(error: StoreUnavailable, what: str) -> Refused:

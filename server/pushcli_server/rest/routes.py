@@ -10,6 +10,7 @@ from starlette.responses import Response
 from pushcli_server.rest import enroll
 from pushcli_server.rest.audit import AuditHandlers
 from pushcli_server.rest.auth import Access
+from pushcli_server.rest.brake import BrakeHandlers
 from pushcli_server.rest.chef_nodes import ChefNodeHandlers
 from pushcli_server.rest.clients import ClientHandlers
 from pushcli_server.rest.editor_chain import EditorChainHandlers
@@ -93,6 +94,7 @@ def routes(services: Services, settings: Settings) -> list[Route]:
     """The whole API but `/pushy/_status`."""
     return [
         *_jobs(services, settings),
+        *_brake(services),
         *_nodes(services, settings),
         *_whitelists(services),
         *_identities(services, settings),
@@ -128,6 +130,20 @@ def _jobs(services: Services, settings: Settings) -> list[Route]:
             "pushy/(?:job_status_feed|jobs_status_feed)/(?P<job>[^/]+)",
             GET=Operation(feeds.job, _READ, EVENTS),
         ),
+    ]
+
+
+def _brake(services: Services) -> list[Route]:
+    brake = BrakeHandlers(services.brake, services.clock)
+    return [
+        _below(
+            "pushy/freeze",
+            GET=Operation(brake.show, _MEMBER),
+            PUT=Operation(brake.freeze, _ADMIN),
+            DELETE=Operation(brake.unfreeze, _ADMIN),
+        ),
+        _below("pushy/pauses", POST=Operation(brake.pause, _WRITE)),
+        _below("pushy/resumes", POST=Operation(brake.resume, _WRITE)),
     ]
 
 

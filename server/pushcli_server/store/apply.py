@@ -12,6 +12,7 @@ from sqlalchemy.exc import IntegrityError
 
 from pushcli_server.store import (
     blobs,
+    brake,
     chef_nodes,
     editor_chain,
     identities,
@@ -218,6 +219,7 @@ _BATCHES: dict[type, Apply] = {
     operations.DropEvents: _drop_events,
     operations.SaveNode: _save_nodes,
     operations.Audit: _audit,
+    **brake.BATCHES,
     **identities.BATCHES,
     **chef_nodes.BATCHES,
     **whitelists.BATCHES,

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, and_, delete, select, update
 
 from pushcli.protocol.attributes import LEVELS
 from pushcli_server.search import flatten
-from pushcli_server.store import operations, schema, search, stored_json
+from pushcli_server.store import brake, operations, schema, search, stored_json
 from pushcli_server.store.bulk import insert_rows, update_rows
 from pushcli_server.store.errors import Changed, Exists, Missing, Unreadable
 from pushcli_server.store.identity_reads import client_exists
@@ -167,6 +167,7 @@ def forget(connection: Connection, org: str, names: Sequence[str]) -> None:
         some = names[start : start + _CHUNK]
         connection.execute(delete(nodes).where(nodes.c.org == org, nodes.c.name.in_(some)))
     search.drop_fields(connection, org, names)
+    brake.forget(connection, org, names)
 
 
 def enroll(connection: Connection, org: str, name: str, created_at: float) -> None:

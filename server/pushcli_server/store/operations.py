@@ -7,7 +7,15 @@ from typing import Any
 import msgspec
 
 from pushcli_server.core.replays import Signature
-from pushcli_server.store.records import AuditRecord, JobRecord, NodeObject, NodeRecord, TokenRecord
+from pushcli_server.store.records import (
+    AuditRecord,
+    FreezeRecord,
+    JobRecord,
+    NodeObject,
+    NodeRecord,
+    PauseRecord,
+    TokenRecord,
+)
 
 
 class InsertJob(msgspec.Struct, frozen=True):
@@ -144,6 +152,24 @@ class SetAutomatic(msgspec.Struct, frozen=True, kw_only=True):
     org: str
     name: str
     automatic: str
+
+
+class SetFreeze(msgspec.Struct, frozen=True):
+    """The organization's jobs are frozen; None: they are not."""
+
+    org: str
+    freeze: FreezeRecord | None
+
+
+class SetPauses(msgspec.Struct, frozen=True):
+    """These nodes are paused, if there are clients of their names; None: they are not.
+
+    Pauses of the organization that are over by then are cleared away.
+    """
+
+    org: str
+    nodes: Sequence[str]
+    pause: PauseRecord | None
 
 
 class EditWhitelists(msgspec.Struct, frozen=True, kw_only=True):
@@ -451,6 +477,8 @@ Operation = (
     | PutNode
     | DeleteNode
     | SetAutomatic
+    | SetFreeze
+    | SetPauses
     | EditWhitelists
     | SaveWhitelistReport
     | SaveEditor

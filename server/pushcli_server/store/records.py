@@ -21,6 +21,25 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True):
     validator: bool = False
 
 
+class FreezeRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """An organization's jobs are frozen, by whom, when and why."""
+
+    reason: str
+    actor_kind: str
+    actor: str
+    at: float
+
+
+class PauseRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """A node is paused, by whom, when and why, until then."""
+
+    reason: str
+    actor_kind: str
+    actor: str
+    at: float
+    until: float
+
+
 class NodeRecord(msgspec.Struct, frozen=True, kw_only=True):
     """A node. `extensions` is comma-separated; CURVE keys are Z85."""
 

@@ -133,6 +133,30 @@ nodes = Table(
     Column("whitelist_report", Text),
 )
 
+# Organizations whose jobs do not start, and who wanted that, when and why.
+freezes = Table(
+    "freezes",
+    metadata,
+    Column("org", ForeignKey("organizations.name"), primary_key=True),
+    Column("reason", Text, nullable=False),
+    Column("actor_kind", String(8), nullable=False),
+    Column("actor", String(255), nullable=False),
+    Column("at", Time, nullable=False),
+)
+
+# Nodes that take no part in jobs until then.
+node_pauses = Table(
+    "node_pauses",
+    metadata,
+    Column("org", ForeignKey("organizations.name"), primary_key=True),
+    Column("node", String(255), primary_key=True),
+    Column("reason", Text, nullable=False),
+    Column("actor_kind", String(8), nullable=False),
+    Column("actor", String(255), nullable=False),
+    Column("at", Time, nullable=False),
+    Column("until", Time, nullable=False),
+)
+
 # What search looks at: each attribute of each node, flattened, as text and, where it is one,
 # as a number.
 node_fields = Table(

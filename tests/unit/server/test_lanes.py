@@ -29,6 +29,8 @@ QUICK = {
     "signatures.since": "at the start",
     "reads.nodes": "at the start, before anybody is served",
     "identity_reads.session_salts": "at the start",
+    "brake_reads.freezes": "at the start",
+    "brake_reads.pauses": "at the start",
     "reads.live_jobs": "at the start",
     "reads.live_job": "at the start",
     "reads.feed_events": "at the start",

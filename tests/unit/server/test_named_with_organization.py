@@ -21,6 +21,8 @@ OF_THE_SERVER = {
     "identity_reads.user", "identity_reads.user_exists",
     # It is given pairs of organization and name.
     "identity_reads.existing_clients",
+    # Read when the server starts; each row names its organization.
+    "brake_reads.freezes", "brake_reads.pauses",
     "signatures.since", "signatures.find",
 }  # fmt: skip
 BY_A_JOBS_ID = {

@@ -1,0 +1,54 @@
+"""Nodes that take no part in jobs for a while, and why."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from pushcli import durations
+from pushcli.client.answers import checked
+from pushcli.errors import NotFound
+from pushcli.terminal.context import App
+from pushcli.terminal.folding import fold
+
+EXTENSION = "pause"
+
+
+class _Answer(msgspec.Struct, frozen=True):
+    nodes: list[str]
+    until: float = 0.0
+
+
+def pause(app: App, names: Sequence[str], *, reason: str, seconds: float) -> None:
+    """These nodes vote against every job until then."""
+    asked = {"nodes": list(names), "reason": reason, "seconds": seconds}
+    raw = _post(app, "pushy/pauses", asked)
+    paused = checked(raw, _Answer)
+    if not app.is_text:
+        app.emit(raw)
+        return
+    until = durations.local(paused.until)
+    app.print(f"Paused until {until}: {fold(paused.nodes)} ({len(paused.nodes)})")
+
+
+def resume(app: App, names: Sequence[str]) -> None:
+    """These nodes take part in jobs again."""
+    raw = _post(app, "pushy/resumes", {"nodes": list(names)})
+    resumed = checked(raw, _Answer).nodes
+    if not app.is_text:
+        app.emit(raw)
+        return
+    if resumed:
+        app.print(f"Not paused any more: {fold(resumed)} ({len(resumed)})")
+    untouched = sorted(set(names) - set(resumed))
+    if untouched:
+        app.print(f"Was not paused: {fold(untouched)} ({len(untouched)})")
+
+
+def _post(app: App, path: str, value: dict[str, Any]) -> Any:
+    try:
+        return app.client.post(path, value)
+    except NotFound as error:
+        if EXTENSION in app.client.extensions:
+            raise
+        raise NotFound("this server cannot pause nodes", "it is not a pushcli server") from error
