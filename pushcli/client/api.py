@@ -4,8 +4,9 @@ import hashlib
 import secrets
 import time
 import uuid
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import msgspec
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from pushcli.client.signer import Signer
     from pushcli.client.trace import Trace
 
+R = TypeVar("R")
 RESTART_PATIENCE = 5.0
 """Seconds for a server to come back after the connection broke under the start of a job."""
 _RETRY = 0.25
@@ -51,6 +53,8 @@ class ApiClient:
     ) -> None:
         self._requestor = requestor_of(profile)
         self._http = HttpClient(server_of(profile), self._requestor, limits=limits, trace=trace)
+        self._only_own = False
+        """Whether jobs are read as one's own: it turned out that others' may not be read."""
 
     @property
     def extensions(self) -> frozenset[str]:
@@ -131,11 +135,27 @@ class ApiClient:
 
     def job(self, job_id: str) -> Any:
         """One job with its nodes by state."""
-        return self.get(f"pushy/jobs/{quoted(job_id)}")
+        return self._read(f"/{quoted(job_id)}", self.get)
 
     def jobs(self) -> Any:
         """All jobs, without their nodes."""
-        return self.get("pushy/jobs")
+        return self._read("", self.get)
+
+    def _read(self, rest: str, read: Callable[[str], R]) -> R:
+        """Read below `pushy/jobs`; where that is refused, what is one's own of it.
+
+        Raises:
+            PermissionDenied: it is not one's own either.
+        """
+        if not self._only_own:
+            try:
+                return read(f"pushy/jobs{rest}")
+            except errors.PermissionDenied:
+                if "own-jobs" not in self.extensions:
+                    raise
+        found = read(f"pushy/own_jobs{rest}")
+        self._only_own = True
+        return found
 
     def job_nodes(self, job_id: str) -> Any:
         """Each node's part in a job; None if the server cannot tell."""
@@ -162,9 +182,11 @@ class ApiClient:
 
     def job_output_marked(self, job_id: str, node: str, channel: str) -> MarkedOutput:
         """The same, with what the server says is missing of it."""
-        path = f"pushy/jobs/{quoted(job_id)}/output/{quoted(node)}/{channel}"
         accept = {"Accept": "application/octet-stream"}
-        answer = self._http.request("GET", path, headers=accept)
+        answer = self._read(
+            f"/{quoted(job_id)}/output/{quoted(node)}/{channel}",
+            lambda path: self._http.request("GET", path, headers=accept),
+        )
         dropped = answer.headers.get(OUTPUT_DROPPED, "")
         return MarkedOutput(
             answer.content,

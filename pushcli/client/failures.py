@@ -12,7 +12,8 @@ from urllib.parse import urlsplit
 
 from pushcli import errors, tls
 from pushcli.escape import escape_line
-from pushcli.protocol.headers import FROZEN, VERSION
+from pushcli.protocol.headers import FROZEN, NEEDS, VERSION
+from pushcli.protocol.names import is_node_name
 
 if TYPE_CHECKING:
     from pushcli.client.connection import Response
@@ -87,11 +88,12 @@ def _speaks_tls(base: str) -> bool:
         return False
 
 
-def of_answer(response: "Response", base: str, remedy: str) -> errors.PushcliError:
+def of_answer(response: "Response", base: str, remedy: str, name: str = "") -> errors.PushcliError:
     """The error for an answer that is no success.
 
     Args:
         remedy: what to do where the server does not accept the signature.
+        name: of who asked.
     """
     text = error_text(response.content)
     match response.status:
@@ -99,6 +101,12 @@ def of_answer(response: "Response", base: str, remedy: str) -> errors.PushcliErr
             return errors.AuthenticationError(text)
         case 401:
             return errors.AuthenticationError(text or "the server refused the signature", remedy)
+        case 403 if (needs := _needs(response.headers.get(NEEDS, ""))) is not None:
+            group, who, action = needs
+            return errors.PermissionDenied(
+                f"{name} may not {action} (group {group})",
+                f"ask an administrator to run `pushcli group add {group} --{who} {name}`",
+            )
         case 403:
             remedy = "ask an administrator to add you to the group that may"
             return errors.PermissionDenied(text or "not allowed", remedy)
@@ -121,6 +129,15 @@ def of_answer(response: "Response", base: str, remedy: str) -> errors.PushcliErr
             return errors.ServerError(
                 f"the server failed ({code})" + (f": {text}" if text else ""), "see its log"
             )
+
+
+def _needs(text: str) -> tuple[str, str, str] | None:
+    """Group, kind and action that a refusal names; None: it does not."""
+    group, _, rest = text.partition("; ")
+    kind, _, action = rest.partition("; ")
+    if not is_node_name(group) or kind not in {"user", "client"} or not action:
+        return None
+    return group, kind, escape_line(action[:MAX_TEXT])
 
 
 def error_text(body: bytes) -> str:

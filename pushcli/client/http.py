@@ -217,8 +217,10 @@ class HttpClient:
         # Where nothing fails it is never loaded, which a fetched configuration would pay for.
         from pushcli.client import failures  # noqa: PLC0415
 
-        remedy = self.requestor.remedy if self.requestor else ""
-        return failures.of_answer(response, self.base, remedy)
+        if self.requestor is None:
+            return failures.of_answer(response, self.base, "")
+        remedy, name = self.requestor.remedy, self.requestor.name
+        return failures.of_answer(response, self.base, remedy, name)
 
 
 def _popped(connections: list[Connection]) -> Connection | None:

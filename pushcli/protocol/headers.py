@@ -14,5 +14,8 @@ OUTPUT_PARTIAL = "X-Pushcli-Output-Partial"
 """On a command's output, `1`: the command was cut short, this is what it wrote until then."""
 API_VERSION = "X-Ops-Server-API-Version"
 """Of Chef's server API: what the client speaks."""
+NEEDS = "X-Pushcli-Needs"
+"""On a refusal (403): `GROUP; KIND; ACTION`: in which group this `user` or `client` is missing,
+and what that keeps him from."""
 FROZEN = "X-Pushcli-Frozen"
 """On a refused start of a job, `1`: no job starts until somebody unfreezes them."""

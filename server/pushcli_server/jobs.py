@@ -153,14 +153,18 @@ class JobService:
         states = {node.node: node.state for node in nodes}
         return job_with_nodes(persistence.stored(record, file), states, include_file=include_file)
 
-    async def index(self, org: str) -> AsyncIterator[bytes]:
+    async def index(self, org: str, owner: Requestor | None = None) -> AsyncIterator[bytes]:
         """The body of `GET jobs`: all of them, oldest first, without their nodes.
 
         Page by page, as JSON without the brackets.
+
+        Args:
+            owner: who must have started them; None: anybody.
         """
+        of = None if owner is None else (owner.kind, owner.name)
         after: tuple[float, str] | None = None
         while True:
-            page, after = await self._store.lists.ask(_page, org, after)
+            page, after = await self._store.lists.ask(_page, org, after, of)
             if page:
                 yield page
             if after is None:
@@ -221,10 +225,10 @@ class JobService:
 
 
 def _page(
-    connection: Any, org: str, after: tuple[float, str] | None
+    connection: Any, org: str, after: tuple[float, str] | None, owner: tuple[str, str] | None
 ) -> tuple[bytes, tuple[float, str] | None]:
     """Some jobs as JSON, made beside the event loop; and what comes before the next ones."""
-    records, are_more = reads.jobs(connection, org, after)
+    records, are_more = reads.jobs(connection, org, after, owner=owner)
     views = [job_summary(persistence.stored(record)) for record in records]
     last = (records[-1].created_at, records[-1].id) if are_more and records else None
     return msgspec.json.encode(views)[1:-1], last

@@ -153,6 +153,8 @@ def _job_record(job: Job, offset: float) -> JobRecord:
         status=str(job.status),
         quorum=job.spec.quorum,
         requestor=job.requestor,
+        owner_kind=None if job.by is None else job.by.kind,
+        owner=None if job.by is None else job.by.name,
         request_id=job.request_id,
         created_at=job.created_at,
         updated_at=job.updated_at,

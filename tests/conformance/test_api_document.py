@@ -54,7 +54,7 @@ def test_the_examples_are_answered_as_shown(server: Sandbox) -> None:
         method, path = first.split(" ")
         status, _, shown = answer.partition("\n")
         path = path.replace("JOB", job_id).replace("TOKEN", token)
-        if "job_status_feed" in path:
+        if "job_status_feed" in path or path.endswith("/feed"):
             feed = FeedReader(server.profile, path.partition("/pushy/")[2])
             text = feed.response.read().decode()
             assert feed.status == int(status)

@@ -60,7 +60,12 @@ ENDPOINTS = [
     Endpoint("GET", "pushy/jobs", "read"),
     Endpoint("POST", "pushy/jobs", "write"),
     Endpoint("GET", f"pushy/jobs/{JOB}", "read"),
+    # Nobody's own: `test_own_jobs` has those.
     Endpoint("GET", f"pushy/jobs/{JOB}/nodes", "read"),
+    Endpoint("GET", "pushy/own_jobs", "write"),
+    Endpoint("GET", f"pushy/own_jobs/{JOB}", "read"),
+    Endpoint("GET", f"pushy/own_jobs/{JOB}/output/node1/stdout", "read"),
+    Endpoint("GET", f"pushy/own_jobs/{JOB}/feed", "read"),
     Endpoint("POST", f"pushy/jobs/{JOB}/abort", "write"),
     Endpoint("GET", f"pushy/jobs/{JOB}/output/node1/stdout", "read"),
     Endpoint("GET", f"pushy/jobs/{JOB}/output/node1/stderr", "read"),

@@ -11,11 +11,11 @@ from starlette.requests import Request
 
 from pushcli import keys
 from pushcli.errors import KeyFileError
-from pushcli.protocol import verification
+from pushcli.protocol import headers, verification
 from pushcli.protocol.verification import SignedHeaders
 from pushcli_server.rest.errors import Refused, not_found, unauthenticated
 from pushcli_server.rest.request import signed_path
-from pushcli_server.store import Store, identity_reads
+from pushcli_server.store import Store, identity_reads, reads
 from pushcli_server.store.records import Principal
 
 READERS = "pushy_job_readers"
@@ -31,6 +31,8 @@ class Access(Enum):
 
     READ = auto()
     WRITE = auto()
+    OWN_JOB = auto()
+    """Of the path's `job`: whoever may read, and whoever may write and started it."""
     CONFIG = auto()
     """Of a node: its own client, or a user who may read."""
     MEMBER = auto()
@@ -138,9 +140,14 @@ class Authenticator:
                     raise Refused(403, ["Client and node name must match"])
                 return
             case Access.READ | Access.CONFIG:
-                allowed = await self._in_group(org, principal, READERS, otherwise=True)
+                allowed = await self._may_read(org, principal)
             case Access.WRITE:
                 allowed = await self._may_write(org, principal)
+            case Access.OWN_JOB:
+                allowed = await self._may_read(org, principal) or (
+                    await self._may_write(org, principal)
+                    and await self._is_own_job(org, principal, path["job"])
+                )
             case Access.MEMBER:
                 allowed = not principal.validator or await self._is_admin(org, principal)
             case Access.ADMIN:
@@ -158,10 +165,29 @@ class Authenticator:
             case _:
                 assert_never(access)
         if not allowed:
-            raise forbidden(principal)
+            raise forbidden(principal, await self._needs(org, access))
+
+    async def _needs(self, org: str, access: Access) -> tuple[str, str] | None:
+        """The group that decides, and what its members may; None: no group helps."""
+        match access:
+            case Access.READ | Access.CONFIG | Access.OWN_JOB:
+                return READERS, "look at jobs, output and node states"
+            case Access.WRITE:
+                has_writers = await self._store.ask(identity_reads.group_exists, org, WRITERS)
+                return WRITERS if has_writers else ADMINS, "start and abort jobs or pause nodes"
+            case Access.ADMIN | Access.CLIENTS | Access.OWN_CLIENT | Access.OWN_USER if org:
+                return ADMINS, "do this: it is for administrators of the organization"
+            case _:
+                return None
 
     async def _is_admin(self, org: str, principal: Principal) -> bool:
         return await is_admin(self._store, org, principal)
+
+    async def _may_read(self, org: str, principal: Principal) -> bool:
+        return await self._in_group(org, principal, READERS, otherwise=True)
+
+    async def _is_own_job(self, org: str, principal: Principal, job: str) -> bool:
+        return await self._store.ask(reads.is_own_job, org, job, principal.kind, principal.name)
 
     async def _may_write(self, org: str, principal: Principal) -> bool:
         if await self._store.ask(identity_reads.group_exists, org, WRITERS):
@@ -185,11 +211,17 @@ async def is_admin(store: Store, org: str, principal: Principal) -> bool:
     return await store.ask(identity_reads.is_member, org, principal.kind, principal.name, ADMINS)
 
 
-def forbidden(principal: Principal) -> Refused:
-    """403, in the old server's words."""
+def forbidden(principal: Principal, needs: tuple[str, str] | None = None) -> Refused:
+    """403, in the old server's words; a header tells our command line more.
+
+    Args:
+        needs: the group that decides, and what its members may.
+    """
+    more = {} if needs is None else {headers.NEEDS: f"{needs[0]}; {principal.kind}; {needs[1]}"}
     return Refused(
         403,
         [f"User or client '{principal.name}' does not have access to that action on this server."],
+        more,
     )
 
 

@@ -33,7 +33,7 @@ _log = logging.getLogger(__name__)
 EXTENSIONS = {
     headers.EXTENSIONS: (
         "abort,checks,editors,freeze,groups,job-nodes,job-options,node-status,"
-        "output-digests,pause,request-id,whitelist"
+        "output-digests,own-jobs,pause,request-id,whitelist"
     )
 }
 """On every answer: what the server can do beyond the old one."""

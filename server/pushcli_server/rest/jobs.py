@@ -29,6 +29,10 @@ class JobHandlers:
         """`GET jobs`."""
         return await listed(self._jobs.index(call.org))
 
+    async def own(self, call: Call) -> Response:
+        """`GET own_jobs` (an extension): those that the signer started."""
+        return await listed(self._jobs.index(call.org, call.by))
+
     async def start(self, call: Call) -> Response:
         """`POST jobs`."""
         call.require_json()

@@ -112,15 +112,25 @@ def _jobs(services: Services, settings: Settings) -> list[Route]:
             POST=Operation(jobs.start, _WRITE, repeat=Repeat.FIRST_JOB),
         ),
         _below("pushy/jobs/(?P<job>[^/]+)", GET=Operation(jobs.show, _READ)),
-        _below("pushy/jobs/(?P<job>[^/]+)/nodes", GET=Operation(jobs.nodes, _READ)),
+        _below("pushy/jobs/(?P<job>[^/]+)/nodes", GET=Operation(jobs.nodes, Access.OWN_JOB)),
         _below("pushy/jobs/(?P<job>[^/]+)/abort", POST=Operation(jobs.abort, _WRITE)),
         _below(
             "pushy/jobs/(?P<job>[^/]+)/output/(?P<node>[^/]+)/(?P<channel>stdout|stderr)",
             GET=Operation(jobs.output, _READ, RAW),
         ),
+        _below("pushy/own_jobs", GET=Operation(jobs.own, _WRITE)),
+        _below("pushy/own_jobs/(?P<job>[^/]+)", GET=Operation(jobs.show, Access.OWN_JOB)),
+        _below(
+            "pushy/own_jobs/(?P<job>[^/]+)/output/(?P<node>[^/]+)/(?P<channel>stdout|stderr)",
+            GET=Operation(jobs.output, Access.OWN_JOB, RAW),
+        ),
+        _below(
+            "pushy/own_jobs/(?P<job>[^/]+)/feed",
+            GET=Operation(feeds.job, Access.OWN_JOB, EVENTS),
+        ),
         _below(
             "pushy/jobs/(?P<job>[^/]+)/output/(?P<digest>[0-9a-f]{64})",
-            GET=Operation(jobs.output_of, _READ, RAW),
+            GET=Operation(jobs.output_of, Access.OWN_JOB, RAW),
         ),
         _below(
             "pushy/(?:job_status_feed|jobs_status_feed)",

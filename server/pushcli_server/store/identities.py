@@ -4,7 +4,7 @@ import secrets
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, delete, func, insert, select, update
 
 from pushcli.protocol import names
 from pushcli_server.store import (
@@ -70,6 +70,7 @@ def _delete_users(connection: Connection, ops: Sequence[operations.DeleteUser]) 
         connection.execute(
             delete(members).where(members.c.kind == "user", members.c.member == op.name)
         )
+        _disown_jobs(connection, "user", op.name)
         if was.superuser:
             _require_superuser(connection)
 
@@ -97,6 +98,17 @@ def _dissociate(connection: Connection, ops: Sequence[operations.DissociateUser]
             if not gone.rowcount:
                 raise Missing(f"no user {op.user} in the organization {op.org}")
             leave_groups(connection, op.org, "user", op.user)
+        _disown_jobs(connection, "user", op.user, schema.jobs.c.org == op.org)
+
+
+def _disown_jobs(connection: Connection, kind: str, name: str, *where: ColumnElement[bool]) -> None:
+    """Whoever gets the name next, or comes back, has no part in the jobs of before."""
+    jobs = schema.jobs
+    connection.execute(
+        update(jobs)
+        .where(jobs.c.owner_kind == kind, jobs.c.owner == name, *where)
+        .values(owner_kind=None, owner=None)
+    )
 
 
 # --- clients
@@ -160,6 +172,7 @@ def _delete_clients(connection: Connection, ops: Sequence[operations.DeleteClien
             if not gone.rowcount:
                 raise Missing(f"no such client: {op.name}")
             leave_groups(connection, op.org, "client", op.name)
+        _disown_jobs(connection, "client", op.name, schema.jobs.c.org == op.org)
         forget_keys(connection, "client", op.org, op.name)
         chef_nodes.forget(connection, op.org, [op.name])
 

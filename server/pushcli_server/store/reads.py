@@ -47,8 +47,21 @@ def job(connection: Connection, org: str, job_id: str) -> JobRecord | None:
     return None if row is None else _record(row, JobRecord)
 
 
+def is_own_job(connection: Connection, org: str, job_id: str, kind: str, name: str) -> bool:
+    """Whether this user or client, who belongs to the organization, started the job."""
+    jobs = schema.jobs
+    query = select(jobs.c.id).where(
+        jobs.c.id == job_id, jobs.c.org == org, jobs.c.owner_kind == kind, jobs.c.owner == name
+    )
+    return connection.execute(query).first() is not None
+
+
 def jobs(
-    connection: Connection, org: str, after: tuple[float, str] | None = None
+    connection: Connection,
+    org: str,
+    after: tuple[float, str] | None = None,
+    *,
+    owner: tuple[str, str] | None = None,
 ) -> tuple[list[JobRecord], bool]:
     """Jobs of this organization, oldest first, and whether there are more.
 
@@ -56,9 +69,12 @@ def jobs(
 
     Args:
         after: when the job before the first was created, and its id.
+        owner: kind and name of who must have started them; None: anybody.
     """
     table = schema.jobs
     query = select(table).where(table.c.org == org)
+    if owner is not None:
+        query = query.where(table.c.owner_kind == owner[0], table.c.owner == owner[1])
     if after is not None:
         created_at, job_id = after
         later = and_(table.c.created_at == created_at, table.c.id > job_id)

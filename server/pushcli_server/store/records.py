@@ -91,6 +91,8 @@ class JobRecord(msgspec.Struct, frozen=True, kw_only=True):
     capture: bool = False
     exact_env: bool = False
     requestor: str
+    owner_kind: str | None = None
+    owner: str | None = None
     request_id: str | None = None
     created_at: Moment
     updated_at: Moment

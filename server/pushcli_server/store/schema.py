@@ -213,6 +213,9 @@ jobs = Table(
     Column("capture", Boolean, nullable=False),
     Column("exact_env", Boolean, nullable=False, server_default=false()),
     Column("requestor", String(255), nullable=False),
+    # Who may read it as his own: a `user` or `client`; absent once he has left the organization.
+    Column("owner_kind", String(8)),
+    Column("owner", String(255)),
     Column("request_id", String(255)),
     Column("created_at", Time, nullable=False),
     Column("updated_at", Time, nullable=False),
@@ -220,6 +223,7 @@ jobs = Table(
     Column("run_deadline", Time),
     UniqueConstraint("org", "requestor", "request_id"),
     Index(None, "org", "created_at"),
+    Index(None, "org", "owner_kind", "owner", "created_at"),
     Index(None, "status"),
 )
 

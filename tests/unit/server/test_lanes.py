@@ -21,6 +21,7 @@ QUICK = {
     "chef_nodes.of_nodes": "one node: asked with one name",
     "whitelist_reads.of_nodes": "one node: asked with one name",
     "reads.job": "one job",
+    "reads.is_own_job": "one job",
     "reads.job_by_request": "one job, by an index",
     "reads.job_file": "of one job, at most 100,000 bytes",
     "reads.job_node": "one node of one job",

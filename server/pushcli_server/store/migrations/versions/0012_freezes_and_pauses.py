@@ -1,4 +1,4 @@
-"""Jobs that are frozen, and nodes that are paused."""
+"""Jobs that are frozen, nodes that are paused, and whose a job is."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -33,4 +33,12 @@ def upgrade() -> None:
             ["org"], ["organizations.name"], name="fk_node_pauses_org_organizations"
         ),
         sa.PrimaryKeyConstraint("org", "node", name="pk_node_pauses"),
+    )
+    # Of jobs that are there already nobody knows whether a user or a client started them.
+    op.add_column("jobs", sa.Column("owner_kind", sa.String(8)))
+    op.add_column("jobs", sa.Column("owner", sa.String(255)))
+    op.create_index(
+        "ix_jobs_org_owner_kind_owner_created_at",
+        "jobs",
+        ["org", "owner_kind", "owner", "created_at"],
     )
