@@ -1,14 +1,17 @@
 """Asking which nodes are there, and what is wrong with them."""
 
+import time
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from itertools import compress
 from typing import Any
 
 import msgspec
 
+from pushcli import durations
 from pushcli.client.answers import checked
 from pushcli.client.paths import quoted
-from pushcli.errors import PermissionDenied
+from pushcli.errors import PermissionDenied, UsageError
 from pushcli.escape import escape_line
 from pushcli.protocol.names import by_number
 from pushcli.terminal.context import App
@@ -37,6 +40,12 @@ class _Whitelist(msgspec.Struct, frozen=True):
     refused: int = 0
 
 
+class _Paused(msgspec.Struct, frozen=True):
+    reason: str
+    by: str
+    until: float
+
+
 class _Detail(msgspec.Struct, frozen=True):
     """What our server adds to a node's availability (docs/extensions.md)."""
 
@@ -47,13 +56,30 @@ class _Detail(msgspec.Struct, frozen=True):
     """Seconds; only where what the node says is refused for it."""
     whitelist: _Whitelist | None = None
     open: list[str] = []
+    agent: str | None = None
+    last_contact: float | None = None
+    """Seconds since the epoch."""
+    paused: _Paused | None = None
 
 
-def show(app: App, names: Sequence[str]) -> None:
-    """The nodes, of these names or all; what is wrong with a whitelist stands beside it."""
+def show(app: App, names: Sequence[str], *, unseen_for: float | None = None) -> None:
+    """The nodes, of these names or all; what is wrong with a whitelist stands beside it.
+
+    Args:
+        unseen_for: only those that were not heard of for so many seconds, or never.
+
+    Raises:
+        UsageError: the server does not tell when it heard of nodes.
+    """
     states, raw = node_states(app, names)
     if EXTENSION in app.client.extensions:
         raw = _detailed(app, raw)
+    elif unseen_for is not None:
+        raise UsageError("this server does not tell when it heard of nodes", "see its log")
+    if unseen_for is not None:
+        latest = time.time() - unseen_for
+        unseen = [(one.last_contact or 0.0) <= latest for one in checked(raw, list[_Detail])]
+        states, raw = list(compress(states, unseen)), list(compress(raw, unseen))
     if not app.is_text:
         app.emit(raw)
         return
@@ -78,15 +104,30 @@ def _open(details: Iterable[_Detail]) -> dict[str, list[str]]:
 
 
 def _write(app: App, states: Sequence[NodeAvailability], details: dict[str, _Detail]) -> None:
-    if not app.options.verbose:
-        rows = [(state.node_name, state.availability) for state in states]
-        write_table(app, ("node", "availability"), rows)
-        return
-    write_table(
-        app,
-        ("node", "availability", "why", "whitelist", "jobs"),
-        [(s.node_name, s.availability, *_words(details[s.node_name])) for s in states],
-    )
+    told = [(s.node_name, s.availability) for s in states]
+    header: tuple[str, ...] = ("node", "availability")
+    rows: list[tuple[str, ...]] = list(told)
+    if app.options.verbose:
+        header += ("why", "whitelist", "jobs")
+        rows = [(*row, *_words(details[row[0]])) for row in told]
+    if EXTENSION in app.client.extensions:
+        header += ("agent", "seen", "open", "note")
+        now = time.time()
+        rows = [(*row, *_contact(details[row[0]], now)) for row in rows]
+    write_table(app, header, rows)
+
+
+def _contact(detail: _Detail, now: float) -> tuple[str, str, str, str]:
+    """Its agent, how long ago it was heard of, what is open there, and whether it is paused."""
+    agent = (detail.agent or "").removeprefix("pushcli/")
+    seen = "never"
+    if detail.last_contact is not None:
+        seen = f"{durations.words(max(0.0, now - detail.last_contact))} ago"
+    note = ""
+    if (paused := detail.paused) is not None:
+        until = durations.local(paused.until)
+        note = f"paused until {until}: {paused.reason} ({paused.by})"
+    return agent, seen, ", ".join(detail.open), note
 
 
 def _words(detail: _Detail) -> tuple[str, str, str]:

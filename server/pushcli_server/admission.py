@@ -49,6 +49,7 @@ class AdmissionService:
         requestor_key: RSAPublicKey,
         offered: frozenset[str] | None,
         adopts: tuple[str, ...],
+        agent: str | None,
         signature: Signature | None,
         repeated: bool,
     ) -> dict[str, Any]:
@@ -58,6 +59,7 @@ class AdmissionService:
             curve_key: the agent's, Z85; admitted only for the node's own client.
             offered: the extensions that the agent offers; None for an old one.
             adopts: jobs that a restarted agent still has.
+            agent: what it says that it is.
             signature: of the request; stored with what it changes.
             repeated: one with this signature came before: this one changes nothing.
 
@@ -74,6 +76,7 @@ class AdmissionService:
                 curve_key=curve_key,
                 offered=common,
                 adopts=frozenset(adopts),
+                agent=agent,
                 generation=generation,
                 session_salt=salt,
                 signature=signature,

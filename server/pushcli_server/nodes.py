@@ -8,7 +8,7 @@ import msgspec
 from pushcli_server.clock import Clock
 from pushcli_server.core.fleet_state import Fleet
 from pushcli_server.core.identity import NodeKey
-from pushcli_server.core.node import Phase
+from pushcli_server.core.node import Node, Phase
 from pushcli_server.facts import Facts
 from pushcli_server.store import Store, chef_nodes
 from pushcli_server.whitelist_push import Summary, WhitelistPush
@@ -78,6 +78,8 @@ class NodeService:
             status["reason"] = reason
             if node is not None and node.clock_ahead is not None:
                 status["clock_ahead"] = round(node.clock_ahead, 1)
+        if node is not None:
+            status |= self._contact(node)
         status["whitelist"] = None
         if report is not None:
             whitelist = msgspec.structs.asdict(report)
@@ -86,6 +88,13 @@ class NodeService:
             if opened is not None:
                 status["open"] = opened
         return status
+
+    def _contact(self, node: Node) -> dict[str, Any]:
+        """What its agent is, and when it was heard of; before our start, by what is stored."""
+        last = max(node.heard_at, node.configured_at)
+        if last <= 0:
+            return {}
+        return {"agent": node.agent or "ruby", "last_contact": last + self._fleet.offset}
 
     def changed(self, org: str, names: Sequence[str]) -> None:
         """Attributes of these nodes were changed: their agents are to hear of it."""

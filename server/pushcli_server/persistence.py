@@ -182,6 +182,7 @@ def _node_record(node: Node, now: float, offset: float) -> NodeRecord:
         previous_curve_key=node.previous_curve_key,
         configured_at=node.configured_at + offset,
         extensions=extensions.render(node.extensions),
+        agent=node.agent,
         created_at=now,
     )
 
@@ -373,6 +374,7 @@ def _known(record: NodeRecord, session_salt: str) -> on_fleet.KnownNode:
         key=NodeKey(record.org, record.name),
         incarnation=record.incarnation,
         extensions=extensions.parse(record.extensions),
+        agent=record.agent,
         configured_at=record.configured_at,
         curve_key=record.curve_key,
         previous_curve_key=record.previous_curve_key,

@@ -36,6 +36,7 @@ class KnownNode(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     key: NodeKey
     incarnation: str | None = None
     extensions: frozenset[str] = frozenset()
+    agent: str | None = None
     configured_at: float = 0.0
     curve_key: str | None = None
     previous_curve_key: str | None = None
@@ -111,6 +112,7 @@ class ConfigurationRequested(msgspec.Struct, frozen=True, kw_only=True, gc=False
         adopts: ids of jobs that a restarted agent still has.
         generation: the node's `generation` when its client was seen in the store.
         session_salt: of that client; what the node's session key is derived from, too.
+        agent: what it says that it is, if anything.
         signature: of the request.
         repeated: one with the same signature came before. Agents sign whole seconds, so it may
             be the node's, or anybody's who read the first.
@@ -122,6 +124,7 @@ class ConfigurationRequested(msgspec.Struct, frozen=True, kw_only=True, gc=False
     adopts: frozenset[str]
     generation: int
     session_salt: str = ""
+    agent: str | None = None
     signature: Signature | None = None
     repeated: bool = False
 

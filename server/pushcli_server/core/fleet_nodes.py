@@ -224,7 +224,7 @@ def configure(fleet: Fleet, event: on_fleet.ConfigurationRequested, now: float) 
     is_new = event.curve_key != node.curve_key
     if is_new:
         _change_key(fleet, node, event.curve_key)
-    node.configured_at = now
+    node.configured_at, node.agent = now, event.agent
     configured = node_core.Configured(is_new, event.offered, event.adopts)
     return [*_deliver(fleet, node, configured, now), on_fleet.SaveNode(node, event.signature)]
 
@@ -286,6 +286,7 @@ def restore(fleet: Fleet, known: on_fleet.KnownNode) -> None:
     node = fleet.node(known.key)
     node.incarnation, node.extensions = known.incarnation, known.extensions
     node.configured_at, node.session_salt = known.configured_at, known.session_salt
+    node.agent = known.agent
     node.curve_key, node.previous_curve_key = known.curve_key, known.previous_curve_key
     admission = Admission(known.key, known.configured_at + fleet.rules.lifetime)
     for curve_key in (known.previous_curve_key, known.curve_key):

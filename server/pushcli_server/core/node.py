@@ -76,6 +76,8 @@ class Node:
     heard_at: float = -math.inf
     """When its current incarnation was heard last."""
     extensions: frozenset[str] = frozenset()
+    agent: str | None = None
+    """What its agent says that it is: `pushcli/0.2.0`; an old one says nothing."""
     adopting: bool = False
     """It restarted and said that it still has its jobs: no abort on its first message."""
     aborts: int = 0

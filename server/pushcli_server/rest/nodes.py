@@ -1,5 +1,7 @@
 """`node_states`, and `config/NODE`, which hands an agent what it needs to connect."""
 
+import re
+
 from starlette.responses import Response
 from zmq.utils import z85
 
@@ -13,6 +15,7 @@ from pushcli_server.rest.request import Call
 
 MAX_ADOPTED = 16
 _CURVE_KEY = 40
+_AGENT = re.compile(r"pushcli/[0-9A-Za-z.+-]{1,48}")
 
 
 class NodeHandlers:
@@ -56,6 +59,7 @@ class NodeHandlers:
             by_client=call.principal.kind == "client",
             requestor_key=call.key,
             offered=None if offered is None else extensions.parse(offered),
+            agent=_agent(query.get("client", "")),
             adopts=_adopted(query.getlist("adopts")),
             signature=None if call.attempt is None else call.attempt.signature,
             repeated=call.repeated,
@@ -75,6 +79,11 @@ def is_curve_key(text: str) -> bool:
         return z85.encode(z85.decode(text.encode())) == text.encode()
     except Exception:
         return False
+
+
+def _agent(client: str) -> str | None:
+    """What an agent says that it is, if it is of a form that can be shown."""
+    return client if _AGENT.fullmatch(client) else None
 
 
 def _adopted(ids: list[str]) -> tuple[str, ...]:

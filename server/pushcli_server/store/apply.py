@@ -158,6 +158,7 @@ def _save_nodes(connection: Connection, ops: Sequence[operations.SaveNode]) -> N
     statement = dialect.insert(nodes)
     changed = (
         "incarnation", "curve_key", "previous_curve_key", "configured_at", "extensions",
+        "agent",
     )  # fmt: skip
     connection.execute(
         statement.on_conflict_do_update(

@@ -185,7 +185,7 @@ def forget_presence(connection: Connection, org: str, name: str) -> None:
         .where(nodes.c.org == org, nodes.c.name == name)
         .values(
             incarnation=None, curve_key=None, previous_curve_key=None, configured_at=0.0,
-            extensions="", whitelist_report=None,
+            extensions="", agent=None, whitelist_report=None,
         )
     )  # fmt: skip
 

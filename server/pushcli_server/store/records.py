@@ -50,6 +50,7 @@ class NodeRecord(msgspec.Struct, frozen=True, kw_only=True):
     previous_curve_key: str | None = None
     configured_at: Moment = 0.0
     extensions: str = ""
+    agent: str | None = None
     created_at: float = 0.0
 
 

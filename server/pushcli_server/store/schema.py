@@ -116,6 +116,8 @@ nodes = Table(
     Column("previous_curve_key", String(40)),
     Column("configured_at", Time, nullable=False),
     Column("extensions", Text, nullable=False),
+    # What its agent says that it is: `pushcli/0.2.0`; absent: it says nothing, as old ones do.
+    Column("agent", String(64)),
     Column("created_at", Time, nullable=False),
     # The Chef node object. `run_list` and the four levels of attributes are JSON text;
     # `revision` rises with each change of them; 0: there is no object, only an enrolled node.

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from pushcli import __version__
 from pushcli.exit_status import ExitStatus
 from pushcli.sandbox.sandbox import ADMIN, Sandbox
 from tests.integration.cli.operated import Operated
@@ -88,6 +89,8 @@ def test_a_paused_node_votes_no_with_the_reason_also_after_a_restart(one: Operat
         [shown] = one.json("node", "status", "web01")
         assert shown["availability"] == "unavailable"
         assert shown["paused"]["reason"] == "disk replaced"
+        assert shown["agent"] == f"pushcli/{__version__}"
+        assert "disk replaced" in one.ok("node", "status", "web01")
         assert 7100 < shown["paused"]["until"] - time.time() <= 7200
         one.fleet.end_server()
         one.fleet.start_server()
@@ -102,6 +105,19 @@ def test_a_paused_node_votes_no_with_the_reason_also_after_a_restart(one: Operat
     ]
     assert record["target"] == "web01"
     assert record["detail"]["reason"] == "disk replaced"
+
+
+def test_node_status_tells_agents_and_who_was_not_seen(one: Operated) -> None:
+    one.fleet.wait_available(["web01"])
+    name, availability, agent, seen, opened, note = one.ok("node", "status").split("\t")
+    assert (name, availability, agent) == ("web01", "available", __version__)
+    assert seen.endswith(" s ago")
+    assert note == "\n"
+    assert opened == ""
+    assert one.ok("node", "status", "--not-seen-for", "1h") == ""
+    assert one.ok("node", "status", "ghost", "web01", "--not-seen-for", "1h").startswith(
+        "ghost\tunavailable\t\tnever\t"
+    )
 
 
 def test_a_pause_ends_by_itself(one: Operated) -> None:

@@ -1,4 +1,4 @@
-"""Jobs that are frozen, nodes that are paused, and whose a job is."""
+"""Jobs that are frozen, nodes that are paused, whose a job is, and what agents are."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -34,6 +34,7 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("org", "node", name="pk_node_pauses"),
     )
+    op.add_column("nodes", sa.Column("agent", sa.String(64)))
     # Of jobs that are there already nobody knows whether a user or a client started them.
     op.add_column("jobs", sa.Column("owner_kind", sa.String(8)))
     op.add_column("jobs", sa.Column("owner", sa.String(255)))
