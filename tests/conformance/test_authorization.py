@@ -62,6 +62,7 @@ ENDPOINTS = [
     Endpoint("GET", f"pushy/jobs/{JOB}", "read"),
     # Nobody's own: `test_own_jobs` has those.
     Endpoint("GET", f"pushy/jobs/{JOB}/nodes", "read"),
+    Endpoint("GET", f"pushy/jobs/{JOB}/output/{'0' * 64}", "read"),
     Endpoint("GET", "pushy/own_jobs", "write"),
     Endpoint("GET", f"pushy/own_jobs/{JOB}", "read"),
     Endpoint("GET", f"pushy/own_jobs/{JOB}/output/node1/stdout", "read"),
