@@ -22,7 +22,7 @@ from tests.upgrade.waiting import until
 pytestmark = pytest.mark.timeout(90)
 GROWING = ("pushy/jobs", "audit")
 """Lists to which going on adds."""
-NEW_IN_PARTS = frozenset({"partial", "late_result"})
+NEW_IN_PARTS = frozenset({"partial", "late_result", "stdout_digest", "stderr_digest"})
 """What a node's part of a job says since."""
 
 

@@ -66,6 +66,7 @@ class Writer:
         self._on_health = on_health
         self._queue: deque[Item] = deque()
         self._in_hand = 0
+        self._withdrawn = 0
         self._wake = threading.Condition()
         self._closing = threading.Event()
         self._given_up_at = math.inf
@@ -140,8 +141,18 @@ class Writer:
                 break
         if pause > _FIRST_PAUSE:
             self._notify(self._on_health, None)
-        self._notify(self._answer, items, group, refusals)
+        self._notify(self._answer, items, group, refusals, self._done_up_to(group.last))
         return True
+
+    def _done_up_to(self, committed: int) -> int:
+        """The highest ticket below which nothing is to be done any more.
+
+        What was withdrawn counts as done, too: who waits for all that came before would else wait
+        until somebody writes again.
+        """
+        with self._wake:
+            before = self._queue[0].ticket - 1 if self._queue else math.inf
+            return max(committed, int(min(self._withdrawn, before)))
 
     def _give_back(self, group: Group, error: Exception) -> None:
         """The database is away: what somebody waits for is not done, unless that is in doubt."""
@@ -152,6 +163,7 @@ class Writer:
             withdrawn = [item for item in self._queue if item.answer is not None]
             if withdrawn:
                 self._queue = deque(item for item in self._queue if item.answer is None)
+                self._withdrawn = withdrawn[-1].ticket
         if not group.in_doubt:
             withdrawn += group.withdraw()
             self._in_hand = len(group.items)
@@ -163,13 +175,13 @@ class Writer:
             if item.answer is not None and not item.answer.done():
                 item.answer.set_exception(StoreUnavailable(why))
 
-    def _answer(self, items: list[Item], group: Group, refusals: Refusals) -> None:
+    def _answer(self, items: list[Item], group: Group, refusals: Refusals, last: int) -> None:
         self.bytes -= sum(weight_of(item.operations) for item in group.items)
         for item in items:
             # Whoever expects a refusal looks at his answer.
             if item.ticket in refusals and not item.apart:
                 self._on_refused(item.ticket)
-        self._on_commit(group.last)
+        self._on_commit(last)
         for item in items:
             if item.answer is None:
                 if item.ticket in refusals:
