@@ -16,7 +16,7 @@ from pushcli.terminal.table import write_table
 from pushcli.terminal.times import dated, times_column
 from pushcli.whitelist import toml_text
 
-_DATES = ("expires", "former_until")
+_DATES = ("expires", "former_until", "until")
 """Keys of details that hold moments."""
 SHORT_ID = 8
 """Digits of a job's id in lists."""

@@ -108,6 +108,7 @@ def test_a_node_object_that_is_deleted_over_rest_leaves_the_node_as_it_is(fleet:
     fleet.wait_available(["n1"])
     assert operated.run("job", "start", "true", "n1").status == ExitStatus.OK
     # And by its name it can be deleted, object or not.
+    until(lambda: "n1" in operated.json("node", "list"), "its agent told of it anew")
     fleet.api.delete("nodes/n1")
     operated.ok("node", "delete", "n1", "-y")
     assert [state["node_name"] for state in fleet.api.node_states()] == ["n2"]
