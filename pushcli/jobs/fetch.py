@@ -38,6 +38,11 @@ def fetch_outputs(
     return {result.node: _of_node(app, job.id, result, channels, contents) for result in ran}
 
 
+def unarrived(result: NodeResult, outputs: Outputs, channels: Sequence[str]) -> list[str]:
+    """Those of the channels on which the node wrote something that is not there."""
+    return [channel for channel in channels if _size(result, channel) and channel not in outputs]
+
+
 def _digests(result: NodeResult, channels: Sequence[str]) -> Iterator[str]:
     for channel in channels:
         digest = _digest(result, channel)

@@ -10,14 +10,15 @@ from typing import Any
 from pushcli.errors import OutputLost, PushcliError
 from pushcli.exit_status import ExitStatus
 from pushcli.jobs.fetch import fetch_outputs
+from pushcli.jobs.folded import print_folded
 from pushcli.jobs.for_programs import job_as_data, result_as_data
 from pushcli.jobs.model import JobView, NodeResult
-from pushcli.jobs.output import Outputs, alike, as_data, block
+from pushcli.jobs.output import Outputs, as_data
 from pushcli.jobs.progress import progress
 from pushcli.jobs.results import never_ran, settled_results
 from pushcli.jobs.verdict import verdict
 from pushcli.jobs.watch import Snapshot, snapshots
-from pushcli.jobs.wording import exceptions, mood, phase, summary, tally, words
+from pushcli.jobs.wording import exceptions, mood, phase, summary, tally
 from pushcli.terminal.colours import colour
 from pushcli.terminal.context import App
 
@@ -122,10 +123,7 @@ def _print_end(
     needed: int,
 ) -> None:  # fmt: skip
     ran = [result for result in results if job.capture_output and not never_ran(result)]
-    for group in alike((r.node, r.state, words(r), outputs.get(r.node, {})) for r in ran):
-        first, *rest = block(group)
-        app.print(app.paint(first, colour(group.state)))
-        app.write("".join(f"{line}\n" for line in rest))
+    print_folded(app, ran, outputs)
     app.print(app.paint(summary(job, needed), colour(mood(job))))
     for line in exceptions(results):
         app.print(f"  {line}")

@@ -6,13 +6,13 @@ from pathlib import Path
 from pushcli.errors import NotFound
 from pushcli.escape import decode, escape_line
 from pushcli.jobs.fetch import fetch_outputs
+from pushcli.jobs.folded import print_folded
 from pushcli.jobs.model import PENDING, JobView, NodeResult
-from pushcli.jobs.output import Outputs, alike, as_data, block
+from pushcli.jobs.output import Outputs, as_data
 from pushcli.jobs.output_files import save
 from pushcli.jobs.results import never_ran, node_results
 from pushcli.jobs.watch import look
 from pushcli.jobs.wording import words
-from pushcli.terminal.colours import colour
 from pushcli.terminal.context import App
 
 
@@ -35,11 +35,7 @@ def show_output(
             for content in outputs[result.node].values():
                 app.write_bytes(content)
     elif app.is_text:
-        rows = ((r.node, r.state, words(r), outputs[r.node]) for r in results)
-        for group in alike(rows):
-            first, *rest = block(group)
-            app.print(app.paint(first, colour(group.state)))
-            app.write("".join(f"{line}\n" for line in rest))
+        print_folded(app, results, outputs, channels)
     else:
         app.emit([_row(job_id, result, outputs[result.node]) for result in results])
 

@@ -8,9 +8,10 @@ from pushcli.whitelist.entry import Entry
 from pushcli.whitelist.match import Match, find
 
 Source = Literal["local", "server"]
-_MAX_COMPARED = 128
-"""Characters of a name that is compared with a request."""
-_MAX_NAMES = 500
+_MAX_COMPARED = 40
+"""Characters of a name that is compared with a request, and of the request."""
+_MAX_NAMES = 100
+"""Comparing is cubic at worst, and the agent does nothing else meanwhile: a few milliseconds."""
 _NONE: Mapping[str, Entry] = MappingProxyType({})
 
 

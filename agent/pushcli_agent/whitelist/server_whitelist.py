@@ -118,7 +118,7 @@ class ServerWhitelist:
         self._verified: dict[bytes, None] = {}
         self._due = math.inf
         self._standing = self._present_standing()
-        self._in_force = _in_force(self._known)
+        self._in_force = _counting(self._known)
         self.accepted, self.refused = self._judged(
             self._known.entries, self._present_versions(), self._known.editors_error
         )
@@ -160,7 +160,7 @@ class ServerWhitelist:
             return ()
         self.left_out = message.left_out
         self.accepted, self.refused = judged
-        self._in_force = _in_force(known)
+        self._in_force = _counting(known)
         return extended.void
 
     def refresh(self) -> bool:
@@ -358,7 +358,7 @@ def standing(directory: Path) -> Standing:
     return following.inherit(known.editors, editors.load(directory / editors.FILE), latest=latest)
 
 
-def _in_force(known: _Known) -> dict[str, _InForce]:
+def _counting(known: _Known) -> dict[str, _InForce]:
     return {
         said.name: _InForce(
             said.value,

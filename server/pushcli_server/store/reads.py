@@ -245,10 +245,7 @@ def output_of(
     """The output with this digest, if a node of this job of this organization wrote it."""
     table = schema.job_nodes
     wrote = or_(table.c.stdout_digest == digest, table.c.stderr_digest == digest)
-    if (
-        connection.execute(select(table.c.node).where(_parts_of(org, job_id), wrote)).first()
-        is None
-    ):
+    if not connection.scalar(select(exists().where(_parts_of(org, job_id), wrote))):
         return None
     blobs = schema.blobs
     query = select(blobs.c.digest, blobs.c.size, blobs.c.data).where(blobs.c.digest == digest)

@@ -1,5 +1,6 @@
 """`pushcli job start` from the first request to the exit status."""
 
+import hashlib
 import json
 import signal
 from collections.abc import Callable
@@ -175,6 +176,44 @@ def test_captured_output_is_printed_with_what_failed_at_the_end(
         "  failed: web01 (exit code 1)",
     ]
     assert responder.count("GET", f"jobs/{JOB_ID}/output/web02/stderr") == 0
+
+
+def digests(responder: Responder, answer: Answer) -> str:
+    """A job whose one node wrote something that is known by its digest; the digest."""
+    digest = hashlib.sha256(b"what was written").hexdigest()
+    responder.accept_job(job("complete", nodes={"succeeded": ["web01"]}, capture_output=True))
+    wrote = {"stdout_size": 16, "stdout_digest": digest, "stderr_size": 0}
+    say_results(responder, {"node": "web01", "state": "succeeded", **wrote})
+    responder.say("GET", f"jobs/{JOB_ID}/output/{digest}", answer)
+    return digest
+
+
+def test_another_output_than_was_asked_for_is_not_shown(home: Home, responder: Responder) -> None:
+    digests(responder, Answer(200, b"something else", "application/octet-stream"))
+    result = home.run("job", "start", "uptime", "web01", "--capture")
+    assert result.status == ExitStatus.ERROR
+    assert result.stdout.endswith("\nComplete.  1 succeeded\n")
+    assert "another output than was asked for" in result.stderr
+    assert "something else" not in result.stdout + result.stderr
+
+
+def test_output_that_was_deleted_meanwhile_did_not_arrive(home: Home, responder: Responder) -> None:
+    gone = Answer(404, b'{"error": ["no node of this job wrote this"]}')
+    digest = digests(responder, gone)
+    result = home.run("job", "start", "uptime", "web01", "--capture")
+    assert result.stdout.splitlines()[1:] == [
+        "web01 (succeeded): no output arrived", "Complete.  1 succeeded",
+    ]  # fmt: skip
+    assert responder.count("GET", f"jobs/{JOB_ID}/output/{digest}") == 1
+    # What did arrive is shown, and that it is not all.
+    errors = hashlib.sha256(b"errors").hexdigest()
+    wrote = {"stdout_size": 16, "stdout_digest": digest, "stderr_size": 6, "stderr_digest": errors}
+    say_results(responder, {"node": "web01", "state": "succeeded", **wrote})
+    responder.say("GET", f"jobs/{JOB_ID}/output/{errors}", Answer(200, b"errors"))
+    result = home.run("job", "start", "uptime", "web01", "--capture")
+    assert result.stdout.splitlines()[1:-1] == [
+        "web01 (succeeded, stdout did not arrive)", "web01 stderr", "  errors",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("name", "load"), [("json", json.loads), ("yaml", yaml.safe_load)])
