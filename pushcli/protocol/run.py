@@ -52,7 +52,8 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     is an old one. `lost`: nobody saw how it ended, its supervisor died. Times in seconds since
     the epoch. Sizes in bytes: what was kept of each channel, with the mark where it was cut, and
     what was dropped because of a cap or a full disk; they say something only where output was
-    captured.
+    captured. `cut_at` is where the mark begins, in bytes from the beginning; after a cap the end
+    of the output follows the mark.
     """
 
     exit_code: int | None = None
@@ -67,6 +68,8 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     stderr_size: int = 0
     stdout_dropped: int = 0
     stderr_dropped: int = 0
+    stdout_cut_at: int | None = None
+    stderr_cut_at: int | None = None
 
     @property
     def succeeded(self) -> bool:

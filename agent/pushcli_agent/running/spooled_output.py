@@ -1,6 +1,6 @@
 """What is in the spool of a command's output, read back: with a mark where bytes are missing.
 
-The supervisor ends a file with a mark if it could not keep everything. Where it had no room even
+The supervisor puts a mark where it could not keep everything. Where it had no room even
 for that, or where the file has lost something since, the mark is supplied here: whoever gets
 the output sees that there was more, and how much.
 """
@@ -19,12 +19,14 @@ class SpooledOutput(msgspec.Struct, frozen=True):
 
     Args:
         dropped: bytes that are missing.
+        cut_at: where the first mark begins; None: nothing is missing.
     """
 
     path: Path
     kept: int
     dropped: int
     mark: bytes = b""
+    cut_at: int | None = None
 
     @property
     def size(self) -> int:
@@ -41,14 +43,20 @@ class SpooledOutput(msgspec.Struct, frozen=True):
         return data + self.mark[rest : rest + limit - len(data)]
 
 
-def spooled(path: Path, size: int, dropped: int) -> SpooledOutput:
-    """What is there of `size` bytes that should be, and of `dropped` that are not."""
+def spooled(path: Path, size: int, dropped: int, cut_at: int | None = None) -> SpooledOutput:
+    """What is there of `size` bytes that should be, and of `dropped` that are not.
+
+    Args:
+        cut_at: where in the file there is a mark already.
+    """
     kept = min(size, size_of(path))
     missing = dropped + size - kept
-    # A file that is whole ends with its own mark.
+    # A file that is whole has its own mark.
     whole = missing == 0 or (kept == size and size > 0)
     mark = b"" if whole else b"\n[output cut: %d more bytes]\n" % missing
-    return SpooledOutput(path, kept, missing, mark)
+    if mark and (cut_at is None or cut_at >= kept):
+        cut_at = kept
+    return SpooledOutput(path, kept, missing, mark, cut_at)
 
 
 def size_of(path: Path) -> int:

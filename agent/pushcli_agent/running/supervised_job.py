@@ -27,15 +27,27 @@ class FinishedJob:
         self._directory = directory
         self._outputs: dict[OutputChannel, SpooledOutput] = {}
         if result.capture:
-            stdout = spooled(directory / "stdout", result.stdout_size, result.stdout_dropped)
-            stderr = spooled(directory / "stderr", result.stderr_size, result.stderr_dropped)
+            stdout = spooled(
+                directory / "stdout",
+                result.stdout_size,
+                result.stdout_dropped,
+                result.stdout_cut_at,
+            )
+            stderr = spooled(
+                directory / "stderr",
+                result.stderr_size,
+                result.stderr_dropped,
+                result.stderr_cut_at,
+            )
             self._outputs = {"stdout": stdout, "stderr": stderr}
             result = msgspec.structs.replace(
                 result,
                 stdout_size=stdout.size,
                 stdout_dropped=stdout.dropped,
+                stdout_cut_at=stdout.cut_at,
                 stderr_size=stderr.size,
                 stderr_dropped=stderr.dropped,
+                stderr_cut_at=stderr.cut_at,
             )
         self.result = result
 

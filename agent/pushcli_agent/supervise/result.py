@@ -35,6 +35,8 @@ def result_of(command: Command, channels: "list[CapturedOutput]") -> "dict[str, 
         "stderr_size": stderr.size if stderr else 0,
         "stdout_dropped": stdout.dropped if stdout else 0,
         "stderr_dropped": stderr.dropped if stderr else 0,
+        "stdout_cut_at": stdout.cut_at if stdout else None,
+        "stderr_cut_at": stderr.cut_at if stderr else None,
     }
 
 

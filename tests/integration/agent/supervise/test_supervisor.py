@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import signal
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -210,13 +211,54 @@ def test_the_jobs_user_can_touch_neither_the_supervisor_nor_the_spool() -> None:
         assert "not permitted" in errors(job)
 
 
-def test_output_beyond_the_limit_is_dropped_and_counted(spool: Spool) -> None:
-    job = run(spool, "head -c 5000000 /dev/zero && echo whole >&2", max_output_bytes=1000)
-    mark = b"\n[output cut: 4999000 more bytes]\n"
-    assert job.read_output("stdout", 0, 9999) == bytes(1000) + mark
-    assert (job.result.stdout_size, job.result.stdout_dropped) == (1000 + len(mark), 4_999_000)
+def test_of_output_beyond_the_limit_beginning_and_end_are_kept_and_the_middle_is_counted(
+    spool: Spool,
+) -> None:
+    write = "printf first; head -c 5000000 /dev/zero; printf '\\377last'; echo whole >&2"
+    job = run(spool, write, max_output_bytes=1000)
+    mark = b"\n... 4,999,010 bytes left out ...\n"
+    ends = b"first" + bytes(495), bytes(495) + b"\xfflast"
+    assert job.read_output("stdout", 0, 9999) == ends[0] + mark + ends[1]
+    assert (job.result.stdout_size, job.result.stdout_dropped) == (1000 + len(mark), 4_999_010)
+    assert (job.result.stdout_cut_at, job.result.stderr_cut_at) == (500, None)
     assert errors(job) == "whole\n"
     assert (job.result.stderr_dropped, job.result.exit_code) == (0, 0)
+
+
+@pytest.mark.parametrize("limit", [0, 1, 39, 40, 4097, 70_001, 3_000_000])
+def test_whatever_the_limit_nothing_is_kept_twice_and_all_the_rest_is_counted(
+    spool: Spool, limit: int
+) -> None:
+    whole = bytes(i * 7 % 251 for i in range(5003)) * 700
+    write = "import os; os.write(1, bytes(i * 7 % 251 for i in range(5003)) * 700)"
+    job = run(spool, (sys.executable, "-I", "-c", write), max_output_bytes=limit)
+    result, at = job.result, job.result.stdout_cut_at
+    assert at is not None
+    said = job.read_output("stdout", 0, result.stdout_size + 9)
+    mark = b"\n... %s bytes left out ...\n" % f"{result.stdout_dropped:,}".encode()
+    assert said[at : at + len(mark)] == mark
+    end = said[at + len(mark) :]
+    assert at + len(end) == limit
+    assert len(whole) - limit == result.stdout_dropped
+    assert whole.startswith(said[:at])
+    assert whole.endswith(end)
+    assert limit < 2 or len(end) == min(limit // 2, 2**20)
+
+
+def test_output_beyond_the_limit_costs_no_more_disk_while_it_is_written(
+    spool: Spool, tmp_path: Path
+) -> None:
+    gate = tmp_path / "gate"
+    command = f"yes 0123456 | head -c 9000000; until [ -e {gate} ]; do sleep 0.02; done; echo end"
+    job = spool.start(prepared(command, max_output_bytes=50_000))
+    job.run()
+    until(lambda: len(_spooled(spool, "stdout")) == 50_000)
+    beginning = _spooled(spool, "stdout")[:25_000]
+    gate.touch()
+    said = finish(job).read_output("stdout", 0, 99_999)
+    assert said.startswith(beginning)
+    assert said.endswith(b"0123456\nend\n")
+    assert len(said) < 50_050
 
 
 def test_output_of_exactly_the_limit_has_no_mark(spool: Spool) -> None:
