@@ -1,10 +1,11 @@
 """Who we are and where the server is: profiles in the format of Chef's credentials file."""
 
+import difflib
 import os
 import stat
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 import tomli
@@ -13,6 +14,10 @@ from pushcli import toml_settings
 from pushcli.errors import ConfigError, KeyFileError
 
 SIGNING_VERSIONS = ("1.0", "1.1", "1.2", "1.3")
+CONFIRM_ABOVE = 100
+"""Nodes on which a job may be started without a question."""
+_SIMILAR = 0.85
+"""Of a key to one of ours: it is misspelt. knife has others, which are left alone."""
 
 
 class Profile(msgspec.Struct, frozen=True, kw_only=True):
@@ -21,6 +26,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     Args:
         chef_server_url: with its `/organizations/ORG`.
         client_key: path of the key, or the key itself as PEM.
+        confirm_above: of more nodes than this a job's start is confirmed on a terminal.
         identity_remedy: where to look if the server does not accept the signature; empty: in the
             profile.
         trust_remedy: where to look if its certificate is not trusted; empty: in the profile.
@@ -33,6 +39,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     ca_file: Path | None = None
     fingerprint: str | None = None
     signing_version: str = "1.3"
+    confirm_above: int = CONFIRM_ABOVE
     identity_remedy: str = ""
     trust_remedy: str = ""
 
@@ -45,6 +52,7 @@ class _Entry(msgspec.Struct, kw_only=True, forbid_unknown_fields=False):
     ca_file: str | None = None
     fingerprint: str | None = None
     signing_version: str = "1.3"
+    confirm_above: Annotated[int, msgspec.Meta(ge=0)] = CONFIRM_ABOVE
 
 
 def default_path(env: Mapping[str, str]) -> Path:
@@ -92,6 +100,7 @@ def load_profile(
         ca_file=_ca_file(entry, env, path),
         fingerprint=_fingerprint(entry, env, values["chef_server_url"]),
         signing_version=entry.signing_version,
+        confirm_above=entry.confirm_above,
         identity_remedy=_identity_remedy(name, env, user=user, key=key),
         trust_remedy="" if entry.chef_server_url else "give --ca-file or --fingerprint",
         **values,
@@ -182,11 +191,20 @@ def _entry(path: Path, name: str, *, needed: bool) -> _Entry:
             return _Entry()
         known = ", ".join(key for key, value in tables.items() if isinstance(value, dict))
         raise ConfigError(f"{path} has no profile {name!r}", f"it has {known or 'none'}")
+    _refuse_misspelt(tables[name], f"{path}: profile {name!r}")
     try:
         return msgspec.convert(tables[name], _Entry)
     except msgspec.ValidationError as error:
         text = str(error).replace("`", "")
         raise ConfigError(f"{path}: profile {name!r}: {text}", "fix it there") from error
+
+
+def _refuse_misspelt(table: Mapping[str, Any], source: str) -> None:
+    known = _Entry.__struct_fields__
+    for key in table:
+        near = [] if key in known else difflib.get_close_matches(key, known, 1, _SIMILAR)
+        if near:
+            raise ConfigError(f"{source}: unknown key {key!r}", f"did you mean {near[0]!r}?")
 
 
 def _check(url: str, signing_version: str, source: str) -> None:

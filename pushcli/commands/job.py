@@ -4,14 +4,15 @@ from pathlib import Path
 
 import click
 
+from pushcli.commands.start_options import start_options
 from pushcli.commands.target_options import target_options
 from pushcli.errors import UsageError
 from pushcli.exit_status import ExitStatus
 from pushcli.jobs import abort_all as ending
-from pushcli.jobs import freezing, run_job, show_job, show_output
-from pushcli.jobs.dry_run import dry_run as ask
-from pushcli.jobs.job_request import job_request, parse_env, read_file
+from pushcli.jobs import freezing, show_job, show_output
+from pushcli.jobs.job_request import STDIN, environment, read_file
 from pushcli.jobs.output import CHANNELS
+from pushcli.jobs.starting import How, carry_out
 from pushcli.nodes.selection import Selection, select
 from pushcli.protocol.run import DEFAULT_TIMEOUT, RunSpec
 from pushcli.terminal.command_groups import CommandGroup
@@ -29,7 +30,7 @@ def job() -> None:
 @job.command()
 @click.argument("command")
 @target_options(may_be_unknown=True)
-@click.option("-q", "--quorum", metavar="N|P%", help="Nodes that must be ready (default: all).")
+@start_options
 @click.option(
     "--timeout",
     type=Seconds(zero=False),
@@ -37,32 +38,28 @@ def job() -> None:
     help=f"Time that the command may run: 90, 2m, 1h30m (default: {DEFAULT_TIMEOUT:g} seconds).",
 )
 @click.option("--capture", is_flag=True, help="Keep and show what the command writes.")
-@click.option("-b", "--nowait", is_flag=True, help="Start the job and return at once.")
 @click.option(
-    "--dry-run", is_flag=True, help="Ask the nodes whether they would run it; start nothing."
+    "--env",
+    "variables",
+    metavar="NAME=VALUE",
+    multiple=True,
+    help="A variable of the command's environment; may be repeated.",
 )
-@click.option(
-    "--poll-interval",
-    type=Seconds(zero=False),
-    default=1.0,
-    show_default=True,
-    help="Longest pause between two checks of the job.",
-)
-@click.option("--with-env", metavar="JSON", help='Environment of the command: {"NAME": "value"}.')
+@click.option("--with-env", metavar="JSON", help='The same as JSON: {"NAME": "value"}.')
 @click.option("--in-dir", metavar="DIR", help="Directory on the node to run the command in.")
 @click.option("--as-user", metavar="USER", help="User on the node to run the command as.")
 @click.option(
     "--file",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="File to send along; its path is in CHEF_PUSH_JOB_FILE.",
+    help="File to send along (-: standard input); its path is in CHEF_PUSH_JOB_FILE.",
 )
 @operator_options
 @click.pass_obj
 def start(
-    app: App, *, command: str, selection: Selection, quorum: str | None,
-    timeout: float, capture: bool, nowait: bool, dry_run: bool, poll_interval: float,
-    with_env: str | None, in_dir: str | None, as_user: str | None, file: Path | None,
+    app: App, *, command: str, selection: Selection, how: How, timeout: float, capture: bool,
+    variables: tuple[str, ...], with_env: str | None, in_dir: str | None, as_user: str | None,
+    file: Path | None,
 ) -> ExitStatus:  # fmt: skip
     """Run COMMAND, which must be on the nodes' whitelists, on the NODEs.
 
@@ -77,28 +74,26 @@ def start(
       pushcli job start uptime 'web*' -x @broken.txt --limit 10%
       pushcli job start chef-client -s 'role:web AND chef_environment:prod'
     """
+    how.apply(app)
+    env = environment(with_env, variables)
+    content = None
+    if file is not None:
+        if str(file) == STDIN and selection.reads_stdin:
+            raise UsageError("standard input cannot be both names and --file", "name a file")
+        content = read_file(file, app.stdin)
     nodes = select(app, selection, must_exist=True)
-    env = None if with_env is None else parse_env(with_env)
     run = RunSpec(
         command=command,
         run_timeout=timeout,
         user=as_user,
         dir=in_dir,
         env=env,
-        file=None if file is None else read_file(file),
+        file=content,
         capture=capture,
         # A variable under another name is one that the command does not find.
         exact_env=bool(env),
     )
-    request = job_request(run, nodes, quorum=quorum)
-    if dry_run:
-        return ask(app, request)
-    job_id = run_job.start(app, request)
-    if nowait:
-        if not app.is_text:
-            app.emit({"id": job_id})
-        return ExitStatus.OK
-    return run_job.report(app, run_job.wait(app, job_id, interval=poll_interval), request)
+    return carry_out(app, run, nodes, how, everything=selection.everything)
 
 
 @job.command()

@@ -33,7 +33,7 @@ def fetch_outputs(
     ran = [result for result in results if not never_ran(result)]
     wanted = list(dict.fromkeys(digest for r in ran for digest in _digests(r, channels)))
     if len(wanted) >= _TOLD_FROM:
-        app.note(f"Fetching {len(wanted)} different outputs ...")
+        app.remark(f"Fetching {len(wanted)} different outputs ...")
     contents = _fetched(app.client, job.id, wanted)
     return {result.node: _of_node(app, job.id, result, channels, contents) for result in ran}
 

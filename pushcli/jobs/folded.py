@@ -21,7 +21,8 @@ def print_folded(
     for group in alike(rows):
         first, *rest = block(group)
         app.print(app.paint(first, colour(group.state)))
-        app.write("".join(f"{line}\n" for line in rest))
+        if rest:
+            app.print("\n".join(rest))
 
 
 def _heading(

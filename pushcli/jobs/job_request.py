@@ -4,12 +4,16 @@ import base64
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TextIO
 
 from pushcli.errors import UsageError
 from pushcli.jobs.quorum import parse_quorum
 from pushcli.protocol import run_wire
 from pushcli.protocol.limits import MAX_FILE
 from pushcli.protocol.run import RunSpec
+
+STDIN = "-"
+"""In place of a file's name: standard input."""
 
 
 def job_request(
@@ -35,6 +39,29 @@ def job_request(
     if quorum is not None:
         request["quorum"] = parse_quorum(quorum, len(names))
     return request
+
+
+def environment(with_env: str | None, variables: Sequence[str]) -> dict[str, str] | None:
+    """The environment of `--with-env` and `--env`; None: neither was given.
+
+    Args:
+        with_env: a JSON object.
+        variables: `NAME=VALUE` each.
+
+    Raises:
+        UsageError: one cannot be read, or a name was given twice.
+    """
+    if with_env is None and not variables:
+        return None
+    env = {} if with_env is None else parse_env(with_env)
+    for variable in variables:
+        name, separator, value = variable.partition("=")
+        if not separator or not name:
+            raise UsageError(f"--env {name!r} has no value", "write it like NAME=value")
+        if name in env:
+            raise UsageError(f"the variable {name!r} was given twice", "leave out one of them")
+        env[name] = value
+    return env
 
 
 def parse_env(text: str) -> dict[str, str]:
@@ -64,18 +91,28 @@ class _Pairs(list[tuple[str, object]]):
     """A JSON object with its repeats."""
 
 
-def read_file(path: Path) -> str:
+def read_file(path: Path, stdin: TextIO | None = None, *, option: str = "--file") -> str:
     """The file's content as the server takes it.
+
+    Args:
+        path: `-` is standard input.
+        stdin: None: it is closed.
+        option: that named it.
 
     Raises:
         UsageError: it cannot be read, or is too large.
     """
+    where = "standard input" if str(path) == STDIN else str(path)
     try:
-        content = path.read_bytes()
+        if where == str(path):
+            with path.open("rb") as file:
+                content = file.read(MAX_FILE + 1)
+        elif stdin is None:
+            raise UsageError("standard input is closed", f"name a file: {option} FILE")
+        else:
+            content = stdin.buffer.read(MAX_FILE + 1)
     except OSError as error:
-        raise UsageError(f"cannot read {path}: {error.strerror}", "check --file") from error
+        raise UsageError(f"cannot read {where}: {error.strerror}", f"check {option}") from error
     if len(content) > MAX_FILE:
-        raise UsageError(
-            f"{path} has {len(content):,} bytes", f"a job's file may have at most {MAX_FILE:,}"
-        )
+        raise UsageError(f"{where} is too large", f"{option} takes at most {MAX_FILE:,} bytes")
     return "base64:" + base64.b64encode(content).decode()

@@ -33,7 +33,7 @@ class Progress(Protocol):
 @contextmanager
 def progress(app: App) -> Iterator[Progress]:
     """The fitting one for this standard error; ends with the terminal as it was."""
-    if not is_terminal(app.stderr):
+    if app.quiet or not is_terminal(app.stderr):
         yield Lines(app)
         return
     display = Display(app)
@@ -54,11 +54,11 @@ class Lines:
         """Says which phase it is, once; the end is for others to tell."""
         if not self._status and job.status not in VOTING:
             # It was over before we could look; it was held all the same.
-            self._app.note(f"{vote(job)} ...")
+            self._app.remark(f"{vote(job)} ...")
         if job.status == self._status or job.is_over:
             return
         self._status = job.status
-        self._app.note(f"{phase(job)} ...")
+        self._app.remark(f"{phase(job)} ...")
 
     def note(self, line: str) -> None:
         """The remark."""

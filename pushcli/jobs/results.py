@@ -36,7 +36,7 @@ def settled_results(app: App, job: JobView, names: Sequence[str] = ()) -> list[N
         if app.clock() >= deadline:
             break
         if not noted and app.clock() >= deadline - _SETTLING + 1:
-            app.note(f"Waiting for the output of {len(pending)} nodes ...")
+            app.remark(f"Waiting for the output of {len(pending)} nodes ...")
             noted = True
         app.sleep(_LOOK)
         results = node_results(app, job, names)

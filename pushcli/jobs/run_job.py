@@ -23,16 +23,22 @@ from pushcli.terminal.colours import colour
 from pushcli.terminal.context import App
 
 
-def start(app: App, request: Mapping[str, Any]) -> str:
-    """Have the server start the job; returns its id."""
+def start(app: App, request: Mapping[str, Any], *, bare: bool = False) -> str:
+    """Have the server start the job; returns its id.
+
+    Args:
+        bare: print nothing but the id.
+    """
     try:
         job_id = app.client.start_job(dict(request))
     except KeyboardInterrupt:
         app.note("INTERRUPTED: the job may have been started; check with `pushcli job list`")
         raise
-    say = app.print if app.is_text else app.note
     try:
-        say(f"Started.  Job ID: {job_id}")
+        if bare and app.is_text:
+            app.write(f"{job_id}\n")
+        elif not app.quiet:
+            (app.print if app.is_text else app.note)(f"Started.  Job ID: {job_id}")
     except (OutputLost, BrokenPipeError):
         app.note(f"UNWATCHED: pushcli job status {job_id}{_same_server(app)}")
         raise

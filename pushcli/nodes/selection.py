@@ -66,6 +66,12 @@ class Selection:
         )
 
     @property
+    def reads_stdin(self) -> bool:
+        """Whether names come from standard input."""
+        typed = (targets.parse(text) for text in (*self.expressions, *self.exclude))
+        return any(targets.STDIN in expression.files for expression in typed)
+
+    @property
     def or_everything(self) -> "Selection":
         """The same, of all nodes where it does not say of which."""
         return self if self.names_some else replace(self, everything=True)
@@ -249,5 +255,5 @@ def _limited(app: App, names: Sequence[str], selection: Selection) -> list[str]:
     seed = selection.limit_seed
     if seed is None:
         seed = str(secrets.randbelow(1_000_000))
-        app.note(f"{count} of {len(names)} nodes: --limit-seed {seed} chooses the same again")
+        app.remark(f"{count} of {len(names)} nodes: --limit-seed {seed} chooses the same again")
     return targets.sample(names, count, seed)

@@ -14,6 +14,7 @@ from typing import IO, TYPE_CHECKING, TextIO
 
 import click
 
+from pushcli.durations import local
 from pushcli.escape import escape_line
 from pushcli.terminal.formats import Format, render
 
@@ -100,6 +101,10 @@ class App:
     sleep: Callable[[float], None] = time.sleep
     connect: Callable[..., "ApiClient"] = connect
     options: Options = field(default_factory=Options)
+    quiet: bool = False
+    """Whether remarks are left out."""
+    timestamps: bool = False
+    """Whether lines begin with the local time."""
 
     @cached_property
     def client(self) -> "ApiClient":
@@ -116,8 +121,14 @@ class App:
         return self.options.format is Format.TEXT
 
     def print(self, line: str) -> None:
-        """A line of the answer, to standard output."""
-        self.write(line + "\n")
+        """A line of the answer, or several, to standard output."""
+        self.write(self._stamped(line) + "\n")
+
+    def _stamped(self, text: str) -> str:
+        if not self.timestamps:
+            return text
+        now = local(time.time())
+        return "\n".join(f"{now} {line}" for line in text.split("\n"))
 
     def write(self, text: str) -> None:
         """A part of the answer, to standard output; flushed, so that notes stay in order."""
@@ -133,12 +144,17 @@ class App:
     def note(self, line: str) -> None:
         """A line beside the answer, to standard error; one that fails costs no answer."""
         try:
-            self.stderr.write(line + "\n")
+            self.stderr.write(self._stamped(line) + "\n")
             self.stderr.flush()
         except BrokenPipeError:
             raise
         except OSError:
             return
+
+    def remark(self, line: str) -> None:
+        """A note that can be spared."""
+        if not self.quiet:
+            self.note(line)
 
     def emit(self, value: object) -> None:
         """The whole answer in the format that `-F` asked for (not text)."""

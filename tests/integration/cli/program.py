@@ -40,6 +40,11 @@ class Home:
         )
         file.chmod(0o600)
 
+    def add_to_profile(self, line: str) -> None:
+        """One line more."""
+        file = self.path / ".pushcli" / "credentials"
+        file.write_text(f"{file.read_text()}{line}\n")
+
     def run(self, *arguments: str, **env: str) -> Result:
         """Run `pushcli ARGUMENTS` to its end."""
         done = subprocess.run(

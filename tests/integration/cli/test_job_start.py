@@ -4,6 +4,7 @@ import hashlib
 import json
 import signal
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -91,13 +92,13 @@ def test_the_request_says_what_was_asked_for(
     file.write_bytes(b"#!")
     home.run(
         "job", "start", "chef-client -o x", "a", "b", "a", "-q", "51%", "--timeout", "30",
-        "--with-env", '{"A": "b"}', "--in-dir", "/tmp", "--as-user", "www", "--file", str(file),
-        "-b", "--capture",
+        "--with-env", '{"A": "b"}', "--env", "C=d", "--in-dir", "/tmp", "--as-user", "www",
+        "--file", str(file), "-b", "--capture",
     )  # fmt: skip
     *_, (_, _, body) = responder.requests
     assert json.loads(body) == {
         "command": "chef-client -o x", "nodes": ["a", "b"], "quorum": 2, "run_timeout": 30,
-        "env": {"A": "b"}, "dir": "/tmp", "user": "www", "file": "base64:IyE=",
+        "env": {"A": "b", "C": "d"}, "dir": "/tmp", "user": "www", "file": "base64:IyE=",
         "capture_output": True, "pushcli": {"exact_env": True},
     }  # fmt: skip
 
@@ -141,6 +142,36 @@ def test_nowait_returns_with_the_id(home: Home, responder: Responder) -> None:
     assert home.run(*START, "-b").stdout == f"Started.  Job ID: {JOB_ID}\n"
     assert json.loads(home.run(*START, "--nowait", "-F", "json").stdout) == {"id": JOB_ID}
     assert responder.count("GET", f"jobs/{JOB_ID}") == 0
+
+
+def test_quiet_is_results_and_errors_only(home: Home, responder: Responder) -> None:
+    responder.accept_job(VOTING, RUNNING, COMPLETE)
+    say_results(responder, {"node": "web01", "state": "succeeded"})
+    result = home.run(*START, "--quiet")
+    assert (result.stdout, result.stderr) == ("Complete.  2 succeeded\n", "")
+    assert home.run(*START, "--quiet", "-b", "--timestamps").stdout == f"{JOB_ID}\n"
+
+
+def test_lines_have_the_local_time(home: Home, responder: Responder) -> None:
+    capture(responder)
+    result = home.run(*START, "--capture", "--timestamps", TZ="UTC-1")
+    lines = [*result.stdout.splitlines(), *result.stderr.splitlines()]
+    assert len(lines) == 11
+    for line in lines:
+        when, blank, _ = line.partition(" ")
+        assert (datetime.fromisoformat(when).utcoffset(), blank) == (timedelta(hours=1), " ")
+    assert result.stdout.splitlines()[3].endswith("00 web01 (failed, exit code 1)")
+
+
+def test_the_file_comes_from_standard_input(home: Home, responder: Responder) -> None:
+    responder.accept_job(RUNNING)
+    start = home.start(*START, "-b", "--file", "-")
+    assert start.wait(patient(10)) == ExitStatus.OK
+    start.communicate()
+    *_, (_, _, body) = responder.requests
+    assert json.loads(body)["file"] == "base64:"
+    both = home.run("job", "start", "uptime", "-", "--file", "-")
+    assert_one_line(both, ExitStatus.USAGE, "standard input cannot be both")
 
 
 def capture(responder: Responder) -> None:

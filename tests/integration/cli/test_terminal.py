@@ -49,6 +49,47 @@ def test_ctrl_c_gives_the_terminal_back_and_says_how_to_end_the_job(
     assert not terminal.screen.cursor.hidden
 
 
+@pytest.mark.parametrize(
+    ("typed", "status"), [("101", 0), ("1,01", 0), ("100", 2), ("y", 2), ("", 2)]
+)
+def test_a_job_on_many_nodes_is_confirmed_with_their_number(
+    home: Home, responder: Responder, typed: str, status: int
+) -> None:
+    responder.accept_job(job("complete", nodes={"succeeded": ["web001"]}), old=True)
+    with on_terminal(home, *start("web[001-101]")) as terminal:
+        terminal.expect("runs on 101 nodes: type 101:")
+        terminal.child.sendline(typed)
+        assert terminal.end() == status
+    assert responder.count("POST", "jobs") == (status == 0)
+    if status:
+        assert terminal.lines[-1].startswith("pushcli: error: nothing was started: 101 was not")
+
+
+@pytest.mark.parametrize(
+    ("limit", "arguments"),
+    [(100, ("web[001-100]",)), (2, ("web[1-3]", "-y")), (2, ("web[1-3]", "--dry-run"))],
+)
+def test_few_nodes_and_what_is_agreed_ahead_are_not_asked_about(
+    home: Home, responder: Responder, limit: int, arguments: tuple[str, ...]
+) -> None:
+    home.add_to_profile(f"confirm_above = {limit}")
+    responder.accept_job(job("complete", nodes={"succeeded": ["web001"]}), old=True)
+    with on_terminal(home, *start(*arguments)) as terminal:
+        terminal.end()
+    assert b"runs on" not in terminal.raw
+
+
+def test_all_nodes_are_always_asked_about(home: Home, responder: Responder) -> None:
+    responder.say(
+        "GET", "node_states", json_answer([{"node_name": "a", "availability": "available"}])
+    )
+    with on_terminal(home, *start("-a")) as terminal:
+        terminal.expect("runs on one node: type 1:")
+        terminal.child.sendintr()
+        assert terminal.end() == ExitStatus.INTERRUPTED
+    assert responder.count("POST", "jobs") == 0
+
+
 def test_a_short_job_has_no_display(home: Home, responder: Responder) -> None:
     responder.accept_job(COMPLETE, old=True)
     with on_terminal(home, *start("web01")) as terminal:

@@ -80,6 +80,37 @@ def test_trust_and_signing_are_taken_from_the_profile(tmp_path: Path, file: Path
     assert (profile.ca_file, profile.fingerprint) == (Path("/etc/ca.pem"), "cd" * 32)
 
 
+def test_how_many_nodes_need_no_confirmation_is_in_the_profile(tmp_path: Path) -> None:
+    path = tmp_path / ".pushcli" / "credentials"
+    write(path, PROFILE)
+    assert load_profile(None, home(tmp_path)).confirm_above == 100
+    write(path, PROFILE + "confirm_above = 0\n")
+    assert load_profile(None, home(tmp_path)).confirm_above == 0
+    write(path, PROFILE + "confirm_above = -1\n")
+    with pytest.raises(ConfigError, match="confirm_above"):
+        load_profile(None, home(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("key", "meant"), [("confirm_abov", "confirm_above"), ("chef_server_ur", "chef_server_url")]
+)
+def test_a_misspelt_key_is_not_taken_for_one_of_knifes(
+    tmp_path: Path, key: str, meant: str
+) -> None:
+    write(tmp_path / ".pushcli" / "credentials", f'{PROFILE}{key} = "x"\n')
+    with pytest.raises(ConfigError, match=f"unknown key '{key}': did you mean '{meant}'"):
+        load_profile(None, home(tmp_path))
+
+
+@pytest.mark.parametrize(
+    "key", ["validation_key", "validation_client_name", "ssl_verify_mode", "trusted_certs_dir",
+            "chef_server_root", "ssl_ca_file", "cookbook_path", "knife"],
+)  # fmt: skip
+def test_keys_of_knife_are_left_alone(tmp_path: Path, key: str) -> None:
+    write(tmp_path / ".pushcli" / "credentials", f'{PROFILE}{key} = "x"\n')
+    assert load_profile(None, home(tmp_path)).client_name == "ann"
+
+
 def test_a_pin_does_not_go_with_another_server(tmp_path: Path, file: Path) -> None:
     write(file, PROFILE + f'fingerprint = "{"ab" * 32}"\n')
     env = home(tmp_path)

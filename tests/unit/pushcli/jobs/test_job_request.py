@@ -1,10 +1,11 @@
 import base64
+import io
 from pathlib import Path
 
 import pytest
 
 from pushcli.errors import UsageError
-from pushcli.jobs.job_request import job_request, parse_env, read_file
+from pushcli.jobs.job_request import environment, job_request, parse_env, read_file
 from pushcli.protocol.limits import MAX_FILE
 from pushcli.protocol.run import RunSpec
 
@@ -70,6 +71,41 @@ def test_a_file_may_have_so_many_bytes_and_no_more(tmp_path: Path) -> None:
     file.write_bytes(b"x" * (MAX_FILE + 1))
     with pytest.raises(UsageError, match="100,000"):
         read_file(file)
+    with pytest.raises(UsageError, match="/dev/zero is too large"):
+        read_file(Path("/dev/zero"))
+
+
+@pytest.mark.parametrize("size", [0, MAX_FILE, MAX_FILE + 1])
+def test_a_file_comes_from_standard_input_within_the_same_bound(size: int) -> None:
+    stdin = io.TextIOWrapper(io.BytesIO(b"\xff" * size))
+    if size <= MAX_FILE:
+        assert base64.b64decode(read_file(Path("-"), stdin)[7:]) == b"\xff" * size
+        return
+    with pytest.raises(UsageError, match="standard input is too large"):
+        read_file(Path("-"), stdin)
+
+
+def test_standard_input_may_be_closed() -> None:
+    with pytest.raises(UsageError, match="closed: name a file: --file FILE"):
+        read_file(Path("-"), None)
+
+
+def test_variables_come_one_by_one_and_as_json() -> None:
+    assert environment(None, ()) is None
+    assert environment("{}", ()) == {}
+    assert environment('{"A": "1"}', ["B=x=y", "C="]) == {"A": "1", "B": "x=y", "C": ""}
+
+
+@pytest.mark.parametrize("given", [["A"], ["=1"], ["A=1", "A=1"], ["B=1"]])
+def test_a_variable_has_a_name_and_a_value_and_is_given_once(given: list[str]) -> None:
+    with pytest.raises(UsageError):
+        environment('{"B": "1"}', given)
+
+
+def test_the_value_of_a_variable_is_in_no_error() -> None:
+    with pytest.raises(UsageError) as raised:
+        environment(None, ["A=secret", "A=secret"])
+    assert "secret" not in str(raised.value)
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:

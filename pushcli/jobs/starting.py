@@ -1,0 +1,62 @@
+"""From what is to be run, and on which nodes, to an exit status."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pushcli.exit_status import ExitStatus
+from pushcli.jobs import run_job
+from pushcli.jobs.confirming import require_confirmation
+from pushcli.jobs.dry_run import dry_run
+from pushcli.jobs.job_request import job_request
+from pushcli.protocol.run import RunSpec
+from pushcli.terminal.context import App
+
+
+@dataclass(frozen=True, kw_only=True)
+class How:
+    """How the operator wants to start a job, and what he wants to see of it.
+
+    Args:
+        quorum: a number or a percentage, as typed.
+        nowait: return as soon as it is started.
+        dry_run: ask the nodes, and start nothing.
+        poll_interval: the longest pause between two looks at the job, in seconds.
+        quiet: results and errors only.
+        timestamps: lines begin with the time at which they are printed.
+    """
+
+    quorum: str | None = None
+    nowait: bool = False
+    dry_run: bool = False
+    poll_interval: float = 1.0
+    quiet: bool = False
+    timestamps: bool = False
+
+    def apply(self, app: App) -> None:
+        """Have the rest of this run of the program print as wanted."""
+        app.quiet, app.timestamps = self.quiet, self.timestamps
+
+
+def carry_out(
+    app: App, run: RunSpec, nodes: Sequence[str], how: How, *, everything: bool = False
+) -> ExitStatus:
+    """Start the job, watch it and tell of its end, as far as that is wanted.
+
+    Args:
+        everything: the nodes are all that there are.
+
+    Raises:
+        UsageError: it cannot be, or the operator did not confirm it.
+        PushcliError: the server refused, or did not answer.
+    """
+    request = job_request(run, nodes, quorum=how.quorum)
+    if how.dry_run:
+        return dry_run(app, request)
+    require_confirmation(app, len(nodes), everything=everything)
+    if how.nowait:
+        job_id = run_job.start(app, request, bare=how.quiet)
+        if not app.is_text:
+            app.emit({"id": job_id})
+        return ExitStatus.OK
+    job_id = run_job.start(app, request)
+    return run_job.report(app, run_job.wait(app, job_id, interval=how.poll_interval), request)
