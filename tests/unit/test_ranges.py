@@ -31,6 +31,8 @@ UNBOUNDED = {
     ("Outcome", "stderr_size"): "as exit_code",
     ("Outcome", "stdout_dropped"): "as exit_code",
     ("Outcome", "stderr_dropped"): "as exit_code",
+    ("Outcome", "stdout_cut_at"): "as exit_code",
+    ("Outcome", "stderr_cut_at"): "as exit_code",
     ("SignedHeaders", "signed_at"): "refused where it is far from the server's clock",
     ("Signed", "version"): "made from a body that has the range",
     ("PublicNumbers", "modulus"): "of a key, whose bits are counted",
