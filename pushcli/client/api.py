@@ -133,9 +133,10 @@ class ApiClient:
                 ) from error
             return self._json("POST", "pushy/jobs", body=body, headers=headers)
 
-    def job(self, job_id: str) -> Any:
-        """One job with its nodes by state."""
-        return self._read(f"/{quoted(job_id)}", self.get)
+    def job(self, job_id: str, *, include_file: bool = False) -> Any:
+        """One job with its nodes by state, and with the file that it brings to them if wanted."""
+        params = {"include_file": "true"} if include_file else None
+        return self._read(f"/{quoted(job_id)}", lambda path: self.get(path, params))
 
     def jobs(self) -> Any:
         """All jobs, without their nodes."""

@@ -7,21 +7,24 @@ import click
 from pushcli.commands.start_options import start_options
 from pushcli.commands.target_options import target_options
 from pushcli.errors import UsageError
+from pushcli.escape import escape_line
 from pushcli.exit_status import ExitStatus
 from pushcli.jobs import abort_all as ending
 from pushcli.jobs import freezing, show_job, show_output
 from pushcli.jobs.job_request import STDIN, environment, read_file
 from pushcli.jobs.output import CHANNELS
+from pushcli.jobs.retry import again
 from pushcli.jobs.starting import How, carry_out
-from pushcli.nodes.selection import Selection, select
+from pushcli.nodes.selection import Selection, among, select
 from pushcli.protocol.run import DEFAULT_TIMEOUT, RunSpec
 from pushcli.terminal.command_groups import CommandGroup
 from pushcli.terminal.context import App
+from pushcli.terminal.folding import fold
 from pushcli.terminal.options import operator_options
 from pushcli.terminal.params import JobId, NodeName, Reason, Seconds
 
 
-@click.group(cls=CommandGroup)
+@click.group(cls=CommandGroup, aliases={"rerun": "retry"})
 @operator_options
 def job() -> None:
     """Start, watch, abort and read jobs."""
@@ -76,11 +79,7 @@ def start(
     """
     how.apply(app)
     env = environment(with_env, variables)
-    content = None
-    if file is not None:
-        if str(file) == STDIN and selection.reads_stdin:
-            raise UsageError("standard input cannot be both names and --file", "name a file")
-        content = read_file(file, app.stdin)
+    content = _content(app, file, is_read=selection.reads_stdin)
     nodes = select(app, selection, must_exist=True)
     run = RunSpec(
         command=command,
@@ -94,6 +93,73 @@ def start(
         exact_env=bool(env),
     )
     return carry_out(app, run, nodes, how, everything=selection.everything)
+
+
+@job.command()
+@click.argument("job_id", metavar="ID", type=JobId())
+@click.argument("nodes", metavar="[NODE...]", nargs=-1)
+@click.option(
+    "--failed", "choices", flag_value="failed", multiple=True, help="Where it failed or crashed."
+)
+@click.option(
+    "--nacked", "choices", flag_value="nacked", multiple=True, help="Nodes that refused it."
+)
+@click.option(
+    "--unavailable",
+    "choices",
+    flag_value="unavailable",
+    multiple=True,
+    help="Nodes that were not there.",
+)
+@click.option(
+    "--timed-out", "choices", flag_value="timed_out", multiple=True, help="Where it took too long."
+)
+@click.option("--all", "choices", flag_value="all", multiple=True, help="All its nodes.")
+@start_options
+@click.option(
+    "--file", type=click.Path(path_type=Path), metavar="FILE", help="Another file to send along."
+)
+@operator_options
+@click.pass_obj
+def retry(
+    app: App, *, job_id: str, nodes: tuple[str, ...], choices: tuple[str, ...], how: How,
+    file: Path | None,
+) -> ExitStatus:  # fmt: skip
+    """Start the job ID again, the same, where it did not succeed, or on these NODEs of it.
+
+    Command, timeout, user, directory, environment, file and --capture are those of the job.
+    Several of the options that choose nodes mean the nodes of all of them. `job rerun` is the
+    same.
+
+    \b
+    Examples:
+      pushcli job retry aaaaaaaaaaaa25fd67fa8715fd547d3d
+      pushcli job retry aaaaaaaaaaaa25fd67fa8715fd547d3d --failed 'web*'
+    """
+    how.apply(app)
+    selection = Selection(expressions=nodes)
+    content = _content(app, file, is_read=selection.reads_stdin)
+    run, of_job = again(app, job_id, choices, file=content)
+    if nodes:
+        of_job = among(app, nodes, of_job)
+    app.remark(f"Again on {len(of_job)}: {fold(map(escape_line, of_job))}")
+    return carry_out(app, run, of_job, how)
+
+
+def _content(app: App, file: Path | None, *, is_read: bool) -> str | None:
+    """The content of `--file`.
+
+    Args:
+        is_read: whether names come from standard input.
+
+    Raises:
+        UsageError: so would the file, or it cannot be read.
+    """
+    if file is None:
+        return None
+    if str(file) == STDIN and is_read:
+        raise UsageError("standard input cannot be both names and --file", "name a file")
+    return read_file(file, app.stdin)
 
 
 @job.command()

@@ -1,6 +1,5 @@
 """Starting a job, waiting for its end, and telling of it."""
 
-import shlex
 import signal
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from pushcli.jobs.fetch import fetch_outputs
 from pushcli.jobs.folded import print_folded
 from pushcli.jobs.for_programs import job_as_data, result_as_data
 from pushcli.jobs.model import JobView, NodeResult
+from pushcli.jobs.next_steps import retry_line, same_server
 from pushcli.jobs.output import Outputs, as_data
 from pushcli.jobs.progress import progress
 from pushcli.jobs.results import never_ran, settled_results
@@ -40,7 +40,7 @@ def start(app: App, request: Mapping[str, Any], *, bare: bool = False) -> str:
         elif not app.quiet:
             (app.print if app.is_text else app.note)(f"Started.  Job ID: {job_id}")
     except (OutputLost, BrokenPipeError):
-        app.note(f"UNWATCHED: pushcli job status {job_id}{_same_server(app)}")
+        app.note(f"UNWATCHED: pushcli job status {job_id}{same_server(app)}")
         raise
     return job_id
 
@@ -63,7 +63,7 @@ def wait(app: App, job_id: str, *, interval: float) -> Snapshot:
             _leave(app, job_id, last)
             raise
         except PushcliError:
-            app.note(f"UNWATCHED: pushcli job status {job_id}{_same_server(app)}")
+            app.note(f"UNWATCHED: pushcli job status {job_id}{same_server(app)}")
             raise
     assert last is not None  # noqa: S101 - the snapshots end with a final one
     return last
@@ -74,18 +74,7 @@ def _leave(app: App, job_id: str, last: Snapshot | None) -> None:
     if last is not None:
         app.note(f"{phase(last.job)}: {tally(last.job)}")
     if last is None or not last.job.is_over:
-        app.note(f"STILL RUNNING: pushcli job abort {job_id}{_same_server(app)}")
-
-
-def _same_server(app: App) -> str:
-    """The options that make another command talk to the same server as the same user."""
-    options = app.options
-    given = {
-        "--config": options.config, "--profile": options.profile,
-        "--server-url": options.server_url, "--user": options.user, "--key": options.key,
-        "--ca-file": options.ca_file, "--fingerprint": options.fingerprint,
-    }  # fmt: skip
-    return "".join(f" {name} {shlex.quote(str(v))}" for name, v in given.items() if v is not None)
+        app.note(f"STILL RUNNING: pushcli job abort {job_id}{same_server(app)}")
 
 
 @contextmanager
@@ -133,3 +122,5 @@ def _print_end(
     app.print(app.paint(summary(job, needed), colour(mood(job))))
     for line in exceptions(results):
         app.print(f"  {line}")
+    if (step := retry_line(app, job)) is not None:
+        app.remark(f"  {step}")

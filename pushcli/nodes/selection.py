@@ -128,6 +128,25 @@ def select(
     return _limited(app, chosen, selection)
 
 
+def among(app: App, expressions: Sequence[str], names: Sequence[str]) -> list[str]:
+    """Those of the names that the expressions stand for.
+
+    Raises:
+        UsageError: one cannot be read, or stands for others too.
+        NotFound: nothing matches.
+    """
+    wanted = [targets.parse(text) for text in expressions]
+    files = _read_files(app, wanted)
+    typed = _typed(wanted, _Known(list(names), complete=True), files)
+    others = [name for name in typed if name not in frozenset(names)]
+    if others:
+        raise UsageError(
+            f"{others[0]!r} is not one of the nodes meant",
+            "see `pushcli job status ID`",
+        )
+    return list(typed)
+
+
 def _require_sense(selection: Selection) -> None:
     if selection.with_status and selection.from_job is None:
         raise UsageError("--with-status without --from-job", "name the job whose nodes are meant")

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from importlib import import_module
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import click
@@ -42,9 +43,23 @@ class Command(click.Command):
 
 
 class CommandGroup(click.Group):
-    """A group that shows its commands in the order they were written in."""
+    """A group that shows its commands in the order they were written in.
+
+    Args:
+        aliases: other names of commands, which no list shows.
+    """
 
     command_class = Command
+
+    def __init__(
+        self, *args: Any, aliases: Mapping[str, str] = MappingProxyType({}), **kwargs: Any
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self.aliases = aliases
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of this name, or other name."""
+        return super().get_command(ctx, self.aliases.get(cmd_name, cmd_name))
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """As click does it."""

@@ -156,7 +156,7 @@ def test_lines_have_the_local_time(home: Home, responder: Responder) -> None:
     capture(responder)
     result = home.run(*START, "--capture", "--timestamps", TZ="UTC-1")
     lines = [*result.stdout.splitlines(), *result.stderr.splitlines()]
-    assert len(lines) == 11
+    assert len(lines) == 12
     for line in lines:
         when, blank, _ = line.partition(" ")
         assert (datetime.fromisoformat(when).utcoffset(), blank) == (timedelta(hours=1), " ")

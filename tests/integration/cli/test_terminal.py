@@ -33,6 +33,7 @@ def test_the_display_shows_the_job_while_it_runs_and_then_goes(
         f"Started.  Job ID: {JOB_ID}",
         "Complete with failures.  2 succeeded, 1 failed",
         "  failed: web03",
+        f"  again for web03     pushcli job retry {JOB_ID} --failed",
     ]
     assert not terminal.screen.cursor.hidden
 

@@ -1,0 +1,35 @@
+"""What to do next, as a line that can be pasted."""
+
+import shlex
+
+from pushcli.escape import escape_line
+from pushcli.jobs.model import JobView
+from pushcli.jobs.retry import CHOICES
+from pushcli.terminal.context import App
+
+_TROUBLED = ("failed", "crashed", "timed_out")
+
+
+def retry_line(app: App, job: JobView) -> str | None:
+    """How to run a job again where it failed; None: it failed nowhere."""
+    nodes = [name for state in _TROUBLED for name in job.nodes.get(state, [])]
+    if not nodes or not job.is_over:
+        return None
+    flags = [
+        f" --{choice.replace('_', '-')}"
+        for choice, states in CHOICES.items()
+        if any(job.nodes.get(state) for state in states) and {*states} & {*_TROUBLED}
+    ]
+    whom = escape_line(nodes[0]) if len(nodes) == 1 else f"the {len(nodes)}"
+    return f"again for {whom}     pushcli job retry {job.id}{''.join(flags)}{same_server(app)}"
+
+
+def same_server(app: App) -> str:
+    """The options that make another command talk to the same server as the same user."""
+    options = app.options
+    given = {
+        "--config": options.config, "--profile": options.profile,
+        "--server-url": options.server_url, "--user": options.user, "--key": options.key,
+        "--ca-file": options.ca_file, "--fingerprint": options.fingerprint,
+    }  # fmt: skip
+    return "".join(f" {name} {shlex.quote(str(v))}" for name, v in given.items() if v is not None)
