@@ -20,11 +20,14 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 demo: $(STAMP)
 	@$(BIN)/pushcli sandbox --nodes 3 --run 'echo "hello from $$CHEF_PUSH_NODE_NAME"; uptime'
 
+# Two for each core: half of what a test does is to wait. A file's tests share its servers.
+WORKERS = -n $$(( 2 * $$(getconf _NPROCESSORS_ONLN) )) --dist loadfile --no-loadscope-reorder
+
 test: $(STAMP)
-	@$(BIN)/python -m pytest -n 2 --dist loadfile -q
+	@$(BIN)/python -m pytest $(WORKERS) -q
 
 test-fast: $(STAMP)
-	@$(BIN)/python -m pytest -n 2 --dist loadfile -q -m quick --hypothesis-profile fast tests/unit tests/integration
+	@$(BIN)/python -m pytest $(WORKERS) -q -m quick --hypothesis-profile fast tests/unit tests/integration
 
 check: $(STAMP)
 	@$(BIN)/ruff format --check --quiet .

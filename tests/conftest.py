@@ -1,6 +1,9 @@
 """For all tests: names that are the same in every worker, however a parameter was made."""
 
+import os
 import signal
+import sys
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -14,6 +17,11 @@ from tests.support.waiting import patient
 settings.register_profile("pushcli", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile(FAST, settings.get_profile("pushcli"), max_examples=10)
 settings.load_profile("pushcli")
+
+# Tests start hundreds of programs: each would compile all that it loads where the caller's
+# shell forbids to keep it.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 
 def pytest_configure() -> None:
@@ -30,6 +38,21 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         item.add_marker(pytest.mark.timeout(patient(seconds)), append=False)
         if not item.get_closest_marker("slow") and (mark is None or "unit" in item.path.parts):
             item.add_marker("quick")
+    _put_in_order(items)
+
+
+def _put_in_order(items: list[pytest.Item]) -> None:
+    """What waits and starts programs comes first: no worker is left with it in the end.
+
+    Many small files of unit tests fill what time the workers have left, the smallest last.
+    """
+    size = Counter(item.path for item in items)
+
+    def place(item: pytest.Item) -> tuple[bool, int]:
+        is_unit = "unit" in item.path.parts
+        return is_unit, -size[item.path] if is_unit else 0
+
+    items.sort(key=place)
 
 
 def pytest_make_parametrize_id(config: object, val: Any, argname: str) -> str | None:

@@ -19,8 +19,9 @@ from pushcli.client.credentials import Profile
 from pushcli.client.limits import Limits
 from pushcli_agent.link.config_request import ConfigRequest
 from pushcli_agent.link.fetch import fetch
+from tests.support.waiting import patient
 
-LIMITS = Limits(connect=0.5, silence=0.4, total=1.0, size=65_536)
+LIMITS = Limits(connect=0.5, silence=0.4, total=0.6, size=65_536)
 OK = b"HTTP/1.1 200 OK\r\n"
 Ask = Callable[[str], errors.PushcliError]
 """Asks the server at a URL, and gives the error that comes of it."""
@@ -62,21 +63,28 @@ def ask(request: pytest.FixtureRequest, tmp_path: Path, key: RSAPrivateKey) -> A
 
 
 @contextlib.contextmanager
-def acting(act: Act) -> Iterator[str]:
-    """A server that takes one request and then does as it likes; its URL."""
+def acting(act: Act, *, stays: bool = False) -> Iterator[str]:
+    """A server that takes one request and then does as it likes; its URL.
+
+    Args:
+        stays: whoever connects after that is not turned away, and hears nothing.
+    """
     with socket.create_server(("127.0.0.1", 0)) as listening:
 
         def serve() -> None:
             connection, _ = listening.accept()
+            if not stays:
+                listening.close()
             with connection, contextlib.suppress(OSError):
                 connection.settimeout(10)
                 while b"\r\n\r\n" not in connection.recv(65_536):
                     pass
                 act(connection)
 
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}/organizations/acme"
         thread = threading.Thread(target=serve)
         thread.start()
-        yield f"http://127.0.0.1:{listening.getsockname()[1]}/organizations/acme"
+        yield url
         thread.join()
 
 
@@ -198,6 +206,13 @@ def test_half_an_answer_is_none(ask: Ask, way: str) -> None:
     assert isinstance(error, errors.ConnectionLost)
     assert f"cannot reach {url}: the connection broke: " in error.message
     assert words in error.message
+
+
+def test_looking_whether_tls_would_have_worked_holds_nobody_up(ask: Ask) -> None:
+    with acting(sending(), stays=True) as url:
+        began = time.monotonic()
+        assert "the connection broke" in ask(url).message
+        assert time.monotonic() - began < patient(3)
 
 
 def test_a_redirect_is_not_followed(ask: Ask) -> None:
