@@ -588,6 +588,22 @@ def test_a_log_that_cannot_be_written_ends_nothing(
     assert agent.end() == 0
 
 
+def test_an_agent_listens_on_no_port(agent: AgentProcess, server: ScriptedServer) -> None:
+    agent.start()
+    server.run(server.meet(), JOB, "hello")
+    server.expect("succeeded")
+    own = {str(fd.readlink()) for fd in Path(f"/proc/{agent.pid}/fd").iterdir() if fd.is_symlink()}
+    bound = set()
+    for table in ("tcp", "tcp6", "udp", "udp6"):
+        for line in Path(f"/proc/{agent.pid}/net/{table}").read_text().splitlines()[1:]:
+            fields = line.split()
+            # Of TCP those that listen; a datagram socket that nobody sent from is bound to one.
+            if fields[3] == "0A" or (table.startswith("udp") and fields[3] == "07"):
+                bound.add(f"socket:[{fields[9]}]")
+    assert bound
+    assert not own & bound
+
+
 def test_an_idle_agent_is_small_and_still(agent: AgentProcess, server: ScriptedServer) -> None:
     agent.start()
     peer = server.meet()

@@ -10,7 +10,7 @@ from pushcli.exit_status import ExitStatus
 from pushcli.sandbox.sandbox import ADMIN, Sandbox
 from tests.integration.cli.operated import Operated
 from tests.integration.cli.program import assert_one_line
-from tests.support.identities import KEYS, new_user, operator
+from tests.support.identities import KEYS, new_user, operator, superuser
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.timeout(90)
@@ -38,6 +38,8 @@ def test_while_frozen_no_job_starts_also_after_a_restart(one: Operated) -> None:
     answer = operator(one.fleet)("POST", "pushy/jobs", {"command": "true", "nodes": ["web01"]})
     assert (answer.status, answer.headers.get("retry-after")) == (503, None)
     assert answer.error == [f"no job starts: frozen by {ADMIN}: storage is down, ask ann"]
+    job = {"command": "true", "nodes": ["web01"]}
+    assert superuser(one.fleet)("POST", "pushy/jobs", job).status == 503
     assert one.ok("job", "unfreeze").startswith("Jobs may start again. They were frozen by ")
     assert one.ok("job", "unfreeze") == "Jobs were not frozen.\n"
     one.fleet.wait_available(["web01"])

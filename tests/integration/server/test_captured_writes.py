@@ -312,6 +312,17 @@ def test_a_read_may_be_repeated(fleet: Sandbox) -> None:
     assert {one.send().status for one in (read, parts)} == {200}
 
 
+def test_a_read_is_answered_with_any_query_for_that_is_not_signed(fleet: Sandbox) -> None:
+    one = captured(operator(fleet), "GET", "search/node", query="?q=name:nosuch")
+    name = new_client(fleet).name
+    operator(fleet).post("nodes", {"name": name})
+    assert one.send().json["total"] == 0
+    wider = one._replace(target=one.target.replace("name:nosuch", f"name:{name}")).send()
+    assert [row["name"] for row in wider.json["rows"]] == [name]
+    elsewhere = one._replace(target=one.target.replace("search/node", "pushy/jobs"))
+    assert elsewhere.send().status == 401
+
+
 # --- one signature, told in other ways
 
 

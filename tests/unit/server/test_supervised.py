@@ -89,6 +89,7 @@ def test_what_is_done_once_fails_alone(caplog: pytest.LogCaptureFixture) -> None
     asyncio.run(scenario())
     assert done == ["second"]
     [complaint] = [record for record in caplog.records if record.levelno == logging.ERROR]
+    assert complaint.getMessage() == "first failed"
     assert complaint.exc_info
 
 

@@ -130,3 +130,19 @@ def test_the_root_is_a_directory_like_others(allowed: list[str], known: bool) ->
         assert chosen("/", allowed) == ("/", True)
     else:
         assert "is not allowed" in refusal("/", allowed)
+
+
+def test_where_none_is_allowed_the_disk_is_not_even_looked_at(
+    monkeypatch: pytest.MonkeyPatch, tree: Path
+) -> None:
+    asked, looked = str(tree / "app"), list[str]()
+
+    def look(path: str) -> os.stat_result:
+        looked.append(path)
+        return os.lstat(path)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "stat", look)
+        with pytest.raises(DirectoryRefused, match="not allowed"):
+            directories.choose(asked, [])
+    assert looked == []

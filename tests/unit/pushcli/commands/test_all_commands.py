@@ -139,6 +139,21 @@ def _section(title: str) -> str:
     return text[heading.start() : heading.end() + following.start()] if following else text
 
 
+@pytest.mark.parametrize("page", sorted(DOCUMENTATION.parent.glob("*.md")), ids=lambda p: p.name)
+def test_what_the_documentation_says_to_type_is_there(page: Path) -> None:
+    flags = {path: {flag for _, flag in own_flags(command)} for path, command in all_commands()}
+    for typed in re.findall(r"`(pushcli [^`]+)`", page.read_text().replace("\n", " ")):
+        path: tuple[str, ...] = ("pushcli",)
+        for word in typed.split()[1:]:
+            if (*path, word) in flags:
+                path = (*path, word)
+            elif word.startswith("--"):
+                assert word.partition("=")[0] in {*flags[path], "--help"}, typed
+            else:
+                is_group = any(longer[: len(path)] == path != longer for longer in flags)
+                assert not (is_group and word.isalpha() and word.islower()), typed
+
+
 @pytest.mark.parametrize(("path", "command"), EVERY_COMMAND)
 def test_help_in_front_is_the_help_behind(path: tuple[str, ...], command: click.Command) -> None:
     with root.make_context("pushcli", ["help"], obj=App()) as context:
