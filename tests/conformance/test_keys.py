@@ -152,6 +152,16 @@ def test_a_key_that_is_too_short_or_too_long_is_refused(server: Sandbox) -> None
         assert (answer.status, "bits" in answer.error[0]) == (400, True)
 
 
+def test_a_key_that_would_be_slow_to_verify_with_is_refused(server: Sandbox) -> None:
+    client = new_client(server)
+    modulus = KEYS[1].public_key().public_numbers().n
+    slow = keys.public_pem(rsa.RSAPublicNumbers(2**1024 + 1, modulus).public_key())
+    places = ("PUT", f"clients/{client.name}"), ("POST", folder(client))
+    for method, place in places:
+        answer = client(method, place, {"name": client.name, "public_key": slow})
+        assert (answer.status, answer.error) == (400, ["public_key: its exponent is too large"])
+
+
 def test_nobody_has_keys_without_number(server: Sandbox) -> None:
     client = new_client(server)
     for number in range(MAX_KEYS - 1):

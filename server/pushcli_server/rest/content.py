@@ -10,7 +10,7 @@ import msgspec
 from pushcli import keys
 from pushcli.errors import KeyFileError
 from pushcli.protocol import headers, names, nesting
-from pushcli.whitelist.rsa_numbers import MAX_BITS
+from pushcli.whitelist.rsa_numbers import MAX_BITS, MAX_EXPONENT
 from pushcli_server.rest.errors import Refused, carried_out
 from pushcli_server.rest.jobs import base_url
 from pushcli_server.rest.request import Asked, Call
@@ -73,6 +73,9 @@ def public_pem(text: str) -> str:
     if key.key_size > MAX_BITS:
         # Each signature would take the server long, and agents pin no such key.
         raise Refused(400, [f"public_key: more than {MAX_BITS} bits"])
+    if key.public_numbers().e > MAX_EXPONENT:
+        # Anybody can have the server verify with it, who knows the name that has it.
+        raise Refused(400, ["public_key: its exponent is too large"])
     return keys.public_pem(key)
 
 

@@ -143,6 +143,9 @@ def _section(title: str) -> str:
 def test_what_the_documentation_says_to_type_is_there(page: Path) -> None:
     flags = {path: {flag for _, flag in own_flags(command)} for path, command in all_commands()}
     for typed in re.findall(r"`(pushcli [^`]+)`", page.read_text().replace("\n", " ")):
+        if "\\n" in typed or typed == "pushcli enroll":
+            # The beginning of a text that is signed.
+            continue
         path: tuple[str, ...] = ("pushcli",)
         for word in typed.split()[1:]:
             if (*path, word) in flags:
