@@ -95,19 +95,22 @@ def test_it_ends_with_the_right_to_start_jobs(server: Sandbox) -> None:
     assert statuses(bob, (*OURS, "own_jobs"), job_id) == {403}
 
 
-@pytest.mark.parametrize("how", ["left", "deleted", "client"])
+@pytest.mark.parametrize("how", ["left", "deleted", "superuser", "client"])
 def test_who_comes_back_or_gets_the_name_has_no_part_in_the_jobs_of_before(
     server: Sandbox, how: str
 ) -> None:
     ann, bob = operator(server), writer(server)
     if how == "client":
         bob = writer(server, "client", like=f"{bob.name}-c")
+    elif how == "superuser":
+        # He starts jobs where he does not belong.
+        bob = new_user(server, KEYS[1], associated=False, superuser=True)
     job_id = start(bob)
     pem = keys.public_pem(bob.raw.key)
     if how == "left":
         assert ann("DELETE", f"users/{bob.name}").status == 200
         ann.post("users", {"username": bob.name})
-    elif how == "deleted":
+    elif how in {"deleted", "superuser"}:
         assert superuser(server)("DELETE", f"/users/{bob.name}").status == 200
         superuser(server).post("/users", {"username": bob.name, "public_key": pem})
         ann.post("users", {"username": bob.name})

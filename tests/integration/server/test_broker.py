@@ -58,6 +58,8 @@ class Heard(list[messages.NodeMessage]):
         """So many keys, too."""
         self.owners: dict[str, NodeKey] = {}
         """Of the keys that are admitted."""
+        self.salt = ""
+        """Of the node's client."""
 
     def judge(self, admitted: bool) -> bool:
         """Whether a key is admitted, unless judging it fails."""
@@ -100,8 +102,8 @@ async def broker(
     doorkeeper = Doorkeeper(context, lambda key: heard.judge(key in owners))
     doorkeeper.start()
     running = Broker(
-        context, server_secret, owners.get, lambda *_: session_key, heard.receive, limits, now,
-        MARK, max_body=max_body,
+        context, server_secret, owners.get, lambda _org, _name, salt: session_key + salt.encode(),
+        heard.receive, limits, now, MARK, max_body=max_body, session_salt=lambda _: heard.salt,
     )  # fmt: skip
     socket = context.socket(zmq.DEALER)
     heard.keys = (server_public, public, secret)
@@ -231,6 +233,22 @@ def test_a_message_that_names_another_than_its_keys_node_is_dropped(node: str, o
             await heard.more.wait()
             assert [(message.org, message.node) for message in heard] == [NODE]
             assert running.drops.counts == {DropReason.ANOTHER_NODE: 1}
+
+    run(scenario)
+
+
+def test_another_client_of_the_name_has_another_session_key_at_once() -> None:
+    async def scenario() -> None:
+        async with broker(KEY, lambda: NOW) as (heard, running, socket):
+            socket.send_multipart(wire.seal(GOOD, KEY))
+            await heard.more.wait()
+            heard.more.clear()
+            heard.salt = "salt"
+            socket.send_multipart(wire.seal(GOOD, KEY))
+            socket.send_multipart(wire.seal(GOOD, KEY + b"salt"))
+            await heard.more.wait()
+            assert len(heard) == 2
+            assert running.drops.counts == {DropReason.SIGNATURE: 1}
 
     run(scenario)
 

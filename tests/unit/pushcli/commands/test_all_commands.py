@@ -141,20 +141,19 @@ def _section(title: str) -> str:
 
 @pytest.mark.parametrize("page", sorted(DOCUMENTATION.parent.glob("*.md")), ids=lambda p: p.name)
 def test_what_the_documentation_says_to_type_is_there(page: Path) -> None:
-    flags = {path: {flag for _, flag in own_flags(command)} for path, command in all_commands()}
     for typed in re.findall(r"`(pushcli [^`]+)`", page.read_text().replace("\n", " ")):
         if "\\n" in typed or typed == "pushcli enroll":
             # The beginning of a text that is signed.
             continue
-        path: tuple[str, ...] = ("pushcli",)
+        command: click.Command = root
         for word in typed.split()[1:]:
-            if (*path, word) in flags:
-                path = (*path, word)
-            elif word.startswith("--"):
-                assert word.partition("=")[0] in {*flags[path], "--help"}, typed
-            else:
-                is_group = any(longer[: len(path)] == path != longer for longer in flags)
-                assert not (is_group and word.isalpha() and word.islower()), typed
+            if word.startswith("--"):
+                known = {flag for _, flag in own_flags(command)} | {"--help"}
+                assert word.partition("=")[0] in known, typed
+            elif isinstance(command, click.Group) and word.isalpha() and word.islower():
+                found = command.get_command(click.Context(command), word)
+                assert found is not None, typed
+                command = found
 
 
 @pytest.mark.parametrize(("path", "command"), EVERY_COMMAND)

@@ -182,7 +182,9 @@ def test_a_key_that_is_only_vouched_for_takes_no_pinned_one_back() -> None:
     said.say("ann", "add", "dora")
     said.say("dora", "remove", "bob")
     said.say("ann", "remove", "bob")
-    assert judged(pins("ann", "bob", "carl"), said)[0] == {"ann", "bob", "carl", "dora"}
+    found, void = judged(pins("ann", "bob", "carl"), said)
+    assert found == {"ann", "bob", "carl", "dora"}
+    assert void[0] == "a pinned key is taken back by pinned ones only"
 
 
 def test_a_pinned_key_takes_itself_back() -> None:
