@@ -1,10 +1,28 @@
 """The engine's table has a way to carry out whatever the fleet can ask for."""
 
+import asyncio
+import time
+from pathlib import Path
 from typing import Any, get_args
 
+import pytest
+
+from pushcli.protocol import messages
+from pushcli.protocol.timestamps import format_rfc1123
+from pushcli_server.clock import Clock
 from pushcli_server.core import fleet_events as on_fleet
 from pushcli_server.core.fleet_state import Fleet, Rules
+from pushcli_server.core.identity import NodeKey
+from pushcli_server.core.node import Phase
 from pushcli_server.engine import Engine
+from pushcli_server.feeds import Feeds
+from pushcli_server.release import Releases
+from pushcli_server.store import Store
+from pushcli_server.timers import Timers
+from tests.support.waiting import patient
+
+NODE = NodeKey("acme", "node1")
+COMPLAINT = "Send'> failed; what does not rest on it goes on"
 
 
 def test_there_is_a_row_for_every_effect_and_for_nothing_else() -> None:
@@ -15,3 +33,39 @@ def test_there_is_a_row_for_every_effect_and_for_nothing_else() -> None:
         channel=nothing, feeds=nothing, notes=nothing, spawn=nothing,
     )  # fmt: skip
     assert engine._carry_out.keys() == set(get_args(on_fleet.Effect))
+
+
+def test_an_effect_that_fails_costs_no_other(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    nothing: Any = None
+    place = f"sqlite:///{tmp_path}/db", tmp_path / "blobs"
+    Store.create(*place)
+
+    async def scenario() -> None:
+        store, releases, clock = Store.open(*place), Releases(), Clock()
+        store.start(asyncio.get_running_loop(), releases.committed)
+        timers = Timers(clock, lambda _: None)
+        engine = Engine(
+            Fleet(Rules()), clock=clock, store=store, releases=releases,
+            timers=timers, feeds=Feeds(clock, store.submit, {}), spawn=nothing,
+            # Whoever sends, or has a note taken, finds a fault of ours.
+            channel=nothing, notes=nothing,
+        )  # fmt: skip
+        try:
+            message = messages.Heartbeat(
+                node=NODE.name, org=NODE.org, client="vm", protocol_version="2.0", sequence=1,
+                timestamp=format_rfc1123(time.time()), incarnation_id="i", job_state="idle",
+            )  # fmt: skip
+            engine.receive(NODE, b"peer", "", message, "key")
+            node = engine.fleet.nodes[NODE]
+            assert node.phase is Phase.REHAB
+            # It is asked to abort, in vain, and asked again when that is due.
+            async with asyncio.timeout(patient(10)):
+                while caplog.text.count(COMPLAINT) < 2:
+                    await asyncio.sleep(0.01)
+        finally:
+            timers.close()
+            await store.close()
+
+    asyncio.run(scenario())
