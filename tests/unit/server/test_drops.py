@@ -34,3 +34,16 @@ def test_a_node_has_a_line_a_second_for_anything_else(caplog: pytest.LogCaptureF
         "dropped a message from web01: not JSON (9 more before it)",
         "dropped a message from web01: not JSON (9 more before it)",
     ]
+
+
+def test_all_together_have_so_many_lines_a_minute(caplog: pytest.LogCaptureFixture) -> None:
+    drops = Drops()
+    with caplog.at_level(logging.WARNING):
+        for minute in range(2):
+            for number in range(500):
+                drops.drop(f"web{number}", DropReason.JSON, 1000 + 60 * minute + number / 10)
+    first = [record for record in caplog.records if "more before" not in record.getMessage()]
+    # As many at once, and each second one more.
+    assert 60 <= len(first) <= 60 + 110
+    assert len(caplog.records) <= 60 + 110
+    assert drops.counts == {DropReason.JSON: 1000}
