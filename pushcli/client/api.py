@@ -112,10 +112,10 @@ class ApiClient:
         try:
             answer = self._start_job(spec, headers)
         except errors.RequestRefused:
-            if run_wire.OPTIONS_KEY not in spec or run_wire.JOB_OPTIONS in self.extensions:
+            understood = run_wire.understood(spec, self.extensions)
+            if understood == spec:
                 raise
-            old = {key: value for key, value in spec.items() if key != run_wire.OPTIONS_KEY}
-            answer = self._start_job(old, headers)
+            answer = self._start_job(understood, headers)
         uri = answer.get("uri") if isinstance(answer, dict) else None
         job_id = uri[-32:] if isinstance(uri, str) else ""
         if not names.is_job_id(job_id):

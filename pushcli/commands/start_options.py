@@ -8,7 +8,14 @@ import click
 
 from pushcli.jobs.starting import How
 from pushcli.terminal.params import Seconds
+from pushcli.terminal.typed import typed
 
+NODES = (
+    "nodes", "query", "everything", "exclude", "limit", "limit_seed", "from_job", "with_status",
+)  # fmt: skip
+"""Parameters that say which nodes are meant."""
+SIZES = ("batch", "max_failures")
+"""Parameters that may be a part of these nodes: of the rest it would be another number."""
 Command = Callable[..., Any]
 
 _OPTIONS: tuple[Callable[[Command], Command], ...] = (
@@ -27,6 +34,15 @@ _OPTIONS: tuple[Callable[[Command], Command], ...] = (
     click.option(
         "--quiet", is_flag=True, help="Print results and errors only; with -b the bare ID."
     ),
+    click.option(
+        "--batch", metavar="N|P%", help="So many nodes at a time, each batch a job of its own."
+    ),
+    click.option(
+        "--batch-wait", type=Seconds(), default=0.0, help="Pause between two batches."
+    ),
+    click.option(
+        "--max-failures", metavar="N|P%", help="Start no batch once more nodes have failed."
+    ),
     click.option("--timestamps", is_flag=True, help="Begin each line with the local time."),
 )  # fmt: skip
 
@@ -37,11 +53,14 @@ def start_options(command: Command) -> Command:
     @wraps(command)
     def with_how(
         *arguments: Any, quorum: str | None, nowait: bool, dry_run: bool, poll_interval: float,
-        quiet: bool, timestamps: bool, **others: Any,
+        quiet: bool, timestamps: bool, batch: str | None, batch_wait: float,
+        max_failures: str | None, **others: Any,
     ) -> Any:  # fmt: skip
         how = How(
             quorum=quorum, nowait=nowait, dry_run=dry_run, poll_interval=poll_interval,
-            quiet=quiet, timestamps=timestamps,
+            quiet=quiet, timestamps=timestamps, batch=batch, batch_wait=batch_wait,
+            max_failures=max_failures,
+            typed=tuple(typed(click.get_current_context(), without=(*NODES, *SIZES))),
         )  # fmt: skip
         return command(*arguments, how=how, **others)
 

@@ -17,13 +17,14 @@ STDIN = "-"
 
 
 def job_request(
-    run: RunSpec, nodes: Sequence[str], *, quorum: str | None = None
+    run: RunSpec, nodes: Sequence[str], *, quorum: str | None = None, batch: str | None = None
 ) -> dict[str, object]:
     """What to ask the server for; defaults are left to it.
 
     Args:
         nodes: names; one that is given twice counts once.
         quorum: a number or a percentage, as typed.
+        batch: what the jobs that belong together have in common (32 hex digits).
 
     Raises:
         UsageError: it makes no sense.
@@ -34,7 +35,10 @@ def job_request(
         raise UsageError(f"--in-dir {run.dir!r} is not absolute", "give a path that begins with /")
     names = list(dict.fromkeys(nodes))
     request = {**run_wire.rest_fields(run), "nodes": names}
-    if options := run_wire.rest_options(run):
+    options = run_wire.rest_options(run)
+    if batch is not None:
+        options[run_wire.BATCH] = batch
+    if options:
         request[run_wire.OPTIONS_KEY] = options
     if quorum is not None:
         request["quorum"] = parse_quorum(quorum, len(names))

@@ -1,7 +1,7 @@
 """Starting a job, waiting for its end, and telling of it."""
 
 import signal
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
@@ -91,8 +91,14 @@ def _detaching() -> Iterator[None]:
         signal.signal(signal.SIGTERM, previous)
 
 
-def report(app: App, end: Snapshot, request: Mapping[str, Any]) -> ExitStatus:
+def report(
+    app: App, end: Snapshot, request: Mapping[str, Any], *,
+    emit: Callable[[object], None] | None = None,
+) -> ExitStatus:  # fmt: skip
     """Tell how the job ended that was asked for, node by node in the order of its names.
+
+    Args:
+        emit: is given what programs are told; None: it is the whole answer.
 
     Raises:
         PushcliError: the server did not tell the rest; the job's end is printed all the same.
@@ -109,7 +115,7 @@ def report(app: App, end: Snapshot, request: Mapping[str, Any]) -> ExitStatus:
         _print_end(app, end.job, results, outputs, needed)
     else:
         rows = [{**result_as_data(r), **as_data(outputs.get(r.node, {}))} for r in results]
-        app.emit({**job_as_data(end.raw), "results": rows})
+        (emit or app.emit)({**job_as_data(end.raw), "results": rows})
     return verdict(end.job)
 
 

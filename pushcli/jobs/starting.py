@@ -3,8 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from pushcli.errors import UsageError
 from pushcli.exit_status import ExitStatus
 from pushcli.jobs import run_job
+from pushcli.jobs.batch_run import run_batches
+from pushcli.jobs.batches import course
 from pushcli.jobs.confirming import require_confirmation
 from pushcli.jobs.dry_run import dry_run
 from pushcli.jobs.job_request import job_request
@@ -23,6 +26,11 @@ class How:
         poll_interval: the longest pause between two looks at the job, in seconds.
         quiet: results and errors only.
         timestamps: lines begin with the time at which they are printed.
+        batch: nodes of a batch, as a number or a percentage; None: all at once.
+        batch_wait: seconds between two batches.
+        max_failures: nodes that may fail before no other batch starts, likewise; None: all.
+        typed: the command that was typed, without its nodes, and without what may be a
+            percentage of them.
     """
 
     quorum: str | None = None
@@ -31,6 +39,10 @@ class How:
     poll_interval: float = 1.0
     quiet: bool = False
     timestamps: bool = False
+    batch: str | None = None
+    batch_wait: float = 0.0
+    max_failures: str | None = None
+    typed: tuple[str, ...] = ()
 
     def apply(self, app: App) -> None:
         """Have the rest of this run of the program print as wanted."""
@@ -49,10 +61,13 @@ def carry_out(
         UsageError: it cannot be, or the operator did not confirm it.
         PushcliError: the server refused, or did not answer.
     """
+    _require_sense(how)
     request = job_request(run, nodes, quorum=how.quorum)
     if how.dry_run:
         return dry_run(app, request)
     require_confirmation(app, len(nodes), everything=everything)
+    if how.batch is not None:
+        return run_batches(app, run, course(nodes, how.batch, how.max_failures), how)
     if how.nowait:
         job_id = run_job.start(app, request, bare=how.quiet)
         if not app.is_text:
@@ -60,3 +75,10 @@ def carry_out(
         return ExitStatus.OK
     job_id = run_job.start(app, request)
     return run_job.report(app, run_job.wait(app, job_id, interval=how.poll_interval), request)
+
+
+def _require_sense(how: How) -> None:
+    if how.batch is None and (how.batch_wait or how.max_failures is not None):
+        raise UsageError("--batch-wait and --max-failures are about batches", "give --batch too")
+    if how.batch is not None and how.nowait:
+        raise UsageError("--batch waits for each batch", "leave out --nowait")

@@ -1,6 +1,7 @@
 """RunSpec and Outcome as REST and the messages carry them: the one place that maps both ways."""
 
 import math
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -14,6 +15,12 @@ OPTIONS_KEY = "pushcli"
 """Of `POST jobs`: an object with `run.OPTIONS`, where the server offers JOB_OPTIONS."""
 JOB_OPTIONS = "job-options"
 """The server knows these options, and `env` in `POST checks`."""
+BATCH = "batch"
+"""In that object: an id that jobs which belong together have in common, where BATCHES is
+offered."""
+BATCHES = "batches"
+OFFERED_WITH = {BATCH: BATCHES}
+"""Members of that object that the server knows where it offers this, and not JOB_OPTIONS alone."""
 _END = ("exit_code", "signal", "timed_out", "started_at", "ended_at")
 """What a result says of the end beside the output."""
 _CUT_SHORT = ("aborted", "lost")
@@ -41,6 +48,17 @@ def rest_options(spec: RunSpec) -> dict[str, Any]:
     default = RunSpec(command="")
     given = {name: getattr(spec, name) for name in OPTIONS}
     return {name: value for name, value in given.items() if value != getattr(default, name)}
+
+
+def understood(request: Mapping[str, Any], offered: frozenset[str]) -> dict[str, Any]:
+    """What a server that offers this knows of the body of `POST jobs`."""
+    others = {key: value for key, value in request.items() if key != OPTIONS_KEY}
+    options = {
+        name: value
+        for name, value in request.get(OPTIONS_KEY, {}).items()
+        if {JOB_OPTIONS, OFFERED_WITH.get(name, JOB_OPTIONS)} <= offered
+    }
+    return {**others, OPTIONS_KEY: options} if options else others
 
 
 def whole(seconds: float) -> float:

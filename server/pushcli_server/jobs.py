@@ -28,6 +28,7 @@ from pushcli_server.views import (
     job_summary,
     job_with_nodes,
     node_part,
+    our_options,
     out_of_contact,
     output_dropped,
 )
@@ -136,13 +137,20 @@ class JobService:
         stored = await self._store.ask(reads.job, *key)
         return None if stored is None else stored.status
 
-    async def show(self, key: JobKey, *, include_file: bool = False) -> dict[str, Any] | None:
-        """The body of `GET jobs/ID`, or None."""
+    async def show(
+        self, key: JobKey, *, include_file: bool = False, ours: bool = False
+    ) -> dict[str, Any] | None:
+        """The body of `GET jobs/ID`, or None.
+
+        Args:
+            ours: with what old clients know nothing of.
+        """
         job = self._engine.fleet.job(key)
         if job is not None:
             view = job_with_nodes(job, job.nodes, include_file=include_file)
+            more = our_options(job) if ours else {}
             await self._store.barrier()
-            return view
+            return view | more
         record = await self._store.ask(reads.job, *key)
         if record is None:
             return None
@@ -151,7 +159,9 @@ class JobService:
             file = await self._store.ask(reads.job_file, self._store.root, *key)
         nodes = await self._store.lists.ask(reads.job_nodes, *key)
         states = {node.node: node.state for node in nodes}
-        return job_with_nodes(persistence.stored(record, file), states, include_file=include_file)
+        stored = persistence.stored(record, file)
+        view = job_with_nodes(stored, states, include_file=include_file)
+        return view | our_options(stored) if ours else view
 
     async def index(self, org: str, owner: Requestor | None = None) -> AsyncIterator[bytes]:
         """The body of `GET jobs`: all of them, oldest first, without their nodes.
@@ -229,6 +239,7 @@ def _page(
 ) -> tuple[bytes, tuple[float, str] | None]:
     """Some jobs as JSON, made beside the event loop; and what comes before the next ones."""
     records, are_more = reads.jobs(connection, org, after, owner=owner)
-    views = [job_summary(persistence.stored(record)) for record in records]
+    jobs = [persistence.stored(record) for record in records]
+    views = [job_summary(job) | (our_options(job) if owner else {}) for job in jobs]
     last = (records[-1].created_at, records[-1].id) if are_more and records else None
     return msgspec.json.encode(views)[1:-1], last

@@ -43,6 +43,7 @@ class StoredJob(msgspec.Struct, frozen=True, kw_only=True):
     created_at: float
     updated_at: float
     has_file: bool
+    batch: str | None = None
 
 
 # --- saving
@@ -152,6 +153,7 @@ def _job_record(job: Job, offset: float) -> JobRecord:
         org=job.org,
         status=str(job.status),
         quorum=job.spec.quorum,
+        batch=job.batch,
         requestor=job.requestor,
         owner_kind=None if job.by is None else job.by.kind,
         owner=None if job.by is None else job.by.name,
@@ -247,6 +249,7 @@ def stored(record: JobRecord, file: str | None = None) -> StoredJob:
         created_at=record.created_at,
         updated_at=record.updated_at,
         has_file=record.file_digest is not None,
+        batch=record.batch,
     )
 
 
@@ -390,6 +393,7 @@ def _live(live: LiveJob, grace: Grace, held: Callable[[JobKey, str, str], int]) 
             run=_run_spec(record, live.file),
             nodes=tuple(node.node for node in nodes),
             quorum=record.quorum,
+            batch=record.batch,
         ),
         requestor=record.requestor,
         request_id=record.request_id,

@@ -26,6 +26,8 @@ class Described(Protocol):
     @property
     def status(self) -> str: ...
     @property
+    def batch(self) -> str | None: ...
+    @property
     def created_at(self) -> float: ...
     @property
     def updated_at(self) -> float: ...
@@ -46,6 +48,14 @@ def job_summary(job: Described, *, include_file: bool = False) -> dict[str, Any]
         "updated_at": format_rfc1123(job.updated_at),
         **run,
     }
+
+
+def our_options(job: Described) -> dict[str, Any]:
+    """What a job has of ours, for paths that no old client knows: `{"pushcli": {...}}`."""
+    options = run_wire.rest_options(job.run)
+    if job.batch is not None:
+        options[run_wire.BATCH] = job.batch
+    return {run_wire.OPTIONS_KEY: options} if options else {}
 
 
 def job_with_nodes(

@@ -13,12 +13,13 @@ from pushcli_server.core.states import UNFINISHED, JobStatus, NodeState
 
 class JobSpec(msgspec.Struct, frozen=True, kw_only=True):
     """What an operator asked for: what to run, where (without repeats), and if how many of
-    them are ready.
+    them are ready; `batch` is what it has in common with other jobs, 32 hex digits.
     """
 
     run: RunSpec
     nodes: tuple[str, ...]
     quorum: int
+    batch: str | None = None
 
 
 class Grace(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,6 +96,11 @@ class Job:
     def run(self) -> RunSpec:
         """What each node is to run."""
         return self.spec.run
+
+    @property
+    def batch(self) -> str | None:
+        """What it has in common with other jobs."""
+        return self.spec.batch
 
     @property
     def has_file(self) -> bool:

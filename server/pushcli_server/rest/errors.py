@@ -32,7 +32,7 @@ _log = logging.getLogger(__name__)
 
 EXTENSIONS = {
     headers.EXTENSIONS: (
-        "abort,checks,editors,freeze,groups,job-nodes,job-options,node-status,"
+        "abort,batches,checks,editors,freeze,groups,job-nodes,job-options,node-status,"
         "output-digests,own-jobs,pause,request-id,whitelist"
     )
 }

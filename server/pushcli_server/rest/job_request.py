@@ -7,6 +7,7 @@ import math
 from typing import Any
 
 from pushcli.protocol import limits, run, run_wire
+from pushcli.protocol.names import is_job_id
 from pushcli.protocol.run import RunSpec
 from pushcli_server.core.job_state import JobSpec
 
@@ -53,7 +54,9 @@ def parse(body: bytes) -> JobSpec:
     given = {ours: job[key] for key, ours in run_wire.REST_NAMES.items() if key in job}
     if "env" in given:
         given["env"] = dict(given["env"])
-    given |= job.get(run_wire.OPTIONS_KEY, {})
+    options = dict(job.get(run_wire.OPTIONS_KEY, {}))
+    batch = options.pop(run_wire.BATCH, None)
+    given |= options
     spec = RunSpec(**given)
     if not run_wire.fits(spec):
         raise InvalidJob(SIZE)
@@ -61,6 +64,7 @@ def parse(body: bytes) -> JobSpec:
         run=spec,
         nodes=nodes,
         quorum=math.ceil(job.get("quorum", len(nodes))),
+        batch=batch,
     )
 
 
@@ -142,8 +146,14 @@ def _are_options(value: Any) -> bool:
     return (
         isinstance(value, dict)
         and not getattr(value, "repeats", False)
-        and all(name in run.OPTIONS and isinstance(value[name], bool) for name in value)
+        and all(_is_option(name, value[name]) for name in value)
     )
+
+
+def _is_option(name: str, value: Any) -> bool:
+    if name == run_wire.BATCH:
+        return isinstance(value, str) and is_job_id(value)
+    return name in run.OPTIONS and isinstance(value, bool)
 
 
 def _is_amount(value: Any, most: int) -> bool:

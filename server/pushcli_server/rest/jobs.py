@@ -54,8 +54,15 @@ class JobHandlers:
 
     async def show(self, call: Call) -> Response:
         """`GET jobs/ID`."""
+        return await self._show(call, ours=False)
+
+    async def show_own(self, call: Call) -> Response:
+        """`GET own_jobs/ID` (an extension)."""
+        return await self._show(call, ours=True)
+
+    async def _show(self, call: Call, *, ours: bool) -> Response:
         include_file = call.http.query_params.get("include_file") == "true"
-        job = await self._jobs.show(_key(call), include_file=include_file)
+        job = await self._jobs.show(_key(call), include_file=include_file, ours=ours)
         if job is None:
             raise not_found("no such job")
         return answer(200, job)

@@ -119,7 +119,7 @@ def _jobs(services: Services, settings: Settings) -> list[Route]:
             GET=Operation(jobs.output, _READ, RAW),
         ),
         _below("pushy/own_jobs", GET=Operation(jobs.own, _WRITE)),
-        _below("pushy/own_jobs/(?P<job>[^/]+)", GET=Operation(jobs.show, Access.OWN_JOB)),
+        _below("pushy/own_jobs/(?P<job>[^/]+)", GET=Operation(jobs.show_own, Access.OWN_JOB)),
         _below(
             "pushy/own_jobs/(?P<job>[^/]+)/output/(?P<node>[^/]+)/(?P<channel>stdout|stderr)",
             GET=Operation(jobs.output, Access.OWN_JOB, RAW),

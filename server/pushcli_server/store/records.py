@@ -91,6 +91,7 @@ class JobRecord(msgspec.Struct, frozen=True, kw_only=True):
     file_digest: str | None = None
     capture: bool = False
     exact_env: bool = False
+    batch: str | None = None
     requestor: str
     owner_kind: str | None = None
     owner: str | None = None

@@ -214,6 +214,8 @@ jobs = Table(
     Column("file_digest", String(64)),
     Column("capture", Boolean, nullable=False),
     Column("exact_env", Boolean, nullable=False, server_default=false()),
+    # What it has in common with the jobs of other batches.
+    Column("batch", String(32)),
     Column("requestor", String(255), nullable=False),
     # Who may read it as his own: a `user` or `client`; absent once he has left the organization.
     Column("owner_kind", String(8)),

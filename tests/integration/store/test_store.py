@@ -15,7 +15,7 @@ pytestmark = pytest.mark.timeout(60)
 def test_a_job_and_its_nodes_are_read_as_they_were_written(database: Database) -> None:
     full = job(
         user="root", dir="/tmp", env='{"A": "b"}', capture=True, exact_env=True,
-        request_id="r", voting_deadline=61.5, run_deadline=1e12 + 0.25,
+        batch="0f" * 16, request_id="r", voting_deadline=61.5, run_deadline=1e12 + 0.25,
     )  # fmt: skip
 
     async def scenario(store: Store) -> None:

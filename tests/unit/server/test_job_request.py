@@ -211,9 +211,15 @@ def test_what_ours_adds_is_a_part_of_the_run(exact: bool) -> None:
     assert parse(body(pushcli={})) == parse(body())
 
 
+def test_jobs_may_have_an_id_in_common() -> None:
+    assert parse(body()).batch is None
+    assert parse(body(pushcli={"batch": "0f" * 16})).batch == "0f" * 16
+
+
 @pytest.mark.parametrize(
     "options",
-    ['null', '"x"', "[]", "1", '{"exact_env": 1}', '{"exact_env": null}', '{"exactenv": true}',
+    ['{"batch": null}', '{"batch": "x"}', '{"batch": true}', '{"batch": "' + "F" * 32 + '"}',
+     'null', '"x"', "[]", "1", '{"exact_env": 1}', '{"exact_env": null}', '{"exactenv": true}',
      '{"command": "id"}', '{"exact_env": true, "exact_env": true}', '{"exact_env": {}}'],
 )  # fmt: skip
 def test_options_that_nobody_knows_are_refused(options: str) -> None:

@@ -23,7 +23,8 @@ FULL = RunSpec(
 
 def job() -> Job:
     return Job(
-        key=JobKey("acme", "1" * 32), spec=JobSpec(run=FULL, nodes=("a",), quorum=1),
+        key=JobKey("acme", "1" * 32),
+        spec=JobSpec(run=FULL, nodes=("a",), quorum=1, batch="0f" * 16),
         requestor="ann", created_at=0, updated_at=0, grace=Grace(),
     )  # fmt: skip
 
@@ -37,7 +38,15 @@ def test_every_field_comes_back_from_the_store(field: msgspec.structs.FieldInfo)
     assert getattr(back, field.name) == getattr(FULL, field.name)
 
 
-@pytest.mark.parametrize("option", OPTIONS)
+def test_what_it_has_in_common_with_others_comes_back_too() -> None:
+    insert, _ = persistence.operations_of(on_fleet.SaveNewJob(job()), 0.0, Path)
+    assert isinstance(insert, operations.InsertJob)
+    kept = persistence.stored(insert.job)
+    for one in (job(), kept):
+        assert views.our_options(one) == {"pushcli": {"exact_env": True, "batch": "0f" * 16}}
+
+
+@pytest.mark.parametrize("option", [*OPTIONS, "batch", "0f" * 16])
 def test_an_option_of_ours_is_shown_to_no_old_client(option: str) -> None:
     shown = views.job_with_nodes(job(), job().nodes)
     stored = Stored()
