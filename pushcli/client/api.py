@@ -115,6 +115,7 @@ class ApiClient:
             understood = run_wire.understood(spec, self.extensions)
             if understood == spec:
                 raise
+            _require_input(spec, understood)
             answer = self._start_job(understood, headers)
         uri = answer.get("uri") if isinstance(answer, dict) else None
         job_id = uri[-32:] if isinstance(uri, str) else ""
@@ -137,6 +138,19 @@ class ApiClient:
         """One job with its nodes by state, and with the file that it brings to them if wanted."""
         params = {"include_file": "true"} if include_file else None
         return self._read(f"/{quoted(job_id)}", lambda path: self.get(path, params))
+
+    def job_options(self, job_id: str, *, include_file: bool = False) -> dict[str, Any]:
+        """What a job was started with that the old API has no words for; mostly nothing.
+
+        Args:
+            include_file: with the content of what its command read.
+        """
+        if run_wire.STDIN not in self.extensions:
+            return {}
+        params = {"include_file": "true"} if include_file else None
+        found = self.get(f"pushy/own_jobs/{quoted(job_id)}", params)
+        options = found.get(run_wire.OPTIONS_KEY, {}) if isinstance(found, dict) else {}
+        return options if isinstance(options, dict) else {}
 
     def jobs(self) -> Any:
         """All jobs, without their nodes."""
@@ -226,6 +240,19 @@ class ApiClient:
     def _json(self, method: str, path: str, **more: Any) -> Any:
         headers = {"Accept": "application/json", **(more.pop("headers", None) or {})}
         return decoded(self._http.request(method, path, headers=headers, **more).content)
+
+
+def _require_input(wanted: dict[str, Any], understood: dict[str, Any]) -> None:
+    """Without what it is to read a command would do something else.
+
+    Raises:
+        RequestRefused: the server would not have it.
+    """
+    before, after = (each.get(run_wire.OPTIONS_KEY, {}) for each in (wanted, understood))
+    if run_wire.STDIN in before and run_wire.STDIN not in after:
+        raise errors.RequestRefused(
+            "this server cannot give commands standard input", "upgrade it, or send a --file"
+        )
 
 
 def _distinct(body: bytes) -> bytes:

@@ -16,7 +16,7 @@ _SIGNATURES = ("x-ops-authorization-", "x-ops-content-hash")
 _HEADERS = frozenset({"authorization", "proxy-authorization", "cookie", "set-cookie"})
 _ENVIRONMENTS = frozenset({"env", "environment", "with_env", "secret_env"})
 """Keys of objects whose values all stay hidden; their names do not."""
-_SECRETS = ("token", "secret", "password", "private", "session_key", "file", "credential")
+_SECRETS = ("token", "secret", "password", "private", "session_key", "file", "stdin", "credential")
 """Parts of the names of keys whose values stay hidden."""
 _MOST = 4_000
 """Characters of a body that are shown."""

@@ -57,12 +57,18 @@ def job() -> None:
     metavar="FILE",
     help="File to send along (-: standard input); its path is in CHEF_PUSH_JOB_FILE.",
 )
+@click.option(
+    "--stdin",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="What the command reads, if its entry allows it (-: standard input).",
+)
 @operator_options
 @click.pass_obj
 def start(
     app: App, *, command: str, selection: Selection, how: How, timeout: float, capture: bool,
     variables: tuple[str, ...], with_env: str | None, in_dir: str | None, as_user: str | None,
-    file: Path | None,
+    file: Path | None, stdin: Path | None,
 ) -> ExitStatus:  # fmt: skip
     """Run COMMAND, which must be on the nodes' whitelists, on the NODEs.
 
@@ -80,6 +86,7 @@ def start(
     how.apply(app)
     env = environment(with_env, variables)
     content = _content(app, file, is_read=selection.reads_stdin)
+    reads = selection.reads_stdin or str(file) == STDIN
     nodes = select(app, selection, must_exist=True)
     run = RunSpec(
         command=command,
@@ -88,6 +95,7 @@ def start(
         dir=in_dir,
         env=env,
         file=content,
+        stdin=_content(app, stdin, is_read=reads, option="--stdin"),
         capture=capture,
         # A variable under another name is one that the command does not find.
         exact_env=bool(env),
@@ -146,11 +154,11 @@ def retry(
     return carry_out(app, run, of_job, how)
 
 
-def _content(app: App, file: Path | None, *, is_read: bool) -> str | None:
-    """The content of `--file`.
+def _content(app: App, file: Path | None, *, is_read: bool, option: str = "--file") -> str | None:
+    """The content of `--file`, or of what the option is called.
 
     Args:
-        is_read: whether names come from standard input.
+        is_read: whether something else comes from standard input.
 
     Raises:
         UsageError: so would the file, or it cannot be read.
@@ -158,8 +166,8 @@ def _content(app: App, file: Path | None, *, is_read: bool) -> str | None:
     if file is None:
         return None
     if str(file) == STDIN and is_read:
-        raise UsageError("standard input cannot be both names and --file", "name a file")
-    return read_file(file, app.stdin)
+        raise UsageError("standard input was asked for twice", f"name a file: {option} FILE")
+    return read_file(file, app.stdin, option=option)
 
 
 @job.command()

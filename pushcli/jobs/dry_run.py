@@ -35,6 +35,8 @@ def dry_run(app: App, request: Mapping[str, Any]) -> ExitStatus:
     keys = ("command", "nodes", "user", "dir", "env")
     question = {key: request[key] for key in keys if key in request}
     raw = _ask(app, question)
+    if run_wire.STDIN in request.get(run_wire.OPTIONS_KEY, {}):
+        app.note("not asked: whether the entries allow --stdin")
     verdicts = checked(raw, _Answer).nodes
     ready = sum(verdict.state == "ready" for verdict in verdicts.values())
     unknown = sum(verdict.state == "unknown" for verdict in verdicts.values())

@@ -8,6 +8,7 @@ import msgspec
 from pushcli.client.answers import checked
 from pushcli.errors import NotFound, ServerError, UsageError
 from pushcli.jobs.model import PENDING
+from pushcli.protocol import run_wire
 from pushcli.protocol.names import by_number
 from pushcli.protocol.run import DEFAULT_TIMEOUT, RunSpec
 from pushcli.terminal.context import App
@@ -63,6 +64,7 @@ def again(app: App, job_id: str, choices: Iterable[str], *, file: str | None = N
     nodes = _chosen(app, asked, frozenset(choices))
     if file is None and asked.file_specified:
         file = _file(app, job_id)
+    stdin = _stdin(app, job_id)
     run = RunSpec(
         command=asked.command,
         run_timeout=asked.run_timeout,
@@ -72,6 +74,7 @@ def again(app: App, job_id: str, choices: Iterable[str], *, file: str | None = N
         file=file,
         capture=asked.capture_output,
         exact_env=bool(asked.env),
+        stdin=stdin,
     )
     return Again(run, nodes)
 
@@ -104,4 +107,19 @@ def _file(app: App, job_id: str) -> str:
     content = checked(raw, _Brought).file
     if content is None:
         raise UsageError("the server does not have the job's file any more", _REMEDY)
+    return content
+
+
+def _stdin(app: App, job_id: str) -> str | None:
+    if not app.client.job_options(job_id).get(run_wire.STDIN):
+        return None
+    try:
+        content = app.client.job_options(job_id, include_file=True).get(run_wire.STDIN)
+    except ServerError:
+        content = None
+    if not isinstance(content, str):
+        raise UsageError(
+            "the server does not have what the command read any more",
+            "start another: `pushcli job start ... --stdin FILE`",
+        )
     return content

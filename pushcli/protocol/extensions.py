@@ -26,14 +26,16 @@ REQUESTOR = "requestor"
 """`requestor` in `commit`."""
 RESULTS = "results"
 """Results are kept until `ack_result`; heartbeats carry `pending_results`."""
+STDIN = "stdin"
+"""`stdin` in `commit`: what the command reads from standard input."""
 TIMEOUT = "timeout"
 """`run_timeout` in `commit`."""
 WHITELIST = "whitelist"
 """`whitelist` and `whitelist_report` messages; `whitelist` in heartbeats."""
 
 ALL = frozenset({
-    ADOPT, CHECKS, EDITORS, FACTS, OUTPUT, PARTIAL, POLICY, REASON, REQUESTOR, RESULTS, TIMEOUT,
-    WHITELIST,
+    ADOPT, CHECKS, EDITORS, FACTS, OUTPUT, PARTIAL, POLICY, REASON, REQUESTOR, RESULTS, STDIN,
+    TIMEOUT, WHITELIST,
 })  # fmt: skip
 
 

@@ -15,9 +15,11 @@ OutputChannel = Literal["stdout", "stderr"]
 """What a command writes to."""
 DEFAULT_TIMEOUT: float = 3600
 """Seconds that a command may run if nobody says otherwise."""
-EXTENSIONS = {"run_timeout": extensions.TIMEOUT, "exact_env": extensions.POLICY}
+EXTENSIONS = {
+    "run_timeout": extensions.TIMEOUT, "exact_env": extensions.POLICY, "stdin": extensions.STDIN,
+}  # fmt: skip
 """Fields of a RunSpec that a `commit` carries only where both ends offer this extension."""
-OPTIONS = ("exact_env",)
+OPTIONS = ("exact_env", "stdin")
 """Fields that ours adds: old clients neither send nor see them (`pushcli` in `POST jobs`)."""
 
 
@@ -33,6 +35,7 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         file: `raw:TEXT` or `base64:DATA`, at most 100,000 bytes decoded.
         capture: whether what it writes is kept.
         exact_env: whether a node that would rename a variable is to refuse the job instead.
+        stdin: what the command reads from standard input, like `file`; None: nothing.
     """
 
     command: str
@@ -43,6 +46,7 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     file: str | None = None
     capture: bool = False
     exact_env: bool = False
+    stdin: str | None = None
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

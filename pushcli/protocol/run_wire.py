@@ -19,7 +19,9 @@ BATCH = "batch"
 """In that object: an id that jobs which belong together have in common, where BATCHES is
 offered."""
 BATCHES = "batches"
-OFFERED_WITH = {BATCH: BATCHES}
+STDIN = "stdin"
+"""In that object: what the command reads from standard input, where the server offers this."""
+OFFERED_WITH = {BATCH: BATCHES, STDIN: STDIN}
 """Members of that object that the server knows where it offers this, and not JOB_OPTIONS alone."""
 _END = ("exit_code", "signal", "timed_out", "started_at", "ended_at")
 """What a result says of the end beside the output."""
@@ -74,6 +76,16 @@ def commit_fields(spec: RunSpec, agreed: frozenset[str]) -> dict[str, Any]:
 def fits(spec: RunSpec) -> bool:
     """Whether a message to an agent can carry all that is to be run."""
     return len(msgspec.json.encode(commit_fields(spec, extensions.ALL))) <= limits.MAX_RUN
+
+
+def beyond(spec: RunSpec, agreed: frozenset[str]) -> str | None:
+    """Why an agent with which this is agreed cannot run it at all; None: it can.
+
+    What else it does not know only makes a job laxer.
+    """
+    if spec.stdin is not None and extensions.STDIN not in agreed:
+        return "its agent is too old for --stdin"
+    return None
 
 
 def spec_of(commit: messages.Commit, agreed: frozenset[str]) -> RunSpec:

@@ -35,7 +35,7 @@ BASE_KEYS = frozenset({"command_line", "lock", "description", "operators", "time
 """What agents know that do not report it: those of version 0.1.0."""
 KEYS = (
     "command_line", "lock", "description", "operators", "timeout", "env", "dir", "dirs", "user",
-    _LOCAL_ONLY,
+    "stdin", _LOCAL_ONLY,
 )  # fmt: skip
 """Everything that a table may say; agents report it, and refuse an entry with any other key."""
 
@@ -70,6 +70,8 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     """Directories that a job may choose, beside those that the node allows."""
     user: str | None = None
     """As whom it runs unless the job says otherwise; a job may say this."""
+    stdin: bool = False
+    """Whether a job may say what it reads from standard input."""
     unsafe_substitution: bool = False
     """Of a pattern: groups are pasted into the shell's text as they are."""
 
@@ -106,6 +108,7 @@ def parse(name: str, value: object, *, local: bool) -> Entry:
         dir=None if table.get("dir") is None else _directory(table["dir"], "dir"),
         dirs=_directories(table.get("dirs", [])),
         user=None if table.get("user") is None else _user(table["user"]),
+        stdin=_flag(table.get("stdin", False), "stdin"),
         unsafe_substitution=_flag(table.get(_LOCAL_ONLY, False), _LOCAL_ONLY),
     )
     _check_pattern(entry, local=local)
@@ -133,6 +136,8 @@ def to_value(entry: Entry) -> Any:
     for key in ("dir", "user"):
         if (chosen := getattr(entry, key)) is not None:
             value[key] = chosen
+    if entry.stdin:
+        value["stdin"] = True
     if entry.unsafe_substitution:
         value[_LOCAL_ONLY] = True
     return command if len(value) == 1 else value

@@ -148,20 +148,21 @@ class JobService:
         job = self._engine.fleet.job(key)
         if job is not None:
             view = job_with_nodes(job, job.nodes, include_file=include_file)
-            more = our_options(job) if ours else {}
+            more = our_options(job, include_file=include_file) if ours else {}
             await self._store.barrier()
             return view | more
         record = await self._store.ask(reads.job, *key)
         if record is None:
             return None
-        file = None
+        file = stdin = None
         if include_file:
             file = await self._store.ask(reads.job_file, self._store.root, *key)
+            stdin = await self._store.ask(reads.job_stdin, self._store.root, *key)
         nodes = await self._store.lists.ask(reads.job_nodes, *key)
         states = {node.node: node.state for node in nodes}
-        stored = persistence.stored(record, file)
+        stored = persistence.stored(record, file, stdin)
         view = job_with_nodes(stored, states, include_file=include_file)
-        return view | our_options(stored) if ours else view
+        return view | our_options(stored, include_file=include_file) if ours else view
 
     async def index(self, org: str, owner: Requestor | None = None) -> AsyncIterator[bytes]:
         """The body of `GET jobs`: all of them, oldest first, without their nodes.

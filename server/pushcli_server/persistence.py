@@ -30,6 +30,8 @@ from pushcli_server.store.records import AuditRecord, JobNodeRecord, JobRecord, 
 _log = logging.getLogger(__name__)
 _SHOWN_COMMAND, _SHOWN_NODES = 200, 100
 """Characters of a job's command, and nodes, that the audit trail has by itself."""
+_APART = ("file", "stdin")
+"""Fields of a RunSpec that are kept by their digests, beside the record."""
 Incoming = Callable[[str], Path]
 """Where the store gathers output under a name."""
 
@@ -44,6 +46,7 @@ class StoredJob(msgspec.Struct, frozen=True, kw_only=True):
     updated_at: float
     has_file: bool
     batch: str | None = None
+    has_stdin: bool = False
 
 
 # --- saving
@@ -70,7 +73,9 @@ def operations_of(
                 now, job.org, kind, name,
                 action="job start", target=job.id, origin=job.origin, detail=_asked(job),
             )  # fmt: skip
-            inserted = operations.InsertJob(_job_record(job, offset), nodes, job.run.file)
+            inserted = operations.InsertJob(
+                _job_record(job, offset), nodes, job.run.file, job.run.stdin
+            )
             return inserted, started, *_remembered(job.signature, now, job.id)
         case on_fleet.SaveNode(node, signature):
             saved = operations.SaveNode(_node_record(node, now, offset))
@@ -143,8 +148,8 @@ def _remembered(
 
 def _job_record(job: Job, offset: float) -> JobRecord:
     run = msgspec.structs.asdict(job.spec.run)
-    # It is kept by its digest, beside the record.
-    del run["file"]
+    for name in _APART:
+        del run[name]
     if run["env"] is not None:
         run["env"] = json.dumps(run["env"])
     return JobRecord(
@@ -233,15 +238,15 @@ def _path(incoming: Incoming, job: JobKey, node: str, channel: str) -> Path:
 # --- reading
 
 
-def stored(record: JobRecord, file: str | None = None) -> StoredJob:
-    """A job as views show it, with its file if that is to be shown.
+def stored(record: JobRecord, file: str | None = None, stdin: str | None = None) -> StoredJob:
+    """A job as views show it, with its file and standard input if they are to be shown.
 
     What this program does not know is shown as it is.
     """
     try:
-        run = _run_spec(record, file)
+        run = _run_spec(record, file, stdin)
     except ValueError:
-        run = _run_spec(msgspec.structs.replace(record, env=None), file)
+        run = _run_spec(msgspec.structs.replace(record, env=None), file, stdin)
     return StoredJob(
         id=record.id,
         run=run,
@@ -250,6 +255,7 @@ def stored(record: JobRecord, file: str | None = None) -> StoredJob:
         updated_at=record.updated_at,
         has_file=record.file_digest is not None,
         batch=record.batch,
+        has_stdin=record.stdin_digest is not None,
     )
 
 
@@ -390,7 +396,7 @@ def _live(live: LiveJob, grace: Grace, held: Callable[[JobKey, str, str], int]) 
     job = Job(
         key=JobKey(record.org, record.id),
         spec=JobSpec(
-            run=_run_spec(record, live.file),
+            run=_run_spec(record, live.file, live.stdin),
             nodes=tuple(node.node for node in nodes),
             quorum=record.quorum,
             batch=record.batch,
@@ -415,12 +421,12 @@ def _live(live: LiveJob, grace: Grace, held: Callable[[JobKey, str, str], int]) 
     return job
 
 
-def _run_spec(record: JobRecord, file: str | None) -> RunSpec:
-    kept = [name for name in RunSpec.__struct_fields__ if name != "file"]
+def _run_spec(record: JobRecord, file: str | None, stdin: str | None) -> RunSpec:
+    kept = [name for name in RunSpec.__struct_fields__ if name not in _APART]
     run = {name: getattr(record, name) for name in kept}
     if run["env"] is not None:
         run["env"] = json.loads(run["env"])
-    return RunSpec(**run, file=file)
+    return RunSpec(**run, file=file, stdin=stdin)
 
 
 def _finite(deadline: float) -> float | None:

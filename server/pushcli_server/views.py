@@ -28,6 +28,8 @@ class Described(Protocol):
     @property
     def batch(self) -> str | None: ...
     @property
+    def has_stdin(self) -> bool: ...
+    @property
     def created_at(self) -> float: ...
     @property
     def updated_at(self) -> float: ...
@@ -50,9 +52,15 @@ def job_summary(job: Described, *, include_file: bool = False) -> dict[str, Any]
     }
 
 
-def our_options(job: Described) -> dict[str, Any]:
-    """What a job has of ours, for paths that no old client knows: `{"pushcli": {...}}`."""
+def our_options(job: Described, *, include_file: bool = False) -> dict[str, Any]:
+    """What a job has of ours, for paths that no old client knows: `{"pushcli": {...}}`.
+
+    Args:
+        include_file: with what its command reads, instead of whether it does.
+    """
     options = run_wire.rest_options(job.run)
+    if job.has_stdin and not include_file:
+        options[run_wire.STDIN] = True
     if job.batch is not None:
         options[run_wire.BATCH] = job.batch
     return {run_wire.OPTIONS_KEY: options} if options else {}

@@ -66,6 +66,8 @@ class PreparedJob(msgspec.Struct, frozen=True, kw_only=True):
     user: User
     file: Path | None
     max_output_bytes: int
+    stdin: bytes | None = None
+    """What the command reads; None: nothing."""
     umask: int = _UMASK
     lock: int = -1
     """A descriptor that holds the entry's lock: for the supervisor, and then to be closed."""
@@ -110,6 +112,7 @@ def prepare(
     entry = match.entry
     user = _user(run, entry, config)
     content = _content(run)
+    stdin = _stdin(run, entry)
     own = {"CHEF_PUSH_NODE_NAME": node, "CHEF_PUSH_JOB_ID": job_id}
     env = _environment(run, match, config, user, own)
     with ExitStack() as undo:
@@ -131,6 +134,7 @@ def prepare(
         user=user,
         file=file,
         max_output_bytes=config.max_output_bytes,
+        stdin=stdin,
         lock=lock,
         judged=directory.descriptor,
     )
@@ -145,6 +149,7 @@ def explain(run: RunSpec, config: PolicyConfig, *, requestor: str | None) -> Exp
     match = _match(run, config, requestor)
     user = _user(run, match.entry, config)
     _content(run)
+    _stdin(run, match.entry)
     _environment(run, match, config, user, {})
     _directory(run, match.entry, config).close()
     try:
@@ -210,6 +215,17 @@ def _content(run: RunSpec) -> bytes | None:
         return None if run.file is None else jobfile.decode(run.file)
     except jobfile.JobFileError as error:
         raise Refusal(f"file: {error}") from error
+
+
+def _stdin(run: RunSpec, entry: Entry) -> bytes | None:
+    if run.stdin is None:
+        return None
+    if not entry.stdin:
+        raise Refusal("standard input is not allowed: the entry lacks stdin = true")
+    try:
+        return jobfile.decode(run.stdin)
+    except jobfile.JobFileError as error:
+        raise Refusal(f"standard input: {error}") from error
 
 
 def _environment(

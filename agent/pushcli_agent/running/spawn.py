@@ -89,6 +89,7 @@ def _specification(directory: Path, job: PreparedJob) -> int:
         "owner": (job.user.uid, job.user.gid, job.user.groups) if job.user.is_other else None,
         "umask": job.umask,
         "max_output_bytes": job.max_output_bytes,
+        "stdin": job.stdin,
     }
     descriptor = os.memfd_create("job")
     os.write(descriptor, marshal.dumps(specification))

@@ -33,6 +33,7 @@ def value_of(
     directory: str | None,
     dirs: Sequence[str],
     user: str | None,
+    stdin: bool,
     local: bool,
 ) -> Any:
     """The entry's value, in its shortest form.
@@ -50,6 +51,7 @@ def value_of(
         "dir": directory,
         "dirs": list(dirs) or None,
         "user": user,
+        "stdin": stdin or None,
     }
     given = {key: content for key, content in fields.items() if content is not None}
     return canonical(name, given, local=local)

@@ -42,6 +42,8 @@ def start(fleet: Fleet, event: on_fleet.JobRequested, now: float) -> list[Effect
             paused[name] = pause.why
         elif (reason := fleet.why_unavailable(key, now)) is not None:
             unavailable[name] = reason
+        elif (reason := run_wire.beyond(event.spec.run, fleet.nodes[key].extensions)) is not None:
+            paused[name] = reason
     return deliver(fleet, job, on_job.Started(unavailable, paused), now)
 
 

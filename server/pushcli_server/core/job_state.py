@@ -107,6 +107,11 @@ class Job:
         """Whether it brings a file to its nodes."""
         return self.run.file is not None
 
+    @property
+    def has_stdin(self) -> bool:
+        """Whether its command is given something to read."""
+        return self.run.stdin is not None
+
     def count(self, *states: NodeState) -> int:
         """How many nodes are in one of these states."""
         return sum(self.counts.get(state, 0) for state in states)

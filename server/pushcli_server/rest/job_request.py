@@ -153,7 +153,18 @@ def _are_options(value: Any) -> bool:
 def _is_option(name: str, value: Any) -> bool:
     if name == run_wire.BATCH:
         return isinstance(value, str) and is_job_id(value)
+    if name == run_wire.STDIN:
+        return _is_text(value) and _is_content(value)
     return name in run.OPTIONS and isinstance(value, bool)
+
+
+def _is_content(value: str) -> bool:
+    """Whether this is content as a file has it, within the same bound."""
+    try:
+        _check_file(value)
+    except InvalidJob:
+        return False
+    return True
 
 
 def _is_amount(value: Any, most: int) -> bool:

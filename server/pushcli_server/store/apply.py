@@ -64,11 +64,15 @@ def _apply(connection: Connection, kind: type, ops: Sequence[Any], files: Files)
 
 
 def _insert_jobs(connection: Connection, ops: Sequence[operations.InsertJob], files: Files) -> None:
-    kept = [file for op in ops for file in files.of(op)]
-    _insert_blobs(connection, kept)
+    kept = [tuple(files.of(op)) for op in ops]
+    _insert_blobs(connection, [content for contents in kept for content in contents])
     jobs = [
-        msgspec.structs.replace(op.job, file_digest=None if file is None else file.digest)
-        for op, file in zip(ops, kept, strict=True)
+        msgspec.structs.replace(
+            op.job,
+            file_digest=None if file is None else file.digest,
+            stdin_digest=None if stdin is None else stdin.digest,
+        )
+        for op, (file, stdin) in zip(ops, kept, strict=True)
     ]
     _insert_structs(connection, schema.jobs, jobs)
     rows = [

@@ -138,4 +138,6 @@ def missing(content: bytes | Path | None, kept: Kept, size: int, dropped: int) -
 def _contents(operation: StoreOutput | InsertJob) -> Sequence[bytes | Path | None]:
     if isinstance(operation, StoreOutput):
         return operation.stdout, operation.stderr
-    return (None if operation.file is None else operation.file.encode(),)
+    return tuple(
+        None if text is None else text.encode() for text in (operation.file, operation.stdin)
+    )

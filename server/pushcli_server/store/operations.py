@@ -22,14 +22,16 @@ class InsertJob(msgspec.Struct, frozen=True):
     """A new job.
 
     Args:
-        job: the writer sets its `file_digest`.
+        job: the writer sets its `file_digest` and `stdin_digest`.
         nodes: names and states in the order of the request.
         file: as the client sent it.
+        stdin: likewise.
     """
 
     job: JobRecord
     nodes: Sequence[tuple[str, str]]
     file: str | None = None
+    stdin: str | None = None
 
 
 class UpdateJob(msgspec.Struct, frozen=True, kw_only=True):

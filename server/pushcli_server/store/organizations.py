@@ -73,7 +73,12 @@ def drop_unused_blobs(connection: Connection) -> list[str]:
     used = union(
         *(
             select(column).where(column.is_not(None))
-            for column in (nodes.c.stdout_digest, nodes.c.stderr_digest, jobs.c.file_digest)
+            for column in (
+                nodes.c.stdout_digest,
+                nodes.c.stderr_digest,
+                jobs.c.file_digest,
+                jobs.c.stdin_digest,
+            )
         )
     )
     unused = blobs.c.digest.not_in(used)

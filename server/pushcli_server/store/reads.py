@@ -199,31 +199,43 @@ def live_job(connection: Connection, root: Path, org: str, job_id: str) -> LiveJ
 
     Raises:
         Unreadable: what is stored of it makes no job.
-        DamagedContent: its file is not there any more.
+        DamagedContent: its file, or its standard input, is not there any more.
     """
     found = job(connection, org, job_id)
     if found is None:
         return None
     try:
         file = job_file(connection, root, org, job_id)
+        stdin = job_stdin(connection, root, org, job_id)
     except DamagedContent:
         if found.status == "voting":
             raise
         # Those that run it have it.
-        file = None
+        file = stdin = None
     nodes = [_record(row, JobNodeRecord) for row in connection.execute(_nodes_of(org, job_id))]
     disowned = frozenset(heirs(connection, org, job_id))
-    return LiveJob(job=found, nodes=nodes, file=file, disowned=disowned)
+    return LiveJob(job=found, nodes=nodes, file=file, stdin=stdin, disowned=disowned)
 
 
 def job_file(connection: Connection, root: Path, org: str, job_id: str) -> str | None:
     """The file of a job of this organization, as the client sent it; None: it has none."""
+    return _brought(connection, root, org, job_id, schema.jobs.c.file_digest)
+
+
+def job_stdin(connection: Connection, root: Path, org: str, job_id: str) -> str | None:
+    """What the command of such a job reads, as the client sent it; None: nothing."""
+    return _brought(connection, root, org, job_id, schema.jobs.c.stdin_digest)
+
+
+def _brought(
+    connection: Connection, root: Path, org: str, job_id: str, digest: Column[Any]
+) -> str | None:
     table = schema.jobs
-    found = _blob(connection, root, table.c.file_digest, table.c.org == org, table.c.id == job_id)
+    found = _blob(connection, root, digest, table.c.org == org, table.c.id == job_id)
     try:
         return None if found is None else found.decode()
     except UnicodeDecodeError as error:
-        raise Unreadable(f"the file of job {job_id} is not text") from error
+        raise Unreadable(f"what job {job_id} brings is not text") from error
 
 
 def output(

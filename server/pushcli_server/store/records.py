@@ -76,7 +76,8 @@ class NodeObject(msgspec.Struct, frozen=True, kw_only=True):
 class JobRecord(msgspec.Struct, frozen=True, kw_only=True):
     """A job. `env` is JSON text; deadlines that were never set are None.
 
-    `file_digest` names the file that it brings to its nodes (hex SHA-256), which is kept apart.
+    `file_digest` names the file that it brings to its nodes (hex SHA-256), `stdin_digest` what its
+    command reads; both are kept apart.
     """
 
     id: str
@@ -89,6 +90,7 @@ class JobRecord(msgspec.Struct, frozen=True, kw_only=True):
     dir: str | None = None
     env: str | None = None
     file_digest: str | None = None
+    stdin_digest: str | None = None
     capture: bool = False
     exact_env: bool = False
     batch: str | None = None
@@ -126,13 +128,14 @@ class JobNodeRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LiveJob(msgspec.Struct, frozen=True, kw_only=True):
-    """A job that is not over, with its nodes and its file as the client sent it; `disowned` has
-    those of the nodes whose client was deleted since.
+    """A job that is not over, with its nodes, its file and its standard input as the client sent
+    them; `disowned` has those of the nodes whose client was deleted since.
     """
 
     job: JobRecord
     nodes: list[JobNodeRecord]
     file: str | None
+    stdin: str | None = None
     disowned: frozenset[str] = frozenset()
 
 

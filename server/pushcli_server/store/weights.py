@@ -18,7 +18,8 @@ def weight_of(ops: Iterable[Operation]) -> int:
 
 
 def _of_insert(op: operations.InsertJob) -> int:
-    return len(op.file or "") + len(op.job.command) + len(op.job.env or "") + 100 * len(op.nodes)
+    brought = len(op.file or "") + len(op.stdin or "")
+    return brought + len(op.job.command) + len(op.job.env or "") + 100 * len(op.nodes)
 
 
 def _of_changes(op: operations.UpdateJobNodes) -> int:

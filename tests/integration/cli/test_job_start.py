@@ -171,7 +171,7 @@ def test_the_file_comes_from_standard_input(home: Home, responder: Responder) ->
     *_, (_, _, body) = responder.requests
     assert json.loads(body)["file"] == "base64:"
     both = home.run("job", "start", "uptime", "-", "--file", "-")
-    assert_one_line(both, ExitStatus.USAGE, "standard input cannot be both")
+    assert_one_line(both, ExitStatus.USAGE, "standard input was asked for twice")
 
 
 def capture(responder: Responder) -> None:
@@ -314,3 +314,14 @@ def test_the_end_is_told_even_if_the_rest_cannot_be_had(home: Home, responder: R
 def test_a_refused_request_is_the_servers_text(home: Home, responder: Responder) -> None:
     responder.say("POST", "jobs", json_answer({"error": "invalid command supplied"}, 400))
     assert_one_line(home.run(*START), ExitStatus.USAGE, "invalid command supplied")
+
+
+def test_a_command_is_not_run_without_what_it_is_to_read(home: Home, responder: Responder) -> None:
+    offered = {"X-Pushcli-Extensions": "job-options"}
+    responder.say("POST", "jobs", Answer(400, b'{"error": "invalid key"}', headers=offered))
+    (home.path / "f").write_bytes(b"x")
+    refused = home.run(*START, "--stdin", "f")
+    assert_one_line(refused, ExitStatus.USAGE, "cannot give commands standard input")
+    assert responder.count("POST", "jobs") == 1
+    twice = home.run(*START, "--stdin", "-", "--file", "-")
+    assert_one_line(twice, ExitStatus.USAGE, "asked for twice", "--stdin FILE")

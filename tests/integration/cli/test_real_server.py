@@ -6,6 +6,7 @@ import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,7 +19,12 @@ from tests.support.waiting import patient
 pytestmark = pytest.mark.timeout(60)
 """The first test starts the fleet."""
 
-WHITELIST = {"nasty": r"printf '\033[2Jx\377\r\n'", "sleep": "sleep 600"}
+WHITELIST = {
+    "nasty": r"printf '\033[2Jx\377\r\n'",
+    "sleep": "sleep 600",
+    "read": {"command_line": "wc -c", "stdin": True},
+    "read nothing": "cat",
+}
 
 
 @pytest.fixture(scope="module")
@@ -77,6 +83,36 @@ def test_bytes_travel_unchanged_and_are_shown_safely(server: Sandbox) -> None:
     command = server.command("job", "output", started.split()[-1], "web01", "--raw")
     done = subprocess.run(command, env=server.environment, capture_output=True, check=True)
     assert done.stdout == b"\x1b[2Jx\xff\r\n"
+
+
+def test_a_command_reads_what_was_given_where_its_entry_allows_it(server: Sandbox) -> None:
+    content = b"a\0\xff\n" * 25_000
+
+    def given(name: str) -> Any:
+        done = subprocess.run(
+            server.command(
+                "job", "start", "--capture", "-F", "json", name, "web01", "--stdin", "-"
+            ),
+            env=server.environment, input=content, capture_output=True, check=False,
+        )  # fmt: skip
+        return json.loads(done.stdout)
+
+    def read(answer: Any) -> bytes:
+        result = answer["results"][0]
+        assert result["state"] == "succeeded"
+        return server.api.job_output(answer["id"], "web01", "stdout")
+
+    job = given("read")
+    assert read(job) == b"100000\n"
+    again = run(server, "job", "retry", job["id"], "--all", "-F", "json")
+    assert read(json.loads(again.stdout)) == b"100000\n"
+    assert "stdin" not in json.dumps(server.api.job(job["id"]))
+    own = server.api.get(f"pushy/own_jobs/{job['id']}")
+    assert own["pushcli"] == {"stdin": True}
+    refused = given("read nothing")["results"][0]
+    assert refused["reason"] == "standard input is not allowed: the entry lacks stdin = true"
+    silent = run(server, "job", "start", "--capture", "read nothing", "web01", "-F", "json")
+    assert read(json.loads(silent.stdout)) == b""
 
 
 def test_the_command_that_an_interrupt_prints_aborts_the_job(server: Sandbox) -> None:

@@ -211,6 +211,12 @@ def test_what_ours_adds_is_a_part_of_the_run(exact: bool) -> None:
     assert parse(body(pushcli={})) == parse(body())
 
 
+def test_what_the_command_reads_is_a_part_of_the_run() -> None:
+    assert parse(body(pushcli={"stdin": "raw:x"})).run.stdin == "raw:x"
+    large = "raw:" + "\1" * 50_000
+    assert refusal(body(pushcli={"stdin": large})) == job_request.SIZE
+
+
 def test_jobs_may_have_an_id_in_common() -> None:
     assert parse(body()).batch is None
     assert parse(body(pushcli={"batch": "0f" * 16})).batch == "0f" * 16
@@ -218,7 +224,9 @@ def test_jobs_may_have_an_id_in_common() -> None:
 
 @pytest.mark.parametrize(
     "options",
-    ['{"batch": null}', '{"batch": "x"}', '{"batch": true}', '{"batch": "' + "F" * 32 + '"}',
+    ['{"stdin": true}', '{"stdin": "x"}', '{"stdin": "base64:*"}', '{"stdin": "raw:\\u0000"}',
+     '{"stdin": "raw:' + "x" * 100_001 + '"}', '{"batch": null}',
+     '{"batch": "x"}', '{"batch": true}', '{"batch": "' + "F" * 32 + '"}',
      'null', '"x"', "[]", "1", '{"exact_env": 1}', '{"exact_env": null}', '{"exactenv": true}',
      '{"command": "id"}', '{"exact_env": true, "exact_env": true}', '{"exact_env": {}}'],
 )  # fmt: skip

@@ -17,7 +17,7 @@ from tests.unit.server.test_feeds import SetClock, Stored
 
 FULL = RunSpec(
     command="ls", run_timeout=2.5, user="www", dir="/srv", env={"A": "1"}, file="raw:x",
-    capture=True, exact_env=True,
+    capture=True, exact_env=True, stdin="raw:in",
 )  # fmt: skip
 
 
@@ -33,7 +33,7 @@ def job() -> Job:
 def test_every_field_comes_back_from_the_store(field: msgspec.structs.FieldInfo) -> None:
     insert, _ = persistence.operations_of(on_fleet.SaveNewJob(job()), 0.0, Path)
     assert isinstance(insert, operations.InsertJob)
-    back = persistence.stored(insert.job, insert.file).run
+    back = persistence.stored(insert.job, insert.file, insert.stdin).run
     assert getattr(FULL, field.name) != getattr(RunSpec(command=""), field.name)
     assert getattr(back, field.name) == getattr(FULL, field.name)
 
@@ -41,12 +41,17 @@ def test_every_field_comes_back_from_the_store(field: msgspec.structs.FieldInfo)
 def test_what_it_has_in_common_with_others_comes_back_too() -> None:
     insert, _ = persistence.operations_of(on_fleet.SaveNewJob(job()), 0.0, Path)
     assert isinstance(insert, operations.InsertJob)
-    kept = persistence.stored(insert.job)
+    record = msgspec.structs.replace(insert.job, stdin_digest="0" * 64)
+    kept = persistence.stored(record, stdin=insert.stdin)
+    shown = {"exact_env": True, "batch": "0f" * 16, "stdin": True}
+    for one in (job(), kept, persistence.stored(record)):
+        assert views.our_options(one) == {"pushcli": shown}
     for one in (job(), kept):
-        assert views.our_options(one) == {"pushcli": {"exact_env": True, "batch": "0f" * 16}}
+        whole = views.our_options(one, include_file=True)
+        assert whole == {"pushcli": {**shown, "stdin": "raw:in"}}
 
 
-@pytest.mark.parametrize("option", [*OPTIONS, "batch", "0f" * 16])
+@pytest.mark.parametrize("option", [*OPTIONS, "batch", "0f" * 16, "raw:in"])
 def test_an_option_of_ours_is_shown_to_no_old_client(option: str) -> None:
     shown = views.job_with_nodes(job(), job().nodes)
     stored = Stored()

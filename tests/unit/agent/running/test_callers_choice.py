@@ -77,6 +77,7 @@ BOUNDED: dict[str, tuple[Any, str]] = {
     "dir": ("/usr", "directory '/usr' is not allowed"),
     "env": ({"https_proxy": "http://evil"}, "environment variable https_proxy is not allowed"),
     "file": ("x", "file: it must start with"),
+    "stdin": ("raw:x", "standard input is not allowed: the entry lacks stdin = true"),
 }
 """For each field a value that a closed node refuses."""
 HARMLESS = {
@@ -97,6 +98,14 @@ def test_a_closed_node_lets_the_caller_choose_nothing(tmp_path: Path, field: str
     assert found is not None
     assert found.startswith(reason)
     assert refusal(config(tmp_path, {}, **CLOSED)) is None
+
+
+def test_what_an_entry_lets_a_command_read_comes_to_it_whole(tmp_path: Path) -> None:
+    node = config(tmp_path, {"stdin": True}, **CLOSED)
+    assert prepared(node).stdin is None
+    assert prepared(node, stdin="raw:").stdin == b""
+    assert prepared(node, stdin="base64:/w==").stdin == b"\xff"
+    assert refusal(node, stdin="zip:x") == "standard input: it must start with raw: or base64:"
 
 
 # --- the settings of the agent
@@ -183,6 +192,7 @@ WRONG: dict[str, list[Any]] = {
     "env": ["A", [1], [""], ["A=B"], ["A B"], ["1A"], ["A\n"], ["A\0"], ["Ä"], ["a" * 256],
             ["BASH_FUNC_x%%"], ["CHEF_PUSH_JOB_ID"], ["CHEF_PUSH_ENV_A"], ["A"] * 101, {"A": "b"}],
     "dir": ["", "srv", "./srv", "~", "/a\nb", "/a\0", "/" + "x" * 5000, ["/srv"], 1, True],
+    "stdin": [1, "true", None],
     "dirs": ["/srv", ["srv"], [""], ["/a\0"], [1], ["/srv"] * 101],
     "user": ["", "a b", "a:b", "a/b", "a\n", "0", "65534", "-x", "x" * 66, ["deploy"], 1, True],
     "unsafe_substitution": ["yes", 1],
@@ -230,6 +240,7 @@ ENFORCED: dict[str, tuple[Any, Outcome]] = {
     "dir": ("/usr", outcome()),
     "dirs": (["/usr"], outcome(dir="/usr")),
     "user": (ANY_USER, outcome()),
+    "stdin": (True, outcome(stdin="raw:x")),
     "unsafe_substitution": (True, outcome(command="go x")),
 }
 """For each key a value, and a job for which it makes a difference."""

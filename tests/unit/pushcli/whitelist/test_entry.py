@@ -16,6 +16,7 @@ FULL = {
     "env": ["BRANCH", "TAG"],
     "dir": "/srv/app",
     "dirs": ["/srv/web"],
+    "stdin": True,
     "user": "deploy",
 }
 
@@ -37,7 +38,7 @@ def test_a_table_says_more() -> None:
     assert parse("/a (b)/", FULL, local=True) == Entry(
         name="/a (b)/", command=("service", r"\1"), lock="/run/lock/x",
         description="Restarts it", operators=("ann", "bob"), timeout=2.5,
-        env=("BRANCH", "TAG"), dir="/srv/app", dirs=("/srv/web",), user="deploy",
+        env=("BRANCH", "TAG"), dir="/srv/app", dirs=("/srv/web",), user="deploy", stdin=True,
     )  # fmt: skip
 
 

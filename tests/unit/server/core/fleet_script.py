@@ -138,10 +138,11 @@ class Script:
         quorum: int | None = None,
         run_timeout: float = 50.0,
         capture: bool = False,
+        stdin: str | None = None,
     ) -> list[on_fleet.Effect]:
         """A job on these nodes."""
         spec = JobSpec(
-            run=RunSpec(command="x", run_timeout=run_timeout, capture=capture),
+            run=RunSpec(command="x", run_timeout=run_timeout, capture=capture, stdin=stdin),
             nodes=tuple(node.name for node in nodes),
             quorum=len(nodes) if quorum is None else quorum,
         )

@@ -16,6 +16,21 @@ FOREIGN = NodeKey("other", "a")
 RESULTS = frozenset({extensions.RESULTS})
 
 
+# --- who is asked
+
+
+def test_a_node_whose_agent_cannot_give_its_command_input_votes_no_unasked() -> None:
+    fleet = Script()
+    fleet.bring(A)
+    fleet.bring(B, offered=extensions.ALL - {extensions.STDIN})
+    effects = fleet.start(A, B, quorum=1, stdin="raw:x")
+    commits = [e for e in effects if isinstance(e, on_fleet.Send) and e.kind is messages.Commit]
+    assert [(e.node, e.fields["stdin"]) for e in commits] == [(A, "raw:x")]
+    assert fleet.fleet.jobs[JOB].nodes["b"] is NodeState.NACKED
+    [change] = [c for e in effects if isinstance(e, on_fleet.SaveJobNodes) for c in e.changes]
+    assert change.reason == "its agent is too old for --stdin"
+
+
 # --- whose message it is
 
 
