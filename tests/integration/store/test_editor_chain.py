@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from pushcli.protocol import limits
-from pushcli.whitelist import following
+from pushcli.whitelist import chain, checkpoint, following
 from pushcli.whitelist.chain import Statement
 from pushcli.whitelist.standing import Standing
 from pushcli_server.core.editor_chain import Stored
@@ -16,7 +16,7 @@ from pushcli_server.store import Store, editor_chain, operations, whitelist_read
 from pushcli_server.store.errors import InvalidStatement, Outdated, WhitelistConflict
 from tests.integration.store.conftest import Database
 from tests.integration.store.writing import ORGS
-from tests.support.editors import LATEST, NOW, ORG, Chain, fp, old, pins
+from tests.support.editors import LATEST, NOW, ORG, Chain, fp, key_of, old, person, pins
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -154,6 +154,35 @@ def test_what_would_not_reach_the_agents_is_refused(database: Database) -> None:
         bob = said.links[-1]
         said.checkpoint("ann", [bob])
         await store.write(append(said.links[0], [bob]), append(said.say("bob", "add", "carl")))
+
+    database.run(scenario)
+
+
+def test_what_goes_to_agents_is_measured_in_bytes(database: Database) -> None:
+    async def scenario(store: Store) -> None:
+        said = Chain()
+        signer = chain.Signer(key_of("ann"), org=ORG, name=person("ann"))
+        await store.write(*ORGS)
+
+        async def append_wide(of: str, count: int) -> None:
+            for _ in range(count):
+                said.version += 1_000_000
+                raw = signer.signed(
+                    said.end, said.version, "remove", editor=person(of), subject=fp(of),
+                    # What a later version may add; each letter is two bytes.
+                    note="\u00e9" * 4000,
+                )  # fmt: skip
+                said.links.append(Statement(raw))
+                await store.write(append(said.links[-1]))
+
+        await append_wide("bob", 10)
+        needed = checkpoint.kept(said.all, fp("ann")).statements
+        said.checkpoint("ann", needed)
+        await store.write(append(said.links[0], needed))
+        await append_wide("carl", 5)
+        reached = await store.ask(editor_chain.reaching, ORG)
+        following.read(*reached)
+        assert reached == Stored([one.raw for one in said.base], [one.raw for one in said.links])
 
     database.run(scenario)
 
