@@ -127,15 +127,6 @@ class Sandbox:
 
     def make_server(self) -> None:
         """`pushcli server init`."""
-        api, commands, heartbeats = self.ports
-        settings = {
-            "api_port": api,
-            "command_port": commands,
-            "server_heartbeat_port": heartbeats,
-            "zeromq_listen_address": "tcp://127.0.0.1",
-            **self._settings,
-        }
-        values = [f"--set={name}={_text(value)}" for name, value in settings.items()]
         tls = ["--tls"] if self._with_tls else []
         self._check(
             [
@@ -150,9 +141,21 @@ class Sandbox:
                 "--profile",
                 "sandbox",
                 *tls,
-                *values,
+                *(f"--set={value}" for value in self.values()),
             ]
         )
+
+    def values(self) -> list[str]:
+        """What is set in `server.toml`, each as NAME=VALUE."""
+        api, commands, heartbeats = self.ports
+        settings = {
+            "api_port": api,
+            "command_port": commands,
+            "server_heartbeat_port": heartbeats,
+            "zeromq_listen_address": "tcp://127.0.0.1",
+            **self._settings,
+        }
+        return [f"{name}={_text(value)}" for name, value in settings.items()]
 
     def start_server(self) -> None:
         """`pushcli server start`; returns when it is ready."""
@@ -254,6 +257,11 @@ class Sandbox:
     # --- processes
 
     def _enroll(self, node: str) -> None:
+        self.enroll_node(node)
+        self.write_agent_settings(node, self._whitelist)
+
+    def enroll_node(self, node: str) -> None:
+        """`pushcli agent enroll`."""
         directory = self.agent_directory(node)
         validator = self.server_directory / "keys" / f"{ORG}-validator.pem"
         profile = self.profile
@@ -273,7 +281,6 @@ class Sandbox:
                 *pin,
             ]
         )
-        self.write_agent_settings(node, self._whitelist)
 
     def write_agent_settings(self, node: str, whitelist: Mapping[str, Any]) -> None:
         """Put a whitelist, and this fleet's settings, into a node's `agent.toml`."""

@@ -7,6 +7,7 @@ import pytest
 import zmq
 
 from pushcli.sandbox.sandbox import Sandbox
+from tests.support.fleet import Fleet
 from tests.support.old_agent import MakeAgent, OldAgent
 
 _numbers = itertools.count(1)
@@ -16,7 +17,7 @@ _numbers = itertools.count(1)
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
     """A server without agents; a heartbeat of 250 ms keeps waiting short."""
     settings = {"heartbeat_interval": 250, "voting_timeout": 3}
-    fleet = Sandbox(tmp_path_factory.mktemp("server"), [], settings=settings)
+    fleet = Fleet(tmp_path_factory.mktemp("server"), [], settings=settings)
     with fleet:
         yield fleet
 

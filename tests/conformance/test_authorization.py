@@ -22,6 +22,7 @@ from pushcli.sandbox.sandbox import Sandbox
 from pushcli_server import settings
 from pushcli_server.rest.routes import routes
 from pushcli_server.store import Store, operations
+from tests.support.fleet import Fleet
 from tests.support.waiting import patient
 
 pytestmark = pytest.mark.timeout(120)
@@ -227,7 +228,7 @@ async def fill(store: Store) -> None:
 @pytest.fixture(scope="module")
 def crowded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
     """A server with an organization for each set of groups."""
-    fleet = Sandbox(
+    fleet = Fleet(
         tmp_path_factory.mktemp("crowded"), [], settings={"trusted_proxies": ["127.0.0.0/8"]}
     )
     fleet.make_server()

@@ -18,6 +18,7 @@ from pushcli.protocol import session_keys, wire
 from pushcli.protocol.timestamps import format_iso8601
 from pushcli.sandbox.sandbox import Sandbox
 from tests.support.captured import Captured, captured
+from tests.support.fleet import Fleet
 from tests.support.identities import Signer
 from tests.support.old_agent import OldAgent, availability, keep_alive
 from tests.support.waiting import job_is, start, until
@@ -71,7 +72,7 @@ MakeAgent = Callable[[], TimedAgent]
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
     """A server that bears some silence: on a busy machine a script may be late."""
     settings = {"heartbeat_interval": 2000}
-    with Sandbox(tmp_path_factory.mktemp("server"), [], settings=settings) as fleet:
+    with Fleet(tmp_path_factory.mktemp("server"), [], settings=settings) as fleet:
         yield fleet
 
 
@@ -232,7 +233,7 @@ def test_a_request_from_before_a_restart_of_the_server_is_known(
     tmp_path: Path, context: "zmq.Context[zmq.Socket[bytes]]"
 ) -> None:
     settings = {"heartbeat_interval": 2000}
-    with Sandbox(tmp_path, [], settings=settings) as fleet:
+    with Fleet(tmp_path, [], settings=settings) as fleet:
         agent = TimedAgent(fleet, context, "restarted")
         agent.come_online()
         fleet.wait_available(["restarted"])

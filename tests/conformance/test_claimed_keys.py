@@ -8,6 +8,7 @@ import zmq
 
 from pushcli import errors, keys
 from pushcli.sandbox.sandbox import Sandbox
+from tests.support.fleet import Fleet
 from tests.support.identities import KEYS, Signer, new_client, new_name, operator, superuser
 from tests.support.old_agent import OldAgent, availability, keep_alive
 from tests.support.raw_http import Answer
@@ -21,7 +22,7 @@ CLAIMED = (401, ["Bad ccpk"])
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
     """A server that bears some silence: on a busy machine a script may be late."""
     settings = {"heartbeat_interval": 2000}
-    with Sandbox(tmp_path_factory.mktemp("server"), [], settings=settings) as fleet:
+    with Fleet(tmp_path_factory.mktemp("server"), [], settings=settings) as fleet:
         yield fleet
 
 

@@ -15,6 +15,7 @@ import zmq
 from pushcli import keys
 from pushcli.protocol.timestamps import format_iso8601, format_rfc1123
 from pushcli.sandbox.sandbox import Sandbox
+from tests.support.fleet import Fleet
 from tests.support.identities import Signer
 from tests.support.old_agent import OldAgent, enroll
 from tests.support.waiting import job_is, patient, start, until
@@ -28,7 +29,7 @@ class Stepped:
     """A server whose clock the test sets."""
 
     def __init__(self, directory: Path) -> None:
-        self.fleet = Sandbox(directory, [], settings={"heartbeat_interval": 5000})
+        self.fleet = Fleet(directory, [], settings={"heartbeat_interval": 5000})
         self.fleet.make_server()
         self.offset = directory / "offset"
         self.set(0.0)

@@ -10,6 +10,7 @@ import zmq
 from pushcli import errors
 from pushcli.sandbox.sandbox import Sandbox
 from pushcli_server.core.fleet_jobs import ENDED_KEPT
+from tests.support.fleet import Fleet
 from tests.support.identities import operator
 from tests.support.old_agent import MakeAgent, OldAgent, availability, keep_alive
 from tests.support.waiting import job_is, patient, start, until
@@ -109,7 +110,7 @@ def is_deaf_to(stolen: bytes, agent: OldAgent) -> bool:
 def test_the_next_of_its_name_has_another_session_key(
     context: "zmq.Context[zmq.Socket[bytes]]", tmp_path: Path
 ) -> None:
-    with Sandbox(tmp_path, [], settings={"heartbeat_interval": 2000}) as fleet:
+    with Fleet(tmp_path, [], settings={"heartbeat_interval": 2000}) as fleet:
         agent = OldAgent(fleet, context, "renewed")
         agent.come_online()
         fleet.wait_available([agent.name])

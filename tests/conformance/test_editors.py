@@ -24,6 +24,7 @@ from pushcli.sandbox.sandbox import Sandbox
 from pushcli.whitelist import chain, statements
 from pushcli.whitelist.rsa_numbers import PublicNumbers
 from tests.conformance.test_whitelist_channel import next_of
+from tests.support.fleet import Fleet
 from tests.support.old_agent import OldAgent, enroll
 from tests.support.waiting import patient
 
@@ -35,7 +36,7 @@ EIGHT = 8192
 @pytest.fixture(scope="module")
 def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
     """A server of its own: what is said here stays."""
-    fleet = Sandbox(tmp_path_factory.mktemp("server"), [])
+    fleet = Fleet(tmp_path_factory.mktemp("server"), [])
     try:
         fleet.make_server()
         fleet.start_server()

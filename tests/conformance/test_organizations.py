@@ -13,6 +13,7 @@ from pushcli import errors, keys
 from pushcli.sandbox.sandbox import ORG, Sandbox
 from pushcli_server.store import schema
 from tests.conformance.feed_reader import FeedReader
+from tests.support.fleet import Fleet
 from tests.support.identities import KEYS, operator, superuser
 from tests.support.old_agent import OldAgent
 from tests.support.waiting import patient, start, until
@@ -30,7 +31,7 @@ FILLED = {
 def server(tmp_path: Path) -> Iterator[Sandbox]:
     """One whose organization may go."""
     settings = {"heartbeat_interval": 5000, "voting_timeout": 3}
-    with Sandbox(tmp_path, [], settings=settings) as fleet:
+    with Fleet(tmp_path, [], settings=settings) as fleet:
         yield fleet
 
 

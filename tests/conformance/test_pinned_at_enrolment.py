@@ -14,6 +14,7 @@ from pushcli.client.api import ApiClient
 from pushcli.client.credentials import Profile
 from pushcli.sandbox.sandbox import ORG, Sandbox
 from pushcli.whitelist import statements
+from tests.support.fleet import Fleet
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -21,7 +22,7 @@ pytestmark = pytest.mark.timeout(120)
 @pytest.fixture
 def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
     """A server of its own, with ann and bob among its administrators."""
-    fleet = Sandbox(tmp_path_factory.mktemp("server"), [])
+    fleet = Fleet(tmp_path_factory.mktemp("server"), [])
     try:
         fleet.make_server()
         fleet.start_server()

@@ -17,6 +17,7 @@ from pushcli.sandbox.sandbox import Sandbox
 from pushcli_server import settings
 from pushcli_server.store import Store, operations
 from tests.support import recordings
+from tests.support.fleet import Fleet
 from tests.support.waiting import patient
 
 pytestmark = pytest.mark.timeout(60)
@@ -52,7 +53,7 @@ async def fill(place: Path) -> None:
 @pytest.fixture(scope="module")
 def ports(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[int, int]]:
     """For each moment the port of a server that lives in it."""
-    fleets = {moment: Sandbox(tmp_path_factory.mktemp("then"), []) for moment in MOMENTS}
+    fleets = {moment: Fleet(tmp_path_factory.mktemp("then"), []) for moment in MOMENTS}
     processes = []
     try:
         for moment, fleet in fleets.items():

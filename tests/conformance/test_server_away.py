@@ -13,6 +13,7 @@ from collections.abc import Iterator
 import pytest
 
 from pushcli.sandbox.sandbox import Sandbox
+from tests.support.fleet import Fleet
 from tests.support.old_agent import OldAgent, availability
 from tests.support.waiting import job_is, patient, start, until
 
@@ -23,7 +24,7 @@ GRACE = 2.0
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
     settings = {"heartbeat_interval": 250, "voting_timeout": 20, "restart_grace": GRACE}
-    with Sandbox(tmp_path_factory.mktemp("away"), [], settings=settings) as fleet:
+    with Fleet(tmp_path_factory.mktemp("away"), [], settings=settings) as fleet:
         yield fleet
 
 

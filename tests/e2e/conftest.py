@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from pushcli.sandbox.sandbox import Sandbox
+from tests.support.fleet import Fleet
 
 FAST = {"heartbeat_interval": 250, "voting_timeout": 10}
 """Settings that make waiting short: silence counts as offline after a second."""
@@ -41,7 +42,7 @@ WHITELIST = {
 def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
     """Three agents, shared by the tests of a module that leave them idle."""
     directory = tmp_path_factory.mktemp("fleet")
-    with Sandbox(directory, ["n1", "n2", "n3"], whitelist=WHITELIST, settings=FAST) as fleet:
+    with Fleet(directory, ["n1", "n2", "n3"], whitelist=WHITELIST, settings=FAST) as fleet:
         yield fleet
 
 
@@ -51,7 +52,7 @@ def make_fleet(tmp_path: Path) -> Iterator[Callable[..., Sandbox]]:
     with ExitStack() as stack:
 
         def make(*nodes: str, **settings: object) -> Sandbox:
-            fleet = Sandbox(tmp_path, nodes, whitelist=WHITELIST, settings={**FAST, **settings})
+            fleet = Fleet(tmp_path, nodes, whitelist=WHITELIST, settings={**FAST, **settings})
             return stack.enter_context(fleet)
 
         yield make

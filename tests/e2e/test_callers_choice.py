@@ -28,6 +28,7 @@ from pushcli.exit_status import ExitStatus
 from pushcli.sandbox.sandbox import Sandbox
 from pushcli_agent.config import OPEN
 from tests.e2e.conftest import FAST
+from tests.support.fleet import Fleet
 from tests.support.waiting import job_is, patient, start, until
 
 pytestmark = pytest.mark.timeout(60)
@@ -140,7 +141,7 @@ ATTACKS = ("python-install", "curl-install", "build", "parse", "relative")
 def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
     """A node that was enrolled by version 0.1.0, and one that the present version enrolled."""
     directory = tmp_path_factory.mktemp("fleet")
-    fleet = Sandbox(directory, ["open", "closed"], whitelist=WHITELIST, settings=FAST)
+    fleet = Fleet(directory, ["open", "closed"], whitelist=WHITELIST, settings=FAST)
     try:
         fleet.make_server()
         fleet.start_server()

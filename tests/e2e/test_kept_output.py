@@ -11,6 +11,7 @@ import pytest
 
 from pushcli.exit_status import ExitStatus
 from pushcli.sandbox.sandbox import Sandbox
+from tests.support.fleet import Fleet
 from tests.support.full_disk import fill, small_disk
 from tests.support.waiting import job_is, patient, start, until
 
@@ -30,7 +31,7 @@ WHITELIST = {
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
     directory = tmp_path_factory.mktemp("kept")
     settings = {"heartbeat_interval": 250, "voting_timeout": 10}
-    with Sandbox(directory, ["n1", "n2"], whitelist=WHITELIST, settings=settings) as fleet:
+    with Fleet(directory, ["n1", "n2"], whitelist=WHITELIST, settings=settings) as fleet:
         yield fleet
 
 
@@ -198,7 +199,7 @@ def test_a_disk_that_fills_is_told_wherever_one_looks(tmp_path: Path) -> None:
     with small_disk(tmp_path / "disk", "1m") as disk:
         settings = {"heartbeat_interval": 250, "voting_timeout": 10}
         spool = f'spool_dir = "{disk}/spool"\n'
-        with Sandbox(
+        with Fleet(
             tmp_path / "fleet", ["n1"], whitelist=WHITELIST, settings=settings, agent_settings=spool
         ) as fleet:
             done = fleet.cli("job", "start", "--capture", "five", "n1")

@@ -18,6 +18,7 @@ from pushcli import keys, tls
 from pushcli.exit_status import ExitStatus
 from pushcli.sandbox.sandbox import Sandbox
 from pushcli_server import secrets
+from tests.support.fleet import Fleet
 from tests.support.waiting import job_is, lines, start, until
 
 pytestmark = pytest.mark.timeout(90)
@@ -176,14 +177,14 @@ def test_stolen_keys_end_at_once_and_jobs_outlive_them(
 
 
 def test_a_directory_without_a_server_has_no_keys_to_rotate(tmp_path: Path) -> None:
-    done = Sandbox(tmp_path, []).cli("server", "rotate-keys", "--dir", str(tmp_path))
+    done = Fleet(tmp_path, []).cli("server", "rotate-keys", "--dir", str(tmp_path))
     assert done.returncode == 9
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "secrets").exists()
 
 
 def test_a_new_certificate_is_served_without_a_restart(tmp_path: Path) -> None:
-    with Sandbox(tmp_path, ["n1"], whitelist={"true": "true"}, with_tls=True) as fleet:
+    with Fleet(tmp_path, ["n1"], whitelist={"true": "true"}, with_tls=True) as fleet:
         place, former = fleet.server_directory / "tls", fleet.profile.fingerprint
         assert former is not None
         certificate, key = tls.make_self_signed(["127.0.0.1"])

@@ -5,10 +5,10 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from pushcli.sandbox.sandbox import Sandbox
 from tests.integration.cli.operated import Operated
 from tests.integration.cli.program import Home
 from tests.integration.cli.responder import Responder, running_responder
+from tests.support.fleet import Fleet
 
 
 @pytest.fixture(scope="session")
@@ -42,5 +42,5 @@ def home(tmp_path: Path, key_file: Path, responder: Responder) -> Home:
 def operated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operated]:
     """A real server without agents, and its operators."""
     directory = tmp_path_factory.mktemp("server")
-    with Sandbox(directory, [], settings={"heartbeat_interval": 250}) as fleet:
+    with Fleet(directory, [], settings={"heartbeat_interval": 250}) as fleet:
         yield Operated(fleet)

@@ -7,9 +7,10 @@ import pytest
 
 from pushcli import __version__
 from pushcli.exit_status import ExitStatus
-from pushcli.sandbox.sandbox import ADMIN, Sandbox
+from pushcli.sandbox.sandbox import ADMIN
 from tests.integration.cli.operated import Operated
 from tests.integration.cli.program import assert_one_line
+from tests.support.fleet import Fleet
 from tests.support.identities import KEYS, new_user, operator, superuser
 from tests.support.waiting import until
 
@@ -23,7 +24,7 @@ def one(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operated]:
     directory = tmp_path_factory.mktemp("brake")
     settings = {"heartbeat_interval": 250}
     whitelist = {"true": "true", "sleep": "sleep 600"}
-    with Sandbox(directory, ["web01"], whitelist=whitelist, settings=settings) as fleet:
+    with Fleet(directory, ["web01"], whitelist=whitelist, settings=settings) as fleet:
         yield Operated(fleet)
 
 

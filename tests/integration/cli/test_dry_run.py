@@ -11,6 +11,7 @@ from pushcli.exit_status import ExitStatus
 from pushcli.sandbox.sandbox import Sandbox
 from tests.integration.cli.program import Home, Result, assert_one_line
 from tests.integration.cli.responder import Responder, json_answer
+from tests.support.fleet import Fleet
 from tests.support.old_agent import OldAgent
 
 pytestmark = pytest.mark.timeout(60)
@@ -23,7 +24,7 @@ ASK = ("job", "start", "--dry-run", "uptime")
 def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
     """`web01` would run `uptime`, `web02` would not, and of `web03` nobody ever heard."""
     directory = tmp_path_factory.mktemp("fleet")
-    with Sandbox(directory, ["web01"], whitelist={"uptime": "uptime"}) as fleet:
+    with Fleet(directory, ["web01"], whitelist={"uptime": "uptime"}) as fleet:
         fleet.enroll(["web02"])
         fleet.write_agent_settings("web02", {})
         fleet.start_agent("web02")

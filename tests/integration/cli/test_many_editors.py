@@ -18,6 +18,7 @@ from pushcli.whitelist import following, statements
 from pushcli.whitelist.rsa_numbers import PublicNumbers
 from pushcli.whitelist.standing import Pin, Pins, Standing
 from pushcli.whitelist.statements import EditorStatement
+from tests.support.fleet import Fleet
 
 pytestmark = pytest.mark.timeout(120)
 COUNT = 295
@@ -40,7 +41,7 @@ def rotation(fleet: Sandbox, number: int) -> tuple[str, int, str]:
 
 @pytest.fixture
 def fleet(tmp_path: Path) -> Iterator[Sandbox]:
-    fleet = Sandbox(tmp_path, [])
+    fleet = Fleet(tmp_path, [])
     try:
         fleet.make_server()
         rows = [rotation(fleet, number) for number in range(COUNT)]

@@ -11,6 +11,7 @@ import pytest
 from pushcli.exit_status import ExitStatus
 from pushcli.sandbox.sandbox import Sandbox
 from tests.integration.cli.operated import Operated
+from tests.support.fleet import Fleet
 from tests.support.waiting import job_is, lines, patient, start, until
 
 pytestmark = pytest.mark.timeout(patient(60))
@@ -24,7 +25,7 @@ SETTINGS = {"heartbeat_interval": 250, "voting_timeout": 10}
 
 @pytest.fixture
 def fleet(tmp_path: Path) -> Iterator[Sandbox]:
-    with Sandbox(tmp_path, ["n1", "n2"], whitelist=WHITELIST, settings=SETTINGS) as fleet:
+    with Fleet(tmp_path, ["n1", "n2"], whitelist=WHITELIST, settings=SETTINGS) as fleet:
         yield fleet
 
 

@@ -14,6 +14,7 @@ from pushcli.exit_status import ExitStatus
 from pushcli.sandbox.sandbox import Sandbox
 from tests.integration.cli.program import Result, assert_one_line
 from tests.integration.cli.responder import JOB_ID
+from tests.support.fleet import Fleet
 from tests.support.waiting import patient
 
 pytestmark = pytest.mark.timeout(60)
@@ -30,7 +31,7 @@ WHITELIST = {
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
     """A server with one agent, `web01`."""
-    with Sandbox(tmp_path_factory.mktemp("fleet"), ["web01"], whitelist=WHITELIST) as fleet:
+    with Fleet(tmp_path_factory.mktemp("fleet"), ["web01"], whitelist=WHITELIST) as fleet:
         yield fleet
 
 

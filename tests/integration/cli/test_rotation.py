@@ -20,10 +20,10 @@ from pushcli import keys
 from pushcli.cli import root
 from pushcli.errors import ConfigError, KeyFileError, PushcliError
 from pushcli.exit_status import ExitStatus
-from pushcli.sandbox.sandbox import Sandbox
 from pushcli.terminal.context import App
 from tests.integration.cli.operated import Operated
 from tests.support.between import BROKEN, Between, Reply, Request, between
+from tests.support.fleet import Fleet
 from tests.support.identities import Signer, new_user, superuser
 
 pytestmark = pytest.mark.timeout(60)
@@ -226,7 +226,7 @@ def test_an_operators_key_on_the_real_server(operated: Operated) -> None:
 
 @pytest.mark.timeout(90)
 def test_a_running_agent_goes_on_with_its_new_key(tmp_path: Path) -> None:
-    with Sandbox(tmp_path, ["n1"], whitelist={"true": "true"}) as fleet:
+    with Fleet(tmp_path, ["n1"], whitelist={"true": "true"}) as fleet:
         place = fleet.agent_directory("n1")
         former = (place / "client.pem").read_bytes()
         done = fleet.cli("agent", "rotate-key", "--dir", str(place), "--overlap", "0")
@@ -244,7 +244,7 @@ def test_a_running_agent_goes_on_with_its_new_key(tmp_path: Path) -> None:
 
 @pytest.mark.timeout(90)
 def test_agents_take_edits_of_a_new_key_that_the_former_one_vouches_for(tmp_path: Path) -> None:
-    with Sandbox(tmp_path, ["n1"]) as fleet:
+    with Fleet(tmp_path, ["n1"]) as fleet:
         add = ("whitelist", "add", "greet", "echo greetings", "n1")
         rotated = fleet.cli("user", "rotate-key", "--overlap", "0", "--vouch")
         assert rotated.returncode == ExitStatus.OK, rotated.stderr

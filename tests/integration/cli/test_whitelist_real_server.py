@@ -10,6 +10,7 @@ from pushcli import keys
 from pushcli.exit_status import ExitStatus
 from pushcli.sandbox.sandbox import Sandbox
 from tests.integration.cli.program import Result, assert_one_line
+from tests.support.fleet import Fleet
 from tests.support.waiting import patient, until
 
 pytestmark = pytest.mark.timeout(90)
@@ -22,7 +23,7 @@ NODES = ("web01", "web02")
 def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
     """A server with two agents; their own files allow `mine`."""
     directory = tmp_path_factory.mktemp("fleet")
-    with Sandbox(directory, NODES, whitelist={"mine": "echo mine"}) as running:
+    with Fleet(directory, NODES, whitelist={"mine": "echo mine"}) as running:
         yield running
 
 

@@ -27,6 +27,7 @@ from pushcli_server.store import Store, operations
 from pushcli_server.store.records import NodeObject
 from tests.integration.cli.responder import Responder, json_answer
 from tests.support.between import Between, Reply, Request, between
+from tests.support.fleet import Fleet
 
 pytestmark = pytest.mark.timeout(60)
 """The first test starts the server."""
@@ -52,7 +53,7 @@ async def fill(fleet: Sandbox) -> None:
 @pytest.fixture(scope="module")
 def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
     """A server that knows many nodes, none of them connected."""
-    fleet = Sandbox(tmp_path_factory.mktemp("server"), [])
+    fleet = Fleet(tmp_path_factory.mktemp("server"), [])
     try:
         fleet.make_server()
         asyncio.run(fill(fleet))

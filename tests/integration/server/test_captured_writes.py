@@ -23,6 +23,7 @@ from pushcli.whitelist.statements import Change
 from pushcli_server import rest
 from pushcli_server.rest.routes import Operation, Repeat, routes
 from tests.support.captured import Captured, captured
+from tests.support.fleet import Fleet
 from tests.support.identities import KEYS, Signer, new_client, new_user, operator, superuser
 from tests.support.raw_http import Answer
 
@@ -35,7 +36,7 @@ LATE = 1.1
 
 @pytest.fixture(scope="module")
 def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
-    with Sandbox(tmp_path_factory.mktemp("fleet"), []) as fleet:
+    with Fleet(tmp_path_factory.mktemp("fleet"), []) as fleet:
         yield fleet
 
 
@@ -388,7 +389,7 @@ def test_a_signature_without_its_leading_zero_is_none(fleet: Sandbox, version: s
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_a_restart_forgets_nothing(tmp_path_factory: Any, number: int) -> None:
-    with Sandbox(tmp_path_factory.mktemp("restarted"), []) as fleet:
+    with Fleet(tmp_path_factory.mktemp("restarted"), []) as fleet:
         ann = operator(fleet)
         start = captured(ann, "POST", "pushy/jobs", job("kept"))
         group = captured(ann, "POST", "groups", {"groupname": "kept"})
@@ -407,7 +408,7 @@ def test_a_kill_in_the_midst_leaves_a_write_with_its_signature_or_neither(
     tmp_path_factory: Any,
 ) -> None:
     """What a client got no answer to it repeats: that must do it, if it was not done."""
-    with Sandbox(tmp_path_factory.mktemp("killed"), []) as fleet:
+    with Fleet(tmp_path_factory.mktemp("killed"), []) as fleet:
         ann = operator(fleet)
         for turn in range(4):
             requests = [

@@ -14,6 +14,7 @@ from pushcli.sandbox.sandbox import ORG, Sandbox
 from pushcli_server import settings
 from pushcli_server.rest.turns import MAX_WAITING
 from pushcli_server.store import Store, operations, records
+from tests.support.fleet import Fleet
 from tests.support.raw_http import Answer, Raw
 from tests.support.waiting import patient
 
@@ -54,7 +55,7 @@ async def fill(fleet: Sandbox) -> None:
 
 @pytest.fixture(scope="module")
 def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
-    fleet = Sandbox(tmp_path_factory.mktemp("fleet"), [])
+    fleet = Fleet(tmp_path_factory.mktemp("fleet"), [])
     fleet.make_server()
     asyncio.run(fill(fleet))
     fleet.start_server()

@@ -17,6 +17,7 @@ from pushcli.protocol.timestamps import format_iso8601
 from pushcli.sandbox.sandbox import ADMIN, Sandbox
 from pushcli_server.rest.connections import MAX_UNPROVEN_BYTES
 from pushcli_server.rest.http_server import MAX_CONNECTIONS
+from tests.support.fleet import Fleet
 from tests.support.memory import rss_mib
 from tests.support.raw_http import Raw
 from tests.support.waiting import patient, until
@@ -31,7 +32,7 @@ MAX_GROWTH = 60.0
 
 @pytest.fixture(scope="module")
 def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
-    with Sandbox(tmp_path_factory.mktemp("fleet"), []) as fleet:
+    with Fleet(tmp_path_factory.mktemp("fleet"), []) as fleet:
         Raw(fleet)()
         yield fleet
 
@@ -166,7 +167,7 @@ def test_nothing_is_upgraded_to(fleet: Sandbox, upgrade: str) -> None:
     assert b"connection: close" in answer.lower()
 
 
-class Narrow(Sandbox):
+class Narrow(Fleet):
     """A server that may have few descriptors."""
 
     def command(self, *arguments: str) -> list[str]:
@@ -225,7 +226,7 @@ def test_descriptors_that_others_used_up_are_waited_for(fleet: Sandbox) -> None:
     "beginning", [b"", b"\x16\x03\x01\x02\x00\x01\x00", b"GET / HTTP/1.1\r\n\r\n"]
 )
 def test_tls_handshakes_that_do_not_finish_make_room(tmp_path: Path, beginning: bytes) -> None:
-    with Sandbox(tmp_path, [], with_tls=True) as fleet, ExitStack() as stack:
+    with Fleet(tmp_path, [], with_tls=True) as fleet, ExitStack() as stack:
         assert fleet.api.node_states() == []
         before = rss_mib(fleet.pid("server"))
         # More than there may be.

@@ -17,11 +17,12 @@ import uvicorn
 from pushcli import keys
 from pushcli.protocol import signing
 from pushcli.protocol.timestamps import format_iso8601
-from pushcli.sandbox.sandbox import ADMIN, Sandbox
+from pushcli.sandbox.sandbox import ADMIN
 from pushcli_server.rest.errors import EXTENSIONS, answer
 from pushcli_server.rest.http_protocol import BoundedHttp
 from pushcli_server.rest.http_server import HttpServer
 from pushcli_server.rest.unread import LINGER
+from tests.support.fleet import Fleet
 from tests.support.raw_http import Raw
 from tests.support.waiting import patient
 
@@ -32,7 +33,7 @@ GET = b"GET /pushy/_status HTTP/1.1\r\nHost: x\r\n\r\n"
 
 @pytest.fixture(scope="module")
 def raw(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Raw]:
-    with Sandbox(tmp_path_factory.mktemp("fleet"), []) as fleet:
+    with Fleet(tmp_path_factory.mktemp("fleet"), []) as fleet:
         yield Raw(fleet)
 
 

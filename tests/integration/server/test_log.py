@@ -15,6 +15,7 @@ import pytest
 import zmq
 
 from pushcli.sandbox.sandbox import Sandbox
+from tests.support.fleet import Fleet
 from tests.support.old_agent import OldAgent
 from tests.support.raw_http import Raw
 from tests.support.waiting import until
@@ -29,7 +30,7 @@ def make(tmp_path: Path) -> Iterator[Callable[..., Sandbox]]:
     made: list[Sandbox] = []
 
     def server(**settings: object) -> Sandbox:
-        fleet = Sandbox(tmp_path, [], settings=settings)
+        fleet = Fleet(tmp_path, [], settings=settings)
         made.append(fleet)
         fleet.start()
         return fleet

@@ -15,6 +15,7 @@ from pushcli.sandbox.sandbox import Sandbox
 from pushcli_server import settings
 from pushcli_server.rest.errors import EXTENSIONS
 from pushcli_server.store import Store, operations
+from tests.support.fleet import Fleet
 from tests.support.raw_http import Answer, Raw
 
 pytestmark = pytest.mark.timeout(60)
@@ -56,7 +57,7 @@ async def fill(fleet: Sandbox) -> None:
 
 @pytest.fixture(scope="module")
 def raw(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Raw]:
-    fleet = Sandbox(tmp_path_factory.mktemp("fleet"), [])
+    fleet = Fleet(tmp_path_factory.mktemp("fleet"), [])
     fleet.make_server()
     asyncio.run(fill(fleet))
     fleet.start_server()

@@ -17,6 +17,7 @@ from pushcli.protocol import session_keys
 from pushcli.sandbox.sandbox import Sandbox
 from pushcli_server import secrets, settings
 from pushcli_server.store import Store, identity_reads, operations
+from tests.support.fleet import Fleet
 from tests.support.raw_http import Answer, Raw
 
 pytestmark = pytest.mark.timeout(60)
@@ -54,7 +55,7 @@ async def fill(fleet: Sandbox) -> None:
 
 @pytest.fixture(scope="module")
 def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
-    fleet = Sandbox(tmp_path_factory.mktemp("fleet"), [])
+    fleet = Fleet(tmp_path_factory.mktemp("fleet"), [])
     fleet.make_server()
     asyncio.run(fill(fleet))
     fleet.start_server()

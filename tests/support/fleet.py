@@ -1,0 +1,69 @@
+"""The sandbox's fleets, made quickly.
+
+Nearly every module of tests has a server of its own. To make one from nothing takes as long as
+to start it, and so does it to enroll three nodes; `server init` and `agent enroll` have tests of
+their own, which run the commands. Here a server is a copy of one that `server init` made, once
+in a process of tests, and nodes are enrolled without a process for each. What runs is started
+as ever.
+"""
+
+import atexit
+import shutil
+import tempfile
+from functools import cache
+from pathlib import Path
+
+from pushcli.sandbox.sandbox import ORG, Sandbox
+from pushcli_agent.enrolment.enroll import Enrolment, enroll
+from pushcli_agent.enrolment.register import Validator
+from pushcli_server import settings
+
+
+class Fleet(Sandbox):
+    """A sandbox. Its keys and its server's secrets are those of all fleets of this process."""
+
+    def make_server(self) -> None:
+        """As `pushcli server init` does; where a database is named, by that command."""
+        if "database_url" in self._settings:
+            super().make_server()
+            return
+        first = _first(with_tls=self._with_tls)
+        shutil.copytree(first.server_directory, self.server_directory)
+        file = self.server_directory / settings.FILE
+        made = settings.load(self.server_directory)
+        file.write_text(settings.render(settings.with_values(made, self.values(), "the test")))
+        self.credentials.parent.mkdir(parents=True)
+        shutil.copystat(first.credentials.parent, self.credentials.parent)
+        profile = first.credentials.read_text()
+        for theirs, ours in (
+            (first.url, self.url),
+            (str(first.server_directory), str(self.server_directory)),
+        ):
+            assert theirs in profile
+            profile = profile.replace(theirs, ours)
+        shutil.copy2(first.credentials, self.credentials)
+        self.credentials.write_text(profile)
+
+    def enroll_node(self, node: str) -> None:
+        """As `pushcli agent enroll` does, in this process."""
+        profile = self.profile
+        validator = self.server_directory / "keys" / f"{ORG}-validator.pem"
+        enroll(
+            Enrolment(
+                server_url=self.url,
+                node_name=node,
+                credential=Validator(key=validator),
+                directory=self.agent_directory(node),
+                fingerprint=profile.fingerprint,
+            )
+        )
+
+
+@cache
+def _first(*, with_tls: bool) -> Sandbox:
+    """The one that is copied; it never runs."""
+    place = Path(tempfile.mkdtemp(prefix="pushcli-tests-"))
+    atexit.register(shutil.rmtree, place, ignore_errors=True)
+    first = Sandbox(place, [], with_tls=with_tls)
+    first.make_server()
+    return first
