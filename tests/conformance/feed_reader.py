@@ -8,10 +8,10 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from pushcli import keys
 from pushcli.client.credentials import Profile
 from pushcli.protocol import signing
 from pushcli.protocol.timestamps import format_iso8601
+from tests.support import key_files
 from tests.support.waiting import patient
 
 
@@ -32,7 +32,7 @@ class FeedReader:
             url.hostname or "", url.port, timeout=patient(10)
         )
         headers = signing.sign(
-            keys.load_private_key(Path(profile.client_key)),
+            key_files.read(Path(profile.client_key)),
             method="GET", path=url.path, body=b"", user=profile.client_name,
             timestamp=format_iso8601(time.time()), version="1.1",
         )  # fmt: skip

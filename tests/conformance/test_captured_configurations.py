@@ -13,10 +13,10 @@ from urllib.parse import quote
 import pytest
 import zmq
 
-from pushcli import keys
 from pushcli.protocol import session_keys, wire
 from pushcli.protocol.timestamps import format_iso8601
 from pushcli.sandbox.sandbox import Sandbox
+from tests.support import key_files
 from tests.support.captured import Captured, captured
 from tests.support.fleet import Fleet
 from tests.support.identities import Signer
@@ -35,7 +35,7 @@ class TimedAgent(OldAgent):
 
     def request(self, curve_key: str, **more: str) -> Captured:
         """For its configuration, as its client signs it now."""
-        private = keys.load_private_key(Path(self._profile.client_key))
+        private = key_files.read(Path(self._profile.client_key))
         signer = Signer(self._fleet, self.name, private)
         return captured(
             signer, "GET", f"pushy/config/{self.name}", version="1.1", timestamp=self.timestamp,
@@ -47,7 +47,7 @@ class TimedAgent(OldAgent):
         answer = self.last.send()
         assert answer.status == 200, answer
         self.config = answer.json
-        private = keys.load_private_key(Path(self._profile.client_key))
+        private = key_files.read(Path(self._profile.client_key))
         self.key = session_keys.decrypt(self.config["encoded_session_key"], private)
 
     def __init__(self, fleet: Sandbox, *more: Any) -> None:

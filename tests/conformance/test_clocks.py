@@ -15,6 +15,7 @@ import zmq
 from pushcli import keys
 from pushcli.protocol.timestamps import format_iso8601, format_rfc1123
 from pushcli.sandbox.sandbox import Sandbox
+from tests.support import key_files
 from tests.support.fleet import Fleet
 from tests.support.identities import Signer
 from tests.support.old_agent import OldAgent, enroll
@@ -164,7 +165,7 @@ def test_a_config_request_that_is_refused_for_its_time_says_why_the_node_is_not_
 ) -> None:
     name = f"late{int(ahead)}".replace("-", "m")
     profile = enroll(server, name)
-    client = Signer(server, name, keys.load_private_key(Path(profile.client_key)))
+    client = Signer(server, name, key_files.read(Path(profile.client_key)))
     when = format_iso8601(time.time() + ahead)
     query = "?ccpk=" + "0" * 40
     answer = client.raw("GET", f"pushy/config/{name}", query=query, user=name, timestamp=when)
@@ -181,7 +182,7 @@ def test_nobody_elses_word_is_taken_for_a_nodes_clock(server: Sandbox) -> None:
     when = format_iso8601(time.time() - 7200)
     query = "?ccpk=" + "0" * 40
     thief = Signer(server, "honest", keys.generate())
-    own = Signer(server, "honest", keys.load_private_key(Path(profile.client_key)))
+    own = Signer(server, "honest", key_files.read(Path(profile.client_key)))
     for client, name in ((thief, "honest"), (own, "other")):
         path = f"pushy/config/{name}"
         answer = client.raw("GET", path, query=query, user="honest", timestamp=when)

@@ -24,6 +24,7 @@ from pushcli.sandbox.sandbox import Sandbox
 from pushcli.whitelist import chain, statements
 from pushcli.whitelist.rsa_numbers import PublicNumbers
 from tests.conformance.test_whitelist_channel import next_of
+from tests.support import key_files
 from tests.support.fleet import Fleet
 from tests.support.old_agent import OldAgent, enroll
 from tests.support.waiting import patient
@@ -47,7 +48,7 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
 
 
 def key_of(fleet: Sandbox) -> Any:
-    return keys.load_private_key(Path(fleet.profile.client_key))
+    return key_files.read(Path(fleet.profile.client_key))
 
 
 def now(ahead: float = 0) -> int:

@@ -9,11 +9,11 @@ from urllib.parse import quote
 import pytest
 import zmq
 
-from pushcli import keys
 from pushcli.protocol import signing
 from pushcli.protocol.timestamps import format_iso8601
 from pushcli.sandbox.sandbox import Sandbox
 from pushcli_server.rest.errors import EXTENSIONS
+from tests.support import key_files
 from tests.support.old_agent import OldAgent, enroll
 from tests.support.raw_http import Answer, Raw
 
@@ -394,7 +394,7 @@ def test_a_validator_creates_plain_clients_only_and_overwrites_none(
 ) -> None:
     validator = Raw(server)
     place = server.server_directory / "keys" / "sandbox-validator.pem"
-    validator.key = keys.load_private_key(place)
+    validator.key = key_files.read(place)
     signer: Any = {"user": "sandbox-validator"}
     new = {"name": "fresh", "create_key": True}
     for flag in ("admin", "validator"):

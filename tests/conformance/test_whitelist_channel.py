@@ -12,7 +12,6 @@ import msgspec
 import pytest
 import zmq
 
-from pushcli import keys
 from pushcli.client.api import ApiClient
 from pushcli.errors import RequestRefused
 from pushcli.protocol import limits, wire
@@ -22,6 +21,7 @@ from pushcli.whitelist import statements
 from pushcli.whitelist.statements import Change
 from pushcli_server import checks
 from pushcli_server.rest import job_request
+from tests.support import key_files
 from tests.support.old_agent import OldAgent, availability
 from tests.support.waiting import patient, until
 
@@ -48,7 +48,7 @@ def make_agent(server: Sandbox, context: "zmq.Context[zmq.Socket[bytes]]") -> It
 def edit(fleet: Sandbox, names: list[str], *changes: Change) -> dict[str, Any]:
     """Sign and send an edit with a client of its own: it waits for the agents."""
     signed = statements.sign(
-        keys.load_private_key(Path(fleet.profile.client_key)), org="sandbox", nodes=names,
+        key_files.read(Path(fleet.profile.client_key)), org="sandbox", nodes=names,
         changes=list(changes), version=statements.next_version(time.time()),
         signer=fleet.profile.client_name,
     )  # fmt: skip

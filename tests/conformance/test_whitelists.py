@@ -12,6 +12,7 @@ from pushcli.sandbox.sandbox import Sandbox
 from pushcli.whitelist import statements
 from pushcli.whitelist.statements import Change
 from pushcli_server.core.fleet_state import UNKNOWN
+from tests.support import key_files
 from tests.support.old_agent import enroll
 
 pytestmark = pytest.mark.timeout(60)
@@ -52,7 +53,7 @@ def body(fleet: Sandbox, *changes: Change, nodes: list[str] = NODES, **more: Any
 
 
 def key_of(fleet: Sandbox) -> Any:
-    return keys.load_private_key(Path(fleet.profile.client_key))
+    return key_files.read(Path(fleet.profile.client_key))
 
 
 def entries(fleet: Sandbox, node: str) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from pushcli.client.credentials import Profile
 from pushcli.protocol import messages, session_keys, wire
 from pushcli.protocol.timestamps import format_rfc1123
 from pushcli.sandbox.sandbox import Sandbox
+from tests.support import key_files
 from tests.support.waiting import patient, until
 from tests.support.zmtp_peer import GREETING, Subscriber, long
 
@@ -42,7 +43,7 @@ class Peer:
         client.close()
         self.node = node
         self.key = session_keys.decrypt(
-            config["encoded_session_key"], keys.load_private_key(Path(profile.client_key))
+            config["encoded_session_key"], key_files.read(Path(profile.client_key))
         )
         self.config = config
         self.sequence = 0

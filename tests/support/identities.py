@@ -8,6 +8,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 from pushcli import keys
 from pushcli.sandbox.sandbox import ADMIN, Sandbox
+from tests.support import key_files
 from tests.support.raw_http import Answer, Raw
 
 KEYS = [keys.generate() for _ in range(4)]
@@ -53,7 +54,7 @@ def operator(fleet: Sandbox) -> Signer:
 
 def of_directory(fleet: Sandbox, name: str) -> Signer:
     """Somebody whose key `server init` made."""
-    key = keys.load_private_key(fleet.server_directory / "keys" / f"{name}.pem")
+    key = key_files.read(fleet.server_directory / "keys" / f"{name}.pem")
     return Signer(fleet, name, key)
 
 

@@ -4,6 +4,7 @@ import contextlib
 import time
 import uuid
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -16,20 +17,31 @@ from pushcli.client.credentials import Profile
 from pushcli.protocol import session_keys, wire
 from pushcli.protocol.timestamps import format_rfc1123
 from pushcli.sandbox.sandbox import ORG, Sandbox
+from tests.support import key_files
 from tests.support.waiting import patient
 
 
 def enroll(fleet: Sandbox, name: str) -> Profile:
     """Register a client by the validator's key; returns its profile."""
-    pair = keys.generate()
+    pair = key_files.another()
     key = fleet.directory / f"{uuid.uuid4().hex}.pem"
     keys.write_private_key(key, pair)
     validator = fleet.server_directory / "keys" / f"{ORG}-validator.pem"
     common: Any = {"name": "test", "chef_server_url": fleet.url, "signing_version": "1.1"}
-    client = ApiClient(Profile(client_name=f"{ORG}-validator", client_key=str(validator), **common))
+    client = _validator(fleet.url, str(validator))
     client.post("clients", {"name": name, "public_key": keys.public_pem(pair)})
     client.close()
     return Profile(client_name=name, client_key=str(key), **common)
+
+
+@lru_cache(maxsize=4)
+def _validator(url: str, key: str) -> ApiClient:
+    return ApiClient(
+        Profile(
+            name="test", chef_server_url=url, client_name=f"{ORG}-validator", client_key=key,
+            signing_version="1.1",
+        )
+    )  # fmt: skip
 
 
 class OldAgent:
@@ -51,6 +63,7 @@ class OldAgent:
         self._offers = offers
         self._context = context
         self._profile = enroll(fleet, name)
+        self._client = ApiClient(self._profile)
         self.socket: zmq.Socket[bytes] | None = None
         self.restart()
 
@@ -63,15 +76,15 @@ class OldAgent:
 
     def configure(self) -> None:
         """Fetch the configuration with the key that we have."""
-        client = ApiClient(self._profile)
         query = {"ccpk": self._public.decode(), "version": "2.0"}
         if self._offers is not None:
             query["extensions"] = self._offers
-        self.config = client.get(f"pushy/config/{self.name}", query)
-        client.close()
+        try:
+            self.config = self._client.get(f"pushy/config/{self.name}", query)
+        finally:
+            self._client.close()
         self.key = session_keys.decrypt(
-            self.config["encoded_session_key"],
-            keys.load_private_key(Path(self._profile.client_key)),
+            self.config["encoded_session_key"], key_files.read(Path(self._profile.client_key))
         )
 
     def connect(self) -> None:

@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
-from pushcli import keys
 from pushcli.protocol import signing
 from pushcli.protocol.timestamps import format_iso8601
 from pushcli.sandbox.sandbox import ADMIN, ORG, Sandbox
+from tests.support import key_files
 from tests.support.waiting import patient
 
 JSON = {"Content-Type": "application/json", "Accept": "application/json"}
@@ -52,7 +52,7 @@ class Raw:
 
     def __init__(self, fleet: Sandbox) -> None:
         self.port = fleet.ports[0]
-        self.key: RSAPrivateKey = keys.load_private_key(Path(fleet.profile.client_key))
+        self.key: RSAPrivateKey = key_files.read(Path(fleet.profile.client_key))
 
     def __call__(
         self,

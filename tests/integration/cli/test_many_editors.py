@@ -18,6 +18,7 @@ from pushcli.whitelist import following, statements
 from pushcli.whitelist.rsa_numbers import PublicNumbers
 from pushcli.whitelist.standing import Pin, Pins, Standing
 from pushcli.whitelist.statements import EditorStatement
+from tests.support import key_files
 from tests.support.fleet import Fleet
 
 pytestmark = pytest.mark.timeout(120)
@@ -26,7 +27,7 @@ COUNT = 295
 
 def rotation(fleet: Sandbox, number: int) -> tuple[str, int, str]:
     """The operator vouches for one more key: a row as version 0.1.0 stored it."""
-    key = keys.load_private_key(Path(fleet.profile.client_key))
+    key = key_files.read(Path(fleet.profile.client_key))
     modulus = (1 << 2047) + 2 * number + 1
     said = EditorStatement(
         org=ORG, signer=fleet.profile.client_name, key=statements.fingerprint(key),
@@ -59,7 +60,7 @@ def fleet(tmp_path: Path) -> Iterator[Sandbox]:
 
 def known(fleet: Sandbox) -> tuple[set[str], Any]:
     """Whom a node knows that pinned the operator's key, and what the server has."""
-    key = statements.public_numbers(keys.load_private_key(Path(fleet.profile.client_key)))
+    key = statements.public_numbers(key_files.read(Path(fleet.profile.client_key)))
     pins = Pins({key.fingerprint: Pin("operator", key)})
     stored = fleet.api.get("pushy/editors")
     offered = following.read(stored["base"], stored["links"])

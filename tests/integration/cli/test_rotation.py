@@ -22,6 +22,7 @@ from pushcli.errors import ConfigError, KeyFileError, PushcliError
 from pushcli.exit_status import ExitStatus
 from pushcli.terminal.context import App
 from tests.integration.cli.operated import Operated
+from tests.support import key_files
 from tests.support.between import BROKEN, Between, Reply, Request, between
 from tests.support.fleet import Fleet
 from tests.support.identities import Signer, new_user, superuser
@@ -79,14 +80,14 @@ def end_of(key: dict[str, Any]) -> float:
 @pytest.fixture
 def ann(operated: Operated, tmp_path: Path) -> Iterator[Ann]:
     """A user and a key of its own for each test."""
-    pair, file = keys.generate(), tmp_path / "ann.pem"
+    pair, file = key_files.another(), tmp_path / "ann.pem"
     keys.write_private_key(file, pair)
     with between(operated.fleet.url) as way:
         yield Ann(new_user(operated.fleet, pair), way, file)
 
 
 def load(path: Path) -> RSAPrivateKey:
-    return keys.load_private_key(path)
+    return key_files.read(path)
 
 
 def files(beside: Path) -> list[str]:

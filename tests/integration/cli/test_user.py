@@ -6,6 +6,7 @@ from pushcli import keys
 from pushcli.exit_status import ExitStatus
 from tests.integration.cli.operated import Operated
 from tests.integration.cli.program import assert_one_line
+from tests.support import key_files
 
 pytestmark = pytest.mark.timeout(60)
 """The first test starts the server."""
@@ -24,7 +25,7 @@ def test_a_superuser_creates_users_who_can_sign_and_belong_to_the_organization(
     assert file.stat().st_mode & 0o777 == 0o600
     assert operated.json("user", "list") == ["ann", "operator"]
     shown = operated.ok("user", "show", "ann", "-u", "ann", "-k", str(file))
-    pem = keys.public_pem(keys.load_private_key(file))
+    pem = keys.public_pem(key_files.read(file))
     for words in ("Ann A.", "ann@example.com", keys.fingerprint(keys.load_public_key(pem))):
         assert words in shown
     assert operated.json("user", "show", "ann")["public_key"] == pem

@@ -26,6 +26,7 @@ from pushcli_server import settings
 from pushcli_server.store import Store, operations
 from pushcli_server.store.records import NodeObject
 from tests.integration.cli.responder import Responder, json_answer
+from tests.support import key_files
 from tests.support.between import Between, Reply, Request, between
 from tests.support.fleet import Fleet
 
@@ -103,7 +104,7 @@ def entries(fleet: Sandbox, node: str) -> dict[str, Any]:
 def somebody_else(fleet: Sandbox, version: int, node: str) -> None:
     """Another edit of this node's entry x, of a version in the future."""
     signed = statements.sign(
-        keys.load_private_key(Path(fleet.profile.client_key)), org=ORG, nodes=[node],
+        key_files.read(Path(fleet.profile.client_key)), org=ORG, nodes=[node],
         changes=[Change("x", "theirs")], version=version, signer=ADMIN,
     )  # fmt: skip
     said = [{"name": "x", "value": "theirs"}]
@@ -233,7 +234,7 @@ def test_editors_are_vouched_for_and_taken_back(
     said = [Statement(edit["statement"]) for edit in edits(way)]
     assert [one.action for one in said] == ["add", "remove"]
     assert said[1].content.version > said[0].content.version
-    ours = public_numbers(keys.load_private_key(operator))
+    ours = public_numbers(key_files.read(operator))
     assert all(one.is_signed_by(ours) for one in said)
     # Beside it in the form of agents that know no other.
     old = [Statement(edit["old"]) for edit in edits(way)]
