@@ -65,11 +65,11 @@ AUTHENTICATION: list[tuple[dict[str, Any], int, str]] = [
         {"X_Ops_Timestamp": "now", "X_Ops_Sign": "junk"}, 401, "bad header(s) 'X-Ops-Timestamp'",
     ),
     (
-        {"timestamp": format_iso8601(time.time() - 901)}, 401,
+        {"timestamp": -901}, 401,
         "Failed to authenticate as operator. Synchronize the clock on your host.",
     ),
     (
-        {"timestamp": format_iso8601(time.time() + 1000)}, 401,
+        {"timestamp": 1000}, 401,
         "Failed to authenticate as operator. Synchronize the clock on your host.",
     ),
     (
@@ -98,6 +98,9 @@ AUTHENTICATION: list[tuple[dict[str, Any], int, str]] = [
 def test_a_request_that_is_not_authenticated(
     raw: Raw, changes: dict[str, Any], status: int, text: str
 ) -> None:
+    if (late := changes.get("timestamp")) is not None:
+        # Seconds from now, which is not when tests were collected.
+        changes = {"timestamp": format_iso8601(time.time() + late)}
     answer = raw(**changes)
     assert (answer.status, answer.error) == (status, [text])
     challenge = 'X-Ops-Sign version="1.0" version="1.1" version="1.3"'
