@@ -20,8 +20,8 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 demo: $(STAMP)
 	@$(BIN)/pushcli sandbox --nodes 3 --run 'echo "hello from $$CHEF_PUSH_NODE_NAME"; uptime'
 
-# Two for each core: half of what a test does is to wait. A file's tests share its servers.
-WORKERS = -n $$(( 2 * $$(getconf _NPROCESSORS_ONLN) )) --dist loadfile --no-loadscope-reorder
+# Three for two cores: half of what a test does is to wait. A file's tests share its servers.
+WORKERS = -n $$(( (3 * $$(getconf _NPROCESSORS_ONLN) + 1) / 2 )) --dist loadfile --no-loadscope-reorder
 
 test: $(STAMP)
 	@$(BIN)/python -m pytest $(WORKERS) -q
