@@ -74,16 +74,23 @@ _HEADERS = {"X-Accel-Buffering": "no", "Cache-Control": "no-cache"}
 
 
 class EventStream(Response):
-    """A log from a position on, until it is complete or the reader leaves."""
+    """A log from a position on, until it is complete or the reader leaves.
+
+    Args:
+        slow: seconds in which a reader must take a slice.
+    """
 
     media_type = MEDIA_TYPE
 
-    def __init__(self, log: FeedLog, position: int, prologue: bytes = b"") -> None:
+    def __init__(
+        self, log: FeedLog, position: int, prologue: bytes = b"", *, slow: float = SLOW
+    ) -> None:
         super().__init__(headers=_HEADERS)
         del self.headers["content-length"]
         self._log = log
         self._position = position
         self._prologue = prologue
+        self._slow = slow
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Stream."""
@@ -98,7 +105,7 @@ class EventStream(Response):
     async def _send(self, send: Send) -> None:
         with contextlib.suppress(TimeoutError):
             async for chunk in self._chunks():
-                async with asyncio.timeout(SLOW):
+                async with asyncio.timeout(self._slow):
                     await send({"type": "http.response.body", "body": chunk, "more_body": True})
             await send({"type": "http.response.body", "body": b"", "more_body": False})
 
