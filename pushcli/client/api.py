@@ -61,6 +61,18 @@ class ApiClient:
         """What the server offers beyond the old API, as its last answer said."""
         return self._http.extensions
 
+    def offers(self, extension: str) -> bool:
+        """Whether the server offers this; it is asked if it said nothing yet."""
+        if not self.extensions:
+            try:
+                self.get(f"pushy/own_jobs/{'0' * 32}")
+            except errors.ServerUnreachable:
+                raise
+            except errors.PushcliError:
+                # A refusal, too, says what the server can.
+                pass
+        return extension in self.extensions
+
     def close(self) -> None:
         """Close the connections."""
         self._http.close()
@@ -115,7 +127,7 @@ class ApiClient:
             understood = run_wire.understood(spec, self.extensions)
             if understood == spec:
                 raise
-            _require_input(spec, understood)
+            _require_whole(spec, understood)
             answer = self._start_job(understood, headers)
         uri = answer.get("uri") if isinstance(answer, dict) else None
         job_id = uri[-32:] if isinstance(uri, str) else ""
@@ -242,8 +254,8 @@ class ApiClient:
         return decoded(self._http.request(method, path, headers=headers, **more).content)
 
 
-def _require_input(wanted: dict[str, Any], understood: dict[str, Any]) -> None:
-    """Without what it is to read a command would do something else.
+def _require_whole(wanted: dict[str, Any], understood: dict[str, Any]) -> None:
+    """Without its input or its secrets a command would do something else.
 
     Raises:
         RequestRefused: the server would not have it.
@@ -252,6 +264,10 @@ def _require_input(wanted: dict[str, Any], understood: dict[str, Any]) -> None:
     if run_wire.STDIN in before and run_wire.STDIN not in after:
         raise errors.RequestRefused(
             "this server cannot give commands standard input", "upgrade it, or send a --file"
+        )
+    if run_wire.SECRET_ENV in before and run_wire.SECRET_ENV not in after:
+        raise errors.RequestRefused(
+            "this server cannot keep variables secret", "leave out --secret-env, or upgrade it"
         )
 
 

@@ -14,6 +14,7 @@ from pushcli.jobs import freezing, show_job, show_output
 from pushcli.jobs.job_request import STDIN, environment, read_file
 from pushcli.jobs.output import CHANNELS
 from pushcli.jobs.retry import again
+from pushcli.jobs.secret_variables import read_secrets
 from pushcli.jobs.starting import How, carry_out
 from pushcli.nodes.selection import Selection, among, select
 from pushcli.protocol.run import DEFAULT_TIMEOUT, RunSpec
@@ -48,6 +49,13 @@ def job() -> None:
     multiple=True,
     help="A variable of the command's environment; may be repeated.",
 )
+@click.option(
+    "--secret-env",
+    "secrets",
+    metavar="NAME",
+    multiple=True,
+    help="A variable from your environment, or asked for, that nobody is shown.",
+)
 @click.option("--with-env", metavar="JSON", help='The same as JSON: {"NAME": "value"}.')
 @click.option("--in-dir", metavar="DIR", help="Directory on the node to run the command in.")
 @click.option("--as-user", metavar="USER", help="User on the node to run the command as.")
@@ -68,7 +76,7 @@ def job() -> None:
 def start(
     app: App, *, command: str, selection: Selection, how: How, timeout: float, capture: bool,
     variables: tuple[str, ...], with_env: str | None, in_dir: str | None, as_user: str | None,
-    file: Path | None, stdin: Path | None,
+    file: Path | None, stdin: Path | None, secrets: tuple[str, ...],
 ) -> ExitStatus:  # fmt: skip
     """Run COMMAND, which must be on the nodes' whitelists, on the NODEs.
 
@@ -88,6 +96,7 @@ def start(
     content = _content(app, file, is_read=selection.reads_stdin)
     reads = selection.reads_stdin or str(file) == STDIN
     nodes = select(app, selection, must_exist=True)
+    secret_env = read_secrets(app, secrets, env or ())
     run = RunSpec(
         command=command,
         run_timeout=timeout,
@@ -98,7 +107,8 @@ def start(
         stdin=_content(app, stdin, is_read=reads, option="--stdin"),
         capture=capture,
         # A variable under another name is one that the command does not find.
-        exact_env=bool(env),
+        exact_env=bool(env or secret_env),
+        secret_env=secret_env,
     )
     return carry_out(app, run, nodes, how, everything=selection.everything)
 

@@ -34,8 +34,12 @@ def dry_run(app: App, request: Mapping[str, Any]) -> ExitStatus:
     """
     keys = ("command", "nodes", "user", "dir", "env")
     question = {key: request[key] for key in keys if key in request}
+    options = request.get(run_wire.OPTIONS_KEY, {})
+    if secrets := options.get(run_wire.SECRET_ENV):
+        # Whether they are allowed hangs on their names.
+        question["env"] = {**question.get("env", {}), **dict.fromkeys(secrets, "")}
     raw = _ask(app, question)
-    if run_wire.STDIN in request.get(run_wire.OPTIONS_KEY, {}):
+    if run_wire.STDIN in options:
         app.note("not asked: whether the entries allow --stdin")
     verdicts = checked(raw, _Answer).nodes
     ready = sum(verdict.state == "ready" for verdict in verdicts.values())

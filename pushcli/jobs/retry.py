@@ -8,6 +8,7 @@ import msgspec
 from pushcli.client.answers import checked
 from pushcli.errors import NotFound, ServerError, UsageError
 from pushcli.jobs.model import PENDING
+from pushcli.jobs.secret_variables import read_secrets
 from pushcli.protocol import run_wire
 from pushcli.protocol.names import by_number
 from pushcli.protocol.run import DEFAULT_TIMEOUT, RunSpec
@@ -64,7 +65,9 @@ def again(app: App, job_id: str, choices: Iterable[str], *, file: str | None = N
     nodes = _chosen(app, asked, frozenset(choices))
     if file is None and asked.file_specified:
         file = _file(app, job_id)
-    stdin = _stdin(app, job_id)
+    options = app.client.job_options(job_id)
+    stdin = _stdin(app, job_id) if options.get(run_wire.STDIN) else None
+    secrets = read_secrets(app, options.get(run_wire.SECRET_ENV) or ())
     run = RunSpec(
         command=asked.command,
         run_timeout=asked.run_timeout,
@@ -73,7 +76,8 @@ def again(app: App, job_id: str, choices: Iterable[str], *, file: str | None = N
         env=asked.env,
         file=file,
         capture=asked.capture_output,
-        exact_env=bool(asked.env),
+        exact_env=bool(asked.env or secrets),
+        secret_env=secrets,
         stdin=stdin,
     )
     return Again(run, nodes)
@@ -110,9 +114,7 @@ def _file(app: App, job_id: str) -> str:
     return content
 
 
-def _stdin(app: App, job_id: str) -> str | None:
-    if not app.client.job_options(job_id).get(run_wire.STDIN):
-        return None
+def _stdin(app: App, job_id: str) -> str:
     try:
         content = app.client.job_options(job_id, include_file=True).get(run_wire.STDIN)
     except ServerError:

@@ -26,6 +26,8 @@ REQUESTOR = "requestor"
 """`requestor` in `commit`."""
 RESULTS = "results"
 """Results are kept until `ack_result`; heartbeats carry `pending_results`."""
+SECRETS = "secrets"
+"""`secret_env` in `commit`: variables whose values are nobody else's business."""
 STDIN = "stdin"
 """`stdin` in `commit`: what the command reads from standard input."""
 TIMEOUT = "timeout"
@@ -34,8 +36,8 @@ WHITELIST = "whitelist"
 """`whitelist` and `whitelist_report` messages; `whitelist` in heartbeats."""
 
 ALL = frozenset({
-    ADOPT, CHECKS, EDITORS, FACTS, OUTPUT, PARTIAL, POLICY, REASON, REQUESTOR, RESULTS, STDIN,
-    TIMEOUT, WHITELIST,
+    ADOPT, CHECKS, EDITORS, FACTS, OUTPUT, PARTIAL, POLICY, REASON, REQUESTOR, RESULTS, SECRETS,
+    STDIN, TIMEOUT, WHITELIST,
 })  # fmt: skip
 
 

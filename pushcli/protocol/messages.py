@@ -93,6 +93,8 @@ class Commit(Message, frozen=True, kw_only=True, tag="commit", omit_defaults=Tru
     """Extension `policy`: refuse the job rather than rename a variable of it."""
     stdin: str | None = None
     """Extension `stdin`: what the command reads, `raw:TEXT` or `base64:DATA`."""
+    secret_env: dict[str, str] | None = None
+    """Extension `secrets`: variables like those of `env`, whose values are kept from view."""
 
 
 class Run(Message, frozen=True, kw_only=True, tag="run"):

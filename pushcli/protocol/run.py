@@ -17,9 +17,10 @@ DEFAULT_TIMEOUT: float = 3600
 """Seconds that a command may run if nobody says otherwise."""
 EXTENSIONS = {
     "run_timeout": extensions.TIMEOUT, "exact_env": extensions.POLICY, "stdin": extensions.STDIN,
+    "secret_env": extensions.SECRETS,
 }  # fmt: skip
 """Fields of a RunSpec that a `commit` carries only where both ends offer this extension."""
-OPTIONS = ("exact_env", "stdin")
+OPTIONS = ("exact_env", "stdin", "secret_env")
 """Fields that ours adds: old clients neither send nor see them (`pushcli` in `POST jobs`)."""
 
 
@@ -35,6 +36,8 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         file: `raw:TEXT` or `base64:DATA`, at most 100,000 bytes decoded.
         capture: whether what it writes is kept.
         exact_env: whether a node that would rename a variable is to refuse the job instead.
+        secret_env: variables like those of `env`, whose values nobody is shown or told but the
+            agents, and which are kept in memory alone.
         stdin: what the command reads from standard input, like `file`; None: nothing.
     """
 
@@ -47,6 +50,7 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     capture: bool = False
     exact_env: bool = False
     stdin: str | None = None
+    secret_env: dict[str, str] | None = None
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -21,7 +21,10 @@ offered."""
 BATCHES = "batches"
 STDIN = "stdin"
 """In that object: what the command reads from standard input, where the server offers this."""
-OFFERED_WITH = {BATCH: BATCHES, STDIN: STDIN}
+SECRET_ENV = "secret_env"  # noqa: S105 - a name
+"""In that object: variables whose values nobody is shown, where the server offers SECRETS."""
+SECRETS = "secrets"
+OFFERED_WITH = {BATCH: BATCHES, STDIN: STDIN, SECRET_ENV: SECRETS}
 """Members of that object that the server knows where it offers this, and not JOB_OPTIONS alone."""
 _END = ("exit_code", "signal", "timed_out", "started_at", "ended_at")
 """What a result says of the end beside the output."""
@@ -85,6 +88,8 @@ def beyond(spec: RunSpec, agreed: frozenset[str]) -> str | None:
     """
     if spec.stdin is not None and extensions.STDIN not in agreed:
         return "its agent is too old for --stdin"
+    if spec.secret_env and extensions.SECRETS not in agreed:
+        return "its agent is too old for --secret-env"
     return None
 
 

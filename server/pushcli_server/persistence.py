@@ -30,8 +30,8 @@ from pushcli_server.store.records import AuditRecord, JobNodeRecord, JobRecord, 
 _log = logging.getLogger(__name__)
 _SHOWN_COMMAND, _SHOWN_NODES = 200, 100
 """Characters of a job's command, and nodes, that the audit trail has by itself."""
-_APART = ("file", "stdin")
-"""Fields of a RunSpec that are kept by their digests, beside the record."""
+_APART = ("file", "stdin", "secret_env")
+"""Fields of a RunSpec that are kept by their digests, beside the record, or not at all."""
 Incoming = Callable[[str], Path]
 """Where the store gathers output under a name."""
 
@@ -47,6 +47,7 @@ class StoredJob(msgspec.Struct, frozen=True, kw_only=True):
     has_file: bool
     batch: str | None = None
     has_stdin: bool = False
+    secret_names: tuple[str, ...] = ()
 
 
 # --- saving
@@ -159,6 +160,7 @@ def _job_record(job: Job, offset: float) -> JobRecord:
         status=str(job.status),
         quorum=job.spec.quorum,
         batch=job.batch,
+        secret_names=json.dumps(job.secret_names) if job.secret_names else None,
         requestor=job.requestor,
         owner_kind=None if job.by is None else job.by.kind,
         owner=None if job.by is None else job.by.name,
@@ -256,7 +258,12 @@ def stored(record: JobRecord, file: str | None = None, stdin: str | None = None)
         has_file=record.file_digest is not None,
         batch=record.batch,
         has_stdin=record.stdin_digest is not None,
+        secret_names=_secret_names(record),
     )
+
+
+def _secret_names(record: JobRecord) -> tuple[str, ...]:
+    return () if record.secret_names is None else tuple(json.loads(record.secret_names))
 
 
 async def load(store: Store, grace: Grace, now: float) -> list[on_fleet.Restored]:
@@ -400,6 +407,7 @@ def _live(live: LiveJob, grace: Grace, held: Callable[[JobKey, str, str], int]) 
             nodes=tuple(node.node for node in nodes),
             quorum=record.quorum,
             batch=record.batch,
+            secret_names=_secret_names(record),
         ),
         requestor=record.requestor,
         request_id=record.request_id,

@@ -30,6 +30,8 @@ class Described(Protocol):
     @property
     def has_stdin(self) -> bool: ...
     @property
+    def secret_names(self) -> tuple[str, ...]: ...
+    @property
     def created_at(self) -> float: ...
     @property
     def updated_at(self) -> float: ...
@@ -59,6 +61,10 @@ def our_options(job: Described, *, include_file: bool = False) -> dict[str, Any]
         include_file: with what its command reads, instead of whether it does.
     """
     options = run_wire.rest_options(job.run)
+    # Whatever else is shown, their values are not.
+    options.pop(run_wire.SECRET_ENV, None)
+    if job.secret_names:
+        options[run_wire.SECRET_ENV] = list(job.secret_names)
     if job.has_stdin and not include_file:
         options[run_wire.STDIN] = True
     if job.batch is not None:

@@ -236,8 +236,9 @@ def _environment(
         widened=match.entry.env,
         exact=run.exact_env and not config.rename_env,
     )
+    given = {**(run.env or {}), **(run.secret_env or {})}
     try:
-        env = environment.compose(os.environ, user, run.env or {}, rule, own)
+        env = environment.compose(os.environ, user, given, rule, own)
         exec_limits.require_startable(_arguments(match.command), env, exec_limits.total())
     except (environment.VariableRefused, exec_limits.TooLong) as refused:
         raise Refusal(str(refused)) from refused

@@ -81,6 +81,8 @@ def _specification(directory: Path, job: PreparedJob) -> int:
     environment = {**job.env, leftovers.MARK: str(directory)}
     specification = {
         **msgspec.structs.asdict(job.run),
+        # The environment has them.
+        "secret_env": None,
         "command": _command(job.command),
         "env": {_bytes(name): _bytes(text) for name, text in environment.items()},
         # Named as in 0.1.0, whose agent may start the supervisor of this version.

@@ -14,12 +14,14 @@ from pushcli_server.core.states import UNFINISHED, JobStatus, NodeState
 class JobSpec(msgspec.Struct, frozen=True, kw_only=True):
     """What an operator asked for: what to run, where (without repeats), and if how many of
     them are ready; `batch` is what it has in common with other jobs, 32 hex digits.
+    `secret_names` are those of its secret variables, which outlive their values.
     """
 
     run: RunSpec
     nodes: tuple[str, ...]
     quorum: int
     batch: str | None = None
+    secret_names: tuple[str, ...] = ()
 
 
 class Grace(msgspec.Struct, frozen=True, kw_only=True):
@@ -106,6 +108,11 @@ class Job:
     def has_file(self) -> bool:
         """Whether it brings a file to its nodes."""
         return self.run.file is not None
+
+    @property
+    def secret_names(self) -> tuple[str, ...]:
+        """Of its variables those whose values nobody is shown."""
+        return self.spec.secret_names
 
     @property
     def has_stdin(self) -> bool:

@@ -57,6 +57,8 @@ def parse(body: bytes) -> JobSpec:
     options = dict(job.get(run_wire.OPTIONS_KEY, {}))
     batch = options.pop(run_wire.BATCH, None)
     given |= options
+    if secrets := given.pop(run_wire.SECRET_ENV, None):
+        given[run_wire.SECRET_ENV] = dict(secrets)
     spec = RunSpec(**given)
     if not run_wire.fits(spec):
         raise InvalidJob(SIZE)
@@ -65,6 +67,7 @@ def parse(body: bytes) -> JobSpec:
         nodes=nodes,
         quorum=math.ceil(job.get("quorum", len(nodes))),
         batch=batch,
+        secret_names=tuple(secrets or ()),
     )
 
 
@@ -105,7 +108,9 @@ def _check_types(job: _Object) -> None:
 
 
 def _check_values(job: _Object) -> None:
-    if "env" in job and job["env"].repeats:
+    env = job.get("env", _Object([]))
+    secrets = job.get(run_wire.OPTIONS_KEY, {}).get(run_wire.SECRET_ENV, {})
+    if env.repeats or not env.keys().isdisjoint(secrets):
         raise InvalidJob(ENV_DUPLICATE)
     if "file" in job:
         _check_file(job["file"])
@@ -153,6 +158,8 @@ def _are_options(value: Any) -> bool:
 def _is_option(name: str, value: Any) -> bool:
     if name == run_wire.BATCH:
         return isinstance(value, str) and is_job_id(value)
+    if name == run_wire.SECRET_ENV:
+        return _is_environment(value) and not value.repeats
     if name == run_wire.STDIN:
         return _is_text(value) and _is_content(value)
     return name in run.OPTIONS and isinstance(value, bool)

@@ -198,12 +198,14 @@ def live_job(connection: Connection, root: Path, org: str, job_id: str) -> LiveJ
     """A job that is not over, with all that it needs to go on.
 
     Raises:
-        Unreadable: what is stored of it makes no job.
+        Unreadable: what is stored of it makes no job, or its secrets are needed.
         DamagedContent: its file, or its standard input, is not there any more.
     """
     found = job(connection, org, job_id)
     if found is None:
         return None
+    if found.secret_names is not None and found.status == "voting":
+        raise Unreadable("its secret variables were in memory alone")
     try:
         file = job_file(connection, root, org, job_id)
         stdin = job_stdin(connection, root, org, job_id)

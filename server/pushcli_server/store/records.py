@@ -74,7 +74,7 @@ class NodeObject(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class JobRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """A job. `env` is JSON text; deadlines that were never set are None.
+    """A job. `env` and `secret_names` are JSON text; deadlines that were never set are None.
 
     `file_digest` names the file that it brings to its nodes (hex SHA-256), `stdin_digest` what its
     command reads; both are kept apart.
@@ -91,6 +91,7 @@ class JobRecord(msgspec.Struct, frozen=True, kw_only=True):
     env: str | None = None
     file_digest: str | None = None
     stdin_digest: str | None = None
+    secret_names: str | None = None
     capture: bool = False
     exact_env: bool = False
     batch: str | None = None

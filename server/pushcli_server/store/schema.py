@@ -214,6 +214,8 @@ jobs = Table(
     Column("file_digest", String(64)),
     Column("capture", Boolean, nullable=False),
     Column("exact_env", Boolean, nullable=False, server_default=false()),
+    # Names of its secret variables (JSON text); their values are not stored.
+    Column("secret_names", Text),
     # What its command reads, likewise a blob.
     Column("stdin_digest", String(64)),
     # What it has in common with the jobs of other batches.

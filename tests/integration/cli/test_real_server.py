@@ -1,5 +1,6 @@
 """The program against the real server and a real agent."""
 
+import hashlib
 import json
 import shlex
 import signal
@@ -25,6 +26,7 @@ WHITELIST = {
     "sleep": "sleep 600",
     "read": {"command_line": "wc -c", "stdin": True},
     "read nothing": "cat",
+    "secret": {"command_line": 'printf %s "$TOKEN" | sha256sum', "env": ["TOKEN"]},
 }
 
 
@@ -114,6 +116,34 @@ def test_a_command_reads_what_was_given_where_its_entry_allows_it(server: Sandbo
     assert refused["reason"] == "standard input is not allowed: the entry lacks stdin = true"
     silent = run(server, "job", "start", "--capture", "read nothing", "web01", "-F", "json")
     assert read(json.loads(silent.stdout)) == b""
+
+
+def test_a_secret_comes_to_the_command_and_nowhere_else(server: Sandbox) -> None:
+    value = f"hidden-{JOB_ID}"
+
+    def given(*arguments: str) -> Any:
+        done = subprocess.run(
+            server.command("job", *arguments, "-F", "json", "-VV"),
+            env={**server.environment, "TOKEN": value}, capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        assert value not in done.stdout + done.stderr
+        return json.loads(done.stdout)
+
+    job = given("start", "secret", "web01", "--capture", "--secret-env", "TOKEN")
+    for each in (job, given("retry", job["id"], "--all")):
+        output = server.api.job_output(each["id"], "web01", "stdout").decode()
+        assert output.split()[0] == hashlib.sha256(value.encode()).hexdigest()
+    own = server.api.get(f"pushy/own_jobs/{job['id']}", {"include_file": "true"})
+    assert own["pushcli"] == {"exact_env": True, "secret_env": ["TOKEN"]}
+    dry = given("start", "secret", "web01", "--secret-env", "TOKEN", "--dry-run")
+    assert dry["ready"] == 1
+    files = [path for path in server.directory.rglob("*") if path.is_file()]
+    assert len(files) > 10
+    assert [path for path in files if value.encode() in path.read_bytes()] == []
+    missing = run(server, "job", "retry", job["id"], "--all")
+    assert_one_line(missing, ExitStatus.USAGE, "the secret 'TOKEN' has no value")
+    refused = run(server, "job", "start", "x", "web01", "--secret-env", "HOME", "--env", "HOME=x")
+    assert_one_line(refused, ExitStatus.USAGE, "'HOME' was given twice")
 
 
 def test_the_command_that_an_interrupt_prints_aborts_the_job(server: Sandbox) -> None:

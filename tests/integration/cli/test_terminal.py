@@ -1,5 +1,6 @@
 """On a terminal (a pseudo-terminal, drawn by pyte): the live display and tables."""
 
+import json
 import re
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from pushcli.durations import local
 from pushcli.exit_status import ExitStatus
 from tests.integration.cli.program import Home
-from tests.integration.cli.responder import JOB_ID, Responder, job, json_answer
+from tests.integration.cli.responder import JOB_ID, Answer, Responder, job, json_answer
 from tests.integration.cli.terminal import on_terminal
 
 RUNNING = job("running", nodes={"running": ["web01", "web02"], "failed": ["[red]web03[/red]"]})
@@ -89,6 +90,20 @@ def test_all_nodes_are_always_asked_about(home: Home, responder: Responder) -> N
         terminal.child.sendintr()
         assert terminal.end() == ExitStatus.INTERRUPTED
     assert responder.count("POST", "jobs") == 0
+
+
+def test_a_secret_is_asked_for_without_an_echo(home: Home, responder: Responder) -> None:
+    accepted = json_answer({"uri": f"{responder.url}/pushy/jobs/{JOB_ID}"}, 201)
+    offered = {"X-Pushcli-Extensions": "job-options,secrets"}
+    responder.say("POST", "jobs", Answer(201, accepted.body, headers=offered))
+    responder.say("GET", f"/pushy/own_jobs/{'0' * 32}", Answer(404, b"{}", headers=offered))
+    with on_terminal(home, *start("web01", "-b", "--secret-env", "TOKEN")) as terminal:
+        terminal.expect("TOKEN:")
+        terminal.child.sendline("hidden")
+        assert terminal.end() == ExitStatus.OK
+    assert b"hidden" not in terminal.raw
+    *_, (_, _, body) = responder.requests
+    assert json.loads(body)["pushcli"] == {"exact_env": True, "secret_env": {"TOKEN": "hidden"}}
 
 
 def test_a_short_job_has_no_display(home: Home, responder: Responder) -> None:

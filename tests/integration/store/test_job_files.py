@@ -1,10 +1,12 @@
 """The files that jobs bring to their nodes: kept once, read only by who asks for them."""
 
+import msgspec
 import pytest
 from sqlalchemy import text
 
 from pushcli_server.store import Store, StoreUnavailable, operations, reads
 from pushcli_server.store.database import make_engine
+from pushcli_server.store.errors import Unreadable
 from tests.integration.store.conftest import Database
 from tests.integration.store.writing import JOB, ORGS, job
 
@@ -38,6 +40,36 @@ def test_a_file_comes_back_as_it_was_sent(database: Database, file: str) -> None
     database.run(after_a_restart)
     files = [path for path in database.root.rglob("*") if path.is_file()]
     assert len(files) == (1 if len(file.encode()) > 8192 else 0)
+
+
+def test_what_a_command_reads_is_kept_beside_the_file(database: Database) -> None:
+    async def first(store: Store) -> None:
+        await store.write(*ORGS)
+        store.submit(operations.InsertJob(job(JOB), [("a", "new")], SMALL, LARGE))
+
+    async def after_a_restart(store: Store) -> None:
+        live = await store.ask(reads.live_job, store.root, "acme", JOB)
+        assert live is not None
+        assert (live.file, live.stdin) == (SMALL, LARGE)
+
+    database.run(first)
+    database.run(after_a_restart)
+
+
+def test_a_job_that_votes_is_not_gone_on_with_without_its_secrets(database: Database) -> None:
+    votes, runs = job("1" * 32, secret_names='["A"]'), job("2" * 32, secret_names='["A"]')
+
+    async def scenario(store: Store) -> None:
+        await store.write(*ORGS)
+        for each in (votes, msgspec.structs.replace(runs, status="running")):
+            store.submit(operations.InsertJob(each, [("a", "new")]))
+        with pytest.raises(Unreadable, match="in memory alone"):
+            await store.ask(reads.live_job, store.root, "acme", votes.id)
+        live = await store.ask(reads.live_job, store.root, "acme", runs.id)
+        assert live is not None
+        assert live.job.secret_names == '["A"]'
+
+    database.run(scenario)
 
 
 def test_a_job_without_a_file_has_none(database: Database) -> None:

@@ -211,6 +211,14 @@ def test_what_ours_adds_is_a_part_of_the_run(exact: bool) -> None:
     assert parse(body(pushcli={})) == parse(body())
 
 
+def test_secret_variables_are_like_others_but_for_their_values() -> None:
+    spec = parse(body(env={"A": "1"}, pushcli={"secret_env": {"B": "2"}}))
+    assert (spec.run.secret_env, spec.secret_names) == ({"B": "2"}, ("B",))
+    assert parse(body(pushcli={"secret_env": {}})) == parse(body())
+    both = body(env={"A": "1"}, pushcli={"secret_env": {"A": "2"}})
+    assert refusal(both) == job_request.ENV_DUPLICATE
+
+
 def test_what_the_command_reads_is_a_part_of_the_run() -> None:
     assert parse(body(pushcli={"stdin": "raw:x"})).run.stdin == "raw:x"
     large = "raw:" + "\1" * 50_000
@@ -224,7 +232,9 @@ def test_jobs_may_have_an_id_in_common() -> None:
 
 @pytest.mark.parametrize(
     "options",
-    ['{"stdin": true}', '{"stdin": "x"}', '{"stdin": "base64:*"}', '{"stdin": "raw:\\u0000"}',
+    ['{"secret_env": []}', '{"secret_env": {"A": 1}}', '{"secret_env": {"A": "\\u0000"}}',
+     '{"secret_env": {"A": "1", "A": "2"}}', '{"stdin": true}',
+     '{"stdin": "x"}', '{"stdin": "base64:*"}', '{"stdin": "raw:\\u0000"}',
      '{"stdin": "raw:' + "x" * 100_001 + '"}', '{"batch": null}',
      '{"batch": "x"}', '{"batch": true}', '{"batch": "' + "F" * 32 + '"}',
      'null', '"x"', "[]", "1", '{"exact_env": 1}', '{"exact_env": null}', '{"exactenv": true}',

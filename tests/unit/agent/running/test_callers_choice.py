@@ -77,6 +77,7 @@ BOUNDED: dict[str, tuple[Any, str]] = {
     "dir": ("/usr", "directory '/usr' is not allowed"),
     "env": ({"https_proxy": "http://evil"}, "environment variable https_proxy is not allowed"),
     "file": ("x", "file: it must start with"),
+    "secret_env": ({"https_proxy": "x"}, "environment variable https_proxy is not allowed"),
     "stdin": ("raw:x", "standard input is not allowed: the entry lacks stdin = true"),
 }
 """For each field a value that a closed node refuses."""

@@ -23,6 +23,7 @@ FULL = RunSpec(
     capture=True,
     exact_env=True,
     stdin="raw:in",
+    secret_env={"TOKEN": "hidden"},
 )
 
 
@@ -70,7 +71,7 @@ def test_a_commit_that_does_not_say_captures_nothing() -> None:
 
 
 def test_what_was_not_agreed_is_neither_sent_nor_heeded() -> None:
-    for name in ("run_timeout", "exact_env", "stdin"):
+    for name in ("run_timeout", "exact_env", "stdin", "secret_env"):
         assert name not in run_wire.commit_fields(FULL, frozenset())
     commit = messages.Commit(**HEADER, command="x", run_timeout=5.0)
     assert run_wire.spec_of(commit, frozenset()).run_timeout == math.inf
@@ -79,17 +80,18 @@ def test_what_was_not_agreed_is_neither_sent_nor_heeded() -> None:
 
 def test_an_agent_that_cannot_give_a_command_its_input_is_not_to_run_it() -> None:
     assert run_wire.beyond(FULL, extensions.ALL) is None
-    assert run_wire.beyond(FULL, extensions.ALL - {extensions.STDIN}) is not None
+    for needed in (extensions.STDIN, extensions.SECRETS):
+        assert run_wire.beyond(FULL, extensions.ALL - {needed}) is not None
     assert run_wire.beyond(RunSpec(command="x", exact_env=True), frozenset()) is None
 
 
 def test_a_server_is_sent_what_it_knows_of() -> None:
-    options = {"exact_env": True, "batch": "0", "stdin": "raw:"}
+    options = {"exact_env": True, "batch": "0", "stdin": "raw:", "secret_env": {"A": "b"}}
     request = {"command": "x", "pushcli": options}
     knows = run_wire.understood
     assert knows(request, frozenset()) == {"command": "x"}
     assert knows(request, frozenset({"job-options"}))["pushcli"] == {"exact_env": True}
-    assert knows(request, frozenset({"job-options", "batches", "stdin"})) == request
+    assert knows(request, frozenset({"job-options", "batches", "secrets", "stdin"})) == request
 
 
 def test_a_commit_without_a_time_limit_has_none() -> None:
@@ -118,7 +120,9 @@ def test_rest_names_what_was_given_and_the_command() -> None:
         "command": "ls", "run_timeout": 2.5, "user": "www", "dir": "/srv", "env": {"A": "1"},
         "file": "raw:x", "capture_output": True,
     }  # fmt: skip
-    assert run_wire.rest_options(FULL) == {"exact_env": True, "stdin": "raw:in"}
+    assert run_wire.rest_options(FULL) == {
+        "exact_env": True, "stdin": "raw:in", "secret_env": {"TOKEN": "hidden"},
+    }  # fmt: skip
     assert run_wire.rest_options(RunSpec(command="")) == {}
     empty = RunSpec(command="x", run_timeout=0, user="", env={})
     assert run_wire.rest_fields(empty) == {"command": "x", "run_timeout": 0, "user": "", "env": {}}
