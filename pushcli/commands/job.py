@@ -49,6 +49,7 @@ def job() -> None:
     multiple=True,
     help="A variable of the command's environment; may be repeated.",
 )
+@click.option("--with-env", metavar="JSON", help='The same as JSON: {"NAME": "value"}.')
 @click.option(
     "--secret-env",
     "secrets",
@@ -56,7 +57,6 @@ def job() -> None:
     multiple=True,
     help="A variable from your environment, or asked for, that nobody is shown.",
 )
-@click.option("--with-env", metavar="JSON", help='The same as JSON: {"NAME": "value"}.')
 @click.option("--in-dir", metavar="DIR", help="Directory on the node to run the command in.")
 @click.option("--as-user", metavar="USER", help="User on the node to run the command as.")
 @click.option(
