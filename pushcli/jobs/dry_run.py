@@ -38,9 +38,10 @@ def dry_run(app: App, request: Mapping[str, Any]) -> ExitStatus:
     if secrets := options.get(run_wire.SECRET_ENV):
         # Whether they are allowed hangs on their names.
         question["env"] = {**question.get("env", {}), **dict.fromkeys(secrets, "")}
-    raw = _ask(app, question)
+        question["secrets"] = True
     if run_wire.STDIN in options:
-        app.note("not asked: whether the entries allow --stdin")
+        question["stdin"] = True
+    raw = _ask(app, question)
     verdicts = checked(raw, _Answer).nodes
     ready = sum(verdict.state == "ready" for verdict in verdicts.values())
     unknown = sum(verdict.state == "unknown" for verdict in verdicts.values())
@@ -64,6 +65,10 @@ def _ask(app: App, question: Mapping[str, Any]) -> Any:
             "leave out --dry-run; only pushcli's own server can do it",
         ) from error
     except RequestRefused as error:
+        if "stdin" in question and run_wire.STDIN not in app.client.extensions:
+            raise RequestRefused(
+                "this server cannot give commands standard input", "upgrade it, or send a --file"
+            ) from error
         if "env" not in question or run_wire.JOB_OPTIONS in app.client.extensions:
             raise
         raise RequestRefused(

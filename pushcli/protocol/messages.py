@@ -162,6 +162,8 @@ class Check(Message, frozen=True, kw_only=True, tag="check", omit_defaults=True)
     dir: str | None = None
     env: dict[str, str] | None = None
     """Extension `policy`: to be judged as that of a job with `exact_env`."""
+    stdin: bool = False
+    """Extension `stdin`: the command would be given something to read."""
     requestor: str | None = None
 
 

@@ -109,8 +109,9 @@ def spec_of(commit: messages.Commit, agreed: frozenset[str]) -> RunSpec:
 def spec_of_check(check: messages.Check) -> RunSpec:
     """What a `check` asks about: a job of our own command line."""
     return RunSpec(
-        command=check.command, user=check.user, dir=check.dir, env=check.env, exact_env=True
-    )
+        command=check.command, user=check.user, dir=check.dir, env=check.env, exact_env=True,
+        stdin="raw:" if check.stdin else None,
+    )  # fmt: skip
 
 
 def result_fields(outcome: Outcome, *, partial: bool = True) -> dict[str, Any]:

@@ -1,12 +1,13 @@
 """Asking agents whether they would run something, without starting anything."""
 
 import asyncio
-import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from secrets import token_hex
 from typing import Any
 
-from pushcli.protocol import extensions, messages
+from pushcli.protocol import extensions, messages, run_wire
+from pushcli.protocol.run import RunSpec
 from pushcli_server.clock import Clock
 from pushcli_server.core.fleet_state import Fleet
 from pushcli_server.core.identity import NodeKey
@@ -45,17 +46,29 @@ class Checks:
         user: str | None = None,
         directory: str | None = None,
         env: dict[str, str] | None = None,
+        stdin: bool = False,
+        secrets: bool = False,
     ) -> dict[str, dict[str, Any]]:
-        """For each node its `state` (ready, nacked, unavailable, unknown) and what explains it."""
+        """For each node its `state` (ready, nacked, unavailable, unknown) and what explains it.
+
+        Args:
+            stdin: the command would be given something to read.
+            secrets: some of the variables would be secret.
+        """
+        needs = RunSpec(
+            command=command,
+            stdin="" if stdin else None,
+            secret_env=env if secrets else None,
+        )
         verdicts: dict[str, dict[str, Any]] = {}
         question = _Question()
-        check_id = secrets.token_hex(16)
+        check_id = token_hex(16)
         self._asked[check_id] = question
         now = self._clock.now()
         try:
             for name in nodes:
                 key = NodeKey(org, name)
-                verdict = _without_asking(self._fleet, key, now, env=env)
+                verdict = _without_asking(self._fleet, key, now, needs, env=env)
                 if verdict is not None:
                     verdicts[name] = verdict
                     continue
@@ -67,6 +80,7 @@ class Checks:
                     user=user,
                     dir=directory,
                     env=env,
+                    stdin=stdin,
                     requestor=requestor,
                 )
                 if sent:
@@ -93,13 +107,15 @@ class Checks:
 
 
 def _without_asking(
-    fleet: Fleet, key: NodeKey, now: float, *, env: dict[str, str] | None
+    fleet: Fleet, key: NodeKey, now: float, needs: RunSpec, *, env: dict[str, str] | None
 ) -> dict[str, Any] | None:
     if (pause := fleet.pause(key, now)) is not None:
         return {"state": "nacked", "reason": pause.why}
     if (reason := fleet.why_unavailable(key, now)) is not None:
         return {"state": "unavailable", "reason": reason}
     node = fleet.nodes[key]
+    if (reason := run_wire.beyond(needs, node.extensions)) is not None:
+        return {"state": "nacked", "reason": reason}
     if extensions.CHECKS not in node.extensions or node.peer is None:
         return {"state": "unknown", "reason": "its agent cannot tell: it is an old one"}
     if env and extensions.POLICY not in node.extensions:

@@ -186,6 +186,23 @@ def test_a_check_is_answered_by_the_agent(
     assert server.api.node_state(agent.name)["availability"] == "available"
 
 
+@pytest.mark.parametrize(
+    ("offers", "more", "reason"),
+    [
+        ("checks,policy", {"stdin": True}, "its agent is too old for --stdin"),
+        ("checks,policy,stdin", {"env": {"A": ""}, "secrets": True}, "too old for --secret-env"),
+    ],
+)
+def test_an_agent_that_could_not_run_it_is_not_asked(
+    server: Sandbox, make_agent: MakeAgent, offers: str, more: dict[str, Any], reason: str
+) -> None:
+    agent = make_agent(offers)
+    body = {"command": "x", "nodes": [agent.name], **more}
+    verdict = server.api.post("pushy/checks", body)["nodes"][agent.name]
+    assert verdict["state"] == "nacked"
+    assert reason in verdict["reason"]
+
+
 @pytest.mark.parametrize("offers", ["checks,policy", "checks,policy,editors"])
 @pytest.mark.parametrize(
     "large",

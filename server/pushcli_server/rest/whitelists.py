@@ -52,6 +52,8 @@ class _Check(msgspec.Struct, forbid_unknown_fields=True):
     user: str | None = None
     dir: str | None = None
     env: dict[str, str] | None = None
+    stdin: bool = False
+    secrets: bool = False
 
 
 class WhitelistHandlers:
@@ -144,6 +146,8 @@ class WhitelistHandlers:
             user=check.user,
             directory=check.dir,
             env=check.env,
+            stdin=check.stdin,
+            secrets=check.secrets,
         )
         return answer(200, {"nodes": verdicts})
 

@@ -112,6 +112,9 @@ def test_a_command_reads_what_was_given_where_its_entry_allows_it(server: Sandbo
     assert "stdin" not in json.dumps(server.api.job(job["id"]))
     own = server.api.get(f"pushy/own_jobs/{job['id']}")
     assert own["pushcli"] == {"stdin": True}
+    for name, state in (("read", "ready"), ("read nothing", "nacked")):
+        start = ("job", "start", name, "web01", "--stdin", "/dev/null", "--dry-run", "-F", "json")
+        assert json.loads(run(server, *start).stdout)["nodes"]["web01"]["state"] == state
     refused = given("read nothing")["results"][0]
     assert refused["reason"] == "standard input is not allowed: the entry lacks stdin = true"
     silent = run(server, "job", "start", "--capture", "read nothing", "web01", "-F", "json")
