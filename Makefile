@@ -49,7 +49,7 @@ hostile: $(STAMP)
 	HOSTILE_SEED=$$seed HOSTILE_SECONDS=$(HOSTILE_SECONDS) $(BIN)/python -m pytest -q tests/hostile
 
 completions: $(STAMP)
-	@$(BIN)/python -m pushcli.terminal.completions completions
+	@$(BIN)/python -m pushcli.completion.scripts completions
 
 diagrams: $(STAMP)
 	@$(BIN)/python -m tests.support.diagrams docs/architecture.md

@@ -1,28 +1,17 @@
 _pushcli_completion() {
-    local IFS=$'\n'
-    local response
-
-    response=$(env COMP_WORDS="${COMP_WORDS[*]}" COMP_CWORD=$COMP_CWORD _PUSHCLI_COMPLETE=bash_complete $1)
-
-    for completion in $response; do
-        IFS=',' read type value <<< "$completion"
-
-        if [[ $type == 'dir' ]]; then
-            COMPREPLY=()
-            compopt -o dirnames
-        elif [[ $type == 'file' ]]; then
-            COMPREPLY=()
-            compopt -o default
-        elif [[ $type == 'plain' ]]; then
-            COMPREPLY+=($value)
-        fi
-    done
-
-    return 0
+    local line
+    COMPREPLY=()
+    while IFS= read -r line; do
+        case ${line%%,*} in
+            plain) COMPREPLY+=("${line#*,}") ;;
+            dir) compopt -o dirnames ;;
+            file) compopt -o default ;;
+        esac
+    done < <(
+        _PUSHCLI_COMPLETE=bash_line _PUSHCLI_LINE="${COMP_LINE:0:COMP_POINT}" \
+            _PUSHCLI_AFTER="${COMP_LINE:COMP_POINT}" _PUSHCLI_BREAKS="$COMP_WORDBREAKS" \
+            "${1/#\~/$HOME}" 2>/dev/null
+    )
 }
 
-_pushcli_completion_setup() {
-    complete -o nosort -F _pushcli_completion pushcli
-}
-
-_pushcli_completion_setup;
+complete -o nosort -F _pushcli_completion pushcli

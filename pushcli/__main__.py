@@ -59,14 +59,12 @@ def _complete() -> int:
     """Answer the shell's completion script; whatever fails, the operator's line stays clean."""
     from contextlib import suppress
 
-    from click.shell_completion import shell_complete
-
-    from pushcli.cli import root
-    from pushcli.terminal.context import App
-
     with suppress(Exception):
-        return shell_complete(root, {"obj": App()}, "pushcli", COMPLETE, os.environ[COMPLETE])
-    return 1
+        from pushcli.cli import root
+        from pushcli.completion.answer import answer
+
+        sys.stdout.write(answer(root, os.environ[COMPLETE], sys.argv[1:], os.environ))
+    return 0
 
 
 def _report(error: Exception) -> int:

@@ -54,7 +54,7 @@ agent.add_command(editors)
     help="Validator's key to register with, instead of a token.",
 )
 @click.option(
-    "--node-name", required=True, type=NodeName(), metavar="NAME", help="Name of this node."
+    "--node-name", required=True, type=NodeName(""), metavar="NAME", help="Name of this node."
 )
 @click.option(
     "--validator-name",
@@ -165,7 +165,7 @@ def rotate_key(app: App, directory: Path | None, overlap: float) -> None:
 @click.option(
     "-L", "--logfile", type=_FILE, metavar="FILE", help="Log file, instead of standard error."
 )
-@click.option("-N", "--node-name", type=NodeName(), metavar="NAME", help="Name of this node.")
+@click.option("-N", "--node-name", type=NodeName(""), metavar="NAME", help="Name of this node.")
 @click.option(
     "-S", "--server", metavar="URL", help="URL of the server, including /organizations/ORG."
 )

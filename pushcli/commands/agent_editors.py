@@ -57,7 +57,7 @@ def list_(app: App, directory: Path | None) -> None:
 
 
 @editors.command()
-@click.argument("name", type=NodeName())
+@click.argument("name", type=NodeName(""))
 @click.argument("file", type=_FILE)
 @agent_directory_option
 @output_options

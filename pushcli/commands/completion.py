@@ -29,7 +29,7 @@ def _print_command(shell: str) -> None:
     @output_options
     @click.pass_obj
     def print_script(app: App) -> None:
-        from pushcli.terminal.completions import script  # noqa: PLC0415
+        from pushcli.completion.scripts import script  # noqa: PLC0415
 
         text = script(shell)
         if app.is_text:
@@ -53,7 +53,7 @@ def install(app: App, shell: str | None) -> None:
     Example:
       pushcli completion install zsh
     """
-    from pushcli.terminal import completions  # noqa: PLC0415
+    from pushcli.completion import scripts as completions  # noqa: PLC0415
 
     chosen = shell or _login_shell(app)
     path = completions.install_path(chosen, app.env, Path.home())

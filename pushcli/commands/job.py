@@ -19,6 +19,7 @@ from pushcli.jobs.starting import How, carry_out
 from pushcli.nodes.selection import Selection, among, select
 from pushcli.protocol.run import DEFAULT_TIMEOUT, RunSpec
 from pushcli.terminal.command_groups import CommandGroup
+from pushcli.terminal.completing import completes
 from pushcli.terminal.context import App
 from pushcli.terminal.folding import fold
 from pushcli.terminal.options import operator_options
@@ -32,7 +33,7 @@ def job() -> None:
 
 
 @job.command()
-@click.argument("command")
+@click.argument("command", shell_complete=completes("command"))
 @target_options(may_be_unknown=True)
 @start_options
 @click.option(
@@ -115,7 +116,7 @@ def start(
 
 @job.command()
 @click.argument("job_id", metavar="ID", type=JobId())
-@click.argument("nodes", metavar="[NODE...]", nargs=-1)
+@click.argument("nodes", metavar="[NODE...]", nargs=-1, shell_complete=completes("nodes"))
 @click.option(
     "--failed", "choices", flag_value="failed", multiple=True, help="Where it failed or crashed."
 )

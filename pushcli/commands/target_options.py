@@ -7,19 +7,20 @@ from typing import Any
 import click
 
 from pushcli.nodes.selection import Selection
+from pushcli.terminal.completing import completes
 from pushcli.terminal.params import JobId, NamesList
 
 Command = Callable[..., Any]
 
 _OPTIONS: tuple[Callable[[Command], Command], ...] = (
-    click.argument("nodes", metavar="[NODE...]", nargs=-1),
+    click.argument("nodes", metavar="[NODE...]", nargs=-1, shell_complete=completes("nodes")),
     click.option(
         "-s", "--search", "query", metavar="QUERY",
         help="Nodes that match, besides those named.",
     ),
     click.option("-a", "--all", "everything", is_flag=True, help="All nodes."),
     click.option(
-        "-x", "--exclude", metavar="SET", multiple=True,
+        "-x", "--exclude", metavar="SET", multiple=True, shell_complete=completes("nodes"),
         help="Nodes to leave out: names, sets, globs, @FILE; may be repeated.",
     ),
     click.option(

@@ -19,6 +19,8 @@ from pushcli.escape import escape_line
 from pushcli.terminal.formats import Format, render
 
 if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
     from pushcli.client.api import ApiClient
     from pushcli.client.credentials import Profile
 
@@ -89,6 +91,10 @@ def _standard(stream: TextIO | None) -> TextIO:
     return stream
 
 
+Candidates = Callable[["App", str, click.Context, str], list["CompletionItem"]]
+"""What the Tab key offers: of what kind (`completing`), for which command, and what was typed."""
+
+
 @dataclass(kw_only=True)
 class App:
     """One run of the command line. Times are seconds of a monotonic clock."""
@@ -105,6 +111,7 @@ class App:
     """Whether remarks are left out."""
     timestamps: bool = False
     """Whether lines begin with the local time."""
+    candidates: "Candidates" = lambda *_: []
 
     @cached_property
     def client(self) -> "ApiClient":

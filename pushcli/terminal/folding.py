@@ -24,12 +24,17 @@ _Group = tuple[_Around, list[str]]
 
 def fold(names: Iterable[str]) -> str:
     """The names, sorted by their numbers, in one line."""
+    return ",".join(folded_groups(names))
+
+
+def folded_groups(names: Iterable[str]) -> list[str]:
+    """What `fold` joins: names, and sets of them, sorted by the first number of each."""
     distinct = set(names)
     groups = list(_groups(distinct))
     if sum(len(numbers) > 1 for _, numbers in groups) > _MOST_RANGES:
-        return ",".join(sorted(distinct, key=by_number))
+        return sorted(distinct, key=by_number)
     texts = [(_first(group), _text(group)) for group in groups]
-    return ",".join(text for _, text in sorted(texts, key=lambda pair: by_number(pair[0])))
+    return [text for _, text in sorted(texts, key=lambda pair: by_number(pair[0]))]
 
 
 def _groups(names: Iterable[str]) -> Iterator[_Group]:

@@ -9,6 +9,7 @@ from pushcli import durations
 from pushcli.protocol import reasons
 from pushcli.protocol.limits import MAX_RUN_TIMEOUT
 from pushcli.protocol.names import is_job_id, is_node_name
+from pushcli.terminal.completing import Completed
 
 
 class Seconds(click.ParamType[float]):
@@ -73,10 +74,11 @@ class Moment(click.ParamType[float]):
             self.fail(f"{value!r} is {error}", param, ctx)
 
 
-class JobId(click.ParamType[str]):
+class JobId(Completed, click.ParamType[str]):
     """A job's id."""
 
     name = "job id"
+    completes = "job"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """The id, in lower case."""
@@ -88,10 +90,17 @@ class JobId(click.ParamType[str]):
         return text
 
 
-class NodeName(click.ParamType[str]):
-    """A node's name."""
+class NodeName(Completed, click.ParamType[str]):
+    """A node's name, or one like it.
+
+    Args:
+        completes: what kind of thing there may be of such a name; see `completing`.
+    """
 
     name = "node"
+
+    def __init__(self, completes: str = "node") -> None:
+        self.completes = completes
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """The name as it is."""
@@ -132,13 +141,13 @@ class Reason(click.ParamType[str]):
         return text
 
 
-class Name(click.ParamType[str]):
-    """The name of a user, client, group or key; what it names is for the error."""
+class Name(Completed, click.ParamType[str]):
+    """The name of a user, client, group or key; what it names is for the error and the Tab key."""
 
     name = "name"
 
     def __init__(self, what: str) -> None:
-        self._what = what
+        self._what = self.completes = what
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """The name as it is."""

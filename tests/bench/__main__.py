@@ -77,12 +77,27 @@ def cli_job(fleet: Sandbox, nodes: list[str]) -> Callable[[], object]:
     return run
 
 
+def tab_key(fleet: Sandbox) -> Callable[[], object]:
+    """What a shell waits for when the names are known."""
+    env = {**fleet.environment, "_PUSHCLI_COMPLETE": "fish_words"}
+    command = fleet.command("job", "start", "true", "n")
+
+    def press() -> str:
+        return subprocess.run(command, env=env, check=True, capture_output=True, text=True).stdout
+
+    deadline = time.monotonic() + 10
+    while "n1" not in press():
+        assert time.monotonic() < deadline, "the names are not known"
+    return press
+
+
 def one_node(directory: Path) -> None:
     """A server and one agent."""
     with Sandbox(directory, ["n1"], whitelist=WHITELIST) as fleet:
         show("job on one node, POST to complete", timed(rest_job(fleet, ["n1"])), "50 ms")
         show("pushcli job start, one node, whole process", timed(cli_job(fleet, ["n1"])), "500 ms")
         show("pushcli node status, whole process", timed(lambda: fleet.cli("node", "status")))
+        show("Tab key, node names, whole process", timed(tab_key(fleet)), "150 ms")
 
 
 def alone(directory: Path) -> None:

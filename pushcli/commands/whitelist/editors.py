@@ -36,7 +36,7 @@ def list_(app: App) -> None:
 
 
 @editors.command()
-@click.argument("name", type=NodeName())
+@click.argument("name", type=NodeName("user"))
 @click.argument("file", type=FILE)
 @operator_options
 @click.pass_obj
@@ -51,7 +51,7 @@ def add(app: App, name: str, file: Path) -> None:
 
 
 @editors.command()
-@click.argument("name", type=NodeName())
+@click.argument("name", type=NodeName("user"))
 @click.argument("file", type=FILE, required=False)
 @click.option(
     "--sign-again", is_flag=True, help="Sign the entries of that key with yours, without asking."

@@ -14,6 +14,7 @@ from pushcli.commands.whitelist.group import (
 )
 from pushcli.exit_status import ExitStatus
 from pushcli.nodes.selection import Selection, select
+from pushcli.terminal.completing import completes
 from pushcli.terminal.context import App
 from pushcli.terminal.options import operator_options
 from pushcli.whitelist.workstation import local as local_whitelist
@@ -47,7 +48,7 @@ def list_(app: App, selection: Selection, local: Path | None) -> None:
 
 
 @whitelist.command()
-@click.argument("given", metavar="[NODE] NAME", nargs=-1)
+@click.argument("given", metavar="[NODE] NAME", nargs=-1, shell_complete=completes("node", "entry"))
 @local_option
 @operator_options
 @click.pass_obj
@@ -66,7 +67,7 @@ def show(app: App, given: tuple[str, ...], local: Path | None) -> None:
 
 
 @whitelist.command()
-@click.argument("given", metavar="NODE [NODE]", nargs=-1)
+@click.argument("given", metavar="NODE [NODE]", nargs=-1, shell_complete=completes("node", "node"))
 @local_option
 @operator_options
 @click.pass_obj
@@ -88,7 +89,9 @@ def diff(app: App, given: tuple[str, ...], local: Path | None) -> ExitStatus:
 
 
 @whitelist.command()
-@click.argument("given", metavar="[NODE] REQUEST", nargs=-1)
+@click.argument(
+    "given", metavar="[NODE] REQUEST", nargs=-1, shell_complete=completes("node", "command")
+)
 @click.option("--local", type=FILE, metavar="FILE", help="Test an agent.toml on this machine.")
 @operator_options
 @click.pass_obj

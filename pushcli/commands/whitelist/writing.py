@@ -14,6 +14,7 @@ from pushcli.commands.whitelist.group import (
 from pushcli.errors import UsageError
 from pushcli.exit_status import ExitStatus
 from pushcli.nodes.selection import Selection, select
+from pushcli.terminal.completing import completes
 from pushcli.terminal.context import App
 from pushcli.terminal.options import operator_options
 from pushcli.terminal.params import NodeName, Seconds
@@ -24,7 +25,7 @@ from pushcli.whitelist.workstation import local as local_whitelist
 
 
 @whitelist.command()
-@click.argument("name")
+@click.argument("name", shell_complete=completes("entry"))
 @click.argument("command")
 @target_options()
 @click.option(
@@ -38,6 +39,7 @@ from pushcli.whitelist.workstation import local as local_whitelist
     "--operator",
     "operators",
     metavar="USER",
+    shell_complete=completes("user"),
     multiple=True,
     help="Who may start it (default: all who may start jobs); may be repeated.",
 )
@@ -97,7 +99,7 @@ def add(
 
 
 @whitelist.command()
-@click.argument("name")
+@click.argument("name", shell_complete=completes("entry"))
 @target_options()
 @click.option("--pattern", is_flag=True, help="NAME is a regular expression, as with add.")
 @local_option
@@ -123,7 +125,7 @@ def remove(
 
 
 @whitelist.command()
-@click.argument("given", metavar="[NODE]", nargs=-1)
+@click.argument("given", metavar="[NODE]", nargs=-1, shell_complete=completes("node"))
 @local_option
 @operator_options
 @click.pass_obj

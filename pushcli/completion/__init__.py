@@ -1,0 +1,1 @@
+"""The Tab key: what may come next on the operator's command line."""
