@@ -19,6 +19,9 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 demo: $(STAMP)
 	@$(BIN)/pushcli sandbox --nodes 3 --run 'echo "hello from $$CHEF_PUSH_NODE_NAME"; uptime'
+	@echo; echo 'Go on with these, here:'
+	@echo '  export PATH="$(CURDIR)/$(BIN):$$PATH"'
+	@echo '  pushcli sandbox'
 
 # Three for two cores: half of what a test does is to wait. A file's tests share its servers.
 WORKERS = -n $$(( (3 * $$(getconf _NPROCESSORS_ONLN) + 1) / 2 )) --dist loadfile --no-loadscope-reorder
@@ -65,6 +68,15 @@ lock:
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
+# What pip says, as a line for every ten packages; all of it where it fails.
+define INSTALLED
+{ said = said $$0 "\n" }
+/^Collecting / && ++n % 10 == 0 { print "  " n " of " of " packages ..."; fflush() }
+/^Installing collected/ { print "  unpacking them ..."; fflush() }
+/^status / { if ($$2) printf "%s", said; exit $$2 }
+endef
+export INSTALLED
+
 $(STAMP): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
 		{ echo "make: Python 3.11 or newer is needed: install it, or name one with PYTHON=..." >&2; exit 1; }
@@ -72,7 +84,8 @@ $(STAMP): requirements.lock pyproject.toml
 		{ echo "make: $(PYTHON) has no venv module: install it (Debian: apt install python3-venv)" >&2; exit 1; }
 	@echo "Installing into $(VENV), once; this takes a minute or so ..." >&2
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(BIN)/pip install --quiet --require-hashes -r requirements.lock
+	@{ $(BIN)/pip install --progress-bar off --require-hashes -r requirements.lock 2>&1; \
+		echo "status $$?"; } | awk -v of="$$(grep -c '^[a-z0-9].*==' requirements.lock)" "$$INSTALLED" >&2
 	@echo "Installing pushcli: $(BIN)/pushcli ..." >&2
 	@$(BIN)/pip install --quiet --no-deps --no-build-isolation -e .
 	@$(BIN)/pip check --quiet

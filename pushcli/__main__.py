@@ -111,6 +111,8 @@ def _explain(error: Exception) -> tuple[str, int]:
         case click.UsageError():
             command = error.ctx.command_path if error.ctx else "pushcli"
             sentence = _sentence(error)
+            if "see `" in sentence.lower():
+                return sentence, ExitStatus.USAGE
             # Near misses are asked: "did you mean ...?"
             joint = " See" if sentence.endswith(("?", ")")) else ": see"
             return f"{sentence}{joint} `{command} --help`", ExitStatus.USAGE

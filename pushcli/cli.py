@@ -38,6 +38,9 @@ COMMANDS = {
     ),
     "server": Lazy("pushcli.commands.server:server", "Set up and run a server."),
     "agent": Lazy("pushcli.commands.agent:agent", "Enroll and run the agent of a node."),
+    "config": Lazy(
+        "pushcli.commands.config:config", "Add profiles: servers, and who you are there."
+    ),
     "completion": Lazy(
         "pushcli.commands.completion:completion", "Print or install shell completion."
     ),

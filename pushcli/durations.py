@@ -22,6 +22,8 @@ def parse(text: str) -> float:
     text = text.strip().lower()
     if text == "0":
         return 0.0
+    if _NUMBER.fullmatch(text):
+        raise ValueError(f"a number without a unit; write {text}s, {text}m, {text}h or {text}d")
     if not text.isascii() or not _WHOLE.fullmatch(text):
         raise ValueError("not a duration; write it as 90s, 30m, 24h or 7d")
     parts = _PART.findall(text)
@@ -65,6 +67,8 @@ def moment(text: str, now: float) -> float:
     try:
         return datetime.fromisoformat(text.strip()).timestamp()
     except (ValueError, OverflowError, OSError):
+        if _NUMBER.fullmatch(text.strip()):
+            parse(text)
         raise ValueError(
             "neither a duration such as 2h nor a date such as 2026-11-23T20:00"
         ) from None

@@ -123,6 +123,39 @@ def _identity_remedy(
     return f"check {' and '.join(where)}: does the key belong to that name?"
 
 
+def profile_of_values(name: str, values: Mapping[str, str], source: str) -> Profile:
+    """A profile that stands in no file yet.
+
+    Args:
+        values: as they stand in a credentials file, its files with their whole paths.
+        source: where they came from, for errors.
+
+    Raises:
+        ConfigError: something is missing, or wrong.
+    """
+    entry = _converted(values, source)
+    needed = {
+        "chef_server_url": entry.chef_server_url,
+        "client_name": entry.client_name or entry.node_name,
+        "client_key": entry.client_key,
+    }
+    for field, value in needed.items():
+        if not value:
+            raise ConfigError(f"{source} has no {field}", "give it, or ask your administrator")
+    _check(str(needed["chef_server_url"]), entry.signing_version, source)
+    return Profile(
+        name=name,
+        chef_server_url=str(needed["chef_server_url"]),
+        client_name=str(needed["client_name"]),
+        client_key=str(needed["client_key"]),
+        ca_file=Path(entry.ca_file) if entry.ca_file else None,
+        fingerprint=entry.fingerprint,
+        signing_version=entry.signing_version,
+        trust_remedy="give --ca-file or --fingerprint",
+        identity_remedy="does the key belong to that name?",
+    )
+
+
 def profiles(path: Path) -> dict[str, Any]:
     """The tables of a credentials file.
 
@@ -191,12 +224,16 @@ def _entry(path: Path, name: str, *, needed: bool) -> _Entry:
             return _Entry()
         known = ", ".join(key for key, value in tables.items() if isinstance(value, dict))
         raise ConfigError(f"{path} has no profile {name!r}", f"it has {known or 'none'}")
-    _refuse_misspelt(tables[name], f"{path}: profile {name!r}")
+    return _converted(tables[name], f"{path}: profile {name!r}")
+
+
+def _converted(table: Mapping[str, Any], source: str) -> _Entry:
+    _refuse_misspelt(table, source)
     try:
-        return msgspec.convert(tables[name], _Entry)
+        return msgspec.convert(table, _Entry)
     except msgspec.ValidationError as error:
         text = str(error).replace("`", "")
-        raise ConfigError(f"{path}: profile {name!r}: {text}", "fix it there") from error
+        raise ConfigError(f"{source}: {text}", "fix it there") from error
 
 
 def _refuse_misspelt(table: Mapping[str, Any], source: str) -> None:

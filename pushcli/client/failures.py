@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from pushcli import errors, tls
 from pushcli.escape import escape_line
-from pushcli.protocol.headers import FROZEN, NEEDS, VERSION
+from pushcli.protocol.headers import ADMIN, FROZEN, NEEDS, VERSION
 from pushcli.protocol.names import is_node_name
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _PROBE = 2.0
 """Seconds."""
+_QUERY_REMEDY = "write it like 'role:web* AND NOT platform:debian', in quotes"
 MAX_TEXT = 500
 """Characters of a server's text that are shown."""
 
@@ -105,7 +106,7 @@ def of_answer(response: "Response", base: str, remedy: str, name: str = "") -> e
             group, who, action = needs
             return errors.PermissionDenied(
                 f"{name} may not {action} (group {group})",
-                f"ask an administrator to run `pushcli group add {group} --{who} {name}`",
+                _joining(f"pushcli group add {group} --{who} {name}", response),
             )
         case 403:
             remedy = "ask an administrator to add you to the group that may"
@@ -117,7 +118,8 @@ def of_answer(response: "Response", base: str, remedy: str, name: str = "") -> e
         case code if 400 <= code < 500:
             reason = text or "no reason given"
             kind = errors.Conflict if code == 409 else errors.RequestRefused
-            return kind(f"the server refused the request ({code}): {reason}")
+            remedy = _QUERY_REMEDY if text.startswith("invalid search query") else ""
+            return kind(f"the server refused the request ({code}): {reason}", remedy)
         case 503 if response.headers.get(FROZEN) == "1":
             remedy = "when that is over, an administrator runs `pushcli job unfreeze`"
             return errors.Frozen(text or "no job starts: they are frozen", remedy)
@@ -129,6 +131,13 @@ def of_answer(response: "Response", base: str, remedy: str, name: str = "") -> e
             return errors.ServerError(
                 f"the server failed ({code})" + (f": {text}" if text else ""), "see its log"
             )
+
+
+def _joining(command: str, response: "Response") -> str:
+    """How one gets into the group: an administrator need not ask anybody."""
+    if response.headers.get(ADMIN) == "1":
+        return f"you are an administrator: run `{command}`"
+    return f"ask an administrator to run `{command}`"
 
 
 def _needs(text: str) -> tuple[str, str, str] | None:

@@ -114,7 +114,10 @@ def enroll(
         )
     )  # fmt: skip
     if not app.is_text:
-        app.emit({"node_name": node_name, "configuration": str(enrolled.settings)})
+        app.emit(
+            {"node_name": node_name, "configuration": str(enrolled.settings),
+             "editors": pinned.facts(enrolled.editors)}
+        )  # fmt: skip
         return
     app.print(f"{node_name} is enrolled; its configuration is {enrolled.settings}")
     for line in pinned.describe(enrolled.editors, by_server=not trusted):

@@ -4,8 +4,14 @@ from pathlib import Path
 
 import click
 
-from pushcli.commands.identity_keys import key_file_option, key_group, public_key_option
+from pushcli.commands.identity_keys import (
+    key_file_option,
+    key_group,
+    print_profile_option,
+    public_key_option,
+)
 from pushcli.identities import identities
+from pushcli.identities.handing_over import Handing
 from pushcli.identities.new_key import key_file as new_key_file
 from pushcli.terminal.command_groups import CommandGroup
 from pushcli.terminal.context import App
@@ -54,11 +60,12 @@ def show(app: App, name: str) -> None:
 @click.option("--validator", is_flag=True, help="Let it create clients, and nothing else.")
 @key_file_option
 @public_key_option
+@print_profile_option
 @operator_options
 @click.pass_obj
 def create(
     app: App, *, name: str, admin: bool, validator: bool, key_file: Path | None,
-    public_key: Path | None,
+    public_key: Path | None, print_profile: bool,
 ) -> None:  # fmt: skip
     """Create the client NAME.
 
@@ -72,6 +79,7 @@ def create(
     identities.create_client(
         app, name, file=new_key_file(key_file, public_key, f"{name}.pem"), public_key=public_key,
         admin=admin, validator=validator,
+        handing=Handing(print_profile=print_profile, keep_key=key_file is not None),
     )  # fmt: skip
 
 

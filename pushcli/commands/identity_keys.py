@@ -22,6 +22,9 @@ public_key_option = click.option(
     metavar="FILE",
     help="Register this public key instead of making a key.",
 )
+print_profile_option = click.option(
+    "--print-profile", is_flag=True, help="Print a profile for `config add-profile`, with the key."
+)
 
 
 def key_group(kind: str) -> click.Group:

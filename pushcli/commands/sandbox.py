@@ -1,8 +1,10 @@
 """`pushcli sandbox`: try it, on this machine, for as long as you like."""
 
 import shlex
+import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -98,14 +100,24 @@ def _keep(app: App, fleet: "Sandbox") -> None:
     from pushcli.sandbox.profile import lent_profile  # noqa: PLC0415
 
     with lent_profile(Path.home() / ".pushcli" / "credentials", fleet.profile):
+        program = _program()
         app.print("In another terminal:")
-        app.print("  pushcli --profile sandbox node status")
-        app.print("  pushcli --profile sandbox job start --capture uptime -s 'name:node*'")
+        app.print(f"  {program} --profile sandbox node status")
+        app.print(f"  {program} --profile sandbox job start --capture uptime -s 'name:node*'")
         app.print(f"On the whitelist: {', '.join(SAMPLES)}.  Ctrl-C ends it.")
         try:
             signal.pause()
         except KeyboardInterrupt:
             app.note("Shutting down ...")
+
+
+def _program() -> str:
+    """How another terminal calls us: by our path where `pushcli` is not found, or is another."""
+    own = Path(sys.argv[0])
+    found = shutil.which("pushcli")
+    if own.name != "pushcli" or (found and Path(found).resolve() == own.resolve()):
+        return "pushcli"
+    return shlex.quote(str(own.absolute()))
 
 
 @contextmanager

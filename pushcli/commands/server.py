@@ -226,7 +226,7 @@ def _facts(made: "Made", profile: str | None) -> dict[str, object]:
 def _print_made(
     app: App, made: "Made", credentials: Path, profile: str | None, values: dict[str, str]
 ) -> None:
-    from pushcli.client.credentials import profile_text
+    from pushcli.terminal.pasting import adding_profile
 
     app.print(f"Made a server in {made.directory} for {made.url}")
     if made.fingerprint:
@@ -238,6 +238,7 @@ def _print_made(
         app.print(f"Added profile {profile!r} to {credentials}")
     else:
         app.print(f"{credentials} already has such profiles: none was added")
+    there = {**values, "client_key": Path(values["client_key"]).name}
     place = "" if made.directory == _place(None) else f" --dir {shlex.quote(str(made.directory))}"
     as_admin = "pushcli" if profile == "default" else f"pushcli --profile {profile or 'NAME'}"
     pin = f" \\\n    --fingerprint {made.fingerprint}" if made.fingerprint else ""
@@ -248,10 +249,11 @@ def _print_made(
         f"  PUSHCLI_ENROLL_TOKEN={made.token} \\\n"
         f'    pushcli agent enroll --node-name "$(hostname)" \\\n'
         f"    --server {made.url}{pin}\n"
-        f"\nWork from another machine: copy your key there, and add to ~/.pushcli/credentials "
-        "(client_key: where you put it):"
+        f"\nWork from another machine: copy your key there, and run beside it:\n"
+        f"  {adding_profile(there)}\n"
+        "\nLet a colleague in (the pipe makes their profile; they may do nothing yet):\n"
+        f"  {as_admin} user create bob --print-profile -u pivotal \\\n"
+        f"    -k {shlex.quote(str(made.directory / 'keys' / 'pivotal.pem'))} | "
+        "ssh bob@desk pushcli config add-profile\n"
+        f"  {as_admin} group add pushy_job_writers --user bob"
     )
-    there = {**values, "client_key": Path(values["client_key"]).name}
-    name = values["chef_server_url"].rpartition("/")[2]
-    for line in profile_text(profile or name, there).splitlines():
-        app.print(f"  {line}")

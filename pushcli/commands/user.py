@@ -4,8 +4,14 @@ from pathlib import Path
 
 import click
 
-from pushcli.commands.identity_keys import key_file_option, key_group, public_key_option
+from pushcli.commands.identity_keys import (
+    key_file_option,
+    key_group,
+    print_profile_option,
+    public_key_option,
+)
 from pushcli.identities import identities
+from pushcli.identities.handing_over import Handing
 from pushcli.identities.new_key import key_file as new_key_file
 from pushcli.terminal.command_groups import CommandGroup
 from pushcli.terminal.context import App
@@ -58,24 +64,29 @@ def show(app: App, name: str) -> None:
 @click.option("--no-associate", is_flag=True, help="Do not add them to the organization.")
 @key_file_option
 @public_key_option
+@print_profile_option
 @operator_options
 @click.pass_obj
 def create(
     app: App, *, name: str, display_name: str | None, email: str | None, no_associate: bool,
-    key_file: Path | None, public_key: Path | None,
+    key_file: Path | None, public_key: Path | None, print_profile: bool,
 ) -> None:  # fmt: skip
     """Create the user NAME on the server, and add them to the organization.
 
     This needs a superuser's profile. A new private key is written to NAME.pem, which only
-    you can read; with --public-key the user has made one already.
+    you can read; with --public-key the user has made one already. What they need on their
+    machine is shown as a command, or with --print-profile printed as their profile: with the
+    key in it, which is then in no file, but for --key-file.
 
     \b
-    Example:
+    Examples:
       pushcli user create ann --email ann@example.com --public-key ann.pub
+      pushcli user create ann --print-profile | ssh pc pushcli config add-profile
     """
     identities.create_user(
         app, name, file=new_key_file(key_file, public_key, f"{name}.pem"), public_key=public_key,
         display_name=display_name, email=email, associate=not no_associate,
+        handing=Handing(print_profile=print_profile, keep_key=key_file is not None),
     )  # fmt: skip
 
 

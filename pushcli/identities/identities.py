@@ -6,7 +6,8 @@ from typing import Any
 from pushcli.client.answers import checked
 from pushcli.client.paths import quoted
 from pushcli.errors import Conflict, NotFound, PermissionDenied, PushcliError, ServerError
-from pushcli.identities.new_key import NewKey, fingerprint, new_key
+from pushcli.identities.handing_over import Handing, hand_over
+from pushcli.identities.new_key import fingerprint, new_key
 from pushcli.terminal.asking import agrees
 from pushcli.terminal.context import App
 from pushcli.terminal.fields import write_fields
@@ -83,8 +84,9 @@ def _find_user(app: App, name: str) -> Object:
 
 
 def create_client(
-    app: App, name: str, *, file: Path, public_key: Path | None, admin: bool, validator: bool
-) -> None:
+    app: App, name: str, *, file: Path, public_key: Path | None, admin: bool, validator: bool,
+    handing: Handing,
+) -> None:  # fmt: skip
     """A new client of the organization.
 
     Raises:
@@ -99,7 +101,7 @@ def create_client(
             raise Conflict(
                 f"a client named {name} already exists", "choose another name, or delete that one"
             ) from error
-    _print_created(app, "client", name, key)
+    hand_over(app, "client", name, key, handing)
 
 
 def create_user(
@@ -111,6 +113,7 @@ def create_user(
     display_name: str | None,
     email: str | None,
     associate: bool,
+    handing: Handing,
 ) -> None:
     """A new user of the server, and of the organization.
 
@@ -138,12 +141,7 @@ def create_user(
             error.message = f"{name} was created{where}, but is in no organization: {error.message}"
             error.remedy = f"try `pushcli user add {name}`"
             raise
-    _print_created(app, "user", name, key)
-    if associate:
-        app.note(
-            "To let them start jobs: pushcli group add pushy_job_writers --user "
-            f"{name}; to look at jobs: pushy_job_readers"
-        )
+    hand_over(app, "user", name, key, handing)
 
 
 def create_group(app: App, name: str) -> None:
@@ -192,13 +190,3 @@ def print_done(app: App, line: str, value: Object) -> None:
 
 def _adding(name: str) -> str:
     return f"`pushcli user add {name}` adds them to your organization"
-
-
-def _print_created(app: App, kind: str, name: str, key: NewKey) -> None:
-    if not app.is_text:
-        app.emit({"name": name, "key_file": None if key.file is None else str(key.file.absolute()),
-                  "fingerprint": fingerprint(key.public_key)})  # fmt: skip
-        return
-    app.print(f"Created the {kind} {name}")
-    if key.file is not None:
-        app.print(f"The private key is {key.file.absolute()}; there is no other copy")

@@ -1,11 +1,12 @@
 """What to do next, as a line that can be pasted."""
 
-import shlex
-
 from pushcli.escape import escape_line
 from pushcli.jobs.model import JobView
 from pushcli.jobs.retry import CHOICES
 from pushcli.terminal.context import App
+from pushcli.terminal.pasting import same_server
+
+__all__ = ["retry_line", "same_server"]
 
 _TROUBLED = ("failed", "crashed", "timed_out")
 
@@ -22,14 +23,3 @@ def retry_line(app: App, job: JobView) -> str | None:
     ]
     whom = escape_line(nodes[0]) if len(nodes) == 1 else f"the {len(nodes)}"
     return f"again for {whom}     pushcli job retry {job.id}{''.join(flags)}{same_server(app)}"
-
-
-def same_server(app: App) -> str:
-    """The options that make another command talk to the same server as the same user."""
-    options = app.options
-    given = {
-        "--config": options.config, "--profile": options.profile,
-        "--server-url": options.server_url, "--user": options.user, "--key": options.key,
-        "--ca-file": options.ca_file, "--fingerprint": options.fingerprint,
-    }  # fmt: skip
-    return "".join(f" {name} {shlex.quote(str(v))}" for name, v in given.items() if v is not None)

@@ -17,5 +17,7 @@ API_VERSION = "X-Ops-Server-API-Version"
 NEEDS = "X-Pushcli-Needs"
 """On a refusal (403): `GROUP; KIND; ACTION`: in which group this `user` or `client` is missing,
 and what that keeps him from."""
+ADMIN = "X-Pushcli-Admin"
+"""Beside that, `1`: who was refused is an administrator of the organization."""
 FROZEN = "X-Pushcli-Frozen"
 """On a refused start of a job, `1`: no job starts until somebody unfreezes them."""

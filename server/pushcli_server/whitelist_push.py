@@ -94,7 +94,7 @@ class _Waiter:
             if change.name in refused:
                 return refused[change.name]
             if entry is not None and entry.source == "local":
-                return "a local entry of this name wins"
+                return f"a local entry {change.name!r} wins: it is in the node's agent.toml"
             if change.value is not None and entry is None and not report.left_out:
                 return "the agent does not take entries of the server"
         return None

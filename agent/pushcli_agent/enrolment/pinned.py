@@ -82,6 +82,13 @@ def describe(editors: Sequence[Editor] | None, *, by_server: bool) -> Iterator[s
         )
 
 
+def facts(editors: Sequence[Editor] | None) -> list[dict[str, str]] | None:
+    """The same for programs; None: the server named none."""
+    if editors is None:
+        return None
+    return [{"name": editor.name, "fingerprint": editor.fingerprint} for editor in editors]
+
+
 def pin(directory: Path, name: str, file: Path) -> Editor:
     """Trust a key on this node.
 

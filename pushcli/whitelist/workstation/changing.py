@@ -19,6 +19,8 @@ from pushcli.whitelist.workstation import known_keys, local, remote
 from pushcli.whitelist.workstation.partial import BrokenOff, naming_what_is_done
 from pushcli.whitelist.workstation.views import EditOutcome
 
+_LOCALLY = "`pushcli whitelist remove NAME --local agent.toml` removes it"
+
 
 def value_of(
     name: str,
@@ -120,7 +122,16 @@ def remove(app: App, nodes: Sequence[str], name: str) -> ExitStatus:
         NotFound: none has it.
         PushcliError: it is set at another level.
     """
-    having = [one.node for one in remote.read(app, nodes) if one.entry(name) is not None]
+    found = remote.read(app, nodes)
+    having = [one.node for one in found if one.entry(name) is not None]
+    locally = [one.node for one in found if one.node not in having and name in one.local]
+    if locally:
+        app.note(escape_line(f"{name!r} is in agent.toml on {fold(locally)}: there, {_LOCALLY}"))
+    if not having and locally:
+        raise NotFound(
+            f"the server has no entry {name!r} on {fold(nodes)}, only the nodes themselves",
+            "remove it there",
+        )
     if not having:
         raise NotFound(f"no entry {name!r} on {fold(nodes)}", "see `pushcli whitelist list`")
     if len(having) < len(nodes):

@@ -50,6 +50,7 @@ def add(app: App, name: str, file: Path) -> None:
     key = _read(file)
     statement = remote.ours_only(app, lambda: editors.vouch(app.client, name, key))
     _print_statement(app, name, key, statement, "is now an editor")
+    _note_trust(app)
 
 
 def remove(app: App, name: str, file: Path | None, *, sign_again: bool) -> ExitStatus:
@@ -76,6 +77,7 @@ def remove(app: App, name: str, file: Path | None, *, sign_again: bool) -> ExitS
     for key in keys:
         statement = _revoke(app, name, key)
         _print_statement(app, name, key, statement, "is no longer an editor")
+        _note_trust(app)
         is_own = fingerprint(key) == app.client.signer.fingerprint
         if not is_own and app.is_text:
             app.note(
@@ -107,6 +109,19 @@ def checkpoint(app: App) -> None:
         app.emit(statement)
         return
     app.print(f"{len(keep.statements)} statements stand for {len(known.statements)}")
+
+
+def _note_trust(app: App) -> None:
+    """Where one's own key may not count, and what to do there."""
+    own = app.client.signer.fingerprint
+    said = [one for one in remote.known_editors(app).statements if one.subject == own]
+    if not app.is_text or (said and said[-1].action == ADD):
+        return
+    why = "your key was taken back as an editor's" if said else "nobody vouches for your key"
+    app.note(
+        f"{why} ({own}): this counts on nodes that pinned it only. For the others ask an editor "
+        f"whom they trust to run `pushcli whitelist editors add {app.client.name} FILE`"
+    )
 
 
 def _revoke(app: App, name: str, key: "RSAPublicKey") -> dict[str, Any]:

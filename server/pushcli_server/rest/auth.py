@@ -165,7 +165,10 @@ class Authenticator:
             case _:
                 assert_never(access)
         if not allowed:
-            raise forbidden(principal, await self._needs(org, access))
+            needs = await self._needs(org, access)
+            # He can let himself in.
+            is_admin = bool(org) and await self._is_admin(org, principal)
+            raise forbidden(principal, needs, is_admin=is_admin)
 
     async def _needs(self, org: str, access: Access) -> tuple[str, str] | None:
         """The group that decides, and what its members may; None: no group helps."""
@@ -211,13 +214,18 @@ async def is_admin(store: Store, org: str, principal: Principal) -> bool:
     return await store.ask(identity_reads.is_member, org, principal.kind, principal.name, ADMINS)
 
 
-def forbidden(principal: Principal, needs: tuple[str, str] | None = None) -> Refused:
+def forbidden(
+    principal: Principal, needs: tuple[str, str] | None = None, *, is_admin: bool = False
+) -> Refused:
     """403, in the old server's words; a header tells our command line more.
 
     Args:
         needs: the group that decides, and what its members may.
+        is_admin: of the organization.
     """
     more = {} if needs is None else {headers.NEEDS: f"{needs[0]}; {principal.kind}; {needs[1]}"}
+    if is_admin:
+        more[headers.ADMIN] = "1"
     return Refused(
         403,
         [f"User or client '{principal.name}' does not have access to that action on this server."],

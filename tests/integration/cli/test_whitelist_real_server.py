@@ -69,11 +69,16 @@ def test_an_entry_lives_from_add_to_remove(fleet: Sandbox) -> None:
 def test_a_local_entry_wins_and_that_is_said(fleet: Sandbox) -> None:
     result = whitelist(fleet, "add", "mine", "echo theirs", "web01")
     assert result.status == ExitStatus.NOT_IN_FORCE
-    assert result.stdout.startswith("in force on 0 of 1 node\n  not in force on web01: ")
+    why = "a local entry 'mine' wins: it is in the node's agent.toml"
+    assert result.stdout == f"in force on 0 of 1 node\n  not in force on web01: {why}\n"
     states = {row[3] for row in rows(fleet, "web01")}
     assert states == {"hidden by the local entry", "local"}
     assert "echo mine" in whitelist(fleet, "test", "web01", "mine").stdout
     whitelist(fleet, "remove", "mine", "web01")
+    again = whitelist(fleet, "remove", "mine", "web01")
+    assert again.status == ExitStatus.NOT_FOUND
+    assert "only the nodes themselves" in again.stderr
+    assert "pushcli whitelist remove NAME --local agent.toml" in again.stderr
 
 
 def test_a_node_that_is_away_is_named_and_gets_it_later(fleet: Sandbox) -> None:

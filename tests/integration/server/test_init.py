@@ -5,7 +5,6 @@ import os
 import re
 import stat
 import subprocess
-import textwrap
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -224,11 +223,10 @@ def test_it_ends_with_what_enrolls_a_node_and_what_makes_a_profile_elsewhere(mad
         "    --server https://127.0.0.1:10003/organizations/acme \\\n"
         f"    --fingerprint {fingerprint}\n"
     ) in rest
-    profile = tomllib.loads(textwrap.dedent(rest[rest.index("  [default]") :]))["default"]
-    assert profile == {
-        "client_name": "ann", "client_key": "ann.pem", "fingerprint": fingerprint,
-        "chef_server_url": "https://127.0.0.1:10003/organizations/acme",
-    }  # fmt: skip
+    url = "https://127.0.0.1:10003/organizations/acme"
+    adding = f"pushcli config add-profile --server-url {url} -u ann -k ann.pem"
+    assert f"  {adding} --fingerprint {fingerprint}\n" in rest
+    assert "user create bob --print-profile -u pivotal" in rest
 
 
 def test_the_directory_may_come_from_the_environment(tmp_path: Path) -> None:

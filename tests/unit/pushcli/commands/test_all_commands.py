@@ -30,7 +30,7 @@ OUTPUT = {"-F", "--format", "-o", "--columns", "--no-color", "-V", "--verbose", 
 SHARED = CONNECTION | OUTPUT
 TARGETS = {"-s", "--search", "-a", "--all", "-x", "--exclude", "--limit", "--limit-seed",
            "--from-job", "--with-status"}  # fmt: skip
-OPERATOR_GROUPS = {"job", "node", "whitelist", "user", "client", "group", "audit"}
+OPERATOR_GROUPS = {"job", "node", "whitelist", "user", "client", "group", "audit", "config"}
 """Groups whose commands talk to a server as an operator."""
 ABOUT_USERS = {
     ("pushcli", "audit"), ("pushcli", "group", "add"), ("pushcli", "group", "remove"),

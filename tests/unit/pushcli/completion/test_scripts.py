@@ -62,7 +62,7 @@ printf '%s\\n' "${COMPREPLY[@]}"
     [
         ("jo", ["job"]),
         ("job sta", ["start", "status"]),
-        ("job start --qu", ["--quorum"]),
+        ("job start --quo", ["--quorum"]),
         ("job list -F ", ["text", "json", "yaml", "ndjson"]),
         ("job list --format=js", ["json"]),
         ("job start uptime ", [""]),
