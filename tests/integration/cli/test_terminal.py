@@ -81,6 +81,21 @@ def test_few_nodes_and_what_is_agreed_ahead_are_not_asked_about(
     assert b"runs on" not in terminal.raw
 
 
+def test_a_retry_and_batches_are_asked_about_once_for_the_whole(
+    home: Home, responder: Responder
+) -> None:
+    home.add_to_profile("confirm_above = 2")
+    ended = job("complete", nodes={"failed": ["web1", "web2", "web3"]})
+    responder.accept_job(ended, old=True)
+    for arguments in (("job", "retry", JOB_ID), start("web[1-3]")):
+        with on_terminal(home, *arguments, "--batch", "1") as terminal:
+            terminal.expect("runs on 3 nodes: type 3:")
+            terminal.child.sendline("3")
+            assert terminal.end() == ExitStatus.NODE_FAILED
+        assert terminal.raw.count(b"runs on") == 1
+    assert responder.count("POST", "jobs") == 6
+
+
 def test_all_nodes_are_always_asked_about(home: Home, responder: Responder) -> None:
     responder.say(
         "GET", "node_states", json_answer([{"node_name": "a", "availability": "available"}])
