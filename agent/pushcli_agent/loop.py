@@ -180,6 +180,8 @@ class Loop:
                 | effects.SendFacts()
             ):
                 self._send(effect)
+            case effects.LookAtOutput(job_id=job_id):
+                self._feedback.append(self._jobs.grown(job_id))
             case effects.SendWhitelistReport(policy=policy):
                 more = self._jobs.policy_report() if policy else {}
                 self._send_note(

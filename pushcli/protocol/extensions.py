@@ -30,6 +30,10 @@ SECRETS = "secrets"
 """`secret_env` in `commit`: variables whose values are nobody else's business."""
 STDIN = "stdin"
 """`stdin` in `commit`: what the command reads from standard input."""
+STREAM = "stream"
+"""`output` messages of commands that still run; `head` there and in results, `enough` in
+`ack_output`.
+"""
 TIMEOUT = "timeout"
 """`run_timeout` in `commit`."""
 WHITELIST = "whitelist"
@@ -37,7 +41,7 @@ WHITELIST = "whitelist"
 
 ALL = frozenset({
     ADOPT, CHECKS, EDITORS, FACTS, OUTPUT, PARTIAL, POLICY, REASON, REQUESTOR, RESULTS, SECRETS,
-    STDIN, TIMEOUT, WHITELIST,
+    STDIN, STREAM, TIMEOUT, WHITELIST,
 })  # fmt: skip
 
 

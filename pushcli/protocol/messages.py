@@ -117,12 +117,14 @@ class AckResult(Message, frozen=True, kw_only=True, tag="ack_result"):
     job_id: str
 
 
-class AckOutput(Message, frozen=True, kw_only=True, tag="ack_output"):
+class AckOutput(Message, frozen=True, kw_only=True, tag="ack_output", omit_defaults=True):
     """Extension `output`: so many bytes of this channel are held; send on from there."""
 
     job_id: str
     channel: Literal["stdout", "stderr"]
     size: Count
+    enough: bool = False
+    """Extension `stream`: no more of this channel will be kept, nothing more need be sent."""
 
 
 class ServerEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -236,6 +238,9 @@ class _Result(AgentMessage, frozen=True, kw_only=True):
     lost: bool = False
     stdout_dropped: Count | None = None
     stderr_dropped: Count | None = None
+    # Extension `stream`: as in `Output`.
+    stdout_head: Count | None = None
+    stderr_head: Count | None = None
 
 
 class Succeeded(_Result, frozen=True, kw_only=True, tag="succeeded"):
@@ -256,6 +261,9 @@ class Output(AgentMessage, frozen=True, kw_only=True, tag="output"):
     channel: Literal["stdout", "stderr"]
     offset: Count
     data: str
+    head: Count | None = None
+    """Extension `stream`: the command ended, and of what was sent while it ran so many bytes
+    are as they were; what follows is sent anew."""
 
 
 class Facts(AgentMessage, frozen=True, kw_only=True, tag="facts"):

@@ -21,6 +21,7 @@ from pushcli_server.core.fleet_state import Fleet
 from pushcli_server.core.identity import JobKey, NodeKey
 from pushcli_server.feeds import Feeds
 from pushcli_server.notes import Notes
+from pushcli_server.output_feeds import OutputFeeds
 from pushcli_server.release import Releases
 from pushcli_server.store import Store, StoreUnavailable
 from pushcli_server.timers import Timers
@@ -52,6 +53,7 @@ class Engine:
         timers: Timers,
         channel: CommandChannel,
         feeds: Feeds,
+        outputs: OutputFeeds,
         notes: Notes,
         spawn: Spawn,
     ) -> None:
@@ -60,7 +62,7 @@ class Engine:
         self._store = store
         self._releases = releases
         self._timers = timers
-        self._feeds = feeds
+        self._feeds, self._outputs = feeds, outputs
         self._channel, self._notes = channel, notes
         self._spawn = spawn
         self._votes: dict[JobKey, asyncio.Event] = {}
@@ -88,7 +90,8 @@ class Engine:
             on_fleet.CloseOrganization: lambda effect: releases.add(
                 feeds.close_organization, effect.org
             ),
-            on_fleet.CloseFeed: lambda effect: feeds.close(effect.job),
+            on_fleet.CloseFeed: self._close_feeds,
+            on_fleet.ShowOutput: self._show_output,
             on_fleet.FindPart: self._look_up,
         }
 
@@ -168,6 +171,13 @@ class Engine:
         ticket, show = self._feeds.record(effect)
         self._releases.after(ticket)
         self._releases.add(show)
+
+    def _show_output(self, effect: on_fleet.ShowOutput) -> None:
+        self._outputs.show(effect)
+
+    def _close_feeds(self, effect: on_fleet.CloseFeed) -> None:
+        self._feeds.close(effect.job)
+        self._outputs.close(effect.job)
 
     def _wake_at(self, effect: on_fleet.WakeAt) -> None:
         passed = on_fleet.TimePassed(effect.subject, effect.at)

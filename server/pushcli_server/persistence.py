@@ -15,6 +15,7 @@ from pushcli.protocol import extensions, messages, run_wire
 from pushcli.protocol.run import Outcome, OutputChannel, RunSpec
 from pushcli_server import brake_records
 from pushcli_server.core import fleet_events as on_fleet
+from pushcli_server.core.gathering import Gathering
 from pushcli_server.core.identity import JobKey, NodeKey
 from pushcli_server.core.job_events import NodeChange
 from pushcli_server.core.job_state import Grace, Job, JobSpec
@@ -81,8 +82,9 @@ def operations_of(
         case on_fleet.SaveNode(node, signature):
             saved = operations.SaveNode(_node_record(node, now, offset))
             return saved, *_remembered(signature, now)
-        case on_fleet.AppendOutput(job, node, channel, offset, data):
-            return (operations.AppendOutput(_path(incoming, job, node, channel), offset, data),)
+        case on_fleet.AppendOutput(job, node, channel, at, data, cut):
+            path = gathered_in(incoming, job, node, channel)
+            return (operations.AppendOutput(path, at, data, cut),)
         case on_fleet.StoreOutput():
             return (_output(effect, incoming),)
         case on_fleet.SaveLateResult(job, node, succeeded, outcome):
@@ -213,7 +215,7 @@ def _node_change(change: NodeChange) -> operations.NodeChange:
 def _output(effect: on_fleet.StoreOutput, incoming: Incoming) -> operations.StoreOutput:
     def content(channel: OutputChannel, sent: on_fleet.Content) -> bytes | Path | None:
         if isinstance(sent, on_fleet.Gathered):
-            return _path(incoming, effect.job, effect.node, channel)
+            return gathered_in(incoming, effect.job, effect.node, channel)
         return sent
 
     def size(sent: on_fleet.Content) -> int:
@@ -231,7 +233,7 @@ def _output(effect: on_fleet.StoreOutput, incoming: Incoming) -> operations.Stor
     )
 
 
-def _path(incoming: Incoming, job: JobKey, node: str, channel: str) -> Path:
+def gathered_in(incoming: Incoming, job: JobKey, node: str, channel: str) -> Path:
     """The file that chunks of a channel are gathered in."""
     name = hashlib.sha256(node.encode()).hexdigest()[:32]
     return incoming(f"{job.id}.{name}.{channel}")
@@ -361,7 +363,8 @@ async def find_part(
         state=_state(part.state),
         capture=job.capture,
         reported=is_reported(part),
-        held={channel: _held(store.incoming, key, node.name, channel) for channel in CHANNELS},
+        held=_gatherings(partial(_held, store.incoming), key, node.name),
+        nodes=await store.lists.ask(reads.count_of_nodes, *key),
     )
 
 
@@ -380,7 +383,7 @@ def _state(stored: str) -> NodeState:
 
 def _held(incoming: Incoming, job: JobKey, node: str, channel: str) -> int:
     try:
-        return _path(incoming, job, node, channel).stat().st_size
+        return gathered_in(incoming, job, node, channel).stat().st_size
     except FileNotFoundError:
         return 0
 
@@ -422,11 +425,19 @@ def _live(live: LiveJob, grace: Grace, held: Callable[[JobKey, str, str], int]) 
         disowned=set(live.disowned),
     )
     if record.capture:
-        for name in job.nodes:
-            for channel in CHANNELS:
-                if size := held(job.key, name, channel):
-                    job.held.setdefault(name, {})[channel] = size
+        for node in nodes:
+            if found := _gatherings(held, job.key, node.node):
+                job.held[node.node] = found
+            gathered = sum(gathering.kept for gathering in found.values())
+            job.kept[node.node] = gathered + (node.stdout_size or 0) + (node.stderr_size or 0)
     return job
+
+
+def _gatherings(
+    held: Callable[[JobKey, str, str], int], job: JobKey, node: str
+) -> dict[OutputChannel, Gathering]:
+    sizes = {channel: held(job, node, channel) for channel in CHANNELS}
+    return {channel: Gathering.of(size) for channel, size in sizes.items() if size}
 
 
 def _run_spec(record: JobRecord, file: str | None, stdin: str | None) -> RunSpec:

@@ -33,6 +33,7 @@ from pushcli_server.nodes import NodeService
 from pushcli_server.notes import Notes
 from pushcli_server.organizations import OrganizationService
 from pushcli_server.outbox import Outbox
+from pushcli_server.output_feeds import OutputFeeds
 from pushcli_server.release import Releases
 from pushcli_server.rotation import Rotation
 from pushcli_server.secrets import Keyring, Secrets
@@ -74,7 +75,7 @@ async def open_services(
             held_back = await brake_records.load(store, clock)
         except StoreUnavailable as error:
             raise StoreError(f"cannot read the database: {error}", "check database_url") from error
-        feeds = Feeds(clock, store.submit, kept)
+        feeds, outputs = Feeds(clock, store.submit, kept), OutputFeeds(fleet, store)
         context = _context(stack)
         channel = CommandChannel(
             context, fleet.admissions.owner, fleet.session_salt, shares.commands, fleet.max_body
@@ -91,6 +92,7 @@ async def open_services(
             timers=timers,
             channel=channel,
             feeds=feeds,
+            outputs=outputs,
             notes=Notes(whitelists, checks, facts),
             spawn=tasks.once,
         )
@@ -125,6 +127,7 @@ async def open_services(
             whitelists=whitelists,
             checks=checks,
             feeds=feeds,
+            outputs=outputs,
             lag=lag,
             tasks=tasks,
             writes=writes,
@@ -145,6 +148,7 @@ def rules_of(settings: Settings) -> Rules:
             offline_threshold=settings.offline_threshold,
         ),
         lifetime=settings.lifetime,
+        max_job_output=settings.max_job_output_bytes,
     )
 
 

@@ -14,6 +14,7 @@ from pushcli_server.jobs import JobService
 from pushcli_server.lag import LoopLag
 from pushcli_server.nodes import NodeService
 from pushcli_server.organizations import OrganizationService
+from pushcli_server.output_feeds import OutputFeeds
 from pushcli_server.signed_writes import SignedWrites
 from pushcli_server.store import Store
 from pushcli_server.supervised import Tasks
@@ -36,6 +37,7 @@ class Services:
     whitelists: WhitelistPush
     checks: Checks
     feeds: Feeds
+    outputs: OutputFeeds
     lag: LoopLag
     writes: SignedWrites
     tasks: Tasks

@@ -35,6 +35,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     lifetime: int = 3600
     restart_grace: float = 60
     lost_grace: float = 300
+    max_job_output_bytes: int = 2**30
     database_url: str = ""
     tls_cert: str = ""
     tls_key: str = ""
@@ -87,6 +88,7 @@ _COMMENTS = {
     "lifetime": "Seconds after which an agent fetches its configuration again.",
     "restart_grace": "Seconds after a start during which silence ends no node's work.",
     "lost_grace": "Seconds for which a running node that fell silent is waited for.",
+    "max_job_output_bytes": "Bytes of output that are kept of a job, all its nodes together.",
     "database_url": 'postgresql://HOST/NAME, or "" for SQLite in this directory.',
     "tls_cert": 'Certificate (PEM) for REST; "" is plain HTTP, on loopback only.',
     "tls_key": "Private key (PEM) of that certificate.",
@@ -127,6 +129,7 @@ def check(settings: Settings, source: str) -> Settings:
         _within(source, name, getattr(settings, name), 1, 1000)
     for name in ("voting_timeout", "lifetime", "restart_grace", "lost_grace"):
         _within(source, name, getattr(settings, name), 1, 31_536_000)
+    _within(source, "max_job_output_bytes", settings.max_job_output_bytes, 65_536, 2**50)
     _addresses(source, settings)
     if bool(settings.tls_cert) != bool(settings.tls_key):
         raise ConfigError(f"{source}: tls_cert and tls_key go together", "set both or neither")

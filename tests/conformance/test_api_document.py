@@ -16,7 +16,7 @@ from pushcli.client.http import HttpClient
 from pushcli.errors import PushcliError
 from pushcli.sandbox.sandbox import Sandbox
 from pushcli_server.rest.routes import routes
-from tests.conformance.feed_reader import FeedReader
+from tests.support.feed_reader import FeedReader
 from tests.support.waiting import patient
 
 PAGE = (Path(__file__).parents[2] / "docs" / "api.md").read_text(encoding="utf-8")
@@ -84,6 +84,8 @@ def call(server: Sandbox, method: str, path: str, body: str) -> tuple[int, Any]:
     session = HttpClient(server_of(profile), requestor_of(profile))
     try:
         headers = {"Accept": "application/octet-stream"} if "/output/" in path else {}
+        if path.endswith("/output_feed"):
+            headers = {"Accept": "text/event-stream"}
         path, _, query = relative.partition("?")
         answer = session.request(
             method, path, params=parse_qs(query), body=body.encode(), headers=headers

@@ -64,6 +64,7 @@ ENDPOINTS = [
     # Nobody's own: `test_own_jobs` has those.
     Endpoint("GET", f"pushy/jobs/{JOB}/nodes", "read"),
     Endpoint("GET", f"pushy/jobs/{JOB}/output/{'0' * 64}", "read"),
+    Endpoint("GET", f"pushy/jobs/{JOB}/output_feed", "read"),
     Endpoint("GET", "pushy/own_jobs", "write"),
     Endpoint("GET", f"pushy/own_jobs/{JOB}", "read"),
     Endpoint("GET", f"pushy/own_jobs/{JOB}/output/node1/stdout", "read"),

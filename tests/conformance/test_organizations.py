@@ -12,7 +12,7 @@ import zmq
 from pushcli import errors, keys
 from pushcli.sandbox.sandbox import ORG, Sandbox
 from pushcli_server.store import schema
-from tests.conformance.feed_reader import FeedReader
+from tests.support.feed_reader import FeedReader
 from tests.support.fleet import Fleet
 from tests.support.identities import KEYS, operator, superuser
 from tests.support.old_agent import OldAgent

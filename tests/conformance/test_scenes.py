@@ -11,7 +11,7 @@ import pytest
 import zmq
 
 from pushcli.sandbox.sandbox import Sandbox
-from tests.conformance.feed_reader import FeedReader
+from tests.support.feed_reader import FeedReader
 from tests.support.old_agent import OldAgent
 from tests.support.waiting import until
 

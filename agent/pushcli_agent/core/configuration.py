@@ -53,6 +53,11 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True):
         return extensions.OUTPUT in self.extensions
 
     @property
+    def accepts_stream(self) -> bool:
+        """Whether it accepts output of commands that still run."""
+        return self.keeps_results and self.accepts_output and extensions.STREAM in self.extensions
+
+    @property
     def accepts_partial(self) -> bool:
         """Whether it wants results of what was aborted or lost, too."""
         return self.keeps_results and extensions.PARTIAL in self.extensions

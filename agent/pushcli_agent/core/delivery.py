@@ -9,10 +9,10 @@ for servers that want it (extension `partial`).
 import math
 
 from pushcli.protocol import messages
-from pushcli.protocol.run import Outcome
+from pushcli.protocol.run import Outcome, OutputChannel
 from pushcli_agent.core.configuration import ServerConfig
 from pushcli_agent.core.effects import DiscardSpool, Effect, ResultForm, SendOutput, SendResult
-from pushcli_agent.core.state import Agent, Delivery, Stream
+from pushcli_agent.core.state import Agent, Delivery, Live, Stream
 
 WINDOW = 8
 """Chunks of a channel that may be under way."""
@@ -23,17 +23,45 @@ MAX_REPEAT = 10.0
 
 
 def keep(
-    agent: Agent, job_id: str, outcome: Outcome, now: float, *, left_over: bool
+    agent: Agent,
+    job_id: str,
+    outcome: Outcome,
+    now: float,
+    *,
+    left_over: bool,
+    begun: Live | None = None,
 ) -> list[Effect]:
-    """Take a result on, and send it if there is a connection."""
+    """Take a result on, and send it if there is a connection.
+
+    Args:
+        begun: what was sent of the output while the command ran.
+    """
     delivery = Delivery(
         job_id,
         outcome,
         left_over,
-        {"stdout": Stream(outcome.stdout_size), "stderr": Stream(outcome.stderr_size)},
+        {
+            "stdout": Stream(outcome.stdout_size, head=_head(outcome, "stdout")),
+            "stderr": Stream(outcome.stderr_size, head=_head(outcome, "stderr")),
+        },
     )
+    if begun is not None:
+        delivery.streamed = any(stream.sent for stream in begun.streams.values())
+        for channel, stream in delivery.streams.items():
+            before = begun.streams[channel]
+            stream.held = min(before.held, stream.head)
+            stream.sent = min(before.sent, stream.head)
+            stream.enough = before.enough
     agent.deliveries[job_id] = delivery
     return send(agent, delivery, now)
+
+
+def _head(outcome: Outcome, channel: OutputChannel) -> int:
+    """How much of a channel's beginning is what it was while the command ran."""
+    size, cut_at = outcome.stdout_size, outcome.stdout_cut_at
+    if channel == "stderr":
+        size, cut_at = outcome.stderr_size, outcome.stderr_cut_at
+    return size if cut_at is None else min(cut_at, size)
 
 
 def configured(agent: Agent, config: ServerConfig) -> list[Effect]:
@@ -79,8 +107,10 @@ def held(agent: Agent, message: messages.AckOutput, now: float) -> list[Effect]:
     if delivery is None:
         return []
     stream = delivery.streams[message.channel]
-    if message.size == stream.held or message.size > stream.size:
+    is_news = message.enough and not stream.enough
+    if message.size > stream.size or (message.size == stream.held and not is_news):
         return []
+    stream.enough = message.enough
     # Less than it once had: it was restarted, or a chunk did not arrive.
     back = message.size < stream.held
     stream.held = message.size
@@ -124,7 +154,13 @@ def streams(delivery: Delivery, config: ServerConfig) -> bool:
     """Whether the output goes ahead of the result, in chunks."""
     outcome = delivery.outcome
     size = outcome.stdout_size + outcome.stderr_size
-    return outcome.capture and config.accepts_output and size > config.chunk
+    is_large = size > config.chunk or delivery.streamed
+    return outcome.capture and config.accepts_output and is_large
+
+
+def is_streaming(agent: Agent, config: ServerConfig) -> bool:
+    """Whether the output of a command that ended is on its way."""
+    return _streaming(agent, config) is not None
 
 
 def _streaming(agent: Agent, config: ServerConfig) -> Delivery | None:
@@ -143,21 +179,34 @@ def _next_stream(agent: Agent, now: float) -> list[Effect]:
 def _fill(delivery: Delivery, config: ServerConfig) -> list[Effect]:
     effects: list[Effect] = []
     for channel, stream in delivery.streams.items():
+        if stream.enough:
+            continue
+        head = stream.head if _may_have_begun(delivery, config) else None
         end = min(stream.size, stream.held + WINDOW * config.chunk)
         while stream.sent < end:
             size = min(config.chunk, end - stream.sent)
-            effects.append(SendOutput(delivery.job_id, channel, stream.sent, size))
+            effects.append(SendOutput(delivery.job_id, channel, stream.sent, size, head))
             stream.sent += size
     return effects
 
 
+def _may_have_begun(delivery: Delivery, config: ServerConfig) -> bool:
+    """Whether the server may have output from before the command's end."""
+    return config.accepts_stream and (delivery.streamed or delivery.left_over)
+
+
 def _result(delivery: Delivery, config: ServerConfig) -> SendResult:
+    form = _form(delivery, config)
+    heads = None
+    if form is ResultForm.SIZES and _may_have_begun(delivery, config):
+        heads = (delivery.streams["stdout"].head, delivery.streams["stderr"].head)
     return SendResult(
         delivery.job_id,
         delivery.outcome,
-        _form(delivery, config),
+        form,
         config.keeps_results,
         config.accepts_partial,
+        heads,
     )
 
 
@@ -172,4 +221,4 @@ def _form(delivery: Delivery, config: ServerConfig) -> ResultForm:
 def _restart(delivery: Delivery) -> None:
     delivery.attempts, delivery.due_at = 0, math.inf
     for stream in delivery.streams.values():
-        stream.sent = stream.held
+        stream.restart()

@@ -74,15 +74,28 @@ class SendResult(msgspec.Struct, frozen=True):
     form: ResultForm
     spooled: bool
     partial: bool = False
+    heads: tuple[int, int] | None = None
+    """Of standard output and error output, as in `SendOutput`."""
 
 
 class SendOutput(msgspec.Struct, frozen=True):
-    """Send this part of the spooled output."""
+    """Send this part of the spooled output.
+
+    Args:
+        head: the command ended, and so many bytes of what was sent before are as they were.
+    """
 
     job_id: str
     channel: OutputChannel
     offset: int
     size: int
+    head: int | None = None
+
+
+class LookAtOutput(msgspec.Struct, frozen=True):
+    """See how much a command that runs has written; `OutputGrown` follows."""
+
+    job_id: str
 
 
 class SendFacts(msgspec.Struct, frozen=True):
@@ -153,6 +166,7 @@ Effect = (
     | Answer
     | SendResult
     | SendOutput
+    | LookAtOutput
     | SendFacts
     | SendWhitelistReport
     | ApplyWhitelist

@@ -10,10 +10,15 @@ from pushcli_agent.core.configuration import ServerConfig
 
 
 class Started(msgspec.Struct, frozen=True):
-    """The agent starts, with what a previous run left: running jobs and kept results."""
+    """The agent starts, with what a previous run left: running jobs and kept results.
+
+    Args:
+        growing: those of the running jobs whose output can be read while it grows.
+    """
 
     running: tuple[str, ...] = ()
     finished: tuple[tuple[str, Outcome], ...] = ()
+    growing: frozenset[str] = frozenset()
 
 
 class Configured(msgspec.Struct, frozen=True):
@@ -81,6 +86,14 @@ class JobEnded(msgspec.Struct, frozen=True):
     complaint: str = ""
 
 
+class OutputGrown(msgspec.Struct, frozen=True):
+    """So many bytes of a running command's output can be read, and will stay what they are."""
+
+    job_id: str
+    stdout: int
+    stderr: int
+
+
 class WhitelistChanged(msgspec.Struct, frozen=True):
     """Another whitelist is in force, or refused; `digest` is of the server's last one."""
 
@@ -107,6 +120,7 @@ Event = (
     | SupervisorStarted
     | CommitRefused
     | JobEnded
+    | OutputGrown
     | WhitelistChanged
     | ReconfigureRequested
     | TimePassed

@@ -3,7 +3,7 @@
 import math
 
 from pushcli.protocol import messages
-from pushcli_agent.core import delivery, notes, work
+from pushcli_agent.core import delivery, live, notes, work
 from pushcli_agent.core.configuration import ServerConfig
 from pushcli_agent.core.effects import Connect, Effect, FetchConfig, Report, SendHeartbeat
 from pushcli_agent.core.state import MAX_PENDING, Agent, Link
@@ -62,6 +62,7 @@ def connected(agent: Agent, now: float) -> list[Effect]:
     # Its key is proven: this is the server, and it lives.
     link.online, link.silent_at = True, now + max(PROOF, link.config.silence)
     work.connection_changed(agent)
+    live.restart(agent, now)
     return [*delivery.connected(agent, now), *heartbeat(agent, now), *notes.connected(agent)]
 
 

@@ -8,7 +8,7 @@ the server are ordinary events; an impossible call of our own raises.
 from typing import assert_never
 
 from pushcli.protocol import messages
-from pushcli_agent.core import delivery, link, notes, work
+from pushcli_agent.core import delivery, link, live, notes, work
 from pushcli_agent.core.effects import Effect
 from pushcli_agent.core.events import (
     CommandReceived,
@@ -20,6 +20,7 @@ from pushcli_agent.core.events import (
     Event,
     JobEnded,
     MalformedReceived,
+    OutputGrown,
     ReconfigureRequested,
     ServerHeard,
     Started,
@@ -58,12 +59,15 @@ def handle(agent: Agent, event: Event, now: float) -> list[Effect]:
             return work.refused(agent, event)
         case JobEnded():
             return work.ended(agent, event, now)
+        case OutputGrown():
+            return live.grown(agent, event, now)
         case WhitelistChanged():
             return notes.whitelist_changed(agent, event.digest)
         case ReconfigureRequested():
             return link.reconfigure(agent, now)
         case TimePassed():
-            return [*link.time_passed(agent, now), *delivery.time_passed(agent, now)]
+            due = delivery.time_passed(agent, now)
+            return [*link.time_passed(agent, now), *due, *live.time_passed(agent, now)]
         case _:
             assert_never(event)
 
@@ -89,7 +93,7 @@ def _command(agent: Agent, message: messages.CommandMessage, now: float) -> list
         case messages.AckResult():
             return delivery.acknowledged(agent, message, now)
         case messages.AckOutput():
-            return delivery.held(agent, message, now)
+            return delivery.held(agent, message, now) or live.held(agent, message, now)
         case messages.Whitelist():
             return notes.whitelist(agent, message)
         case messages.Check():

@@ -33,6 +33,7 @@ class CurrentJob:
 
     id: str
     phase: Phase
+    capture: bool = False
     doing: JobState = "committed"
     """What heartbeats say; while aborting, what it was before."""
     owed: int = 0
@@ -82,6 +83,40 @@ class Stream:
     sent: int = 0
     held: int = 0
     """Held by the server, as it said."""
+    head: int = 0
+    """What the server may have had while the command ran, and need not get anew."""
+    enough: bool = False
+    """The server keeps no more of it."""
+
+    @property
+    def all_held(self) -> bool:
+        """Whether the server has all that it wants."""
+        return self.enough or self.held == self.size
+
+    def restart(self) -> None:
+        """What was under way is to be sent again."""
+        self.sent = self.held
+
+
+def streams() -> dict[OutputChannel, Stream]:
+    """Both channels, of which nothing is known yet."""
+    return {"stdout": Stream(0), "stderr": Stream(0)}
+
+
+@dataclass(slots=True)
+class Live:
+    """The output of the running command on its way. Times in seconds, sizes in bytes."""
+
+    job_id: str
+    look_at: float
+    """When to see how much more there is."""
+    streams: dict[OutputChannel, Stream] = field(default_factory=streams)
+    allowance: float = 0.0
+    """What may be sent now, as of `allowed_at`: it grows with time, up to a bound."""
+    allowed_at: float = -math.inf
+    attempts: int = 0
+    due_at: float = math.inf
+    """When what was not acknowledged is sent again."""
 
 
 @dataclass(slots=True)
@@ -93,13 +128,15 @@ class Delivery:
     left_over: bool
     """From a previous run of the agent."""
     streams: dict[OutputChannel, Stream]
+    streamed: bool = False
+    """Some of the output went to the server while the command ran."""
     attempts: int = 0
     due_at: float = math.inf
 
     @property
     def all_held(self) -> bool:
         """Whether the server has all the output."""
-        return all(stream.held == stream.size for stream in self.streams.values())
+        return all(stream.all_held for stream in self.streams.values())
 
 
 @dataclass(slots=True, kw_only=True)
@@ -115,6 +152,7 @@ class Agent:
     job: CurrentJob | None = None
     ran: deque[str] = field(default_factory=lambda: deque(maxlen=2 * MAX_PENDING))
     """The jobs that were run here last: none runs twice."""
+    live: Live | None = None
     deliveries: dict[str, Delivery] = field(default_factory=dict)
     whitelist: str | None = None
     """The digest of the server's whitelist that was applied last."""
@@ -124,4 +162,10 @@ class Agent:
     def deadline(self) -> float:
         """When `TimePassed` is due."""
         due = min((d.due_at for d in self.deliveries.values()), default=math.inf)
-        return min(self.link.deadline(), due)
+        return min(self.link.deadline(), due, self._live_deadline())
+
+    def _live_deadline(self) -> float:
+        link, live = self.link, self.live
+        if live is None or link.config is None or not link.connected:
+            return math.inf
+        return min(live.look_at, live.due_at) if link.config.accepts_stream else math.inf

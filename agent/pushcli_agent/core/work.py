@@ -4,7 +4,7 @@ from typing import Literal
 
 from pushcli.protocol import extensions, messages, names, run_wire
 from pushcli.protocol.run import Outcome
-from pushcli_agent.core import delivery
+from pushcli_agent.core import delivery, live
 from pushcli_agent.core.configuration import ServerConfig
 from pushcli_agent.core.effects import (
     AbortJob,
@@ -34,7 +34,10 @@ def adopt(agent: Agent, event: Started, now: float) -> list[Effect]:
     for job_id in event.running[1:]:
         effects.append(AbortJob(job_id))
     if event.running:
-        agent.job = CurrentJob(event.running[0], Phase.RUNNING, "running")
+        is_growing = event.running[0] in event.growing
+        agent.job = CurrentJob(event.running[0], Phase.RUNNING, is_growing, "running")
+        if is_growing:
+            live.begin(agent, event.running[0], now)
         effects.append(Report("info", f"job {event.running[0]} is still running: adopted"))
     return effects
 
@@ -57,8 +60,8 @@ def commit(agent: Agent, message: messages.Commit) -> list[Effect]:
     reason = _objection(agent, message.job_id)
     if reason is not None:
         return _nack(agent, message.job_id, reason)
-    agent.job = CurrentJob(message.job_id, Phase.STARTING)
     spec = run_wire.spec_of(message, _agreed(agent))
+    agent.job = CurrentJob(message.job_id, Phase.STARTING, spec.capture)
     return [StartSupervisor(message.job_id, spec, message.requestor)]
 
 
@@ -103,6 +106,8 @@ def run(agent: Agent, message: messages.Run, now: float) -> list[Effect]:
     if job is not None and job.id == job_id and job.phase is Phase.COMMITTED:
         job.phase, job.doing = Phase.RUNNING, "running"
         agent.ran.append(job_id)
+        if job.capture:
+            live.begin(agent, job_id, now)
         return [StartCommand(job_id), Answer(messages.AckRun, job_id)]
     if job is not None and job.id == job_id and job.phase is Phase.RUNNING:
         return [Answer(messages.AckRun, job_id)]
@@ -138,12 +143,13 @@ def ended(agent: Agent, event: JobEnded, now: float) -> list[Effect]:
         kept = delivery.keep(agent, event.job_id, outcome, now, left_over=True)
         return [*_story(event.job_id, outcome), *kept]
     agent.job = None
+    begun, agent.live = agent.live, None
     if job.phase is Phase.ABORTING:
         report = _story(job.id, outcome)
         # What it wrote until then is its operator's; the server hears of the end first.
         if outcome is None or job.doing != "running" or not _accepts_partial(config):
             return [*report, DiscardSpool(job.id), *_aborted(job)]
-        kept = delivery.keep(agent, job.id, outcome, now, left_over=False)
+        kept = delivery.keep(agent, job.id, outcome, now, left_over=False, begun=begun)
         return [*report, *_aborted(job), *kept]
     if job.phase is not Phase.RUNNING:
         lost = Report("warning", f"job {job.id} lost its supervisor before it ran")
@@ -153,7 +159,7 @@ def ended(agent: Agent, event: JobEnded, now: float) -> list[Effect]:
         # As old agents say that there will be no result.
         story = _story(job.id, outcome or Outcome(lost=True))
         return [*story, DiscardSpool(job.id), Answer(messages.Aborted, job.id)]
-    kept = delivery.keep(agent, job.id, outcome, now, left_over=False)
+    kept = delivery.keep(agent, job.id, outcome, now, left_over=False, begun=begun)
     return [*_story(job.id, outcome), *kept]
 
 

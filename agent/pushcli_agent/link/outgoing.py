@@ -101,11 +101,15 @@ class Outgoing:
             channel=effect.channel,
             offset=effect.offset,
             data=_base64(data),
+            head=effect.head,
         )
 
     def _result(self, effect: SendResult, max_body: int) -> bytes:
         kind = messages.Succeeded if effect.outcome.succeeded else messages.Failed
         fields = self._captured(effect, max_body)
+        if effect.heads is not None:
+            stdout_head, stderr_head = effect.heads
+            fields |= {"stdout_head": stdout_head, "stderr_head": stderr_head}
         if effect.spooled:
             end = run_wire.result_fields(effect.outcome, partial=effect.partial)
             fields |= {"spooled": True, **end}

@@ -36,6 +36,14 @@ def read_lock(directory: Path) -> tuple[int, str]:
     return int(pid) if pid.isdigit() else 0, state.strip()
 
 
+def read_head(directory: Path) -> int | None:
+    """Bytes of each channel that stay what they are once written; None: nobody can tell."""
+    try:
+        return int((directory / "head").read_text("ascii"))
+    except (OSError, ValueError):
+        return None
+
+
 def read_result(directory: Path) -> Outcome | None:
     """How the job ended, or None: it has not, or nobody was left to say."""
     try:

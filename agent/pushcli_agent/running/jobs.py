@@ -10,7 +10,13 @@ from pushcli.protocol import messages, run_wire
 from pushcli.protocol.run import OutputChannel, RunSpec
 from pushcli.whitelist.entry import KEYS
 from pushcli_agent.config import AgentSettings
-from pushcli_agent.core.events import CommitRefused, JobEnded, Started, SupervisorStarted
+from pushcli_agent.core.events import (
+    CommitRefused,
+    JobEnded,
+    OutputGrown,
+    Started,
+    SupervisorStarted,
+)
 from pushcli_agent.running import disk
 from pushcli_agent.running.policy import PolicyConfig, Refusal, explain, prepare
 from pushcli_agent.running.spool import FinishedJob, RunningJob, Spool
@@ -73,6 +79,7 @@ class Jobs:
         return Started(
             tuple(self._running),
             tuple((job.job_id, job.result) for job in self._finished.values()),
+            frozenset(job.job_id for job in self._running.values() if job.is_growing),
         )
 
     def commit(
@@ -133,8 +140,16 @@ class Jobs:
         return JobEnded(job.job_id, finished.result)
 
     def read(self, job_id: str, channel: OutputChannel, offset: int, size: int) -> bytes:
-        """Spooled output of a job that has ended."""
-        return self._finished[job_id].read_output(channel, offset, size)
+        """Spooled output of a job, whether it runs or has ended."""
+        job = self._finished.get(job_id) or self._running[job_id]
+        return job.read_output(channel, offset, size)
+
+    def grown(self, job_id: str) -> OutputGrown:
+        """How much a command that runs has written so far; nothing of one that is gone."""
+        job = self._running.get(job_id)
+        if job is None:
+            return OutputGrown(job_id, 0, 0)
+        return OutputGrown(job_id, job.grown("stdout"), job.grown("stderr"))
 
     def discard(self, job_id: str) -> None:
         """Nothing of this job is needed any more."""

@@ -11,6 +11,7 @@ import msgspec
 
 from pushcli_agent.running import leftovers
 from pushcli_agent.running.policy import PreparedJob
+from pushcli_agent.supervise.captured_output import head_of
 
 _SUPERVISOR = Path(__file__).parents[1] / "supervise" / "supervisor.py"
 _LOCK = 32
@@ -50,7 +51,7 @@ def _locked(directory: Path) -> int:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         # Room for what the supervisor says of itself: a disk that is full is known by now.
-        _fill(descriptor, _LOCK)
+        _fill(descriptor, b" " * _LOCK)
     except BaseException:
         os.close(descriptor)
         raise
@@ -62,18 +63,20 @@ def _reserve(directory: Path, job: PreparedJob) -> None:
 
     Whatever fills the disk while the command runs, how it ended can be told.
     """
-    sizes = {"result.tmp": _RESULT, **({"stdout": 0, "stderr": 0} if job.run.capture else {})}
-    for name, size in sizes.items():
+    contents = {"result.tmp": b" " * _RESULT}
+    if job.run.capture:
+        contents |= {"stdout": b"", "stderr": b"", "head": b"%d" % head_of(job.max_output_bytes)}
+    for name, content in contents.items():
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         descriptor = os.open(directory / name, flags, 0o600)
         try:
-            _fill(descriptor, size)
+            _fill(descriptor, content)
         finally:
             os.close(descriptor)
 
 
-def _fill(descriptor: int, size: int) -> None:
-    if os.write(descriptor, b" " * size) < size:
+def _fill(descriptor: int, content: bytes) -> None:
+    if os.write(descriptor, content) < len(content):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 

@@ -3,7 +3,8 @@
 Each job has a directory of its own, which holds
 
 - `lock`, locked while its supervisor lives; it holds the supervisor's number and state,
-- `stdout` and `stderr` if they are captured,
+- `stdout` and `stderr` if they are captured, and `head`: how much of each stays what it is once
+  it is written, so that it can be delivered while the command runs,
 - `result.tmp`, room on the disk for the result, which is reserved before the node votes,
 - `result.json` once the command has ended, written durably in that place,
 - `errors`, what the supervisor itself has to complain of.

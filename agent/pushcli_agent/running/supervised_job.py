@@ -11,7 +11,13 @@ import msgspec
 
 from pushcli.protocol.run import Outcome, OutputChannel
 from pushcli_agent.running import leftovers
-from pushcli_agent.running.job_directory import is_locked, read_lock, read_result, remove
+from pushcli_agent.running.job_directory import (
+    is_locked,
+    read_head,
+    read_lock,
+    read_result,
+    remove,
+)
 from pushcli_agent.running.spooled_output import SpooledOutput, size_of, spooled
 
 _log = logging.getLogger(__name__)
@@ -75,6 +81,7 @@ class RunningJob:
         self.fd = _pidfd(pid)
         """Readable once the supervisor has ended; -1 where the kernel has no such thing."""
         self._directory = directory
+        self._head = read_head(directory)
         self._control = control
         self._is_child = control >= 0
         self._ended = False
@@ -113,6 +120,19 @@ class RunningJob:
         # Told to run, it may have been aborted before it did.
         ran = self.state == "running" and read_lock(self._directory)[1] == "running"
         return lost(self._directory) if ran and self.ended() else None
+
+    @property
+    def is_growing(self) -> bool:
+        """Whether its output is captured, and known how much of it will stay what it is."""
+        return self._head is not None
+
+    def grown(self, channel: OutputChannel) -> int:
+        """Bytes that the command has written to a channel and that will stay what they are."""
+        return min(size_of(self._directory / channel), self._head or 0)
+
+    def read_output(self, channel: OutputChannel, offset: int, limit: int) -> bytes:
+        """At most `limit` bytes of what the command has written so far."""
+        return SpooledOutput(self._directory / channel, self.grown(channel), 0).read(offset, limit)
 
     def complaint(self) -> str:
         """What its supervisor had to complain of last, in one line; mostly nothing."""

@@ -46,6 +46,8 @@ def handle(fleet: Fleet, event: Event, now: float) -> list[Effect]:
             return nodes.reset(fleet, event.node, now)
         case on_fleet.ResultStored():
             return send(fleet, event.node, messages.AckResult, job_id=event.job_id)
+        case on_fleet.OutputKept(job, node, sizes):
+            return [on_fleet.ShowOutput(job, node, sizes)]
         case on_fleet.OutputStored():
             return nodes.output_stored(fleet, event)
         case on_fleet.PartFound():

@@ -16,6 +16,7 @@ import msgspec
 from pushcli.protocol import messages
 from pushcli.protocol.run import Outcome, OutputChannel
 from pushcli_server.core.brake_state import Freeze, Pause
+from pushcli_server.core.gathering import Gathering
 from pushcli_server.core.identity import JobKey, NodeKey, Requestor
 from pushcli_server.core.job_events import NodeChange
 from pushcli_server.core.job_state import Job, JobSpec
@@ -244,6 +245,18 @@ class OutputStored(msgspec.Struct, frozen=True, gc=False):
     size: int
     appended: int = 0
     """Of them, those that waited for it."""
+    kept: int = 0
+    """How many there are to be read by now, if any waited."""
+    enough: bool = False
+    """No more of the channel will be kept."""
+
+
+class OutputKept(msgspec.Struct, frozen=True, gc=False):
+    """What a node's command wrote is stored as a whole: so many bytes of each channel."""
+
+    job: JobKey
+    node: str
+    sizes: Mapping[OutputChannel, int]
 
 
 class PartFound(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -253,7 +266,8 @@ class PartFound(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         state: None: the node had no part in such a job of its organization, or it was the part
             of an earlier node of its name.
         reported: its result is stored already.
-        held: bytes of the channels that were gathered before.
+        held: what was gathered of the channels before.
+        nodes: how many the job has.
     """
 
     node: NodeKey
@@ -261,7 +275,8 @@ class PartFound(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     state: NodeState | None
     capture: bool = False
     reported: bool = False
-    held: Mapping[OutputChannel, int] = {}
+    held: Mapping[OutputChannel, Gathering] = {}
+    nodes: int = 1
 
 
 Event = (
@@ -286,9 +301,10 @@ Event = (
     | ResetDue
     | ResultStored
     | OutputStored
+    | OutputKept
     | PartFound
 )
-Held = CommitDue | RunDue | ResetDue | ResultStored | OutputStored
+Held = CommitDue | RunDue | ResetDue | ResultStored | OutputStored | OutputKept
 
 
 # --- effects
@@ -325,13 +341,18 @@ class SaveNode(msgspec.Struct, frozen=True, gc=False):
 
 
 class AppendOutput(msgspec.Struct, frozen=True, gc=False):
-    """Add a chunk to what is gathered of a node's output."""
+    """Add a chunk to what is gathered of a node's output.
+
+    Args:
+        cut: whether what is there from `offset` on goes first.
+    """
 
     job: JobKey
     node: str
     channel: OutputChannel
     offset: int
     data: bytes
+    cut: bool = False
 
 
 class Gathered(msgspec.Struct, frozen=True, gc=False):
@@ -396,6 +417,14 @@ class Send(msgspec.Struct, frozen=True, gc=False):
     peer: bytes
     kind: type[messages.CommandMessage]
     fields: dict[str, Any] = {}
+
+
+class ShowOutput(msgspec.Struct, frozen=True, gc=False):
+    """Whoever follows the job may read so many bytes of these channels."""
+
+    job: JobKey
+    node: str
+    sizes: Mapping[OutputChannel, int]
 
 
 class ForgetPeer(msgspec.Struct, frozen=True, gc=False):
@@ -474,6 +503,7 @@ Effect = (
     Save
     | OnceDurable
     | Send
+    | ShowOutput
     | ForgetPeer
     | ForgetNode
     | Publish

@@ -10,6 +10,7 @@ from pushcli_server.core import job_events as on_job
 from pushcli_server.core import results
 from pushcli_server.core.fleet_events import Effect
 from pushcli_server.core.fleet_state import Fleet, send
+from pushcli_server.core.gathering import Budget
 from pushcli_server.core.identity import JobKey, NodeKey
 from pushcli_server.core.job_state import Job
 from pushcli_server.core.node import Node
@@ -50,9 +51,14 @@ def start(fleet: Fleet, event: on_fleet.JobRequested, now: float) -> list[Effect
 def enter(fleet: Fleet, job: Job) -> None:
     """The job is live, and those of its nodes busy whose part is not over."""
     fleet.jobs[job.key] = job
+    job.budget = Budget.of(fleet.rules.max_job_output, len(job.nodes))
+    for name, size in job.kept.items():
+        job.budget.draw(name, size)
     for name in job.nodes:
         if job.has_unfinished(name):
             fleet.busy.setdefault(NodeKey(job.org, name), set()).add(job.key)
+        else:
+            job.budget.close(name)
 
 
 def withdraw(fleet: Fleet, key: JobKey) -> list[Effect]:
@@ -160,6 +166,7 @@ def _note_finished(fleet: Fleet, job: Job, changes: list[on_job.NodeChange]) -> 
         if change.state in UNFINISHED:
             continue
         effects += results.keep_what_came(job, change.node)
+        job.budget.close(change.node)
         _free(fleet, NodeKey(job.org, change.node), job.key)
     return effects
 

@@ -200,7 +200,13 @@ def output_stored(fleet: Fleet, event: on_fleet.OutputStored) -> list[Effect]:
     if (node := fleet.nodes.get(event.node)) is not None:
         node.unstored = max(0, node.unstored - event.appended)
     fields = {"job_id": event.job_id, "channel": event.channel, "size": event.size}
-    return send(fleet, event.node, messages.AckOutput, **fields)
+    if event.enough and node is not None and extensions.STREAM in node.extensions:
+        fields["enough"] = True
+    effects = send(fleet, event.node, messages.AckOutput, **fields)
+    if event.appended:
+        key, sizes = JobKey(event.node.org, event.job_id), {event.channel: event.kept}
+        effects.append(on_fleet.ShowOutput(key, event.node.name, sizes))
+    return effects
 
 
 # --- configurations

@@ -11,6 +11,7 @@ from pushcli_server.core import fleet_events as on_fleet
 from pushcli_server.core.admissions import Admissions
 from pushcli_server.core.brake_state import Freeze, Pause
 from pushcli_server.core.fleet_events import Effect
+from pushcli_server.core.gathering import Budget, Gathering
 from pushcli_server.core.identity import JobKey, NodeKey
 from pushcli_server.core.job_state import Grace, Job
 from pushcli_server.core.node import Node, Patience, Phase
@@ -25,22 +26,25 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
     Args:
         server_name: what commits say of who sent them.
         lifetime: of a configuration, in seconds.
+        max_job_output: bytes that are kept of what the commands of a job write, in all.
     """
 
     server_name: str = ""
     grace: Grace = Grace()
     patience: Patience = Patience()
     lifetime: float = 3600.0
+    max_job_output: int = 2**30
 
 
 @dataclass(slots=True)
 class LatePart:
     """A node's part that is over while its output is still coming, in a job's last moments or
-    long after them. `held` has the bytes that are gathered of each channel.
+    long after them. `held` has what is gathered of each channel.
     """
 
     job: JobKey
-    held: dict[OutputChannel, int]
+    held: dict[OutputChannel, Gathering]
+    budget: Budget
 
 
 @dataclass(slots=True)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from pushcli.protocol.run import OutputChannel, RunSpec
+from pushcli_server.core.gathering import Budget, Gathering
 from pushcli_server.core.identity import JobKey, Requestor
 from pushcli_server.core.replays import Signature
 from pushcli_server.core.states import UNFINISHED, JobStatus, NodeState
@@ -39,7 +40,7 @@ class Grace(msgspec.Struct, frozen=True, kw_only=True):
 class Job:
     """One live job.
 
-    `counts` holds how many nodes are in each state, `held` the bytes that were gathered of a
+    `counts` holds how many nodes are in each state, `held` what was gathered of a
     node's output while its result is still to come, by channel; `reported` the nodes whose
     result came. `created_at` and `updated_at` are dates (seconds since the epoch); deadlines are
     times as `handle` is given them.
@@ -73,7 +74,10 @@ class Job:
     """Nodes that were at work while we were away and keep no results: their agents may be
     silent until the command ends, so that nothing but the run timeout tells a dead one."""
     idle_beats: dict[str, int] = field(default_factory=dict)
-    held: dict[str, dict[OutputChannel, int]] = field(default_factory=dict)
+    held: dict[str, dict[OutputChannel, Gathering]] = field(default_factory=dict)
+    budget: Budget = field(default_factory=lambda: Budget(0))
+    kept: dict[str, int] = field(default_factory=dict)
+    """Bytes of output that the run of the server before this one kept, by node."""
     reported: set[str] = field(default_factory=set)
     disowned: set[str] = field(default_factory=set)
     """Nodes whose client was deleted since: who has their names now has no part in it."""

@@ -20,6 +20,7 @@ from pushcli_server.core.fleet_events import (
     FindPart,
     Gathered,
     OnceDurable,
+    OutputKept,
     OutputStored,
     PartFound,
     ResultStored,
@@ -27,6 +28,7 @@ from pushcli_server.core.fleet_events import (
     StoreOutput,
 )
 from pushcli_server.core.fleet_state import Fleet, LatePart
+from pushcli_server.core.gathering import Budget, Gathering
 from pushcli_server.core.identity import JobKey, NodeKey
 from pushcli_server.core.job_state import Job
 from pushcli_server.core.node import Node
@@ -41,8 +43,8 @@ REPORTED = frozenset({NodeState.SUCCEEDED, NodeState.FAILED})
 """States that a node has by its result only."""
 NEVER_TOLD = frozenset({NodeState.NACKED, NodeState.UNAVAILABLE, NodeState.WAS_READY})
 """States of a node that was never told to run: it has no result, whoever says so."""
-Held = Mapping[OutputChannel, int]
-"""Bytes that were gathered, by channel."""
+Held = Mapping[OutputChannel, Gathering]
+"""What was gathered, by channel."""
 
 
 # --- in time
@@ -53,12 +55,13 @@ def output(fleet: Fleet, node: Node, message: messages.Output) -> list[Effect]:
     key = _key(node.key, message)
     live = fleet.jobs.get(key)
     if live is not None and live.spec.run.capture and live.has_unfinished(node.name):
-        return _gather(fleet, key, node.key, live.held.setdefault(node.name, {}), message)
+        held = live.held.setdefault(node.name, {})
+        return _gather(fleet, key, node.key, held, live.budget, message)
     if extensions.PARTIAL not in node.extensions:
         return [_declined(node.key, message)]
     job, late = fleet.job(key), fleet.late.get(node.key)
     if late is not None and late.job == key:
-        return _gather(fleet, key, node.key, late.held, message)
+        return _gather(fleet, key, node.key, late.held, late.budget, message)
     if job is not None and node.name in job.nodes:
         return found(fleet, part_in(job, node, message))
     return [FindPart(node.key, message)] if key.id else []
@@ -68,20 +71,24 @@ def ask_for_the_rest(job: Job, node: Node, message: messages.Result) -> list[Eff
     """What is to be sent before the result can count, because the job captures."""
     if not job.spec.run.capture:
         return []
-    return _lacking(node.key, job.held.get(node.name, {}), message)
+    return _lacking(job.key, node.key, job.held.get(node.name, {}), message)
 
 
 def keep_output(job: Job, node: Node, message: messages.Result) -> list[Effect]:
     """Store what came with the result, or before it."""
     held = job.held.pop(node.name, {})
-    return _store(job.key, node.name, held, message) if job.spec.run.capture else []
+    if not job.spec.run.capture:
+        return []
+    return _store(job.key, node.name, held, job.budget, message)
 
 
 def keep_what_came(job: Job, node: str) -> list[Effect]:
     """Store what was gathered of a node whose part is over without a result."""
     held = job.held.pop(node, {})
-    kept = {channel: _gathered(job.key, node, channel, size) for channel, size in held.items()}
-    if not any(held.values()):
+    kept = {
+        channel: _gathered(job.key, node, channel, it, it.received) for channel, it in held.items()
+    }
+    if not any(gathering.received for gathering in held.values()):
         return []
     marks = [mark for _, _, marks in kept.values() for mark in marks]
     nothing: tuple[Content, int, list[Effect]] = (None, 0, [])
@@ -94,7 +101,7 @@ def keep_what_came(job: Job, node: str) -> list[Effect]:
         stdout_dropped=cut,
         stderr_dropped=cut_too,
     )
-    return [*marks, stored]
+    return [*marks, stored, _shown(stored)]
 
 
 def received(node: Node, message: messages.Result) -> on_job.ResultReceived:
@@ -131,8 +138,8 @@ def found(fleet: Fleet, part: PartFound) -> list[Effect]:
         return late(fleet, part)
     if not _is_news(part) or not part.capture:
         return [_declined(part.node, part.message)]
-    key = _key(part.node, part.message)
-    return _gather(fleet, key, part.node, _late(fleet, part), part.message)
+    key, it = _key(part.node, part.message), _late(fleet, part)
+    return _gather(fleet, key, part.node, it.held, it.budget, part.message)
 
 
 def late(fleet: Fleet, part: PartFound) -> list[Effect]:
@@ -148,8 +155,8 @@ def late(fleet: Fleet, part: PartFound) -> list[Effect]:
         if part.capture:
             if rest := _missing(fleet, part, message):
                 return rest
-            held = _late(fleet, part)
-            effects += _store(key, part.node.name, held, message)
+            it = _late(fleet, part)
+            effects += _store(key, part.node.name, it.held, it.budget, message)
         succeeded = isinstance(message, messages.Succeeded)
         outcome = run_wire.outcome_of(message)
         effects.append(SaveLateResult(key, part.node.name, succeeded, outcome))
@@ -171,15 +178,23 @@ def _missing(fleet: Fleet, part: PartFound, message: messages.Result) -> list[Ef
     node = fleet.nodes.get(part.node)
     if node is None or extensions.PARTIAL not in node.extensions:
         return []
-    return _lacking(part.node, _late(fleet, part), message)
+    return _lacking(_key(part.node, part.message), part.node, _late(fleet, part).held, message)
 
 
-def _late(fleet: Fleet, part: PartFound) -> dict[OutputChannel, int]:
+def _late(fleet: Fleet, part: PartFound) -> LatePart:
     key = _key(part.node, part.message)
     known = fleet.late.get(part.node)
     if known is None or known.job != key:
-        known = fleet.late[part.node] = LatePart(key, dict(part.held))
-    return known.held
+        job, held = fleet.job(key), dict(part.held)
+        if job is None:
+            budget = Budget(fleet.rules.max_job_output // part.nodes)
+            budget.draw(part.node.name, sum(gathering.kept for gathering in held.values()))
+        else:
+            budget = job.budget
+            if not held:
+                budget.begin_again(part.node.name)
+        known = fleet.late[part.node] = LatePart(key, held, budget)
+    return known
 
 
 # --- bytes
@@ -189,41 +204,64 @@ def _gather(
     fleet: Fleet,
     job: JobKey,
     node: NodeKey,
-    held: dict[OutputChannel, int],
+    held: dict[OutputChannel, Gathering],
+    budget: Budget,
     message: messages.Output,
 ) -> list[Effect]:
     channel, data = message.channel, _decode(message.data)
-    before, kept = held.get(channel, 0), b""
-    effects: list[Effect] = []
-    if message.offset == before and data:
-        sender, kept = fleet.node(node), data[: max(MAX_OUTPUT - before, 0)]
+    gathering, kept = held.setdefault(channel, Gathering()), b""
+    effects = _settle(job, node.name, channel, gathering, message.head)
+    if message.offset == gathering.received and data:
+        sender, at = fleet.node(node), gathering.kept
+        if not gathering.is_cut:
+            kept = data[: max(MAX_OUTPUT - at, 0)]
         if sender.unstored + len(kept) > MAX_UNSTORED:
             # It does not wait for what it is told; what was acknowledged last is where it goes on.
-            return []
-        held[channel] = before + len(data)
+            return effects
+        kept = kept[: budget.draw(node.name, len(kept))]
+        gathering.received += len(data)
+        gathering.kept += len(kept)
         sender.unstored += len(kept)
         if kept:
-            effects.append(AppendOutput(job, node.name, channel, before, kept))
-    stored = OutputStored(node, job.id, channel, held.get(channel, 0), len(kept))
+            effects.append(AppendOutput(job, node.name, channel, at, kept))
+    stored = OutputStored(
+        node, job.id, channel, gathering.received, len(kept), gathering.kept, gathering.is_cut
+    )
     return [*effects, OnceDurable(stored)]
 
 
+def _settle(
+    job: JobKey, node: str, channel: OutputChannel, gathering: Gathering, head: int | None
+) -> list[Effect]:
+    """The command ended: what is not as it was while it ran goes."""
+    if not gathering.settle(head):
+        return []
+    return [AppendOutput(job, node, channel, gathering.kept, b"", cut=True)]
+
+
 def _gathered(
-    job: JobKey, node: str, channel: OutputChannel, held: int
+    job: JobKey, node: str, channel: OutputChannel, gathering: Gathering, size: int
 ) -> tuple[Content, int, list[Effect]]:
-    """What was gathered, how much of it was too much, and the mark that says so."""
-    if held <= MAX_OUTPUT:
-        return Gathered(held), 0, []
-    cut = held - MAX_OUTPUT
-    mark = b"\n[output cut: %d more bytes]\n" % cut
-    append = AppendOutput(job, node, channel, MAX_OUTPUT, mark)
-    return Gathered(MAX_OUTPUT + len(mark)), cut, [append]
+    """What was gathered of so many bytes, how much is missing, and the mark that says so."""
+    if not gathering.is_cut:
+        return Gathered(gathering.kept), 0, []
+    cut = size - gathering.kept
+    mark = _mark(cut)
+    append = AppendOutput(job, node, channel, gathering.kept, mark)
+    return Gathered(gathering.kept + len(mark)), cut, [append]
 
 
-def _store(job: JobKey, node: str, held: Held, message: messages.Result) -> list[Effect]:
+def _mark(cut: int) -> bytes:
+    return b"\n[output cut: %d more bytes]\n" % cut
+
+
+def _store(
+    job: JobKey, node: str, held: Held, budget: Budget, message: messages.Result
+) -> list[Effect]:
     contents, cuts, effects = list[Content](), list[int](), list[Effect]()
     for channel in CHANNELS:
-        content, cut, marks = _content(job, node, channel, held.get(channel, 0), message)
+        gathering = held.get(channel)
+        content, cut, marks = _content(job, node, channel, gathering, budget, message)
         contents.append(content)
         cuts.append(cut)
         effects += marks
@@ -237,29 +275,69 @@ def _store(job: JobKey, node: str, held: Held, message: messages.Result) -> list
         stdout_dropped=cuts[0] + (message.stdout_dropped or 0),
         stderr_dropped=cuts[1] + (message.stderr_dropped or 0),
     )
-    return [*effects, stored]
+    return [*effects, stored, _shown(stored)]
+
+
+def _shown(stored: StoreOutput) -> Effect:
+    contents = {"stdout": stored.stdout, "stderr": stored.stderr}
+    sizes: dict[OutputChannel, int] = {}
+    for channel in CHANNELS:
+        content = contents[channel]
+        if content is not None:
+            sizes[channel] = content.size if isinstance(content, Gathered) else len(content)
+    return OnceDurable(OutputKept(stored.job, stored.node, sizes))
 
 
 def _content(
-    job: JobKey, node: str, channel: OutputChannel, held: int, message: messages.Result
+    job: JobKey,
+    node: str,
+    channel: OutputChannel,
+    gathering: Gathering | None,
+    budget: Budget,
+    message: messages.Result,
 ) -> tuple[Content, int, list[Effect]]:
     text, encoded, size = _sent(message, channel)
     if encoded is not None:
-        return _decode(encoded), 0, []
+        return _whole(job, node, channel, gathering, budget, _decode(encoded))
     if text is not None:
         return text.encode("utf-8", "surrogatepass"), 0, []
-    if size:
-        return _gathered(job, node, channel, held) if held == size else (None, 0, [])
-    return (None if size is None else b""), 0, []
+    if size and gathering is not None and (gathering.is_cut or gathering.received == size):
+        return _gathered(job, node, channel, gathering, size)
+    return (None if size is None or size else b""), 0, []
 
 
-def _lacking(node: NodeKey, held: Held, message: messages.Result) -> list[Effect]:
+def _whole(
+    job: JobKey,
+    node: str,
+    channel: OutputChannel,
+    gathering: Gathering | None,
+    budget: Budget,
+    data: bytes,
+) -> tuple[Content, int, list[Effect]]:
+    """Output that came with the result, whatever came of it before."""
+    before = 0 if gathering is None else gathering.kept
+    room = before + budget.draw(node, max(len(data) - before, 0))
+    cut = max(len(data) - room, 0)
+    if cut:
+        data = data[:room] + _mark(cut)
+    if gathering is None:
+        return data, cut, []
+    # What is gathered in a file stays in that file, or it would be left behind.
+    return Gathered(len(data)), cut, [AppendOutput(job, node, channel, 0, data, cut=True)]
+
+
+def _lacking(job: JobKey, node: NodeKey, held: Held, message: messages.Result) -> list[Effect]:
     """Tell the agent where a channel stands of which not all is here."""
+    heads = {"stdout": message.stdout_head, "stderr": message.stderr_head}
     for channel in CHANNELS:
         text, encoded, size = _sent(message, channel)
-        there = held.get(channel, 0)
-        if text is None and encoded is None and size and there != size:
-            return [_acknowledged(node, message.job_id or "", channel, there)]
+        gathering = held.get(channel) or Gathering()
+        cut = _settle(job, node.name, channel, gathering, heads[channel])
+        is_there = gathering.is_cut or gathering.received == size
+        is_missing = text is None and encoded is None and size and not is_there
+        if cut or is_missing:
+            there = _acknowledged(node, message.job_id or "", channel, gathering.received)
+            return [*cut, there]
     return []
 
 
@@ -280,7 +358,8 @@ def _key(node: NodeKey, message: messages.NodeMessage) -> JobKey:
 def _declined(node: NodeKey, message: messages.Output) -> Effect:
     """The agent need not send it again."""
     end = message.offset + len(_decode(message.data))
-    return _acknowledged(node, message.job_id or "", message.channel, end)
+    stored = OutputStored(node, message.job_id or "", message.channel, end, enough=True)
+    return OnceDurable(stored)
 
 
 def _acknowledged(node: NodeKey, job_id: str, channel: OutputChannel, size: int) -> Effect:

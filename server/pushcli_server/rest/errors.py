@@ -33,7 +33,7 @@ _log = logging.getLogger(__name__)
 EXTENSIONS = {
     headers.EXTENSIONS: (
         "abort,batches,checks,editors,freeze,groups,job-nodes,job-options,node-status,"
-        "output-digests,own-jobs,pause,request-id,secrets,stdin,whitelist"
+        "output-digests,output-feed,own-jobs,pause,request-id,secrets,stdin,whitelist"
     )
 }
 """On every answer: what the server can do beyond the old one."""

@@ -8,6 +8,7 @@ that does not read is cut off.
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from typing import Protocol
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -73,8 +74,14 @@ class FeedHandlers:
 _HEADERS = {"X-Accel-Buffering": "no", "Cache-Control": "no-cache"}
 
 
-class EventStream(Response):
-    """A log from a position on, until it is complete or the reader leaves.
+class Read(Protocol):
+    """What has readers."""
+
+    readers: int
+
+
+class Streamed(Response):
+    """Events until there are no more, the reader leaves, or does not read.
 
     Args:
         slow: seconds in which a reader must take a slice.
@@ -82,25 +89,21 @@ class EventStream(Response):
 
     media_type = MEDIA_TYPE
 
-    def __init__(
-        self, log: FeedLog, position: int, prologue: bytes = b"", *, slow: float = SLOW
-    ) -> None:
+    def __init__(self, read: Read, *, slow: float = SLOW) -> None:
         super().__init__(headers=_HEADERS)
         del self.headers["content-length"]
-        self._log = log
-        self._position = position
-        self._prologue = prologue
+        self._read = read
         self._slow = slow
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Stream."""
         start = {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
         await send(start)
-        self._log.readers += 1
+        self._read.readers += 1
         try:
             await while_there(receive, self._send(send))
         finally:
-            self._log.readers -= 1
+            self._read.readers -= 1
 
     async def _send(self, send: Send) -> None:
         with contextlib.suppress(TimeoutError):
@@ -108,6 +111,21 @@ class EventStream(Response):
                 async with asyncio.timeout(self._slow):
                     await send({"type": "http.response.body", "body": chunk, "more_body": True})
             await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    def _chunks(self) -> AsyncIterator[bytes]:
+        raise NotImplementedError
+
+
+class EventStream(Streamed):
+    """A log from a position on, until it is complete or the reader leaves."""
+
+    def __init__(
+        self, log: FeedLog, position: int, prologue: bytes = b"", *, slow: float = SLOW
+    ) -> None:
+        super().__init__(log, slow=slow)
+        self._log = log
+        self._position = position
+        self._prologue = prologue
 
     async def _chunks(self) -> AsyncIterator[bytes]:
         if self._prologue:

@@ -22,6 +22,7 @@ from pushcli_server.rest.jobs import JobHandlers
 from pushcli_server.rest.members import MemberHandlers
 from pushcli_server.rest.nodes import NodeHandlers
 from pushcli_server.rest.organizations import OrganizationHandlers
+from pushcli_server.rest.output_feed import OutputFeedHandlers
 from pushcli_server.rest.principals import PrincipalHandlers
 from pushcli_server.rest.request import Asked, Call
 from pushcli_server.rest.search import SearchHandlers
@@ -131,6 +132,10 @@ def _jobs(services: Services, settings: Settings) -> list[Route]:
         _below(
             "pushy/jobs/(?P<job>[^/]+)/output/(?P<digest>[0-9a-f]{64})",
             GET=Operation(jobs.output_of, Access.OWN_JOB, RAW),
+        ),
+        _below(
+            "pushy/jobs/(?P<job>[^/]+)/output_feed",
+            GET=Operation(OutputFeedHandlers(services.outputs).job, Access.OWN_JOB, EVENTS),
         ),
         _below(
             "pushy/(?:job_status_feed|jobs_status_feed)",

@@ -95,15 +95,34 @@ def sync_directories(root: Path, blobs: set[str]) -> None:
         _sync(directory)
 
 
-def append(path: Path, offset: int, data: bytes) -> None:
+def read_piece(path: Path, offset: int, limit: int) -> bytes:
+    """At most `limit` bytes of a file.
+
+    Raises:
+        OSError: there is no such file, or it cannot be read.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+    try:
+        return os.pread(descriptor, limit, offset)
+    finally:
+        os.close(descriptor)
+
+
+def append(path: Path, offset: int, data: bytes, *, cut: bool = False) -> None:
     """Add what is new of a chunk. One that starts beyond the end is ignored.
 
     So chunks may come twice, overlap, or go on after some were lost, and the file is always
     a whole beginning of the output.
+
+    Args:
+        cut: what is there from `offset` on goes first.
     """
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     try:
         held = os.fstat(descriptor).st_size
+        if cut and offset < held:
+            os.ftruncate(descriptor, offset)
+            held = offset
         while offset <= held < offset + len(data):
             # A disk that fills up takes a part: the next try says so, or goes on from there.
             held += os.pwrite(descriptor, data[held - offset :], held)

@@ -69,12 +69,13 @@ class Files:
         if not isinstance(operation, AppendOutput):
             self._keep(operation)
             return
+        chunk = (operation.path, operation.offset, operation.data)
         try:
-            blobs.append(operation.path, operation.offset, operation.data)
+            blobs.append(*chunk, cut=operation.cut)
         except FileNotFoundError:
             # Somebody took the directory away while we run.
             operation.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            blobs.append(operation.path, operation.offset, operation.data)
+            blobs.append(*chunk, cut=operation.cut)
 
     # --- what goes
 

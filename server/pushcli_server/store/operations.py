@@ -82,11 +82,15 @@ class StoreOutput(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AppendOutput(msgspec.Struct, frozen=True):
-    """A chunk for a file of gathered output; complete only with `StoreOutput`."""
+    """A chunk for a file of gathered output; complete only with `StoreOutput`.
+
+    `cut`: what is there from `offset` on goes first.
+    """
 
     path: Path
     offset: int
     data: bytes
+    cut: bool = False
 
 
 class LateResult(msgspec.Struct, frozen=True):

@@ -14,6 +14,7 @@ from sqlalchemy import (
     Select,
     and_,
     exists,
+    func,
     literal,
     or_,
     select,
@@ -134,6 +135,12 @@ def job_node(connection: Connection, org: str, job_id: str, node: str) -> JobNod
     query = select(*_part()).where(_parts_of(org, job_id), schema.job_nodes.c.node == node)
     row = connection.execute(query).first()
     return None if row is None else _record(row, JobNodeRecord)
+
+
+def count_of_nodes(connection: Connection, org: str, job_id: str) -> int:
+    """How many nodes a job of this organization has."""
+    counted = select(func.count()).select_from(schema.job_nodes).where(_parts_of(org, job_id))
+    return connection.scalar(counted) or 0
 
 
 def heirs(connection: Connection, org: str, job_id: str) -> set[str]:

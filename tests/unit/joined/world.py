@@ -160,6 +160,7 @@ class World:
                 | on_fleet.ForgetNode()
                 | on_fleet.RecordNote()
                 | on_fleet.CompareWhitelist()
+                | on_fleet.ShowOutput()
             ):
                 pass
             case _:

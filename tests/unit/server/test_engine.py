@@ -30,7 +30,7 @@ def test_there_is_a_row_for_every_effect_and_for_nothing_else() -> None:
     nothing: Any = None
     engine = Engine(
         Fleet(Rules()), clock=nothing, store=nothing, releases=nothing, timers=nothing,
-        channel=nothing, feeds=nothing, notes=nothing, spawn=nothing,
+        channel=nothing, feeds=nothing, outputs=nothing, notes=nothing, spawn=nothing,
     )  # fmt: skip
     assert engine._carry_out.keys() == set(get_args(on_fleet.Effect))
 
@@ -50,7 +50,7 @@ def test_an_effect_that_fails_costs_no_other(
             Fleet(Rules()), clock=clock, store=store, releases=releases,
             timers=timers, feeds=Feeds(clock, store.submit, {}), spawn=nothing,
             # Whoever sends, or has a note taken, finds a fault of ours.
-            channel=nothing, notes=nothing,
+            channel=nothing, notes=nothing, outputs=nothing,
         )  # fmt: skip
         try:
             message = messages.Heartbeat(

@@ -33,8 +33,8 @@ E = TypeVar("E", bound=on_fleet.Effect)
 class Script:
     """One fleet. `done` has all effects so far."""
 
-    def __init__(self, *, slow_store: bool = False) -> None:
-        self.fleet = Fleet(RULES)
+    def __init__(self, *, slow_store: bool = False, rules: Rules = RULES) -> None:
+        self.fleet = Fleet(rules)
         self.now = 1000.0
         self.slow_store = slow_store
         self.done: list[on_fleet.Effect] = []
@@ -172,9 +172,9 @@ class Script:
         return self.job.nodes[node.name]
 
 
-def restarted(fleet: Script, *nodes: NodeKey) -> Script:
+def restarted(fleet: Script, *nodes: NodeKey, rules: Rules = RULES) -> Script:
     """Another run of the server, which knows what this one saved."""
-    again = Script()
+    again = Script(rules=rules)
     again.now = fleet.now
     known = tuple(
         on_fleet.KnownNode(

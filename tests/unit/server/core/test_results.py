@@ -3,15 +3,18 @@
 import base64
 from typing import Any
 
+import msgspec
 import pytest
 
 from pushcli.protocol import extensions, messages
+from pushcli.protocol.run import OutputChannel
 from pushcli_server.core import fleet_events as on_fleet
 from pushcli_server.core import results
 from pushcli_server.core.fleet_events import AppendOutput, Gathered, SaveLateResult, StoreOutput
+from pushcli_server.core.gathering import Gathering
 from pushcli_server.core.identity import NodeKey
 from pushcli_server.core.states import NodeState
-from tests.unit.server.core.fleet_script import JOB, A, B, Script, of, restarted, sent
+from tests.unit.server.core.fleet_script import JOB, RULES, A, B, Script, of, restarted, sent
 
 
 def capturing() -> Script:
@@ -20,7 +23,9 @@ def capturing() -> Script:
     return fleet
 
 
-def chunk(fleet: Script, offset: int, data: bytes, channel: str = "stdout") -> list[Any]:
+def chunk(
+    fleet: Script, offset: int, data: bytes, channel: str = "stdout", **more: Any
+) -> list[Any]:
     return fleet.hear(
         A,
         messages.Output,
@@ -28,6 +33,7 @@ def chunk(fleet: Script, offset: int, data: bytes, channel: str = "stdout") -> l
         channel=channel,
         offset=offset,
         data=base64.b64encode(data).decode(),
+        **more,
     )
 
 
@@ -363,7 +369,7 @@ def test_a_late_result_is_kept_once() -> None:
 def found_chunk(fleet: Script, state: NodeState | None, **more: Any) -> list[Any]:
     """A chunk of a job that is not in memory, and what comes of it."""
     [asked] = of(on_fleet.FindPart, chunk(fleet, 2, b"cd"))
-    part = {"capture": True, "held": {"stdout": 2}, **more}
+    part = {"capture": True, "held": {"stdout": Gathering.of(2)}, **more}
     return fleet.tell(on_fleet.PartFound(node=A, message=asked.message, state=state, **part))
 
 
@@ -407,7 +413,7 @@ def test_a_deleted_client_leaves_nothing_gathered() -> None:
 
 @pytest.mark.parametrize("state", [NodeState.CRASHED, NodeState.TIMED_OUT, NodeState.ABORTED])
 def test_a_result_of_an_old_job_is_kept_with_what_was_gathered(state: NodeState) -> None:
-    effects = late(state, held={"stdout": 2})
+    effects = late(state, held={"stdout": Gathering.of(2)})
     [kept] = of(SaveLateResult, effects)
     assert (kept.succeeded, kept.outcome.exit_code) == (False, 3)
     assert [e.stdout for e in of(StoreOutput, effects)] == [Gathered(2)]
@@ -469,3 +475,116 @@ def test_who_was_never_told_to_run_has_no_result_and_no_output(state: NodeState)
     fleet = Script()
     fleet.bring(A)
     assert not of(AppendOutput, found_chunk(fleet, state))
+
+
+# --- while the command runs
+
+
+def enough(effects: list[Any]) -> list[bool]:
+    """Whether the agent is told that no more is kept, by acknowledgement."""
+    sends = of(on_fleet.Send, effects)
+    return [e.fields.get("enough", False) for e in sends if e.kind is messages.AckOutput]
+
+
+def shown(effects: list[Any]) -> list[tuple[str, dict[OutputChannel, int]]]:
+    """What readers may read, by node."""
+    return [(e.node, dict(e.sizes)) for e in of(on_fleet.ShowOutput, effects)]
+
+
+def limited(limit: int, *nodes: NodeKey) -> Script:
+    fleet = Script(rules=msgspec.structs.replace(RULES, max_job_output=limit))
+    fleet.run(*nodes, capture=True)
+    return fleet
+
+
+def test_readers_see_a_chunk_once_it_is_stored() -> None:
+    fleet = capturing()
+    fleet.slow_store = True
+    assert shown(chunk(fleet, 0, b"abc")) == []
+    fleet.commit()
+    assert shown(fleet.done) == [("a", {"stdout": 3})]
+
+
+def test_readers_see_what_came_with_a_result() -> None:
+    fleet = capturing()
+    effects = result(fleet, stdout_base64="aGk=", stderr_base64="")
+    assert shown(effects) == [("a", {"stdout": 2, "stderr": 0})]
+
+
+def test_a_chunk_behind_another_head_replaces_what_was_there() -> None:
+    fleet = capturing()
+    chunk(fleet, 0, b"abcdef")
+    effects = chunk(fleet, 2, b"xyz", head=2)
+    assert of(AppendOutput, effects) == [
+        AppendOutput(JOB, "a", "stdout", 2, b"", cut=True),
+        AppendOutput(JOB, "a", "stdout", 2, b"xyz"),
+    ]
+    assert acknowledged(effects) == [5]
+    again = chunk(fleet, 2, b"xyz", head=2)
+    assert (of(AppendOutput, again), acknowledged(again)) == ([], [5])
+    [kept] = of(StoreOutput, result(fleet, stdout_size=5, stdout_head=2, stderr_size=0))
+    assert kept.stdout == Gathered(5)
+
+
+def test_a_result_alone_says_that_less_is_as_it_was() -> None:
+    fleet = capturing()
+    chunk(fleet, 0, b"abcdef")
+    effects = result(fleet, stdout_size=4, stdout_head=4, stderr_size=0)
+    assert of(AppendOutput, effects) == [AppendOutput(JOB, "a", "stdout", 4, b"", cut=True)]
+    assert acknowledged(effects) == [4]
+    assert messages.AckResult not in sent(effects, A)
+    [kept] = of(StoreOutput, result(fleet, stdout_size=4, stdout_head=4, stderr_size=0))
+    assert kept.stdout == Gathered(4)
+
+
+def test_what_comes_in_the_result_takes_the_place_of_what_was_gathered() -> None:
+    fleet = capturing()
+    chunk(fleet, 0, b"h")
+    effects = result(fleet, stdout_base64="aGk=", stderr_base64="")
+    assert of(AppendOutput, effects) == [AppendOutput(JOB, "a", "stdout", 0, b"hi", cut=True)]
+    [kept] = of(StoreOutput, effects)
+    assert (kept.stdout, kept.stderr) == (Gathered(2), b"")
+
+
+def test_a_job_s_output_is_shared_out_and_who_has_enough_is_told() -> None:
+    fleet = limited(8, A, B)
+    effects = chunk(fleet, 0, b"123456")
+    assert of(AppendOutput, effects) == [AppendOutput(JOB, "a", "stdout", 0, b"1234")]
+    assert (acknowledged(effects), enough(effects)) == ([6], [True])
+    stored = result(fleet, stdout_size=100, stdout_head=100, stderr_size=0)
+    mark = b"\n[output cut: 96 more bytes]\n"
+    assert of(AppendOutput, stored) == [AppendOutput(JOB, "a", "stdout", 4, mark)]
+    [kept] = of(StoreOutput, stored)
+    assert (kept.stdout, kept.stdout_dropped) == (Gathered(4 + len(mark)), 96)
+
+
+def test_what_a_node_left_of_its_share_another_gets() -> None:
+    fleet = limited(8, A, B)
+    fleet.hear(B, messages.Succeeded, job_id=JOB.id, spooled=True, stdout_base64="aGk=",
+               stderr_base64="")  # fmt: skip
+    effects = chunk(fleet, 0, b"123456")
+    assert of(AppendOutput, effects) == [AppendOutput(JOB, "a", "stdout", 0, b"123456")]
+    assert enough(effects) == [False]
+
+
+def test_output_in_the_result_counts_too() -> None:
+    fleet = limited(2, A)
+    [kept] = of(StoreOutput, result(fleet, stdout_base64="aGlo", stderr_base64=""))
+    assert (kept.stdout, kept.stdout_dropped) == (b"hi\n[output cut: 1 more bytes]\n", 1)
+
+
+def test_a_restarted_server_knows_how_much_was_kept() -> None:
+    fleet = limited(8, A, B)
+    chunk(fleet, 0, b"123")
+    fleet.fleet.rules = msgspec.structs.replace(RULES, max_job_output=8)
+    fleet.job.kept = {"a": 3, "b": 0}
+    again = restarted(fleet, A, B, rules=fleet.fleet.rules)
+    again.hear(A)
+    assert of(AppendOutput, chunk(again, 3, b"45")) == [AppendOutput(JOB, "a", "stdout", 3, b"4")]
+
+
+def test_an_agent_that_knows_no_end_is_not_told_of_it() -> None:
+    fleet = Script(rules=msgspec.structs.replace(RULES, max_job_output=4))
+    fleet.run(A, capture=True, offered=extensions.ALL - {extensions.STREAM})
+    effects = chunk(fleet, 0, b"123456")
+    assert (acknowledged(effects), enough(effects)) == ([6], [False])

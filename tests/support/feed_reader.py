@@ -40,7 +40,8 @@ class FeedReader:
             headers["Accept"] = accept
         if last_event_id is not None:
             headers["Last-Event-ID"] = last_event_id
-        self._connection.request("GET", url.path, headers=headers)
+        target = f"{url.path}?{url.query}" if url.query else url.path
+        self._connection.request("GET", target, headers=headers)
         self.response = self._connection.getresponse()
         self.status = self.response.status
         self.opened.append(self)

@@ -1,0 +1,60 @@
+"""Questions about output for whoever follows it: where it stands, and a piece of it."""
+
+from pathlib import Path
+
+from sqlalchemy import ColumnElement, Connection, and_, select
+
+from pushcli_server.store import schema
+from pushcli_server.store.blobs import path_of, read_piece
+from pushcli_server.store.errors import DamagedContent
+
+
+def output_sizes(
+    connection: Connection, org: str, job_id: str
+) -> list[tuple[str, int | None, int | None]]:
+    """Each node of a job of this organization with the sizes of its stored output, in order."""
+    table = schema.job_nodes
+    columns = (table.c.node, table.c.stdout_size, table.c.stderr_size)
+    query = select(*columns).where(_parts_of(org, job_id)).order_by(table.c.position)
+    return [(row.node, row.stdout_size, row.stderr_size) for row in connection.execute(query)]
+
+
+def output_piece(
+    connection: Connection,
+    root: Path,
+    org: str,
+    job_id: str,
+    part: tuple[str, str],
+    offset: int,
+    limit: int,
+) -> bytes:
+    """At most `limit` bytes of what is stored of an output; nothing where there is none.
+
+    Args:
+        part: a node and its channel.
+
+    Raises:
+        DamagedContent: it cannot be read.
+    """
+    table, blobs = schema.job_nodes, schema.blobs
+    node, channel = part
+    digest = table.c.stdout_digest if channel == "stdout" else table.c.stderr_digest
+    row = connection.execute(
+        select(blobs.c.digest, blobs.c.data)
+        .join(table, digest == blobs.c.digest)
+        .where(_parts_of(org, job_id), table.c.node == node)
+    ).first()
+    if row is None:
+        return b""
+    if row.data is not None:
+        return bytes(row.data)[offset : offset + limit]
+    try:
+        return read_piece(path_of(root, row.digest), offset, limit)
+    except OSError as error:
+        raise DamagedContent(f"the output {row.digest} cannot be read") from error
+
+
+def _parts_of(org: str, job_id: str) -> ColumnElement[bool]:
+    jobs = schema.jobs
+    there = select(jobs.c.id).where(jobs.c.id == job_id, jobs.c.org == org).exists()
+    return and_(schema.job_nodes.c.job_id == job_id, there)
