@@ -71,7 +71,7 @@ clean:
 # What pip says, as a line for every ten packages; all of it where it fails.
 define INSTALLED
 { said = said $$0 "\n" }
-/^Collecting / && ++n % 10 == 0 { print "  " n " of " of " packages ..."; fflush() }
+/^(Collecting|Processing) / && ++n % 10 == 0 { print "  " n " of " of " packages ..."; fflush() }
 /^Installing collected/ { print "  unpacking them ..."; fflush() }
 /^status / { if ($$2) printf "%s", said; exit $$2 }
 endef

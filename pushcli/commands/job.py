@@ -1,6 +1,7 @@
 """`pushcli job`: start, watch, abort and read jobs."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -9,12 +10,7 @@ from pushcli.commands.target_options import target_options
 from pushcli.errors import UsageError
 from pushcli.escape import escape_line
 from pushcli.exit_status import ExitStatus
-from pushcli.jobs import abort_all as ending
-from pushcli.jobs import freezing, show_job, show_output
-from pushcli.jobs.job_request import STDIN, environment, read_file
 from pushcli.jobs.output import CHANNELS
-from pushcli.jobs.retry import again
-from pushcli.jobs.secret_variables import read_secrets
 from pushcli.jobs.starting import How, carry_out
 from pushcli.nodes.selection import Selection, among, select
 from pushcli.protocol.run import DEFAULT_TIMEOUT, RunSpec
@@ -22,8 +18,28 @@ from pushcli.terminal.command_groups import CommandGroup
 from pushcli.terminal.completing import completes
 from pushcli.terminal.context import App
 from pushcli.terminal.folding import fold
+from pushcli.terminal.lazily import lazy_module
 from pushcli.terminal.options import operator_options
 from pushcli.terminal.params import JobId, NodeName, Reason, Seconds
+
+if TYPE_CHECKING:
+    from pushcli.jobs import (
+        abort_all,
+        freezing,
+        job_request,
+        secret_variables,
+        show_job,
+        show_output,
+    )
+    from pushcli.jobs import retry as retry_job
+else:
+    abort_all = lazy_module("pushcli.jobs.abort_all")
+    freezing = lazy_module("pushcli.jobs.freezing")
+    job_request = lazy_module("pushcli.jobs.job_request")
+    retry_job = lazy_module("pushcli.jobs.retry")
+    secret_variables = lazy_module("pushcli.jobs.secret_variables")
+    show_job = lazy_module("pushcli.jobs.show_job")
+    show_output = lazy_module("pushcli.jobs.show_output")
 
 
 @click.group(cls=CommandGroup, aliases={"rerun": "retry"})
@@ -93,11 +109,11 @@ def start(
       pushcli job start chef-client -s 'role:web AND chef_environment:prod'
     """
     how.apply(app)
-    env = environment(with_env, variables)
+    env = job_request.environment(with_env, variables)
     content = _content(app, file, is_read=selection.reads_stdin)
-    reads = selection.reads_stdin or str(file) == STDIN
+    reads = selection.reads_stdin or str(file) == job_request.STDIN
     nodes = select(app, selection, must_exist=True)
-    secret_env = read_secrets(app, secrets, env or ())
+    secret_env = secret_variables.read_secrets(app, secrets, env or ())
     run = RunSpec(
         command=command,
         run_timeout=timeout,
@@ -158,7 +174,7 @@ def retry(
     how.apply(app)
     selection = Selection(expressions=nodes)
     content = _content(app, file, is_read=selection.reads_stdin)
-    run, of_job = again(app, job_id, choices, file=content)
+    run, of_job = retry_job.again(app, job_id, choices, file=content)
     if nodes:
         of_job = among(app, nodes, of_job)
     app.remark(f"Again on {len(of_job)}: {fold(map(escape_line, of_job))}")
@@ -176,9 +192,9 @@ def _content(app: App, file: Path | None, *, is_read: bool, option: str = "--fil
     """
     if file is None:
         return None
-    if str(file) == STDIN and is_read:
+    if str(file) == job_request.STDIN and is_read:
         raise UsageError("standard input was asked for twice", f"name a file: {option} FILE")
-    return read_file(file, app.stdin, option=option)
+    return job_request.read_file(file, app.stdin, option=option)
 
 
 @job.command()
@@ -269,7 +285,7 @@ def abort(app: App, job_id: str | None, all_: bool) -> None:
     if (job_id is None) is not all_:
         raise UsageError("give a job's ID, or --all", "see `pushcli job list`")
     if job_id is None:
-        ending.abort_all(app)
+        abort_all.abort_all(app)
     else:
         show_job.abort(app, job_id)
 

@@ -5,12 +5,6 @@ from dataclasses import dataclass
 
 from pushcli.errors import UsageError
 from pushcli.exit_status import ExitStatus
-from pushcli.jobs import run_job
-from pushcli.jobs.batch_run import run_batches
-from pushcli.jobs.batches import course
-from pushcli.jobs.confirming import require_confirmation
-from pushcli.jobs.dry_run import dry_run
-from pushcli.jobs.job_request import job_request
 from pushcli.protocol.run import RunSpec
 from pushcli.terminal.context import App
 
@@ -61,6 +55,14 @@ def carry_out(
         UsageError: it cannot be, or the operator did not confirm it.
         PushcliError: the server refused, or did not answer.
     """
+    # Whoever only asks how a job is started need not wait for what starts one.
+    from pushcli.jobs import run_job  # noqa: PLC0415
+    from pushcli.jobs.batch_run import run_batches  # noqa: PLC0415
+    from pushcli.jobs.batches import course  # noqa: PLC0415
+    from pushcli.jobs.confirming import require_confirmation  # noqa: PLC0415
+    from pushcli.jobs.dry_run import dry_run  # noqa: PLC0415
+    from pushcli.jobs.job_request import job_request  # noqa: PLC0415
+
     _require_sense(how)
     request = job_request(run, nodes, quorum=how.quorum)
     if how.dry_run:
