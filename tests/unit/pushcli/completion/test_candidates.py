@@ -1,4 +1,6 @@
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -8,6 +10,7 @@ from pushcli.completion import known
 from pushcli.completion.answer import answer
 from pushcli.completion.candidates import MOST
 from pushcli.completion.known import Known, KnownJob, KnownToken
+from tests.support.waiting import patient
 
 URL = "http://127.0.0.1:1/organizations/acme"
 
@@ -93,3 +96,30 @@ def test_a_script_of_version_0_1_gets_no_more_than_it_can_insert(env: dict[str, 
         for name, value in words.items():
             patch.setitem(os.environ, name, value)
         assert answer(root, "bash_complete", [], env) == "plain,uptime\n"
+
+
+HEAVY = {
+    "cryptography",
+    "rich",
+    "http.client",
+    "ssl",
+    "ClusterShell",
+    "pushcli.client.api",
+    "requests",
+}
+ASK = """
+import sys
+from pushcli.__main__ import main
+main()
+print(*sys.modules, file=sys.stderr)
+"""
+
+
+def test_the_tab_key_waits_for_nothing_that_talks_with_servers(env: dict[str, str]) -> None:
+    remember(env, Known(nodes=["web01"]))
+    done = subprocess.run(
+        [sys.executable, "-c", ASK, "job", "start", "x", "w"], text=True, capture_output=True,
+        env={**env, "_PUSHCLI_COMPLETE": "fish_words"}, check=True, timeout=patient(10),
+    )  # fmt: skip
+    assert done.stdout == "plain,web01\n"
+    assert not HEAVY & set(done.stderr.split())

@@ -1,0 +1,177 @@
+"""docs/json.md has the shape of every answer in JSON, and the commands keep to it."""
+
+import io
+import json
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+
+from pushcli import keys
+from pushcli.cli import root
+from pushcli.sandbox.sandbox import Sandbox
+from pushcli.terminal.context import App
+from tests.support.json_shapes import faults, shapes_of
+
+pytestmark = [pytest.mark.timeout(90), pytest.mark.slow]
+"""One story: it starts a fleet, and asks it for everything."""
+
+SHAPES = shapes_of((Path(__file__).parents[3] / "docs" / "json.md").read_text(encoding="utf-8"))
+WITHOUT = {"sandbox", "server start", "agent start", "help"}
+"""Commands without such an answer."""
+UNTRIED = {"whitelist edit", "completion install"}
+"""They start an editor, or write into the home of whoever runs the tests."""
+STORY = """
+node status
+node list
+node show n1
+node search name:n1 -a name
+node search name:n1 -i
+node search name:n1
+job start --capture fail n1
+job start -b true n1
+job start --dry-run true n1
+job start nosuch n1
+job start --batch 1 true n1
+job start --capture true n1
+job status JOB
+job list
+job output JOB n1
+job output JOB n1 --channel both
+job retry JOB --all
+job abort JOB
+job abort --all
+job freeze --reason x
+job unfreeze
+node pause n1 --reason x --for 1h
+node status n1
+node resume n1
+node token create
+node token list
+agent enroll --node-name n2 --server URL --token TOKEN --dir PLACE/n2
+agent editors list --dir PLACE/n2
+agent editors add bob PLACE/public.pem --dir PLACE/n2
+agent editors remove bob --dir PLACE/n2
+agent rotate-key --dir PLACE/n2
+node token create --uses 2
+node token delete TOKEN_ID -y
+whitelist list
+whitelist add new 'echo new' n1
+whitelist list n1
+whitelist show n1 new
+whitelist show n1 true
+whitelist diff n1 n1
+whitelist test n1 true
+whitelist test n1 nosuch
+whitelist copy --from n1 n1
+whitelist remove new n1
+whitelist editors add bob PLACE/public.pem
+whitelist editors list
+whitelist editors remove bob PLACE/public.pem
+whitelist editors checkpoint
+user create bob --key-file PLACE/bob.pem SUPERUSER
+user list
+user show bob SUPERUSER
+user show operator
+user key list operator
+user key add operator --key-name k2 --expires 1h --public-key PLACE/public.pem
+user key delete operator k2 -y
+user remove bob -y
+user add bob
+user delete bob -y SUPERUSER
+config add-profile x --server-url URL -u bob -k PLACE/bob.pem --no-check
+client create ci --print-profile
+client list
+client show ci
+client key list ci
+client key add ci --key-name k2 --public-key PLACE/public.pem
+client key delete ci k2 -y
+client delete ci -y
+group list
+group create g
+group add g --user operator
+group show g
+group remove g --user operator
+group delete g -y
+audit
+audit --of-server SUPERUSER
+completion bash
+completion zsh
+completion fish
+server rotate-keys --dir SERVER
+server init --dir SERVER --org sandbox --admin operator
+server init --dir PLACE/server --org acme --admin ann --profile y
+user rotate-key
+node delete n1 -y
+"""
+
+
+def commands(command: click.Command = root, *path: str) -> Iterator[str]:
+    """All that do something."""
+    if not isinstance(command, click.Group):
+        yield " ".join(path)
+        return
+    context = click.Context(command)
+    for name in command.list_commands(context):
+        child = command.get_command(context, name)
+        assert child is not None
+        yield from commands(child, *path, name)
+
+
+def answer(fleet: Sandbox, line: str) -> Any:
+    """What a command prints with `-F json`."""
+    out = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True)
+    app = App(stdout=out, stderr=io.StringIO(), stdin=None, env=fleet.environment)
+    with root.make_context("pushcli", [*shlex.split(line), "-F", "json"], obj=app) as context:
+        root.invoke(context)
+    if "client" in app.__dict__:
+        app.client.close()
+    assert isinstance(out.buffer, io.BytesIO)
+    return json.loads(out.buffer.getvalue())
+
+
+def test_every_command_has_its_section() -> None:
+    assert set(SHAPES) == set(commands()) - WITHOUT
+    assert all(SHAPES.values())
+
+
+def test_the_story_asks_every_command_for_its_answer() -> None:
+    told = {command for command in SHAPES for line in STORY.splitlines() if _is_of(line, command)}
+    assert told == set(SHAPES) - UNTRIED
+
+
+def _is_of(line: str, command: str) -> bool:
+    return f"{line} ".startswith(f"{command} ")
+
+
+def test_answers_have_the_shapes_that_are_documented(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "public.pem").write_text(keys.public_pem(keys.generate()))
+    whitelist = {"true": "true", "fail": r"printf 'x\377'; exit 3"}
+    wrong = []
+    with Sandbox(tmp_path / "fleet", ["n1"], whitelist=whitelist) as fleet:
+        # A few commands go by the home of the process.
+        monkeypatch.setenv("HOME", fleet.environment["HOME"])
+        superuser = fleet.server_directory / "keys" / "pivotal.pem"
+        known = {
+            "SUPERUSER": f"-u pivotal -k {superuser}", "PLACE": str(tmp_path), "URL": fleet.url,
+            "SERVER": str(fleet.server_directory),
+        }  # fmt: skip
+        monkeypatch.chdir(tmp_path)
+        for line in STORY.strip().splitlines():
+            words = [known.get(word, word) for word in line.split(" ")]
+            typed = " ".join(words).replace("PLACE/", f"{tmp_path}/")
+            command = next(each for each in SHAPES if _is_of(line, each))
+            said = answer(fleet, typed)
+            if command == "job start" and "id" in said:
+                known["JOB"] = said["id"]
+            if command == "node token create":
+                known |= {"TOKEN": said["token"], "TOKEN_ID": said["id"]}
+            found = [faults(said, shape) for shape in SHAPES[command]]
+            if all(found):
+                wrong.append((line, min(found, key=len)))
+    assert wrong == []
