@@ -168,6 +168,14 @@ class ApiClient:
         """All jobs, without their nodes."""
         return self._read("", self.get)
 
+    def job_page(self, query: Params) -> Any:
+        """Some of the jobs (docs/extensions.md); of an older server all of them, in a list."""
+        return self._read("", lambda path: self.get(path, query))
+
+    def own_job_page(self, query: Params) -> Any:
+        """The same of those that one started oneself."""
+        return self.get("pushy/own_jobs", query)
+
     def _read(self, rest: str, read: Callable[[str], R]) -> R:
         """Read below `pushy/jobs`; where that is refused, what is one's own of it.
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from pushcli.commands import job_finding as finding
 from pushcli.commands.start_options import start_options
 from pushcli.commands.target_options import target_options
 from pushcli.errors import UsageError
@@ -24,21 +25,19 @@ from pushcli.terminal.params import JobId, NodeName, Reason, Seconds
 
 if TYPE_CHECKING:
     from pushcli.jobs import (
-        abort_all,
         freezing,
         job_request,
+        named,
         secret_variables,
-        show_job,
         show_output,
     )
     from pushcli.jobs import retry as retry_job
 else:
-    abort_all = lazy_module("pushcli.jobs.abort_all")
     freezing = lazy_module("pushcli.jobs.freezing")
     job_request = lazy_module("pushcli.jobs.job_request")
+    named = lazy_module("pushcli.jobs.named")
     retry_job = lazy_module("pushcli.jobs.retry")
     secret_variables = lazy_module("pushcli.jobs.secret_variables")
-    show_job = lazy_module("pushcli.jobs.show_job")
     show_output = lazy_module("pushcli.jobs.show_output")
 
 
@@ -168,13 +167,13 @@ def retry(
 
     \b
     Examples:
-      pushcli job retry aaaaaaaaaaaa25fd67fa8715fd547d3d
-      pushcli job retry aaaaaaaaaaaa25fd67fa8715fd547d3d --failed 'web*'
+      pushcli job retry @last
+      pushcli job retry 8f593bb9 --failed 'web*'
     """
     how.apply(app)
     selection = Selection(expressions=nodes)
     content = _content(app, file, is_read=selection.reads_stdin)
-    run, of_job = retry_job.again(app, job_id, choices, file=content)
+    run, of_job = retry_job.again(app, named.job_id(app, job_id), choices, file=content)
     if nodes:
         of_job = among(app, nodes, of_job)
     app.remark(f"Again on {len(of_job)}: {fold(map(escape_line, of_job))}")
@@ -197,31 +196,8 @@ def _content(app: App, file: Path | None, *, is_read: bool, option: str = "--fil
     return job_request.read_file(file, app.stdin, option=option)
 
 
-@job.command()
-@click.argument("job_id", metavar="ID", type=JobId())
-@operator_options
-@click.pass_obj
-def status(app: App, job_id: str) -> None:
-    """Show the state of the job ID; with -V each node's exit code and run time.
-
-    \b
-    Example:
-      pushcli job status aaaaaaaaaaaa25fd67fa8715fd547d3d
-    """
-    show_job.show_status(app, job_id)
-
-
-@job.command("list")
-@operator_options
-@click.pass_obj
-def list_(app: App) -> None:
-    """List the organization's jobs, newest first.
-
-    \b
-    Example:
-      pushcli job list -F json
-    """
-    show_job.show_list(app)
+job.add_command(finding.status)
+job.add_command(finding.list_)
 
 
 @job.command()
@@ -253,14 +229,14 @@ def output(
 
     \b
     Examples:
-      pushcli job output aaaaaaaaaaaa25fd67fa8715fd547d3d web01 --channel stderr
-      pushcli job output aaaaaaaaaaaa25fd67fa8715fd547d3d --outdir results
+      pushcli job output 8f593bb9 web01 --channel stderr
+      pushcli job output @last --outdir results
     """
     if raw and outdir is not None:
         raise UsageError("--raw prints and --outdir writes files", "leave out one of them")
     if raw and not app.is_text:
         raise UsageError("--raw has no format", f"leave out --raw or -F {app.options.format}")
-    nodes = tuple(dict.fromkeys(nodes))
+    job_id, nodes = named.job_id(app, job_id), tuple(dict.fromkeys(nodes))
     channel = channel or ("stdout" if len(nodes) == 1 and outdir is None else "both")
     channels = CHANNELS if channel == "both" else (channel,)
     if outdir is not None:
@@ -269,25 +245,7 @@ def output(
         show_output.show_output(app, job_id, nodes, channels, raw=raw)
 
 
-@job.command()
-@click.argument("job_id", metavar="[ID]", type=JobId(), required=False)
-@click.option("--all", "all_", is_flag=True, help="All jobs of the organization that are not over.")
-@operator_options
-@click.pass_obj
-def abort(app: App, job_id: str | None, all_: bool) -> None:
-    """Abort the job ID: its commands are killed on all nodes that still run them.
-
-    \b
-    Examples:
-      pushcli job abort aaaaaaaaaaaa25fd67fa8715fd547d3d
-      pushcli job abort --all
-    """
-    if (job_id is None) is not all_:
-        raise UsageError("give a job's ID, or --all", "see `pushcli job list`")
-    if job_id is None:
-        abort_all.abort_all(app)
-    else:
-        show_job.abort(app, job_id)
+job.add_command(finding.abort)
 
 
 @job.command()

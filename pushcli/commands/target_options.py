@@ -8,6 +8,7 @@ import click
 
 from pushcli.nodes.selection import Selection
 from pushcli.terminal.completing import completes
+from pushcli.terminal.context import App
 from pushcli.terminal.params import JobId, NamesList
 
 Command = Callable[..., Any]
@@ -57,6 +58,11 @@ def target_options(*, may_be_unknown: bool = False) -> Callable[[Command], Comma
             from_job: str | None, with_status: tuple[str, ...] | None,
             allow_unknown: bool = False, **others: Any,
         ) -> Any:  # fmt: skip
+            if from_job is not None:
+                from pushcli.jobs import named  # noqa: PLC0415 - few commands need it
+
+                app = click.get_current_context().ensure_object(App)
+                from_job = named.job_id(app, from_job)
             selection = Selection(
                 expressions=nodes, query=query, everything=everything, exclude=exclude,
                 limit=limit, limit_seed=limit_seed, from_job=from_job,

@@ -75,6 +75,7 @@ class NodeResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         late_result: how the command ended, told when the node's part was over.
         partial: there is output, of a command that was cut short.
         output_pending: the command is being ended, and what it wrote is still to come.
+        ending: the command is being ended, and how it ended is still to come.
     """
 
     node: str
@@ -92,6 +93,7 @@ class NodeResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     stderr_dropped: int = 0
     partial: bool = False
     output_pending: bool = False
+    ending: bool = False
     out_of_contact: bool = False
     late_result: LateResult | None = None
 

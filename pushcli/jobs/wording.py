@@ -1,19 +1,10 @@
 """A job in words, mostly those that knife's users know. Nothing here colours or prints."""
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable
 
 from pushcli.escape import escape_line
 from pushcli.jobs.model import PENDING, JobView, NodeResult
-from pushcli.protocol import run_wire
 from pushcli.terminal.folding import fold
-from pushcli.terminal.times import in_text
-
-_FIRST = ("id", "command", "status", "created_at", "updated_at", "run_timeout")
-_DATES = ("created_at", "updated_at")
-_LAST = ("file_specified", "nodes")
-KEYS = (*_FIRST, *(key for key in run_wire.REST_NAMES if key not in (*_FIRST, "file")), *_LAST)
-"""Of the server's object, in the order in which they are shown."""
 
 _ABSENT = ("unavailable", "nacked")
 """States of nodes that did not take part."""
@@ -77,35 +68,7 @@ def tally(job: JobView) -> str:
     return ", ".join(f"{count} {escape_line(state)}" for state, count in job.counts.items())
 
 
-def description(raw: Mapping[str, Any]) -> list[str]:
-    """The whole object, a line per key, as knife lays it out."""
-    shown = {key: raw[key] for key in KEYS if key in raw}
-    width = max(len(key) for key in shown) + 1
-    lines = []
-    for key, value in shown.items():
-        if isinstance(value, dict):
-            lines += [f"{key}:", *_nested(value)]
-        else:
-            text = in_text(value) if key in _DATES else _word(value)
-            lines.append(f"{key + ':':{width}} {escape_line(text)}")
-    return lines
-
-
-def _nested(value: Mapping[str, Any]) -> list[str]:
-    names = {name: escape_line(name) + ":" for name in value}
-    width = max(map(len, names.values()), default=0)
-    return [f"  {names[name]:{width}} {_word(entry)}" for name, entry in value.items()]
-
-
-def _word(value: Any) -> str:
-    if isinstance(value, list):
-        return ", ".join(escape_line(str(entry)) for entry in value)
-    if isinstance(value, bool):
-        return str(value).lower()
-    return escape_line(str(value))
-
-
-def exceptions(results: Iterable[NodeResult], *, only_explained: bool = False) -> list[str]:
+def exceptions(results: Iterable[NodeResult]) -> list[str]:
     """The nodes that need a look and why, a line per state and reason.
 
     Those that did not take part come first, those that failed last, where the eye is.
@@ -117,7 +80,6 @@ def exceptions(results: Iterable[NodeResult], *, only_explained: bool = False) -
     return [
         f"{_folded(state, nodes)} ({why})" if why else _folded(state, nodes)
         for (state, why), nodes in sorted(groups.items(), key=lambda group: _rank(group[0][0]))
-        if why or not only_explained
     ]
 
 

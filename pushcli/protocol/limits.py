@@ -28,6 +28,10 @@ MAX_USES = 100_000
 """Nodes that one enrolment token lets in."""
 MAX_RECORDS = 10_000
 """Records of the audit trail in one answer."""
+MAX_JOBS = 200
+"""Jobs in one page."""
+MAX_GLOB = 255
+"""Characters of a glob that commands are looked for with."""
 LAST_MOMENT = 253_402_300_799
 """Seconds since the epoch to the end of the year 9999: no date is later."""
 MAX_PAUSED = 10_000

@@ -16,6 +16,9 @@ _RESERVED = frozenset(
 )  # fmt: skip
 _VALIDATOR = "-validator"
 _JOB_ID = re.compile(r"[0-9a-f]{32}")
+LAST_JOB = "@last"
+"""Names the job that somebody started last, to our command line."""
+_JOB_ID_PREFIX = re.compile(r"[0-9a-f]{4,31}")
 
 
 def is_node_name(name: str) -> bool:
@@ -40,6 +43,11 @@ def is_organization_name(name: str) -> bool:
 def is_job_id(text: str) -> bool:
     """Whether this is a job's id: 32 lower-case hex digits."""
     return _JOB_ID.fullmatch(text) is not None
+
+
+def is_job_id_prefix(text: str) -> bool:
+    """Whether this is the beginning of a job's id, and long enough to name the job by it."""
+    return _JOB_ID_PREFIX.fullmatch(text) is not None
 
 
 def is_query(text: str) -> bool:

@@ -1,5 +1,6 @@
 """How wide the columns of a table may be, and text cut to that. Nothing here prints."""
 
+import re
 from collections.abc import Mapping, Sequence
 
 GAP = 2
@@ -22,6 +23,20 @@ def widths(natural: Sequence[int], least: Mapping[int, int], room: int) -> list[
         given[place] -= taken
         excess -= taken
     return given
+
+
+def wrapped(text: str, room: int, after: str) -> list[str]:
+    """The text in lines of so many columns, broken after a character, `,` or a blank.
+
+    What has none of them for longer stays whole.
+    """
+    lines, line = [], ""
+    for part in re.findall(f"[^{after}]*{after}?", text):
+        if line and width(line) + width(part.rstrip()) > room:
+            lines.append(line.rstrip())
+            line = ""
+        line += part
+    return [*lines, line] if line or not lines else lines
 
 
 def width(text: str) -> int:

@@ -8,7 +8,7 @@ import click
 from pushcli import durations
 from pushcli.protocol import reasons
 from pushcli.protocol.limits import MAX_RUN_TIMEOUT
-from pushcli.protocol.names import is_job_id, is_node_name
+from pushcli.protocol.names import LAST_JOB, is_job_id, is_job_id_prefix, is_node_name
 from pushcli.terminal.completing import Completed
 
 
@@ -75,18 +75,17 @@ class Moment(click.ParamType[float]):
 
 
 class JobId(Completed, click.ParamType[str]):
-    """A job's id."""
+    """A job's id, the beginning of one, or `@last`: `pushcli.jobs.named` makes an id of it."""
 
     name = "job id"
     completes = "job"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """The id, in lower case."""
+        """What names the job, in lower case."""
         text = str(value).strip().lower()
-        if not is_job_id(text):
-            self.fail(
-                f"invalid job id {value!r}: 32 hex digits, see `pushcli job list`", param, ctx
-            )
+        if text != LAST_JOB and not is_job_id(text) and not is_job_id_prefix(text):
+            wanted = f"give 4 or more of its 32 hex digits, or {LAST_JOB}; see `pushcli job list`"
+            self.fail(f"invalid job id {value!r}: {wanted}", param, ctx)
         return text
 
 

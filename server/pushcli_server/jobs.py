@@ -20,13 +20,21 @@ from pushcli_server.core.job_state import JobSpec
 from pushcli_server.core.replays import Signature
 from pushcli_server.core.states import NodeState
 from pushcli_server.engine import Engine
-from pushcli_server.store import Store, StoreUnavailable, identity_reads, operations, reads
+from pushcli_server.store import (
+    Store,
+    StoreUnavailable,
+    identity_reads,
+    job_pages,
+    operations,
+    reads,
+)
 from pushcli_server.store.errors import Delayed
 from pushcli_server.store.records import JobNodeRecord, JobRecord
 from pushcli_server.views import (
     is_partial,
     job_summary,
     job_with_nodes,
+    listed_job,
     node_part,
     our_options,
     out_of_contact,
@@ -181,6 +189,17 @@ class JobService:
             if after is None:
                 return
 
+    async def page(
+        self, org: str, wanted: job_pages.Wanted
+    ) -> tuple[list[dict[str, Any]], job_pages.Place | None]:
+        """Some of an organization's jobs, the newest first, and the last one's place if there
+        are more.
+        """
+        found = await self._store.lists.ask(job_pages.page, org, wanted)
+        return [
+            listed_job(persistence.stored(one.job), one.job, one.states) for one in found.jobs
+        ], found.last
+
     async def nodes(
         self, key: JobKey, after: str = "", limit: int | None = None
     ) -> list[dict[str, Any]] | None:
@@ -207,10 +226,12 @@ class JobService:
         if live is not None and out_of_contact(live, part.node):
             view["out_of_contact"] = True
         # Before it ran nothing was written.
-        ran = record.capture and record.run_deadline is not None
+        ran = record.run_deadline is not None
         unreported = part.partial is None and part.state in ENDED_FROM_HERE
         if ran and unreported and fleet.is_settling(key, part.node):
-            view["output_pending"] = True
+            view["ending"] = True
+            if record.capture:
+                view["output_pending"] = True
         return view
 
     async def output(self, key: JobKey, node: str, channel: str) -> Output | None:

@@ -166,6 +166,7 @@ def _job_record(job: Job, offset: float) -> JobRecord:
         requestor=job.requestor,
         owner_kind=None if job.by is None else job.by.kind,
         owner=None if job.by is None else job.by.name,
+        origin=job.origin or None,
         request_id=job.request_id,
         created_at=job.created_at,
         updated_at=job.updated_at,

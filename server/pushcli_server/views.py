@@ -9,7 +9,8 @@ from pushcli.protocol.run import RunSpec
 from pushcli.protocol.timestamps import format_rfc1123
 from pushcli_server.core.job_state import Job
 from pushcli_server.core.states import NodeState
-from pushcli_server.store.records import JobNodeRecord
+from pushcli_server.store.reads import LIVE
+from pushcli_server.store.records import JobNodeRecord, JobRecord
 
 _WITHOUT_RESULT = frozenset({NodeState.CRASHED, NodeState.TIMED_OUT, NodeState.ABORTED})
 
@@ -70,6 +71,27 @@ def our_options(job: Described, *, include_file: bool = False) -> dict[str, Any]
     if job.batch is not None:
         options[run_wire.BATCH] = job.batch
     return {run_wire.OPTIONS_KEY: options} if options else {}
+
+
+def listed_job(job: Described, record: JobRecord, states: Mapping[str, int]) -> dict[str, Any]:
+    """A job as a page of `GET jobs` shows it (docs/extensions.md).
+
+    Args:
+        states: how many of its nodes are in each.
+    """
+    is_over = record.status not in LIVE
+    more = {
+        "requestor": record.owner or record.requestor,
+        "requestor_kind": record.owner_kind,
+        "origin": record.origin,
+        "quorum": record.quorum,
+        "node_count": sum(states.values()),
+        "states": states,
+        "ended_at": format_rfc1123(record.updated_at) if is_over else None,
+        "duration": round(record.updated_at - record.created_at, 3) if is_over else None,
+    }
+    shown = {key: value for key, value in more.items() if value is not None}
+    return {**job_summary(job), **shown}
 
 
 def job_with_nodes(

@@ -32,7 +32,7 @@ _log = logging.getLogger(__name__)
 
 EXTENSIONS = {
     headers.EXTENSIONS: (
-        "abort,batches,checks,editors,freeze,groups,job-nodes,job-options,node-status,"
+        "abort,batches,checks,editors,freeze,groups,job-nodes,job-options,job-pages,node-status,"
         "output-digests,output-feed,own-jobs,pause,request-id,secrets,stdin,whitelist"
     )
 }

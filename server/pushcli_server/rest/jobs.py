@@ -2,12 +2,13 @@
 
 import re
 
+import msgspec
 from starlette.responses import Response
 
 from pushcli.protocol import headers, limits
-from pushcli_server.core.identity import JobKey
+from pushcli_server.core.identity import JobKey, Requestor
 from pushcli_server.jobs import JobService, NoSuchNode
-from pushcli_server.rest import ranges
+from pushcli_server.rest import job_pages, ranges
 from pushcli_server.rest.errors import Refused, answer, not_found
 from pushcli_server.rest.job_request import InvalidJob, parse
 from pushcli_server.rest.pieces import array, listed
@@ -26,12 +27,20 @@ class JobHandlers:
         self._settings = settings
 
     async def index(self, call: Call) -> Response:
-        """`GET jobs`."""
-        return await listed(self._jobs.index(call.org))
+        """`GET jobs`: all, or a page of those that are asked for (an extension)."""
+        return await self._list(call, None)
 
     async def own(self, call: Call) -> Response:
         """`GET own_jobs` (an extension): those that the signer started."""
-        return await listed(self._jobs.index(call.org, call.by))
+        return await self._list(call, call.by)
+
+    async def _list(self, call: Call, owner: Requestor | None) -> Response:
+        wanted = job_pages.wanted(call.http.query_params, owner)
+        if wanted is None:
+            return await listed(self._jobs.index(call.org, owner))
+        jobs, last = await self._jobs.page(call.org, wanted)
+        place = msgspec.json.encode(None if last is None else job_pages.place_text(last))
+        return await array(jobs, b'{"jobs":[', b'],"next":%b}' % place)
 
     async def start(self, call: Call) -> Response:
         """`POST jobs`."""

@@ -45,7 +45,7 @@ def job(connection: Connection, org: str, job_id: str) -> JobRecord | None:
     """A job of this organization."""
     jobs = schema.jobs
     row = connection.execute(select(jobs).where(jobs.c.id == job_id, jobs.c.org == org)).first()
-    return None if row is None else _record(row, JobRecord)
+    return None if row is None else record_of(row, JobRecord)
 
 
 def is_own_job(connection: Connection, org: str, job_id: str, kind: str, name: str) -> bool:
@@ -88,7 +88,7 @@ def jobs(
     with connection.execute(query, execution_options={"yield_per": _ROWS_AT_ONCE}) as rows:
         for count, row in enumerate(rows, 1):
             try:
-                record: JobRecord = _record(row, JobRecord)
+                record: JobRecord = record_of(row, JobRecord)
             except Unreadable as error:
                 _log.error("a row of the database is left out: %s", error)
                 continue
@@ -134,7 +134,7 @@ def job_node(connection: Connection, org: str, job_id: str, node: str) -> JobNod
     """One node of a job of this organization."""
     query = select(*_part()).where(_parts_of(org, job_id), schema.job_nodes.c.node == node)
     row = connection.execute(query).first()
-    return None if row is None else _record(row, JobNodeRecord)
+    return None if row is None else record_of(row, JobNodeRecord)
 
 
 def count_of_nodes(connection: Connection, org: str, job_id: str) -> int:
@@ -221,7 +221,7 @@ def live_job(connection: Connection, root: Path, org: str, job_id: str) -> LiveJ
             raise
         # Those that run it have it.
         file = stdin = None
-    nodes = [_record(row, JobNodeRecord) for row in connection.execute(_nodes_of(org, job_id))]
+    nodes = [record_of(row, JobNodeRecord) for row in connection.execute(_nodes_of(org, job_id))]
     disowned = frozenset(heirs(connection, org, job_id))
     return LiveJob(job=found, nodes=nodes, file=file, stdin=stdin, disowned=disowned)
 
@@ -388,13 +388,18 @@ def _records(connection: Connection, query: Select[Any], kind: type[Any]) -> lis
     records = []
     for row in connection.execute(query):
         try:
-            records.append(_record(row, kind))
+            records.append(record_of(row, kind))
         except Unreadable as error:
             _log.error("a row of the database is left out: %s", error)
     return records
 
 
-def _record(row: Row[Any], kind: type[Any]) -> Any:
+def record_of(row: Row[Any], kind: type[Any]) -> Any:
+    """A row as a record of this kind.
+
+    Raises:
+        Unreadable: it is none.
+    """
     try:
         return msgspec.convert(row, kind, from_attributes=True)
     except msgspec.ValidationError as error:

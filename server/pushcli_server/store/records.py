@@ -98,6 +98,7 @@ class JobRecord(msgspec.Struct, frozen=True, kw_only=True):
     requestor: str
     owner_kind: str | None = None
     owner: str | None = None
+    origin: str | None = None
     request_id: str | None = None
     created_at: Moment
     updated_at: Moment

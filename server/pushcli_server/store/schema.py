@@ -224,6 +224,8 @@ jobs = Table(
     # Who may read it as his own: a `user` or `client`; absent once he has left the organization.
     Column("owner_kind", String(8)),
     Column("owner", String(255)),
+    # The address that it was started from; absent in jobs of versions before 0016.
+    Column("origin", Text),
     Column("request_id", String(255)),
     Column("created_at", Time, nullable=False),
     Column("updated_at", Time, nullable=False),

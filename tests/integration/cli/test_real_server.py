@@ -161,7 +161,7 @@ def test_the_command_that_an_interrupt_prints_aborts_the_job(server: Sandbox) ->
         assert process.wait(patient(10)) == ExitStatus.INTERRUPTED
         _, _, command = process.stderr.read().strip().rpartition("STILL RUNNING: pushcli ")
     result = run(server, *shlex.split(command))
-    assert (result.status, result.stdout) == (ExitStatus.OK, "Aborted.\n")
+    assert (result.status, result.stdout) == (ExitStatus.OK, "Aborted.  Confirmed by web01\n")
     shown = json.loads(run(server, "job", "status", command.split()[2], "-F", "json").stdout)
     assert (shown["status"], shown["nodes"]) == ("aborted", {"aborted": ["web01"]})
 

@@ -134,8 +134,8 @@ def test_a_list_is_a_table_with_titles(home: Home, responder: Responder) -> None
     with on_terminal(home, "job", "list") as terminal:
         assert terminal.end() == ExitStatus.OK
     title, line = terminal.lines
-    assert title.split() == ["ID", "STATUS", "AGE", "COMMAND"]
-    assert line.endswith(r"[bold]\x1b[2Jrm[/bold]")
+    assert title.split() == ["JOB", "AGE", "WHO", "COMMAND", "NODES", "OUTCOME"]
+    assert r"[bold]\x1b[2Jrm[/bold]" in line
     assert b"\x1b[32mcomplete" in terminal.raw
 
 

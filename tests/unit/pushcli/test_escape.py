@@ -9,8 +9,10 @@ from rich.console import Console
 from pushcli.escape import decode, escape_line, escape_text
 from pushcli.jobs.live import picture
 from pushcli.jobs.model import JobView, NodeResult
+from pushcli.jobs.outcome import outcome
 from pushcli.jobs.output import Alike, block
-from pushcli.jobs.wording import description, exceptions, summary
+from pushcli.jobs.pages import ListedJob
+from pushcli.jobs.wording import exceptions, summary
 from tests.support.examples import examples
 
 DANGEROUS = {"Cc", "Cs", "Zl", "Zp"}
@@ -70,13 +72,15 @@ def test_no_node_can_forge_a_heading() -> None:
 def test_what_a_server_says_of_a_job_is_shown_safely(
     command: str, node: str, state: str, reason: str
 ) -> None:
-    raw = {"id": "1", "command": command, "status": state, "nodes": {state: [node]}}
+    listed = ListedJob(
+        id="1", command=command, status=state, created_at="", updated_at="", states={state: 1}
+    )
     job = JobView(
         id="1", command=command, status=state, created_at="", updated_at="",
         nodes={state: [node]},
     )  # fmt: skip
     result = NodeResult(node=node, state=state, reason=reason)
-    shown = [*description(raw), summary(job), *exceptions([result])]
+    shown = [outcome(listed).text, summary(job), *exceptions([result])]
     assert all(is_safe(line, allowed="") for line in shown)
 
 

@@ -1,7 +1,7 @@
 import pytest
 
 from pushcli.jobs.model import JobView, NodeResult
-from pushcli.jobs.wording import description, duration, exceptions, explain, mood, phase, summary
+from pushcli.jobs.wording import duration, exceptions, explain, mood, phase, summary
 from pushcli.terminal.colours import colour
 
 
@@ -64,27 +64,6 @@ def test_a_failed_vote_says_how_many_were_needed() -> None:
     assert summary(nobody, 1) == "Quorum failed: 1 needed, 0 ready. Nothing was run."
 
 
-def test_a_job_is_laid_out_as_knife_does() -> None:
-    raw = {
-        "id": "1", "command": "show-env", "status": "complete", "run_timeout": 30,
-        "env": {"FOO": "bar", "FOOTWO": "x y"}, "capture_output": True,
-        "nodes": {"succeeded": ["a", "b"], "failed": ["c"]}, "unheard_of": 1,
-    }  # fmt: skip
-    assert description(raw) == [
-        "id:             1",
-        "command:        show-env",
-        "status:         complete",
-        "run_timeout:    30",
-        "env:",
-        "  FOO:    bar",
-        "  FOOTWO: x y",
-        "capture_output: true",
-        "nodes:",
-        "  succeeded: a, b",
-        "  failed:    c",
-    ]
-
-
 def test_nodes_in_the_same_plight_share_a_line() -> None:
     results = [
         NodeResult(node="a", state="succeeded", exit_code=0),
@@ -106,8 +85,6 @@ def test_nodes_in_the_same_plight_share_a_line() -> None:
         "crashed: e",
         "failed: c (exit code 3)",
     ]
-    explained = [line for line in exceptions(results) if line.endswith(")")]
-    assert exceptions(results, only_explained=True) == explained
 
 
 @pytest.mark.parametrize(

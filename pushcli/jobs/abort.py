@@ -1,0 +1,156 @@
+"""Ending jobs, and learning from the nodes that their commands have ended."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from pushcli.errors import NotFound, PermissionDenied, PushcliError, ServerError
+from pushcli.escape import escape_line
+from pushcli.jobs.model import PENDING, JobView, NodeResult
+from pushcli.jobs.results import node_results
+from pushcli.jobs.watch import look
+from pushcli.terminal.context import App
+from pushcli.terminal.folding import fold
+
+CONFIRMING = 8.0
+"""Seconds: agents give a command 5 s to end, and kill it then."""
+_LOOK = 0.2
+_CANNOT_TELL = (NotFound, PermissionDenied, ServerError)
+"""Whoever may abort a job may not read it, or the server does not tell."""
+
+
+@dataclass(kw_only=True)
+class _Abort:
+    """One job that is aborted.
+
+    Args:
+        status: the job's, afterwards; empty: it was not asked for.
+        over: the job was over before.
+        before: parts of its nodes that were not over before.
+        pending: nodes of which it is not known yet that nothing runs on them any more.
+        lost: those of them that are out of contact.
+    """
+
+    job_id: str
+    status: str = ""
+    over: bool = False
+    before: list[NodeResult] = field(default_factory=list)
+    pending: list[str] = field(default_factory=list)
+    lost: list[str] = field(default_factory=list)
+
+    @property
+    def is_aborted(self) -> bool:
+        """Whether it was this that ended the job."""
+        return self.status == "aborted" and not self.over
+
+    @property
+    def confirmed(self) -> list[str]:
+        """Nodes on which the command was running, or was to, and does not any more."""
+        open_ = {*self.pending, *self.lost}
+        return [part.node for part in self.before if part.node not in open_]
+
+    def as_data(self) -> dict[str, Any]:
+        """For programs."""
+        open_ = [*self.pending, *self.lost]
+        told = {"confirmed": self.confirmed, "unconfirmed": open_} if self.is_aborted else {}
+        shown = {name: nodes for name, nodes in told.items() if nodes}
+        return {"id": self.job_id, "status": self.status, **shown}
+
+
+def abort(app: App, job_ids: Sequence[str]) -> None:
+    """End jobs; those that are over already stay as they are.
+
+    The server counts nodes as aborted at once. It is waited for a little until the nodes, too, say
+    that the command has ended; those that do not are named.
+
+    Raises:
+        PushcliError: one could not be aborted; the others were.
+    """
+    done: list[_Abort] = []
+    failed: list[tuple[str, PushcliError]] = []
+    for job_id in dict.fromkeys(job_ids):
+        try:
+            done.append(_ended(app, job_id))
+        except PushcliError as error:
+            failed.append((job_id, error))
+    try:
+        _confirm(app, [one for one in done if one.is_aborted])
+    finally:
+        _report(app, done, several=len(done) + len(failed) > 1)
+    if failed:
+        job_id, why = failed[0]
+        if len(done) + len(failed) == 1:
+            raise why
+        kind = type(why) if len(failed) == 1 else PushcliError
+        raise kind(f"{len(failed)} not aborted ({job_id}: {why.message})", why.remedy)
+
+
+def _ended(app: App, job_id: str) -> _Abort:
+    one = _Abort(job_id=job_id)
+    before = _before(app, job_id)
+    one.status = app.client.abort_job(job_id)
+    if before is not None:
+        job, parts = before
+        one.over = job.is_over
+        one.before = [part for part in parts if part.state in PENDING]
+    one.over = one.over or one.status != "aborted"
+    return one
+
+
+def _before(app: App, job_id: str) -> tuple[JobView, list[NodeResult]] | None:
+    try:
+        job = look(app, job_id).job
+        return job, [] if job.is_over else node_results(app, job)
+    except _CANNOT_TELL:
+        return None
+
+
+def _confirm(app: App, aborted: Sequence[_Abort]) -> None:
+    """Wait until the nodes have ended the commands; not for those that are out of contact."""
+    deadline = app.clock() + CONFIRMING
+    for one in aborted:
+        one.lost = [part.node for part in one.before if part.out_of_contact]
+        while "job-nodes" in app.client.extensions:
+            one.pending = _ending(app, one)
+            if not one.pending or app.clock() >= deadline:
+                break
+            app.sleep(_LOOK)
+
+
+def _ending(app: App, one: _Abort) -> list[str]:
+    """Nodes that are still ending the command."""
+    try:
+        parts = node_results(app, look(app, one.job_id).job)
+    except _CANNOT_TELL:
+        return []
+    affected = {part.node for part in one.before} - {*one.lost}
+    return [part.node for part in parts if part.ending and part.node in affected]
+
+
+def _report(app: App, done: Sequence[_Abort], *, several: bool) -> None:
+    if not app.is_text:
+        told = [one.as_data() for one in done]
+        app.emit(told if several else told[0] if told else [])
+        return
+    for one in done:
+        where = f"{one.job_id}: " if several else ""
+        app.print(f"{where}{_words(one)}")
+        if one.lost:
+            app.note(
+                f"{where}NOT CONFIRMED by {fold(one.lost)}, out of contact: the command may run "
+                "on there until the node is back"
+            )
+        if one.pending:
+            app.note(
+                f"{where}NOT CONFIRMED by {fold(one.pending)}: the command had not ended there "
+                f"after {CONFIRMING:.0f} s; see `pushcli job status {one.job_id}`"
+            )
+
+
+def _words(one: _Abort) -> str:
+    if not one.is_aborted:
+        return f"Not aborted: the job was already over ({escape_line(one.status)})."
+    if not one.confirmed:
+        return "Aborted."
+    count = f" ({len(one.confirmed)})" if len(one.confirmed) > 1 else ""
+    return f"Aborted.  Confirmed by {fold(map(escape_line, one.confirmed))}{count}"

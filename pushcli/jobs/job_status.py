@@ -1,0 +1,201 @@
+"""`pushcli job status`: who started a job, what it was to run, and what became of its nodes."""
+
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from pushcli import durations
+from pushcli.escape import escape_line
+from pushcli.jobs.for_programs import job_as_data, result_as_data
+from pushcli.jobs.model import JobView, NodeResult
+from pushcli.jobs.pages import ListedJob, page_of
+from pushcli.jobs.results import node_results
+from pushcli.jobs.watch import look
+from pushcli.jobs.wording import duration, explain, mood, phase
+from pushcli.protocol.timestamps import parse_rfc1123
+from pushcli.terminal.colours import colour
+from pushcli.terminal.context import App, is_terminal
+from pushcli.terminal.fields import value_text
+from pushcli.terminal.folding import fold
+from pushcli.terminal.layout import wrapped
+from pushcli.terminal.table import room, write_table
+
+EXTENSION = "job-pages"
+_HEADER = ("nodes", "state", "exit", "time", "why")
+_ORDER = (
+    "succeeded", "was_ready", "new", "ready", "running", "aborted", "timed_out", "crashed",
+    "failed", "nacked", "unavailable",
+)  # fmt: skip
+_LEAST = 20
+"""Columns that names and reasons have at the least."""
+_SHOWN = ("quorum", "requestor", "requestor_kind", "origin", "node_count", "ended_at", "duration")
+"""What a page tells of a job, and `GET jobs/ID` does not."""
+
+
+def show_status(app: App, job_id: str) -> None:
+    """The job, and a row for the nodes that came to the same end; with `-V` one for each."""
+    snapshot = look(app, job_id)
+    listed = _listed(app, job_id)
+    results = node_results(app, snapshot.job)
+    if not app.is_text:
+        more = {} if listed is None else {k: listed[1][k] for k in _SHOWN if k in listed[1]}
+        told = job_as_data({**snapshot.raw, **more})
+        app.emit({**told, "results": [*map(result_as_data, results)]})
+        return
+    for line in _head(app, snapshot.job, snapshot.raw, None if listed is None else listed[0]):
+        app.print(line)
+    if app.options.verbose:
+        rows = [_row(result.node, [result]) for result in results]
+    else:
+        rows = [_row(_names([result.node for result in group]), group) for group in _alike(results)]
+    _write(app, rows)
+
+
+def _listed(app: App, job_id: str) -> tuple[ListedJob, Mapping[str, Any]] | None:
+    """The job as a page has it; None: this server has no pages."""
+    if EXTENSION not in app.client.extensions:
+        return None
+    page = page_of(app.client.job_page({"id_prefix": job_id, "limit": "1"}))
+    return (page.jobs[0], page.raw[0]) if page.jobs else None
+
+
+def _head(
+    app: App, job: JobView, raw: Mapping[str, Any], listed: ListedJob | None
+) -> Iterator[str]:
+    yield f"Job {job.id}   {escape_line(job.command)}"
+    yield "  " + ", ".join(filter(None, (app.paint(_phase(job, listed), colour(mood(job))),
+                                         _by(listed), _when(job))))  # fmt: skip
+    yield "  " + ", ".join(filter(None, _terms(job, raw, listed)))
+    if raw.get("env"):
+        yield f"  env {value_text(raw['env'])}"
+
+
+def _phase(job: JobView, listed: ListedJob | None) -> str:
+    words = phase(job)
+    words = words[0].lower() + words[1:]
+    if not job.is_over:
+        return words
+    if job.status == "complete" and mood(job) != "succeeded":
+        words = f"{words} with failures"
+    took = None if listed is None else listed.duration
+    return words if took is None else f"{words} in {_length(took)}"
+
+
+def _by(listed: ListedJob | None) -> str:
+    if listed is None or listed.requestor is None:
+        return ""
+    kind = "client " if listed.requestor_kind == "client" else ""
+    origin = f" from {escape_line(listed.origin)}" if listed.origin else ""
+    return f"by {kind}{escape_line(listed.requestor)}{origin}"
+
+
+def _when(job: JobView) -> str:
+    try:
+        at = parse_rfc1123(job.created_at)
+    except ValueError:
+        return escape_line(job.created_at)
+    return f"{durations.local(at)} ({durations.age(max(0.0, time.time() - at))} ago)"
+
+
+def _terms(job: JobView, raw: Mapping[str, Any], listed: ListedJob | None) -> Iterator[str]:
+    count = sum(job.counts.values())
+    if listed is not None and listed.quorum is not None:
+        yield f"{listed.quorum} of {count} nodes needed"
+    else:
+        yield "one node" if count == 1 else f"{count} nodes"
+    timeout = raw.get("run_timeout")
+    if isinstance(timeout, int | float):
+        yield f"timeout {_length(timeout)}"
+    if isinstance(raw.get("user"), str):
+        yield f"as {escape_line(raw['user'])}"
+    if isinstance(raw.get("dir"), str):
+        yield f"in {escape_line(raw['dir'])}"
+    if raw.get("file_specified"):
+        yield "with a file"
+    if job.capture_output:
+        yield "captured"
+
+
+def _length(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds < 10 and seconds % 1 else durations.words(seconds)
+
+
+def _alike(results: Iterable[NodeResult]) -> list[list[NodeResult]]:
+    """Those that came to the same end for the same reason; what succeeded first."""
+    groups: dict[tuple[str, str, str], list[NodeResult]] = {}
+    for result in results:
+        key = (result.state, _exit(result), _why(result))
+        groups.setdefault(key, []).append(result)
+    return sorted(groups.values(), key=lambda group: (_rank(group[0].state), -len(group)))
+
+
+def _rank(state: str) -> int:
+    return _ORDER.index(state) if state in _ORDER else len(_ORDER)
+
+
+def _names(nodes: Sequence[str]) -> str:
+    names = fold(map(escape_line, nodes))
+    return f"{names} ({len(nodes)})" if len(nodes) > 1 else names
+
+
+def _row(names: str, alike: Sequence[NodeResult]) -> tuple[str, ...]:
+    one = alike[0]
+    return names, escape_line(one.state), _exit(one), _times(alike), _why(one)
+
+
+def _exit(result: NodeResult) -> str:
+    if result.exit_code is not None:
+        return str(result.exit_code)
+    return "0" if result.state == "succeeded" and result.ended_at is not None else ""
+
+
+def _why(result: NodeResult) -> str:
+    """Why, without what the column beside it says."""
+    why = explain(result)
+    parts = [part for part in why.split(", ") if part != f"exit code {result.exit_code}"]
+    return ", ".join(parts)
+
+
+def _times(alike: Sequence[NodeResult]) -> str:
+    """How long the command ran: `3-14 s`."""
+    took = sorted(
+        max(0.0, result.ended_at - result.started_at)
+        for result in alike
+        if result.started_at is not None and result.ended_at is not None
+    )
+    if not took:
+        return ""
+    if len(took) == 1 or took[-1] < 1:
+        return duration(alike[0]) if len(took) == 1 and len(alike) == 1 else f"{took[-1]:.1f} s"
+    if took[-1] >= 120:
+        shortest, longest = durations.words(took[0]), durations.words(took[-1])
+        return longest if shortest == longest else f"{shortest} - {longest}"
+    low, high = round(took[0]), round(took[-1])
+    return f"{high} s" if low == high else f"{low}-{high} s"
+
+
+def _write(app: App, rows: Sequence[tuple[str, ...]]) -> None:
+    """A table; on a terminal long names and reasons go on below, and nothing is cut."""
+    if not is_terminal(app.stdout) or app.is_wide:
+        write_table(app, _HEADER, rows)
+        return
+    others = sum(
+        max(len(_HEADER[place]), *(len(row[place]) for row in rows)) + 2 for place in (1, 2, 3)
+    ) if rows else 0  # fmt: skip
+    left = max(2 * _LEAST, room(app) - others - 2)
+    why = max((len(row[4]) for row in rows), default=0)
+    names = max(_LEAST, left - min(max(why, len("why")), left // 2))
+    lines: list[tuple[str, ...]] = []
+    tints: list[str] = []
+    for row in rows:
+        nodes = wrapped(row[0], names, ",")
+        reasons = wrapped(row[4], max(_LEAST, left - names), " ")
+        for number in range(max(len(nodes), len(reasons))):
+            first = row[1:4] if number == 0 else ("", "", "")
+            lines.append((_at(nodes, number), *first, _at(reasons, number)))
+            tints.append(colour(row[1]))
+    write_table(app, _HEADER, lines, tints={"state": tints}, right={"exit"})
+
+
+def _at(lines: Sequence[str], number: int) -> str:
+    return lines[number] if number < len(lines) else ""
