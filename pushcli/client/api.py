@@ -4,15 +4,17 @@ import hashlib
 import secrets
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import msgspec
 
 from pushcli import errors, keys
+from pushcli.client import feed
 from pushcli.client.answers import decoded
 from pushcli.client.credentials import Profile
+from pushcli.client.feed import FeedEvent
 from pushcli.client.http import HttpClient, Params, Requestor, Server
 from pushcli.client.limits import Limits
 from pushcli.client.paths import quoted
@@ -29,6 +31,8 @@ R = TypeVar("R")
 RESTART_PATIENCE = 5.0
 """Seconds for a server to come back after the connection broke under the start of a job."""
 _RETRY = 0.25
+_NAMED = 100
+"""Nodes that are named in a request."""
 _BLANKS = 24
 _BLANK = b" \t"
 
@@ -191,6 +195,25 @@ class ApiClient:
         found = read(f"pushy/own_jobs{rest}")
         self._only_own = True
         return found
+
+    def output_feed(
+        self, job_id: str, nodes: Sequence[str] = (), last: str = ""
+    ) -> Iterator[list[FeedEvent]]:
+        """What a job's commands write as they write it, from the beginning or after `last`.
+
+        An empty list is a sign of life. The last event is `end`.
+
+        Args:
+            nodes: of these only, if they are few; else of all.
+
+        Raises:
+            PushcliError: the server refused, or the connection broke.
+        """
+        headers = {"Accept": feed.MEDIA_TYPE, **({"Last-Event-ID": last} if last else {})}
+        params = {"nodes": ",".join(nodes)} if 0 < len(nodes) <= _NAMED else None
+        path, parser = f"pushy/jobs/{quoted(job_id)}/output_feed", feed.EventParser()
+        for block in self._http.stream(path, params=params, headers=headers, silence=feed.SILENCE):
+            yield parser.feed(block)
 
     def job_nodes(self, job_id: str) -> Any:
         """Each node's part in a job; None if the server cannot tell."""

@@ -2,10 +2,13 @@
 
 import http.client
 import io
+import math
 import select
 import socket
 import ssl
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, cast
 
@@ -89,6 +92,24 @@ class Connection:
         self._http.request(method, target, body or None, headers)
         with self._http.getresponse() as response:
             return Response(response.status, response.headers, _content(response, self._limits))
+
+    @contextmanager
+    def streamed(
+        self, target: str, headers: dict[str, str], silence: float
+    ) -> Iterator[http.client.HTTPResponse]:
+        """Send a GET whose answer is read as it comes, for as long as it takes.
+
+        Args:
+            silence: seconds without a byte after which it is given up.
+
+        Raises:
+            One of `FAILURES`, also while it is read.
+        """
+        self.deadline = Deadline(silence=silence, total=math.inf)
+        self._http.sock.settimeout(self.deadline.wait())
+        self._http.request("GET", target, None, headers)
+        with self._http.getresponse() as response:
+            yield response
 
     def close(self) -> None:
         """Close it; it can be opened again."""

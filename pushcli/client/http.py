@@ -17,7 +17,7 @@ hour would stay in the memory of every node.
 import os
 import time
 import weakref
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode, urlsplit
@@ -34,12 +34,17 @@ from pushcli.protocol.headers import EXTENSIONS
 from pushcli.protocol.timestamps import format_iso8601
 
 if TYPE_CHECKING:
+    from email.message import Message
+
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
     from pushcli.client.trace import Trace
 
 Params = Mapping[str, str | list[str]]
 """Of a query; a list is the same parameter several times."""
+_BLOCK = 65_536
+_REFUSAL = 65_536
+"""Bytes of a refusal that are read in place of a stream."""
 _AS_IT_IS = "/%:@!$&'()*+,;=~"
 """Characters of a path that are not escaped, or are an escape already."""
 
@@ -146,21 +151,64 @@ class HttpClient:
         Raises:
             PushcliError: everything else, as what it is.
         """
+        target, sent = self._signed(method, path, params, body, headers or {})
+        response = self._traced(method, target, sent, body)
+        self.extensions = _extensions(response.headers)
+        if not 200 <= response.status < 300:
+            raise self._refusal(response)
+        return response
+
+    def stream(
+        self,
+        path: str,
+        *,
+        params: Params | None = None,
+        headers: dict[str, str] | None = None,
+        silence: float,
+    ) -> Iterator[bytes]:
+        """GET an answer that goes on for as long as it likes, a block at a time as it comes.
+
+        Args:
+            silence: seconds without a byte after which the connection counts as lost.
+
+        Raises:
+            PushcliError: the server refused, or the connection broke.
+        """
+        target, sent = self._signed("GET", path, params, b"", headers or {})
+        connection = self._connection()
+        is_whole = False
+        try:
+            if not connection.is_open:
+                connection.open()
+            with connection.streamed(target, sent, silence) as answer:
+                if not 200 <= answer.status < 300:
+                    content = answer.read(_REFUSAL)
+                    raise self._refusal(Response(answer.status, answer.headers, content))
+                while block := answer.read1(_BLOCK):
+                    yield block
+                is_whole = answer.isclosed()
+        except FAILURES as error:
+            is_open = connection.is_open
+            raise self._failure(error, connection.deadline, is_open=is_open) from error
+        finally:
+            if is_whole:
+                self._idle.append(connection)
+            else:
+                connection.close()
+
+    def _signed(
+        self, method: str, path: str, params: Params | None, body: bytes, headers: dict[str, str]
+    ) -> tuple[str, dict[str, str]]:
+        """What is asked for, with its query, and the headers that prove who asks."""
         whole = f"{self._root}{path}" if path.startswith("/") else f"{self._path}/{path}"
         target = quote(whole, safe=_AS_IT_IS)
-        sent = {"User-Agent": f"pushcli/{__version__}", **(headers or {})}
+        sent = {"User-Agent": f"pushcli/{__version__}", **headers}
         if body:
             sent.setdefault("Content-Type", "application/json")
         if self.requestor is not None:
             sent |= self.requestor.headers(method, target, body)
         query = urlencode(params, doseq=True) if params else ""
-        if query:
-            target = f"{target}?{query}"
-        response = self._traced(method, target, sent, body)
-        self.extensions = _extensions(response)
-        if not 200 <= response.status < 300:
-            raise self._refusal(response)
-        return response
+        return (f"{target}?{query}" if query else target), sent
 
     def close(self) -> None:
         """Close the connections."""
@@ -241,6 +289,6 @@ def _trusted(server: Server) -> Trusted:
     return Trusted(trust, tls.ssl_context(trust))
 
 
-def _extensions(response: Response) -> frozenset[str]:
-    text = response.headers.get(EXTENSIONS, "")
+def _extensions(headers: "Message") -> frozenset[str]:
+    text = headers.get(EXTENSIONS, "")
     return frozenset(name.strip() for name in text.split(",") if name.strip())

@@ -217,18 +217,23 @@ job.add_command(finding.list_)
 @click.option(
     "--raw", is_flag=True, help="Print the bytes as they are, control characters included."
 )
+@click.option(
+    "--follow", is_flag=True, help="Print it line by line, as it is written, until the job is over."
+)
 @operator_options
 @click.pass_obj
 def output(
     app: App, job_id: str, nodes: tuple[str, ...], channel: str | None, outdir: Path | None,
-    raw: bool,
+    raw: bool, follow: bool,
 ) -> None:  # fmt: skip
     """Print what the job ID, started with --capture, wrote on the NODEs, or on all.
 
     What several of them wrote alike stands once, under their names; what failed comes last.
+    With --follow each line stands behind its node: `web01 | ...`, or `web01 ! ...` of stderr.
 
     \b
     Examples:
+      pushcli job output @last --follow
       pushcli job output 8f593bb9 web01 --channel stderr
       pushcli job output @last --outdir results
     """
@@ -236,7 +241,13 @@ def output(
         raise UsageError("--raw prints and --outdir writes files", "leave out one of them")
     if raw and not app.is_text:
         raise UsageError("--raw has no format", f"leave out --raw or -F {app.options.format}")
+    if follow and (raw or outdir is not None):
+        raise UsageError("--follow prints lines", "leave out --raw and --outdir")
     job_id, nodes = named.job_id(app, job_id), tuple(dict.fromkeys(nodes))
+    if follow:
+        channels = (channel,) if channel in CHANNELS else CHANNELS
+        show_output.follow_output(app, job_id, nodes, channels)
+        return
     channel = channel or ("stdout" if len(nodes) == 1 and outdir is None else "both")
     channels = CHANNELS if channel == "both" else (channel,)
     if outdir is not None:

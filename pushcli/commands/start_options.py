@@ -32,6 +32,9 @@ _OPTIONS: tuple[Callable[[Command], Command], ...] = (
         help="Longest pause between two checks of the job.",
     ),
     click.option(
+        "--follow", is_flag=True, help="Print what the command writes while it writes it."
+    ),
+    click.option(
         "--quiet", is_flag=True, help="Print results and errors only; with -b the bare ID."
     ),
     click.option(
@@ -53,12 +56,12 @@ def start_options(command: Command) -> Command:
     @wraps(command)
     def with_how(
         *arguments: Any, quorum: str | None, nowait: bool, dry_run: bool, poll_interval: float,
-        quiet: bool, timestamps: bool, batch: str | None, batch_wait: float,
+        follow: bool, quiet: bool, timestamps: bool, batch: str | None, batch_wait: float,
         max_failures: str | None, **others: Any,
     ) -> Any:  # fmt: skip
         how = How(
             quorum=quorum, nowait=nowait, dry_run=dry_run, poll_interval=poll_interval,
-            quiet=quiet, timestamps=timestamps, batch=batch, batch_wait=batch_wait,
+            follow=follow, quiet=quiet, timestamps=timestamps, batch=batch, batch_wait=batch_wait,
             max_failures=max_failures,
             typed=tuple(typed(click.get_current_context(), without=(*NODES, *SIZES))),
         )  # fmt: skip

@@ -93,12 +93,13 @@ def _detaching() -> Iterator[None]:
 
 def report(
     app: App, end: Snapshot, request: Mapping[str, Any], *,
-    emit: Callable[[object], None] | None = None,
+    emit: Callable[[object], None] | None = None, is_told: bool = False,
 ) -> ExitStatus:  # fmt: skip
     """Tell how the job ended that was asked for, node by node in the order of its names.
 
     Args:
         emit: is given what programs are told; None: it is the whole answer.
+        is_told: what its commands wrote was shown already.
 
     Raises:
         PushcliError: the server did not tell the rest; the job's end is printed all the same.
@@ -107,24 +108,28 @@ def report(
     needed: int = request.get("quorum", len(names))
     try:
         results = settled_results(app, end.job, names)
-        outputs = fetch_outputs(app, end.job, results)
+        outputs = {} if is_told else fetch_outputs(app, end.job, results)
     except PushcliError:
         (app.print if app.is_text else app.note)(summary(end.job, needed))
         raise
     if app.is_text:
-        _print_end(app, end.job, results, outputs, needed)
+        if not is_told:
+            _print_outputs(app, end.job, results, outputs)
+        _print_end(app, end.job, results, needed)
     else:
         rows = [{**result_as_data(r), **as_data(outputs.get(r.node, {}))} for r in results]
         (emit or app.emit)({**job_as_data(end.raw), "results": rows})
     return verdict(end.job)
 
 
-def _print_end(
-    app: App, job: JobView, results: Sequence[NodeResult], outputs: Mapping[str, Outputs],
-    needed: int,
-) -> None:  # fmt: skip
+def _print_outputs(
+    app: App, job: JobView, results: Sequence[NodeResult], outputs: Mapping[str, Outputs]
+) -> None:
     ran = [result for result in results if job.capture_output and not never_ran(result)]
     print_folded(app, ran, outputs)
+
+
+def _print_end(app: App, job: JobView, results: Sequence[NodeResult], needed: int) -> None:
     app.print(app.paint(summary(job, needed), colour(mood(job))))
     for line in exceptions(results):
         app.print(f"  {line}")

@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from pushcli.errors import NotFound
+from pushcli.errors import NotFound, UsageError
 from pushcli.escape import decode, escape_line
 from pushcli.jobs.fetch import fetch_outputs
 from pushcli.jobs.folded import print_folded
+from pushcli.jobs.follow import EXTENSION, follow, require_lines
 from pushcli.jobs.model import PENDING, JobView, NodeResult
 from pushcli.jobs.output import Outputs, as_data
 from pushcli.jobs.output_files import save
@@ -58,6 +59,26 @@ def save_output(
     else:
         saved = {result.node: sorted(outputs[result.node]) for result in results}
         app.emit({"id": job_id, "directory": str(directory), "nodes": saved})
+
+
+def follow_output(app: App, job_id: str, nodes: Sequence[str], channels: Sequence[str]) -> None:
+    """What the commands write, line by line while they write it, until the job is over.
+
+    Raises:
+        NotFound: there is no such job or node, or the job keeps no output.
+        UsageError: the format has no lines, or the server cannot tell it.
+    """
+    require_lines(app)
+    job = _job(app, job_id)
+    if not job.capture_output:
+        raise _not_captured(job_id)
+    if missing := sorted(set(nodes) - {node for node, _ in job.states()}):
+        raise _no_node(job_id, missing[0])
+    if EXTENSION not in app.client.extensions:
+        raise UsageError(
+            "this server does not tell output while it is written", "leave out --follow"
+        )
+    follow(app, job_id, nodes, channels)
 
 
 def _outputs(

@@ -1,7 +1,10 @@
 """From what is to be run, and on which nodes, to an exit status."""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
+
+import msgspec
 
 from pushcli.errors import UsageError
 from pushcli.exit_status import ExitStatus
@@ -18,6 +21,7 @@ class How:
         nowait: return as soon as it is started.
         dry_run: ask the nodes, and start nothing.
         poll_interval: the longest pause between two looks at the job, in seconds.
+        follow: what the command writes is shown while it writes it.
         quiet: results and errors only.
         timestamps: lines begin with the time at which they are printed.
         batch: nodes of a batch, as a number or a percentage; None: all at once.
@@ -31,6 +35,7 @@ class How:
     nowait: bool = False
     dry_run: bool = False
     poll_interval: float = 1.0
+    follow: bool = False
     quiet: bool = False
     timestamps: bool = False
     batch: str | None = None
@@ -61,9 +66,13 @@ def carry_out(
     from pushcli.jobs.batches import course  # noqa: PLC0415
     from pushcli.jobs.confirming import require_confirmation  # noqa: PLC0415
     from pushcli.jobs.dry_run import dry_run  # noqa: PLC0415
+    from pushcli.jobs.follow import following, require_lines  # noqa: PLC0415
     from pushcli.jobs.job_request import job_request  # noqa: PLC0415
 
     _require_sense(how)
+    if how.follow:
+        require_lines(app)
+        run = msgspec.structs.replace(run, capture=True)
     request = job_request(run, nodes, quorum=how.quorum)
     if how.dry_run:
         return dry_run(app, request)
@@ -76,7 +85,9 @@ def carry_out(
             app.emit({"id": job_id})
         return ExitStatus.OK
     job_id = run_job.start(app, request)
-    return run_job.report(app, run_job.wait(app, job_id, interval=how.poll_interval), request)
+    with following(app, job_id) if how.follow else nullcontext(False) as is_told:
+        end = run_job.wait(app, job_id, interval=how.poll_interval)
+    return run_job.report(app, end, request, is_told=is_told)
 
 
 def _require_sense(how: How) -> None:
@@ -84,3 +95,5 @@ def _require_sense(how: How) -> None:
         raise UsageError("--batch-wait and --max-failures are about batches", "give --batch too")
     if how.batch is not None and how.nowait:
         raise UsageError("--batch waits for each batch", "leave out --nowait")
+    if how.follow and (how.batch is not None or how.nowait):
+        raise UsageError("--follow follows one job to its end", "leave out --batch and --nowait")

@@ -2,18 +2,24 @@
 
 import base64
 import hashlib
+import json
 import os
 import re
 import signal
+import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pushcli.sandbox.sandbox import Sandbox
+from pushcli import keys
+from pushcli.exit_status import ExitStatus
+from pushcli.sandbox.sandbox import ORG, Sandbox
 from tests.support.feed_reader import FeedReader
-from tests.support.waiting import job_is, start
+from tests.support.waiting import job_is, patient, start, until
+from tests.support.writers import Writers, register, written
 
 pytestmark = pytest.mark.timeout(90)
 MARKS = ["MARKS"]
@@ -207,3 +213,143 @@ def test_a_hundred_megabytes_are_capped_marked_and_digested(fleet: Sandbox) -> N
     assert re.search(rb"\n.*[0-9,]+.* bytes.*\n", output)
     assert fleet.api.job_output(job_id, "n1", "stderr") == b"end\n"
     assert Follower(fleet, job_id).to_the_end()["n1", "stdout"] == output
+
+
+# --- the command line
+
+
+class Running:
+    """A command line that runs, its lines as they come, and when."""
+
+    def __init__(self, fleet: Sandbox, *arguments: str) -> None:
+        self.process = subprocess.Popen(
+            fleet.command(*arguments), env=fleet.environment, stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+
+    def line(self) -> str:
+        """The next line of standard output."""
+        assert self.process.stdout is not None
+        return self.process.stdout.readline().rstrip("\n")
+
+    def end(self) -> tuple[int, list[str], str]:
+        """Its status, the rest of its lines, and what it noted."""
+        out, err = self.process.communicate(timeout=patient(15))
+        return self.process.returncode, out.splitlines(), err
+
+
+def test_a_line_shows_soon_after_it_was_written(fleet: Sandbox, tmp_path: Path) -> None:
+    marks = tmp_path / "m"
+    running = Running(
+        fleet, "job", "start", "--follow", "--env", f"MARKS={marks}", "--quiet", "steps", "n1"
+    )
+    seen = {running.line(), running.line()}
+    assert seen == {"n1 | one", "n1 ! bad"}
+    began = time.monotonic()
+    Path(f"{marks}.1").touch()
+    assert running.line() == "n1 | two"
+    took = time.monotonic() - began
+    print(f"a line showed after {took * 1000:.0f} ms")
+    assert took < patient(1)
+    Path(f"{marks}.2").touch()
+    status, lines, _ = running.end()
+    assert status == ExitStatus.OK
+    assert lines[:2] == ["n1 | three", "n1 | no end"]
+    assert "1 succeeded" in lines[2] or "1 ok" in lines[2]
+    assert sum("one" in line for line in lines) == 0
+
+
+def test_a_job_is_followed_from_elsewhere_and_when_it_is_over(
+    fleet: Sandbox, tmp_path: Path
+) -> None:
+    marks = tmp_path / "m"
+    job_id = begin(fleet, "steps", marks, "n1", "n2")
+    job_is(fleet, job_id, "running")
+    running = Running(fleet, "job", "output", job_id, "n2", "--follow", "-F", "ndjson")
+    first = [json.loads(running.line()), json.loads(running.line())]
+    head = {"event": "output", "id": job_id, "node": "n2"}
+    assert {**head, "channel": "stdout", "line": "one"} in first
+    assert {**head, "channel": "stderr", "line": "bad"} in first
+    Path(f"{marks}.1").touch()
+    Path(f"{marks}.2").touch()
+    status, lines, _ = running.end()
+    assert (status, [json.loads(line)["line"] for line in lines]) == (0, ["two", "three", "no end"])
+    done = fleet.cli("job", "output", job_id, "--follow", "--channel", "stdout")
+    assert sorted(done.stdout.splitlines()) == sorted(
+        f"{node} | {line}" for node in ("n1", "n2") for line in ("one", "two", "three", "no end")
+    )
+
+
+def test_following_survives_a_restart_of_the_server(fleet: Sandbox, tmp_path: Path) -> None:
+    marks = tmp_path / "m"
+    job_id = begin(fleet, "lines", marks, "n1")
+    job_is(fleet, job_id, "running")
+    running = Running(fleet, "job", "output", job_id, "--follow")
+    assert [running.line() for _ in range(2000)][-1] == "n1 | line 2000"
+    fleet.end_server(signal.SIGKILL)
+    Path(f"{marks}.1").touch()
+    fleet.start_server()
+    status, lines, notes = running.end()
+    assert (status, lines) == (0, [f"n1 | line {i}" for i in range(2001, 3001)]), notes
+    fleet.wait_available(fleet.nodes)
+
+
+def test_ctrl_c_leaves_the_job_running(fleet: Sandbox, tmp_path: Path) -> None:
+    marks = tmp_path / "m"
+    job_id = begin(fleet, "steps", marks, "n1")
+    job_is(fleet, job_id, "running")
+    running = Running(fleet, "job", "output", job_id, "--follow")
+    running.line()
+    running.process.send_signal(signal.SIGINT)
+    status, _, notes = running.end()
+    assert status == ExitStatus.INTERRUPTED
+    assert "the job goes on" in notes
+    assert fleet.api.job(job_id)["status"] == "running"
+    Path(f"{marks}.1").touch()
+    Path(f"{marks}.2").touch()
+    job_is(fleet, job_id, "complete")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("output", "0" * 32, "--follow", "--raw"),
+        ("output", "0" * 32, "--follow", "--outdir", "x"),
+        ("output", "0" * 32, "--follow", "-F", "json"),
+        ("start", "quick", "n1", "--follow", "-F", "yaml"),
+    ],
+)
+def test_what_has_no_lines_is_not_followed(fleet: Sandbox, arguments: tuple[str, ...]) -> None:
+    done = fleet.cli("job", *arguments)
+    assert done.returncode == ExitStatus.USAGE, done.stderr
+    assert "--follow" in done.stderr
+
+
+def test_what_cannot_be_followed_is_told(fleet: Sandbox) -> None:
+    assert fleet.cli("job", "output", "0" * 32, "--follow").returncode == ExitStatus.NOT_FOUND
+    job_id = start(fleet, "quick", "n1", capture_output=True)
+    job_is(fleet, job_id, "complete")
+    done = fleet.cli("job", "output", job_id, "nosuch", "--follow")
+    assert (done.returncode, "has no node nosuch" in done.stderr) == (ExitStatus.NOT_FOUND, True)
+    assert fleet.cli("job", "output", job_id, "--follow").stdout == "n1 | quick\n"
+
+
+def test_many_nodes_that_write_at_once_are_all_heard(tmp_path: Path) -> None:
+    names = [f"w{number:03d}" for number in range(200)]
+    key, size = keys.generate(), 10_000
+    fleet = Sandbox(tmp_path, [], settings={"voting_timeout": 60})
+    try:
+        fleet.make_server()
+        register(fleet.server_directory, ORG, names, keys.public_pem(key))
+        fleet.start_server()
+        url = fleet.url.partition("/organizations/")[0]
+        with Writers(names, url=url, org=ORG, key=key, size=size) as writers:
+            fleet.wait_available(names)
+            job_id = start(fleet, "x", *names, capture_output=True)
+            parts = Follower(fleet, job_id).to_the_end()
+            until(lambda: writers.are_done, "all results are acknowledged")
+        assert parts == {(name, "stdout"): written(name, size) for name in names}
+        digests = {part["stdout_digest"] for part in fleet.api.job_nodes(job_id)}
+        assert digests == {hashlib.sha256(written(name, size)).hexdigest() for name in names}
+    finally:
+        fleet.stop()

@@ -1,0 +1,165 @@
+"""What a job's commands write, printed while they write it (`--follow`).
+
+A thread reads the feed of the job's output and prints, so that a line shows at once whatever else
+is waited for; nothing else may write to standard output meanwhile.
+"""
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from pushcli.errors import PushcliError, ServerError, ServerUnreachable, UsageError
+from pushcli.jobs.followed import Line, Lines, name_and_colour
+from pushcli.jobs.output import CHANNELS
+from pushcli.terminal.context import App
+from pushcli.terminal.formats import Format, to_json_lines
+
+EXTENSION = "output-feed"
+PATIENCE = 60.0
+"""How long the server may be away (restarted, say) while we follow, in seconds."""
+RETRY_PAUSE = 0.5
+LAST = 15.0
+"""Seconds for the last output of a job that is over."""
+_AWAY = (ServerUnreachable, ServerError)
+
+
+def require_lines(app: App) -> None:
+    """Output that is followed is text, or an object a line.
+
+    Raises:
+        UsageError: another format is wanted.
+    """
+    if app.options.format not in {Format.TEXT, Format.NDJSON}:
+        raise UsageError(
+            f"--follow has no format {app.options.format}", "leave out -F, or give -F ndjson"
+        )
+
+
+def follow(
+    app: App, job_id: str, nodes: Sequence[str] = (), channels: Sequence[str] = CHANNELS
+) -> None:
+    """Print the output of a job line by line until no more of it comes; it may be over already.
+
+    Args:
+        nodes: of these only; none: of all.
+
+    Raises:
+        NotFound: there is no such job, or it captures nothing.
+        PushcliError: the server refused, or was away for longer than `PATIENCE`.
+        KeyboardInterrupt: the operator has seen enough; the job goes on.
+    """
+    follower = _Follower(app, job_id, nodes, channels)
+    try:
+        follower.run()
+    except KeyboardInterrupt:
+        follower.finish()
+        app.note("INTERRUPTED: the job goes on, if it was not over")
+        raise
+
+
+@contextmanager
+def following(app: App, job_id: str) -> Iterator[bool]:
+    """Print the output of a job beside what is done here, and its rest at the end.
+
+    Gives whether it is printed; a server that cannot tell it is said to be one.
+
+    Raises:
+        PushcliError: at the end: the server did not tell the rest, or it could not be printed.
+    """
+    if EXTENSION not in app.client.extensions:
+        app.note("this server does not tell output while it is written: it is shown at the end")
+        yield False
+        return
+    follower = _Follower(app, job_id, (), CHANNELS)
+    thread = threading.Thread(target=follower.run_aside, daemon=True, name="output")
+    thread.start()
+    # A display would be drawn over the lines.
+    quiet, app.quiet = app.quiet, True
+    try:
+        yield True
+    except BaseException:
+        follower.finish()
+        raise
+    finally:
+        app.quiet = quiet
+    thread.join(LAST)
+    follower.finish()
+    if follower.error is not None:
+        raise follower.error
+    if thread.is_alive():
+        app.note(f"UNFINISHED: the rest is shown by pushcli job output {job_id}")
+
+
+class _Follower:
+    def __init__(
+        self, app: App, job_id: str, nodes: Sequence[str], channels: Sequence[str]
+    ) -> None:
+        self.error: Exception | None = None
+        self._app = app
+        self._id = job_id
+        self._nodes = tuple(nodes)
+        self._channels = frozenset(channels)
+        self._lines = Lines()
+        self._lock = threading.Lock()
+        self._finished = False
+
+    def run(self) -> None:
+        """Print all that comes."""
+        last, away_since = "", None
+        while True:
+            try:
+                for events in self._app.client.output_feed(self._id, self._nodes, last):
+                    lines = [line for event in events for line in self._lines.add(event)]
+                    self._print(lines)
+                    if events:
+                        last, away_since = events[-1].id, None
+                    if self._finished or any(event.name == "end" for event in events):
+                        self.finish()
+                        return
+                error: PushcliError = ServerError("the server broke off the output")
+            except _AWAY as caught:
+                error = caught
+            now = self._app.clock()
+            if away_since is None:
+                away_since = now
+                self._app.note(f"{error.message}: retrying for {PATIENCE:.0f} s ...")
+            if self._finished or now - away_since >= PATIENCE:
+                raise error
+            self._app.sleep(RETRY_PAUSE)
+
+    def run_aside(self) -> None:
+        """The same on a thread of its own: what goes wrong is told at the end."""
+        try:
+            self.run()
+        except (PushcliError, OSError) as error:
+            self.error = error
+
+    def finish(self) -> None:
+        """Print lines that have no end yet, and nothing more."""
+        with self._lock:
+            is_first, self._finished = not self._finished, True
+            if is_first and self.error is None:
+                self._write(self._lines.rest())
+
+    def _print(self, lines: list[Line]) -> None:
+        with self._lock:
+            if not self._finished:
+                self._write(lines)
+
+    def _write(self, lines: list[Line]) -> None:
+        nodes = frozenset(self._nodes)
+        wanted = [
+            line
+            for line in lines
+            if line.channel in self._channels and (not nodes or line.node in nodes)
+        ]
+        if not wanted:
+            return
+        if self._app.is_text:
+            self._app.print("\n".join(map(self._shown, wanted)))
+        else:
+            self._app.write(to_json_lines([line.as_data(self._id) for line in wanted]))
+
+    def _shown(self, line: Line) -> str:
+        name, colour = name_and_colour(line.node)
+        return f"{self._app.paint(name, colour)} {line.shown()}"
