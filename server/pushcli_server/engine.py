@@ -146,6 +146,9 @@ class Engine:
         curve_key: str,
     ) -> None:
         """A verified message came; while too much waits to be stored, none that adds to it."""
+        if isinstance(message, messages.Output) and self._store.is_half_full:
+            # Its agent sends it again: votes and results need the room.
+            return
         if self._store.is_full and not self.fleet.is_routine(node, message):
             # It is not acknowledged: an agent of ours sends it again.
             _log.warning(

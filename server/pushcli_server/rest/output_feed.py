@@ -7,6 +7,7 @@ tells by the offsets. A reader costs a piece at a time; one that does not read i
 
 import asyncio
 import base64
+import logging
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -20,6 +21,9 @@ from pushcli_server.output_log import OutputLog, Part
 from pushcli_server.rest.errors import Refused, not_found
 from pushcli_server.rest.feeds import KEEPALIVE, LONGEST_REST, REST_PER_READER, Streamed
 from pushcli_server.rest.request import Call
+from pushcli_server.store import StoreUnavailable
+
+_log = logging.getLogger(__name__)
 
 PIECE = 32_768
 """Bytes of output in an event."""
@@ -69,6 +73,14 @@ class OutputStream(Streamed):
         self._positions: dict[Part, int] = {}
 
     async def _chunks(self) -> AsyncIterator[bytes]:
+        try:
+            async for chunk in self._followed():
+                yield chunk
+        except StoreUnavailable as error:
+            # Without its last event a feed is not over: readers come back.
+            _log.warning("a feed of output was broken off: %s", error, extra={"job": self._key.id})
+
+    async def _followed(self) -> AsyncIterator[bytes]:
         silent = 0.0
         # The headers leave with the first bytes: the reader knows that it is heard.
         yield b":output\n"

@@ -133,6 +133,11 @@ class Store:
         return writer.waiting > MOST_WAITING or writer.bytes > MOST_BYTES
 
     @property
+    def is_half_full(self) -> bool:
+        """Whether what can wait, such as output, is to leave the room to what cannot."""
+        return self._started.bytes > MOST_BYTES // 2
+
+    @property
     def ticket(self) -> int:
         """Of what was submitted last."""
         return self._started.ticket

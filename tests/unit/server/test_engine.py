@@ -17,7 +17,8 @@ from pushcli_server.core.node import Phase
 from pushcli_server.engine import Engine
 from pushcli_server.feeds import Feeds
 from pushcli_server.release import Releases
-from pushcli_server.store import Store
+from pushcli_server.store import Store, operations
+from pushcli_server.store import store as store_module
 from pushcli_server.timers import Timers
 from tests.support.waiting import patient
 
@@ -64,6 +65,43 @@ def test_an_effect_that_fails_costs_no_other(
             async with asyncio.timeout(patient(10)):
                 while caplog.text.count(COMPLAINT) < 2:
                     await asyncio.sleep(0.01)
+        finally:
+            timers.close()
+            await store.close()
+
+    asyncio.run(scenario())
+
+
+def test_output_leaves_the_room_before_the_database_to_what_cannot_wait(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nothing: Any = None
+    place = f"sqlite:///{tmp_path}/db", tmp_path / "blobs"
+    Store.create(*place)
+    monkeypatch.setattr(store_module, "MOST_BYTES", 1)
+    fields: dict[str, Any] = {
+        "node": NODE.name, "org": NODE.org, "sequence": 1, "incarnation_id": "i",
+        "timestamp": format_rfc1123(time.time()),
+    }  # fmt: skip
+
+    async def scenario() -> None:
+        store, releases, clock = Store.open(*place), Releases(), Clock()
+        store.start(asyncio.get_running_loop(), releases.committed)
+        timers = Timers(clock, lambda _: None)
+        engine = Engine(
+            Fleet(Rules()), clock=clock, store=store, releases=releases, timers=timers,
+            feeds=Feeds(clock, store.submit, {}), spawn=nothing, channel=nothing, notes=nothing,
+            outputs=nothing,
+        )  # fmt: skip
+        try:
+            # It waits for as long as the event loop is not given its turn.
+            store.submit(operations.AppendOutput(store.incoming("x"), 0, b"x"))
+            chunk = messages.Output(**fields, job_id="1" * 32, channel="stdout", offset=0, data="")
+            engine.receive(NODE, b"peer", "", chunk, "key")
+            assert NODE not in engine.fleet.nodes
+            vote = messages.NackCommit(**fields, job_id="1" * 32)
+            engine.receive(NODE, b"peer", "", vote, "key")
+            assert NODE in engine.fleet.nodes
         finally:
             timers.close()
             await store.close()
