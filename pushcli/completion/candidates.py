@@ -12,6 +12,7 @@ from pushcli import durations
 from pushcli.completion import known
 from pushcli.completion.known import Known
 from pushcli.errors import PushcliError
+from pushcli.protocol.names import LAST_JOB
 from pushcli.terminal.context import App, profile_of
 
 MOST = 300
@@ -116,7 +117,8 @@ def _last_name(typed: str) -> int:
 
 def _jobs(there: Known, typed: str) -> list[tuple[str, str]]:
     now = time.time()
-    return [
+    last = [(LAST_JOB, "the last one that you started")] if LAST_JOB.startswith(typed) else []
+    return last + [
         (job.id, f"{job.command}, {_age(now - job.created_at)}")
         for job in there.jobs
         if job.id.startswith(typed)

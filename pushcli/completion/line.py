@@ -107,9 +107,10 @@ def for_bash(value: str, word: Word, breaks: str) -> str | None:
 
 
 def _broken(characters: list[Character], breaks: str) -> int:
+    # At @, where it completes names of hosts, the part begins before the character.
     places = [
-        place
-        for place, character in enumerate(characters, 1)
+        place + (character.text != "@")
+        for place, character in enumerate(characters)
         if not character.quoted and character.text in breaks
     ]
     return places[-1] if places else 0

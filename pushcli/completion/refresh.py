@@ -123,10 +123,13 @@ def _sets(nodes: Sequence[str]) -> list[str]:
 
 
 def _jobs(client: ApiClient) -> list[KnownJob]:
-    found = checked(client.jobs(), list[_Job])
+    """The newest ones, the newest first."""
+    page = client.job_page({"limit": str(MAX_JOBS)})
+    # An older server gives all jobs, the oldest first; some may be of the same second.
+    raw = page.get("jobs") if isinstance(page, dict) else page[::-1]
+    found = checked(raw, list[_Job])
     jobs = [KnownJob(job.id, job.command[:_MAX_TEXT], _seconds(job.created_at)) for job in found]
-    # They come oldest first, and may be of the same second.
-    newest = sorted(jobs, key=lambda job: job.created_at)[::-1]
+    newest = sorted(jobs, key=lambda job: -job.created_at)
     return [job for job in newest if is_job_id(job.id)][:MAX_JOBS]
 
 

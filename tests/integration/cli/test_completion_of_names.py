@@ -90,10 +90,11 @@ LINES = {
 
 @pytest.mark.parametrize("shell", SHELLS)
 def test_tab_completes_what_there_is(shell: str, fleet: Sandbox, tmp_path: Path) -> None:
-    [job] = offered(fleet, "job", "status", "")
+    [_, job] = offered(fleet, "job", "status", "")
     [token] = offered(fleet, "node", "token", "delete", "")
     ids = {
         f"job status {job[:4]}\t": f"job status {job}",
+        "job status @la\t": "job status @last",
         f"node token delete {token[:2]}\t": f"node token delete {token}",
     }
     with shell_with_completion(shell, home(fleet), tmp_path) as child:
@@ -130,7 +131,7 @@ def test_a_job_is_told_by_its_command_and_its_age(fleet: Sandbox) -> None:
         fleet.command("job", "abort", ""), text=True, stdout=subprocess.PIPE, check=True,
         env={**environment(fleet), "_PUSHCLI_COMPLETE": "zsh_words"},
     )  # fmt: skip
-    kind, job_id, note = done.stdout.splitlines()
+    kind, job_id, note = done.stdout.splitlines()[3:]
     assert (kind, len(job_id)) == ("plain", 32)
     assert note.startswith("uptime, ")
     assert note.endswith(" ago")

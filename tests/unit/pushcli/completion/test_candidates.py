@@ -56,7 +56,8 @@ def test_of_many_names_the_shell_still_finds_what_all_begin_with(env: dict[str, 
 def test_jobs_are_the_newest_first_with_their_commands(env: dict[str, str]) -> None:
     jobs = [KnownJob("b" * 32, "deploy, now"), KnownJob("a" * 32, "up\ntime")]
     remember(env, Known(jobs=jobs))
-    first, second = offered(env, "job", "status", "")
+    last, first, second = offered(env, "job", "status", "")
+    assert last.startswith("@last\t")
     assert first.startswith(f"{'b' * 32}\tdeploy, now, ")
     assert second.startswith(f"{'a' * 32}\tup\\ntime, ")
     assert len(offered(env, "node", "status", "--from-job", "a")) == 1

@@ -36,6 +36,7 @@ def test_a_line_is_split_as_a_shell_splits_it(typed: str, expected: list[str]) -
     [
         ("we", "web01", "web01"),
         ("a:b", "a:bc", "bc"),
+        ("@la", "@last", "@last"),
         ("--profile=st", "--profile=staging", "staging"),
         ("web01,we", "web01,web02", "web01,web02"),
         ("web01!w", "web01!web02", r"web01\!web02"),
