@@ -63,8 +63,9 @@ def _head(
     app: App, job: JobView, raw: Mapping[str, Any], listed: ListedJob | None
 ) -> Iterator[str]:
     yield f"Job {job.id}   {escape_line(job.command)}"
-    yield "  " + ", ".join(filter(None, (app.paint(_phase(job, listed), colour(mood(job))),
-                                         _by(listed), _when(job))))  # fmt: skip
+    stands = app.paint(_phase(job, listed), colour(mood(job)))
+    yield "  " + ", ".join(filter(None, (stands, _by(listed))))
+    yield f"  started {_when(job)}"
     yield "  " + ", ".join(filter(None, _terms(job, raw, listed)))
     if raw.get("env"):
         yield f"  env {value_text(raw['env'])}"

@@ -39,7 +39,7 @@ HTML = Answer(200, b"<html><body>Welcome to nginx!</body></html>", "text/html")
         (Answer(200, b"{"), ExitStatus.ERROR, ""),
         (Answer(200, b"[" * 60_000), ExitStatus.ERROR, ""),
         (Answer(200, b"\xff"), ExitStatus.ERROR, ""),
-        (json_answer({"jobs": []}), ExitStatus.ERROR, "unexpected answer"),
+        (json_answer({"jobs": 1}), ExitStatus.ERROR, "unexpected answer"),
         (json_answer([{"id": 1}]), ExitStatus.ERROR, "unexpected answer"),
         (Answer(302, headers={"Location": "http://127.0.0.1:1/"}), ExitStatus.ERROR, "302"),
     ],
@@ -157,7 +157,10 @@ def test_without_a_command_the_help_is_shown(home: Home) -> None:
 def test_a_reader_that_leaves_is_no_error(home: Home, responder: Responder) -> None:
     responder.say("GET", "jobs", json_answer([job("complete")] * 5000))
     with subprocess.Popen(
-        [*PUSHCLI, "job", "list"], env=home.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        [*PUSHCLI, "job", "list", "--max", "5000"],
+        env=home.env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
     ) as process:
         assert process.stdout is not None
         assert process.stderr is not None
