@@ -96,6 +96,14 @@ def local(seconds: float) -> str:
         return f"{seconds:.0f}"
 
 
+def clock(seconds: float) -> str:
+    """A moment of the last hours by this machine's clock: `14:02:33`."""
+    try:
+        return datetime.fromtimestamp(seconds, UTC).astimezone().strftime("%H:%M:%S")
+    except (ValueError, OverflowError, OSError):
+        return f"{seconds:.0f}"
+
+
 def utc(seconds: float) -> Any:
     """The same in UTC, for programs: `2026-11-23T20:00:00Z`, with milliseconds if there are any.
 

@@ -215,11 +215,33 @@ class ApiClient:
         for block in self._http.stream(path, params=params, headers=headers, silence=feed.SILENCE):
             yield parser.feed(block)
 
+    def job_feed(self, job_id: str, last: str = "") -> Iterator[list[FeedEvent]]:
+        """A job's events as they come, from its start or after the event with the id `last`.
+
+        An empty list is a sign of life. It ends with the job.
+
+        Raises:
+            PushcliError: the server refused, or the connection broke.
+        """
+        own = f"pushy/own_jobs/{quoted(job_id)}/feed"
+        path = own if "own-jobs" in self.extensions else f"pushy/job_status_feed/{quoted(job_id)}"
+        headers = {"Accept": feed.MEDIA_TYPE, **({"Last-Event-ID": last} if last else {})}
+        parser = feed.EventParser()
+        for block in self._http.stream(path, headers=headers, silence=feed.SILENCE):
+            yield parser.feed(block)
+
     def job_nodes(self, job_id: str) -> Any:
         """Each node's part in a job; None if the server cannot tell."""
         if "job-nodes" not in self.extensions:
             return None
         return self.get(f"pushy/jobs/{quoted(job_id)}/nodes")
+
+    def troubled_nodes(self, job_id: str, limit: int) -> Any:
+        """The parts of nodes that need a look, the first ones; None if the server cannot tell."""
+        if "troubled-nodes" not in self.extensions:
+            return None
+        params = {"troubled": "true", "limit": str(limit)}
+        return self.get(f"pushy/jobs/{quoted(job_id)}/nodes", params)
 
     def output_of(self, job_id: str, digest: str) -> bytes:
         """What nodes of this job wrote, by its SHA-256 (hex).

@@ -196,6 +196,8 @@ def _content(app: App, file: Path | None, *, is_read: bool, option: str = "--fil
     return job_request.read_file(file, app.stdin, option=option)
 
 
+job.add_command(finding.watch)
+job.add_command(finding.wait)
 job.add_command(finding.status)
 job.add_command(finding.list_)
 

@@ -4,7 +4,11 @@ from typing import TYPE_CHECKING
 
 import click
 
+from pushcli.commands.start_options import on_interrupt_option, poll_interval_option
 from pushcli.errors import UsageError
+from pushcli.exit_status import ExitStatus
+from pushcli.jobs.interrupts import OnInterrupt
+from pushcli.protocol.names import LAST_JOB
 from pushcli.terminal.command_groups import Command
 from pushcli.terminal.context import App
 from pushcli.terminal.lazily import lazy_module
@@ -14,14 +18,55 @@ from pushcli.terminal.params import JobId, Moment, Name, NamesList, NodeName
 if TYPE_CHECKING:
     from pushcli.jobs import abort as aborting
     from pushcli.jobs import abort_all as ending
-    from pushcli.jobs import job_list, job_status, named, run_job
+    from pushcli.jobs import attached, job_list, job_status, named
 else:
     aborting = lazy_module("pushcli.jobs.abort")
+    attached = lazy_module("pushcli.jobs.attached")
     ending = lazy_module("pushcli.jobs.abort_all")
     job_list = lazy_module("pushcli.jobs.job_list")
     job_status = lazy_module("pushcli.jobs.job_status")
     named = lazy_module("pushcli.jobs.named")
-    run_job = lazy_module("pushcli.jobs.run_job")
+
+
+@click.command(cls=Command)
+@click.argument("job_id", metavar="[ID]", type=JobId(), default=LAST_JOB)
+@on_interrupt_option
+@poll_interval_option
+@operator_options
+@click.pass_obj
+def watch(app: App, job_id: str, on_interrupt: OnInterrupt, poll_interval: float) -> ExitStatus:
+    """Watch the job ID to its end, as if it had been started here; without an ID your last one.
+
+    Ctrl-C asks what is to become of it; by default it goes on. The exit status is that of
+    `pushcli job start`.
+
+    \b
+    Examples:
+      pushcli job watch
+      pushcli job watch 8f593bb9
+    """
+    job_id = named.job_id(app, job_id)
+    return attached.watch(app, job_id, interval=poll_interval, on_interrupt=on_interrupt)
+
+
+@click.command(cls=Command)
+@click.argument("job_ids", metavar="ID...", type=JobId(), nargs=-1, required=True)
+@poll_interval_option
+@operator_options
+@click.pass_obj
+def wait(app: App, job_ids: tuple[str, ...], poll_interval: float) -> ExitStatus:
+    """Wait, in silence, until the jobs ID are over.
+
+    The exit status is that of `pushcli job start`: of several jobs, that of the first one that
+    did not end well. Ctrl-C ends the waiting, not the jobs.
+
+    \b
+    Example:
+      pushcli job wait @last && echo done
+    """
+    whole = [named.job_id(app, job_id) for job_id in job_ids]
+    statuses = [attached.wait(app, job_id, interval=poll_interval) for job_id in whole]
+    return next((status for status in statuses if status is not ExitStatus.OK), ExitStatus.OK)
 
 
 @click.command(cls=Command)
@@ -41,7 +86,7 @@ def status(app: App, job_id: str, *, watch: bool) -> None:
     """
     job_id = named.job_id(app, job_id)
     if watch:
-        run_job.wait(app, job_id, interval=1.0)
+        attached.wait(app, job_id, interval=1.0, quietly=False)
     job_status.show_status(app, job_id)
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from pushcli.jobs.interrupts import OnInterrupt
 from pushcli.jobs.starting import How
 from pushcli.terminal.params import Seconds
 from pushcli.terminal.typed import typed
@@ -18,6 +19,16 @@ SIZES = ("batch", "max_failures")
 """Parameters that may be a part of these nodes: of the rest it would be another number."""
 Command = Callable[..., Any]
 
+poll_interval_option = click.option(
+    "--poll-interval", type=Seconds(zero=False), default=1.0, show_default=True,
+    help="Longest pause between two checks of a job whose server has no event feed.",
+)  # fmt: skip
+on_interrupt_option = click.option(
+    "--on-interrupt", type=click.Choice([policy.value for policy in OnInterrupt]),
+    default=OnInterrupt.ASK.value, show_default=True,
+    callback=lambda _context, _option, value: OnInterrupt(value),
+    help="What Ctrl-C does to the job; off a terminal it detaches rather than ask.",
+)  # fmt: skip
 _OPTIONS: tuple[Callable[[Command], Command], ...] = (
     click.option(
         "-q", "--quorum", metavar="N|P%", help="Nodes that must be ready (default: all)."
@@ -27,10 +38,8 @@ _OPTIONS: tuple[Callable[[Command], Command], ...] = (
         "--dry-run", is_flag=True,
         help="Ask the nodes whether they would run it; start nothing.",
     ),
-    click.option(
-        "--poll-interval", type=Seconds(zero=False), default=1.0, show_default=True,
-        help="Longest pause between two checks of the job.",
-    ),
+    poll_interval_option,
+    on_interrupt_option,
     click.option(
         "--follow", is_flag=True, help="Print what the command writes while it writes it."
     ),
@@ -56,13 +65,13 @@ def start_options(command: Command) -> Command:
     @wraps(command)
     def with_how(
         *arguments: Any, quorum: str | None, nowait: bool, dry_run: bool, poll_interval: float,
-        follow: bool, quiet: bool, timestamps: bool, batch: str | None, batch_wait: float,
-        max_failures: str | None, **others: Any,
+        on_interrupt: OnInterrupt, follow: bool, quiet: bool, timestamps: bool,
+        batch: str | None, batch_wait: float, max_failures: str | None, **others: Any,
     ) -> Any:  # fmt: skip
         how = How(
             quorum=quorum, nowait=nowait, dry_run=dry_run, poll_interval=poll_interval,
-            follow=follow, quiet=quiet, timestamps=timestamps, batch=batch, batch_wait=batch_wait,
-            max_failures=max_failures,
+            on_interrupt=on_interrupt, follow=follow, quiet=quiet, timestamps=timestamps,
+            batch=batch, batch_wait=batch_wait, max_failures=max_failures,
             typed=tuple(typed(click.get_current_context(), without=(*NODES, *SIZES))),
         )  # fmt: skip
         return command(*arguments, how=how, **others)

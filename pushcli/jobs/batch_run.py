@@ -12,6 +12,7 @@ from pushcli.jobs import run_job
 from pushcli.jobs.batches import Course, quorum_of_batch
 from pushcli.jobs.job_request import job_request
 from pushcli.jobs.next_steps import same_server
+from pushcli.jobs.tracker import Tracker
 from pushcli.protocol.run import RunSpec
 from pushcli.terminal.context import App
 from pushcli.terminal.folding import fold
@@ -52,7 +53,10 @@ def run_batches(app: App, run: RunSpec, course: Course, how: "How") -> ExitStatu
                 in_doubt = True
                 raise
             started = True
-            end = run_job.wait(app, job_id, interval=how.poll_interval)
+            end = run_job.wait(
+                app, job_id, Tracker(nodes, command=run.command), interval=how.poll_interval,
+                on_interrupt=how.on_interrupt,
+            )  # fmt: skip
             course = course.after(end.job)
             started = False
             run_job.report(app, end, request, emit=emit)

@@ -1,79 +1,77 @@
-"""The live display of a job on a terminal. Rich is imported here, so import this late.
+"""The live display of a job on a terminal.
 
-Everything that a peer sent goes in as `Text`, never as markup.
+Between two drawings the cursor rests, hidden, at the display's first character, and nothing is
+counted from there: a terminal that is resized, whether or not it wraps its lines anew, carries the
+cursor with the text, and the next drawing clears from it down. So no line is left behind, which
+displays that go up by the number of lines they drew cannot promise.
 """
 
+import os
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import TextIO
 
-from rich.console import Console, Group, RenderableType
-from rich.live import Live
-from rich.progress_bar import ProgressBar
-from rich.table import Table
-from rich.text import Text
+import click
 
 from pushcli.escape import escape_line
-from pushcli.jobs.model import PENDING, JobView
-from pushcli.jobs.wording import phase
-from pushcli.terminal.colours import colour
+from pushcli.jobs.screen import ASCII, UNICODE, Line, cut
+from pushcli.terminal.context import wants_colour
 
-_TROUBLE = ("failed", "crashed", "timed_out", "aborted", "nacked", "unavailable")
+_HIDE, _SHOW = "\x1b[?25l", "\x1b[?25h"
+_CLEAR = "\r\x1b[J"
+_USUAL = os.terminal_size((80, 24))
+_LEAST = 20
 
 
 class LiveDisplay:
-    """Phase, bar, counts by state and the nodes in trouble, redrawn at each snapshot."""
+    """Some lines at the end of what is on the screen, drawn anew again and again."""
 
     def __init__(self, stream: TextIO, env: Mapping[str, str]) -> None:
-        self._console = Console(
-            file=stream, highlight=False, markup=False, emoji=False,
-            no_color=bool(env.get("NO_COLOR")),
-        )  # fmt: skip
-        # No thread of its own: a snapshot comes at least every second or so.
-        self._live = Live(console=self._console, auto_refresh=False, transient=True)
-        self._live.start()
+        self._stream = stream
+        self._has_colour = wants_colour(stream, env)
+        is_unicode = (stream.encoding or "").lower().startswith("utf")
+        self.glyphs = UNICODE if is_unicode else ASCII
+        self._is_drawn = False
 
-    def update(self, job: JobView, elapsed: float) -> None:
-        """Redraws; `elapsed` in seconds."""
-        self._live.update(picture(job, elapsed), refresh=True)
+    def draw(self, lines: list[Line]) -> None:
+        """These in place of those before, each cut at the screen's edge."""
+        size = self._size()
+        room = max(_LEAST, size.columns) - 1
+        shown = [self._painted(cut(line, room, self.glyphs.cut)) for line in lines]
+        # One line below stays free: a screen that scrolls would lose the first.
+        shown = shown[: max(1, size.lines - 1)]
+        up = f"\x1b[{len(shown) - 1}A" if len(shown) > 1 else ""
+        self._write(_HIDE + _CLEAR + "\r\n".join(shown) + up + "\r")
+        self._is_drawn = True
 
     def note(self, line: str) -> None:
         """A line above the display."""
-        self._console.print(Text(escape_line(line)))
+        self._write((_CLEAR if self._is_drawn else "") + escape_line(line) + "\r\n")
 
-    def close(self) -> None:
-        """Takes it away and shows the cursor again."""
-        self._live.stop()
+    def clear(self) -> None:
+        """Takes it away and gives the cursor back; it may be drawn again."""
+        if self._is_drawn:
+            self._write(_CLEAR + _SHOW)
+            self._is_drawn = False
 
-
-def picture(job: JobView, elapsed: float) -> RenderableType:
-    """What the display shows of a job."""
-    counts = job.counts
-    total = sum(counts.values())
-    done = total - sum(counts.get(state, 0) for state in PENDING)
-    head = Table.grid(padding=(0, 2))
-    head.add_row(
-        Text(phase(job), style="bold"),
-        ProgressBar(total=max(total, 1), completed=done, width=30),
-        Text(f"{elapsed:.0f} s"),
-    )
-    return Group(head, _counts(counts), *_trouble(job))
-
-
-def _counts(counts: Mapping[str, int]) -> Text:
-    parts = (
-        Text(f"{count} {escape_line(state)}", style=colour(state))
-        for state, count in counts.items()
-    )
-    return Text("  ").append_text(Text(", ").join(parts))
-
-
-def _trouble(job: JobView) -> list[Text]:
-    """A line per state that needs attention, cut at the screen's edge."""
-    return [
-        Text(
-            f"  {state}: {', '.join(map(escape_line, job.nodes[state]))}",
-            style=colour(state), overflow="ellipsis", no_wrap=True,
+    def _painted(self, line: Line) -> str:
+        if not self._has_colour:
+            return "".join(part.text for part in line)
+        return "".join(
+            click.style(part.text, fg=part.colour or None, bold=part.bold or None)
+            if part.colour or part.bold
+            else part.text
+            for part in line
         )
-        for state in _TROUBLE
-        if job.nodes.get(state)
-    ]  # fmt: skip
+
+    def _size(self) -> os.terminal_size:
+        with suppress(OSError, ValueError):
+            size = os.get_terminal_size(self._stream.fileno())
+            if size.columns > 0 and size.lines > 0:
+                return size
+        return _USUAL
+
+    def _write(self, text: str) -> None:
+        with suppress(OSError):
+            self._stream.write(text)
+            self._stream.flush()

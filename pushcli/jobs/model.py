@@ -74,6 +74,7 @@ class NodeResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     Args:
         late_result: how the command ended, told when the node's part was over.
         partial: there is output, of a command that was cut short.
+        last_contact: when a node out of contact was heard of, if that is known.
         output_pending: the command is being ended, and what it wrote is still to come.
         ending: the command is being ended, and how it ended is still to come.
     """
@@ -95,6 +96,7 @@ class NodeResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     output_pending: bool = False
     ending: bool = False
     out_of_contact: bool = False
+    last_contact: float | None = None
     late_result: LateResult | None = None
 
     @property

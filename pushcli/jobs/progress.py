@@ -3,86 +3,162 @@
 On a terminal a display that redraws itself, elsewhere a line per change of phase.
 """
 
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
+from pushcli.client.answers import checked
+from pushcli.client.feed import FeedEvent
+from pushcli.errors import PushcliError
 from pushcli.escape import escape_line
-from pushcli.jobs.model import VOTING, JobView
+from pushcli.jobs.for_programs import event_as_data
+from pushcli.jobs.model import VOTING, NodeResult
+from pushcli.jobs.tracker import MOST_EXPLAINED, Tracker
 from pushcli.jobs.wording import phase, vote
-from pushcli.terminal.context import App, is_terminal
+from pushcli.terminal.context import App, can_redraw
+from pushcli.terminal.formats import Format, to_json_lines
 
 if TYPE_CHECKING:
     from pushcli.jobs.live import LiveDisplay
 
 DISPLAY_AFTER = 0.3
-"""Seconds until the display appears: a job that is over sooner neither flickers nor waits
-for the display's code to load."""
+"""Seconds until the display appears: a job that is over sooner does not flicker."""
+_REDRAW = 0.15
+"""Seconds between two drawings at least: a terminal shows more to nobody."""
+_EXPLAIN, _EXPLAIN_AGAIN = 1.0, 5.0
+"""Seconds between two questions about nodes in trouble, and where nothing new is known of."""
 
 
 class Progress(Protocol):
-    """Where snapshots and remarks go while we wait."""
+    """Where a job's course and remarks go while we wait."""
 
-    def show(self, job: JobView) -> None:
+    def receive(self, events: Sequence[FeedEvent]) -> None:
+        """What its feed just told."""
+
+    def show(self, tracker: Tracker) -> None:
         """The job as it is now."""
 
     def note(self, line: str) -> None:
         """A remark, in one line."""
 
+    def clear(self) -> None:
+        """Leave the screen to somebody else, until the job is shown again."""
+
 
 @contextmanager
-def progress(app: App) -> Iterator[Progress]:
-    """The fitting one for this standard error; ends with the terminal as it was."""
-    if app.quiet or not is_terminal(app.stderr):
+def progress(
+    app: App, job_id: str, *, is_new: bool = True, quietly: bool = False
+) -> Iterator[Progress]:
+    """The fitting one for these streams; ends with the terminal as it was.
+
+    Args:
+        is_new: whether the job begins now.
+        quietly: nothing but remarks.
+    """
+    if quietly or app.quiet:
+        yield Silence(app)
+        return
+    if app.options.format is Format.NDJSON:
+        yield Events(app, job_id)
+        return
+    if not can_redraw(app.stderr, app.env):
         yield Lines(app)
         return
-    display = Display(app)
+    display = Display(app, job_id, is_new=is_new)
     try:
         yield display
     finally:
-        display.close()
+        display.clear()
 
 
-class Lines:
-    """A line per change of phase."""
+class Silence:
+    """Remarks alone."""
 
     def __init__(self, app: App) -> None:
         self._app = app
-        self._status = ""
 
-    def show(self, job: JobView) -> None:
-        """Says which phase it is, once; the end is for others to tell."""
-        if not self._status and job.status not in VOTING:
-            # It was over before we could look; it was held all the same.
-            self._app.remark(f"{vote(job)} ...")
-        if job.status == self._status or job.is_over:
-            return
-        self._status = job.status
-        self._app.remark(f"{phase(job)} ...")
+    def receive(self, events: Sequence[FeedEvent]) -> None:
+        """Nothing."""
+
+    def show(self, tracker: Tracker) -> None:
+        """Nothing."""
 
     def note(self, line: str) -> None:
         """The remark."""
         self._app.note(escape_line(line))
 
+    def clear(self) -> None:
+        """Nothing: what was said stays."""
+
+
+class Events(Silence):
+    """Each event as a line of JSON on standard output, for programs."""
+
+    def __init__(self, app: App, job_id: str) -> None:
+        super().__init__(app)
+        self._id = job_id
+
+    def receive(self, events: Sequence[FeedEvent]) -> None:
+        """Writes them, but for the job's own object, which comes at the end anyway."""
+        lines = [
+            event_as_data(self._id, event.name, event.data)
+            for event in events
+            if event.name != "summary"
+        ]
+        if lines:
+            self._app.write(to_json_lines(lines))
+
+
+class Lines(Silence):
+    """A line per change of phase."""
+
+    def __init__(self, app: App) -> None:
+        super().__init__(app)
+        self._status = ""
+
+    def show(self, tracker: Tracker) -> None:
+        """Says which phase it is, once; the end is for others to tell."""
+        if not self._status and tracker.status not in VOTING:
+            # It was over before we could look; it was held all the same.
+            self._app.note(f"{vote(tracker)} ...")
+        if tracker.status == self._status or tracker.is_over:
+            return
+        self._status = tracker.status
+        self._app.note(f"{phase(tracker)} ...")
+
 
 class Display:
     """The live display, once the job has lasted long enough for one."""
 
-    def __init__(self, app: App) -> None:
+    def __init__(self, app: App, job_id: str, *, is_new: bool) -> None:
         self._app = app
+        self._id = job_id
+        self._is_new = is_new
         self._began = app.clock()
+        self._drawn_at = self._asked_at = self._began - 60
         self._live: LiveDisplay | None = None
 
-    def show(self, job: JobView) -> None:
-        """Redraws."""
-        elapsed = self._app.clock() - self._began
+    def receive(self, events: Sequence[FeedEvent]) -> None:
+        """Nothing: what they amount to is shown."""
+
+    def show(self, tracker: Tracker) -> None:
+        """Redraws, unless it just did."""
+        now = self._app.clock()
+        if tracker.is_over or now - self._began < DISPLAY_AFTER or now - self._drawn_at < _REDRAW:
+            return
+        from pushcli.jobs.screen import screen  # noqa: PLC0415 - only where it is needed
+
         if self._live is None:
-            if elapsed < DISPLAY_AFTER or job.is_over:
-                return
-            from pushcli.jobs.live import LiveDisplay  # noqa: PLC0415 - Rich takes 80 ms
+            from pushcli.jobs.live import LiveDisplay  # noqa: PLC0415
 
             self._live = LiveDisplay(self._app.stderr, self._app.env)
-        self._live.update(job, elapsed)
+        self._explain(tracker, now)
+        lines = screen(
+            tracker, job_id=self._id, elapsed=self._elapsed(tracker, now), glyphs=self._live.glyphs
+        )
+        self._live.draw(lines)
+        self._drawn_at = now
 
     def note(self, line: str) -> None:
         """The remark, above the display."""
@@ -90,8 +166,29 @@ class Display:
             self._app.note(escape_line(line))
         else:
             self._live.note(line)
+            self._drawn_at = self._began - 60
 
-    def close(self) -> None:
+    def clear(self) -> None:
         """Takes the display away and gives the cursor back."""
         if self._live is not None:
-            self._live.close()
+            self._live.clear()
+        self._drawn_at = self._began - 60
+
+    def _elapsed(self, tracker: Tracker, now: float) -> float:
+        """Seconds since the job began: of one that runs already by its server's clock and ours."""
+        if self._is_new or tracker.began_at is None:
+            return now - self._began
+        return max(0.0, time.time() - tracker.began_at)
+
+    def _explain(self, tracker: Tracker, now: float) -> None:
+        """Ask why nodes are in trouble, now and then; not knowing costs no display."""
+        pause = _EXPLAIN if tracker.unexplained() else _EXPLAIN_AGAIN
+        if now - self._asked_at < pause:
+            return
+        self._asked_at = now
+        try:
+            found = self._app.client.troubled_nodes(self._id, MOST_EXPLAINED)
+            if found is not None:
+                tracker.explain(checked(found, list[NodeResult]))
+        except PushcliError:
+            return

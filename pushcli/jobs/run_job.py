@@ -1,9 +1,6 @@
 """Starting a job, waiting for its end, and telling of it."""
 
-import signal
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from types import FrameType
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from pushcli.errors import OutputLost, PushcliError
@@ -11,16 +8,19 @@ from pushcli.exit_status import ExitStatus
 from pushcli.jobs.fetch import fetch_outputs
 from pushcli.jobs.folded import print_folded
 from pushcli.jobs.for_programs import job_as_data, result_as_data
+from pushcli.jobs.interrupts import Decision, OnInterrupt, as_interrupts, decide
 from pushcli.jobs.model import JobView, NodeResult
 from pushcli.jobs.next_steps import retry_line, same_server
 from pushcli.jobs.output import Outputs, as_data
-from pushcli.jobs.progress import progress
+from pushcli.jobs.progress import Progress, progress
 from pushcli.jobs.results import never_ran, settled_results
+from pushcli.jobs.tracker import Tracker
 from pushcli.jobs.verdict import verdict
-from pushcli.jobs.watch import Snapshot, snapshots
-from pushcli.jobs.wording import exceptions, mood, phase, summary, tally
+from pushcli.jobs.watch import Snapshot, Watcher
+from pushcli.jobs.wording import exceptions, interrupted, mood, phase, summary, tally
 from pushcli.terminal.colours import colour
 from pushcli.terminal.context import App
+from pushcli.terminal.formats import Format
 
 
 def start(app: App, request: Mapping[str, Any], *, bare: bool = False) -> str:
@@ -45,50 +45,94 @@ def start(app: App, request: Mapping[str, Any], *, bare: bool = False) -> str:
     return job_id
 
 
-def wait(app: App, job_id: str, *, interval: float) -> Snapshot:
+def wait(
+    app: App, job_id: str, tracker: Tracker, *, interval: float,
+    on_interrupt: OnInterrupt = OnInterrupt.ASK, default: Decision = Decision.ABORT,
+    is_new: bool = True, quietly: bool = False,
+) -> Snapshot:  # fmt: skip
     """Show the job's progress until its end.
+
+    Args:
+        tracker: of the job, with what is known of it.
+        on_interrupt: what becomes of the job at Ctrl-C.
+        default: the answer where that is asked and only Enter is pressed.
+        is_new: whether the job begins now.
+        quietly: nothing is shown but what keeps us from watching.
 
     Raises:
         KeyboardInterrupt: the operator left; he was told how to abort the job.
         PushcliError: the server refused, or was away for too long; he was told how to
             look at the job later.
     """
-    last = None
-    with _detaching():
+    with as_interrupts(), progress(app, job_id, is_new=is_new, quietly=quietly) as display:
+        watcher = Watcher(app, job_id, tracker, interval=interval, note=display.note)
+        is_aborting = False
+        while True:
+            try:
+                return _until_over(watcher, display)
+            except KeyboardInterrupt as interrupt:
+                display.clear()
+                if is_aborting:
+                    _leave(app, job_id, tracker)
+                    raise
+                question = interrupted(tracker, job_id, tracker.command, tracker.unfinished)
+                match decide(app, on_interrupt, interrupt, question, _over(watcher), default):
+                    case Decision.DETACH:
+                        _leave(app, job_id, tracker)
+                        raise
+                    case Decision.ABORT:
+                        is_aborting = True
+                        _abort(app, watcher, job_id)
+            except PushcliError:
+                display.clear()
+                app.note(f"UNWATCHED: pushcli job status {job_id}{same_server(app)}")
+                raise
+
+
+def _until_over(watcher: Watcher, display: Progress) -> Snapshot:
+    while watcher.end is None:
+        display.receive(watcher.step())
+        display.show(watcher.tracker)
+    return watcher.end
+
+
+def _over(watcher: Watcher) -> Callable[[], bool]:
+    """A check of whether the job ended meanwhile; what its feed tells is noted."""
+
+    def is_over() -> bool:
         try:
-            with progress(app) as display:
-                for last in snapshots(app, job_id, interval=interval, note=display.note):
-                    display.show(last.job)
-        except KeyboardInterrupt:
-            _leave(app, job_id, last)
-            raise
+            watcher.step()
         except PushcliError:
-            app.note(f"UNWATCHED: pushcli job status {job_id}{same_server(app)}")
-            raise
-    assert last is not None  # noqa: S101 - the snapshots end with a final one
-    return last
+            # It is met again, and told, once he has decided.
+            return False
+        return watcher.end is not None
+
+    return is_over
 
 
-def _leave(app: App, job_id: str, last: Snapshot | None) -> None:
-    """Nobody watches any more: say where the job stood and how to end it."""
-    if last is not None:
-        app.note(f"{phase(last.job)}: {tally(last.job)}")
-    if last is None or not last.job.is_over:
-        app.note(f"STILL RUNNING: pushcli job abort {job_id}{same_server(app)}")
-
-
-@contextmanager
-def _detaching() -> Iterator[None]:
-    """SIGTERM leaves as Ctrl-C does, so that the terminal and the operator get their due."""
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    previous = signal.signal(signal.SIGTERM, interrupt)
+def _abort(app: App, watcher: Watcher, job_id: str) -> None:
+    """Have the server end the job; a second Ctrl-C meanwhile leaves at once."""
+    if watcher.end is not None:
+        return
+    app.note("Aborting ...")
     try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, previous)
+        app.client.abort_job(job_id)
+    except KeyboardInterrupt:
+        _leave(app, job_id, watcher.tracker)
+        raise
+    except PushcliError:
+        _leave(app, job_id, watcher.tracker)
+        raise
+
+
+def _leave(app: App, job_id: str, tracker: Tracker) -> None:
+    """Nobody watches any more: say where the job stood, how to end it and how to come back."""
+    if tracker.is_over:
+        return
+    app.note(f"{phase(tracker)}: {tally(tracker)}")
+    same = same_server(app)
+    app.note(f"STILL RUNNING: pushcli job abort {job_id}{same}")
+    app.note(f"  to watch it: pushcli job watch {job_id}{same}")
 
 
 def report(
@@ -109,6 +153,10 @@ def report(
     try:
         results = settled_results(app, end.job, names)
         outputs = {} if is_told else fetch_outputs(app, end.job, results)
+    except KeyboardInterrupt:
+        app.note(f"{summary(end.job, needed)}")
+        app.note(f"INTERRUPTED: the job is over; see it with `pushcli job status {end.job.id}`")
+        raise
     except PushcliError:
         (app.print if app.is_text else app.note)(summary(end.job, needed))
         raise
@@ -118,7 +166,9 @@ def report(
         _print_end(app, end.job, results, needed)
     else:
         rows = [{**result_as_data(r), **as_data(outputs.get(r.node, {}))} for r in results]
-        (emit or app.emit)({**job_as_data(end.raw), "results": rows})
+        # After the events: the last line is of another kind.
+        kind = {"event": "end"} if app.options.format is Format.NDJSON else {}
+        (emit or app.emit)({**kind, **job_as_data(end.raw), "results": rows})
     return verdict(end.job)
 
 

@@ -8,6 +8,7 @@ import msgspec
 
 from pushcli.errors import UsageError
 from pushcli.exit_status import ExitStatus
+from pushcli.jobs.interrupts import OnInterrupt
 from pushcli.protocol.run import RunSpec
 from pushcli.terminal.context import App
 
@@ -21,6 +22,7 @@ class How:
         nowait: return as soon as it is started.
         dry_run: ask the nodes, and start nothing.
         poll_interval: the longest pause between two looks at the job, in seconds.
+        on_interrupt: what Ctrl-C does to the job.
         follow: what the command writes is shown while it writes it.
         quiet: results and errors only.
         timestamps: lines begin with the time at which they are printed.
@@ -35,6 +37,7 @@ class How:
     nowait: bool = False
     dry_run: bool = False
     poll_interval: float = 1.0
+    on_interrupt: OnInterrupt = OnInterrupt.ASK
     follow: bool = False
     quiet: bool = False
     timestamps: bool = False
@@ -68,6 +71,7 @@ def carry_out(
     from pushcli.jobs.dry_run import dry_run  # noqa: PLC0415
     from pushcli.jobs.follow import following, require_lines  # noqa: PLC0415
     from pushcli.jobs.job_request import job_request  # noqa: PLC0415
+    from pushcli.jobs.tracker import Tracker  # noqa: PLC0415
 
     _require_sense(how)
     if how.follow:
@@ -85,8 +89,11 @@ def carry_out(
             app.emit({"id": job_id})
         return ExitStatus.OK
     job_id = run_job.start(app, request)
+    tracker = Tracker(nodes, command=run.command)
     with following(app, job_id) if how.follow else nullcontext(False) as is_told:
-        end = run_job.wait(app, job_id, interval=how.poll_interval)
+        end = run_job.wait(
+            app, job_id, tracker, interval=how.poll_interval, on_interrupt=how.on_interrupt
+        )
     return run_job.report(app, end, request, is_told=is_told)
 
 

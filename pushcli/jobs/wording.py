@@ -1,19 +1,31 @@
 """A job in words, mostly those that knife's users know. Nothing here colours or prints."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Protocol
 
 from pushcli.escape import escape_line
-from pushcli.jobs.model import PENDING, JobView, NodeResult
+from pushcli.jobs.model import PENDING, VOTING, JobView, NodeResult
 from pushcli.terminal.folding import fold
 
 _ABSENT = ("unavailable", "nacked")
 """States of nodes that did not take part."""
 _TROUBLED = ("running", "aborted", "timed_out", "crashed", "failed")
 """States of nodes that did, and did not end well."""
+_FEW = 200
+"""Nodes that are named where more are only counted."""
 _UNREMARKABLE = frozenset({"succeeded", "was_ready"})
 
 
-def phase(job: JobView) -> str:
+class Standing(Protocol):
+    """What the words for a job's phase need: a job as it was shown, or as its feed tells it."""
+
+    @property
+    def status(self) -> str: ...
+    @property
+    def counts(self) -> Mapping[str, int]: ...
+
+
+def phase(job: Standing) -> str:
     """Where a job stands: `Running (2/3 in progress)`."""
     counts = job.counts
     total = sum(counts.values())
@@ -28,7 +40,21 @@ def phase(job: JobView) -> str:
             return name
 
 
-def vote(job: JobView) -> str:
+def interrupted(job: Standing, job_id: str, command: str, nodes: Sequence[str]) -> str:
+    """What an operator is told who presses Ctrl-C: who is still at it.
+
+    Args:
+        nodes: those whose part is not over.
+    """
+    total = sum(job.counts.values())
+    what = f"{escape_line(command)} (job {job_id[:8]})"
+    if job.status in VOTING:
+        return f"The vote on {what} is not over: {len(nodes)} of {total} nodes have yet to answer."
+    named = f": {fold(map(escape_line, nodes))}" if len(nodes) <= _FEW else ""
+    return f"{len(nodes)} of {total} nodes still run {what}{named}."
+
+
+def vote(job: Standing) -> str:
     """How the vote went, of a job that is past it: `Voting (3/4 ready)`."""
     counts = job.counts
     total = sum(counts.values())
@@ -63,7 +89,7 @@ def _is_troubled(job: JobView) -> bool:
     return not job.counts.keys() <= {"succeeded", *_ABSENT}
 
 
-def tally(job: JobView) -> str:
+def tally(job: Standing) -> str:
     """The nodes by state: `2 succeeded, 1 failed`."""
     return ", ".join(f"{count} {escape_line(state)}" for state, count in job.counts.items())
 

@@ -196,6 +196,11 @@ def is_terminal(stream: TextIO) -> bool:
     return stream.isatty()
 
 
+def can_redraw(stream: TextIO, env: Mapping[str, str]) -> bool:
+    """Whether lines on it can be drawn anew in place."""
+    return stream.isatty() and env.get("TERM") not in {"dumb", ""}
+
+
 def wants_colour(stream: TextIO, env: Mapping[str, str]) -> bool:
     """Whether colour is welcome there (https://no-color.org)."""
     return stream.isatty() and not env.get("NO_COLOR") and env.get("TERM") != "dumb"

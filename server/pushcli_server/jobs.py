@@ -6,8 +6,11 @@ still undo.
 
 import asyncio
 import contextlib
+import math
 import uuid
 from collections.abc import AsyncIterator
+from functools import partial
+from itertools import islice
 from typing import Any, NamedTuple
 from weakref import WeakValueDictionary
 
@@ -15,10 +18,10 @@ import msgspec
 
 from pushcli_server import persistence
 from pushcli_server.core import fleet_events as on_fleet
-from pushcli_server.core.identity import JobKey, Requestor
+from pushcli_server.core.identity import JobKey, NodeKey, Requestor
 from pushcli_server.core.job_state import JobSpec
 from pushcli_server.core.replays import Signature
-from pushcli_server.core.states import NodeState
+from pushcli_server.core.states import TROUBLED, NodeState
 from pushcli_server.engine import Engine
 from pushcli_server.store import (
     Store,
@@ -43,6 +46,8 @@ from pushcli_server.views import (
 
 VOTE_HOLD = 0.2
 """Seconds for which a POST waits for the vote: what can be over at once, is."""
+_MOST_LOST = 500
+"""Nodes out of contact that one question names: a statement has not room for any number."""
 _LONGEST = 255
 """Characters of a requestor that the store takes."""
 
@@ -201,13 +206,15 @@ class JobService:
         ], found.last
 
     async def nodes(
-        self, key: JobKey, after: str = "", limit: int | None = None
+        self, key: JobKey, after: str = "", limit: int | None = None, *, troubled: bool = False
     ) -> list[dict[str, Any]] | None:
         """Each node's part in a job, in the order of the request; None: no such job.
 
         Args:
             after: the node before the first of them; "": there is none.
             limit: as many at most.
+            troubled: only those that need a look: they took no part, did not end well, or are
+                out of contact.
 
         Raises:
             NoSuchNode: the job has no node `after`.
@@ -217,7 +224,13 @@ class JobService:
             return None
         if after and await self._store.ask(reads.job_node, *key, after) is None:
             raise NoSuchNode
-        nodes = await self._store.lists.ask(reads.job_nodes, *key, after, limit)
+        if troubled:
+            live = self._engine.fleet.jobs.get(key)
+            lost = () if live is None else tuple(islice(live.lost, _MOST_LOST))
+            look = partial(reads.job_nodes, states=TROUBLED, or_names=lost)
+        else:
+            look = partial(reads.job_nodes)
+        nodes = await self._store.lists.ask(look, *key, after, limit)
         return [self._node_view(key, record, node) for node in nodes]
 
     def _node_view(self, key: JobKey, record: JobRecord, part: JobNodeRecord) -> dict[str, Any]:
@@ -225,6 +238,9 @@ class JobService:
         live = fleet.jobs.get(key)
         if live is not None and out_of_contact(live, part.node):
             view["out_of_contact"] = True
+            node = fleet.nodes.get(NodeKey(key.org, part.node))
+            if node is not None and math.isfinite(node.heard_at):
+                view["last_contact"] = node.heard_at + fleet.offset
         # Before it ran nothing was written.
         ran = record.run_deadline is not None
         unreported = part.partial is None and part.state in ENDED_FROM_HERE

@@ -72,6 +72,14 @@ def test_what_is_no_limit_is_refused(server: Sandbox, job: str, limit: str) -> N
     assert (answer.status, answer.error) == (400, ["limit must be 1 to 10000"])
 
 
+def test_troubled_nodes_alone_may_be_asked_for(server: Sandbox, job: str) -> None:
+    path = f"pushy/jobs/{job}/nodes"
+    assert server.api.get(path, {"troubled": "true"}) == []
+    assert len(server.api.get(path, {"troubled": "false"})) == 4
+    refused = Raw(server)(path=path, query="?troubled=1")
+    assert (refused.status, refused.error) == (400, ["troubled must be true or false"])
+
+
 def test_an_output_is_there_for_jobs_whose_nodes_wrote_it(
     server: Sandbox, agents: list[OldAgent], job: str
 ) -> None:

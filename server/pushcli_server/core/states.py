@@ -41,3 +41,8 @@ class NodeState(StrEnum):
 
 
 UNFINISHED = frozenset({NodeState.NEW, NodeState.READY, NodeState.RUNNING})
+TROUBLED = frozenset({
+    NodeState.NACKED, NodeState.UNAVAILABLE, NodeState.FAILED, NodeState.CRASHED,
+    NodeState.TIMED_OUT, NodeState.ABORTED,
+})  # fmt: skip
+"""States that somebody may want explained."""

@@ -80,8 +80,13 @@ class JobHandlers:
         """`GET jobs/ID/nodes` (an extension)."""
         query = call.http.query_params
         limit = _limit(query.get("limit", ""))
+        troubled = query.get("troubled", "false")
+        if troubled not in {"true", "false"}:
+            raise Refused(400, ["troubled must be true or false"])
         try:
-            nodes = await self._jobs.nodes(_key(call), query.get("after", ""), limit)
+            nodes = await self._jobs.nodes(
+                _key(call), query.get("after", ""), limit, troubled=troubled == "true"
+            )
         except NoSuchNode:
             # An empty page would look like the end.
             raise Refused(400, ["after must be a node of the job"]) from None

@@ -2,6 +2,7 @@
 
 import logging
 import re
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -110,15 +111,25 @@ def job_by_request(connection: Connection, org: str, requestor: str, request: st
 
 
 def job_nodes(
-    connection: Connection, org: str, job_id: str, after: str = "", limit: int | None = None
+    connection: Connection,
+    org: str,
+    job_id: str,
+    after: str = "",
+    limit: int | None = None,
+    *,
+    states: Collection[str] = (),
+    or_names: Collection[str] = (),
 ) -> list[JobNodeRecord]:
     """The nodes of a job of this organization, in the order of the request.
 
     Args:
         after: the one before the first; "": there is none.
         limit: as many at most.
+        states: only nodes in one of these, and those with one of `or_names`; nothing: all.
     """
     table, query = schema.job_nodes, _nodes_of(org, job_id)
+    if states or or_names:
+        query = query.where(or_(table.c.state.in_(states), table.c.node.in_(or_names)))
     if after:
         of = and_(table.c.job_id == job_id, table.c.node == after)
         query = query.where(table.c.position > select(table.c.position).where(of).scalar_subquery())

@@ -275,9 +275,10 @@ def test_an_interrupt_leaves_the_job_alone_and_says_how_to_end_it(
         stdout, stderr = process.communicate(timeout=patient(10))
     assert process.returncode == ExitStatus.INTERRUPTED
     assert stdout == f"Started.  Job ID: {JOB_ID}\n"
-    assert stderr.splitlines()[-2:] == [
+    assert stderr.splitlines()[-3:] == [
         "Running (2/2 in progress): 2 running",
         f"STILL RUNNING: pushcli job abort {JOB_ID} --profile default",
+        f"  to watch it: pushcli job watch {JOB_ID} --profile default",
     ]
     assert responder.count("POST", f"jobs/{JOB_ID}/abort") == 0
 

@@ -159,7 +159,9 @@ def test_the_command_that_an_interrupt_prints_aborts_the_job(server: Sandbox) ->
             assert process.poll() is None
         process.send_signal(signal.SIGINT)
         assert process.wait(patient(10)) == ExitStatus.INTERRUPTED
-        _, _, command = process.stderr.read().strip().rpartition("STILL RUNNING: pushcli ")
+        _, _, last = process.stderr.read().rpartition("STILL RUNNING: pushcli ")
+        command, watch = last.splitlines()
+        assert watch.strip() == f"to watch it: pushcli {command.replace('abort', 'watch')}"
     result = run(server, *shlex.split(command))
     assert (result.status, result.stdout) == (ExitStatus.OK, "Aborted.  Confirmed by web01\n")
     shown = json.loads(run(server, "job", "status", command.split()[2], "-F", "json").stdout)

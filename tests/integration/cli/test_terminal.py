@@ -26,8 +26,9 @@ def test_the_display_shows_the_job_while_it_runs_and_then_goes(
     with on_terminal(home, *start("web01", "web02", "web03")) as terminal:
         terminal.expect("[red]web03[/red]")
         assert terminal.screen.cursor.hidden
-        assert terminal.lines[1].startswith("Running (2/3 in progress)")
-        assert "2 running, 1 failed" in terminal.lines[2]
+        assert terminal.lines[1] == "Job aaaaaaaa · uptime · 3 nodes"
+        assert re.fullmatch("Running   ━{10}─{20}  1 of 3 done   [0-9] s", terminal.lines[2])
+        assert terminal.lines[3] == "  1 failed · 2 running"
         responder.accept_job(COMPLETE, old=True)
         assert terminal.end() == ExitStatus.NODE_FAILED
     assert terminal.lines == [
@@ -43,11 +44,14 @@ def test_ctrl_c_gives_the_terminal_back_and_says_how_to_end_the_job(
     home: Home, responder: Responder
 ) -> None:
     responder.accept_job(RUNNING, old=True)
-    with on_terminal(home, *start("web01", "web02")) as terminal:
-        terminal.expect("in progress")
+    with on_terminal(home, *start("web01", "web02"), "--on-interrupt", "detach") as terminal:
+        terminal.expect("2 running")
         terminal.child.sendintr()
         assert terminal.end() == ExitStatus.INTERRUPTED
-    assert terminal.lines[-1] == f"STILL RUNNING: pushcli job abort {JOB_ID}"
+    assert terminal.lines[-2:] == [
+        f"STILL RUNNING: pushcli job abort {JOB_ID}",
+        f"  to watch it: pushcli job watch {JOB_ID}",
+    ]
     assert not terminal.screen.cursor.hidden
 
 

@@ -9,7 +9,8 @@ import pytest
 from pushcli.client.api import ApiClient
 from pushcli.client.credentials import Profile
 from pushcli.errors import ServerUnreachable
-from pushcli.jobs.watch import FIRST_PAUSE, PATIENCE, snapshots
+from pushcli.jobs.tracker import Tracker
+from pushcli.jobs.watch import FIRST_PAUSE, PATIENCE, Watcher
 from pushcli.terminal.context import App
 from tests.integration.cli.responder import JOB_ID, Responder, job
 
@@ -39,12 +40,23 @@ def app_for(url: str, key_file: Path, clock: Clock) -> App:
     )  # fmt: skip
 
 
+def watch(app: App, interval: float, notes: list[str]) -> list[str]:
+    """The job's status after each step."""
+    watcher = Watcher(app, JOB_ID, Tracker(), interval=interval, note=notes.append)
+    seen = []
+    while watcher.end is None:
+        before = len(app.clock.pauses)  # type: ignore[attr-defined]
+        watcher.step()
+        if len(app.clock.pauses) > before or watcher.end is not None:  # type: ignore[attr-defined]
+            seen.append(watcher.tracker.status)
+    return seen
+
+
 def test_pauses_grow_up_to_the_interval(responder: Responder, key_file: Path) -> None:
     responder.accept_job(*[job("running")] * 40, job("complete"))
     clock, notes = Clock(), list[str]()
     app = app_for(responder.url, key_file, clock)
-    seen = list(snapshots(app, JOB_ID, interval=1.0, note=notes.append))
-    assert [s.job.status for s in seen] == ["running"] * 40 + ["complete"]
+    assert watch(app, 1.0, notes) == ["running"] * 40 + ["complete"]
     assert clock.pauses[0] == FIRST_PAUSE
     assert clock.pauses == sorted(clock.pauses)
     assert clock.pauses[-1] == 1.0
@@ -58,7 +70,7 @@ def test_an_interval_below_the_first_pause_holds_from_the_start(
     responder.accept_job(job("running"), job("running"), job("complete"))
     clock = Clock()
     app = app_for(responder.url, key_file, clock)
-    list(snapshots(app, JOB_ID, interval=0.001, note=print))
+    watch(app, 0.001, [])
     assert clock.pauses == [0.001, 0.001]
     app.client.close()
 
@@ -70,7 +82,7 @@ def test_a_server_that_stays_away_is_given_up_after_a_while(key_file: Path) -> N
         clock, notes = Clock(), list[str]()
         app = app_for(url, key_file, clock)
         with pytest.raises(ServerUnreachable):
-            list(snapshots(app, JOB_ID, interval=1.0, note=notes.append))
+            watch(app, 1.0, notes)
         app.client.close()
     assert len(notes) == 1
     assert PATIENCE <= clock.now < PATIENCE + 1

@@ -1,17 +1,16 @@
-import io
 import unicodedata
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rich.console import Console
 
 from pushcli.escape import decode, escape_line, escape_text
-from pushcli.jobs.live import picture
 from pushcli.jobs.model import JobView, NodeResult
 from pushcli.jobs.outcome import outcome
 from pushcli.jobs.output import Alike, block
 from pushcli.jobs.pages import ListedJob
+from pushcli.jobs.screen import screen
+from pushcli.jobs.tracker import Tracker
 from pushcli.jobs.wording import exceptions, summary
 from tests.support.examples import examples
 
@@ -88,11 +87,13 @@ def test_what_a_server_says_of_a_job_is_shown_safely(
 @given(node=ANY_TEXT, state=st.one_of(st.just("failed"), ANY_TEXT))
 def test_the_live_display_takes_nothing_as_markup(node: str, state: str) -> None:
     job = JobView(
-        id="1", command="x", status="running", created_at="", updated_at="",
+        id="1", command=node, status="running", created_at="", updated_at="",
         nodes={state: [f"[red]{node}[/red]"]},
     )  # fmt: skip
-    stream = io.StringIO()
-    Console(file=stream, width=10_000, markup=False).print(picture(job, 1.0))
-    shown = stream.getvalue()
+    tracker = Tracker()
+    tracker.update(job)
+    tracker.explain([NodeResult(node=node, state=state, reason=node, out_of_contact=True)])
+    lines = screen(tracker, job_id="1" * 32, elapsed=9.0)
+    shown = "\n".join("".join(part.text for part in line) for line in lines)
     assert is_safe(shown, allowed="\n")
     assert state != "failed" or f"[red]{escape_line(node)}[/red]" in shown

@@ -1,0 +1,117 @@
+"""Ctrl-C while a job is watched: what becomes of the job is asked, never assumed.
+
+The first asks (the default: abort), the second aborts, the third leaves at once. Off a terminal,
+and for SIGTERM, the job goes on, and how to end it and to watch it again is said.
+"""
+
+import os
+import select
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from types import FrameType
+
+from pushcli.terminal.context import App
+
+_LOOK = 0.05
+"""Seconds between two looks at whether the question is still one."""
+
+
+class OnInterrupt(StrEnum):
+    """What `--on-interrupt` takes."""
+
+    ASK = "ask"
+    ABORT = "abort"
+    DETACH = "detach"
+
+
+class Decision(StrEnum):
+    """What becomes of the job."""
+
+    ABORT = "abort"
+    DETACH = "detach"
+    CONTINUE = "continue"
+
+
+QUESTION = "   [a]bort it, [d]etach and let it go on, [c]ontinue watching?  "
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM: nobody is there to be asked."""
+
+
+@contextmanager
+def as_interrupts() -> Iterator[None]:
+    """SIGTERM leaves as Ctrl-C does, so that the terminal and the operator get their due."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise Terminated
+
+    previous = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+def understood(answer: str, default: Decision) -> Decision | None:
+    """What a line says; None: nothing that we know. Nothing at all is the default."""
+    word = answer.strip().lower()
+    if not word:
+        return default
+    return next((d for d in Decision if d.value.startswith(word)), None)
+
+
+def decide(
+    app: App, policy: OnInterrupt, interrupt: KeyboardInterrupt, question: str,
+    is_moot: Callable[[], bool], default: Decision = Decision.ABORT,
+) -> Decision:  # fmt: skip
+    """What becomes of the job that an interrupt came under.
+
+    Args:
+        default: the answer of who only presses Enter, or Ctrl-C again.
+        question: names who still runs what.
+        is_moot: whether the job is over meanwhile; called while the answer is waited for.
+    """
+    if isinstance(interrupt, Terminated):
+        return Decision.DETACH
+    match policy:
+        case OnInterrupt.ABORT:
+            return Decision.ABORT
+        case OnInterrupt.ASK if app.can_ask and app.stderr.isatty():
+            return _asked(app, question, is_moot, default)
+        case _:
+            return Decision.DETACH
+
+
+def _asked(app: App, question: str, is_moot: Callable[[], bool], default: Decision) -> Decision:
+    app.note(question)
+    try:
+        while True:
+            app.stderr.write(f"{QUESTION}[{default.value[0]}] ")
+            app.stderr.flush()
+            line = _line(app, is_moot)
+            if line is None:
+                app.note("")
+                return Decision.CONTINUE
+            if (decision := understood(line, default)) is not None:
+                return decision
+    except Terminated:
+        return Decision.DETACH
+    except KeyboardInterrupt:
+        app.note("")
+        return default
+
+
+def _line(app: App, is_moot: Callable[[], bool]) -> str | None:
+    """What is typed; None: it does not matter any more. The end of the input detaches."""
+    assert app.stdin is not None  # noqa: S101 - there is somebody to ask
+    descriptor = app.stdin.fileno()
+    while True:
+        ready, _, _ = select.select([descriptor], [], [], _LOOK)
+        if ready:
+            data = os.read(descriptor, 1024)
+            return data.decode("utf-8", "replace") if data else Decision.DETACH.value
+        if is_moot():
+            return None
