@@ -11,6 +11,7 @@ from pushcli.exit_status import ExitStatus
 from pushcli.sandbox.sandbox import Sandbox
 from tests.integration.cli.program import Home
 from tests.integration.cli.terminal import Terminal, on_terminal
+from tests.support.fleet import Fleet
 from tests.support.waiting import patient
 
 pytestmark = pytest.mark.timeout(120)
@@ -23,7 +24,7 @@ WHITELIST = {"sleep": "sleep 600", "brief": "sleep 1; exit 3"}
 def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
     """A server with two agents."""
     directory = tmp_path_factory.mktemp("fleet")
-    with Sandbox(directory, ["web01", "web02"], whitelist=WHITELIST) as fleet:
+    with Fleet(directory, ["web01", "web02"], whitelist=WHITELIST) as fleet:
         yield fleet
 
 
