@@ -9,7 +9,7 @@ from pushcli.client.answers import checked
 from pushcli.errors import NotFound, RequestRefused
 from pushcli.exit_status import ExitStatus
 from pushcli.jobs.model import NodeResult
-from pushcli.jobs.wording import exceptions
+from pushcli.jobs.troubles import exceptions
 from pushcli.protocol import run_wire
 from pushcli.terminal.colours import colour
 from pushcli.terminal.context import App

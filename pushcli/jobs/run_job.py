@@ -15,9 +15,10 @@ from pushcli.jobs.output import Outputs, as_data
 from pushcli.jobs.progress import Progress, progress
 from pushcli.jobs.results import never_ran, settled_results
 from pushcli.jobs.tracker import Tracker
+from pushcli.jobs.troubles import exceptions
 from pushcli.jobs.verdict import verdict
 from pushcli.jobs.watch import Snapshot, Watcher
-from pushcli.jobs.wording import exceptions, interrupted, mood, phase, summary, tally
+from pushcli.jobs.wording import interrupted, mood, phase, summary, tally
 from pushcli.terminal.colours import colour
 from pushcli.terminal.context import App
 from pushcli.terminal.formats import Format
@@ -181,7 +182,7 @@ def _print_outputs(
 
 def _print_end(app: App, job: JobView, results: Sequence[NodeResult], needed: int) -> None:
     app.print(app.paint(summary(job, needed), colour(mood(job))))
-    for line in exceptions(results):
+    for line in exceptions(results, whole=bool(app.options.verbose)):
         app.print(f"  {line}")
     if (step := retry_line(app, job)) is not None:
         app.remark(f"  {step}")

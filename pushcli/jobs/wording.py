@@ -1,19 +1,17 @@
 """A job in words, mostly those that knife's users know. Nothing here colours or prints."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from pushcli.escape import escape_line
 from pushcli.jobs.model import PENDING, VOTING, JobView, NodeResult
+from pushcli.jobs.reasons import in_short
 from pushcli.terminal.folding import fold
 
-_ABSENT = ("unavailable", "nacked")
+ABSENT = ("unavailable", "nacked")
 """States of nodes that did not take part."""
-_TROUBLED = ("running", "aborted", "timed_out", "crashed", "failed")
-"""States of nodes that did, and did not end well."""
 _FEW = 200
 """Nodes that are named where more are only counted."""
-_UNREMARKABLE = frozenset({"succeeded", "was_ready"})
 
 
 class Standing(Protocol):
@@ -86,7 +84,7 @@ def mood(job: JobView) -> str:
 
 
 def _is_troubled(job: JobView) -> bool:
-    return not job.counts.keys() <= {"succeeded", *_ABSENT}
+    return not job.counts.keys() <= {"succeeded", *ABSENT}
 
 
 def tally(job: Standing) -> str:
@@ -94,36 +92,11 @@ def tally(job: Standing) -> str:
     return ", ".join(f"{count} {escape_line(state)}" for state, count in job.counts.items())
 
 
-def exceptions(results: Iterable[NodeResult]) -> list[str]:
-    """The nodes that need a look and why, a line per state and reason.
-
-    Those that did not take part come first, those that failed last, where the eye is.
-    """
-    groups: dict[tuple[str, str], list[str]] = {}
-    for result in results:
-        if result.state not in _UNREMARKABLE or result.dropped:
-            groups.setdefault((result.state, explain(result)), []).append(result.node)
-    return [
-        f"{_folded(state, nodes)} ({why})" if why else _folded(state, nodes)
-        for (state, why), nodes in sorted(groups.items(), key=lambda group: _rank(group[0][0]))
-    ]
-
-
-def _rank(state: str) -> int:
-    order = (*_ABSENT, *_TROUBLED)
-    return order.index(state) if state in order else len(_ABSENT)
-
-
-def _folded(state: str, nodes: list[str]) -> str:
-    count = f"{len(nodes)} " if len(nodes) > 1 else ""
-    return f"{count}{escape_line(state)}: {fold(map(escape_line, nodes))}"
-
-
 def explain(result: NodeResult) -> str:
     """Why a node is in its state, in one safe line; empty if nobody knows."""
     contact = "out of contact" if result.out_of_contact else ""
     if result.reason:
-        why = escape_line(result.reason)
+        why = in_short(escape_line(result.reason))
     elif result.signal is not None:
         why = f"killed by signal {result.signal}"
     elif result.exit_code:

@@ -47,6 +47,11 @@ def format_rfc1123(seconds: float) -> str:
     return _format_whole(int(seconds))
 
 
+def format_minute(seconds: float) -> str:
+    """`2026-11-23T20:00Z`, as reasons name moments: those of one minute are alike."""
+    return datetime.fromtimestamp(int(seconds), UTC).strftime("%Y-%m-%dT%H:%MZ")
+
+
 def format_iso8601(seconds: float) -> str:
     """`2026-11-23T20:00:00Z`, as signed requests carry it."""
     return datetime.fromtimestamp(int(seconds), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

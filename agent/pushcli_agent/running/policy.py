@@ -164,6 +164,8 @@ def _match(run: RunSpec, config: PolicyConfig, requestor: str | None) -> Match:
     request = run.command
     match = config.whitelist.find(request)
     if match is None:
+        if (why := config.whitelist.why_refused(request)) is not None:
+            raise Refusal(f"its entry {request[:128]!r} is not in force: {why}")
         nearest = config.whitelist.nearest(request)
         hint = "" if nearest is None else f"; the nearest entry is {nearest!r}"
         raise Refusal(f"not on the whitelist: {request[:128]!r}{hint}")

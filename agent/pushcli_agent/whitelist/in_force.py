@@ -143,7 +143,9 @@ class WhitelistInForce:
         local = {} if self._local is None else dict(self._local.entries)
         accepted = {} if self._server is None else self._server.accepted
         server = {name: one.entry for name, one in accepted.items()}
-        self.current = MergedWhitelist(local, server)
+        refused = [] if self._server is None else self._server.refused
+        reasons = {one.name: one.reason[:_LONGEST_REASON] for one in refused}
+        self.current = MergedWhitelist(local, server, reasons)
         now = self._now()
         since = {}
         for name, entry in {**server, **local}.items():

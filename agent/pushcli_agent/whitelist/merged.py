@@ -13,18 +13,26 @@ _MAX_COMPARED = 40
 _MAX_NAMES = 100
 """Comparing is cubic at worst, and the agent does nothing else meanwhile: a few milliseconds."""
 _NONE: Mapping[str, Entry] = MappingProxyType({})
+_NO_REASONS: Mapping[str, str] = MappingProxyType({})
 
 
 class MergedWhitelist:
     """What is in force; a local entry wins over the server's of the same name.
 
+    Args:
+        refused: why entries of the server's are not in force, by their names.
+
     Later changes of the mappings have no effect.
     """
 
     def __init__(
-        self, local: Mapping[str, Entry] = _NONE, server: Mapping[str, Entry] = _NONE
+        self,
+        local: Mapping[str, Entry] = _NONE,
+        server: Mapping[str, Entry] = _NONE,
+        refused: Mapping[str, str] = _NO_REASONS,
     ) -> None:
         self._local = frozenset(local)
+        self._refused = dict(refused)
         others = {name: entry for name, entry in server.items() if name not in local}
         # Patterns are tried in this order: the local ones first.
         self._entries = {**local, **others}
@@ -32,6 +40,10 @@ class MergedWhitelist:
     def find(self, request: str) -> Match | None:
         """The entry of this very name, from whichever source, or else the first pattern."""
         return find(self._entries, request)
+
+    def why_refused(self, name: str) -> str | None:
+        """Why the server's entry of this very name is not in force; None: there is none."""
+        return self._refused.get(name)
 
     def nearest(self, request: str) -> str | None:
         """The name of the entry that was probably meant.

@@ -1,9 +1,11 @@
 """Jobs within the fleet: begun, told what happens, ended, forgotten."""
 
 import math
+import re
 from typing import assert_never
 
 from pushcli.protocol import extensions, messages, run_wire
+from pushcli.protocol.timestamps import format_minute
 from pushcli_server.core import fleet_events as on_fleet
 from pushcli_server.core import job as job_core
 from pushcli_server.core import job_events as on_job
@@ -41,7 +43,7 @@ def start(fleet: Fleet, event: on_fleet.JobRequested, now: float) -> list[Effect
         key = NodeKey(job.org, name)
         if (pause := fleet.pause(key, now)) is not None:
             paused[name] = pause.why
-        elif (reason := fleet.why_unavailable(key, now)) is not None:
+        elif (reason := fleet.why_absent(key, now)) is not None:
             unavailable[name] = reason
         elif (reason := run_wire.beyond(event.spec.run, fleet.nodes[key].extensions)) is not None:
             paused[name] = reason
@@ -210,6 +212,25 @@ def run(fleet: Fleet, event: on_fleet.RunDue) -> list[Effect]:
     if job is None or not job.has_unfinished(event.node):
         return []
     return send(fleet, NodeKey(job.org, event.node), messages.Run, job_id=job.id)
+
+
+_BUSY = re.compile(r"busy with job ([0-9a-f]{32})")
+
+
+def why_nacked(fleet: Fleet, node: Node, message: messages.NackCommit) -> str | None:
+    """What a node says, and whose job keeps it busy: an old agent does not even say that."""
+    if message.reason is None:
+        others = fleet.busy.get(node.key, set()) - {JobKey(node.org, message.job_id or "")}
+        found = [fleet.jobs[key] for key in others if key in fleet.jobs]
+    elif said := _BUSY.fullmatch(message.reason):
+        job = fleet.jobs.get(JobKey(node.org, said[1]))
+        found = [job] if job is not None and job.has_unfinished(node.name) else []
+    else:
+        return message.reason
+    if not found:
+        return message.reason
+    job = min(found, key=lambda job: job.created_at)
+    return f"busy with job {job.id} of {job.requestor} since {format_minute(job.created_at)}"
 
 
 def deliver_to_all_of(

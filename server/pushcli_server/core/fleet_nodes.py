@@ -84,7 +84,8 @@ def _forward(fleet: Fleet, node: Node, message: messages.NodeMessage, now: float
         case messages.Aborted(job_id=None):
             return jobs.deliver_to_all_of(fleet, node, on_job.UnexpectedReceived(name), now)
         case messages.NackCommit():
-            event = on_job.VoteReceived(name, ready=False, reason=message.reason)
+            why = jobs.why_nacked(fleet, node, message)
+            event = on_job.VoteReceived(name, ready=False, reason=why)
         case messages.NackRun():
             event = on_job.RunAnswered(name, started=False)
         case messages.Aborted():

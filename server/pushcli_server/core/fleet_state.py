@@ -1,5 +1,6 @@
 """The live state of the fleet, and what is asked of it without changing it."""
 
+import math
 from collections import Counter
 from dataclasses import dataclass, field
 
@@ -7,6 +8,7 @@ import msgspec
 
 from pushcli.protocol import extensions, messages, wire
 from pushcli.protocol.run import OutputChannel
+from pushcli.protocol.timestamps import format_minute
 from pushcli_server.core import fleet_events as on_fleet
 from pushcli_server.core.admissions import Admissions
 from pushcli_server.core.brake_state import Freeze, Pause
@@ -17,6 +19,7 @@ from pushcli_server.core.job_state import Grace, Job
 from pushcli_server.core.node import Node, Patience, Phase
 from pushcli_server.core.states import JobStatus
 
+OFFLINE = "offline"
 UNKNOWN = "unknown: it never connected"
 
 
@@ -108,6 +111,16 @@ class Fleet:
         if node is None:
             return UNKNOWN
         return None if node.available(now) else node.why_unavailable(now)
+
+    def why_absent(self, key: NodeKey, now: float) -> str | None:
+        """The same for a job's vote, with the moment since when a node is offline, if we saw it."""
+        reason, node = self.why_unavailable(key, now), self.nodes.get(key)
+        if reason is None or node is None or node.phase is not Phase.OFFLINE:
+            return reason
+        if not math.isfinite(node.heard_at) or not reason.startswith(OFFLINE):
+            return reason
+        since = format_minute(node.heard_at + self.offset)
+        return f"{OFFLINE} since {since}{reason.removeprefix(OFFLINE)}"
 
     def pause(self, key: NodeKey, now: float) -> Pause | None:
         """Why the node takes no part in jobs, though it may be there; None: it does."""

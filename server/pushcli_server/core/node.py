@@ -135,7 +135,7 @@ class Node:
         if now < self.conflict_until:
             where = f"{self.address} and {self.rival_address}"
             return f"conflict: two machines use this name ({where})"
-        why = "offline" if self.phase is Phase.OFFLINE else "being reset (rehab)"
+        why = str(Phase.OFFLINE) if self.phase is Phase.OFFLINE else "being reset (rehab)"
         if self.clock_ahead is None:
             return why
         way = "ahead of" if self.clock_ahead > 0 else "behind"

@@ -11,7 +11,8 @@ from pushcli.jobs.output import Alike, block
 from pushcli.jobs.pages import ListedJob
 from pushcli.jobs.screen import screen
 from pushcli.jobs.tracker import Tracker
-from pushcli.jobs.wording import exceptions, summary
+from pushcli.jobs.troubles import exceptions
+from pushcli.jobs.wording import summary
 from tests.support.examples import examples
 
 DANGEROUS = {"Cc", "Cs", "Zl", "Zp"}

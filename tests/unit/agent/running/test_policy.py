@@ -105,6 +105,12 @@ def test_what_is_not_on_the_whitelist_is_refused(tmp_path: Path, command: str) -
     assert refusal(tmp_path, command=command).startswith("not on the whitelist: ")
 
 
+def test_an_entry_that_is_refused_is_told_from_one_that_is_not_there(tmp_path: Path) -> None:
+    config = policy(tmp_path, whitelist=MergedWhitelist(refused={"deploy": "unsigned"}))
+    why = "its entry 'deploy' is not in force: unsigned"
+    assert refusal(tmp_path, config, command="deploy") == why
+
+
 @pytest.mark.parametrize("command", ["say " + "x" * 131_072, "list " + "x" * 131_072])
 def test_a_command_that_nobody_could_run_is_refused(tmp_path: Path, command: str) -> None:
     assert refusal(tmp_path, command=command) == (

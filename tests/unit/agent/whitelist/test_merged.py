@@ -77,6 +77,11 @@ def test_the_entry_that_was_probably_meant_is_named(request_: str, nearest: str 
     assert MergedWhitelist(local, server).nearest(request_) == nearest
 
 
+def test_why_an_entry_is_not_in_force_is_known_by_its_very_name() -> None:
+    one = MergedWhitelist(refused={"deploy": "unsigned"})
+    assert (one.why_refused("deploy"), one.why_refused("deploy ")) == ("unsigned", None)
+
+
 def test_a_large_whitelist_is_not_searched_to_its_end() -> None:
     entries = {f"{n:04}": parse(f"{n:04}", "true", local=True) for n in range(2_000)}
     one = MergedWhitelist({**entries, "deploy": parse("deploy", "true", local=True)})

@@ -1,7 +1,7 @@
 import pytest
 
 from pushcli.jobs.model import JobView, NodeResult
-from pushcli.jobs.wording import duration, exceptions, explain, mood, phase, summary
+from pushcli.jobs.wording import duration, explain, mood, phase, summary
 from pushcli.terminal.colours import colour
 
 
@@ -62,29 +62,6 @@ def test_a_failed_vote_says_how_many_were_needed() -> None:
     assert summary(ended) == "Quorum failed: 2 ready. Nothing was run."
     nobody = job("quorum_failed", unavailable=["a"])
     assert summary(nobody, 1) == "Quorum failed: 1 needed, 0 ready. Nothing was run."
-
-
-def test_nodes_in_the_same_plight_share_a_line() -> None:
-    results = [
-        NodeResult(node="a", state="succeeded", exit_code=0),
-        NodeResult(node="b", state="nacked", reason="not on the whitelist"),
-        NodeResult(node="c", state="failed", exit_code=3),
-        NodeResult(node="d", state="nacked", reason="not on the whitelist"),
-        NodeResult(node="e", state="crashed"),
-        NodeResult(node="f", state="was_ready"),
-        NodeResult(node="web01", state="unavailable", reason="offline"),
-        NodeResult(node="web02", state="unavailable", reason="offline"),
-        NodeResult(node="g", state="unheard_of"),
-        NodeResult(node="h", state="succeeded", stdout_dropped=2),
-    ]
-    assert exceptions(results) == [
-        "2 unavailable: web[01-02] (offline)",
-        "2 nacked: b,d (not on the whitelist)",
-        "unheard_of: g",
-        "succeeded: h (2 bytes of output missing)",
-        "crashed: e",
-        "failed: c (exit code 3)",
-    ]
 
 
 @pytest.mark.parametrize(
