@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.timeout(90), pytest.mark.slow]
 """One story: it starts a fleet, and asks it for everything."""
 
 SHAPES = shapes_of((Path(__file__).parents[3] / "docs" / "json.md").read_text(encoding="utf-8"))
-WITHOUT = {"sandbox", "server start", "agent start", "help"}
+WITHOUT = {"sandbox", "server start", "agent start", "job wait", "help"}
 """Commands without such an answer."""
 UNTRIED = {"whitelist edit", "completion install"}
 """They start an editor, or write into the home of whoever runs the tests."""
@@ -39,6 +39,7 @@ job start --batch 1 true n1
 job start --capture true n1
 job status JOB
 job list
+job watch JOB
 job output JOB n1
 job output JOB n1 --channel both
 job retry JOB --all
