@@ -8,7 +8,7 @@ from pushcli import durations
 from pushcli.escape import escape_line
 from pushcli.jobs.for_programs import job_as_data, result_as_data
 from pushcli.jobs.model import JobView, NodeResult
-from pushcli.jobs.pages import ListedJob, page_of
+from pushcli.jobs.pages import EXTENSION, ListedJob, page_of
 from pushcli.jobs.results import node_results
 from pushcli.jobs.watch import look
 from pushcli.jobs.wording import duration, explain, mood, phase
@@ -20,7 +20,6 @@ from pushcli.terminal.folding import fold
 from pushcli.terminal.layout import wrapped
 from pushcli.terminal.table import room, write_table
 
-EXTENSION = "job-pages"
 _HEADER = ("nodes", "state", "exit", "time", "why")
 _ORDER = (
     "succeeded", "was_ready", "new", "ready", "running", "aborted", "timed_out", "crashed",

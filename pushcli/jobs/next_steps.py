@@ -2,6 +2,8 @@
 
 from pushcli.escape import escape_line
 from pushcli.jobs.model import JobView
+from pushcli.jobs.named import SHORT
+from pushcli.jobs.pages import EXTENSION
 from pushcli.jobs.retry import CHOICES
 from pushcli.terminal.context import App
 from pushcli.terminal.pasting import same_server
@@ -22,4 +24,10 @@ def retry_line(app: App, job: JobView) -> str | None:
         if any(job.nodes.get(state) for state in states) and {*states} & {*_TROUBLED}
     ]
     whom = escape_line(nodes[0]) if len(nodes) == 1 else f"the {len(nodes)}"
-    return f"again for {whom}     pushcli job retry {job.id}{''.join(flags)}{same_server(app)}"
+    named = f"{_short(app, job.id)}{''.join(flags)}{same_server(app)}"
+    return f"again for {whom}     pushcli job retry {named}"
+
+
+def _short(app: App, job_id: str) -> str:
+    """As much of the id as the server finds the job by."""
+    return job_id[:SHORT] if EXTENSION in app.client.extensions else job_id

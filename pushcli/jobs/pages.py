@@ -7,6 +7,9 @@ import msgspec
 from pushcli.client.answers import checked
 from pushcli.protocol.timestamps import parse_rfc1123
 
+EXTENSION = "job-pages"
+"""Of servers that list jobs by the page, and find them by the beginning of an id."""
+
 
 class ListedJob(msgspec.Struct, frozen=True, kw_only=True):
     """A job in a page of `GET jobs` (docs/extensions.md); of an older server the first five.

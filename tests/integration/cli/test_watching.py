@@ -123,6 +123,8 @@ def test_a_job_that_ends_while_its_operator_thinks_is_told(fleet: Sandbox, opera
         assert terminal.end() == ExitStatus.NODE_FAILED
     assert "Complete with failures.  1 failed" in terminal.lines
     assert "  failed: web01 (exit code 3)" in terminal.lines
+    again = f"pushcli job retry {job_id(terminal)[:8]} --failed"
+    assert f"  again for web01     {again}" in terminal.lines
 
 
 def test_a_terminal_that_is_resized_has_no_stale_lines(fleet: Sandbox, operator: Home) -> None:

@@ -1,7 +1,7 @@
 import pytest
 
 from pushcli.jobs.model import JobView, NodeResult
-from pushcli.jobs.wording import duration, explain, mood, phase, summary
+from pushcli.jobs.wording import duration, explain, interrupted, mood, phase, summary
 from pushcli.terminal.colours import colour
 
 
@@ -82,3 +82,20 @@ def test_a_state_is_explained_as_well_as_it_can_be(result: NodeResult, why: str)
 def test_a_duration_needs_both_ends() -> None:
     assert duration(NodeResult(node="a", state="x", started_at=1.0, ended_at=3.26)) == "2.3 s"
     assert duration(NodeResult(node="a", state="x", started_at=1.0)) == ""
+
+
+@pytest.mark.parametrize(
+    ("shown", "nodes", "words"),
+    [
+        (job("running", running=["a"], ready=["b"], failed=["c"]), ["a", "b"],
+         "2 of 3 nodes still run uptime (job 12345678): a,b."),
+        (job("running", running=["a"]), ["a"], "a still runs uptime (job 12345678)."),
+        (job("complete", succeeded=["a"]), [], "uptime (job 12345678) is over."),
+        (job("voting", new=["a"], ready=["b"]), ["a"],
+         "The vote on uptime (job 12345678) is not over: 1 of 2 nodes have yet to answer."),
+    ],
+)  # fmt: skip
+def test_who_presses_ctrl_c_is_told_who_is_still_at_it(
+    shown: JobView, nodes: list[str], words: str
+) -> None:
+    assert interrupted(shown, "12345678" + "0" * 24, "uptime", nodes) == words
