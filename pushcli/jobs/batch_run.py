@@ -11,12 +11,12 @@ from pushcli.exit_status import ExitStatus
 from pushcli.jobs import run_job
 from pushcli.jobs.batches import Course, quorum_of_batch
 from pushcli.jobs.job_request import job_request
-from pushcli.jobs.next_steps import same_server
 from pushcli.jobs.tracker import Tracker
 from pushcli.protocol.run import RunSpec
 from pushcli.terminal.context import App
 from pushcli.terminal.folding import fold
 from pushcli.terminal.formats import Format
+from pushcli.terminal.pasting import same_server
 
 if TYPE_CHECKING:
     from pushcli.jobs.starting import How

@@ -13,6 +13,8 @@ VOTING = frozenset({"new", "voting"})
 """Statuses of a job whose vote is not over."""
 PENDING = frozenset({"new", "ready", "running"})
 """States of a node whose part in a job is not over."""
+ABSENT = ("unavailable", "nacked")
+"""States of nodes that did not take part."""
 
 
 class JobView(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,8 +8,6 @@ from pushcli.jobs.retry import CHOICES
 from pushcli.terminal.context import App
 from pushcli.terminal.pasting import same_server
 
-__all__ = ["retry_line", "same_server"]
-
 _TROUBLED = ("failed", "crashed", "timed_out")
 
 

@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from pushcli.escape import escape_line
-from pushcli.jobs.model import PENDING, VOTING
+from pushcli.jobs.model import ABSENT, PENDING, VOTING
 from pushcli.jobs.pages import ListedJob
 
 _NAMES = {"succeeded": "ok", "timed_out": "timed out", "was_ready": "not started"}
-_ABSENT = ("nacked", "unavailable")
+
 _ORDER = ("succeeded", "failed", "crashed", "timed_out", "aborted", "was_ready")
 
 
@@ -37,14 +37,14 @@ def outcome(job: ListedJob) -> Summary:
         return Summary(f"{status}: {states.get('was_ready', 0)} ready{needed}", job.status)
     if job.status != "complete":
         return Summary(f"{status}: {told}", job.status)
-    is_bad = not states.keys() <= {"succeeded", *_ABSENT} or not states.get("succeeded")
+    is_bad = not states.keys() <= {"succeeded", *ABSENT} or not states.get("succeeded")
     return Summary(told, "failed" if is_bad else "succeeded")
 
 
 def _counted(states: Mapping[str, int]) -> str:
     left = sum(states.get(state, 0) for state in PENDING)
-    absent = sum(states.get(state, 0) for state in _ABSENT)
-    others = [state for state in states if state not in {*_ORDER, *_ABSENT, *PENDING}]
+    absent = sum(states.get(state, 0) for state in ABSENT)
+    others = [state for state in states if state not in {*_ORDER, *ABSENT, *PENDING}]
     counts = [
         (states.get(state, 0), _NAMES.get(state, escape_line(state)))
         for state in (*_ORDER, *others)

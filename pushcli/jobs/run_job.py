@@ -10,7 +10,7 @@ from pushcli.jobs.folded import print_folded
 from pushcli.jobs.for_programs import job_as_data, result_as_data
 from pushcli.jobs.interrupts import Decision, OnInterrupt, as_interrupts, decide
 from pushcli.jobs.model import JobView, NodeResult
-from pushcli.jobs.next_steps import retry_line, same_server
+from pushcli.jobs.next_steps import retry_line
 from pushcli.jobs.output import Outputs, as_data
 from pushcli.jobs.progress import Progress, progress
 from pushcli.jobs.results import never_ran, settled_results
@@ -22,6 +22,7 @@ from pushcli.jobs.wording import interrupted, mood, phase, summary, tally
 from pushcli.terminal.colours import colour
 from pushcli.terminal.context import App
 from pushcli.terminal.formats import Format
+from pushcli.terminal.pasting import same_server
 
 
 def start(app: App, request: Mapping[str, Any], *, bare: bool = False) -> str:
@@ -67,6 +68,7 @@ def wait(
     """
     with as_interrupts(), progress(app, job_id, is_new=is_new, quietly=quietly) as display:
         watcher = Watcher(app, job_id, tracker, interval=interval, note=display.note)
+        is_over = _over(watcher, display)
         is_aborting = False
         while True:
             try:
@@ -77,7 +79,7 @@ def wait(
                     _leave(app, job_id, tracker)
                     raise
                 question = interrupted(tracker, job_id, tracker.command, tracker.unfinished)
-                match decide(app, on_interrupt, interrupt, question, _over(watcher), default):
+                match decide(app, on_interrupt, interrupt, question, is_over, default):
                     case Decision.DETACH:
                         _leave(app, job_id, tracker)
                         raise
@@ -97,12 +99,12 @@ def _until_over(watcher: Watcher, display: Progress) -> Snapshot:
     return watcher.end
 
 
-def _over(watcher: Watcher) -> Callable[[], bool]:
+def _over(watcher: Watcher, display: Progress) -> Callable[[], bool]:
     """A check of whether the job ended meanwhile; what its feed tells is noted."""
 
     def is_over() -> bool:
         try:
-            watcher.step()
+            display.receive(watcher.step())
         except PushcliError:
             # It is met again, and told, once he has decided.
             return False

@@ -12,7 +12,7 @@ import msgspec
 
 from pushcli.client.feed import FeedEvent
 from pushcli.errors import ServerError
-from pushcli.jobs.model import PENDING, UNFINISHED, JobView, NodeResult
+from pushcli.jobs.model import ABSENT, PENDING, UNFINISHED, JobView, NodeResult
 
 RATE_OVER = 10.0
 """Seconds over which the rate is taken."""
@@ -38,7 +38,7 @@ _ENDS = {
     "run_nacked": "failed",
     "run_nacked_while_running": "failed",
 }
-_ABSENT = ("nacked", "unavailable")
+
 _UNDECIDED = ("new", "ready")
 
 
@@ -177,7 +177,7 @@ class Tracker:
         self.command = self.command or job.command
         told = dict(job.states())
         for node, state in told.items():
-            if state in TROUBLED and state not in _ABSENT and self.states.get(node) != state:
+            if state in TROUBLED and state not in ABSENT and self.states.get(node) != state:
                 self.troubled.append(node)
         if told:
             self.states = {node: told[node] for node in self.states if node in told} | told

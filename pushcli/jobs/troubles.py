@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Iterator, Sequence
 
 from pushcli.escape import escape_line
-from pushcli.jobs.model import NodeResult
+from pushcli.jobs.model import ABSENT, NodeResult
 from pushcli.jobs.reasons import in_short, remedy, since
-from pushcli.jobs.wording import ABSENT, explain
+from pushcli.jobs.wording import explain
 from pushcli.terminal.folding import fold
 
 MOST_LINES = 12

@@ -196,12 +196,11 @@ class _Feed:
         threading.Thread(target=self._read, args=arguments, daemon=True, name="feed").start()
 
     def next(self, timeout: float) -> list[FeedEvent] | _Ended | None:
-        """What came, all that is there already; None: nothing within so many seconds."""
+        """What came; None: nothing within so many seconds."""
         try:
-            news = self._news.get(timeout=timeout)
+            return self._news.get(timeout=timeout)
         except queue.Empty:
             return None
-        return news
 
     def _read(self, job_id: str, last: str) -> None:
         error: PushcliError | None = None
@@ -210,4 +209,6 @@ class _Feed:
                 self._news.put(events)
         except PushcliError as caught:
             error = caught
-        self._news.put(_Ended(error))
+        finally:
+            # Whatever ended it: whoever watches asks then, and does not wait for a silent feed.
+            self._news.put(_Ended(error))

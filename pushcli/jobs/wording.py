@@ -4,12 +4,10 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from pushcli.escape import escape_line
-from pushcli.jobs.model import PENDING, VOTING, JobView, NodeResult
+from pushcli.jobs.model import ABSENT, PENDING, VOTING, JobView, NodeResult
 from pushcli.jobs.reasons import in_short
 from pushcli.terminal.folding import fold
 
-ABSENT = ("unavailable", "nacked")
-"""States of nodes that did not take part."""
 _FEW = 200
 """Nodes that are named where more are only counted."""
 

@@ -32,12 +32,6 @@ def until(app: App, at: float) -> str:
     return f"in {durations.age(left)}" if left > 0 else f"{durations.age(-left)} ago"
 
 
-def in_text(moment: Any) -> str:
-    """A date of the server's, in the time of this machine; what is none stays as it is."""
-    seconds = _seconds(moment)
-    return str(moment) if seconds is None else durations.local(seconds)
-
-
 def in_utc(moment: Any) -> Any:
     """`2026-11-23T20:00:00Z`, with milliseconds if it has any; what is no date stays as it is."""
     seconds = _seconds(moment)

@@ -86,3 +86,20 @@ def test_a_server_that_stays_away_is_given_up_after_a_while(key_file: Path) -> N
         app.client.close()
     assert len(notes) == 1
     assert PATIENCE <= clock.now < PATIENCE + 1
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_feed_whose_reader_fails_is_replaced_by_asking(
+    responder: Responder, key_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: str) -> None:
+        raise RuntimeError("a fault of ours")
+
+    responder.accept_job(*[job("running")] * 5, job("complete"))
+    clock, notes = Clock(), list[str]()
+    app = app_for(responder.url, key_file, clock)
+    monkeypatch.setattr(app.client, "job_feed", fail)
+    assert watch(app, 1.0, notes)[-1] == "complete"
+    # Nobody waited for a feed that was silent.
+    assert clock.now < 1
+    app.client.close()

@@ -127,6 +127,16 @@ def test_a_job_that_ends_while_its_operator_thinks_is_told(fleet: Sandbox, opera
     assert f"  again for web01     {again}" in terminal.lines
 
 
+def test_programs_miss_no_event_while_the_operator_thinks(fleet: Sandbox, operator: Home) -> None:
+    with watching(operator, "job", "start", "brief", "web01", "-F", "ndjson") as terminal:
+        terminal.expect('"run_start"')
+        terminal.child.sendintr()
+        terminal.expect("watching?")
+        assert terminal.end() == ExitStatus.NODE_FAILED
+    for event in (b"run_complete", b"job_complete", b"end"):
+        assert b'"event": "%b"' % event in terminal.raw
+
+
 def test_a_terminal_that_is_resized_has_no_stale_lines(fleet: Sandbox, operator: Home) -> None:
     with watching(operator, "job", "start", "sleep", "web01", "web02") as terminal:
         terminal.expect("2 running")
