@@ -3,6 +3,7 @@
 import click
 
 from pushcli.identities import audit_trail
+from pushcli.nodes.one_node import OneNode
 from pushcli.protocol import limits
 from pushcli.terminal.command_groups import Command
 from pushcli.terminal.context import App
@@ -22,7 +23,7 @@ from pushcli.terminal.params import Moment, Name
     type=click.Choice(("user", "client", "node", "server")),
     help="Only what one of this kind did: a user and a client may share a name.",
 )
-@click.option("--node", type=Name("node"), metavar="NAME", help="Only what was done to this node.")
+@click.option("--node", type=OneNode(), metavar="NAME", help="Only what was done to this node.")
 @click.option(
     "--limit",
     type=click.IntRange(1, limits.MAX_RECORDS),

@@ -8,12 +8,13 @@ from pushcli.commands.start_options import on_interrupt_option, poll_interval_op
 from pushcli.errors import UsageError
 from pushcli.exit_status import ExitStatus
 from pushcli.jobs.interrupts import OnInterrupt
+from pushcli.nodes.one_node import OneNode
 from pushcli.protocol.names import LAST_JOB
 from pushcli.terminal.command_groups import Command
 from pushcli.terminal.context import App
 from pushcli.terminal.lazily import lazy_module
 from pushcli.terminal.options import operator_options
-from pushcli.terminal.params import JobId, Moment, Name, NamesList, NodeName
+from pushcli.terminal.params import JobId, Moment, Name, NamesList
 
 if TYPE_CHECKING:
     from pushcli.jobs import abort as aborting
@@ -106,7 +107,7 @@ def status(app: App, job_id: str, *, watch: bool) -> None:
     help="Only jobs that this user or client started; me: you.",
 )
 @click.option("--command", metavar="GLOB", help="Only jobs with such a command.")
-@click.option("--node", metavar="NODE", type=NodeName(), help="Only jobs of this node.")
+@click.option("--node", metavar="NODE", type=OneNode(), help="Only jobs of this node.")
 @click.option("--since", type=Moment(), metavar="2h|DATE", help="Only jobs started since then.")
 @click.option(
     "--max",

@@ -8,13 +8,14 @@ from pushcli.client import search
 from pushcli.commands.target_options import target_options
 from pushcli.identities import enrolment_tokens
 from pushcli.nodes import node_deletion, node_objects, node_status, pausing
+from pushcli.nodes.one_node import OneNode
 from pushcli.nodes.selection import Selection, select
 from pushcli.protocol import limits
 from pushcli.protocol.names import is_query
 from pushcli.terminal.command_groups import CommandGroup
 from pushcli.terminal.context import App
 from pushcli.terminal.options import operator_options
-from pushcli.terminal.params import Duration, Name, NodeName, Reason
+from pushcli.terminal.params import Duration, Name, Reason
 
 attributes_option = click.option(
     "-a",
@@ -81,7 +82,7 @@ def list_(app: App) -> None:
 
 
 @node.command()
-@click.argument("name", metavar="NODE", type=NodeName())
+@click.argument("name", metavar="NODE", type=OneNode())
 @attributes_option
 @operator_options
 @click.pass_obj
@@ -133,7 +134,7 @@ def delete_(app: App, selection: Selection) -> None:
 
 
 @node.command()
-@click.argument("names", metavar="NODE...", type=NodeName(), nargs=-1, required=True)
+@target_options()
 @click.option("--reason", required=True, type=Reason(), help="Why, for whoever starts a job.")
 @click.option(
     "--for", "seconds", required=True, type=Duration(longest="366d"), metavar="2h",
@@ -141,7 +142,7 @@ def delete_(app: App, selection: Selection) -> None:
 )  # fmt: skip
 @operator_options
 @click.pass_obj
-def pause(app: App, names: tuple[str, ...], reason: str, seconds: float) -> None:
+def pause(app: App, selection: Selection, reason: str, seconds: float) -> None:
     """Keep each NODE out of new jobs for a while: it votes no, with that reason.
 
     What it runs goes on. A pause holds over restarts and ends by itself; a second one takes
@@ -149,23 +150,23 @@ def pause(app: App, names: tuple[str, ...], reason: str, seconds: float) -> None
 
     \b
     Example:
-      pushcli node pause web01 web02 --reason 'disk replaced' --for 2h
+      pushcli node pause 'web[01-20]' --reason 'disks replaced' --for 2h
     """
-    pausing.pause(app, list(dict.fromkeys(names)), reason=reason, seconds=seconds)
+    pausing.pause(app, select(app, selection), reason=reason, seconds=seconds)
 
 
 @node.command()
-@click.argument("names", metavar="NODE...", type=NodeName(), nargs=-1, required=True)
+@target_options()
 @operator_options
 @click.pass_obj
-def resume(app: App, names: tuple[str, ...]) -> None:
+def resume(app: App, selection: Selection) -> None:
     """Let each NODE that is paused take part in jobs again.
 
     \b
     Example:
-      pushcli node resume web01 web02
+      pushcli node resume 'web[01-20]'
     """
-    pausing.resume(app, list(dict.fromkeys(names)))
+    pausing.resume(app, select(app, selection))
 
 
 @node.group(cls=CommandGroup)
@@ -184,7 +185,7 @@ def token() -> None:
     help="How long it is valid (at most 30d).",
 )  # fmt: skip
 @click.option(
-    "--node", "name", type=NodeName(), metavar="NAME", help="Only this node may enroll with it."
+    "--node", "name", type=OneNode(), metavar="NAME", help="Only this node may enroll with it."
 )
 @operator_options
 @click.pass_obj

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from pushcli.errors import UsageError
 from pushcli.nodes.selection import Selection
 from pushcli.terminal.completing import completes
 from pushcli.terminal.context import App
@@ -14,7 +15,6 @@ from pushcli.terminal.params import JobId, NamesList
 Command = Callable[..., Any]
 
 _OPTIONS: tuple[Callable[[Command], Command], ...] = (
-    click.argument("nodes", metavar="[NODE...]", nargs=-1, shell_complete=completes("nodes")),
     click.option(
         "-s", "--search", "query", metavar="QUERY",
         help="Nodes that match, besides those named.",
@@ -38,16 +38,22 @@ _OPTIONS: tuple[Callable[[Command], Command], ...] = (
         help="Of that job, only nodes in these states, such as failed,timed_out.",
     ),
 )  # fmt: skip
+_WAYS = ("query", "everything", "from_job")
+"""Parameters that say which nodes are meant, besides arguments."""
 _ALLOW_UNKNOWN: Callable[[Command], Command] = click.option(
     "--allow-unknown", is_flag=True, help="Start even if there is no node of a name."
 )
 
 
-def target_options(*, may_be_unknown: bool = False) -> Callable[[Command], Command]:
+def target_options(
+    *, may_be_unknown: bool = False, last: tuple[str, str] | None = None
+) -> Callable[[Command], Command]:
     """`[NODE...]` and the options beside it; the command is given them as `selection`.
 
     Args:
         may_be_unknown: the command refuses unknown names, but for `--allow-unknown`.
+        last: an argument behind the nodes, such as `NAME`, which the command is given under
+            this name in lower case, and what kind of thing it is; see `completing`.
     """
 
     def decorate(command: Command) -> Command:
@@ -63,6 +69,9 @@ def target_options(*, may_be_unknown: bool = False) -> Callable[[Command], Comma
 
                 app = click.get_current_context().ensure_object(App)
                 from_job = named.job_id(app, from_job)
+            if last is not None:
+                *before, others[last[0].lower()] = nodes or _missing(last[0])
+                nodes = tuple(before)
             selection = Selection(
                 expressions=nodes, query=query, everything=everything, exclude=exclude,
                 limit=limit, limit_seed=limit_seed, from_job=from_job,
@@ -71,9 +80,29 @@ def target_options(*, may_be_unknown: bool = False) -> Callable[[Command], Comma
             return command(*arguments, selection=selection, **others)
 
         decorated: Command = with_selection
-        options = [*_OPTIONS, _ALLOW_UNKNOWN] if may_be_unknown else [*_OPTIONS]
+        options = [_nodes(last), *_OPTIONS, *([_ALLOW_UNKNOWN] if may_be_unknown else [])]
         for option in reversed(options):
             decorated = option(decorated)
         return decorated
 
     return decorate
+
+
+def _nodes(last: tuple[str, str] | None) -> Callable[[Command], Command]:
+    """The arguments: click reads one of any number only where nothing else stands behind it."""
+    if last is None:
+        return click.argument(
+            "nodes", metavar="[NODE...]", nargs=-1, shell_complete=completes("nodes")
+        )
+    name, kind = last
+
+    def offer(ctx: click.Context, parameter: click.Parameter, typed: str) -> list[Any]:
+        is_chosen = any(ctx.params.get(way) for way in _WAYS)
+        kinds = (kind,) if is_chosen else ("nodes", kind)
+        return completes(*kinds)(ctx, parameter, typed)
+
+    return click.argument("nodes", metavar=f"[NODE...] {name}", nargs=-1, shell_complete=offer)
+
+
+def _missing(name: str) -> Any:
+    raise UsageError(f"no {name} given", "see --help")

@@ -9,6 +9,7 @@ from pushcli.client.answers import checked
 from pushcli.errors import NotFound, PushcliError
 from pushcli.escape import escape_line
 from pushcli.terminal.context import App
+from pushcli.terminal.times import dated
 
 EXTENSION = "freeze"
 _PATH = "pushy/freeze"
@@ -28,7 +29,7 @@ def freeze(app: App, reason: str) -> None:
     raw = _ask(app, lambda: app.client.put(_PATH, {"reason": reason}))
     checked(raw, Freeze)
     if not app.is_text:
-        app.emit(raw)
+        app.emit(dated(raw, "since"))
         return
     app.print("Frozen: no job starts until `pushcli job unfreeze`.")
     app.note("jobs that run go on; `pushcli job abort --all` ends them")
@@ -39,7 +40,7 @@ def unfreeze(app: App) -> None:
     raw = _ask(app, lambda: app.client.delete(_PATH))
     before = checked(raw, Freeze)
     if not app.is_text:
-        app.emit(raw)
+        app.emit(dated(raw, "since"))
     elif before.frozen:
         app.print(f"Jobs may start again. They were {_words(before)}")
     else:

@@ -17,6 +17,7 @@ from pushcli.protocol.names import by_number
 from pushcli.terminal.context import App
 from pushcli.terminal.folding import fold
 from pushcli.terminal.table import write_table
+from pushcli.terminal.times import dated
 
 Raw = dict[str, Any]
 EXTENSION = "node-status"
@@ -81,7 +82,7 @@ def show(app: App, names: Sequence[str], *, unseen_for: float | None = None) -> 
         unseen = [(one.last_contact or 0.0) <= latest for one in checked(raw, list[_Detail])]
         states, raw = list(compress(states, unseen)), list(compress(raw, unseen))
     if not app.is_text:
-        app.emit(raw)
+        app.emit([_as_data(one) for one in raw])
         return
     details = {detail.node_name: detail for detail in checked(raw, list[_Detail])}
     _write(app, states, details)
@@ -92,6 +93,18 @@ def show(app: App, names: Sequence[str], *, unseen_for: float | None = None) -> 
             app.note(escape_line(f"{name}: {detail.reason}; synchronize it"))
         if detail.whitelist is not None and detail.whitelist.error:
             app.note(escape_line(f"{name}: its whitelist: {detail.whitelist.error}"))
+
+
+def _as_data(raw: Raw) -> Raw:
+    """A node as programs get it: the server's own words, with dates in ISO 8601."""
+    told = dated(raw, "last_contact")
+    for key, dates in _DATES_WITHIN.items():
+        if isinstance(told.get(key), dict):
+            told[key] = dated(told[key], *dates)
+    return told
+
+
+_DATES_WITHIN = {"whitelist": ("at",), "paused": ("since", "until")}
 
 
 def _open(details: Iterable[_Detail]) -> dict[str, list[str]]:

@@ -10,6 +10,7 @@ from pushcli.client.answers import checked
 from pushcli.errors import NotFound
 from pushcli.terminal.context import App
 from pushcli.terminal.folding import fold
+from pushcli.terminal.times import dated
 
 EXTENSION = "pause"
 
@@ -25,7 +26,7 @@ def pause(app: App, names: Sequence[str], *, reason: str, seconds: float) -> Non
     raw = _post(app, "pushy/pauses", asked)
     paused = checked(raw, _Answer)
     if not app.is_text:
-        app.emit(raw)
+        app.emit(dated(raw, "until"))
         return
     until = durations.local(paused.until)
     app.print(f"Paused until {until}: {fold(paused.nodes)} ({len(paused.nodes)})")

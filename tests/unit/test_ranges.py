@@ -17,7 +17,7 @@ from pushcli.terminal import params
 from pushcli.whitelist import statements
 from pushcli_agent.config import AgentSettings
 from pushcli_agent.link import config_answer
-from tests.unit.pushcli.commands.commands_tree import all_commands
+from tests.support.commands_tree import all_commands
 
 UNBOUNDED = {
     # The old server's REST takes numbers and texts through `job_request`, which has its own.

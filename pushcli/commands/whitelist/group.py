@@ -1,14 +1,13 @@
 """The group, and the parameters that its commands share."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
 from pushcli.errors import UsageError
-from pushcli.nodes.selection import Selection
-from pushcli.protocol.names import is_node_name
+from pushcli.nodes.selection import Selection, select
 from pushcli.terminal.command_groups import CommandGroup
+from pushcli.terminal.context import App
 from pushcli.terminal.options import operator_options
 
 FILE = click.Path(path_type=Path, dir_okay=False)
@@ -25,37 +24,6 @@ local_option = click.option(
 )
 
 
-def words(given: Sequence[str], local: object, *names: str) -> list[str]:
-    """The arguments of a command whose NODE gives way to --local.
-
-    Args:
-        names: of all the arguments, NODEs first.
-
-    Raises:
-        UsageError: too many or too few, or a NODE that can be none.
-    """
-    nodes = sum(name == "NODE" for name in names)
-    wanted = [name for i, name in enumerate(names) if i != nodes - 1 or not local]
-    if len(given) != len(wanted):
-        raise UsageError(f"expected {_expected(wanted)}, got {len(given)}", "see --help")
-    for name, word in zip(wanted, given, strict=True):
-        if name == "NODE" and not is_node_name(word):
-            raise UsageError(f"invalid node name {word!r}", "use letters, digits and _ . : -")
-    return list(given)
-
-
-def _expected(wanted: list[str]) -> str:
-    match wanted:
-        case []:
-            return "no arguments with --local"
-        case ["NODE"]:
-            return "one node"
-        case ["NODE", "NODE"]:
-            return "two nodes"
-        case _:
-            return " ".join(wanted)
-
-
 def refuse_nodes(selection: Selection) -> None:
     """Beside --local.
 
@@ -64,3 +32,28 @@ def refuse_nodes(selection: Selection) -> None:
     """
     if not selection.is_empty:
         raise UsageError("--local excludes nodes and --search", "leave out one of them")
+
+
+def nodes_of(app: App, selection: Selection, local: Path | None = None) -> list[str]:
+    """The nodes that a command is about; none with --local, which excludes them.
+
+    Raises:
+        PushcliError: it names none, cannot be read, or nothing matches.
+    """
+    if local is not None:
+        refuse_nodes(selection)
+        return []
+    return select(app, selection, with_object=True)
+
+
+def exactly(app: App, selection: Selection, count: int) -> list[str]:
+    """The nodes of a command that is about one, or two.
+
+    Raises:
+        UsageError: there are more or fewer.
+    """
+    names = nodes_of(app, selection)
+    if len(names) != count:
+        wanted = "one node" if count == 1 else "two nodes"
+        raise UsageError(f"expected {wanted}, got {len(names)}", "see --help")
+    return names

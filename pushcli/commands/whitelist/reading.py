@@ -7,18 +7,18 @@ import click
 from pushcli.commands.target_options import target_options
 from pushcli.commands.whitelist.group import (
     FILE,
+    exactly,
     local_option,
+    nodes_of,
     refuse_nodes,
     whitelist,
-    words,
 )
 from pushcli.exit_status import ExitStatus
 from pushcli.nodes.selection import Selection, select
-from pushcli.terminal.completing import completes
 from pushcli.terminal.context import App
 from pushcli.terminal.options import operator_options
 from pushcli.whitelist.workstation import local as local_whitelist
-from pushcli.whitelist.workstation import remote, showing, testing
+from pushcli.whitelist.workstation import one_entry, remote, showing, testing
 
 
 @whitelist.command("list")
@@ -48,30 +48,33 @@ def list_(app: App, selection: Selection, local: Path | None) -> None:
 
 
 @whitelist.command()
-@click.argument("given", metavar="[NODE] NAME", nargs=-1, shell_complete=completes("node", "entry"))
+@target_options(last=("NAME", "entry"))
 @local_option
 @operator_options
 @click.pass_obj
-def show(app: App, given: tuple[str, ...], local: Path | None) -> None:
+def show(app: App, selection: Selection, name: str, local: Path | None) -> None:
     """Show one entry: what it runs, who signed it, whether it is in force or why not.
 
+    Nodes where all of that is the same are shown together.
+
     \b
-    Example:
+    Examples:
       pushcli whitelist show web01 chef-client
+      pushcli whitelist show -s 'role:web' chef-client
     """
-    *nodes, name = words(given, local, "NODE", "NAME")
+    nodes = nodes_of(app, selection, local)
     if local is not None:
-        showing.show_local_entry(app, local, name)
+        one_entry.show_local(app, local, name)
     else:
-        showing.show_entry(app, remote.read(app, nodes)[0], name)
+        one_entry.show(app, remote.read(app, nodes), name)
 
 
 @whitelist.command()
-@click.argument("given", metavar="NODE [NODE]", nargs=-1, shell_complete=completes("node", "node"))
+@target_options()
 @local_option
 @operator_options
 @click.pass_obj
-def diff(app: App, given: tuple[str, ...], local: Path | None) -> ExitStatus:
+def diff(app: App, selection: Selection, local: Path | None) -> ExitStatus:
     """Show the differences between two NODEs, or a NODE and a file; exit 13 if there are any.
 
     \b
@@ -79,7 +82,7 @@ def diff(app: App, given: tuple[str, ...], local: Path | None) -> ExitStatus:
       pushcli whitelist diff web01 web02
       pushcli whitelist diff web01 --local agent.toml
     """
-    nodes = words(given, local, "NODE", "NODE")
+    nodes = exactly(app, selection, 2 if local is None else 1)
     sides = {one.node: showing.in_effect(one) for one in remote.read(app, nodes)}
     if local is not None:
         sides[str(local)] = local_whitelist.entries(local)
@@ -89,23 +92,22 @@ def diff(app: App, given: tuple[str, ...], local: Path | None) -> ExitStatus:
 
 
 @whitelist.command()
-@click.argument(
-    "given", metavar="[NODE] REQUEST", nargs=-1, shell_complete=completes("node", "command")
-)
+@target_options(last=("REQUEST", "command"))
 @click.option("--local", type=FILE, metavar="FILE", help="Test an agent.toml on this machine.")
 @operator_options
 @click.pass_obj
-def test(app: App, given: tuple[str, ...], local: Path | None) -> ExitStatus:
-    """Show what NODE would run for REQUEST, and by which entry; nothing is started.
+def test(app: App, selection: Selection, request: str, local: Path | None) -> ExitStatus:
+    """Show what each NODE would run for REQUEST, and by which entry; nothing is started.
 
-    The exit status is 12 if nothing would run.
+    The exit status is 12 if nothing would run on one of them.
 
     \b
     Examples:
       pushcli whitelist test web01 'service nginx restart'
+      pushcli whitelist test --all uptime
       pushcli whitelist test --local agent.toml uptime
     """
-    *nodes, request = words(given, local, "NODE", "REQUEST")
+    nodes = nodes_of(app, selection, local)
     if local is not None:
         return testing.test_file(app, local, request)
-    return testing.test_node(app, nodes[0], request)
+    return testing.test_nodes(app, nodes, request)

@@ -7,17 +7,18 @@ import click
 from pushcli.commands.target_options import target_options
 from pushcli.commands.whitelist.group import (
     local_option,
+    nodes_of,
     refuse_nodes,
     whitelist,
-    words,
 )
 from pushcli.errors import UsageError
 from pushcli.exit_status import ExitStatus
+from pushcli.nodes.one_node import OneNode
 from pushcli.nodes.selection import Selection, select
 from pushcli.terminal.completing import completes
 from pushcli.terminal.context import App
 from pushcli.terminal.options import operator_options
-from pushcli.terminal.params import NodeName, Seconds
+from pushcli.terminal.params import Seconds
 from pushcli.whitelist.pattern import is_pattern
 from pushcli.whitelist.statements import Change
 from pushcli.whitelist.workstation import changing, edit_node, remote
@@ -125,27 +126,28 @@ def remove(
 
 
 @whitelist.command()
-@click.argument("given", metavar="[NODE]", nargs=-1, shell_complete=completes("node"))
+@target_options()
 @local_option
 @operator_options
 @click.pass_obj
-def edit(app: App, given: tuple[str, ...], local: Path | None) -> ExitStatus:
-    """Open the whitelist of NODE in $VISUAL or $EDITOR, as TOML.
+def edit(app: App, selection: Selection, local: Path | None) -> ExitStatus:
+    """Open the whitelist of the NODEs, if it is the same on all, in $VISUAL or $EDITOR, as TOML.
 
     What you save is checked, and the difference is shown before anything changes.
 
     \b
-    Example:
+    Examples:
       pushcli whitelist edit web01
+      pushcli whitelist edit 'web[01-20]'
     """
-    nodes = words(given, local, "NODE")
+    nodes = nodes_of(app, selection, local)
     if local is not None:
         return edit_node.edit_file(app, local)
-    return edit_node.edit_node(app, nodes[0])
+    return edit_node.edit_nodes(app, nodes)
 
 
 @whitelist.command()
-@click.option("--from", "source", type=NodeName(), metavar="NODE", help="Node to copy from.")
+@click.option("--from", "source", type=OneNode(), metavar="NODE", help="Node to copy from.")
 @target_options()
 @click.option(
     "--local",

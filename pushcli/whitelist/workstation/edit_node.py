@@ -1,13 +1,14 @@
-"""`whitelist edit`: a node's entries, or a file, through the operator's editor."""
+"""`whitelist edit`: nodes' entries, or a file, through the operator's editor."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pushcli.errors import ConfigError, RequestRefused
+from pushcli.errors import ConfigError, RequestRefused, UsageError
 from pushcli.exit_status import ExitStatus
 from pushcli.protocol.attributes import NORMAL
 from pushcli.terminal.context import App
+from pushcli.terminal.folding import fold
 from pushcli.whitelist import toml_text
 from pushcli.whitelist.statements import Change
 from pushcli.whitelist.workstation import changing, local, local_file, remote, toml_edit
@@ -16,32 +17,35 @@ from pushcli.whitelist.workstation.showing import lines, write_difference
 from pushcli.whitelist.workstation.views import NodeWhitelist
 
 _HEAD = """\
-# The whitelist of {node}, as it is on the server.
+# The whitelist of {nodes}, as it is on the server.
 # Save and leave the editor to go on; what you leave as it is does not change.
 """
 
 
-def edit_node(app: App, node: str) -> ExitStatus:
-    """Edit what the server has for a node, at the level that operators edit.
+def edit_nodes(app: App, nodes: Sequence[str]) -> ExitStatus:
+    """Edit what the server has for nodes, at the level that operators edit.
 
     Raises:
+        UsageError: it is not the same on all of them.
         PushcliError: it could not be stored; what was typed is kept, and the error says where.
     """
-    (whitelist,) = remote.read(app, [node])
-    before = whitelist.normal
-    with draft(app, f"{node}.toml", text_of(whitelist)) as paper:
+    whitelists = remote.read(app, nodes)
+    before = whitelists[0].normal
+    _require_alike(whitelists)
+    named = fold(nodes)
+    with draft(app, f"{nodes[0]}.toml", text_of(whitelists)) as paper:
         while True:
             _, after = paper.edit(entries_of)
             changes = changes_between(before, after)
             if not changes:
-                _note_unchanged(app, node)
+                _note_unchanged(app, named)
                 return ExitStatus.OK
-            titles = (f"{node} now", f"{node} edited")
+            titles = (f"{named} now", f"{named} edited")
             write_difference(app, titles, lines(before), lines(after))
             match agrees(app):
                 case "yes":
-                    _require_same(app, whitelist, changes)
-                    return changing.make(app, [node], changes)
+                    _require_same(app, whitelists, changes)
+                    return changing.make(app, nodes, changes)
                 case "no":
                     app.note("nothing was changed")
                     return ExitStatus.OK
@@ -71,19 +75,42 @@ def edit_file(app: App, path: Path) -> ExitStatus:
                     return ExitStatus.OK
 
 
-def text_of(whitelist: NodeWhitelist) -> str:
+def text_of(whitelists: Sequence[NodeWhitelist]) -> str:
     """What the editor shows: the entries to edit, and as comments what others set."""
-    parts = [_HEAD.format(node=whitelist.node)]
-    parts += [
-        f"# Set at the level {entry.level}: {toml_text.pair(entry.name, entry.value)}\n"
-        for entry in whitelist.entries
-        if entry.level != NORMAL
+    others: dict[str, list[str]] = {}
+    for one in whitelists:
+        for remark in _set_elsewhere(one):
+            others.setdefault(remark, []).append(one.node)
+    remarks = [
+        f"# {remark}\n" if len(nodes) == len(whitelists) else f"# {fold(nodes)}: {remark}\n"
+        for remark, nodes in others.items()
     ]
-    parts += [
-        f"# In the node's own file, which wins: {toml_text.pair(entry.name, entry.value)}\n"
-        for entry in whitelist.local.values()
-    ]
-    return "".join([*parts, "\n[whitelist]\n", *(f"{line}\n" for line in lines(whitelist.normal))])
+    head = _HEAD.format(nodes=fold([one.node for one in whitelists]))
+    entries = (f"{line}\n" for line in lines(whitelists[0].normal))
+    return "".join([head, *remarks, "\n[whitelist]\n", *entries])
+
+
+def _set_elsewhere(whitelist: NodeWhitelist) -> Iterator[str]:
+    for entry in whitelist.entries:
+        if entry.level != NORMAL:
+            yield f"Set at the level {entry.level}: {toml_text.pair(entry.name, entry.value)}"
+    for own in whitelist.local.values():
+        yield f"In the node's own file, which wins: {toml_text.pair(own.name, own.value)}"
+
+
+def _require_alike(whitelists: Sequence[NodeWhitelist]) -> None:
+    """One text is all that an editor shows.
+
+    Raises:
+        UsageError: the nodes do not have the same entries.
+    """
+    first = whitelists[0]
+    for other in whitelists[1:]:
+        if other.normal != first.normal:
+            raise UsageError(
+                f"the whitelists of {first.node} and {other.node} are not the same",
+                f"edit them one at a time; `pushcli whitelist diff {first.node} {other.node}`",
+            )
 
 
 def entries_of(text: str) -> dict[str, Any]:
@@ -108,15 +135,16 @@ def changes_between(before: Mapping[str, Any], after: Mapping[str, Any]) -> list
     ]
 
 
-def _require_same(app: App, read: NodeWhitelist, changes: list[Change]) -> None:
+def _require_same(app: App, before: Sequence[NodeWhitelist], changes: list[Change]) -> None:
     """Nobody else changed those entries while the editor was open."""
-    (now,) = remote.read(app, [read.node])
-    for change in changes:
-        if now.entry(change.name) != read.entry(change.name):
-            raise RequestRefused(
-                f"{change.name!r} of {read.node} was changed by somebody else in the meantime",
-                "edit it again",
-            )
+    now = remote.read(app, [one.node for one in before])
+    for then, one in zip(before, now, strict=True):
+        for change in changes:
+            if one.entry(change.name) != then.entry(change.name):
+                raise RequestRefused(
+                    f"{change.name!r} of {then.node} was changed by somebody else in the meantime",
+                    "edit it again",
+                )
 
 
 def _note_unchanged(app: App, what: str) -> None:

@@ -52,19 +52,20 @@ def change(app: App, nodes: Sequence[str], changes: Sequence[Change]) -> EditOut
     return _either(app, lambda: our_server.change(app.client, nodes, changes), on_chef_server)
 
 
-def check(app: App, node: str, request: str) -> Verdict:
-    """Ask the node's agent what it would do, without doing it.
+def check(app: App, nodes: Sequence[str], request: str) -> dict[str, Verdict]:
+    """Ask the nodes' agents what they would do, without doing it.
 
     Raises:
         RequestRefused: the server cannot ask.
     """
     answer = ours_only(
-        app, lambda: app.client.post("pushy/checks", {"command": request, "nodes": [node]})
+        app, lambda: app.client.post("pushy/checks", {"command": request, "nodes": list(nodes)})
     )
     verdicts = checked(answer, dict[str, dict[str, Verdict]]).get("nodes", {})
-    if node not in verdicts:
-        raise ServerError(f"the server did not answer for {node}")
-    return verdicts[node]
+    for node in nodes:
+        if node not in verdicts:
+            raise ServerError(f"the server did not answer for {node}")
+    return verdicts
 
 
 def known_editors(app: App) -> editors.Known:

@@ -1,15 +1,12 @@
-"""Showing whitelists: a table of many, one entry by itself, and differences."""
+"""Showing whitelists: a table of many, and differences."""
 
 import difflib
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from pushcli import durations
-from pushcli.errors import NotFound
 from pushcli.escape import escape_line
 from pushcli.exit_status import ExitStatus
 from pushcli.terminal.context import App
@@ -18,7 +15,7 @@ from pushcli.terminal.table import write_table
 from pushcli.terminal.times import dated
 from pushcli.whitelist import toml_text
 from pushcli.whitelist.workstation import local, words
-from pushcli.whitelist.workstation.rows import IN_FORCE, LOCAL, Row, notes, rows, state
+from pushcli.whitelist.workstation.rows import IN_FORCE, LOCAL, Row, notes, rows
 from pushcli.whitelist.workstation.views import NodeWhitelist
 
 _COLOURS = {"+": "green", "-": "red"}
@@ -50,26 +47,11 @@ def show_file(app: App, path: Path) -> None:
     if app.is_text:
         write_rows(app, found)
     else:
-        app.emit([_of_row(row) for row in found])
+        app.emit([row_as_data(row) for row in found])
 
 
-def show_local_entry(app: App, path: Path, name: str) -> None:
-    """One entry of an `agent.toml`.
-
-    Raises:
-        NotFound: it has none of this name.
-    """
-    row = next((row for row in local.rows(path) if row.name == name), None)
-    if row is None:
-        raise NotFound(f"{path} has no entry {name!r}", "see `whitelist list --local`")
-    if app.is_text:
-        fields = {"file": str(path), "name": name, "state": row.state, **_value(row.value)}
-        write_fields(app, fields)
-    else:
-        app.emit({"file": str(path), **_of_row(row)})
-
-
-def _of_row(row: Row) -> dict[str, Any]:
+def row_as_data(row: Row) -> dict[str, Any]:
+    """An entry of a file as programs get it."""
     return {"name": row.name, "value": row.value, "state": row.state}
 
 
@@ -88,55 +70,6 @@ def _style(row: Row) -> str:
     if row.state.startswith(("refused", "invalid", "removed")):
         return "red"
     return "yellow" if row.differs or row.state not in (IN_FORCE, LOCAL) else ""
-
-
-def show_entry(app: App, whitelist: NodeWhitelist, name: str) -> None:
-    """One entry: what it runs, who said so, whether it holds.
-
-    Raises:
-        NotFound: the node has none of this name.
-    """
-    entry = whitelist.entry(name)
-    report = whitelist.in_force
-    holding = {one.name: one for one in report.entries}.get(name) if report else None
-    if entry is None and holding is None:
-        raise NotFound(
-            f"{whitelist.node} has no entry {name!r}", f"see `whitelist list {whitelist.node}`"
-        )
-    said = state(whitelist, name)
-    if not app.is_text:
-        app.emit(
-            {"node": whitelist.node, "name": name, "state": said,
-             "entry": msgspec.to_builtins(entry),
-             "in_force": holding and dated(msgspec.to_builtins(holding), "since")}
-        )  # fmt: skip
-        return
-    fields: dict[str, str] = {"node": whitelist.node, "name": name, "state": said}
-    if entry is not None:
-        fields |= _value(entry.value)
-        fields |= {"level": entry.level, "signer": entry.signer or "nobody",
-                   "version": words.version(entry.version)}  # fmt: skip
-    if holding is not None:
-        if entry is None:
-            fields |= _value(holding.value)
-        elif holding.value != entry.value:
-            fields |= {f"{key} in force": text for key, text in _value(holding.value).items()}
-        fields["source"] = holding.source
-        if holding.since is not None:
-            fields["in force for"] = durations.age(max(0.0, time.time() - holding.since))
-    write_fields(app, fields)
-
-
-def write_fields(app: App, fields: Mapping[str, str]) -> None:
-    """A line for each that is not empty."""
-    width = max(map(len, fields)) + 1
-    for key, text in fields.items():
-        if text:
-            app.print(f"{key + ':':{width}} {escape_line(text)}")
-
-
-def _value(value: Any) -> dict[str, str]:
-    return {"command": words.command(value), "options": words.options(value)}
 
 
 def in_effect(whitelist: NodeWhitelist) -> dict[str, Any]:

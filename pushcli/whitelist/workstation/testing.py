@@ -1,5 +1,6 @@
 """`whitelist test`: what would run for a request, and by which entry."""
 
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -7,6 +8,7 @@ import msgspec
 from pushcli.escape import escape_line
 from pushcli.exit_status import ExitStatus
 from pushcli.terminal.context import App
+from pushcli.terminal.folding import fold
 from pushcli.whitelist import match
 from pushcli.whitelist.workstation import local, local_file, remote, words
 from pushcli.whitelist.workstation.views import Verdict
@@ -14,9 +16,20 @@ from pushcli.whitelist.workstation.views import Verdict
 READY = "ready"
 
 
-def test_node(app: App, node: str, request: str) -> ExitStatus:
-    """Ask the node's agent, live."""
-    return _print_verdict(app, node, remote.check(app, node, request))
+def test_nodes(app: App, nodes: Sequence[str], request: str) -> ExitStatus:
+    """Ask the nodes' agents, live; those that say the same share a line."""
+    verdicts = remote.check(app, nodes, request)
+    if not app.is_text:
+        told = [{"node": node, **msgspec.to_builtins(verdicts[node])} for node in nodes]
+        app.emit(told if len(told) > 1 else told[0])
+    else:
+        alike: dict[Verdict, list[str]] = {}
+        for node in nodes:
+            alike.setdefault(verdicts[node], []).append(node)
+        for verdict, names in sorted(alike.items(), key=lambda item: item[0].state != READY):
+            count = f" ({len(names)})" if len(names) > 1 else ""
+            _print_verdict(app, f"{fold(names)}{count}", verdict)
+    return _status(verdicts.values())
 
 
 def test_file(app: App, path: Path, request: str) -> ExitStatus:
@@ -27,23 +40,27 @@ def test_file(app: App, path: Path, request: str) -> ExitStatus:
     """
     found = match.find(local.checked(path, local_file.read(path)), request)
     if found is None:
-        return _print_verdict(
-            app, str(path), Verdict(state="nacked", reason="not on the whitelist")
-        )
-    runs = found.command if isinstance(found.command, str) else list(found.command)
-    verdict = Verdict(state=READY, entry=found.entry.name, source="local", runs=runs)
-    return _print_verdict(app, str(path), verdict)
+        verdict = Verdict(state="nacked", reason="not on the whitelist")
+    else:
+        runs = found.command if isinstance(found.command, str) else tuple(found.command)
+        verdict = Verdict(state=READY, entry=found.entry.name, source="local", runs=runs)
+    if app.is_text:
+        _print_verdict(app, str(path), verdict)
+    else:
+        app.emit({"node": str(path), **msgspec.to_builtins(verdict)})
+    return _status([verdict])
 
 
-def _print_verdict(app: App, where: str, verdict: Verdict) -> ExitStatus:
-    ready = verdict.state == READY
-    if not app.is_text:
-        app.emit({"node": where, **msgspec.to_builtins(verdict)})
-    elif ready:
+def _status(verdicts: Iterable[Verdict]) -> ExitStatus:
+    would = all(verdict.state == READY for verdict in verdicts)
+    return ExitStatus.OK if would else ExitStatus.WOULD_NOT_RUN
+
+
+def _print_verdict(app: App, where: str, verdict: Verdict) -> None:
+    if verdict.state == READY:
         source = f" ({verdict.source})" if verdict.source else ""
         app.print(escape_line(f"{where} would run: {words.runs(verdict.runs or '')}"))
         app.print(escape_line(f"  by the entry {verdict.entry}{source}"))
     else:
         why = verdict.reason or "no reason given"
         app.print(escape_line(f"{where} would run nothing ({verdict.state}): {why}"))
-    return ExitStatus.OK if ready else ExitStatus.WOULD_NOT_RUN

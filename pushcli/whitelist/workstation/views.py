@@ -126,4 +126,4 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     reason: str | None = None
     entry: str | None = None
     source: str | None = None
-    runs: str | list[str] | None = None
+    runs: str | tuple[str, ...] | None = None

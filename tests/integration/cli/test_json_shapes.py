@@ -14,12 +14,16 @@ from pushcli import keys
 from pushcli.cli import root
 from pushcli.sandbox.sandbox import Sandbox
 from pushcli.terminal.context import App
+from tests.support.commands_tree import all_commands
 from tests.support.json_shapes import faults, shapes_of
 
 pytestmark = [pytest.mark.timeout(90), pytest.mark.slow]
 """One story: it starts a fleet, and asks it for everything."""
 
 SHAPES = shapes_of((Path(__file__).parents[3] / "docs" / "json.md").read_text(encoding="utf-8"))
+COMMANDS = {
+    " ".join(path[1:]) for path, command in all_commands() if not isinstance(command, click.Group)
+}
 WITHOUT = {"sandbox", "server start", "agent start", "job wait", "help"}
 """Commands without such an answer."""
 UNTRIED = {"whitelist edit", "completion install"}
@@ -64,7 +68,9 @@ whitelist add new 'echo new' n1
 whitelist list n1
 whitelist show n1 new
 whitelist show n1 true
-whitelist diff n1 n1
+whitelist show n1 n2 new
+whitelist test n1 n2 true
+whitelist diff n1 n2
 whitelist test n1 true
 whitelist test n1 nosuch
 whitelist copy --from n1 n1
@@ -110,18 +116,6 @@ node delete n1 -y
 """
 
 
-def commands(command: click.Command = root, *path: str) -> Iterator[str]:
-    """All that do something."""
-    if not isinstance(command, click.Group):
-        yield " ".join(path)
-        return
-    context = click.Context(command)
-    for name in command.list_commands(context):
-        child = command.get_command(context, name)
-        assert child is not None
-        yield from commands(child, *path, name)
-
-
 def answer(fleet: Sandbox, line: str) -> Any:
     """What a command prints with `-F json`."""
     out = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True)
@@ -134,8 +128,28 @@ def answer(fleet: Sandbox, line: str) -> Any:
     return json.loads(out.buffer.getvalue())
 
 
+def bare_moments(value: Any, where: str = "$") -> Iterator[str]:
+    """Numbers that are a moment of these years, in seconds, or thousandths or millionths."""
+    match value:
+        case dict():
+            for key, one in value.items():
+                # Versions of entries and statements are an order, and no moments.
+                if key != "version":
+                    yield from bare_moments(one, f"{where}.{key}")
+        case list():
+            for place, one in enumerate(value):
+                yield from bare_moments(one, f"{where}[{place}]")
+        case int() | float() if any(1.5e9 < value / unit < 3e9 for unit in (1, 1e3, 1e6)):
+            yield f"{where} is {value}"
+
+
+def test_a_bare_moment_is_found() -> None:
+    told = {"version": 1.7e15, "ok": ["2026-11-23T20:00:00Z", 17, True], "paused": [{"at": 1.7e9}]}
+    assert [*bare_moments(told)] == ["$.paused[0].at is 1700000000.0"]
+
+
 def test_every_command_has_its_section() -> None:
-    assert set(SHAPES) == set(commands()) - WITHOUT
+    assert set(SHAPES) == COMMANDS - WITHOUT
     assert all(SHAPES.values())
 
 
@@ -172,6 +186,7 @@ def test_answers_have_the_shapes_that_are_documented(
                 known["JOB"] = said["id"]
             if command == "node token create":
                 known |= {"TOKEN": said["token"], "TOKEN_ID": said["id"]}
+            wrong += [(line, numbers) for numbers in [[*bare_moments(said)]] if numbers]
             found = [faults(said, shape) for shape in SHAPES[command]]
             if all(found):
                 wrong.append((line, min(found, key=len)))

@@ -7,9 +7,11 @@ import sys
 import pytest
 
 from pushcli.exit_status import ExitStatus
+from pushcli.nodes.one_node import OneNode
 from tests.integration.cli.operated import Operated
 from tests.integration.cli.program import Home, Result, assert_one_line
 from tests.integration.cli.responder import JOB_ID, Answer, Responder, job, json_answer
+from tests.support.commands_tree import all_commands, own_flags
 
 pytestmark = pytest.mark.timeout(90)
 """The first test starts the server."""
@@ -153,6 +155,72 @@ def test_where_it_cannot_be_known_who_is_there_the_job_starts(
         ExitStatus.NOT_FOUND, ExitStatus.NOT_ALLOWED, ExitStatus.ERROR
     }, refused  # fmt: skip
     assert responder.count("POST", "jobs") == 1
+
+
+SELECTING = {
+    "job start": ("true",),
+    "node status": (),
+    "node delete": ("-y",),
+    "node pause": ("--reason", "x", "--for", "1h"),
+    "node resume": (),
+    "whitelist list": (),
+    "whitelist show": ("x",),
+    "whitelist add": ("x", "true"),
+    "whitelist remove": ("x",),
+    "whitelist edit": (),
+    "whitelist diff": (),
+    "whitelist copy": ("--from", "db1"),
+    "whitelist test": ("x",),
+}
+"""Commands that are about any number of nodes, and what else they need."""
+NODES_OF_A_JOB = {"job retry", "job output"}
+"""Whose nodes are those of the job that they name."""
+NOT_REGISTERED = {"agent enroll --node-name", "agent start --node-name"}
+"""Where a node is given its name."""
+
+
+def test_every_command_with_a_node_takes_all_ways_of_naming_them_or_says_that_it_is_one() -> None:
+    several, one = set(), set()
+    for path, command in all_commands():
+        name = " ".join(path[1:])
+        for parameter in command.params:
+            words = {parameter.human_readable_name, *parameter.opts}
+            if parameter.nargs == -1 and "NODE" in (parameter.metavar or ""):
+                several.add(name)
+                ways = {flag for _, flag in own_flags(command)}
+                assert name in NODES_OF_A_JOB or ways >= {"-s", "-a", "-x", "--limit", "--from-job"}
+            elif words & {"NODE", "--node", "--from", "--node-name"}:
+                one.add(f"{name} {parameter.opts[-1]}")
+                is_one = isinstance(parameter.type, OneNode)
+                assert is_one != (f"{name} {parameter.opts[-1]}" in NOT_REGISTERED), name
+    assert several == {*SELECTING, *NODES_OF_A_JOB}
+    assert one > NOT_REGISTERED
+
+
+@pytest.mark.parametrize("command", SELECTING)
+def test_what_names_no_node_is_refused_alike_everywhere(operated: Operated, command: str) -> None:
+    words = [*command.split(), *SELECTING[command]]
+    place = len(command.split()) if command in ("whitelist show", "whitelist test") else len(words)
+    for named, status, expected in (
+        (["zz*"], ExitStatus.NOT_FOUND, "no node matches 'zz*'"),
+        (["@/nosuch"], ExitStatus.USAGE, "cannot read /nosuch"),
+        (["-a", "-x", "*"], ExitStatus.NOT_FOUND, "no nodes are left after --exclude"),
+        (["-s", "name:zz*"], ExitStatus.NOT_FOUND, "no node matches"),
+        (["db1", "--limit", "x"], ExitStatus.USAGE, "invalid limit 'x'"),
+        (["--from-job", "@last", "--with-status", "x"], ExitStatus.USAGE, "invalid status 'x'"),
+    ):
+        operated.run("job", "start", "-q", "0", "x", "db1")
+        refused = operated.run(*words[:place], *named, *words[place:])
+        assert_one_line(refused, status, expected)
+
+
+def test_a_command_about_one_node_says_so(operated: Operated) -> None:
+    for words in (("node", "show"), ("job", "list", "--node"), ("whitelist", "copy", "--from")):
+        for named, counted in (("web[01-12]", "12"), ("a,b", "2"), ("web*", "'web*'")):
+            refused = operated.run(*words, named)
+            assert_one_line(refused, ExitStatus.USAGE, f"expected one node, got {counted}")
+    refused = operated.run("whitelist", "diff", "node[1-2]", "db1")
+    assert_one_line(refused, ExitStatus.USAGE, "expected two nodes, got 3")
 
 
 def test_names_alone_load_no_library_for_sets() -> None:

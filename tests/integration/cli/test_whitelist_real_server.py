@@ -1,6 +1,7 @@
 """`pushcli whitelist` against the real server and real agents."""
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -94,6 +95,35 @@ def test_a_node_that_is_away_is_named_and_gets_it_later(fleet: Sandbox) -> None:
     until(lambda: ["later", "true", "", "in force", "web[01-02]"] in rows(fleet, *NODES))
 
 
+def test_many_nodes_are_edited_shown_and_tested_at_once(fleet: Sandbox, tmp_path: Path) -> None:
+    editor = tmp_path / "editor"
+    editor.write_text('#!/bin/sh\necho \'both = "echo both"\' >> "$1"\n')
+    editor.chmod(0o755)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("VISUAL", str(editor))
+        edited = whitelist(fleet, "edit", "web[01-02]", "-y")
+    assert edited.status == ExitStatus.OK, edited
+    assert "+++ web[01-02] edited\n" in edited.stdout
+    assert edited.stdout.endswith("in force on 2 nodes\n")
+    shown = whitelist(fleet, "show", "-a", "both").stdout
+    assert re.sub(" +", " ", shown) == (
+        "nodes: web[01-02] (2)\nname: both\nstate: in force\ncommand: echo both\n"
+        "level: normal\nsigner: operator\n"
+    )
+    tested = whitelist(fleet, "test", "web*", "both")
+    assert (tested.status, tested.stdout) == (
+        ExitStatus.OK, "web[01-02] (2) would run: echo both\n  by the entry both (server)\n",
+    )  # fmt: skip
+    whitelist(fleet, "remove", "both", "web02")
+    partly = whitelist(fleet, "test", "web*", "both", "-F", "json")
+    assert partly.status == ExitStatus.WOULD_NOT_RUN
+    assert [one["state"] for one in json.loads(partly.stdout)] == ["ready", "nacked"]
+    absent = whitelist(fleet, "show", "web[01-02]", "both", "-F", "json")
+    assert [one["node"] for one in json.loads(absent.stdout)] == ["web01"]
+    assert absent.stderr == "web02: no entry 'both'\n"
+    whitelist(fleet, "remove", "both", "web01")
+
+
 def test_edit_goes_through_the_editor(fleet: Sandbox, tmp_path: Path) -> None:
     editor = tmp_path / "editor"
     editor.write_text('#!/bin/sh\necho \'edited = {command_line = ["true"]}\' >> "$1"\n')
@@ -103,7 +133,10 @@ def test_edit_goes_through_the_editor(fleet: Sandbox, tmp_path: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("VISUAL", str(editor))
         result = whitelist(fleet, "edit", "web01", "-y")
+        differing = whitelist(fleet, "edit", *NODES, "-y")
     assert result.status == ExitStatus.OK, result
+    assert differing.status == ExitStatus.USAGE
+    assert "the whitelists of web01 and web02 are not the same" in differing.stderr
     assert '+edited = ["true"]\nin force on 1 node\n' in result.stdout
     assert "would run: true" in whitelist(fleet, "test", "web01", "edited").stdout
 

@@ -11,7 +11,7 @@ from pushcli.cli import COMMANDS, root
 from pushcli.terminal.command_groups import Lazy
 from pushcli.terminal.context import App
 from pushcli.terminal.help import help_of
-from tests.unit.pushcli.commands.commands_tree import all_commands, own_flags
+from tests.support.commands_tree import all_commands, own_flags
 
 DOCUMENTATION = Path(__file__).parents[4] / "docs" / "cli.md"
 CONNECTION = {
