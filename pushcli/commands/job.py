@@ -6,14 +6,15 @@ from typing import TYPE_CHECKING
 import click
 
 from pushcli.commands import job_finding as finding
+from pushcli.commands.job_output import output
 from pushcli.commands.start_options import start_options
 from pushcli.commands.target_options import target_options
 from pushcli.errors import UsageError
 from pushcli.escape import escape_line
 from pushcli.exit_status import ExitStatus
-from pushcli.jobs.output import CHANNELS
 from pushcli.jobs.starting import How, carry_out
-from pushcli.nodes.selection import Selection, among, select
+from pushcli.nodes.of_job import among
+from pushcli.nodes.selection import Selection, select
 from pushcli.protocol.run import DEFAULT_TIMEOUT, RunSpec
 from pushcli.terminal.command_groups import CommandGroup
 from pushcli.terminal.completing import completes
@@ -21,7 +22,7 @@ from pushcli.terminal.context import App
 from pushcli.terminal.folding import fold
 from pushcli.terminal.lazily import lazy_module
 from pushcli.terminal.options import operator_options
-from pushcli.terminal.params import JobId, NodeName, Reason, Seconds
+from pushcli.terminal.params import JobId, Reason, Seconds
 
 if TYPE_CHECKING:
     from pushcli.jobs import (
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
         job_request,
         named,
         secret_variables,
-        show_output,
     )
     from pushcli.jobs import retry as retry_job
 else:
@@ -38,7 +38,6 @@ else:
     named = lazy_module("pushcli.jobs.named")
     retry_job = lazy_module("pushcli.jobs.retry")
     secret_variables = lazy_module("pushcli.jobs.secret_variables")
-    show_output = lazy_module("pushcli.jobs.show_output")
 
 
 @click.group(cls=CommandGroup, aliases={"rerun": "retry"})
@@ -202,62 +201,7 @@ job.add_command(finding.status)
 job.add_command(finding.list_)
 
 
-@job.command()
-@click.argument("job_id", metavar="ID", type=JobId())
-@click.argument("nodes", metavar="[NODE...]", type=NodeName(), nargs=-1)
-@click.option(
-    "--channel",
-    type=click.Choice([*CHANNELS, "both"]),
-    help="Output to print (default: stdout of a single NODE, else both).",
-)
-@click.option(
-    "--outdir",
-    type=click.Path(path_type=Path),
-    metavar="DIR",
-    help="Write it to files instead, DIR/NODE/stdout and DIR/NODE/stderr.",
-)
-@click.option(
-    "--raw", is_flag=True, help="Print the bytes as they are, control characters included."
-)
-@click.option(
-    "--follow", is_flag=True, help="Print it line by line, as it is written, until the job is over."
-)
-@operator_options
-@click.pass_obj
-def output(
-    app: App, job_id: str, nodes: tuple[str, ...], channel: str | None, outdir: Path | None,
-    raw: bool, follow: bool,
-) -> None:  # fmt: skip
-    """Print what the job ID, started with --capture, wrote on the NODEs, or on all.
-
-    What several of them wrote alike stands once, under their names; what failed comes last.
-    With --follow each line stands behind its node: `web01 | ...`, or `web01 ! ...` of stderr.
-
-    \b
-    Examples:
-      pushcli job output @last --follow
-      pushcli job output 8f593bb9 web01 --channel stderr
-      pushcli job output @last --outdir results
-    """
-    if raw and outdir is not None:
-        raise UsageError("--raw prints and --outdir writes files", "leave out one of them")
-    if raw and not app.is_text:
-        raise UsageError("--raw has no format", f"leave out --raw or -F {app.options.format}")
-    if follow and (raw or outdir is not None):
-        raise UsageError("--follow prints lines", "leave out --raw and --outdir")
-    job_id, nodes = named.job_id(app, job_id), tuple(dict.fromkeys(nodes))
-    if follow:
-        channels = (channel,) if channel in CHANNELS else CHANNELS
-        show_output.follow_output(app, job_id, nodes, channels)
-        return
-    channel = channel or ("stdout" if len(nodes) == 1 and outdir is None else "both")
-    channels = CHANNELS if channel == "both" else (channel,)
-    if outdir is not None:
-        show_output.save_output(app, job_id, nodes, channels, outdir)
-    else:
-        show_output.show_output(app, job_id, nodes, channels, raw=raw)
-
-
+job.add_command(output)
 job.add_command(finding.abort)
 
 

@@ -110,7 +110,7 @@ def select(
     _require_sense(selection)
     wanted = [targets.parse(text) for text in selection.expressions]
     unwanted = [targets.parse(text) for text in selection.exclude]
-    files = _read_files(app, [*wanted, *unwanted])
+    files = read_files(app, [*wanted, *unwanted])
     needed = selection.everything or any(_has_glob(one, files) for one in [*wanted, *unwanted])
     must_exist = must_exist and not selection.allow_unknown
     known = _Known([], complete=False)
@@ -128,37 +128,27 @@ def select(
     return _limited(app, chosen, selection)
 
 
-def among(app: App, expressions: Sequence[str], names: Sequence[str]) -> list[str]:
-    """Those of the names that the expressions stand for.
-
-    Raises:
-        UsageError: one cannot be read, or stands for others too.
-        NotFound: nothing matches.
-    """
-    wanted = [targets.parse(text) for text in expressions]
-    files = _read_files(app, wanted)
-    typed = _typed(wanted, _Known(list(names), complete=True), files)
-    others = [name for name in typed if name not in frozenset(names)]
-    if others:
-        raise UsageError(
-            f"{others[0]!r} is not one of the nodes meant",
-            "see `pushcli job status ID`",
-        )
-    return list(typed)
-
-
 def _require_sense(selection: Selection) -> None:
     if selection.with_status and selection.from_job is None:
         raise UsageError("--with-status without --from-job", "name the job whose nodes are meant")
     if selection.limit_seed is not None and selection.limit is None:
         raise UsageError("--limit-seed without --limit", "give --limit N or P%")
-    for state in selection.with_status:
-        if state not in STATES:
-            raise UsageError(f"invalid status {state!r}", f"one of {', '.join(STATES)}")
+    require_states(selection.with_status)
     if not selection.names_some:
         raise UsageError("no nodes given", "name some, search with -s QUERY, or -a for all")
     if selection.limit is not None:
         targets.limit_of(selection.limit, targets.MOST)
+
+
+def require_states(states: Iterable[str]) -> None:
+    """Refuse words that are not states of nodes.
+
+    Raises:
+        UsageError: there is one.
+    """
+    for state in states:
+        if state not in STATES:
+            raise UsageError(f"invalid status {state!r}", f"one of {', '.join(STATES)}")
 
 
 def _typed(
@@ -201,7 +191,12 @@ def _has_glob(expression: Expression, files: targets.Files) -> bool:
     return expression.has_glob or any(each.has_glob for each in inside)
 
 
-def _read_files(app: App, expressions: Iterable[Expression]) -> dict[str, str]:
+def read_files(app: App, expressions: Iterable[Expression]) -> dict[str, str]:
+    """What the files say that the expressions name, by their names.
+
+    Raises:
+        UsageError: one cannot be read, or is too large.
+    """
     paths = dict.fromkeys(path for each in expressions for path in each.files)
     return {path: _read(app, path) for path in paths}
 

@@ -16,6 +16,7 @@ from decimal import ROUND_CEILING, Decimal
 from difflib import SequenceMatcher
 from itertools import product
 from math import prod
+from typing import NamedTuple
 
 from pushcli.errors import NotFound, UsageError
 from pushcli.protocol.names import by_number, is_node_name
@@ -284,34 +285,53 @@ def sample(names: Sequence[str], count: int, seed: str) -> list[str]:
     return [name for name in names if name in chosen]
 
 
+class Strangers(NamedTuple):
+    """Names that are not known: how many, in one line, and a hint (or "") at what was meant."""
+
+    total: int
+    shown: str
+    hint: str
+
+
 def require_known(names: Sequence[str], known: Collection[str]) -> None:
     """Refuse names that no node has.
 
     Raises:
         UsageError: there are some; it names the nearest that there is.
     """
+    unknown = strangers(names, known)
+    if unknown is None:
+        return
+    what = f"unknown node {unknown.shown}"
+    if unknown.total > 1:
+        what = f"{unknown.total} unknown nodes: {unknown.shown}"
+    searched = "`-s QUERY` searches; " if ":" in unknown.shown else ""
+    hint = unknown.hint or f"{searched}`pushcli node list` lists all"
+    raise UsageError(what, f"{hint}; --allow-unknown starts anyway")
+
+
+def strangers(names: Iterable[str], known: Collection[str]) -> Strangers | None:
+    """Those of the names that are not known; None: all are."""
     there = frozenset(known)
     missing = [name for name in names if name not in there]
     if not missing:
-        return
-    hint = _hint(missing[0], known)
+        return None
+    nearest = _nearest(missing[0], known)
+    hint = f"did you mean {nearest!r}?" if nearest else ""
     if len(missing) == 1:
-        raise UsageError(f"unknown node {missing[0]!r}", f"{hint}; --allow-unknown starts anyway")
+        return Strangers(1, repr(missing[0]), hint)
     from pushcli.terminal.folding import fold  # noqa: PLC0415 - only for this error
 
-    shown = fold(missing[:_NAMED]) + (
-        f" and {len(missing) - _NAMED} more" * (len(missing) > _NAMED)
-    )
-    raise UsageError(
-        f"{len(missing)} unknown nodes: {shown}", f"{hint}; --allow-unknown starts anyway"
-    )
+    more = len(missing) - _NAMED
+    shown = fold(missing[:_NAMED]) + (f" and {more} more" if more > 0 else "")
+    return Strangers(len(missing), shown, hint)
 
 
 _NAMED = 10
 """Names in one line."""
 
 
-def _hint(name: str, known: Iterable[str]) -> str:
+def _nearest(name: str, known: Iterable[str]) -> str:
     matcher = SequenceMatcher(b=name, autojunk=False)
     nearest, best = "", _SIMILAR
     for candidate in sorted(known, key=by_number):
@@ -322,8 +342,4 @@ def _hint(name: str, known: Iterable[str]) -> str:
             and matcher.ratio() > best
         ):
             nearest, best = candidate, matcher.ratio()
-    if nearest:
-        return f"did you mean {nearest!r}?"
-    if ":" in name:
-        return "`-s QUERY` searches; `pushcli node list` lists all"
-    return "`pushcli node list` lists all"
+    return nearest

@@ -1,13 +1,13 @@
 r"""Patterns: entries for requests that match an expression, with groups put into the command.
 
-The expressions are google-re2's: none of them can take more than linear time. The module
-is loaded with the first pattern only: it costs an agent's memory.
+The expressions are google-re2's: none of them can take more than linear time.
 """
 
 import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from pushcli.expressions import InvalidExpression, compiled
 from pushcli.whitelist import shell
 from pushcli.whitelist.shell_commands import REFERENCE, Misplaced, check_arguments
 
@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
 MAX_EXPRESSION = 1000
 """Characters."""
-_MEMORY = 1 << 20
-"""Bytes for one compiled expression; google-re2 goes on more slowly when they are used up."""
 _ARGUMENT = re.compile(r"\\(?:(?P<number>[0-9])|(?P<text>\\))")
 _RAW = re.compile(r"\\(?P<number>[0-9])|(?P<text>\\.)", re.DOTALL)
 # Control characters, the two line separators of Unicode, and what is no text at all.
@@ -97,23 +95,7 @@ def _paste(expression: re.Pattern[str], text: str, groups: Sequence[str]) -> str
 
 
 def _compiled(expression: str) -> Any:
-    """google-re2's own cache keeps the last 128."""
-    import re2  # type: ignore[import-untyped]  # noqa: PLC0415
-
-    options = re2.Options()
-    options.max_mem = _MEMORY
-    options.log_errors = False
     try:
-        return re2.compile(expression, options)
-    except re2.error as error:
-        raise InvalidPattern(_bad(error)) from error
-
-
-def _bad(error: Exception) -> str:
-    reason = error.args[0] if error.args else ""
-    text = reason.decode("utf-8", "replace") if isinstance(reason, bytes) else str(reason)
-    hint = ""
-    if "(?" in text or "invalid escape" in text:
-        hint = " (there are no back-references and no look-around)"
-    printable = "".join(c if c.isprintable() else "?" for c in text)
-    return f"not a regular expression: {printable}{hint}"
+        return compiled(expression)
+    except InvalidExpression as error:
+        raise InvalidPattern(str(error)) from error

@@ -1,15 +1,14 @@
 """`pushcli job output` of many nodes: each distinct output fetched once, folded, or in files."""
 
-import hashlib
 import json
 from pathlib import Path
 
 import pytest
 
 from pushcli.exit_status import ExitStatus
+from tests.integration.cli.done_job import BAD, FINE, NONE, OFFERED, digest, part, show_done
 from tests.integration.cli.program import Home, assert_one_line
 from tests.integration.cli.responder import (
-    EXTENSIONS,
     JOB_ID,
     Answer,
     Responder,
@@ -17,38 +16,17 @@ from tests.integration.cli.responder import (
     json_answer,
 )
 
-OFFERED = {"X-Pushcli-Extensions": EXTENSIONS["X-Pushcli-Extensions"] + ",output-digests"}
-FINE, BAD, NONE = b"all is well\n", b"\x1b[2Jno \xff space\n", b""
-
-
-def digest(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
-
-
-def part(node: str, stdout: bytes, stderr: bytes, **more: object) -> dict[str, object]:
-    return {
-        "node": node, "state": "succeeded",
-        "stdout_size": len(stdout), "stdout_digest": digest(stdout),
-        "stderr_size": len(stderr), "stderr_digest": digest(stderr), **more,
-    }  # fmt: skip
-
 
 @pytest.fixture
 def done(responder: Responder) -> Responder:
     """A job in which two of three nodes did well, and a fourth had no part."""
-    parts = [
+    parts: list[dict[str, object]] = [
         part("web03", FINE, BAD, state="failed", exit_code=3, stderr_dropped=5),
         part("web01", FINE, NONE),
         part("web02", FINE, NONE),
         {"node": "web04", "state": "nacked", "reason": "busy"},
     ]
-    nodes = {"succeeded": ["web01", "web02"], "failed": ["web03"], "nacked": ["web04"]}
-    shown = job("complete", nodes=nodes, capture_output=True)
-    for path, value in ((f"jobs/{JOB_ID}", shown), (f"jobs/{JOB_ID}/nodes", parts)):
-        responder.say("GET", path, Answer(200, json.dumps(value).encode(), headers=OFFERED))
-    for content in (FINE, BAD):
-        path = f"jobs/{JOB_ID}/output/{digest(content)}"
-        responder.say("GET", path, Answer(200, content, "application/octet-stream", OFFERED))
+    show_done(responder, parts, FINE, BAD)
     return responder
 
 
@@ -105,7 +83,7 @@ def test_it_goes_to_a_file_per_node_and_channel(
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("web09", "web01"), "has no node web09"),
+        (("web09", "web01"), "has no node 'web09': did you mean 'web01'?"),
         (("web04", "--channel", "both"), "did not run on web04 (nacked, busy)"),
     ],
 )

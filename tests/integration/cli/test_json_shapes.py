@@ -46,6 +46,7 @@ job list
 job watch JOB
 job output JOB n1
 job output JOB n1 --channel both
+job output JOB --diff
 job retry JOB --all
 job abort JOB
 job abort --all
