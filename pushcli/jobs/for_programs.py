@@ -8,7 +8,7 @@ import msgspec
 from pushcli.jobs.model import NodeResult
 from pushcli.terminal.times import dated
 
-_TIMES = ("started_at", "ended_at", "last_contact")
+_TIMES = ("started_at", "ended_at", "last_contact", "output_deleted_at")
 
 
 def job_as_data(raw: Mapping[str, Any]) -> dict[str, Any]:

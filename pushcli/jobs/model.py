@@ -79,6 +79,8 @@ class NodeResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         last_contact: when a node out of contact was heard of, if that is known.
         output_pending: the command is being ended, and what it wrote is still to come.
         ending: the command is being ended, and how it ended is still to come.
+        output_deleted_at: when what it wrote was deleted on the server, `output_deleted_by` the
+            setting because of which.
     """
 
     node: str
@@ -100,6 +102,8 @@ class NodeResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     out_of_contact: bool = False
     last_contact: float | None = None
     late_result: LateResult | None = None
+    output_deleted_at: float | None = None
+    output_deleted_by: str | None = None
 
     @property
     def dropped(self) -> int:

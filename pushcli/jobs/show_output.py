@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pushcli import durations
 from pushcli.errors import NotFound, UsageError
 from pushcli.escape import decode, escape_line
 from pushcli.jobs.fetch import fetch_outputs
@@ -97,6 +98,10 @@ def follow_output(app: App, wanted: Wanted) -> None:
         raise UsageError(
             "this server does not tell output while it is written", "leave out --follow"
         )
+    if wanted.job.is_over:
+        chosen = _chosen(app, wanted)
+        if not any(one.stdout_digest or one.stderr_digest for one in chosen):
+            _require_kept(wanted.job, chosen)
     follow(app, wanted.job.id, wanted.nodes, wanted.channels)
 
 
@@ -109,13 +114,13 @@ def collect(app: App, wanted: Wanted) -> tuple[list[NodeResult], dict[str, Outpu
     job, channels = wanted.job, wanted.channels
     if not job.capture_output:
         raise _not_captured(job.id)
-    nodes = frozenset(wanted.nodes)
-    chosen = [result for result in node_results(app, job) if not nodes or result.node in nodes]
+    chosen = _chosen(app, wanted)
     found = fetch_outputs(app, job, chosen, channels)
     wrote = [result for result in chosen if found.get(result.node)]
     if not wrote:
         if len(chosen) == 1:
             raise _why_not(job, chosen[0], " or ".join(channels))
+        _require_kept(job, chosen)
         raise NotFound(
             f"no output of these {len(chosen)} nodes of job {job.id} is there",
             f"see `pushcli job status {job.id}`",
@@ -126,6 +131,12 @@ def collect(app: App, wanted: Wanted) -> tuple[list[NodeResult], dict[str, Outpu
         if not wrote:
             raise NotFound(f"no line of {_count(wanted)} matches {wanted.grep.expression!r}")
     return wrote, found
+
+
+def _chosen(app: App, wanted: Wanted) -> list[NodeResult]:
+    nodes = frozenset(wanted.nodes)
+    results = node_results(app, wanted.job)
+    return [result for result in results if not nodes or result.node in nodes]
 
 
 def _count(wanted: Wanted) -> str:
@@ -180,6 +191,27 @@ def _not_captured(job_id: str) -> NotFound:
     )
 
 
+def _require_kept(job: JobView, results: Sequence[NodeResult]) -> None:
+    """None of them is without its output because it was deleted.
+
+    Raises:
+        NotFound: it was.
+    """
+    for result in results:
+        if result.output_deleted_at is not None:
+            raise _deleted(job, result, result.output_deleted_at)
+
+
+def _deleted(job: JobView, result: NodeResult, at: float) -> NotFound:
+    ended = result.ended_at
+    when = f"at {durations.local(at)}" if ended is None else f"after {durations.age(at - ended)}"
+    because = f" ({escape_line(result.output_deleted_by)})" if result.output_deleted_by else ""
+    return NotFound(
+        f"the output of job {job.id} was deleted {when}{because}",
+        "how long output is kept is set in the server's server.toml",
+    )
+
+
 def _why_not(job: JobView, result: NodeResult, channel: str) -> NotFound:
     node, said = escape_line(result.node), words(result)
     if result.state in PENDING and not job.is_over:
@@ -189,6 +221,8 @@ def _why_not(job: JobView, result: NodeResult, channel: str) -> NotFound:
         )
     if never_ran(result):
         return NotFound(f"the command did not run on {node} ({said})", "so it wrote nothing")
+    if result.output_deleted_at is not None:
+        return _deleted(job, result, result.output_deleted_at)
     if result.output_pending:
         return NotFound(f"there is no {channel} from {node} yet ({said})", "try again in a moment")
     return NotFound(

@@ -130,6 +130,8 @@ def output_remarks(result: NodeResult) -> list[str]:
         remarks.append("partial output")
     if result.dropped:
         remarks.append(f"{result.dropped:,} bytes of output missing")
+    if result.output_deleted_at is not None:
+        remarks.append("output deleted")
     if result.output_pending:
         remarks.append("output still to come")
     return remarks

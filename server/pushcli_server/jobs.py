@@ -34,6 +34,7 @@ from pushcli_server.store import (
 from pushcli_server.store.errors import Delayed
 from pushcli_server.store.records import JobNodeRecord, JobRecord
 from pushcli_server.views import (
+    deleted_output,
     is_partial,
     job_summary,
     job_with_nodes,
@@ -234,7 +235,7 @@ class JobService:
         return [self._node_view(key, record, node) for node in nodes]
 
     def _node_view(self, key: JobKey, record: JobRecord, part: JobNodeRecord) -> dict[str, Any]:
-        view, fleet = node_part(part), self._engine.fleet
+        view, fleet = node_part(part) | deleted_output(record, part), self._engine.fleet
         live = fleet.jobs.get(key)
         if live is not None and out_of_contact(live, part.node):
             view["out_of_contact"] = True
@@ -257,6 +258,13 @@ class JobService:
         if part is None or data is None:
             return None
         return Output(data, output_dropped(part, channel), is_partial(part))
+
+    async def why_no_output(self, key: JobKey) -> str:
+        """Why there is none of a node, for whoever may read the job."""
+        record = await self._store.ask(reads.job, *key)
+        if record is None or record.output_deleted_at is None:
+            return "no output was captured"
+        return f"the output of this job was deleted ({record.output_deleted_by})"
 
     async def output_of(self, key: JobKey, digest: str) -> bytes | None:
         """The output with this digest (SHA-256, hex) that nodes of this job wrote, if any did."""

@@ -362,7 +362,8 @@ async def find_part(
         node=node,
         message=message,
         state=_state(part.state),
-        capture=job.capture,
+        # Of a job whose output was deleted for its age nothing is to come afterwards.
+        capture=job.capture and job.output_deleted_at is None,
         reported=is_reported(part),
         held=_gatherings(partial(_held, store.incoming), key, node.name),
         nodes=await store.lists.ask(reads.count_of_nodes, *key),

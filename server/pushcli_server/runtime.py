@@ -23,6 +23,7 @@ from pushcli_server.core.fleet_state import Fleet, Rules
 from pushcli_server.core.job_state import Grace
 from pushcli_server.core.node import Patience
 from pushcli_server.core.replays import Replays
+from pushcli_server.core.retention import Rules as RetentionRules
 from pushcli_server.engine import Engine
 from pushcli_server.facts import Facts
 from pushcli_server.feeds import Feeds
@@ -35,6 +36,7 @@ from pushcli_server.organizations import OrganizationService
 from pushcli_server.outbox import Outbox
 from pushcli_server.output_feeds import OutputFeeds
 from pushcli_server.release import Releases
+from pushcli_server.retention import Retention
 from pushcli_server.rotation import Rotation
 from pushcli_server.secrets import Keyring, Secrets
 from pushcli_server.services import Services
@@ -110,6 +112,8 @@ async def open_services(
         tasks.keep("the server's heartbeat", broadcast.run)
         rotation = Rotation(directory, keyring, serve, store, clock.date)
         tasks.keep("looking for new secrets", rotation.run)
+        kept_for = RetentionRules(settings.output_age, settings.max_stored_output_bytes)
+        tasks.keep("deleting old output", Retention(store, clock, kept_for).run)
         lag = LoopLag()
         tasks.keep("measuring the event loop", lag.run)
         yield Services(

@@ -1,18 +1,20 @@
 """`server.toml`: the settings, their defaults, what they mean, and their checks."""
 
 import ipaddress
+import math
 import re
 from pathlib import Path
 from typing import Literal
 
 import msgspec
 
-from pushcli import toml_settings
+from pushcli import durations, toml_settings
 from pushcli.errors import ConfigError
 from pushcli.tls import is_loopback_host
 
 FILE = "server.toml"
 DATABASE = "pushcli.db"
+FOREVER = "forever"
 _PORTS = ("api_port", "command_port", "server_heartbeat_port")
 _LABEL = r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 _HOST_NAME = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(\.{_LABEL})*")
@@ -36,6 +38,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     restart_grace: float = 60
     lost_grace: float = 300
     max_job_output_bytes: int = 2**30
+    max_stored_output_bytes: int = 10 * 2**30
+    output_retention: str = "30d"
     database_url: str = ""
     tls_cert: str = ""
     tls_key: str = ""
@@ -49,6 +53,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def tls(self) -> bool:
         """Whether REST speaks TLS."""
         return bool(self.tls_cert)
+
+    @property
+    def output_age(self) -> float:
+        """Seconds after a job's end for which its output is kept; infinite: for ever."""
+        kept = self.output_retention
+        return math.inf if kept == FOREVER else durations.parse(kept)
 
     @property
     def listen_host(self) -> str:
@@ -89,6 +99,8 @@ _COMMENTS = {
     "restart_grace": "Seconds after a start during which silence ends no node's work.",
     "lost_grace": "Seconds for which a running node that fell silent is waited for.",
     "max_job_output_bytes": "Bytes of output that are kept of a job, all its nodes together.",
+    "max_stored_output_bytes": "Bytes of all jobs' output; of more, the oldest is deleted.",
+    "output_retention": 'How long after a job its output is kept: 30d, 12h, or "forever".',
     "database_url": 'postgresql://HOST/NAME, or "" for SQLite in this directory.',
     "tls_cert": 'Certificate (PEM) for REST; "" is plain HTTP, on loopback only.',
     "tls_key": "Private key (PEM) of that certificate.",
@@ -129,7 +141,9 @@ def check(settings: Settings, source: str) -> Settings:
         _within(source, name, getattr(settings, name), 1, 1000)
     for name in ("voting_timeout", "lifetime", "restart_grace", "lost_grace"):
         _within(source, name, getattr(settings, name), 1, 31_536_000)
-    _within(source, "max_job_output_bytes", settings.max_job_output_bytes, 65_536, 2**50)
+    for name in ("max_job_output_bytes", "max_stored_output_bytes"):
+        _within(source, name, getattr(settings, name), 65_536, 2**50)
+    _retention(source, "output_retention", settings.output_retention)
     _addresses(source, settings)
     if bool(settings.tls_cert) != bool(settings.tls_key):
         raise ConfigError(f"{source}: tls_cert and tls_key go together", "set both or neither")
@@ -182,6 +196,20 @@ def with_values(settings: Settings, values: list[str], source: str) -> Settings:
         return msgspec.convert(content, Settings)
     except msgspec.ValidationError as error:
         raise ConfigError(f"{source}: {error}".replace("`", ""), "give another value") from error
+
+
+def _retention(source: str, name: str, text: str) -> None:
+    if text == FOREVER:
+        return
+    try:
+        kept = durations.parse(text)
+    except ValueError as error:
+        raise ConfigError(
+            f"{source}: {name} is {text!r}: {error}", f'give a time such as 30d, or "{FOREVER}"'
+        ) from error
+    if kept < 1:
+        # Would it keep nothing, or for ever? Nobody is to find out from what is gone.
+        raise ConfigError(f"{source}: {name} is {text!r}", f'give 1s or more, or "{FOREVER}"')
 
 
 def _addresses(source: str, settings: Settings) -> None:

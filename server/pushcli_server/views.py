@@ -142,6 +142,17 @@ def node_part(part: JobNodeRecord) -> dict[str, Any]:
     return {"node": part.node, "state": part.state, **shown}
 
 
+def deleted_output(job: JobRecord, part: JobNodeRecord) -> dict[str, Any]:
+    """When, and because of which setting, what a node wrote was deleted; nothing: it was not."""
+    channels = (part.stdout_size, part.stdout_digest), (part.stderr_size, part.stderr_digest)
+    if job.output_deleted_at is None or all(digest or not size for size, digest in channels):
+        return {}
+    return {
+        "output_deleted_at": job.output_deleted_at,
+        "output_deleted_by": job.output_deleted_by,
+    }
+
+
 def _shown_result(late_result: str) -> dict[str, Any]:
     """A result that came too late, without what it does not say."""
     fields: dict[str, Any] = json.loads(late_result)

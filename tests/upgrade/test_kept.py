@@ -55,6 +55,9 @@ class Revived:
     def go_on(self) -> None:
         """Start everything; what the feed of the running job says is read meanwhile."""
         fleet = self.fleet
+        # As docs/operations.md tells: these jobs get older every day.
+        with (fleet.server_directory / "server.toml").open("a") as settings:
+            settings.write('output_retention = "forever"\n')
         fleet.bring_up_to_date()
         fleet.start_server()
         self.after = said_now(fleet.api, self.before)

@@ -105,7 +105,7 @@ class JobHandlers:
         """`GET jobs/ID/output/NODE/CHANNEL`, raw bytes."""
         output = await self._jobs.output(_key(call), call.path["node"], call.path["channel"])
         if output is None:
-            raise not_found("no output was captured")
+            raise not_found(await self._jobs.why_no_output(_key(call)))
         marks = {}
         if output.dropped:
             marks[headers.OUTPUT_DROPPED] = str(output.dropped)

@@ -19,6 +19,7 @@ from pushcli_server.store import (
     identity_reads,
     operations,
     organizations,
+    retention,
     schema,
     signatures,
     whitelists,
@@ -121,6 +122,7 @@ def _store_outputs(
         "stderr_digest", "stderr_size", "stderr_dropped",
     )  # fmt: skip
     update_rows(connection, schema.job_nodes, names, rows, keys=2)
+    retention.hold(connection, {op.job_id for op in ops})
 
 
 def _insert_blobs(connection: Connection, kept: Iterable[Kept]) -> None:
@@ -203,6 +205,13 @@ def _delete_organizations(
         files.drop_gathered(organizations.delete_all(connection, op.org))
 
 
+def _delete_output(
+    connection: Connection, ops: Sequence[operations.DeleteOutput], files: Files
+) -> None:
+    for op in ops:
+        files.drop_blobs(retention.delete_output(connection, op.jobs, op.at, op.because))
+
+
 def _drop_blobs(
     connection: Connection, _: Sequence[operations.DropUnusedBlobs], files: Files
 ) -> None:
@@ -213,6 +222,7 @@ _WITH_FILES: dict[type, Callable[[Connection, Any, Files], None]] = {
     operations.PurgeOrganization: _purge,
     operations.DeleteOrganization: _delete_organizations,
     operations.DropUnusedBlobs: _drop_blobs,
+    operations.DeleteOutput: _delete_output,
     operations.InsertJob: _insert_jobs,
     operations.StoreOutput: _store_outputs,
 }

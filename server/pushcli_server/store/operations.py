@@ -81,6 +81,21 @@ class StoreOutput(msgspec.Struct, frozen=True, kw_only=True):
     stderr_dropped: int = 0
 
 
+class DeleteOutput(msgspec.Struct, frozen=True, kw_only=True):
+    """Some of the output of jobs that are over goes, and of content what nobody refers to then.
+
+    To be repeated until they hold none: others that write wait for each piece.
+
+    Args:
+        at: seconds since the epoch.
+        because: the setting that wants it.
+    """
+
+    jobs: Sequence[str]
+    at: float
+    because: str
+
+
 class AppendOutput(msgspec.Struct, frozen=True):
     """A chunk for a file of gathered output; complete only with `StoreOutput`.
 
@@ -475,6 +490,7 @@ Operation = (
     | UpdateJob
     | UpdateJobNodes
     | StoreOutput
+    | DeleteOutput
     | AppendOutput
     | LateResult
     | AppendEvent

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from sqlalchemy import ColumnElement, Connection, and_, select
+from sqlalchemy import ColumnElement, Connection, and_, case, select
 
 from pushcli_server.store import schema
 from pushcli_server.store.blobs import path_of, read_piece
@@ -14,9 +14,19 @@ def output_sizes(
 ) -> list[tuple[str, int | None, int | None]]:
     """Each node of a job of this organization with the sizes of its stored output, in order."""
     table = schema.job_nodes
-    columns = (table.c.node, table.c.stdout_size, table.c.stderr_size)
-    query = select(*columns).where(_parts_of(org, job_id)).order_by(table.c.position)
-    return [(row.node, row.stdout_size, row.stderr_size) for row in connection.execute(query)]
+    stdout, stderr = (
+        case((digest.is_not(None), size))
+        for digest, size in (
+            (table.c.stdout_digest, table.c.stdout_size),
+            (table.c.stderr_digest, table.c.stderr_size),
+        )
+    )
+    query = (
+        select(table.c.node, stdout.label("stdout"), stderr.label("stderr"))
+        .where(_parts_of(org, job_id))
+        .order_by(table.c.position)
+    )
+    return [(row.node, row.stdout, row.stderr) for row in connection.execute(query)]
 
 
 def output_piece(

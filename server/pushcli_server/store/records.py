@@ -77,7 +77,8 @@ class JobRecord(msgspec.Struct, frozen=True, kw_only=True):
     """A job. `env` and `secret_names` are JSON text; deadlines that were never set are None.
 
     `file_digest` names the file that it brings to its nodes (hex SHA-256), `stdin_digest` what its
-    command reads; both are kept apart.
+    command reads; both are kept apart. `output_held` says whether there may be output of it,
+    `output_deleted_by` names the setting because of which there is none any more.
     """
 
     id: str
@@ -104,6 +105,9 @@ class JobRecord(msgspec.Struct, frozen=True, kw_only=True):
     updated_at: Moment
     voting_deadline: float | None = None
     run_deadline: float | None = None
+    output_held: bool = False
+    output_deleted_at: float | None = None
+    output_deleted_by: str | None = None
 
 
 class JobNodeRecord(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,5 +1,7 @@
 """The tables. A change here needs a migration, which a test compares with this."""
 
+from typing import Any
+
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -15,6 +17,7 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     false,
+    text,
 )
 
 metadata = MetaData(
@@ -28,8 +31,16 @@ metadata = MetaData(
 
 # Double precision: a time of day needs its microseconds.
 Time = Float(53)
+EMPTY = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+"""The digest of nothing at all, which most commands write to standard error."""
 # SQLite counts up by itself only for INTEGER.
 Serial = BigInteger().with_variant(Integer, "sqlite")
+
+
+def _where(condition: str) -> dict[str, Any]:
+    """What makes an index one of some rows only, on each database."""
+    return {"sqlite_where": text(condition), "postgresql_where": text(condition)}
+
 
 organizations = Table("organizations", metadata, Column("name", String(255), primary_key=True))
 
@@ -231,10 +242,18 @@ jobs = Table(
     Column("updated_at", Time, nullable=False),
     Column("voting_deadline", Time),
     Column("run_deadline", Time),
+    # Whether there may be output of it.
+    Column("output_held", Boolean, nullable=False, server_default=false()),
+    # When its output was deleted, and the setting that had it deleted.
+    Column("output_deleted_at", Time),
+    Column("output_deleted_by", String(32)),
     UniqueConstraint("org", "requestor", "request_id"),
     Index(None, "org", "created_at"),
     Index(None, "org", "owner_kind", "owner", "created_at"),
     Index(None, "status"),
+    Index(None, "updated_at", **_where("output_held")),
+    Index(None, "file_digest", **_where("file_digest IS NOT NULL")),
+    Index(None, "stdin_digest", **_where("stdin_digest IS NOT NULL")),
 )
 
 job_nodes = Table(
@@ -259,6 +278,9 @@ job_nodes = Table(
     # Bytes that are missing.
     Column("stdout_dropped", BigInteger),
     Column("stderr_dropped", BigInteger),
+    # Who else refers to a content is asked only where there is one.
+    Index(None, "stdout_digest", **_where(f"stdout_digest <> '{EMPTY}'")),
+    Index(None, "stderr_digest", **_where(f"stderr_digest <> '{EMPTY}'")),
 )
 
 # What commands wrote, and what jobs bring to their nodes.
@@ -269,6 +291,8 @@ blobs = Table(
     Column("size", BigInteger, nullable=False),
     # Absent where the bytes lie in a file of this name.
     Column("data", LargeBinary),
+    # How much there is in all is added up without a look at the bytes.
+    Index(None, "size"),
 )
 
 feed_events = Table(

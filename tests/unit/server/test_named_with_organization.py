@@ -24,6 +24,9 @@ OF_THE_SERVER = {
     # Read when the server starts; each row names its organization.
     "brake_reads.freezes", "brake_reads.pauses",
     "signatures.since", "signatures.find",
+    # Retention is the whole server's; ids are those that the first of these found.
+    "retention_reads.oldest_with_output", "retention_reads.output_of_jobs",
+    "retention_reads.stored_output",
 }  # fmt: skip
 BY_A_JOBS_ID = {
     # Made by the fleet, which looks jobs up with their organization, from ids of our own making.
@@ -33,6 +36,8 @@ BY_A_JOBS_ID = {
 OF_THE_WHOLE_SERVER = {
     # What no job of any organization refers to.
     "DropUnusedBlobs",
+    # The oldest output of all organizations.
+    "DeleteOutput",
     "CreateOrganization", "CreateUser", "UpdateUser", "DeleteUser", "ForgetSignatures",
 }  # fmt: skip
 IN_A_RECORD = {"SaveNode", "PutNode", "Audit", "CreateToken", "RememberSignature"}

@@ -18,6 +18,7 @@ CHANGED = Settings(
     server_name="push.example.com", zeromq_listen_address="tcp://[::1]",
     api_listen_address="127.0.0.9", voting_timeout=2.5, offline_threshold=5, online_threshold=4,
     lifetime=60, restart_grace=1.5, lost_grace=2.5, max_job_output_bytes=2**20,
+    max_stored_output_bytes=2**21, output_retention="1d12h",
     database_url="postgresql://db/pushcli",
     tls_cert="c \"'\u2603.pem", tls_key="k.pem", trusted_proxies=["10.0.0.0/8", "::1"],
     log_level="debug", log_format="json", log_target="file", log_file="server.log",
@@ -112,6 +113,11 @@ REFUSED: list[tuple[str, str]] = [
     ('zeromq_listen_address = "*"', "give tcp://* or tcp://ADDRESS"),
     ('zeromq_listen_address = "tcp://*:10002"', "without a port"),
     ('zeromq_listen_address = "ipc:///tmp/x"', "give tcp://* or tcp://ADDRESS"),
+    ('output_retention = "30"', "output_retention is '30': a number without a unit"),
+    ('output_retention = "never"', "output_retention is 'never': not a duration"),
+    ('output_retention = "0"', 'give 1s or more, or "forever"'),
+    ("output_retention = 30", "output_retention: expected str"),
+    ("max_stored_output_bytes = 0", "max_stored_output_bytes is 0"),
     ('tls_cert = "c.pem"', "set both or neither"),
     ('tls_key = "k.pem"', "set both or neither"),
     ('api_listen_address = "0.0.0.0"', "plain HTTP on 0.0.0.0"),
@@ -192,3 +198,9 @@ def test_a_wrong_value_of_the_command_line(value: str, told: str) -> None:
     with pytest.raises(ConfigError, match=re.escape(told)) as caught:
         settings.with_values(Settings(), [value], "--set")
     assert str(caught.value).startswith("--set: ")
+
+
+def test_how_long_output_is_kept_is_a_time_or_for_ever() -> None:
+    assert Settings().output_age == 30 * 86_400
+    assert Settings(output_retention="36h").output_age == 36 * 3600
+    assert settings.check(Settings(output_retention="forever"), "x").output_age == math.inf

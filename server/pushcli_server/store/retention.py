@@ -1,0 +1,105 @@
+"""Output goes, a piece at a time, and with it the content that nothing else refers to; as SQL."""
+
+from collections.abc import Collection, Iterable, Sequence
+
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    Exists,
+    and_,
+    bindparam,
+    case,
+    delete,
+    func,
+    literal_column,
+    or_,
+    select,
+    update,
+)
+
+from pushcli_server.store import schema
+from pushcli_server.store.reads import LIVE
+
+PIECE = 100
+"""Nodes whose output goes in one transaction: others wait for it, and each may have two files."""
+_STDOUT, _STDERR = schema.job_nodes.c.stdout_digest, schema.job_nodes.c.stderr_digest
+
+
+def _is_some(column: Column[str]) -> ColumnElement[bool]:
+    # As it stands in the index, which is of no use otherwise. Where there is nothing, nothing goes.
+    return column != literal_column(f"'{schema.EMPTY}'")
+
+
+_HOLDS = or_(_is_some(_STDOUT), _is_some(_STDERR))
+
+
+def hold(connection: Connection, job_ids: Collection[str]) -> None:
+    """These jobs have output now."""
+    table = schema.jobs
+    mine = and_(table.c.id.in_(sorted(job_ids)), ~table.c.output_held)
+    connection.execute(update(table).where(mine).values(output_held=True))
+
+
+def delete_output(
+    connection: Connection, job_ids: Sequence[str], at: float, because: str
+) -> list[str]:
+    """The output of some nodes of these jobs goes, of those jobs that are over.
+
+    What its size was stays. A job of which nothing is left holds no output any more.
+
+    Returns:
+        The digests of what lay in files and is not needed any more.
+    """
+    jobs, parts = schema.jobs, schema.job_nodes
+    over = and_(jobs.c.id.in_(job_ids), jobs.c.status.not_in(LIVE))
+    ids = list(connection.scalars(select(jobs.c.id).where(over)))
+    columns = (parts.c.job_id, parts.c.node, parts.c.stdout_digest, parts.c.stderr_digest)
+    some = select(*columns).where(parts.c.job_id.in_(ids), _HOLDS).limit(PIECE)
+    rows = connection.execute(some).all()
+    if rows:
+        part = and_(parts.c.job_id == bindparam("of_job"), parts.c.node == bindparam("of_node"))
+        nothing = (
+            update(parts)
+            .where(part)
+            .values(
+                stdout_digest=case((~_is_some(_STDOUT), _STDOUT)),
+                stderr_digest=case((~_is_some(_STDERR), _STDERR)),
+            )
+        )
+        connection.execute(nothing, [{"of_job": row.job_id, "of_node": row.node} for row in rows])
+    left = select(parts.c.node).where(parts.c.job_id == jobs.c.id, _HOLDS).exists()
+    mine = jobs.c.id.in_(ids)
+    deleted = {
+        "output_deleted_at": func.coalesce(jobs.c.output_deleted_at, at),
+        "output_deleted_by": func.coalesce(jobs.c.output_deleted_by, because),
+    }
+    connection.execute(update(jobs).where(mine).values(deleted))
+    connection.execute(update(jobs).where(mine, ~left).values(output_held=False))
+    digests = {digest for row in rows for digest in (row.stdout_digest, row.stderr_digest)}
+    return _drop_unused(connection, digests - {None, schema.EMPTY})
+
+
+def _drop_unused(connection: Connection, digests: Iterable[str]) -> list[str]:
+    """Drop those of these contents that nothing refers to; the digests of what lay in files."""
+    blobs, unused = schema.blobs, unreferenced(sorted(digests))
+    in_files = select(blobs.c.digest).where(unused, blobs.c.data.is_(None))
+    found = list(connection.scalars(in_files))
+    connection.execute(delete(blobs).where(unused))
+    return found
+
+
+def unreferenced(digests: Sequence[str]) -> ColumnElement[bool]:
+    """The condition that a content is one of these, and no job refers to it."""
+    jobs = schema.jobs.c
+    return and_(
+        schema.blobs.c.digest.in_(digests),
+        ~_refers(_STDOUT, _is_some(_STDOUT)),
+        ~_refers(_STDERR, _is_some(_STDERR)),
+        ~_refers(jobs.file_digest),
+        ~_refers(jobs.stdin_digest),
+    )
+
+
+def _refers(column: Column[str], *more: ColumnElement[bool]) -> Exists:
+    return select(column).where(column == schema.blobs.c.digest, *more).exists()

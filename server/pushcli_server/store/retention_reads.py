@@ -1,0 +1,51 @@
+"""What retention asks the store: which jobs hold output, the oldest first, and how much it is."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import Connection, case, func, select
+
+from pushcli_server.store import schema
+from pushcli_server.store.reads import LIVE
+
+
+def oldest_with_output(connection: Connection, limit: int) -> list[tuple[str, float]]:
+    """Ids of jobs that are over and hold output, and when they ended, seconds since the epoch."""
+    jobs = schema.jobs
+    query = (
+        select(jobs.c.id, jobs.c.updated_at)
+        .where(jobs.c.output_held, jobs.c.status.not_in(LIVE))
+        .order_by(jobs.c.updated_at, jobs.c.id)
+        .limit(limit)
+    )
+    return [(row.id, row.updated_at) for row in connection.execute(query)]
+
+
+def output_of_jobs(connection: Connection, job_ids: Sequence[str]) -> dict[str, int]:
+    """Bytes of these jobs' output; what several nodes wrote is counted for each."""
+    parts = schema.job_nodes.c
+    stdout, stderr = (
+        case((digest.is_not(None), func.coalesce(size, 0)), else_=0)
+        for digest, size in (
+            (parts.stdout_digest, parts.stdout_size),
+            (parts.stderr_digest, parts.stderr_size),
+        )
+    )
+    query = (
+        select(parts.job_id, func.sum(stdout + stderr).label("bytes"))
+        .where(parts.job_id.in_(job_ids))
+        .group_by(parts.job_id)
+    )
+    return {row.job_id: int(row.bytes) for row in connection.execute(query)}
+
+
+def stored_output(connection: Connection) -> int:
+    """Bytes of all output, each content counted once; what jobs bring does not count."""
+    blobs, jobs = schema.blobs, schema.jobs
+    brought = (
+        select(jobs.c.file_digest)
+        .where(jobs.c.file_digest.is_not(None))
+        .union(select(jobs.c.stdin_digest).where(jobs.c.stdin_digest.is_not(None)))
+    )
+    everything = connection.scalar(select(func.sum(blobs.c.size))) or 0
+    theirs = connection.scalar(select(func.sum(blobs.c.size)).where(blobs.c.digest.in_(brought)))
+    return int(everything) - int(theirs or 0)

@@ -1,0 +1,274 @@
+"""Old output goes, and never what somebody else still needs."""
+
+import hashlib
+import logging
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection, select, text
+
+from pushcli_server.clock import Clock
+from pushcli_server.core.retention import Rules
+from pushcli_server.retention import Retention
+from pushcli_server.store import Store, operations, output_reads, reads, retention_reads, schema
+from pushcli_server.store import retention as pieces
+from pushcli_server.store.records import JobRecord
+from tests.integration.store.conftest import Database
+from tests.integration.store.writing import ORGS, job
+
+pytestmark = pytest.mark.timeout(60)
+LARGE = b"x" * 20_000
+SMALL = b"small"
+NOW = 1_800_000_000.0
+DAY = 86_400.0
+
+
+def digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def job_id(number: int) -> str:
+    return f"{number:032x}"
+
+
+def submit(store: Store, number: int, outputs: dict[str, bytes], **more: Any) -> None:
+    """A job of one second before its number in days, and what its nodes wrote."""
+    fields = {"status": "complete", "capture": True, "updated_at": NOW - number * DAY, **more}
+    file = fields.pop("file", None)
+    store.submit(
+        operations.InsertJob(
+            job(job_id(number), **fields), [(node, "succeeded") for node in outputs], file
+        )
+    )
+    for node, stdout in outputs.items():
+        store.submit(
+            operations.StoreOutput(job_id=job_id(number), node=node, stdout=stdout, stderr=b"")
+        )
+
+
+async def delete(store: Store, age: float = math.inf, size: int = 2**50) -> None:
+    clock = Clock(date=lambda: NOW)
+    await Retention(store, clock, Rules(age, size)).delete_output()
+
+
+async def record(store: Store, number: int) -> JobRecord:
+    found = await store.ask(reads.job, "acme", job_id(number))
+    assert found is not None
+    return found
+
+
+async def output(store: Store, number: int, node: str = "a") -> bytes | None:
+    return await store.ask(reads.output, store.root, "acme", job_id(number), node, "stdout")
+
+
+def files(root: Path) -> list[Path]:
+    return [path for path in root.rglob("*") if path.is_file()]
+
+
+def stored(connection: Connection) -> set[str]:
+    return set(connection.scalars(select(schema.blobs.c.digest)))
+
+
+def test_old_output_goes_and_the_job_says_so(database: Database) -> None:
+    async def scenario(store: Store) -> None:
+        await store.write(*ORGS)
+        submit(store, 31, {"a": LARGE, "b": SMALL})
+        submit(store, 29, {"a": LARGE + b"other"})
+        await delete(store, age=30 * DAY)
+        old, young = await record(store, 31), await record(store, 29)
+        assert (old.output_deleted_at, old.output_deleted_by) == (NOW, "output_retention")
+        assert (young.output_deleted_at, young.output_deleted_by) == (None, None)
+        assert (old.output_held, young.output_held) == (False, True)
+        assert await output(store, 31) is None
+        assert await output(store, 29) == LARGE + b"other"
+        parts = await store.ask(reads.job_nodes, "acme", job_id(31))
+        assert [(part.stdout_size, part.stdout_digest) for part in parts] == [
+            (20_000, None), (5, None),
+        ]  # fmt: skip
+        # Of nothing there is nothing to delete.
+        assert [part.stderr_digest for part in parts] == [schema.EMPTY] * 2
+        assert await store.ask(output_reads.output_sizes, "acme", job_id(31)) == [
+            ("a", None, 0), ("b", None, 0),
+        ]  # fmt: skip
+        of = (store.root, "acme", job_id(31), digest(LARGE))
+        assert await store.ask(reads.output_of, *of) is None
+        assert await store.ask(stored) == {schema.EMPTY, digest(LARGE + b"other")}
+
+    database.run(scenario)
+    assert len(files(database.root)) == 1
+
+
+@pytest.mark.parametrize("content", [LARGE, SMALL])
+@pytest.mark.parametrize("holder", ["stdout", "stderr", "file", "stdin", "its own file"])
+def test_what_somebody_else_refers_to_stays(
+    database: Database, content: bytes, holder: str
+) -> None:
+    async def scenario(store: Store) -> None:
+        await store.write(*ORGS)
+        submit(store, 40, {"a": content}, file=content.decode() if "own" in holder else None)
+        if holder in {"stdout", "stderr"}:
+            submit(store, 1, {"n": b""}, org="other")
+            both: dict[str, Any] = {"stdout": None, "stderr": None, holder: content}
+            store.submit(operations.StoreOutput(job_id=job_id(1), node="n", **both))
+        elif "own" not in holder:
+            brings = {holder: content.decode()}
+            store.submit(
+                operations.InsertJob(job(job_id(1), org="other"), [("n", "new")], **brings)
+            )
+        await delete(store, age=30 * DAY)
+        assert await output(store, 40) is None
+        assert digest(content) in await store.ask(stored)
+        match holder:
+            case "stdout" | "stderr":
+                where = (store.root, "other", job_id(1), "n", holder)
+                assert await store.ask(reads.output, *where) == content
+            case "file":
+                found = await store.ask(reads.job_file, store.root, "other", job_id(1))
+                assert found == content.decode()
+            case "stdin":
+                found = await store.ask(reads.job_stdin, store.root, "other", job_id(1))
+                assert found == content.decode()
+            case _:
+                found = await store.ask(reads.job_file, store.root, "acme", job_id(40))
+                assert found == content.decode()
+
+    database.run(scenario)
+
+
+@pytest.mark.parametrize("status", reads.LIVE)
+def test_a_job_that_is_not_over_is_not_touched(database: Database, status: str) -> None:
+    async def scenario(store: Store) -> None:
+        await store.write(*ORGS)
+        submit(store, 40, {"a": LARGE}, status=status)
+        await delete(store, age=30 * DAY, size=0)
+        # Nor if somebody asks for it in so many words.
+        await store.write(
+            operations.DeleteOutput(jobs=[job_id(40)], at=NOW, because="output_retention")
+        )
+        assert await output(store, 40) == LARGE
+        assert (await record(store, 40)).output_deleted_at is None
+
+    database.run(scenario)
+
+
+def test_the_oldest_goes_until_the_rest_is_little_enough(database: Database) -> None:
+    async def scenario(store: Store) -> None:
+        await store.write(*ORGS)
+        for number in (3, 1, 4, 2):
+            submit(store, number, {"a": bytes([number]) * 10_000, "b": b"%d" % number * 100})
+        # Twice the same is there once, and what jobs bring does not count.
+        submit(store, 5, {"a": b"\4" * 10_000}, file="f" * 50_000)
+        assert await store.ask(retention_reads.stored_output) == 4 * 10_100
+        await delete(store, size=25_000)
+        assert [(await record(store, number)).output_deleted_by for number in (5, 4, 3, 2, 1)] == [
+            *["max_stored_output_bytes"] * 3, None, None,
+        ]  # fmt: skip
+        assert await store.ask(retention_reads.stored_output) == 20_200
+        await delete(store, size=0)
+        assert await output(store, 2) is None
+        assert await output(store, 1) == b"\1" * 10_000, "the newest stays"
+
+    database.run(scenario)
+    assert len(files(database.root)) == 2
+
+
+def test_much_goes_in_pieces_that_others_come_between(
+    database: Database, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(pieces, "PIECE", 10)
+    names = [f"n{number:03d}" for number in range(35)]
+
+    async def scenario(store: Store) -> None:
+        await store.write(*ORGS)
+        for number in (40, 41, 42):
+            submit(store, number, {name: b"%s %d" % (name.encode(), number) for name in names})
+        await store.barrier()
+        written, before = [], store.write
+
+        async def write(*changes: operations.Operation) -> None:
+            written.append(changes)
+            await before(*changes)
+
+        monkeypatch.setattr(store, "write", write)
+        with caplog.at_level(logging.INFO, "pushcli_server.retention"):
+            await delete(store, age=30 * DAY)
+        assert len(written) == 11
+        assert await store.ask(stored) == {schema.EMPTY}
+        for number in (40, 41, 42):
+            assert not (await record(store, number)).output_held
+        assert caplog.messages == ["the output of 3 jobs was deleted (output_retention)"]
+
+    database.run(scenario)
+
+
+def test_what_comes_late_after_all_goes_as_well(database: Database) -> None:
+    async def scenario(store: Store) -> None:
+        await store.write(*ORGS)
+        submit(store, 40, {"a": LARGE, "b": SMALL})
+        await delete(store, age=30 * DAY)
+        submitted = operations.StoreOutput(job_id=job_id(40), node="b", stdout=LARGE, stderr=b"")
+        store.submit(submitted)
+        assert (await record(store, 40)).output_held
+        assert await output(store, 40, "b") == LARGE
+        await delete(store, age=30 * DAY)
+        assert await output(store, 40, "b") is None
+        assert not (await record(store, 40)).output_held
+
+    database.run(scenario)
+    assert files(database.root) == []
+
+
+def test_what_is_stored_again_just_then_is_there(database: Database) -> None:
+    async def scenario(store: Store) -> None:
+        await store.write(*ORGS)
+        submit(store, 40, {"a": LARGE})
+        submit(store, 1, {"a": b"", "b": b""})
+        await store.barrier()
+        gone = operations.DeleteOutput(jobs=[job_id(40)], at=NOW, because="output_retention")
+        # Committed together, in either order.
+        store.submit(operations.StoreOutput(job_id=job_id(1), node="a", stdout=LARGE, stderr=None))
+        deleted = store.begin(gone, apart=True)
+        store.submit(operations.StoreOutput(job_id=job_id(1), node="b", stdout=LARGE, stderr=None))
+        await store.answered(deleted)
+        for node in ("a", "b"):
+            assert await output(store, 1, node) == LARGE
+        assert await output(store, 40) is None
+
+    database.run(scenario)
+
+
+def test_a_clock_that_was_set_ahead_deletes_nothing(database: Database) -> None:
+    async def scenario(store: Store) -> None:
+        await store.write(*ORGS)
+        submit(store, 1, {"a": LARGE})
+        dates = [NOW]
+        clock = Clock(steady=lambda: 5.0, date=lambda: dates[0])
+        dates[0] += 1000 * DAY
+        await Retention(store, clock, Rules(30 * DAY, 2**50)).delete_output()
+        assert await output(store, 1) == LARGE
+
+    database.run(scenario)
+
+
+def test_who_else_refers_to_a_content_is_looked_up_in_indexes(database: Database) -> None:
+    """A pass over all parts of all jobs for each content would stall whoever writes."""
+
+    def explain(connection: Connection) -> str:
+        query = select(schema.blobs.c.digest).where(pieces.unreferenced(["a", "b"]))
+        bound = query.compile(connection, compile_kwargs={"literal_binds": True})
+        if connection.dialect.name == "sqlite":
+            rows = connection.execute(text(f"EXPLAIN QUERY PLAN {bound}"))
+        else:
+            # An empty table it would read as a whole.
+            connection.execute(text("SET LOCAL enable_seqscan = off"))
+            rows = connection.execute(text(f"EXPLAIN {bound}"))
+        return "\n".join(map(str, rows))
+
+    async def scenario(store: Store) -> str:
+        return await store.ask(explain)
+
+    plan = database.run(scenario)
+    for column in ("job_nodes_stdout", "job_nodes_stderr", "jobs_file", "jobs_stdin"):
+        assert f"ix_{column}_digest" in plan
