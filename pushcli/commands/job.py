@@ -12,6 +12,7 @@ from pushcli.commands.target_options import target_options
 from pushcli.errors import UsageError
 from pushcli.escape import escape_line
 from pushcli.exit_status import ExitStatus
+from pushcli.jobs.interrupts import before_start
 from pushcli.jobs.starting import How, carry_out
 from pushcli.nodes.of_job import among
 from pushcli.nodes.selection import Selection, select
@@ -108,10 +109,12 @@ def start(
     """
     how.apply(app)
     env = job_request.environment(with_env, variables)
-    content = _content(app, file, is_read=selection.reads_stdin)
     reads = selection.reads_stdin or str(file) == job_request.STDIN
-    nodes = select(app, selection, must_exist=True)
-    secret_env = secret_variables.read_secrets(app, secrets, env or ())
+    with before_start(app):
+        content = _content(app, file, is_read=selection.reads_stdin)
+        nodes = select(app, selection, must_exist=True)
+        secret_env = secret_variables.read_secrets(app, secrets, env or ())
+        read = _content(app, stdin, is_read=reads, option="--stdin")
     run = RunSpec(
         command=command,
         run_timeout=timeout,
@@ -119,7 +122,7 @@ def start(
         dir=in_dir,
         env=env,
         file=content,
-        stdin=_content(app, stdin, is_read=reads, option="--stdin"),
+        stdin=read,
         capture=capture,
         # A variable under another name is one that the command does not find.
         exact_env=bool(env or secret_env),
@@ -171,10 +174,11 @@ def retry(
     """
     how.apply(app)
     selection = Selection(expressions=nodes)
-    content = _content(app, file, is_read=selection.reads_stdin)
-    run, of_job = retry_job.again(app, named.job_id(app, job_id), choices, file=content)
-    if nodes:
-        of_job = among(app, nodes, of_job)
+    with before_start(app):
+        content = _content(app, file, is_read=selection.reads_stdin)
+        run, of_job = retry_job.again(app, named.job_id(app, job_id), choices, file=content)
+        if nodes:
+            of_job = among(app, nodes, of_job)
     app.remark(f"Again on {len(of_job)}: {fold(map(escape_line, of_job))}")
     return carry_out(app, run, of_job, how)
 

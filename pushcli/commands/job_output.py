@@ -16,10 +16,12 @@ from pushcli.terminal.options import operator_options
 from pushcli.terminal.params import JobId, NamesList
 
 if TYPE_CHECKING:
+    from pushcli.jobs import follow as following
     from pushcli.jobs import grep as grepping
     from pushcli.jobs import named, show_difference, show_output
     from pushcli.nodes import of_job
 else:
+    following = lazy_module("pushcli.jobs.follow")
     grepping = lazy_module("pushcli.jobs.grep")
     named = lazy_module("pushcli.jobs.named")
     of_job = lazy_module("pushcli.nodes.of_job")
@@ -124,5 +126,7 @@ def _require_sense(app: App, outdir: Path | None, *, raw: bool, follow: bool, di
     flags = [flag for flag, is_given in given.items() if is_given]
     if len(flags) > 1:
         raise UsageError(f"{' and '.join(flags)} exclude each other", "give one of them")
+    if follow:
+        following.require_lines(app)
     if raw and not app.is_text:
         raise UsageError("--raw has no format", f"leave out --raw or -F {app.options.format}")

@@ -5,11 +5,13 @@ is waited for; nothing else may write to standard output meanwhile.
 """
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 
 from pushcli.errors import PushcliError, ServerError, ServerUnreachable, UsageError
 from pushcli.jobs.followed import Line, Lines, name_and_colour
+from pushcli.jobs.live import LiveDisplay
 from pushcli.jobs.output import CHANNELS
 from pushcli.terminal.context import App
 from pushcli.terminal.formats import Format, to_json_lines
@@ -58,10 +60,13 @@ def follow(
 
 
 @contextmanager
-def following(app: App, job_id: str) -> Iterator[bool]:
+def following(app: App, job_id: str, live: LiveDisplay | None) -> Iterator[bool]:
     """Print the output of a job beside what is done here, and its rest at the end.
 
     Gives whether it is printed; a server that cannot tell it is said to be one.
+
+    Args:
+        live: the display that it is printed above; None: there is not to be any.
 
     Raises:
         PushcliError: at the end: the server did not tell the rest, or it could not be printed.
@@ -70,11 +75,11 @@ def following(app: App, job_id: str) -> Iterator[bool]:
         app.note("this server does not tell output while it is written: it is shown at the end")
         yield False
         return
-    follower = _Follower(app, job_id, (), CHANNELS)
+    follower = _Follower(app, job_id, (), CHANNELS, live)
     thread = threading.Thread(target=follower.run_aside, daemon=True, name="output")
     thread.start()
-    # A display would be drawn over the lines.
-    quiet, app.quiet = app.quiet, True
+    # A display that does not know of the lines would be drawn over them.
+    quiet, app.quiet = app.quiet, app.quiet or live is None
     try:
         yield True
     except BaseException:
@@ -92,13 +97,15 @@ def following(app: App, job_id: str) -> Iterator[bool]:
 
 class _Follower:
     def __init__(
-        self, app: App, job_id: str, nodes: Sequence[str], channels: Sequence[str]
-    ) -> None:
+        self, app: App, job_id: str, nodes: Sequence[str], channels: Sequence[str],
+        live: LiveDisplay | None = None,
+    ) -> None:  # fmt: skip
         self.error: Exception | None = None
         self._app = app
         self._id = job_id
         self._nodes = tuple(nodes)
         self._channels = frozenset(channels)
+        self._live = live
         self._lines = Lines()
         self._lock = threading.Lock()
         self._finished = False
@@ -122,7 +129,9 @@ class _Follower:
             now = self._app.clock()
             if away_since is None:
                 away_since = now
-                self._app.note(f"{error.message}: retrying for {PATIENCE:.0f} s ...")
+                self._above(
+                    partial(self._app.note, f"{error.message}: retrying for {PATIENCE:.0f} s ...")
+                )
             if self._finished or now - away_since >= PATIENCE:
                 raise error
             self._app.sleep(RETRY_PAUSE)
@@ -156,9 +165,16 @@ class _Follower:
         if not wanted:
             return
         if self._app.is_text:
-            self._app.print("\n".join(map(self._shown, wanted)))
+            self._above(partial(self._app.print, "\n".join(map(self._shown, wanted))))
         else:
             self._app.write(to_json_lines([line.as_data(self._id) for line in wanted]))
+
+    def _above(self, write: Callable[[], None]) -> None:
+        """Write beside the display, if there is one."""
+        if self._live is None:
+            write()
+        else:
+            self._live.above(write)
 
     def _shown(self, line: Line) -> str:
         name, colour = name_and_colour(line.node)

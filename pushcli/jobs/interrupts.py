@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from enum import StrEnum
 from types import FrameType
 
+import click
+
 from pushcli.terminal.context import App
 
 _LOOK = 0.05
@@ -53,6 +55,19 @@ def as_interrupts() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, previous)
+
+
+@contextmanager
+def before_start(app: App) -> Iterator[None]:
+    """Whoever is interrupted before a job is asked for is told that none was.
+
+    What asks for it says itself how far it came.
+    """
+    try:
+        yield
+    except (KeyboardInterrupt, click.Abort):
+        app.note("INTERRUPTED: nothing was started")
+        raise
 
 
 def understood(answer: str, default: Decision) -> Decision | None:

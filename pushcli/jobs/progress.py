@@ -14,6 +14,7 @@ from pushcli.errors import PushcliError
 from pushcli.escape import escape_line
 from pushcli.jobs.for_programs import event_as_data
 from pushcli.jobs.model import VOTING, NodeResult
+from pushcli.jobs.screen import MOST_LINES
 from pushcli.jobs.tracker import MOST_EXPLAINED, Tracker
 from pushcli.jobs.wording import phase, vote
 from pushcli.terminal.context import App, can_redraw
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 DISPLAY_AFTER = 0.3
 """Seconds until the display appears: a job that is over sooner does not flicker."""
+_MOST_BELOW = 3
+"""Lines of the display where output scrolls above it."""
 _REDRAW = 0.15
 """Seconds between two drawings at least: a terminal shows more to nobody."""
 _EXPLAIN, _EXPLAIN_AGAIN = 1.0, 5.0
@@ -48,13 +51,15 @@ class Progress(Protocol):
 
 @contextmanager
 def progress(
-    app: App, job_id: str, *, is_new: bool = True, quietly: bool = False
-) -> Iterator[Progress]:
+    app: App, job_id: str, *, is_new: bool = True, quietly: bool = False,
+    below: "LiveDisplay | None" = None,
+) -> Iterator[Progress]:  # fmt: skip
     """The fitting one for these streams; ends with the terminal as it was.
 
     Args:
         is_new: whether the job begins now.
         quietly: nothing but remarks.
+        below: where output is written above the display, which is short then.
     """
     if quietly or app.quiet:
         yield Silence(app)
@@ -65,11 +70,16 @@ def progress(
     if not can_redraw(app.stderr, app.env):
         yield Lines(app)
         return
-    display = Display(app, job_id, is_new=is_new)
+    from pushcli.jobs.live import LiveDisplay  # noqa: PLC0415 - only where it is needed
+    from pushcli.jobs.suspending import suspending  # noqa: PLC0415
+
+    live = below or LiveDisplay(app.stderr, app.env)
     try:
-        yield display
+        with suspending(live):
+            most = MOST_LINES if below is None else _MOST_BELOW
+            yield Display(app, job_id, live, is_new=is_new, most_lines=most)
     finally:
-        display.clear()
+        live.clear()
 
 
 class Silence:
@@ -131,13 +141,16 @@ class Lines(Silence):
 class Display:
     """The live display, once the job has lasted long enough for one."""
 
-    def __init__(self, app: App, job_id: str, *, is_new: bool) -> None:
+    def __init__(
+        self, app: App, job_id: str, live: "LiveDisplay", *, is_new: bool, most_lines: int
+    ) -> None:
         self._app = app
         self._id = job_id
+        self._live = live
         self._is_new = is_new
+        self._most_lines = most_lines
         self._began = app.clock()
         self._drawn_at = self._asked_at = self._began - 60
-        self._live: LiveDisplay | None = None
 
     def receive(self, events: Sequence[FeedEvent]) -> None:
         """Nothing: what they amount to is shown."""
@@ -149,29 +162,21 @@ class Display:
             return
         from pushcli.jobs.screen import screen  # noqa: PLC0415 - only where it is needed
 
-        if self._live is None:
-            from pushcli.jobs.live import LiveDisplay  # noqa: PLC0415
-
-            self._live = LiveDisplay(self._app.stderr, self._app.env)
         self._explain(tracker, now)
         lines = screen(
             tracker, job_id=self._id, elapsed=self._elapsed(tracker, now), glyphs=self._live.glyphs
         )
-        self._live.draw(lines)
+        self._live.draw(lines[: self._most_lines])
         self._drawn_at = now
 
     def note(self, line: str) -> None:
         """The remark, above the display."""
-        if self._live is None:
-            self._app.note(escape_line(line))
-        else:
-            self._live.note(line)
-            self._drawn_at = self._began - 60
+        self._live.note(line)
+        self._drawn_at = self._began - 60
 
     def clear(self) -> None:
-        """Takes the display away and gives the cursor back."""
-        if self._live is not None:
-            self._live.clear()
+        """Takes the display away and gives the cursor back; nothing is written above it then."""
+        self._live.hold()
         self._drawn_at = self._began - 60
 
     def _elapsed(self, tracker: Tracker, now: float) -> float:

@@ -1,11 +1,12 @@
 """Starting a job, waiting for its end, and telling of it."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pushcli.errors import OutputLost, PushcliError
 from pushcli.exit_status import ExitStatus
-from pushcli.jobs.fetch import fetch_outputs
+from pushcli.jobs.at_once import Interrupted
+from pushcli.jobs.fetch import fetch_outputs, unfetched
 from pushcli.jobs.folded import print_folded
 from pushcli.jobs.for_programs import job_as_data, result_as_data
 from pushcli.jobs.interrupts import Decision, OnInterrupt, as_interrupts, decide
@@ -24,6 +25,9 @@ from pushcli.terminal.context import App
 from pushcli.terminal.formats import Format
 from pushcli.terminal.pasting import same_server
 
+if TYPE_CHECKING:
+    from pushcli.jobs.live import LiveDisplay
+
 
 def start(app: App, request: Mapping[str, Any], *, bare: bool = False) -> str:
     """Have the server start the job; returns its id.
@@ -34,7 +38,8 @@ def start(app: App, request: Mapping[str, Any], *, bare: bool = False) -> str:
     try:
         job_id = app.client.start_job(dict(request))
     except KeyboardInterrupt:
-        app.note("INTERRUPTED: the job may have been started; check with `pushcli job list`")
+        app.note("INTERRUPTED: the request was sent, and the job may have started:")
+        app.note(f"  pushcli job list --by me --since 10m{same_server(app)}")
         raise
     try:
         if bare and app.is_text:
@@ -50,7 +55,7 @@ def start(app: App, request: Mapping[str, Any], *, bare: bool = False) -> str:
 def wait(
     app: App, job_id: str, tracker: Tracker, *, interval: float,
     on_interrupt: OnInterrupt = OnInterrupt.ASK, default: Decision = Decision.ABORT,
-    is_new: bool = True, quietly: bool = False,
+    is_new: bool = True, quietly: bool = False, below: "LiveDisplay | None" = None,
 ) -> Snapshot:  # fmt: skip
     """Show the job's progress until its end.
 
@@ -60,13 +65,15 @@ def wait(
         default: the answer where that is asked and only Enter is pressed.
         is_new: whether the job begins now.
         quietly: nothing is shown but what keeps us from watching.
+        below: the display, if output is written above it meanwhile.
 
     Raises:
         KeyboardInterrupt: the operator left; he was told how to abort the job.
         PushcliError: the server refused, or was away for too long; he was told how to
             look at the job later.
     """
-    with as_interrupts(), progress(app, job_id, is_new=is_new, quietly=quietly) as display:
+    shown = progress(app, job_id, is_new=is_new, quietly=quietly, below=below)
+    with as_interrupts(), shown as display:
         watcher = Watcher(app, job_id, tracker, interval=interval, note=display.note)
         is_over = _over(watcher, display)
         is_aborting = False
@@ -156,9 +163,11 @@ def report(
     try:
         results = settled_results(app, end.job, names)
         outputs = {} if is_told else fetch_outputs(app, end.job, results)
-    except KeyboardInterrupt:
-        app.note(f"{summary(end.job, needed)}")
-        app.note(f"INTERRUPTED: the job is over; see it with `pushcli job status {end.job.id}`")
+    except KeyboardInterrupt as interrupt:
+        app.note(summary(end.job, needed))
+        what = "output" if isinstance(interrupt, Interrupted) else "status"
+        app.note(f"INTERRUPTED: the job is over; {unfetched(interrupt)}:")
+        app.note(f"  pushcli job {what} {end.job.id}{same_server(app)}")
         raise
     except PushcliError:
         (app.print if app.is_text else app.note)(summary(end.job, needed))

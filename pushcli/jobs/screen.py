@@ -95,7 +95,7 @@ def _head(tracker: Tracker, job_id: str, glyphs: Glyphs) -> Line:
 def _voting(tracker: Tracker, elapsed: float, glyphs: Glyphs) -> list[Line]:
     answered = tracker.total - tracker.count("new")
     ready = f"{tracker.count('ready')} of {tracker.total} ready   {durations.words(elapsed)}"
-    lines = [[*_bar("Voting", answered, tracker.total, glyphs), Part(ready)]]
+    lines = [[*bar("Voting", answered, tracker.total, glyphs), Part(ready)]]
     if answered < tracker.total and elapsed >= _PATIENT:
         missing = [node for node, state in tracker.states.items() if state == "new"]
         lines.append(_titled("no answer", [Part(_names(missing))]))
@@ -109,7 +109,7 @@ def _running(tracker: Tracker, elapsed: float, glyphs: Glyphs) -> list[Line]:
     pace = f"   {rate:.0f}/s" if rate >= 1 else ""
     done = f"{whole - at_work} of {whole} done{pace}   {durations.words(elapsed)}"
     lines = [
-        [*_bar("Running", whole - at_work, whole, glyphs), Part(done)],
+        [*bar("Running", whole - at_work, whole, glyphs), Part(done)],
         _counts(tracker.counts, glyphs),
     ]
     if tracker.troubled:
@@ -124,7 +124,8 @@ def _running(tracker: Tracker, elapsed: float, glyphs: Glyphs) -> list[Line]:
     return lines + _absent(tracker, glyphs)
 
 
-def _bar(title: str, done: int, total: int, glyphs: Glyphs) -> Line:
+def bar(title: str, done: int, total: int, glyphs: Glyphs) -> Line:
+    """A title, and how much of it is done; what follows it stands beside it."""
     filled = _BAR if done >= total else _BAR * done // max(total, 1)
     return [
         Part(f"{title:{_TITLE}}", bold=True),

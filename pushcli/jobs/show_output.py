@@ -7,9 +7,9 @@ from pathlib import Path
 from pushcli import durations
 from pushcli.errors import NotFound, UsageError
 from pushcli.escape import decode, escape_line
-from pushcli.jobs.fetch import fetch_outputs
+from pushcli.jobs.fetch import fetch_outputs, unfetched
 from pushcli.jobs.folded import print_folded
-from pushcli.jobs.follow import EXTENSION, follow, require_lines
+from pushcli.jobs.follow import EXTENSION, follow
 from pushcli.jobs.grep import Grep
 from pushcli.jobs.model import PENDING, JobView, NodeResult
 from pushcli.jobs.output import Outputs, as_data
@@ -18,6 +18,7 @@ from pushcli.jobs.results import never_ran, node_results
 from pushcli.jobs.watch import look
 from pushcli.jobs.wording import words
 from pushcli.terminal.context import App
+from pushcli.terminal.pasting import same_server
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,9 +90,8 @@ def follow_output(app: App, wanted: Wanted) -> None:
 
     Raises:
         NotFound: the job keeps no output.
-        UsageError: the format has no lines, or the server cannot tell it.
+        UsageError: the server cannot tell it.
     """
-    require_lines(app)
     if not wanted.job.capture_output:
         raise _not_captured(wanted.job.id)
     if EXTENSION not in app.client.extensions:
@@ -114,8 +114,13 @@ def collect(app: App, wanted: Wanted) -> tuple[list[NodeResult], dict[str, Outpu
     job, channels = wanted.job, wanted.channels
     if not job.capture_output:
         raise _not_captured(job.id)
-    chosen = _chosen(app, wanted)
-    found = fetch_outputs(app, job, chosen, channels)
+    try:
+        chosen = _chosen(app, wanted)
+        found = fetch_outputs(app, job, chosen, channels)
+    except KeyboardInterrupt as interrupt:
+        app.note(f"INTERRUPTED: {unfetched(interrupt)}:")
+        app.note(f"  pushcli job output {job.id}{same_server(app)}")
+        raise
     wrote = [result for result in chosen if found.get(result.node)]
     if not wrote:
         if len(chosen) == 1:

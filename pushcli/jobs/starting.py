@@ -8,7 +8,7 @@ import msgspec
 
 from pushcli.errors import UsageError
 from pushcli.exit_status import ExitStatus
-from pushcli.jobs.interrupts import OnInterrupt
+from pushcli.jobs.interrupts import OnInterrupt, before_start
 from pushcli.protocol.run import RunSpec
 from pushcli.terminal.context import App
 
@@ -71,6 +71,7 @@ def carry_out(
     from pushcli.jobs.dry_run import dry_run  # noqa: PLC0415
     from pushcli.jobs.follow import following, require_lines  # noqa: PLC0415
     from pushcli.jobs.job_request import job_request  # noqa: PLC0415
+    from pushcli.jobs.live import shared_display  # noqa: PLC0415
     from pushcli.jobs.tracker import Tracker  # noqa: PLC0415
 
     _require_sense(how)
@@ -78,9 +79,10 @@ def carry_out(
         require_lines(app)
         run = msgspec.structs.replace(run, capture=True)
     request = job_request(run, nodes, quorum=how.quorum)
-    if how.dry_run:
-        return dry_run(app, request)
-    require_confirmation(app, len(nodes), everything=everything)
+    with before_start(app):
+        if how.dry_run:
+            return dry_run(app, request)
+        require_confirmation(app, len(nodes), everything=everything)
     if how.batch is not None:
         return run_batches(app, run, course(nodes, how.batch, how.max_failures), how)
     if how.nowait:
@@ -90,10 +92,12 @@ def carry_out(
         return ExitStatus.OK
     job_id = run_job.start(app, request)
     tracker = Tracker(nodes, command=run.command)
-    with following(app, job_id) if how.follow else nullcontext(False) as is_told:
+    live = shared_display(app) if how.follow else None
+    with following(app, job_id, live) if how.follow else nullcontext(False) as is_told:
         end = run_job.wait(
-            app, job_id, tracker, interval=how.poll_interval, on_interrupt=how.on_interrupt
-        )
+            app, job_id, tracker, interval=how.poll_interval, on_interrupt=how.on_interrupt,
+            below=live,
+        )  # fmt: skip
     return run_job.report(app, end, request, is_told=is_told)
 
 

@@ -330,7 +330,7 @@ def test_what_cannot_be_followed_is_told(fleet: Sandbox) -> None:
     job_id = start(fleet, "quick", "n1", capture_output=True)
     job_is(fleet, job_id, "complete")
     done = fleet.cli("job", "output", job_id, "nosuch", "--follow")
-    assert (done.returncode, "has no node nosuch" in done.stderr) == (ExitStatus.NOT_FOUND, True)
+    assert (done.returncode, "has no node 'nosuch'" in done.stderr) == (ExitStatus.NOT_FOUND, True)
     assert fleet.cli("job", "output", job_id, "--follow").stdout == "n1 | quick\n"
 
 

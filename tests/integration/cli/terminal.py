@@ -1,6 +1,7 @@
 """A pseudo-terminal, drawn by pyte, in which the program runs."""
 
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -33,6 +34,15 @@ class Terminal:
         self._draw(self.child.before)
         self.child.close()
         return int(self.child.exitstatus)
+
+    def settle(self, seconds: float = 0.0) -> None:
+        """Draw what is there, and what comes in so many seconds."""
+        end = time.monotonic() + seconds
+        while True:
+            left = max(0.05, end - time.monotonic())
+            if self.child.expect([rb"(?s).+", pexpect.TIMEOUT], timeout=left):
+                return
+            self._draw(self.child.after)
 
     def _draw(self, data: bytes) -> None:
         self.raw += data

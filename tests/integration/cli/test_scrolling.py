@@ -1,0 +1,194 @@
+"""`job start --follow` on a terminal: lines scroll above a short display; Ctrl-Z and `fg`."""
+
+import re
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+
+import pexpect  # type: ignore[import-untyped]
+import pytest
+
+from pushcli.exit_status import ExitStatus
+from pushcli.sandbox.sandbox import Sandbox
+from tests.integration.cli.program import Home
+from tests.integration.cli.terminal import HEIGHT, WIDTH, Terminal, on_terminal
+from tests.support.fleet import Fleet
+
+pytestmark = pytest.mark.timeout(120)
+"""The first test starts the fleet."""
+
+CHATTY = (
+    'i=0; while [ ! -e {go} ]; do i=$((i+1)); echo "line $i."; '
+    'echo "wrong $i." >&2; sleep 0.2; done; echo the last'
+)
+
+
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+    """A server with two agents."""
+    directory = tmp_path_factory.mktemp("fleet")
+    whitelist = {"chatty": CHATTY.format(go=directory / "go"), "sleep": "sleep 600"}
+    with Fleet(directory, ["web01", "web02"], whitelist=whitelist) as fleet:
+        yield fleet
+
+
+@pytest.fixture
+def operator(fleet: Sandbox) -> Home:
+    """The home of the fleet's operator."""
+    return Home(fleet.credentials.parent.parent)
+
+
+@pytest.fixture(autouse=True)
+def _idle(fleet: Sandbox) -> Iterator[None]:
+    """What a test leaves running keeps no other one's nodes busy."""
+    yield
+    for job in fleet.api.jobs():
+        if job["status"] in {"voting", "running"}:
+            fleet.api.abort_job(job["id"])
+    fleet.wait_available(["web01", "web02"])
+    (fleet.directory / "go").unlink(missing_ok=True)
+
+
+def following(operator: Home) -> AbstractContextManager[Terminal]:
+    start = ("job", "start", "chatty", "web01", "web02", "--follow")
+    return on_terminal(operator, *start, PUSHCLI_PROFILE="sandbox")
+
+
+def below(terminal: Terminal) -> list[str]:
+    """The display: what stands from the cursor on."""
+    return [line.rstrip() for line in terminal.screen.display[terminal.screen.cursor.y :]]
+
+
+def assert_scrolls(terminal: Terminal, width: int = WIDTH) -> None:
+    """Whole lines of nodes above, the display below, and nothing between or twice."""
+    at = terminal.screen.cursor.y
+    lines = [line.rstrip() for line in terminal.screen.display[:at]]
+    written = [line for line in lines if line.startswith("web0")]
+    assert all(re.fullmatch(r"web0[12] (\| line|! wrong) [0-9]+\.", line) for line in written)
+    assert len(set(written)) == len(written)
+    assert not any(line.startswith(("Running", "Job ")) for line in lines)
+    shown = below(terminal)
+    assert [line.split()[0] for line in shown if line] == ["Job", "Running", "2"], shown
+    assert all(len(line) < width for line in shown)
+
+
+def test_lines_scroll_above_a_short_display_which_goes_at_the_end(
+    operator: Home, fleet: Sandbox
+) -> None:
+    with following(operator) as terminal:
+        # More than fit on the screen.
+        for _ in range(12):
+            terminal.expect("2 running")
+        terminal.expect("line 9.")
+        terminal.expect("2 running")
+        terminal.settle()
+        assert_scrolls(terminal)
+        assert terminal.screen.cursor.hidden
+        (fleet.directory / "go").touch()
+        assert terminal.end() == ExitStatus.OK
+    assert not terminal.screen.cursor.hidden
+    assert terminal.lines[-1] == "Complete.  2 succeeded"
+    assert {"web01 | the last", "web02 | the last"} <= {*terminal.lines}
+    assert not any(line.startswith(("Running", "Job ")) for line in terminal.lines)
+    # Each node has its colour.
+    colours = {*re.findall(rb"\x1b\[([0-9]+)mweb0([12])\x1b\[0m ", terminal.raw)}
+    assert len(colours) == 2
+
+
+def test_a_terminal_that_is_resized_has_no_stale_lines(operator: Home) -> None:
+    with following(operator) as terminal:
+        terminal.expect("2 running")
+        for width in (40, 120, 25):
+            terminal.child.setwinsize(HEIGHT, width)
+            terminal.screen.resize(HEIGHT, width)
+            # What was on its way already may be as wide as before.
+            for _ in range(4):
+                terminal.expect("2 running")
+            terminal.settle()
+            assert_scrolls(terminal, width)
+
+
+def test_ctrl_c_asks_and_lines_wait_for_the_answer(operator: Home) -> None:
+    with following(operator) as terminal:
+        terminal.expect("line 2.")
+        terminal.expect("2 running")
+        terminal.child.sendintr()
+        terminal.expect("watching?  [a]")
+        terminal.settle(1.0)
+        assert terminal.lines[-1].endswith("watching?  [a]")
+        assert not terminal.screen.cursor.hidden
+        terminal.child.send("c\r")
+        terminal.expect("2 running")
+        terminal.expect("line 9.")
+        terminal.expect("2 running")
+        terminal.child.sendintr()
+        terminal.expect("watching?  [a]")
+        terminal.child.send("\r")
+        assert terminal.end() == ExitStatus.ABORTED
+    assert terminal.lines[-2] == "Aborted.  2 aborted"
+    assert not terminal.screen.cursor.hidden
+
+
+@contextmanager
+def in_shell(operator: Home) -> Iterator[Terminal]:
+    """A shell with job control, in whose terminal the program is started."""
+    env = {**operator.env, "TERM": "xterm-256color", "PUSHCLI_PROFILE": "sandbox", "PS1": "ready> "}
+    child = pexpect.spawn(
+        shutil.which("bash"), ["--norc", "--noprofile", "-i"], dimensions=(HEIGHT, WIDTH),
+        cwd=operator.path, env=env,
+    )  # fmt: skip
+    try:
+        terminal = Terminal(child)
+        terminal.expect("ready> ")
+        yield terminal
+    finally:
+        child.close(force=True)
+
+
+@pytest.mark.skipif(not shutil.which("bash"), reason="no bash here")
+@pytest.mark.parametrize("follow", [(), ("--follow",)])
+def test_ctrl_z_gives_the_terminal_back_and_fg_draws_anew(
+    operator: Home, follow: tuple[str, ...]
+) -> None:
+    command = ("-m", "pushcli", "job", "start", "sleep", "web01", "web02", *follow)
+    with in_shell(operator) as terminal:
+        terminal.child.sendline(" ".join((sys.executable, *command)))
+        for _ in range(2):
+            terminal.expect("2 running")
+            terminal.settle()
+            assert terminal.screen.cursor.hidden
+            shown = below(terminal)
+            assert [line.split()[0] for line in shown if line] == ["Job", "Running", "2"]
+            terminal.child.sendcontrol("z")
+            terminal.expect("Stopped")
+            terminal.expect("ready> ")
+            assert not terminal.screen.cursor.hidden
+            assert not any(line.startswith("Running") for line in terminal.lines)
+            terminal.child.sendline("fg")
+        terminal.expect("2 running")
+        terminal.child.sendintr()
+        terminal.expect("watching?  [a]")
+        terminal.child.send("a\r")
+        terminal.expect("Aborted.  2 aborted")
+        terminal.expect("ready> ")
+        assert not terminal.screen.cursor.hidden
+
+
+@pytest.mark.skipif(not shutil.which("bash"), reason="no bash here")
+def test_in_the_background_nothing_is_drawn(operator: Home, fleet: Sandbox) -> None:
+    command = f"{sys.executable} -m pushcli job start sleep web01 web02"
+    with in_shell(operator) as terminal:
+        terminal.child.sendline(command)
+        terminal.expect("2 running")
+        terminal.child.sendcontrol("z")
+        terminal.expect("ready> ")
+        terminal.child.sendline("bg")
+        terminal.expect("ready> ")
+        before = terminal.raw
+        terminal.settle(1.0)
+        assert b"running" not in terminal.raw.removeprefix(before)
+        for job in fleet.api.jobs():
+            if job["status"] == "running":
+                fleet.api.abort_job(job["id"])
+        terminal.expect("Aborted.  2 aborted")
