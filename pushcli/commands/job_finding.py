@@ -97,7 +97,7 @@ def status(app: App, job_id: str, *, watch: bool) -> None:
     "statuses",
     metavar="STATUS,...",
     type=NamesList(),
-    help="Only jobs of these statuses, such as running,aborted.",
+    help="Only jobs of these statuses, such as running,failed.",
 )
 @click.option(
     "--by",
@@ -129,7 +129,7 @@ def list_(
     \b
     Examples:
       pushcli job list --by me --since 2h
-      pushcli job list --status running,voting --command 'deploy*'
+      pushcli job list --status failed,aborted --command 'deploy*'
       pushcli job list --node web01 --max 100 -F json
     """
     looked = job_list.Looked(

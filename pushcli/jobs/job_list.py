@@ -20,7 +20,9 @@ from pushcli.terminal.times import times_column
 
 ME = "me"
 """Whoever asks, as `requestor`."""
-STATUSES = ("voting", "running", "complete", "quorum_failed", "aborted", "timed_out")
+OUTCOMES = ("succeeded", "failed")
+"""Of complete jobs."""
+STATUSES = ("voting", "running", "complete", *OUTCOMES, "quorum_failed", "aborted", "timed_out")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +31,7 @@ class Looked:
 
     Args:
         most: jobs that are shown.
+        statuses: of the jobs, or `OUTCOMES`.
         requestor: who started them; `ME`: who asks.
         command: a glob.
         since: seconds since the epoch.
@@ -106,6 +109,8 @@ def _picked(
         raise _cannot("--node")
     if looked.requestor not in (None, ME):
         raise _cannot("--by")
+    if outcomes := [status for status in looked.statuses if status in OUTCOMES]:
+        raise _cannot(f"--status {outcomes[0]}")
     fits = re.compile(fnmatch.translate(looked.command or "*")).match
     return [
         (job, raw)
@@ -133,26 +138,29 @@ def _write(app: App, jobs: list[ListedJob]) -> None:
     outcomes = [outcome(job) for job in jobs]
     rows = [
         (job.id[:digits], when.text(job.created), _who(job), job.command, _count(job), ended.text,
-         job.origin or "", _number(job.quorum))
+         job.origin or "", _number(job.quorum), job.batch or "")
         for job, ended in zip(jobs, outcomes, strict=True)
     ]  # fmt: skip
     write_table(
         app,
-        ("job", when.title, "who", "command", "nodes", "outcome", "from", "quorum"),
+        ("job", when.title, "who", "command", "nodes", "outcome", "from", "quorum", "batch"),
         rows,
         cut={"command": 12, "who": 6, "outcome": 20},
-        extra=("from", "quorum"),
+        extra=("from", "quorum", "batch"),
         tints={"outcome": [colour(ended.state) for ended in outcomes]},
         right={"nodes", "quorum"},
     )
 
 
-_COLUMNS = ("id", "status", "created", "command", "who", "nodes", "outcome", "from", "quorum")
+_COLUMNS = (
+    "id", "status", "created", "command", "who", "nodes", "outcome", "from", "quorum", "batch",
+)  # fmt: skip
 
 
 def _more(job: ListedJob) -> tuple[str, ...]:
     ended = outcome(job)
-    return _who(job), _count(job), ended.text, job.origin or "", _number(job.quorum)
+    quorum, batch = _number(job.quorum), job.batch or ""
+    return _who(job), _count(job), ended.text, job.origin or "", quorum, batch
 
 
 def _who(job: ListedJob) -> str:

@@ -1,17 +1,21 @@
 """`pushcli job status`: who started a job, what it was to run, and what became of its nodes."""
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pushcli import durations
 from pushcli.escape import escape_line
+from pushcli.jobs.alike import Alike, alike
 from pushcli.jobs.for_programs import job_as_data, result_as_data
 from pushcli.jobs.model import JobView, NodeResult
+from pushcli.jobs.named import SHORT
+from pushcli.jobs.outcome import outcome
 from pushcli.jobs.pages import EXTENSION, ListedJob, page_of
 from pushcli.jobs.results import node_results
 from pushcli.jobs.watch import look
-from pushcli.jobs.wording import duration, explain, mood, phase
+from pushcli.jobs.wording import duration, mood, phase
+from pushcli.protocol import limits
 from pushcli.protocol.timestamps import parse_rfc1123
 from pushcli.terminal.colours import colour
 from pushcli.terminal.context import App, is_terminal
@@ -21,13 +25,19 @@ from pushcli.terminal.layout import wrapped
 from pushcli.terminal.table import room, write_table
 
 _HEADER = ("nodes", "state", "exit", "time", "why")
-_ORDER = (
-    "succeeded", "was_ready", "new", "ready", "running", "aborted", "timed_out", "crashed",
-    "failed", "nacked", "unavailable",
-)  # fmt: skip
 _LEAST = 20
 """Columns that names and reasons have at the least."""
-_SHOWN = ("quorum", "requestor", "requestor_kind", "origin", "node_count", "ended_at", "duration")
+_MOST_SIBLINGS = 12
+_SHOWN = (
+    "batch",
+    "quorum",
+    "requestor",
+    "requestor_kind",
+    "origin",
+    "node_count",
+    "ended_at",
+    "duration",
+)
 """What a page tells of a job, and `GET jobs/ID` does not."""
 
 
@@ -35,18 +45,24 @@ def show_status(app: App, job_id: str) -> None:
     """The job, and a row for the nodes that came to the same end; with `-V` one for each."""
     snapshot = look(app, job_id)
     listed = _listed(app, job_id)
+    siblings = _siblings(app, listed[0]) if listed is not None else []
     results = node_results(app, snapshot.job)
     if not app.is_text:
         more = {} if listed is None else {k: listed[1][k] for k in _SHOWN if k in listed[1]}
         told = job_as_data({**snapshot.raw, **more})
+        if siblings:
+            told["batch_jobs"] = [job.id for job in siblings]
         app.emit({**told, "results": [*map(result_as_data, results)]})
         return
     for line in _head(app, snapshot.job, snapshot.raw, None if listed is None else listed[0]):
         app.print(line)
+    if siblings:
+        app.print(f"  {_batch(job_id, siblings)}")
     if app.options.verbose:
-        rows = [_row(result.node, [result]) for result in results]
+        rows = [_row(result.node, Alike([result])) for result in results]
     else:
-        rows = [_row(_names([result.node for result in group]), group) for group in _alike(results)]
+        groups = alike(results)
+        rows = [_row(_names([one.node for one in group.results]), group) for group in groups]
     _write(app, rows)
 
 
@@ -56,6 +72,26 @@ def _listed(app: App, job_id: str) -> tuple[ListedJob, Mapping[str, Any]] | None
         return None
     page = page_of(app.client.job_page({"id_prefix": job_id, "limit": "1"}))
     return (page.jobs[0], page.raw[0]) if page.jobs else None
+
+
+def _siblings(app: App, job: ListedJob) -> list[ListedJob]:
+    """The jobs of all batches, of which this is one, in the order of their start."""
+    if job.batch is None:
+        return []
+    query = {"batch": job.batch, "limit": str(limits.MAX_JOBS)}
+    return page_of(app.client.job_page(query)).jobs[::-1]
+
+
+def _batch(job_id: str, siblings: Sequence[ListedJob]) -> str:
+    """Which of the batches it is, and the others by their short ids."""
+    ids = [job.id for job in siblings]
+    place = ids.index(job_id) + 1 if job_id in ids else 0
+    others = [job for job in siblings if job.id != job_id]
+    named = ", ".join(f"{job.id[:SHORT]} ({outcome(job).text})" for job in others[:_MOST_SIBLINGS])
+    more = len(others) - _MOST_SIBLINGS
+    rest = f" and {more} more" if more > 0 else ""
+    head = f"batch {place} of the {len(ids)} that were started" if place else "one of many batches"
+    return f"{head}: {named}{rest}" if named else head
 
 
 def _head(
@@ -120,40 +156,14 @@ def _length(seconds: float) -> str:
     return f"{seconds:.1f} s" if seconds < 10 and seconds % 1 else durations.words(seconds)
 
 
-def _alike(results: Iterable[NodeResult]) -> list[list[NodeResult]]:
-    """Those that came to the same end for the same reason; what succeeded first."""
-    groups: dict[tuple[str, str, str], list[NodeResult]] = {}
-    for result in results:
-        key = (result.state, _exit(result), _why(result))
-        groups.setdefault(key, []).append(result)
-    return sorted(groups.values(), key=lambda group: (_rank(group[0].state), -len(group)))
-
-
-def _rank(state: str) -> int:
-    return _ORDER.index(state) if state in _ORDER else len(_ORDER)
-
-
 def _names(nodes: Sequence[str]) -> str:
     names = fold(map(escape_line, nodes))
     return f"{names} ({len(nodes)})" if len(nodes) > 1 else names
 
 
-def _row(names: str, alike: Sequence[NodeResult]) -> tuple[str, ...]:
-    one = alike[0]
-    return names, escape_line(one.state), _exit(one), _times(alike), _why(one)
-
-
-def _exit(result: NodeResult) -> str:
-    if result.exit_code is not None:
-        return str(result.exit_code)
-    return "0" if result.state == "succeeded" and result.ended_at is not None else ""
-
-
-def _why(result: NodeResult) -> str:
-    """Why, without what the column beside it says."""
-    why = explain(result)
-    parts = [part for part in why.split(", ") if part != f"exit code {result.exit_code}"]
-    return ", ".join(parts)
+def _row(names: str, group: Alike) -> tuple[str, ...]:
+    code = "" if group.exit_code is None else str(group.exit_code)
+    return names, escape_line(group.state), code, _times(group.results), group.why
 
 
 def _times(alike: Sequence[NodeResult]) -> str:

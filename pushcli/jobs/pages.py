@@ -18,6 +18,7 @@ class ListedJob(msgspec.Struct, frozen=True, kw_only=True):
         created_at, updated_at, ended_at: RFC 1123 dates.
         requestor_kind: user or client; None: he has left, or nobody knows.
         states: how many of its nodes are in each state.
+        batch: what it has in common with the jobs of other batches.
         duration: seconds from its creation to its end.
     """
 
@@ -36,6 +37,7 @@ class ListedJob(msgspec.Struct, frozen=True, kw_only=True):
     node_count: int | None = None
     states: dict[str, int] = {}
     duration: float | None = None
+    batch: str | None = None
 
     @property
     def created(self) -> float:

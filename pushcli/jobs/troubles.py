@@ -4,8 +4,8 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from pushcli.escape import escape_line
 from pushcli.jobs.model import ABSENT, NodeResult
-from pushcli.jobs.reasons import in_short, remedy, since
-from pushcli.jobs.wording import explain
+from pushcli.jobs.reasons import remedy, since
+from pushcli.jobs.wording import explain, explain_together
 from pushcli.terminal.folding import fold
 
 MOST_LINES = 12
@@ -35,13 +35,8 @@ class _Group:
             for _, results in sorted(self.moments.items()):
                 yield _line(self.state, [r.node for r in results], explain(results[0]))
         else:
-            first, last = min(self.moments), max(self.moments)
-            sample = self.moments[first][0]
-            until = in_short(f"since {last}").removeprefix("since ")
-            told = explain(sample)
-            began = in_short(f"since {first}")
-            why = told.replace(began, f"{began} to {until}", 1)
-            yield _line(self.state, self.nodes, why)
+            samples = [results[0] for results in self.moments.values()]
+            yield _line(self.state, self.nodes, explain_together(samples))
         if self.remedy is not None:
             yield f"  {self.remedy}"
 

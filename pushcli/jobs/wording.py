@@ -5,7 +5,7 @@ from typing import Protocol
 
 from pushcli.escape import escape_line
 from pushcli.jobs.model import ABSENT, PENDING, VOTING, JobView, NodeResult
-from pushcli.jobs.reasons import in_short
+from pushcli.jobs.reasons import in_short, since
 from pushcli.terminal.folding import fold
 
 _FEW = 200
@@ -106,6 +106,18 @@ def explain(result: NodeResult) -> str:
     # An old agent's bare nack comes as the state's own name.
     parts = [part for part in (contact, why, _later(result)) if part and part != result.state]
     return ", ".join(parts + output_remarks(result))
+
+
+def explain_together(results: Sequence[NodeResult]) -> str:
+    """The same of nodes whose reasons differ in nothing but the moment since when they hold."""
+    dated = [(since(result.reason or "")[1], result) for result in results]
+    first, sample = min(dated, key=lambda pair: pair[0])
+    last = max(moment for moment, _ in dated)
+    why = explain(sample)
+    began, until = (in_short(f"since {moment}") for moment in (first, last))
+    if began == until:
+        return why
+    return why.replace(began, f"{began} to {until.removeprefix('since ')}", 1)
 
 
 def words(result: NodeResult) -> str:

@@ -85,6 +85,7 @@ def listed_job(job: Described, record: JobRecord, states: Mapping[str, int]) -> 
         "requestor_kind": record.owner_kind,
         "origin": record.origin,
         "quorum": record.quorum,
+        "batch": job.batch,
         "node_count": sum(states.values()),
         "states": states,
         "ended_at": format_rfc1123(record.updated_at) if is_over else None,

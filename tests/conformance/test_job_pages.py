@@ -91,7 +91,8 @@ def test_without_our_parameters_the_list_is_whole_and_what_it_was(
 
 OUT_OF_BOUNDS = [
         "limit=0", f"limit={limits.MAX_JOBS + 1}", "limit=x", "limit=1&limit=2", "limit=1&x=1",
-        "after=1", f"after=nan,{'0' * 32}", f"after=1e9,{'0' * 32}", "status=failed", "status=",
+        "after=1", f"after=nan,{'0' * 32}", f"after=1e9,{'0' * 32}", "status=ok", "status=",
+        "batch=1",
         "requestor=a%20b", "requestor=", "requestor_kind=node", "command=",
         f"command={'x' * (limits.MAX_GLOB + 1)}", "command=%00", "node=../x", "since=nan",
         "since=inf", "since=yesterday", "id_prefix=abc", "id_prefix=ABCD", "id_prefix=%25",

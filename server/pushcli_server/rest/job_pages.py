@@ -10,13 +10,13 @@ from pushcli.protocol.names import is_job_id, is_job_id_prefix, is_node_name
 from pushcli_server.core.identity import Requestor
 from pushcli_server.core.states import JobStatus
 from pushcli_server.rest.errors import Refused
-from pushcli_server.store.job_pages import Place, Wanted
+from pushcli_server.store.job_pages import OUTCOMES, Place, Wanted
 
 KEYS = frozenset({
     "limit", "after", "status", "requestor", "requestor_kind", "command", "node", "since",
-    "id_prefix",
+    "id_prefix", "batch",
 })  # fmt: skip
-_STATUSES = frozenset(map(str, JobStatus))
+_STATUSES = frozenset(map(str, JobStatus)) | OUTCOMES
 _KINDS = frozenset({"user", "client"})
 _PLACE = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,20})?),([0-9a-f]{32})")
 
@@ -44,6 +44,7 @@ def wanted(query: QueryParams, owner: Requestor | None) -> Wanted | None:
         node=_named(query, "node"),
         since=_since(query.get("since")),
         id_prefix=_prefix(query.get("id_prefix")),
+        batch=_batch(query.get("batch")),
     )
 
 
@@ -112,3 +113,9 @@ def _prefix(text: str | None) -> str:
     if text is None or is_job_id(text) or is_job_id_prefix(text):
         return text or ""
     raise Refused(400, ["id_prefix must be 4 to 32 lower-case hex digits"])
+
+
+def _batch(text: str | None) -> str | None:
+    if text is None or is_job_id(text):
+        return text
+    raise Refused(400, ["batch must be 32 lower-case hex digits"])

@@ -7,8 +7,9 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, and_, func, or_, select
+from sqlalchemy import ColumnElement, Connection, and_, func, not_, or_, select, true
 
+from pushcli_server.core.states import JobStatus, NodeState
 from pushcli_server.store import schema
 from pushcli_server.store.errors import Unreadable
 from pushcli_server.store.reads import record_of
@@ -21,6 +22,9 @@ _NODES = 100_000
 _TEXT = 1_000_000
 """Nodes, and characters of commands and environments, after which a page ends early."""
 _KEYS_AT_ONCE = 500
+FAILED, SUCCEEDED = "failed", "succeeded"
+OUTCOMES = frozenset({FAILED, SUCCEEDED})
+"""Of jobs that are complete: whether any node succeeded, and none that took part did not."""
 Place = tuple[float, str]
 """When a job was created, and its id."""
 
@@ -30,6 +34,8 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
 
     Args:
         limit: as many at most.
+        statuses: of the job, or `OUTCOMES`.
+        batch: what it has in common with the jobs of other batches.
         after: the job before the first.
         owner: kind and name of who must have started them, for one who may read no others.
         requestor: who started them, `requestor_kind` a user or a client.
@@ -48,6 +54,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     node: str | None = None
     since: float | None = None
     id_prefix: str = ""
+    batch: str | None = None
 
 
 class ListedJob(msgspec.Struct, frozen=True):
@@ -117,7 +124,9 @@ def _conditions(org: str, wanted: Wanted) -> Iterator[ColumnElement[bool]]:
         yield jobs.created_at <= created_at
         yield or_(jobs.created_at < created_at, earlier)
     if wanted.statuses:
-        yield jobs.status.in_(wanted.statuses)
+        yield or_(*_of_statuses(wanted.statuses))
+    if wanted.batch is not None:
+        yield jobs.batch == wanted.batch
     if wanted.requestor is not None:
         # One that has a user's name is told apart in what agents and feeds are told.
         yield jobs.requestor.in_((wanted.requestor, f"client {wanted.requestor}"))
@@ -132,6 +141,20 @@ def _conditions(org: str, wanted: Wanted) -> Iterator[ColumnElement[bool]]:
     if wanted.id_prefix:
         # After all hex digits comes `g`.
         yield and_(jobs.id >= wanted.id_prefix, jobs.id < f"{wanted.id_prefix}g")
+
+
+def _of_statuses(statuses: Sequence[str]) -> Iterator[ColumnElement[bool]]:
+    jobs, parts = schema.jobs.c, schema.job_nodes.c
+    plain = [status for status in statuses if status not in OUTCOMES]
+    if plain:
+        yield jobs.status.in_(plain)
+    if outcomes := OUTCOMES.intersection(statuses):
+        of_job = select(parts.job_id).where(parts.job_id == jobs.id)
+        # With a quorum some node took part, and what did not succeed then has failed.
+        nobody = ~of_job.where(parts.state == NodeState.SUCCEEDED).exists()
+        is_bad = or_(of_job.where(schema.HAS_FAILED).exists(), and_(jobs.quorum < 1, nobody))
+        wanted = {OUTCOMES: true(), frozenset({FAILED}): is_bad}.get(outcomes, not_(is_bad))
+        yield and_(jobs.status == JobStatus.COMPLETE, wanted)
 
 
 def _listed(connection: Connection, org: str, ids: Sequence[str]) -> Iterator[ListedJob]:

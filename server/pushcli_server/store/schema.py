@@ -283,6 +283,16 @@ job_nodes = Table(
     Index(None, "stderr_digest", **_where(f"stderr_digest <> '{EMPTY}'")),
 )
 
+# Of nodes that took part and did not succeed. Written out: only where a question has the very same
+# text do databases see that the index serves it.
+HAS_FAILED = text("state IN ('failed', 'crashed', 'timed_out', 'aborted')")
+Index(
+    "ix_job_nodes_failed",
+    job_nodes.c.job_id,
+    sqlite_where=HAS_FAILED,
+    postgresql_where=HAS_FAILED,
+)
+
 # What commands wrote, and what jobs bring to their nodes.
 blobs = Table(
     "blobs",

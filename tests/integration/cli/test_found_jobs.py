@@ -51,6 +51,8 @@ def started(operated: Operated) -> list[str]:
         (["--by", ADMIN, "--since", "1h", "--status", "complete,running"], [0, 1, 2]),
         (["--by", "bob"], []),
         (["--status", "voting"], []),
+        (["--status", "failed,voting"], [0, 1, 2]),
+        (["--status", "succeeded"], []),
         (["--since", "2099-01-01"], []),
     ],
     ids=str,
@@ -68,13 +70,13 @@ def test_more_than_is_shown_is_said(operated: Operated, started: list[str]) -> N
     lines = [line.split("\t") for line in result.stdout.splitlines()]
     assert [line[:2] for line in lines] == [[one, "complete"] for one in started[:2]]
     assert [line[4:] for line in lines] == [
-        [ADMIN, "1", "0 ok, 1 absent", "127.0.0.1", "0"],
-        [ADMIN, "2", "0 ok, 2 absent", "127.0.0.1", "0"],
+        [ADMIN, "1", "0 ok, 1 absent", "127.0.0.1", "0", ""],
+        [ADMIN, "2", "0 ok, 2 absent", "127.0.0.1", "0", ""],
     ]
     assert operated.run("job", "list", "--max", "3").stderr == ""
 
 
-@pytest.mark.parametrize("options", [["--status", "failed"], ["--max", "0"], ["--node", "a b"]])
+@pytest.mark.parametrize("options", [["--status", "ok"], ["--max", "0"], ["--node", "a b"]])
 def test_what_cannot_be_looked_for_is_refused(home: Home, options: list[str]) -> None:
     assert home.run("job", "list", *options).status == ExitStatus.USAGE
 
@@ -121,7 +123,7 @@ def test_an_older_server_gives_all_and_what_it_cannot_look_for_is_refused(
     for options in (["--command", "dep*"], ["--status", "running"]):
         shown = json.loads(home.run("job", "list", *options, "-F", "json").stdout)
         assert [entry["id"] for entry in shown] == [SECOND]
-    for options in (["--node", "a"], ["--by", "ann"], ["--by", "me"]):
+    for options in (["--node", "a"], ["--by", "ann"], ["--by", "me"], ["--status", "failed"]):
         refused = home.run("job", "list", *options)
         assert_one_line(refused, ExitStatus.USAGE, "this server cannot look for jobs", options[0])
 
@@ -186,6 +188,37 @@ def test_on_a_terminal_names_and_reasons_go_on_below_and_nothing_is_lost(home: H
     why = " ".join(row[terminal.lines[head].index("WHY") :].strip() for row in rows)
     assert RESULTS[12]["reason"] in why
     assert b"\x1b[31mfailed" in terminal.raw
+
+
+def test_offline_since_many_moments_is_one_row(home: Home, responder: Responder) -> None:
+    results: list[dict[str, Any]] = [
+        {"node": f"db{n:02}", "state": "unavailable", "reason":
+         f"offline since 2020-01-01T09:{n:02}Z"} for n in range(14, 44)
+    ]  # fmt: skip
+    shown = job("quorum_failed", nodes={"unavailable": [r["node"] for r in results]})
+    responder.say("GET", f"jobs/{JOB_ID}", paged(shown))
+    responder.say("GET", f"jobs/{JOB_ID}/nodes", paged(results))
+    responder.say("GET", "jobs", paged({"jobs": [listed()], "next": None}))
+    rows = home.run("job", "status", JOB_ID, TZ="UTC").stdout.splitlines()[4:]
+    assert [row.split("\t") for row in rows] == [
+        ["db[14-43] (30)", "unavailable", "", "",
+         "offline since 2020-01-01 09:14 to 2020-01-01 09:43"],
+    ]  # fmt: skip
+    assert len(home.run("job", "status", JOB_ID, "-V").stdout.splitlines()) == 4 + 30
+
+
+def test_a_batch_is_shown_with_its_siblings(operated: Operated) -> None:
+    operated.run("job", "start", "x", "b1", "b2", "b3", "--batch", "1", "-q", "0",
+                 "--allow-unknown")  # fmt: skip
+    third, second, first = operated.json("job", "list", "--command", "x")
+    assert len({one["batch"] for one in (first, second, third)}) == 1
+    others = f"{first['id'][:8]} (0 ok, 1 absent), {third['id'][:8]} (0 ok, 1 absent)"
+    shown = operated.ok("job", "status", second["id"])
+    assert f"  batch 2 of the 3 that were started: {others}\n" in shown
+    told = operated.json("job", "status", second["id"])
+    assert told["batch"] == first["batch"]
+    assert told["batch_jobs"] == [first["id"], second["id"], third["id"]]
+    assert operated.ok("job", "list", "--max", "1").endswith(f"\t{first['batch']}\n")
 
 
 def test_watching_ends_with_what_became_of_it(operated: Operated, started: list[str]) -> None:

@@ -10,6 +10,11 @@ from tests.integration.store.conftest import Database
 from tests.integration.store.writing import ORGS, job
 
 OTHER = "f" * 32
+BATCH = "b" * 32
+ENDS = {3: ["succeeded", "nacked", "succeeded", "unavailable"], 2: ["unavailable"] * 3,
+        6: ["succeeded"] * 6 + ["crashed"], 7: ["timed_out"] + ["succeeded"] * 7,
+        4: ["succeeded"] * 5, 5: ["aborted"] * 6}  # fmt: skip
+"""States of the nodes of some of the jobs; of the others the first one failed."""
 
 
 def job_id(number: int) -> str:
@@ -26,9 +31,12 @@ async def fill(store: Store, **by_number: dict[str, Any]) -> None:
             "command": f"deploy {number}" if number % 2 else "chef-client",
             "requestor": "ann" if number % 3 else "client bob", "owner": "ann" if number % 3 else
             "bob", "owner_kind": "user" if number % 3 else "client", "status": "complete",
-            "request_id": str(number), **by_number.get(f"job{number}", {}),
+            "request_id": str(number),
+            # A job without a quorum may be complete though no node took part.
+            "quorum": 0 if number == 2 else 1, **by_number.get(f"job{number}", {}),
         }  # fmt: skip
-        nodes = [(f"web{n}", "succeeded" if n else "failed") for n in range(number + 1)]
+        usual = ["failed", *["succeeded"] * number]
+        nodes = [(f"web{n}", state) for n, state in enumerate(ENDS.get(number, usual))]
         store.submit(operations.InsertJob(job(job_id(number), **more), nodes))
     store.submit(operations.InsertJob(job(OTHER, org="other", created_at=9.0), [("web9", "new")]))
 
@@ -42,6 +50,13 @@ WANTED: list[tuple[dict[str, Any], list[int]]] = [
     ({"limit": 3}, [9, 8, 7]),
     ({"statuses": ("running",)}, [4]),
     ({"statuses": ("running", "aborted")}, [5, 4]),
+    ({"statuses": ("failed",)}, [9, 8, 7, 6, 2, 1, 0]),
+    ({"statuses": ("succeeded",)}, [3]),
+    ({"statuses": ("succeeded", "failed")}, [9, 8, 7, 6, 3, 2, 1, 0]),
+    ({"statuses": ("succeeded", "running")}, [4, 3]),
+    ({"statuses": ("failed", "aborted"), "limit": 2}, [9, 8]),
+    ({"batch": BATCH}, [8, 7]),
+    ({"batch": OTHER}, []),
     ({"requestor": "bob"}, [9, 6, 3, 0]),
     ({"requestor": "bob", "requestor_kind": "user"}, []),
     ({"requestor_kind": "client", "limit": 1}, [9]),
@@ -66,7 +81,10 @@ WANTED: list[tuple[dict[str, Any], list[int]]] = [
 
 def test_what_is_wanted_comes_the_newest_first(database: Database) -> None:
     async def scenario(store: Store) -> None:
-        await fill(store, job4={"status": "running"}, job5={"status": "aborted"})
+        await fill(
+            store, job4={"status": "running"}, job5={"status": "aborted"}, job7={"batch": BATCH},
+            job8={"batch": BATCH},
+        )  # fmt: skip
         for fields, numbers in WANTED:
             wanted = Wanted(**{"limit": 100, **fields})
             page = await store.lists.ask(job_pages.page, "acme", wanted)
