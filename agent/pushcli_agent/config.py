@@ -70,6 +70,8 @@ class AgentSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     spool_dir: str = "spool"
     max_output_bytes: _Size = 10 * 1024 * 1024
     """Per channel of a job."""
+    default_capture: bool = True
+    """Whether a little of what a command writes is kept if nobody asked for it."""
     log_level: LogLevel = "info"
     log_location: str | None = None
     """A file; without it the log goes to standard error."""

@@ -6,6 +6,8 @@ offers too; neither uses a field or message of a name that is not in both.
 
 ADOPT = "adopt"
 """`&adopts=JOBID` in the config request: jobs that this agent still has after a restart."""
+CAPTURE = "capture"
+"""`default_capture` in `commit`: keep a little of what the command writes."""
 CHECKS = "checks"
 """`check` and `checked` messages: would this node run that?"""
 EDITORS = "editors"
@@ -40,8 +42,8 @@ WHITELIST = "whitelist"
 """`whitelist` and `whitelist_report` messages; `whitelist` in heartbeats."""
 
 ALL = frozenset({
-    ADOPT, CHECKS, EDITORS, FACTS, OUTPUT, PARTIAL, POLICY, REASON, REQUESTOR, RESULTS, SECRETS,
-    STDIN, STREAM, TIMEOUT, WHITELIST,
+    ADOPT, CAPTURE, CHECKS, EDITORS, FACTS, OUTPUT, PARTIAL, POLICY, REASON, REQUESTOR, RESULTS,
+    SECRETS, STDIN, STREAM, TIMEOUT, WHITELIST,
 })  # fmt: skip
 
 

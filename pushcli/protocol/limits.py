@@ -4,6 +4,8 @@ MAX_REQUEST = 1_000_000
 """Bytes of a REST request's body."""
 MAX_FILE = 100_000
 """Bytes of a job's file."""
+MAX_DEFAULT_OUTPUT = 65_536
+"""Bytes of a channel that are kept on a node if nobody asked for its output."""
 MAX_RUN = 250_000
 """Bytes, as JSON, of all that is to be run: it travels in one message, which agents bound."""
 MAX_RUN_TIMEOUT = 1_000_000_000

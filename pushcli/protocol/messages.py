@@ -91,6 +91,8 @@ class Commit(Message, frozen=True, kw_only=True, tag="commit", omit_defaults=Tru
     """Extension `requestor`: who started the job; vouched for by the server."""
     exact_env: bool = False
     """Extension `policy`: refuse the job rather than rename a variable of it."""
+    default_capture: bool = False
+    """Extension `capture`: keep a little of what it writes, unless the node does not want to."""
     stdin: str | None = None
     """Extension `stdin`: what the command reads, `raw:TEXT` or `base64:DATA`."""
     secret_env: dict[str, str] | None = None

@@ -17,10 +17,10 @@ DEFAULT_TIMEOUT: float = 3600
 """Seconds that a command may run if nobody says otherwise."""
 EXTENSIONS = {
     "run_timeout": extensions.TIMEOUT, "exact_env": extensions.POLICY, "stdin": extensions.STDIN,
-    "secret_env": extensions.SECRETS,
+    "secret_env": extensions.SECRETS, "default_capture": extensions.CAPTURE,
 }  # fmt: skip
 """Fields of a RunSpec that a `commit` carries only where both ends offer this extension."""
-OPTIONS = ("exact_env", "stdin", "secret_env")
+OPTIONS = ("exact_env", "stdin", "secret_env", "default_capture")
 """Fields that ours adds: old clients neither send nor see them (`pushcli` in `POST jobs`)."""
 
 
@@ -35,6 +35,8 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         env: variables beside those that the agent sets; the node's policy may rename them.
         file: `raw:TEXT` or `base64:DATA`, at most 100,000 bytes decoded.
         capture: whether what it writes is kept.
+        default_capture: whether a little of it is kept where nothing speaks against it
+            (`limits.MAX_DEFAULT_OUTPUT`), because nobody said whether it is to be.
         exact_env: whether a node that would rename a variable is to refuse the job instead.
         secret_env: variables like those of `env`, whose values nobody is shown or told but the
             agents, and which are kept in memory alone.
@@ -51,6 +53,12 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     exact_env: bool = False
     stdin: str | None = None
     secret_env: dict[str, str] | None = None
+    default_capture: bool = False
+
+    @property
+    def captures(self) -> bool:
+        """Whether anything that it writes may be kept."""
+        return self.capture or self.default_capture
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -24,7 +24,12 @@ STDIN = "stdin"
 SECRET_ENV = "secret_env"  # noqa: S105 - a name
 """In that object: variables whose values nobody is shown, where the server offers SECRETS."""
 SECRETS = "secrets"
-OFFERED_WITH = {BATCH: BATCHES, STDIN: STDIN, SECRET_ENV: SECRETS}
+CAPTURE = "capture"
+"""In that object: `DEFAULT`, if nobody said what is to be kept of what the command writes, where
+DEFAULT_CAPTURE is offered."""
+DEFAULT = "default"
+DEFAULT_CAPTURE = "default-capture"
+OFFERED_WITH = {BATCH: BATCHES, STDIN: STDIN, SECRET_ENV: SECRETS, CAPTURE: DEFAULT_CAPTURE}
 """Members of that object that the server knows where it offers this, and not JOB_OPTIONS alone."""
 _END = ("exit_code", "signal", "timed_out", "started_at", "ended_at")
 """What a result says of the end beside the output."""
@@ -52,7 +57,8 @@ def rest_options(spec: RunSpec) -> dict[str, Any]:
     """What `pushcli` in `POST jobs` has: the options of ours that differ from the defaults."""
     default = RunSpec(command="")
     given = {name: getattr(spec, name) for name in OPTIONS}
-    return {name: value for name, value in given.items() if value != getattr(default, name)}
+    options = {name: value for name, value in given.items() if value != getattr(default, name)}
+    return options | {CAPTURE: DEFAULT} if options.pop("default_capture", False) else options
 
 
 def understood(request: Mapping[str, Any], offered: frozenset[str]) -> dict[str, Any]:
@@ -73,7 +79,20 @@ def whole(seconds: float) -> float:
 
 def commit_fields(spec: RunSpec, agreed: frozenset[str]) -> dict[str, Any]:
     """What a `commit` says of the run, to an agent with which these extensions are agreed."""
-    return {name: getattr(spec, name) for name in _travelling(agreed)}
+    fields = {name: getattr(spec, name) for name in _travelling(agreed)}
+    if extensions.CAPTURE not in agreed and delivers(spec, agreed):
+        # It keeps all or nothing; the server then keeps no more of it than of others.
+        fields["capture"] = True
+    return fields
+
+
+def delivers(spec: RunSpec, agreed: frozenset[str]) -> bool:
+    """Whether an agent with which this is agreed is to send what the command writes.
+
+    An old one is not asked unless somebody wants to have it: output that is not UTF-8 costs
+    such a node its job.
+    """
+    return spec.capture or (spec.default_capture and extensions.OUTPUT in agreed)
 
 
 def fits(spec: RunSpec) -> bool:

@@ -1,6 +1,6 @@
 """What an organization begins with."""
 
-from pushcli_server.rest.auth import ADMINS, READERS, WRITERS
+from pushcli_server.rest.rights import ADMINS, READERS, WRITERS
 from pushcli_server.store import operations
 from pushcli_server.store.identities import EVERYBODY
 

@@ -43,6 +43,7 @@ from pushcli_server.views import (
     our_options,
     out_of_contact,
     output_dropped,
+    without_output,
 )
 
 VOTE_HOLD = 0.2
@@ -207,7 +208,13 @@ class JobService:
         ], found.last
 
     async def nodes(
-        self, key: JobKey, after: str = "", limit: int | None = None, *, troubled: bool = False
+        self,
+        key: JobKey,
+        after: str = "",
+        limit: int | None = None,
+        *,
+        troubled: bool = False,
+        with_output: bool = True,
     ) -> list[dict[str, Any]] | None:
         """Each node's part in a job, in the order of the request; None: no such job.
 
@@ -216,6 +223,7 @@ class JobService:
             limit: as many at most.
             troubled: only those that need a look: they took no part, did not end well, or are
                 out of contact.
+            with_output: with what is known of their output.
 
         Raises:
             NoSuchNode: the job has no node `after`.
@@ -232,7 +240,8 @@ class JobService:
         else:
             look = partial(reads.job_nodes)
         nodes = await self._store.lists.ask(look, *key, after, limit)
-        return [self._node_view(key, record, node) for node in nodes]
+        views = [self._node_view(key, record, node) for node in nodes]
+        return views if with_output else [without_output(view) for view in views]
 
     def _node_view(self, key: JobKey, record: JobRecord, part: JobNodeRecord) -> dict[str, Any]:
         view, fleet = node_part(part) | deleted_output(record, part), self._engine.fleet
@@ -247,7 +256,7 @@ class JobService:
         unreported = part.partial is None and part.state in ENDED_FROM_HERE
         if ran and unreported and fleet.is_settling(key, part.node):
             view["ending"] = True
-            if record.capture:
+            if record.capture or record.default_capture:
                 view["output_pending"] = True
         return view
 

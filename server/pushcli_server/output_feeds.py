@@ -41,7 +41,7 @@ class OutputFeeds:
     async def open(self, key: JobKey) -> OutputLog | None:
         """The log of a job, with all that there is by now; None: no such job, or no output."""
         record = await self._store.ask(reads.job, *key)
-        if record is None or not record.capture:
+        if record is None or not (record.capture or record.default_capture):
             return None
         if self._fleet.job(key) is None:
             log = OutputLog(_KEPT)

@@ -358,12 +358,14 @@ async def find_part(
     part = None if job is None else await store.ask(reads.job_node, *key, node.name)
     if job is None or part is None or await store.ask(reads.is_heir, *key, node.name):
         return on_fleet.PartFound(node=node, message=message, state=None)
+    # Of a job whose output was deleted for its age nothing is to come afterwards.
+    is_deleted = job.output_deleted_at is not None
     return on_fleet.PartFound(
         node=node,
         message=message,
         state=_state(part.state),
-        # Of a job whose output was deleted for its age nothing is to come afterwards.
-        capture=job.capture and job.output_deleted_at is None,
+        capture=job.capture and not is_deleted,
+        default_capture=job.default_capture and not is_deleted,
         reported=is_reported(part),
         held=_gatherings(partial(_held, store.incoming), key, node.name),
         nodes=await store.lists.ask(reads.count_of_nodes, *key),
@@ -426,7 +428,7 @@ def _live(live: LiveJob, grace: Grace, held: Callable[[JobKey, str, str], int]) 
         reported={node.node for node in nodes if is_reported(node)},
         disowned=set(live.disowned),
     )
-    if record.capture:
+    if job.run.captures:
         for node in nodes:
             if found := _gatherings(held, job.key, node.node):
                 job.held[node.node] = found

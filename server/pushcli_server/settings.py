@@ -40,6 +40,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     max_job_output_bytes: int = 2**30
     max_stored_output_bytes: int = 10 * 2**30
     output_retention: str = "30d"
+    default_capture: bool = True
     database_url: str = ""
     tls_cert: str = ""
     tls_key: str = ""
@@ -101,6 +102,7 @@ _COMMENTS = {
     "max_job_output_bytes": "Bytes of output that are kept of a job, all its nodes together.",
     "max_stored_output_bytes": "Bytes of all jobs' output; of more, the oldest is deleted.",
     "output_retention": 'How long after a job its output is kept: 30d, 12h, or "forever".',
+    "default_capture": "Whether a little output is kept of jobs that do not say so.",
     "database_url": 'postgresql://HOST/NAME, or "" for SQLite in this directory.',
     "tls_cert": 'Certificate (PEM) for REST; "" is plain HTTP, on loopback only.',
     "tls_key": "Private key (PEM) of that certificate.",

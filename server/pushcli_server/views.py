@@ -13,6 +13,11 @@ from pushcli_server.store.reads import LIVE
 from pushcli_server.store.records import JobNodeRecord, JobRecord
 
 _WITHOUT_RESULT = frozenset({NodeState.CRASHED, NodeState.TIMED_OUT, NodeState.ABORTED})
+_OF_OUTPUT = frozenset({
+    "stdout_size", "stderr_size", "stdout_digest", "stderr_digest", "stdout_dropped",
+    "stderr_dropped", "partial", "output_pending", "output_deleted_at", "output_deleted_by",
+})  # fmt: skip
+"""What a node's part says of what its command wrote."""
 
 
 class Described(Protocol):
@@ -152,6 +157,14 @@ def deleted_output(job: JobRecord, part: JobNodeRecord) -> dict[str, Any]:
         "output_deleted_at": job.output_deleted_at,
         "output_deleted_by": job.output_deleted_by,
     }
+
+
+def without_output(part: Mapping[str, Any]) -> dict[str, Any]:
+    """A node's part for those who may not read what its command wrote."""
+    shown = {key: value for key, value in part.items() if key not in _OF_OUTPUT}
+    if (late := shown.get("late_result")) is not None:
+        shown["late_result"] = {k: v for k, v in late.items() if k not in _OF_OUTPUT}
+    return {**shown, "output_hidden": True}
 
 
 def _shown_result(late_result: str) -> dict[str, Any]:

@@ -64,6 +64,7 @@ class OldAgent:
         self._context = context
         self._profile = enroll(fleet, name)
         self._client = ApiClient(self._profile)
+        self.client_key = Path(self._profile.client_key)
         self.socket: zmq.Socket[bytes] | None = None
         self.restart()
 
@@ -84,7 +85,7 @@ class OldAgent:
         finally:
             self._client.close()
         self.key = session_keys.decrypt(
-            self.config["encoded_session_key"], key_files.read(Path(self._profile.client_key))
+            self.config["encoded_session_key"], key_files.read(self.client_key)
         )
 
     def connect(self) -> None:

@@ -170,6 +170,7 @@ def _policy(settings: AgentSettings, whitelist: MergedWhitelist) -> PolicyConfig
         allowed_users=_set(settings.allowed_users),
         rename_env=settings.rename_env,
         max_output_bytes=settings.max_output_bytes,
+        default_capture=settings.default_capture,
     )
 
 

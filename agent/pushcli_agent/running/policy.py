@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from pushcli.protocol import names
+from pushcli.protocol import limits, names
 from pushcli.protocol.run import RunSpec
 from pushcli.whitelist.entry import Entry
 from pushcli.whitelist.match import Match
@@ -27,6 +27,8 @@ from pushcli_agent.running.users import User
 from pushcli_agent.whitelist.merged import MergedWhitelist, Source
 
 _UMASK = 0o022
+_MARK_ROOM = 256
+"""Bytes for the line that says what is left out of output that was captured by default."""
 
 
 class Refusal(Exception):
@@ -50,6 +52,8 @@ class PolicyConfig(msgspec.Struct, frozen=True, kw_only=True):
     allowed_users: frozenset[str] | None = None
     max_output_bytes: int = 10 * 1024 * 1024
     """Per channel."""
+    default_capture: bool = True
+    """Whether a little of the output is kept if nobody asked for it."""
 
 
 class PreparedJob(msgspec.Struct, frozen=True, kw_only=True):
@@ -125,6 +129,7 @@ def prepare(
         undo.pop_all()
     if file is not None:
         env["CHEF_PUSH_JOB_FILE"] = str(file)
+    run = _captured(run, entry, config)
     return PreparedJob(
         job_id=job_id,
         run=msgspec.structs.replace(run, run_timeout=_timeout(run, entry), file=None),
@@ -133,7 +138,7 @@ def prepare(
         directory=directory.path,
         user=user,
         file=file,
-        max_output_bytes=config.max_output_bytes,
+        max_output_bytes=_output_limit(run, config),
         stdin=stdin,
         lock=lock,
         judged=directory.descriptor,
@@ -193,6 +198,19 @@ def _acquire_lock(entry: Entry, config: PolicyConfig) -> int:
 
 def _timeout(run: RunSpec, entry: Entry) -> float:
     return run.run_timeout if entry.timeout is None else min(run.run_timeout, entry.timeout)
+
+
+def _captured(run: RunSpec, entry: Entry, config: PolicyConfig) -> RunSpec:
+    """With what is kept of the output here: the entry has the last word."""
+    capture = run.capture and entry.capture
+    by_default = run.default_capture and entry.capture and config.default_capture
+    return msgspec.structs.replace(run, capture=capture, default_capture=by_default)
+
+
+def _output_limit(run: RunSpec, config: PolicyConfig) -> int:
+    if run.capture:
+        return config.max_output_bytes
+    return min(config.max_output_bytes, limits.MAX_DEFAULT_OUTPUT - _MARK_ROOM)
 
 
 def _user(run: RunSpec, entry: Entry, config: PolicyConfig) -> User:

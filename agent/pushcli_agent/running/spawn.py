@@ -64,8 +64,11 @@ def _reserve(directory: Path, job: PreparedJob) -> None:
     Whatever fills the disk while the command runs, how it ended can be told.
     """
     contents = {"result.tmp": b" " * _RESULT}
+    if job.run.captures:
+        contents |= {"stdout": b"", "stderr": b""}
     if job.run.capture:
-        contents |= {"stdout": b"", "stderr": b"", "head": b"%d" % head_of(job.max_output_bytes)}
+        # Nobody follows what is kept by default: it comes with the result.
+        contents["head"] = b"%d" % head_of(job.max_output_bytes)
     for name, content in contents.items():
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         descriptor = os.open(directory / name, flags, 0o600)
@@ -86,6 +89,7 @@ def _specification(directory: Path, job: PreparedJob) -> int:
         **msgspec.structs.asdict(job.run),
         # The environment has them.
         "secret_env": None,
+        "capture": job.run.captures,
         "command": _command(job.command),
         "env": {_bytes(name): _bytes(text) for name, text in environment.items()},
         # Named as in 0.1.0, whose agent may start the supervisor of this version.

@@ -36,6 +36,7 @@ def value_of(
     dirs: Sequence[str],
     user: str | None,
     stdin: bool,
+    capture: bool,
     local: bool,
 ) -> Any:
     """The entry's value, in its shortest form.
@@ -54,6 +55,7 @@ def value_of(
         "dirs": list(dirs) or None,
         "user": user,
         "stdin": stdin or None,
+        "capture": None if capture else False,
     }
     given = {key: content for key, content in fields.items() if content is not None}
     return canonical(name, given, local=local)

@@ -274,6 +274,7 @@ class PartFound(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     message: messages.Result | messages.Output
     state: NodeState | None
     capture: bool = False
+    default_capture: bool = False
     reported: bool = False
     held: Mapping[OutputChannel, Gathering] = {}
     nodes: int = 1

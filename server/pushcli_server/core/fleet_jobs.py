@@ -12,7 +12,7 @@ from pushcli_server.core import job_events as on_job
 from pushcli_server.core import results
 from pushcli_server.core.fleet_events import Effect
 from pushcli_server.core.fleet_state import Fleet, send
-from pushcli_server.core.gathering import Budget
+from pushcli_server.core.gathering import Budget, channel_limit
 from pushcli_server.core.identity import JobKey, NodeKey
 from pushcli_server.core.job_state import Job
 from pushcli_server.core.node import Node
@@ -53,7 +53,8 @@ def start(fleet: Fleet, event: on_fleet.JobRequested, now: float) -> list[Effect
 def enter(fleet: Fleet, job: Job) -> None:
     """The job is live, and those of its nodes busy whose part is not over."""
     fleet.jobs[job.key] = job
-    job.budget = Budget.of(fleet.rules.max_job_output, len(job.nodes))
+    channel = channel_limit(is_whole=job.run.capture)
+    job.budget = Budget.of(fleet.rules.max_job_output, len(job.nodes), channel)
     for name, size in job.kept.items():
         job.budget.draw(name, size)
     for name in job.nodes:

@@ -2,6 +2,11 @@
 
 from dataclasses import dataclass, field
 
+from pushcli.protocol import limits
+
+MAX_OUTPUT = 64 * 1024 * 1024
+"""Bytes of a channel that are kept, whatever an agent sends; its own cap is lower."""
+
 
 @dataclass(slots=True)
 class Gathering:
@@ -48,18 +53,20 @@ class Budget:
     Args:
         share: of a node that has not got more of what others left.
         spare: what nobody has a share of.
+        channel: of one channel of a node, whatever room there is.
     """
 
     share: int
     spare: int = 0
+    channel: int = MAX_OUTPUT
     _granted: dict[str, int] = field(default_factory=dict)
     _used: dict[str, int] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, limit: int, nodes: int) -> "Budget":
+    def of(cls, limit: int, nodes: int, channel: int = MAX_OUTPUT) -> "Budget":
         """Shares of this limit for so many nodes."""
         share = limit // max(nodes, 1)
-        return cls(share, limit - share * nodes)
+        return cls(share, limit - share * nodes, channel)
 
     def draw(self, node: str, wanted: int) -> int:
         """As many bytes of those that are wanted as there is room for."""
@@ -79,3 +86,12 @@ class Budget:
         used = self._used.get(node, 0)
         self.spare += self._granted.get(node, self.share) - used
         self._granted[node] = used
+
+
+def channel_limit(*, is_whole: bool) -> int:
+    """Bytes that are kept of one channel of a node.
+
+    Args:
+        is_whole: somebody asked for the output.
+    """
+    return MAX_OUTPUT if is_whole else limits.MAX_DEFAULT_OUTPUT

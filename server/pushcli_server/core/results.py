@@ -28,14 +28,12 @@ from pushcli_server.core.fleet_events import (
     StoreOutput,
 )
 from pushcli_server.core.fleet_state import Fleet, LatePart
-from pushcli_server.core.gathering import Budget, Gathering
+from pushcli_server.core.gathering import Budget, Gathering, channel_limit
 from pushcli_server.core.identity import JobKey, NodeKey
 from pushcli_server.core.job_state import Job
 from pushcli_server.core.node import Node
 from pushcli_server.core.states import NodeState
 
-MAX_OUTPUT = 64 * 1024 * 1024
-"""Bytes of a channel that are kept, whatever an agent sends; its own cap is lower."""
 MAX_UNSTORED = 4 * 1024 * 1024
 """Bytes of a node's chunks that wait for the database; our agents send a fifth of it ahead."""
 CHANNELS: tuple[OutputChannel, ...] = ("stdout", "stderr")
@@ -54,7 +52,7 @@ def output(fleet: Fleet, node: Node, message: messages.Output) -> list[Effect]:
     """A chunk: kept if it is the next one; either way the agent learns what is held."""
     key = _key(node.key, message)
     live = fleet.jobs.get(key)
-    if live is not None and live.spec.run.capture and live.has_unfinished(node.name):
+    if live is not None and _delivers(live, node) and live.has_unfinished(node.name):
         held = live.held.setdefault(node.name, {})
         return _gather(fleet, key, node.key, held, live.budget, message)
     if extensions.PARTIAL not in node.extensions:
@@ -69,7 +67,7 @@ def output(fleet: Fleet, node: Node, message: messages.Output) -> list[Effect]:
 
 def ask_for_the_rest(job: Job, node: Node, message: messages.Result) -> list[Effect]:
     """What is to be sent before the result can count, because the job captures."""
-    if not job.spec.run.capture:
+    if not _delivers(job, node):
         return []
     return _lacking(job.key, node.key, job.held.get(node.name, {}), message)
 
@@ -77,7 +75,7 @@ def ask_for_the_rest(job: Job, node: Node, message: messages.Result) -> list[Eff
 def keep_output(job: Job, node: Node, message: messages.Result) -> list[Effect]:
     """Store what came with the result, or before it."""
     held = job.held.pop(node.name, {})
-    if not job.spec.run.capture:
+    if not _delivers(job, node):
         return []
     return _store(job.key, node.name, held, job.budget, message)
 
@@ -104,6 +102,11 @@ def keep_what_came(job: Job, node: str) -> list[Effect]:
     return [*marks, stored, _shown(stored)]
 
 
+def _delivers(job: Job, node: Node) -> bool:
+    """Whether the node was asked for what the job's command writes."""
+    return run_wire.delivers(job.run, node.extensions)
+
+
 def received(node: Node, message: messages.Result) -> on_job.ResultReceived:
     """What the job is told of a result."""
     succeeded = isinstance(message, messages.Succeeded)
@@ -126,7 +129,8 @@ def part_in(job: Job, node: Node, message: messages.Result | messages.Output) ->
         node=node.key,
         message=message,
         state=None if node.name in job.disowned else job.nodes[node.name],
-        capture=job.spec.run.capture,
+        capture=job.run.capture,
+        default_capture=job.run.default_capture,
         reported=node.name in job.reported,
         held=job.held.pop(node.name, {}),
     )
@@ -136,7 +140,7 @@ def found(fleet: Fleet, part: PartFound) -> list[Effect]:
     """What comes of a node for a job that does not wait for it, or is not this node's at all."""
     if not isinstance(part.message, messages.Output):
         return late(fleet, part)
-    if not _is_news(part) or not part.capture:
+    if not _is_news(part) or not _is_wanted(fleet, part):
         return [_declined(part.node, part.message)]
     key, it = _key(part.node, part.message), _late(fleet, part)
     return _gather(fleet, key, part.node, it.held, it.budget, part.message)
@@ -152,7 +156,7 @@ def late(fleet: Fleet, part: PartFound) -> list[Effect]:
     assert not isinstance(message, messages.Output)  # noqa: S101 - `found` tells them apart
     key, effects = _key(part.node, message), list[Effect]()
     if _is_news(part):
-        if part.capture:
+        if _is_wanted(fleet, part):
             if rest := _missing(fleet, part, message):
                 return rest
             it = _late(fleet, part)
@@ -164,6 +168,14 @@ def late(fleet: Fleet, part: PartFound) -> list[Effect]:
             job.reported.add(part.node.name)
     fleet.late.pop(part.node, None)
     return [*effects, OnceDurable(ResultStored(part.node, key.id))]
+
+
+def _is_wanted(fleet: Fleet, part: PartFound) -> bool:
+    """Whether the node was asked for what its command writes."""
+    if part.capture:
+        return True
+    node = fleet.nodes.get(part.node)
+    return part.default_capture and node is not None and extensions.OUTPUT in node.extensions
 
 
 def _is_news(part: PartFound) -> bool:
@@ -187,7 +199,8 @@ def _late(fleet: Fleet, part: PartFound) -> LatePart:
     if known is None or known.job != key:
         job, held = fleet.job(key), dict(part.held)
         if job is None:
-            budget = Budget(fleet.rules.max_job_output // part.nodes)
+            channel = channel_limit(is_whole=part.capture)
+            budget = Budget(fleet.rules.max_job_output // part.nodes, channel=channel)
             budget.draw(part.node.name, sum(gathering.kept for gathering in held.values()))
         else:
             budget = job.budget
@@ -214,7 +227,7 @@ def _gather(
     if message.offset == gathering.received and data:
         sender, at = fleet.node(node), gathering.kept
         if not gathering.is_cut:
-            kept = data[: max(MAX_OUTPUT - at, 0)]
+            kept = data[: max(budget.channel - at, 0)]
         if sender.unstored + len(kept) > MAX_UNSTORED:
             # It does not wait for what it is told; what was acknowledged last is where it goes on.
             return effects
@@ -300,6 +313,7 @@ def _content(
     if encoded is not None:
         return _whole(job, node, channel, gathering, budget, _decode(encoded))
     if text is not None:
+        # As much as one message holds.
         return text.encode("utf-8", "surrogatepass"), 0, []
     if size and gathering is not None and (gathering.is_cut or gathering.received == size):
         return _gathered(job, node, channel, gathering, size)
@@ -316,7 +330,8 @@ def _whole(
 ) -> tuple[Content, int, list[Effect]]:
     """Output that came with the result, whatever came of it before."""
     before = 0 if gathering is None else gathering.kept
-    room = before + budget.draw(node, max(len(data) - before, 0))
+    wanted = min(len(data), budget.channel)
+    room = before + budget.draw(node, max(wanted - before, 0))
     cut = max(len(data) - room, 0)
     if cut:
         data = data[:room] + _mark(cut)

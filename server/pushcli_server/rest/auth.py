@@ -13,14 +13,12 @@ from pushcli import keys
 from pushcli.errors import KeyFileError
 from pushcli.protocol import headers, verification
 from pushcli.protocol.verification import SignedHeaders
+from pushcli_server.rest import rights
 from pushcli_server.rest.errors import Refused, not_found, unauthenticated
 from pushcli_server.rest.request import signed_path
-from pushcli_server.store import Store, identity_reads, reads
+from pushcli_server.rest.rights import ADMINS, READERS, WRITERS
+from pushcli_server.store import Store, identity_reads
 from pushcli_server.store.records import Principal
-
-READERS = "pushy_job_readers"
-WRITERS = "pushy_job_writers"
-ADMINS = identity_reads.ADMINS
 
 
 class Access(Enum):
@@ -33,6 +31,10 @@ class Access(Enum):
     WRITE = auto()
     OWN_JOB = auto()
     """Of the path's `job`: whoever may read, and whoever may write and started it."""
+    OUTPUT = auto()
+    """Of the path's `job`: whoever may read; of what was captured by default, see `rights`."""
+    OWN_OUTPUT = auto()
+    """The same, and whoever may write and started it."""
     CONFIG = auto()
     """Of a node: its own client, or a user who may read."""
     MEMBER = auto()
@@ -134,20 +136,20 @@ class Authenticator:
         """
         if principal.superuser:
             return
+        store = self._store
         match access:
             case Access.CONFIG if principal.kind == "client":
                 if principal.name != path["node"]:
                     raise Refused(403, ["Client and node name must match"])
                 return
             case Access.READ | Access.CONFIG:
-                allowed = await self._may_read(org, principal)
+                allowed = await rights.may_read(store, org, principal)
             case Access.WRITE:
-                allowed = await self._may_write(org, principal)
+                allowed = await rights.may_write(store, org, principal)
             case Access.OWN_JOB:
-                allowed = await self._may_read(org, principal) or (
-                    await self._may_write(org, principal)
-                    and await self._is_own_job(org, principal, path["job"])
-                )
+                allowed = await self._may_see(org, principal, path["job"])
+            case Access.OUTPUT | Access.OWN_OUTPUT:
+                allowed = await self._may_read_output(org, principal, path["job"], access)
             case Access.MEMBER:
                 allowed = not principal.validator or await self._is_admin(org, principal)
             case Access.ADMIN:
@@ -173,7 +175,7 @@ class Authenticator:
     async def _needs(self, org: str, access: Access) -> tuple[str, str] | None:
         """The group that decides, and what its members may; None: no group helps."""
         match access:
-            case Access.READ | Access.CONFIG | Access.OWN_JOB:
+            case Access.READ | Access.CONFIG | Access.OWN_JOB | Access.OUTPUT | Access.OWN_OUTPUT:
                 return READERS, "look at jobs, output and node states"
             case Access.WRITE:
                 has_writers = await self._store.ask(identity_reads.group_exists, org, WRITERS)
@@ -184,34 +186,23 @@ class Authenticator:
                 return None
 
     async def _is_admin(self, org: str, principal: Principal) -> bool:
-        return await is_admin(self._store, org, principal)
+        return await rights.is_admin(self._store, org, principal)
 
-    async def _may_read(self, org: str, principal: Principal) -> bool:
-        return await self._in_group(org, principal, READERS, otherwise=True)
+    async def _may_see(self, org: str, principal: Principal, job: str) -> bool:
+        return await rights.may_read(self._store, org, principal) or await rights.owns(
+            self._store, org, principal, job
+        )
 
-    async def _is_own_job(self, org: str, principal: Principal, job: str) -> bool:
-        return await self._store.ask(reads.is_own_job, org, job, principal.kind, principal.name)
-
-    async def _may_write(self, org: str, principal: Principal) -> bool:
-        if await self._store.ask(identity_reads.group_exists, org, WRITERS):
-            return await self._in_group(org, principal, WRITERS)
-        return await self._is_admin(org, principal)
-
-    async def _in_group(
-        self, org: str, principal: Principal, group: str, *, otherwise: bool = False
+    async def _may_read_output(
+        self, org: str, principal: Principal, job: str, access: Access
     ) -> bool:
-        if await self._store.ask(
-            identity_reads.is_member, org, principal.kind, principal.name, group
-        ):
-            return True
-        return otherwise and not await self._store.ask(identity_reads.group_exists, org, group)
-
-
-async def is_admin(store: Store, org: str, principal: Principal) -> bool:
-    """Whether it may administrate the organization; `org` empty: the server."""
-    if principal.superuser or not org:
-        return principal.superuser
-    return await store.ask(identity_reads.is_member, org, principal.kind, principal.name, ADMINS)
+        match await rights.default_output(self._store, org, principal, job):
+            case None if access is Access.OUTPUT:
+                return await rights.may_read(self._store, org, principal)
+            case None:
+                return await self._may_see(org, principal, job)
+            case allowed:
+                return allowed
 
 
 def forbidden(

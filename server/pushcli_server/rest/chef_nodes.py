@@ -9,10 +9,11 @@ from starlette.responses import Response
 from pushcli.protocol.attributes import LEVELS
 from pushcli_server.nodes import NodeService
 from pushcli_server.rest import content
-from pushcli_server.rest.auth import forbidden, is_admin
+from pushcli_server.rest.auth import forbidden
 from pushcli_server.rest.errors import Refused, answer, not_found
 from pushcli_server.rest.pieces import mapping
 from pushcli_server.rest.request import Call
+from pushcli_server.rest.rights import is_admin
 from pushcli_server.settings import Settings
 from pushcli_server.store import CannotApply, Store, chef_nodes, operations, stored_json
 from pushcli_server.store.errors import Changed, Exists

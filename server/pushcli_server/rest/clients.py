@@ -7,11 +7,12 @@ from starlette.responses import Response
 
 from pushcli_server.admission import AdmissionService
 from pushcli_server.rest import content
-from pushcli_server.rest.auth import ADMINS, forbidden, is_admin
+from pushcli_server.rest.auth import forbidden
 from pushcli_server.rest.editors import editors, wants_editors
 from pushcli_server.rest.errors import Refused, answer, not_found
 from pushcli_server.rest.pieces import mapping
 from pushcli_server.rest.request import Call
+from pushcli_server.rest.rights import ADMINS, is_admin
 from pushcli_server.settings import Settings
 from pushcli_server.store import Store, identity_reads, operations
 from pushcli_server.store.errors import OutcomeUnknown

@@ -32,9 +32,9 @@ _log = logging.getLogger(__name__)
 
 EXTENSIONS = {
     headers.EXTENSIONS: (
-        "abort,batches,checks,editors,freeze,groups,job-nodes,job-options,job-pages,node-status,"
-        "output-digests,output-feed,own-jobs,pause,request-id,secrets,stdin,troubled-nodes,"
-        "whitelist"
+        "abort,batches,checks,default-capture,editors,freeze,groups,job-nodes,job-options,job-pages,"
+        "node-status,output-digests,output-feed,own-jobs,pause,request-id,secrets,stdin,"
+        "troubled-nodes,whitelist"
     )
 }
 """On every answer: what the server can do beyond the old one."""

@@ -6,10 +6,10 @@ import msgspec
 from starlette.responses import Response
 
 from pushcli_server.rest import content
-from pushcli_server.rest.auth import ADMINS
 from pushcli_server.rest.errors import Refused, answer, not_found
 from pushcli_server.rest.pieces import mapping
 from pushcli_server.rest.request import Call
+from pushcli_server.rest.rights import ADMINS
 from pushcli_server.settings import Settings
 from pushcli_server.store import Store, identity_reads, operations
 from pushcli_server.store.records import GroupRecord

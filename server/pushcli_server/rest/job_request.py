@@ -6,7 +6,7 @@ import json
 import math
 from typing import Any
 
-from pushcli.protocol import limits, run, run_wire
+from pushcli.protocol import limits, run_wire
 from pushcli.protocol.names import is_job_id
 from pushcli.protocol.run import RunSpec
 from pushcli_server.core.job_state import JobSpec
@@ -41,8 +41,11 @@ class _Object(dict[str, Any]):
         self.repeats = len(pairs) != len(self)
 
 
-def parse(body: bytes) -> JobSpec:
+def parse(body: bytes, *, default_capture: bool = True) -> JobSpec:
     """The job that a body asks for.
+
+    Args:
+        default_capture: whether output may be kept that nobody asked for.
 
     Raises:
         InvalidJob: with the text for the 400.
@@ -56,7 +59,9 @@ def parse(body: bytes) -> JobSpec:
         given["env"] = dict(given["env"])
     options = dict(job.get(run_wire.OPTIONS_KEY, {}))
     batch = options.pop(run_wire.BATCH, None)
+    by_default = options.pop(run_wire.CAPTURE, None) == run_wire.DEFAULT and default_capture
     given |= options
+    given["default_capture"] = by_default and not given.get("capture", False)
     if secrets := given.pop(run_wire.SECRET_ENV, None):
         given[run_wire.SECRET_ENV] = dict(secrets)
     spec = RunSpec(**given)
@@ -162,7 +167,9 @@ def _is_option(name: str, value: Any) -> bool:
         return _is_environment(value) and not value.repeats
     if name == run_wire.STDIN:
         return _is_text(value) and _is_content(value)
-    return name in run.OPTIONS and isinstance(value, bool)
+    if name == run_wire.CAPTURE:
+        return bool(value == run_wire.DEFAULT)
+    return name == "exact_env" and isinstance(value, bool)
 
 
 def _is_content(value: str) -> bool:

@@ -8,12 +8,13 @@ from starlette.responses import Response
 from pushcli.protocol import headers, limits
 from pushcli_server.core.identity import JobKey, Requestor
 from pushcli_server.jobs import JobService, NoSuchNode
-from pushcli_server.rest import job_pages, ranges
+from pushcli_server.rest import job_pages, ranges, rights
 from pushcli_server.rest.errors import Refused, answer, not_found
 from pushcli_server.rest.job_request import InvalidJob, parse
 from pushcli_server.rest.pieces import array, listed
 from pushcli_server.rest.request import Asked, Call
 from pushcli_server.settings import Settings
+from pushcli_server.store import Store
 
 _HOST = re.compile(r"[A-Za-z0-9._-]{1,255}(:[0-9]{1,5})?|\[[0-9A-Fa-f:.]{2,64}\](:[0-9]{1,5})?")
 _REQUEST_ID = re.compile(r"[\x21-\x7e]{1,255}")
@@ -22,8 +23,9 @@ _REQUEST_ID = re.compile(r"[\x21-\x7e]{1,255}")
 class JobHandlers:
     """Handlers for jobs."""
 
-    def __init__(self, jobs: JobService, settings: Settings) -> None:
+    def __init__(self, jobs: JobService, store: Store, settings: Settings) -> None:
         self._jobs = jobs
+        self._store = store
         self._settings = settings
 
     async def index(self, call: Call) -> Response:
@@ -47,7 +49,7 @@ class JobHandlers:
         call.require_json()
         request_id = _request_id(call)
         try:
-            spec = parse(call.body)
+            spec = parse(call.body, default_capture=self._settings.default_capture)
         except InvalidJob as error:
             raise Refused(400, str(error)) from error
         job_id = await self._jobs.start(
@@ -83,10 +85,13 @@ class JobHandlers:
         troubled = query.get("troubled", "false")
         if troubled not in {"true", "false"}:
             raise Refused(400, ["troubled must be true or false"])
+        key = _key(call)
+        may = await rights.default_output(self._store, call.org, call.principal, key.id)
         try:
             nodes = await self._jobs.nodes(
-                _key(call), query.get("after", ""), limit, troubled=troubled == "true"
-            )
+                key, query.get("after", ""), limit, troubled=troubled == "true",
+                with_output=may is not False,
+            )  # fmt: skip
         except NoSuchNode:
             # An empty page would look like the end.
             raise Refused(400, ["after must be a node of the job"]) from None

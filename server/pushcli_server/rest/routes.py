@@ -104,7 +104,7 @@ def routes(services: Services, settings: Settings) -> list[Route]:
 
 
 def _jobs(services: Services, settings: Settings) -> list[Route]:
-    jobs = JobHandlers(services.jobs, settings)
+    jobs = JobHandlers(services.jobs, services.store, settings)
     feeds = FeedHandlers(services.feeds, services.jobs, services.clock)
     return [
         _below(
@@ -117,13 +117,13 @@ def _jobs(services: Services, settings: Settings) -> list[Route]:
         _below("pushy/jobs/(?P<job>[^/]+)/abort", POST=Operation(jobs.abort, _WRITE)),
         _below(
             "pushy/jobs/(?P<job>[^/]+)/output/(?P<node>[^/]+)/(?P<channel>stdout|stderr)",
-            GET=Operation(jobs.output, _READ, RAW),
+            GET=Operation(jobs.output, Access.OUTPUT, RAW),
         ),
         _below("pushy/own_jobs", GET=Operation(jobs.own, _WRITE)),
         _below("pushy/own_jobs/(?P<job>[^/]+)", GET=Operation(jobs.show_own, Access.OWN_JOB)),
         _below(
             "pushy/own_jobs/(?P<job>[^/]+)/output/(?P<node>[^/]+)/(?P<channel>stdout|stderr)",
-            GET=Operation(jobs.output, Access.OWN_JOB, RAW),
+            GET=Operation(jobs.output, Access.OWN_OUTPUT, RAW),
         ),
         _below(
             "pushy/own_jobs/(?P<job>[^/]+)/feed",
@@ -131,11 +131,11 @@ def _jobs(services: Services, settings: Settings) -> list[Route]:
         ),
         _below(
             "pushy/jobs/(?P<job>[^/]+)/output/(?P<digest>[0-9a-f]{64})",
-            GET=Operation(jobs.output_of, Access.OWN_JOB, RAW),
+            GET=Operation(jobs.output_of, Access.OWN_OUTPUT, RAW),
         ),
         _below(
             "pushy/jobs/(?P<job>[^/]+)/output_feed",
-            GET=Operation(OutputFeedHandlers(services.outputs).job, Access.OWN_JOB, EVENTS),
+            GET=Operation(OutputFeedHandlers(services.outputs).job, Access.OWN_OUTPUT, EVENTS),
         ),
         _below(
             "pushy/(?:job_status_feed|jobs_status_feed)",

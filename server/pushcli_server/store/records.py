@@ -94,6 +94,7 @@ class JobRecord(msgspec.Struct, frozen=True, kw_only=True):
     stdin_digest: str | None = None
     secret_names: str | None = None
     capture: bool = False
+    default_capture: bool = False
     exact_env: bool = False
     batch: str | None = None
     requestor: str

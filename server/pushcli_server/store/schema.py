@@ -224,6 +224,8 @@ jobs = Table(
     # A blob: nobody who lists jobs wants to read their files.
     Column("file_digest", String(64)),
     Column("capture", Boolean, nullable=False),
+    # A little of its output is kept though nobody asked for it.
+    Column("default_capture", Boolean, nullable=False, server_default=false()),
     Column("exact_env", Boolean, nullable=False, server_default=false()),
     # Names of its secret variables (JSON text); their values are not stored.
     Column("secret_names", Text),

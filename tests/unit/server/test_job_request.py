@@ -133,6 +133,7 @@ FAULTS: list[tuple[dict[str, Any], str]] = [
     ({"file": 0}, job_request.FILE),
     ({"capture_output": 0}, job_request.CAPTURE),
     ({"pushcli": []}, job_request.OPTIONS),
+    ({"pushcli": {"default_capture": True}}, job_request.OPTIONS),
     ({"wibble": 0}, job_request.KEY),
     ({"nodes": []}, job_request.NODES),
     ({"env": "DUPLICATE"}, job_request.ENV_DUPLICATE),
@@ -228,6 +229,17 @@ def test_what_the_command_reads_is_a_part_of_the_run() -> None:
 def test_jobs_may_have_an_id_in_common() -> None:
     assert parse(body()).batch is None
     assert parse(body(pushcli={"batch": "0f" * 16})).batch == "0f" * 16
+
+
+def test_what_is_captured_by_default_gives_way_to_the_caller_and_to_the_server() -> None:
+    run = parse(body(pushcli={"capture": "default"})).run
+    assert (run.capture, run.default_capture) == (False, True)
+    both = parse(body(capture_output=True, pushcli={"capture": "default"})).run
+    assert (both.capture, both.default_capture) == (True, False)
+    never = body(pushcli={"capture": "default"})
+    assert parse(never, default_capture=False) == parse(body())
+    for other in (True, False, None, "full", "", ["default"]):
+        assert refusal(body(pushcli={"capture": other})) == job_request.OPTIONS
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from tests.unit.server.test_feeds import SetClock, Stored
 FULL = RunSpec(
     command="ls", run_timeout=2.5, user="www", dir="/srv", env={"A": "1"}, file="raw:x",
     capture=True, exact_env=True, stdin="raw:in",
-    secret_env={"TOKEN": "hidden"},
+    secret_env={"TOKEN": "hidden"}, default_capture=True,
 )  # fmt: skip
 
 
@@ -47,7 +47,10 @@ def test_what_it_has_in_common_with_others_comes_back_too() -> None:
     assert isinstance(insert, operations.InsertJob)
     record = msgspec.structs.replace(insert.job, stdin_digest="0" * 64)
     kept = persistence.stored(record, stdin=insert.stdin)
-    shown = {"exact_env": True, "batch": "0f" * 16, "stdin": True, "secret_env": ["TOKEN"]}
+    shown = {
+        "exact_env": True, "batch": "0f" * 16, "stdin": True, "secret_env": ["TOKEN"],
+        "capture": "default",
+    }  # fmt: skip
     for one in (job(), kept, persistence.stored(record)):
         assert views.our_options(one) == {"pushcli": shown}
     for one in (job(), kept):

@@ -18,7 +18,7 @@ CHANGED = Settings(
     server_name="push.example.com", zeromq_listen_address="tcp://[::1]",
     api_listen_address="127.0.0.9", voting_timeout=2.5, offline_threshold=5, online_threshold=4,
     lifetime=60, restart_grace=1.5, lost_grace=2.5, max_job_output_bytes=2**20,
-    max_stored_output_bytes=2**21, output_retention="1d12h",
+    max_stored_output_bytes=2**21, output_retention="1d12h", default_capture=False,
     database_url="postgresql://db/pushcli",
     tls_cert="c \"'\u2603.pem", tls_key="k.pem", trusted_proxies=["10.0.0.0/8", "::1"],
     log_level="debug", log_format="json", log_target="file", log_file="server.log",

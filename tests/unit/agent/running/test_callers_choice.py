@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from pushcli.protocol import messages
+from pushcli.protocol import limits, messages
 from pushcli.protocol.run import RunSpec
 from pushcli.whitelist import entry as entries
 from pushcli.whitelist.entry import InvalidEntry, parse
@@ -84,6 +84,7 @@ BOUNDED: dict[str, tuple[Any, str]] = {
 HARMLESS = {
     "run_timeout": "ends the command earlier; never later than the entry's",
     "capture": "where the output goes, not what is run",
+    "default_capture": "likewise, and less of it",
     "exact_env": "refuses what would be renamed",
 }
 
@@ -114,8 +115,8 @@ def test_what_an_entry_lets_a_command_read_comes_to_it_whole(tmp_path: Path) -> 
 ELSEWHERE = {
     "chef_server_url", "node_name", "client_key", "ca_file", "fingerprint", "signing_version",
     "whitelist", "whitelist_source", "accept_unsigned_whitelist", "roles", "tags", "attributes",
-    "lock_dir", "file_dir", "file_dir_expiry", "spool_dir", "max_output_bytes", "log_level",
-    "log_location",
+    "lock_dir", "file_dir", "file_dir_expiry", "spool_dir", "max_output_bytes",
+    "default_capture", "log_level", "log_location",
 }  # fmt: skip
 """Settings that limit no choice of a job's caller."""
 LISTS: dict[str, tuple[dict[str, Any], list[str]]] = {
@@ -194,6 +195,7 @@ WRONG: dict[str, list[Any]] = {
             ["BASH_FUNC_x%%"], ["CHEF_PUSH_JOB_ID"], ["CHEF_PUSH_ENV_A"], ["A"] * 101, {"A": "b"}],
     "dir": ["", "srv", "./srv", "~", "/a\nb", "/a\0", "/" + "x" * 5000, ["/srv"], 1, True],
     "stdin": [1, "true", None],
+    "capture": [0, "false", None],
     "dirs": ["/srv", ["srv"], [""], ["/a\0"], [1], ["/srv"] * 101],
     "user": ["", "a b", "a:b", "a/b", "a\n", "0", "65534", "-x", "x" * 66, ["deploy"], 1, True],
     "unsafe_substitution": ["yes", 1],
@@ -226,8 +228,10 @@ def outcome(**job: Any) -> Outcome:
             found = prepared(config, **job)
         except Refusal as refused:
             return refused.reason
-        names = ("command", "directory", "user", "env")
-        return [getattr(found, name) for name in names], found.run.run_timeout, found.lock >= 0
+        names = ("command", "directory", "user", "env", "max_output_bytes")
+        run = found.run
+        told = [getattr(found, name) for name in names]
+        return told, run.run_timeout, run.capture, run.default_capture, found.lock >= 0
 
     return of
 
@@ -242,6 +246,7 @@ ENFORCED: dict[str, tuple[Any, Outcome]] = {
     "dirs": (["/usr"], outcome(dir="/usr")),
     "user": (ANY_USER, outcome()),
     "stdin": (True, outcome(stdin="raw:x")),
+    "capture": (False, outcome(capture=True)),
     "unsafe_substitution": (True, outcome(command="go x")),
 }
 """For each key a value, and a job for which it makes a difference."""
@@ -259,6 +264,26 @@ def test_a_key_makes_its_difference(tmp_path: Path, key: str) -> None:
     name, base = ("/go (.)/", {"command_line": r"echo \1"}) if is_raw else ("go", {})
     without = of(config(tmp_path, base, name, **CLOSED))
     assert of(config(tmp_path, {**base, key: value}, name, **CLOSED)) != without
+
+
+@pytest.mark.parametrize("entry", [True, False])
+@pytest.mark.parametrize("node", [True, False])
+@pytest.mark.parametrize("asked", ["whole", "default", None])
+def test_an_entry_has_the_last_word_on_output_and_the_node_on_what_nobody_asked_for(
+    tmp_path: Path, entry: bool, node: bool, asked: str | None
+) -> None:
+    policy = config(tmp_path, {"capture": entry}, default_capture=node, max_output_bytes=2**20)
+    job = prepared(policy, capture=asked == "whole", default_capture=asked == "default")
+    assert job.run.capture is (entry and asked == "whole")
+    assert job.run.default_capture is (entry and node and asked == "default")
+    if job.run.captures:
+        most = 2**20 if job.run.capture else limits.MAX_DEFAULT_OUTPUT
+        assert most * 0.99 < job.max_output_bytes <= most
+
+
+def test_a_node_that_keeps_less_keeps_no_more_by_default(tmp_path: Path) -> None:
+    policy = config(tmp_path, {}, max_output_bytes=1000)
+    assert prepared(policy, default_capture=True).max_output_bytes == 1000
 
 
 # --- all combinations of lists, entries and jobs: whether, and where, and as whom

@@ -24,6 +24,7 @@ FULL = RunSpec(
     exact_env=True,
     stdin="raw:in",
     secret_env={"TOKEN": "hidden"},
+    default_capture=True,
 )
 
 
@@ -49,6 +50,37 @@ def test_a_commit_always_says_whether_to_capture(capture: bool) -> None:
         "type": "commit", "sequence": 1, "timestamp": "", "job_id": "1", "server": "s",
         "command": "x", "capture": capture,
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("agreed", "fields"),
+    [
+        (set(), {"capture": False}),
+        ({extensions.RESULTS}, {"capture": False}),
+        ({extensions.OUTPUT}, {"capture": True}),
+        ({extensions.OUTPUT, extensions.CAPTURE}, {"capture": False, "default_capture": True}),
+    ],
+)
+def test_what_is_captured_by_default_is_asked_of_those_that_can_say_it(
+    agreed: set[str], fields: dict[str, bool]
+) -> None:
+    spec = RunSpec(command="x", default_capture=True)
+    commit = run_wire.commit_fields(spec, frozenset(agreed))
+    body = json.loads(messages.encode(messages.Commit(**HEADER, **commit)))
+    assert {key: body[key] for key in body if "capture" in key} == fields
+    assert run_wire.delivers(spec, frozenset(agreed)) is (extensions.OUTPUT in agreed)
+    assert run_wire.delivers(RunSpec(command="x", capture=True), frozenset(agreed))
+    assert not run_wire.delivers(RunSpec(command="x"), frozenset(agreed))
+
+
+def test_rest_has_an_option_of_ours_for_it_that_older_servers_are_not_sent() -> None:
+    spec = RunSpec(command="x", default_capture=True)
+    request = {**run_wire.rest_fields(spec), "pushcli": run_wire.rest_options(spec)}
+    assert request == {"command": "x", "pushcli": {"capture": "default"}}
+    offered = frozenset({run_wire.JOB_OPTIONS, run_wire.DEFAULT_CAPTURE})
+    assert run_wire.understood(request, offered) == request
+    for less in offered:
+        assert run_wire.understood(request, frozenset({less})) == {"command": "x"}
 
 
 def test_commits_of_the_original_server_are_written_as_it_wrote_them() -> None:
@@ -122,6 +154,7 @@ def test_rest_names_what_was_given_and_the_command() -> None:
     }  # fmt: skip
     assert run_wire.rest_options(FULL) == {
         "exact_env": True, "stdin": "raw:in", "secret_env": {"TOKEN": "hidden"},
+        "capture": "default",
     }  # fmt: skip
     assert run_wire.rest_options(RunSpec(command="")) == {}
     empty = RunSpec(command="x", run_timeout=0, user="", env={})

@@ -17,6 +17,7 @@ FULL = {
     "dir": "/srv/app",
     "dirs": ["/srv/web"],
     "stdin": True,
+    "capture": False,
     "user": "deploy",
 }
 
@@ -39,6 +40,7 @@ def test_a_table_says_more() -> None:
         name="/a (b)/", command=("service", r"\1"), lock="/run/lock/x",
         description="Restarts it", operators=("ann", "bob"), timeout=2.5,
         env=("BRANCH", "TAG"), dir="/srv/app", dirs=("/srv/web",), user="deploy", stdin=True,
+        capture=False,
     )  # fmt: skip
 
 

@@ -137,12 +137,11 @@ class Script:
         *nodes: NodeKey,
         quorum: int | None = None,
         run_timeout: float = 50.0,
-        capture: bool = False,
-        stdin: str | None = None,
+        **run: Any,
     ) -> list[on_fleet.Effect]:
         """A job on these nodes."""
         spec = JobSpec(
-            run=RunSpec(command="x", run_timeout=run_timeout, capture=capture, stdin=stdin),
+            run=RunSpec(command="x", run_timeout=run_timeout, **run),
             nodes=tuple(node.name for node in nodes),
             quorum=len(nodes) if quorum is None else quorum,
         )

@@ -6,10 +6,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from pushcli.protocol import extensions, messages
+from pushcli.protocol import extensions, limits, messages
 from pushcli.protocol.run import OutputChannel
 from pushcli_server.core import fleet_events as on_fleet
-from pushcli_server.core import results
+from pushcli_server.core import gathering, results
 from pushcli_server.core.fleet_events import AppendOutput, Gathered, SaveLateResult, StoreOutput
 from pushcli_server.core.gathering import Gathering
 from pushcli_server.core.identity import NodeKey
@@ -104,7 +104,7 @@ def test_what_is_no_base64_is_not_kept() -> None:
 def test_output_beyond_its_cap_is_not_kept_but_the_agent_goes_on(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(results, "MAX_OUTPUT", 5)
+    monkeypatch.setattr(gathering, "MAX_OUTPUT", 5)
     fleet = capturing()
     assert of(AppendOutput, chunk(fleet, 0, b"12345"))
     effects = chunk(fleet, 5, b"6")
@@ -118,13 +118,40 @@ def test_output_beyond_its_cap_is_not_kept_but_the_agent_goes_on(
 
 
 def test_a_chunk_that_goes_beyond_the_cap_is_kept_up_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(results, "MAX_OUTPUT", 5)
+    monkeypatch.setattr(gathering, "MAX_OUTPUT", 5)
     fleet = capturing()
     effects = chunk(fleet, 0, b"1234567")
     assert of(AppendOutput, effects) == [AppendOutput(JOB, "a", "stdout", 0, b"12345")]
     assert acknowledged(effects) == [7]
     [kept] = of(StoreOutput, result(fleet, stdout_size=7, stderr_size=0))
     assert kept.stdout_dropped == 2
+
+
+@pytest.mark.parametrize("inline", [True, False])
+def test_of_what_nobody_asked_for_little_is_kept_whatever_a_node_sends(inline: bool) -> None:
+    fleet = Script()
+    fleet.run(A, default_capture=True)
+    size, most = 100_000, limits.MAX_DEFAULT_OUTPUT
+    if inline:
+        stored = result(fleet, stdout_base64=base64.b64encode(bytes(size)).decode())
+    else:
+        appended = of(AppendOutput, chunk(fleet, 0, bytes(size)))
+        assert [len(effect.data) for effect in appended] == [most]
+        stored = result(fleet, stdout_size=size, stderr_size=0)
+    [kept] = of(StoreOutput, stored)
+    mark = len("\n[output cut: 34464 more bytes]\n")
+    at = kept.stdout.size if isinstance(kept.stdout, Gathered) else len(kept.stdout or b"")
+    assert (at, kept.stdout_dropped) == (most + mark, size - most)
+
+
+@pytest.mark.parametrize("when", ["in time", "late"])
+def test_what_an_old_agent_sends_unasked_is_not_kept(when: str) -> None:
+    fleet = Script()
+    fleet.run(A, offered=extensions.ALL - {extensions.OUTPUT}, default_capture=True)
+    if when == "late":
+        fleet.tell(on_fleet.AbortRequested(job=JOB, requestor="ann", origin=""))
+    assert not of(AppendOutput, chunk(fleet, 0, b"abc"))
+    assert not of(StoreOutput, result(fleet, stdout="abc", stderr=""))
 
 
 def test_nothing_is_gathered_for_a_job_that_does_not_capture() -> None:
