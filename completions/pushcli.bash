@@ -4,6 +4,7 @@ _pushcli_completion() {
     while IFS= read -r line; do
         case ${line%%,*} in
             plain) COMPREPLY+=("${line#*,}") ;;
+            part) COMPREPLY+=("${line#*,}"); compopt -o nospace ;;
             dir) compopt -o dirnames ;;
             file) compopt -o default ;;
         esac

@@ -10,7 +10,7 @@ function _pushcli_completion
                 __fish_complete_directories $parts[2]
             case file
                 __fish_complete_path $parts[2]
-            case plain
+            case plain part
                 printf '%s\n' $parts[2]
         end
     end

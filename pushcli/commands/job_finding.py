@@ -96,7 +96,7 @@ def status(app: App, job_id: str, *, watch: bool) -> None:
     "--status",
     "statuses",
     metavar="STATUS,...",
-    type=NamesList(),
+    type=NamesList(lambda: job_list.STATUSES),
     help="Only jobs of these statuses, such as running,failed.",
 )
 @click.option(

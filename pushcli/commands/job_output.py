@@ -19,12 +19,13 @@ if TYPE_CHECKING:
     from pushcli.jobs import follow as following
     from pushcli.jobs import grep as grepping
     from pushcli.jobs import named, show_difference, show_output
-    from pushcli.nodes import of_job
+    from pushcli.nodes import of_job, selection
 else:
     following = lazy_module("pushcli.jobs.follow")
     grepping = lazy_module("pushcli.jobs.grep")
     named = lazy_module("pushcli.jobs.named")
     of_job = lazy_module("pushcli.nodes.of_job")
+    selection = lazy_module("pushcli.nodes.selection")
     show_difference = lazy_module("pushcli.jobs.show_difference")
     show_output = lazy_module("pushcli.jobs.show_output")
 
@@ -43,7 +44,7 @@ else:
 @click.option(
     "--with-status",
     metavar="STATE,...",
-    type=NamesList(),
+    type=NamesList(lambda: selection.STATES),
     help="Only nodes in these states, such as failed,timed_out.",
 )
 @click.option(

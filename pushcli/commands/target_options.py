@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from pushcli.errors import UsageError
-from pushcli.nodes.selection import Selection
+from pushcli.nodes.selection import STATES, Selection
 from pushcli.terminal.completing import completes
 from pushcli.terminal.context import App
 from pushcli.terminal.params import JobId, NamesList
@@ -34,7 +34,7 @@ _OPTIONS: tuple[Callable[[Command], Command], ...] = (
         "--from-job", metavar="ID", type=JobId(), help="Nodes of this job, besides those named."
     ),
     click.option(
-        "--with-status", metavar="STATE,...", type=NamesList(),
+        "--with-status", metavar="STATE,...", type=NamesList(lambda: STATES),
         help="Of that job, only nodes in these states, such as failed,timed_out.",
     ),
 )  # fmt: skip

@@ -7,7 +7,7 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem, ShellComplete, get_completion_class
 
-from pushcli.completion.candidates import AFTER, candidates
+from pushcli.completion.candidates import AFTER, UNFINISHED, candidates
 from pushcli.completion.line import Word, for_bash, is_plain, split
 from pushcli.escape import escape_line
 from pushcli.terminal.context import App
@@ -17,6 +17,8 @@ LINE = "_PUSHCLI_LINE"
 BREAKS = "_PUSHCLI_BREAKS"
 """Likewise: the characters at which it breaks words for completion."""
 _MOST_NOTE = 80
+_WORDS = frozenset({"plain", UNFINISHED})
+"""Types of what is put on the line; the others say what the shell itself may offer."""
 
 
 def answer(
@@ -55,7 +57,7 @@ def offered(
     found = ShellComplete(root, {"obj": app}, "pushcli", "").get_completions(before, typed)
     option, equals, _ = typed.partition("=")
     start = f"{option}=" if equals and option.startswith("--") else ""
-    shown = [item for item in found if item.type != "plain" or item.value.isprintable()]
+    shown = [item for item in found if item.type not in _WORDS or item.value.isprintable()]
     return [CompletionItem(start + item.value, item.type, _note(item)) for item in shown]
 
 
@@ -70,7 +72,7 @@ def _note(item: CompletionItem) -> str:
 
 def _for_bash(items: Sequence[CompletionItem], word: Word, breaks: str) -> Iterator[str]:
     for item in items:
-        text = for_bash(item.value, word, breaks) if item.type == "plain" else item.value
+        text = for_bash(item.value, word, breaks) if item.type in _WORDS else item.value
         if text is not None:
             yield f"{item.type},{text}\n"
 

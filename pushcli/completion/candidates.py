@@ -3,13 +3,13 @@
 import os
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import click
 from click.shell_completion import CompletionItem
 
 from pushcli import durations
-from pushcli.completion import known
+from pushcli.completion import files, known
 from pushcli.completion.known import Known
 from pushcli.errors import PushcliError
 from pushcli.protocol.names import LAST_JOB
@@ -21,16 +21,21 @@ PATIENCE = 0.8
 """Seconds for the first refresh: before that there is nothing to offer."""
 AFTER = "_PUSHCLI_AFTER"
 """In the environment: the words behind the cursor, a line each."""
+UNFINISHED = "part"
+"""Type of what is no whole word yet: shells put no blank behind it."""
 _OPERATORS = ",!&^"
 _SHELL_VARIABLES = ("_PUSHCLI_", "COMP_")
 
 
 def candidates(app: App, kind: str, ctx: click.Context, typed: str) -> list[CompletionItem]:
     """What begins with what was typed, at most `MOST`; nothing if nothing is known."""
-    # What is being created has a name of its own.
-    if ctx.command.name == "create":
+    # What is being created has a name of its own, and so has a key that is added.
+    if ctx.command.name == "create" or (kind, ctx.command.name) == ("key", "add"):
         return []
-    there = load(app)
+    if kind == "nodes" and typed[(place := _last_name(typed)) :].startswith("@"):
+        return list(_files(typed[: place + 1], typed[place + 1 :]))
+    whose = _whose_keys(ctx) if kind == "key" else ""
+    there = load(app, whose)
     match kind:
         case "node":
             found = [(name, "") for name in _begun(there.nodes, typed)]
@@ -42,6 +47,8 @@ def candidates(app: App, kind: str, ctx: click.Context, typed: str) -> list[Comp
             found = _commands(there, typed, app.env.get(AFTER, "").split("\n"))
         case "entry":
             found = _few([entry for entry in there.entries if entry[0].startswith(typed)])
+        case "key":
+            found = [(name, "") for name in _begun(there.keys.get(whose, []), typed)]
         case "token":
             found = [(one.id, one.note) for one in there.tokens if one.id.startswith(typed)]
         case _:
@@ -50,8 +57,27 @@ def candidates(app: App, kind: str, ctx: click.Context, typed: str) -> list[Comp
     return [CompletionItem(value, help=note) for value, note in found]
 
 
-def load(app: App) -> Known:
-    """What is known of the profile's server; starts a refresh where that is due."""
+def _whose_keys(ctx: click.Context) -> str:
+    """`user ann` or `client ann`, as `Known.keys` has it."""
+    group = ctx.parent.parent if ctx.parent is not None else None
+    kind = "" if group is None else group.info_name
+    return f"{kind} {ctx.params.get('name') or ''}"
+
+
+def _files(before: str, typed: str) -> Iterator[CompletionItem]:
+    """Of `@FILE`; in a larger expression a file's name has no operators."""
+    alone = before == "@"
+    for path in files.begun(typed)[:MOST]:
+        if alone or not set(path) & set(_OPERATORS):
+            yield CompletionItem(before + path, type=UNFINISHED if path[-1] == "/" else "plain")
+
+
+def load(app: App, whose_keys: str = "") -> Known:
+    """What is known of the profile's server; starts a refresh where that is due.
+
+    Args:
+        whose_keys: that are needed: `user ann`, or `client ann`.
+    """
     try:
         profile = profile_of(app.options, app.env)
     except PushcliError:
@@ -63,10 +89,13 @@ def load(app: App) -> Known:
         if there is None:
             _wait(child)
             there = known.read(path)
+    if whose_keys and (there is None or whose_keys not in there.keys) and known.claim_keys(path):
+        _wait(_refresh(app, whose_keys))
+        there = known.read(path)
     return there or Known()
 
 
-def _refresh(app: App) -> int:
+def _refresh(app: App, whose_keys: str = "") -> int:
     """A process that outlives this one, without a terminal; returns its id."""
     from pushcli.completion import refreshing  # noqa: PLC0415 - once in a while
 
@@ -74,6 +103,7 @@ def _refresh(app: App) -> int:
     nowhere = [(os.POSIX_SPAWN_OPEN, each, os.devnull, os.O_RDWR, 0) for each in range(3)]
     # -P: no module of the directory in which somebody happens to be is run.
     command = [sys.executable, "-P", "-m", refreshing.MODULE, refreshing.options_text(app.options)]
+    command += [whose_keys] if whose_keys else []
     return os.posix_spawn(sys.executable, command, env, file_actions=nowhere, setsid=True)
 
 
@@ -106,7 +136,9 @@ def _nodes(there: Known, typed: str) -> list[tuple[str, str]]:
 
 
 def _last_name(typed: str) -> int:
-    """Where it begins: behind the last operator that is not within brackets."""
+    """Where it begins: behind the last operator that is not within brackets, or a file's name."""
+    if typed.startswith("@"):
+        return 0
     place, inside = 0, False
     for end, character in enumerate(typed, 1):
         inside = character == "[" or (inside and character != "]")

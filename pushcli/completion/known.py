@@ -21,6 +21,9 @@ MAX_BYTES = 4_000_000
 MAX_FILES = 32
 PAUSE = 10.0
 """Seconds at least between two refreshes."""
+_KEYS = ".keys"
+_KEYS_PAUSE = 2.0
+"""Likewise, where the keys of somebody else are asked for."""
 _SHARE = 20.0
 """A refresh that takes long is repeated that much later: a server works for it."""
 
@@ -56,6 +59,7 @@ class Known(msgspec.Struct, frozen=True, kw_only=True):
         sets: the same, folded.
         jobs: newest first.
         entries: of whitelists: their names and what they are for.
+        keys: their names, by `user NAME` and `client NAME`: of those that were asked for last.
     """
 
     version: int = VERSION
@@ -69,6 +73,7 @@ class Known(msgspec.Struct, frozen=True, kw_only=True):
     users: list[str] = []
     clients: list[str] = []
     tokens: list[KnownToken] = []
+    keys: dict[str, list[str]] = {}
 
 
 def place(url: str, name: str, env: Mapping[str, str]) -> Path:
@@ -131,6 +136,7 @@ def _remove_oldest(directory: Path) -> None:
     for file in [*files[MAX_FILES:], *left]:
         file.unlink(missing_ok=True)
         _attempts(file).unlink(missing_ok=True)
+        _attempts(file.with_suffix(_KEYS)).unlink(missing_ok=True)
 
 
 def _changed(path: Path) -> float:
@@ -141,7 +147,15 @@ def _changed(path: Path) -> float:
 
 def claim(path: Path, known: Known | None) -> bool:
     """Whether the file is to be refreshed now; whoever asks next waits for the next turn."""
-    pause = max(PAUSE, _SHARE * known.took if known else 0.0)
+    return _claimed(path, max(PAUSE, _SHARE * known.took if known else 0.0))
+
+
+def claim_keys(path: Path) -> bool:
+    """Whether somebody's keys, which are not known yet, are to be asked for now."""
+    return _claimed(path.with_suffix(_KEYS), _KEYS_PAUSE)
+
+
+def _claimed(path: Path, pause: float) -> bool:
     attempts = _attempts(path)
     if abs(time.time() - _changed(attempts)) < min(pause, 600.0):
         return False
@@ -155,19 +169,30 @@ def claim(path: Path, known: Known | None) -> bool:
 
 
 @contextmanager
-def only_one(path: Path) -> Iterator[bool]:
-    """True for one process at a time."""
+def only_one(path: Path, *, seconds: float = 0.0) -> Iterator[bool]:
+    """True for one process at a time.
+
+    Args:
+        seconds: to wait for the one before it, at most.
+    """
     _make_directory(path.parent)
     descriptor = os.open(_attempts(path), _LOCK, 0o600)
     try:
+        yield _locked(descriptor, time.monotonic() + seconds)
+    finally:
+        os.close(descriptor)
+
+
+def _locked(descriptor: int, until: float) -> bool:
+    while True:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            yield False
+            if time.monotonic() >= until:
+                return False
+            time.sleep(0.02)
         else:
-            yield True
-    finally:
-        os.close(descriptor)
+            return True
 
 
 _LOCK = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -175,4 +200,4 @@ _LOCK = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 def _attempts(path: Path) -> Path:
     """Locked during a refresh; it was changed when the last one began."""
-    return path.with_suffix(".lock")
+    return path.with_suffix(f"{path.suffix.removesuffix('.json')}.lock")

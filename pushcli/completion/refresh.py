@@ -1,7 +1,8 @@
 """Asks the server for what the Tab key offers: a process of its own, which nobody waits for.
 
-`python -m pushcli.completion.refresh OPTIONS`, with the options of the connection as JSON. It
-has no terminal, asks nobody, says nothing, and ends soon whatever happens.
+`python -m pushcli.completion.refresh OPTIONS [WHOSE]`, with the options of the connection as JSON;
+with `user NAME` or `client NAME` only for the names of that one's keys. It has no terminal, asks
+nobody, says nothing, and ends soon whatever happens.
 """
 
 import os
@@ -21,7 +22,7 @@ from pushcli.completion import known
 from pushcli.completion.known import Known, KnownJob, KnownToken, Whitelisted
 from pushcli.completion.refreshing import read_options
 from pushcli.errors import NotFound, PermissionDenied, PushcliError, ServerUnreachable
-from pushcli.identities import identities
+from pushcli.identities import identities, identity_keys
 from pushcli.identities.enrolment_tokens import Token
 from pushcli.nodes.node_status import NodeAvailability
 from pushcli.protocol.names import by_number, is_job_id, is_node_name
@@ -34,12 +35,16 @@ from pushcli.whitelist.workstation.views import NodeWhitelist
 
 MOST_SECONDS = 30
 """Until it ends itself."""
+_LONGEST_TURN = 0.5
+"""Seconds for which somebody's keys wait for the refresh of all the rest."""
 LIMITS = Limits(connect=3.0, silence=5.0, total=10.0, size=8_000_000)
 MAX_NODES = 20_000
 MAX_WHITELISTS = 2_000
 """Nodes whose whitelists are asked for."""
 MAX_NAMES = 5_000
 MAX_JOBS = 200
+MAX_KEY_OWNERS = 10
+"""Users and clients whose keys are known."""
 _MAX_TEXT = 200
 _MAX_SETS = 200
 
@@ -58,14 +63,31 @@ def main(arguments: Sequence[str]) -> int:
     options = read_options(arguments[0])
     profile = profile_of(options, os.environ)
     path = known.place(profile.chef_server_url, profile.client_name, os.environ)
-    with known.only_one(path) as alone:
+    with known.only_one(path, seconds=_LONGEST_TURN if arguments[1:] else 0.0) as alone:
         if alone:
             began = time.monotonic()
             client = ApiClient(profile, limits=LIMITS)
-            found = gather(client, known.read(path) or Known())
+            before = known.read(path) or Known()
+            if arguments[1:]:
+                known.write(path, with_keys(client, before, arguments[1]))
+                return 0
+            found = gather(client, before)
             took = round(time.monotonic() - began, 3)
             known.write(path, msgspec.structs.replace(found, took=took))
     return 0
+
+
+def with_keys(client: ApiClient, before: Known, whose: str) -> Known:
+    """What was known, and the names of the keys of `user NAME` or `client NAME`."""
+    nothing: list[str] = []
+    keys = {**before.keys, whose: _asked(lambda: _key_names(client, whose), nothing)}
+    latest = dict(list(keys.items())[-MAX_KEY_OWNERS:])
+    return msgspec.structs.replace(before, keys=latest)
+
+
+def _key_names(client: ApiClient, whose: str) -> list[str]:
+    kind, _, name = whose.partition(" ")
+    return _names(identity_keys.names(client, kind, name)) if is_node_name(name) else []
 
 
 def gather(client: ApiClient, before: Known) -> Known:
@@ -89,6 +111,10 @@ def gather(client: ApiClient, before: Known) -> Known:
         users=_asked(lambda: _names(identities.user_names(app)), before.users),
         clients=_asked(lambda: _names(identities.client_names(app)), before.clients),
         tokens=_asked(lambda: _tokens(client), before.tokens),
+        keys={
+            whose: _asked(lambda whose=whose: _key_names(client, whose), names)  # type: ignore[misc]
+            for whose, names in before.keys.items()
+        },
     )
 
 

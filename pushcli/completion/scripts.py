@@ -19,6 +19,7 @@ _BASH = r"""_pushcli_completion() {
     while IFS= read -r line; do
         case ${line%%,*} in
             plain) COMPREPLY+=("${line#*,}") ;;
+            part) COMPREPLY+=("${line#*,}"); compopt -o nospace ;;
             dir) compopt -o dirnames ;;
             file) compopt -o default ;;
         esac
@@ -35,7 +36,7 @@ complete -o nosort -F _pushcli_completion pushcli
 _ZSH = r"""#compdef pushcli
 
 _pushcli_completion() {
-    local -a plain described
+    local -a plain described parts
     local kind value note files dirs
     (( $+commands[pushcli] )) || return 1
 
@@ -49,6 +50,7 @@ _pushcli_completion() {
                     plain+=("$value")
                 fi
                 ;;
+            part) parts+=("$value") ;;
             dir) dirs=1 ;;
             file) files=1 ;;
         esac
@@ -63,6 +65,7 @@ _pushcli_completion() {
     fi
     (( $#described )) && _describe -V unsorted described -U
     (( $#plain )) && compadd -U -V unsorted -a plain
+    (( $#parts )) && compadd -U -V unsorted -S '' -a parts
     return 0
 }
 
@@ -87,7 +90,7 @@ _FISH = r"""function _pushcli_completion
                 __fish_complete_directories $parts[2]
             case file
                 __fish_complete_path $parts[2]
-            case plain
+            case plain part
                 printf '%s\n' $parts[2]
         end
     end

@@ -51,6 +51,11 @@ def folder(kind: str, name: str) -> str:
     return f"/users/{quoted(name)}/keys" if kind == "user" else f"clients/{quoted(name)}/keys"
 
 
+def names(client: "ApiClient", kind: str, name: str) -> list[str]:
+    """The names of the keys of a user or client."""
+    return [one.name for one in checked(client.get(folder(kind, name)), list[_Listed])]
+
+
 def read(client: "ApiClient", place: str) -> list[tuple[Key, bool]]:
     """The keys in a folder, and whether each has expired."""
     listed = checked(client.get(place), list[_Listed])

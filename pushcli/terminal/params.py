@@ -1,7 +1,8 @@
 """Types of command-line parameters."""
 
 import time
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -10,6 +11,9 @@ from pushcli.protocol import reasons
 from pushcli.protocol.limits import MAX_RUN_TIMEOUT
 from pushcli.protocol.names import LAST_JOB, is_job_id, is_job_id_prefix, is_node_name
 from pushcli.terminal.completing import Completed
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 
 class Seconds(click.ParamType[float]):
@@ -110,9 +114,16 @@ class NodeName(Completed, click.ParamType[str]):
 
 
 class NamesList(click.ParamType[tuple[str, ...]]):
-    """Names with commas between them."""
+    """Names with commas between them.
+
+    Args:
+        choices: those that there are, for the Tab key.
+    """
 
     name = "list"
+
+    def __init__(self, choices: Callable[[], Sequence[str]]) -> None:
+        self._choices = choices
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
@@ -124,6 +135,20 @@ class NamesList(click.ParamType[tuple[str, ...]]):
         if not all(names):
             self.fail(f"{value!r} lacks a name: write a,b", param, ctx)
         return names
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list["CompletionItem"]:
+        """The choices for the last name, but those that stand before it."""
+        from click.shell_completion import CompletionItem  # noqa: PLC0415 - only for the Tab key
+
+        before, comma, last = incomplete.rpartition(",")
+        given = before.lower().split(",")
+        return [
+            CompletionItem(f"{before}{comma}{choice}")
+            for choice in self._choices()
+            if choice.startswith(last.lower()) and choice not in given
+        ]
 
 
 class Reason(click.ParamType[str]):

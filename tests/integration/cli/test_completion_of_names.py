@@ -1,6 +1,7 @@
 """The Tab key in real shells, with a real server that knows the names."""
 
 import os
+import shlex
 import stat
 import subprocess
 import time
@@ -13,7 +14,7 @@ import pytest
 from pushcli.completion import known
 from pushcli.sandbox.sandbox import Sandbox
 from tests.integration.cli.shells import BEGINNING, SHELLS, shell_with_completion
-from tests.support.waiting import patient
+from tests.support.waiting import patient, until
 
 pytestmark = pytest.mark.timeout(60)
 """The first test starts the fleet."""
@@ -84,12 +85,27 @@ LINES = {
         "group add pushy_job_readers --user operator --client sandbox-validator"
     ),
     "job list --profile=def\t": "job list --profile=default",
+    "node status @fil\t": "node status @file.txt",
+    "node status a,@su\todd\t -x @sub/pl\t": "node status 'a,@sub/odd $(x)' -x @sub/plain",
+    "node status --from-job @last --with-status failed,tim\t": (
+        "node status --from-job @last --with-status failed,timed_out"
+    ),
+    "user key delete operator def\t": "user key delete operator default",
+    "client key delete alpha1 def\t": "client key delete alpha1 default",
 }
 """What is typed, and the words that come of it. `:` and `=` end words for bash's completion."""
 
 
 @pytest.mark.parametrize("shell", SHELLS)
 def test_tab_completes_what_there_is(shell: str, fleet: Sandbox, tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir()
+    for name in ("file.txt", "sub/odd $(x)", "sub/plain"):
+        (tmp_path / name).touch()
+    for kind, name in (("user", "operator"), ("client", "alpha1")):
+        until(
+            lambda words=(kind, "key", "delete", name, ""): offered(fleet, *words) == ["default"],
+            "its keys are known",
+        )
     [_, job] = offered(fleet, "job", "status", "")
     [token] = offered(fleet, "node", "token", "delete", "")
     ids = {
@@ -99,7 +115,9 @@ def test_tab_completes_what_there_is(shell: str, fleet: Sandbox, tmp_path: Path)
     }
     with shell_with_completion(shell, home(fleet), tmp_path) as child:
         found = {line: typed(child, tmp_path, f"pushcli {line}") for line in LINES | ids}
-    assert found == {line: ["pushcli", *words.split()] for line, words in (LINES | ids).items()}
+    assert found == {
+        line: ["pushcli", *shlex.split(words)] for line, words in (LINES | ids).items()
+    }
 
 
 @pytest.mark.parametrize("shell", SHELLS)

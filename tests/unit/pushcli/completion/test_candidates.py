@@ -45,6 +45,42 @@ def test_the_last_name_of_an_expression_is_completed(env: dict[str, str]) -> Non
     assert offered(env, "node", "status", "web[") == ["web[1-2]"]
 
 
+def test_files_are_completed_behind_an_at(
+    env: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remember(env, Known(nodes=["web1"]))
+    place = tmp_path / "place"
+    (place / "lists").mkdir(parents=True)
+    for name in ("local", ".hidden", "lists/a,b", "lists/web", "new\nline"):
+        (place / name).touch()
+    monkeypatch.chdir(place)
+    assert offered(env, "job", "start", "x", "@") == ["@lists/", "@local"]
+    assert offered(env, "job", "start", "x", "@.h") == ["@.hidden"]
+    assert offered(env, "node", "status", "@lists/") == ["@lists/a,b", "@lists/web"]
+    # In an expression a comma is an operator.
+    assert offered(env, "node", "status", "web1!@lists/") == ["web1!@lists/web"]
+    assert offered(env, "node", "status", "-x", f"@{place}/lo") == [f"@{place}/local"]
+    assert offered(env, "node", "status", "@nosuch/") == []
+    assert offered(env, "node", "status", "@\0") == []
+
+
+def test_states_and_statuses_are_completed_also_behind_a_comma(env: dict[str, str]) -> None:
+    asked = ("node", "status", "--from-job", "@last", "--with-status")
+    assert offered(env, *asked, "t") == ["timed_out"]
+    assert offered(env, *asked, "failed,n") == ["failed,nacked", "failed,new"]
+    assert offered(env, *asked, "nacked,n") == ["nacked,new"]
+    assert offered(env, "job", "list", "--status", "running,f") == ["running,failed"]
+    assert offered(env, "job", "output", "@last", "--with-status", "failed,c") == ["failed,crashed"]
+
+
+def test_keys_are_those_of_who_is_named_before(env: dict[str, str]) -> None:
+    remember(env, Known(users=["ann"], keys={"user ann": ["default", "new"], "client ann": ["c"]}))
+    assert offered(env, "user", "key", "delete", "") == ["ann"]
+    assert offered(env, "user", "key", "delete", "ann", "") == ["default", "new"]
+    assert offered(env, "client", "key", "delete", "ann", "") == ["c"]
+    assert offered(env, "user", "key", "add", "ann", "--key-name", "") == []
+
+
 def test_of_many_names_the_shell_still_finds_what_all_begin_with(env: dict[str, str]) -> None:
     remember(env, Known(nodes=[f"n{number}" for number in range(20_000)]))
     found = offered(env, "node", "show", "n")
