@@ -6,6 +6,7 @@ import stat
 import subprocess
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pexpect  # type: ignore[import-untyped]
@@ -96,16 +97,17 @@ LINES = {
 """What is typed, and the words that come of it. `:` and `=` end words for bash's completion."""
 
 
+def keys_are_known(fleet: Sandbox, kind: str, name: str) -> bool:
+    return offered(fleet, kind, "key", "delete", name, "") == ["default"]
+
+
 @pytest.mark.parametrize("shell", SHELLS)
 def test_tab_completes_what_there_is(shell: str, fleet: Sandbox, tmp_path: Path) -> None:
     (tmp_path / "sub").mkdir()
     for name in ("file.txt", "sub/odd $(x)", "sub/plain"):
         (tmp_path / name).touch()
-    for kind, name in (("user", "operator"), ("client", "alpha1")):
-        until(
-            lambda words=(kind, "key", "delete", name, ""): offered(fleet, *words) == ["default"],
-            "its keys are known",
-        )
+    for whose in (("user", "operator"), ("client", "alpha1")):
+        until(partial(keys_are_known, fleet, *whose), "its keys are known")
     [_, job] = offered(fleet, "job", "status", "")
     [token] = offered(fleet, "node", "token", "delete", "")
     ids = {
