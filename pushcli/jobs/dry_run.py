@@ -13,6 +13,7 @@ from pushcli.jobs.troubles import exceptions
 from pushcli.protocol import run_wire
 from pushcli.terminal.colours import colour
 from pushcli.terminal.context import App
+from pushcli.terminal.table import hung
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,7 +53,8 @@ def dry_run(app: App, request: Mapping[str, Any]) -> ExitStatus:
     else:
         app.print(app.paint(_sentence(ready, unknown, len(verdicts), quorum), _colour(holds)))
         for line in exceptions(_results(verdicts)):
-            app.print(f"  {line}")
+            for part in hung(app, line, 2):
+                app.print(part)
     return ExitStatus.OK if holds else ExitStatus.QUORUM_FAILED
 
 

@@ -3,7 +3,7 @@
 The server's own object stays with each (`raw`), for JSON and YAML to show unchanged.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import msgspec
 
@@ -15,6 +15,17 @@ PENDING = frozenset({"new", "ready", "running"})
 """States of a node whose part in a job is not over."""
 ABSENT = ("unavailable", "nacked")
 """States of nodes that did not take part."""
+_ORDER = (
+    "succeeded", "failed", "crashed", "timed_out", "aborted", "running", "ready", "new",
+    "was_ready", "nacked", "unavailable",
+)  # fmt: skip
+"""In which order states are counted: health first, trouble, then who did not take part."""
+
+
+def ordered(counts: Mapping[str, int]) -> dict[str, int]:
+    """The states that have any nodes, in that order; those that we do not know come last."""
+    states = (*_ORDER, *(state for state in counts if state not in _ORDER))
+    return {state: count for state in states if (count := counts.get(state, 0))}
 
 
 class JobView(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,8 +53,8 @@ class JobView(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many nodes are in each state."""
-        return {state: len(names) for state, names in self.nodes.items()}
+        """How many nodes are in each state that has any."""
+        return ordered({state: len(names) for state, names in self.nodes.items()})
 
     def states(self) -> Iterator[tuple[str, str]]:
         """Each node with its state."""

@@ -24,6 +24,7 @@ from pushcli.terminal.colours import colour
 from pushcli.terminal.context import App
 from pushcli.terminal.formats import Format
 from pushcli.terminal.pasting import same_server
+from pushcli.terminal.table import hung
 
 if TYPE_CHECKING:
     from pushcli.jobs.live import LiveDisplay
@@ -194,6 +195,7 @@ def _print_outputs(
 def _print_end(app: App, job: JobView, results: Sequence[NodeResult], needed: int) -> None:
     app.print(app.paint(summary(job, needed), colour(mood(job))))
     for line in exceptions(results, whole=bool(app.options.verbose)):
-        app.print(f"  {line}")
+        for part in hung(app, line, 2):
+            app.print(part)
     if (step := retry_line(app, job)) is not None:
         app.remark(f"  {step}")

@@ -19,7 +19,7 @@ from pushcli.terminal.layout import fitted, width
 
 MOST_LINES = 10
 _BAR = 30
-_TITLE = 10
+_TITLE = 12
 _REASONS = 3
 _SLOWEST = 3
 _PATIENT = 2.0

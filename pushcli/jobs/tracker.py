@@ -12,7 +12,7 @@ import msgspec
 
 from pushcli.client.feed import FeedEvent
 from pushcli.errors import ServerError
-from pushcli.jobs.model import ABSENT, PENDING, UNFINISHED, JobView, NodeResult
+from pushcli.jobs.model import ABSENT, PENDING, UNFINISHED, JobView, NodeResult, ordered
 
 RATE_OVER = 10.0
 """Seconds over which the rate is taken."""
@@ -105,7 +105,7 @@ class Tracker:
     @property
     def counts(self) -> dict[str, int]:
         """How many nodes are in each state that has any, in the order of a node's course."""
-        return {state: count for state in _ORDER if (count := self._counts.get(state, 0))}
+        return ordered(self._counts)
 
     def count(self, *states: str) -> int:
         """How many nodes are in one of these states."""
@@ -227,12 +227,6 @@ class Tracker:
         self._counts = {}
         for state in self.states.values():
             self._counts[state] = self._counts.get(state, 0) + 1
-
-
-_ORDER = (
-    "succeeded", "failed", "crashed", "timed_out", "aborted", "running", "ready", "new",
-    "was_ready", "nacked", "unavailable",
-)  # fmt: skip
 
 
 def _seconds(timestamp: str) -> float:

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from pushcli.escape import escape_line
 from pushcli.terminal.colours import colour
 from pushcli.terminal.context import App, is_terminal
-from pushcli.terminal.layout import GAP, fitted, width, widths
+from pushcli.terminal.layout import GAP, fitted, width, widths, wrapped
 
 _STATES = {"state", "status", "availability"}
 """Titles of the columns that hold states."""
@@ -112,3 +112,11 @@ def room(app: App) -> int:
         if columns := os.get_terminal_size(app.stdout.fileno()).columns:
             return max(_NARROWEST, columns)
     return _USUAL
+
+
+def hung(app: App, line: str, indent: int) -> list[str]:
+    """A line of text as a terminal shows it whole: broken at blanks, what follows indented."""
+    if not is_terminal(app.stdout):
+        return [" " * indent + line]
+    first, *rest = wrapped(line, room(app) - 2 * indent, " ")
+    return [" " * indent + first, *(" " * 2 * indent + more for more in rest)]

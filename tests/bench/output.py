@@ -13,7 +13,7 @@ from pushcli import keys
 from pushcli.sandbox.sandbox import ORG, Sandbox
 from tests.bench.machine import cpu_seconds, describe
 from tests.support.memory import rss_mib
-from tests.support.writers import Writers, register, written
+from tests.support.writers import Writer, Writers, register, written
 
 
 def measure(count: int, size: int) -> None:
@@ -27,7 +27,8 @@ def measure(count: int, size: int) -> None:
             register(fleet.server_directory, ORG, names, keys.public_pem(key))
             fleet.start_server()
             url = fleet.url.partition("/organizations/")[0]
-            with Writers(names, url=url, org=ORG, key=key, size=size) as writers:
+            crew = [Writer(name, ORG, size) for name in names]
+            with Writers(crew, url=url, key=key) as writers:
                 fleet.wait_available(names)
                 before, cpu = rss_mib(fleet.pid("server")), cpu_seconds(fleet.pid("server"))
                 start = time.monotonic()

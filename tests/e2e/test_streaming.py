@@ -19,7 +19,7 @@ from pushcli.exit_status import ExitStatus
 from pushcli.sandbox.sandbox import ORG, Sandbox
 from tests.support.feed_reader import FeedReader
 from tests.support.waiting import job_is, patient, start, until
-from tests.support.writers import Writers, register, written
+from tests.support.writers import Writer, Writers, register, written
 
 pytestmark = pytest.mark.timeout(90)
 MARKS = ["MARKS"]
@@ -343,7 +343,8 @@ def test_many_nodes_that_write_at_once_are_all_heard(tmp_path: Path) -> None:
         register(fleet.server_directory, ORG, names, keys.public_pem(key))
         fleet.start_server()
         url = fleet.url.partition("/organizations/")[0]
-        with Writers(names, url=url, org=ORG, key=key, size=size) as writers:
+        crew = [Writer(name, ORG, size) for name in names]
+        with Writers(crew, url=url, key=key) as writers:
             fleet.wait_available(names)
             job_id = start(fleet, "x", *names, capture_output=True)
             parts = Follower(fleet, job_id).to_the_end()

@@ -1,4 +1,4 @@
-"""Many agents in one thread whose commands all write at once, on the real wire.
+"""Many agents in one thread, on the real wire: by themselves, all write at once.
 
 Each answers as an agent of ours does that delivers while its command runs: a chunk, when that is
 held the result, and that again until it is acknowledged.
@@ -32,6 +32,8 @@ def written(node: str, size: int) -> bytes:
 class Writer:
     """One agent."""
 
+    offered = OFFERED
+
     def __init__(self, name: str, org: str, size: int) -> None:
         self.name, self.org = name, org
         self.data = written(name, size)
@@ -50,7 +52,12 @@ class Writer:
             key, method="GET", path=path, body=b"", user=self.name,
             timestamp=format_iso8601(time.time()),
         )  # fmt: skip
-        query = {"ccpk": public.decode(), "version": "2.0", "extensions": OFFERED}
+        query = {
+            "client": "pushcli/0.2.0",
+            "ccpk": public.decode(),
+            "version": "2.0",
+            "extensions": self.offered,
+        }
         answer: dict[str, Any] = session.get(
             url + path, params=query, headers=headers, timeout=60
         ).json()
@@ -71,6 +78,9 @@ class Writer:
             **{"job_id": self._job, **fields},
         )  # fmt: skip
         self.socket.send_multipart(wire.seal(messages.encode(message), self._session_key))
+
+    def tick(self, now: float) -> None:
+        """Time passed."""
 
     def heartbeat(self) -> None:
         """Say what it does."""
@@ -107,10 +117,8 @@ class Writers:
         key: of all the nodes' clients, which are registered already.
     """
 
-    def __init__(
-        self, names: Sequence[str], *, url: str, org: str, key: RSAPrivateKey, size: int
-    ) -> None:
-        self._writers = [Writer(name, org, size) for name in names]
+    def __init__(self, writers: Sequence[Writer], *, url: str, key: RSAPrivateKey) -> None:
+        self._writers = writers
         self._url, self._key = url, key
         self._stop = threading.Event()
         self._ready = threading.Event()
@@ -152,6 +160,9 @@ class Writers:
                         writer.heartbeat()
                 for socket, _ in poller.poll(50):
                     by_socket[socket].receive(socket.recv_multipart()[-1])
+                now = time.monotonic()
+                for writer in self._writers:
+                    writer.tick(now)
         finally:
             self._ready.set()
             session.close()

@@ -17,9 +17,11 @@ WIDTH, HEIGHT = 100, 30
 class Terminal:
     """What the operator sees, drawn from everything that the program wrote."""
 
-    def __init__(self, child: "pexpect.spawn[bytes]", width: int = WIDTH) -> None:
+    def __init__(
+        self, child: "pexpect.spawn[bytes]", width: int = WIDTH, height: int = HEIGHT
+    ) -> None:
         self.child = child
-        self.screen = pyte.Screen(width, HEIGHT)
+        self.screen = pyte.Screen(width, height)
         self._stream = pyte.ByteStream(self.screen)
         self.raw = b""
 
@@ -55,13 +57,15 @@ class Terminal:
 
 
 @contextmanager
-def on_terminal(home: Home, *arguments: str, width: int = WIDTH, **env: str) -> Iterator[Terminal]:
+def on_terminal(
+    home: Home, *arguments: str, width: int = WIDTH, height: int = HEIGHT, **env: str
+) -> Iterator[Terminal]:
     """Run `pushcli ARGUMENTS` there; what still runs afterwards is ended."""
     child = pexpect.spawn(
-        sys.executable, ["-m", "pushcli", *arguments], dimensions=(HEIGHT, width), cwd=home.path,
+        sys.executable, ["-m", "pushcli", *arguments], dimensions=(height, width), cwd=home.path,
         env={**home.env, "TERM": "xterm-256color", **env},
     )  # fmt: skip
     try:
-        yield Terminal(child, width)
+        yield Terminal(child, width, height)
     finally:
         child.close(force=True)

@@ -27,7 +27,7 @@ def test_the_display_shows_the_job_while_it_runs_and_then_goes(
         terminal.expect("[red]web03[/red]")
         assert terminal.screen.cursor.hidden
         assert terminal.lines[1] == "Job aaaaaaaa · uptime · 3 nodes"
-        assert re.fullmatch("Running   ━{10}─{20}  1 of 3 done   [0-9] s", terminal.lines[2])
+        assert re.fullmatch("Running     ━{10}─{20}  1 of 3 done   [0-9] s", terminal.lines[2])
         assert terminal.lines[3] == "  1 failed · 2 running"
         responder.accept_job(COMPLETE, old=True)
         assert terminal.end() == ExitStatus.NODE_FAILED

@@ -40,10 +40,10 @@ def test_a_vote_names_who_is_missing_and_who_is_out_and_why() -> None:
     )
     assert texts(tracker) == [
         "Job 8f593bb9, chef-client, 45 nodes, 36 needed",
-        "Voting    ############################--  30 of 45 ready   6 s",
-        "  no answer web[31-32]",
+        "Voting      ############################--  30 of 45 ready   6 s",
+        "  no answer   web[31-32]",
         "  unavailable db[01-12] down",
-        "  nacked    web33 not on the whitelist: chef-client",
+        "  nacked      web33 not on the whitelist: chef-client",
     ]
     # In the first moment nobody is missing yet.
     assert not any("no answer" in line for line in texts(tracker, elapsed=1.0))
@@ -64,10 +64,10 @@ def test_a_run_counts_health_and_names_trouble() -> None:
     )
     assert texts(tracker) == [
         "Job 8f593bb9, chef-client, 24 nodes",
-        "Running   ###########################---  21 of 23 done   6 s",
+        "Running     ###########################---  21 of 23 done   6 s",
         "  18 succeeded, 3 failed, 2 running, 1 unavailable",
-        "  failed    web42 exit code 3, web[19-20] exit code 1",
-        "  no contact web51",
+        "  failed      web42 exit code 3, web[19-20] exit code 1",
+        "  no contact  web51",
         "  unavailable db01",
     ]
 
