@@ -7,6 +7,7 @@
 # make hostile   some minutes of attacks on a throw-away fleet; HOSTILE_SEED=... repeats a run
 # make lock   renew requirements.lock        make completions  renew completions/
 # make diagrams   renew the state diagrams in docs/architecture.md
+# make screens    renew the main screens that tests compare, and the pictures in docs/pictures/
 
 PYTHON ?= python3
 VENV := .venv
@@ -14,7 +15,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test test-fast check bench bench-fleet hostile lock completions diagrams clean
+.PHONY: demo test test-fast check bench bench-fleet hostile lock completions diagrams screens clean
 .DEFAULT_GOAL := test
 
 demo: $(STAMP)
@@ -56,6 +57,9 @@ completions: $(STAMP)
 
 diagrams: $(STAMP)
 	@$(BIN)/python -m tests.support.diagrams docs/architecture.md
+
+screens: $(STAMP)
+	@RENEW_SCREENS=1 $(BIN)/python -m pytest -q tests/integration/cli/test_screens.py
 
 # Of the registry's own files: a machine's extra places to find packages stay out of it.
 # It must run when the lock lags behind pyproject.toml, which the installation refuses.

@@ -26,8 +26,8 @@ _MASKS = (
     (re.compile(r" {3}\d+/s\b"), ""),
     (re.compile(r"\b\d+(\.\d+)?(( - |-)\d+(\.\d+)?)? (s|min|h)\b( \d+ (s|min)\b)?"), "N s"),
     (re.compile(r"(?<=slowest  ).*"), "..."),
-    # pexpect's echo of the key.
-    (re.compile(r"\^C"), ""),
+    # Cut to what the ages leave.
+    (re.compile(r"\boper[a-z]*…"), "oper…"),
 )
 
 _COLOURS = {"default": None, "brown": "yellow", "brightblack": "bright_black"}
@@ -36,7 +36,7 @@ _CHARACTER, _LINE = 12.2, 24.4
 """Rich's measures of them."""
 _MARGIN = 16
 _SVG = """\
-<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0f} {height:.0f}">
+<svg xmlns="http://www.w3.org/2000/svg" xml:space="preserve" viewBox="0 0 {width:.0f} {height:.0f}">
 <style>
 text {{ font: 20px ui-monospace, "DejaVu Sans Mono", Menlo, Consolas, monospace; }}
 {styles}
@@ -57,15 +57,14 @@ def named(text: str, ids: Sequence[str]) -> str:
 
 
 def masked(lines: Sequence[str]) -> list[str]:
-    """Without what differs from run to run; gaps in such a line count as one."""
+    """Without what differs from run to run, such as the width of a column of ages."""
     return [_masked(line) for line in lines]
 
 
 def _masked(line: str) -> str:
-    before = line
     for pattern, mask in _MASKS:
         line = pattern.sub(mask, line)
-    return line if line == before else re.sub(r" {2,}", "  ", line).rstrip()
+    return re.sub(r"(?<=\S) {2,}", "  ", line).rstrip()
 
 
 def shown(screen: pyte.Screen) -> list[str]:

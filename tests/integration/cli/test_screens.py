@@ -60,6 +60,7 @@ class Story:
     fleet: Sandbox
     stage: Stage
     width: int
+    before: set[str]
     ids: list[str] = field(default_factory=list)
 
     @property
@@ -82,7 +83,7 @@ class Story:
     def note_jobs(self) -> None:
         """Jobs that were started since, the oldest first."""
         jobs = sorted(self.fleet.api.jobs(), key=lambda job: job["created_at"])
-        self.ids += [job["id"] for job in jobs if job["id"] not in self.ids]
+        self.ids += [job["id"] for job in jobs if job["id"] not in {*self.before, *self.ids}]
 
     def compare(self, name: str, screen: pyte.Screen, command: str) -> None:
         """With what is kept; or keep it."""
@@ -101,10 +102,8 @@ class Story:
             assert masked(words_of(drawn)) == lines, "`make screens` renews the pictures"
 
 
-@pytest.fixture(scope="module", params=WIDTHS)
-def story(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Story]:
+@pytest.fixture(scope="module")
+def played(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Sandbox, Stage]]:
     """412 nodes, of which 12 were there and are gone."""
     key, stage = keys.generate(), Stage()
     parts = {"chef-client": _CHEF, "deploy 118": _DEPLOY, "hold": {"web009": Part(lasts=None)}}
@@ -122,9 +121,16 @@ def story(
             fleet.wait_available(names)
             stage.gone = frozenset(DB)
             until(lambda: available(fleet) == set(WEB), "the databases are offline")
-            yield Story(fleet, stage, request.param)
+            yield fleet, stage
     finally:
         fleet.stop()
+
+
+@pytest.fixture(scope="module", params=WIDTHS)
+def story(played: tuple[Sandbox, Stage], request: pytest.FixtureRequest) -> Story:
+    """What he does at this width: the tests are its parts, in their order."""
+    fleet, stage = played
+    return Story(fleet, stage, request.param, {job["id"] for job in fleet.api.jobs()})
 
 
 def available(fleet: Sandbox) -> set[str]:
@@ -164,7 +170,7 @@ def test_a_vote_fails(story: Story) -> None:
 
 
 def test_jobs_and_nodes_are_looked_at(story: Story) -> None:
-    story.compare("list", story.run("job", "list").screen, "pushcli job list")
+    story.compare("list", story.run("job", "list", "--max", "3").screen, "pushcli job list")
     first = story.ids[0]
     status = story.run("job", "status", first[:8])
     story.compare("status", status.screen, f"pushcli job status {named(first[:8], story.ids)}")
