@@ -14,6 +14,7 @@ MOST_SHOWN = 200
 """Lines of one comparison that are shown."""
 MOST_COMPARED = 50
 """Outputs that are compared; more are only named."""
+NOT_COMPARED = "not compared"
 _CONTEXT = 3
 
 
@@ -80,7 +81,7 @@ def _compared(place: int, majority: Wrote, other: Wrote) -> Comparison:
     if other.is_binary or majority.is_binary:
         return Comparison(other, None, why="binary")
     if place >= MOST_COMPARED:
-        return Comparison(other, None, why="not compared")
+        return Comparison(other, None, why=NOT_COMPARED)
     before, after = _lines(majority.output), _lines(other.output)
     first = _alike(before, after)
     rest = min(len(before), len(after)) - first

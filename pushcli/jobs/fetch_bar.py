@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from pushcli import durations
+from pushcli.jobs.interrupts import as_interrupts
 from pushcli.jobs.live import LiveDisplay
 from pushcli.jobs.screen import Glyphs, Line, Part, bar
 from pushcli.jobs.suspending import suspending
@@ -47,7 +48,7 @@ def fetch_bar(app: App, total: int) -> Iterator[FetchBar]:
         return
     live = LiveDisplay(app.stderr, app.env)
     try:
-        with suspending(live):
+        with as_interrupts(), suspending(live):
             yield FetchBar(app, total, live)
     finally:
         live.clear()

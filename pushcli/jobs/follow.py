@@ -15,6 +15,7 @@ from pushcli.jobs.live import LiveDisplay
 from pushcli.jobs.output import CHANNELS
 from pushcli.terminal.context import App
 from pushcli.terminal.formats import Format, to_json_lines
+from pushcli.terminal.pasting import same_server
 
 EXTENSION = "output-feed"
 PATIENCE = 60.0
@@ -87,7 +88,13 @@ def following(app: App, job_id: str, live: LiveDisplay | None) -> Iterator[bool]
         raise
     finally:
         app.quiet = quiet
-    thread.join(LAST)
+    try:
+        thread.join(LAST)
+    except KeyboardInterrupt:
+        follower.finish()
+        app.note("INTERRUPTED: the job is over; not all that it wrote was shown:")
+        app.note(f"  pushcli job output {job_id}{same_server(app)}")
+        raise
     follower.finish()
     if follower.error is not None:
         raise follower.error

@@ -5,7 +5,7 @@ from typing import Any
 
 from pushcli.escape import escape_line, escape_text
 from pushcli.exit_status import ExitStatus
-from pushcli.jobs.difference import Comparison, Difference, Wrote, difference
+from pushcli.jobs.difference import NOT_COMPARED, Comparison, Difference, Wrote, difference
 from pushcli.jobs.show_output import Wanted, collect
 from pushcli.terminal.context import App
 from pushcli.terminal.folding import fold
@@ -44,7 +44,8 @@ def _print(app: App, channel: str, compared: Difference) -> None:
         return
     count = f"{len(most.nodes)} of {compared.total}"
     app.print(f"{_names(most.nodes)} ({count}) {channel}: most common, {_extent(most)}")
-    for one in compared.others:
+    named = [one for one in compared.others if one.why != NOT_COMPARED]
+    for one in named:
         heading = f"{_names(one.wrote.nodes)} ({len(one.wrote.nodes)}) {channel}"
         if one.lines is None:
             why = "" if one.why == "binary" else f", {one.why}"
@@ -54,6 +55,11 @@ def _print(app: App, channel: str, compared: Difference) -> None:
         app.print("\n".join(_shown(app, line) for line in one.lines))
         if one.left_out:
             app.print(f"  ... and {one.left_out:,} more lines: --outdir DIR has it all")
+    if rest := [one.wrote.nodes for one in compared.others if one.why == NOT_COMPARED]:
+        nodes = [node for each in rest for node in each]
+        app.print(
+            f"{_names(nodes)} ({len(nodes)}) {channel}: {len(rest):,} more outputs, {NOT_COMPARED}"
+        )
 
 
 def _shown(app: App, line: str) -> str:

@@ -200,10 +200,12 @@ class Sandbox:
         """The process of a node's agent, or of `server`."""
         return self._processes[name].pid
 
-    def wait_available(self, nodes: Iterable[str], *, available: bool = True) -> None:
-        """Wait until these nodes may be asked to run jobs, or may not."""
+    def wait_available(
+        self, nodes: Iterable[str], *, available: bool = True, patience: float = PATIENCE
+    ) -> None:
+        """Wait until these nodes may be asked to run jobs, or may not; so many seconds at most."""
         wanted = set(nodes)
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + patience
         while wanted:
             states = self.api.node_states()
             are = {s["node_name"] for s in states if s["availability"] == "available"}

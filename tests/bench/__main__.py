@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pushcli
 from pushcli.sandbox.sandbox import Sandbox
-from tests.bench import display, search, whitelist
+from tests.bench import display, folding, search, whitelist
 from tests.bench.machine import cpu_seconds, describe, event_loop
 from tests.support.memory import pss_mib
 
@@ -137,6 +137,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory(prefix="pushcli-bench-") as directory:
             part(Path(directory))
     display.measure(10_000, 20)
+    folding.main()
     search.main()
     whitelist.main()
 

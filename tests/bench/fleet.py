@@ -3,7 +3,6 @@
 usage: python -m tests.bench.fleet [N]
 """
 
-import asyncio
 import json
 import os
 import re
@@ -13,66 +12,21 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import ExitStack
 from pathlib import Path
-
-import msgspec
 
 from pushcli import keys
 from pushcli.sandbox.sandbox import ORG, Sandbox
-from pushcli_server import settings
-from pushcli_server.store import Store, operations
 from tests.bench.machine import cpu_seconds, describe
-from tests.bench.simulated import Plan
 from tests.support.memory import rss_mib
+from tests.support.simulated import Plan, simulating
+from tests.support.writers import register
 
 PROCESSES = 2
 ROUNDS = 5
 IDLE = 10.0
 READERS = 500
 INTERVAL = 1.0
-
-
-def enroll(fleet: Sandbox, names: list[str], key_file: Path) -> None:
-    """Register all nodes with one key: making thousands would take the longest."""
-    key = keys.generate()
-    keys.write_private_key(key_file, key)
-    pem = keys.public_pem(key)
-
-    async def fill() -> None:
-        directory = fleet.server_directory
-        store = Store.open(settings.load(directory).database(directory), directory / "blobs")
-        store.start(asyncio.get_running_loop(), lambda _: None)
-        for start in range(0, len(names), 1000):
-            batch = [
-                operations.CreateClient(org=ORG, name=name, public_key=pem, enrolls=True)
-                for name in names[start : start + 1000]
-            ]
-            await store.write(*batch)
-        await store.close()
-
-    asyncio.run(fill())
-
-
-def simulate(plans: list[Plan]) -> list["subprocess.Popen[str]"]:
-    """Start the simulators."""
-    processes = []
-    for plan in plans:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "tests.bench.simulated"],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-        )  # fmt: skip
-        assert process.stdin is not None
-        process.stdin.write(msgspec.json.encode(plan).decode() + "\n")
-        process.stdin.flush()
-        processes.append(process)
-    return processes
-
-
-def end(processes: list["subprocess.Popen[str]"]) -> None:
-    """Stop the simulators."""
-    for process in processes:
-        process.kill()
-        process.communicate()
 
 
 def shares(names: list[str]) -> list[list[str]]:
@@ -97,14 +51,15 @@ def floor(names: list[str]) -> tuple[float, list[float]]:
         )
         for share in shares(names)
     ]  # fmt: skip
-    processes = simulate(plans)
-    connected = float(bare.stdout.readline())
-    rounds = []
-    for _ in range(ROUNDS):
-        bare.stdin.write("\n")
-        bare.stdin.flush()
-        rounds.append(float(bare.stdout.readline()))
-    end([*processes, bare])
+    with simulating(*plans):
+        connected = float(bare.stdout.readline())
+        rounds = []
+        for _ in range(ROUNDS):
+            bare.stdin.write("\n")
+            bare.stdin.flush()
+            rounds.append(float(bare.stdout.readline()))
+    bare.kill()
+    bare.communicate()
     return connected, rounds
 
 
@@ -189,10 +144,11 @@ def measure(count: int) -> None:
     with tempfile.TemporaryDirectory(prefix="pushcli-bench-") as directory:
         fleet = Sandbox(Path(directory), [], settings={"heartbeat_interval": int(INTERVAL * 1000)})
         fleet.make_server()
-        key_file = Path(directory) / "nodes.pem"
-        enroll(fleet, names, key_file)
+        key, key_file = keys.generate(), Path(directory) / "nodes.pem"
+        keys.write_private_key(key_file, key)
+        register(fleet.server_directory, ORG, names, keys.public_pem(key))
         fleet.start_server()
-        processes = []
+        ended = ExitStack()
         try:
             start = time.monotonic()
             url = fleet.url.partition("/organizations")[0]
@@ -200,8 +156,8 @@ def measure(count: int) -> None:
                 Plan(nodes=share, interval=INTERVAL, key_file=str(key_file), url=url)
                 for share in shares(names)
             ]
-            processes = simulate(plans)
-            fleet.wait_available(names)
+            ended.enter_context(simulating(*plans))
+            fleet.wait_available(names, patience=300)
             print(f"all configured and available: {time.monotonic() - start:.2f} s")
             pid = fleet.pid("server")
             loop_report(fleet)
@@ -225,7 +181,7 @@ def measure(count: int) -> None:
             )
             print(f"server memory: {rss_mib(pid):.0f} MiB resident")
         finally:
-            end(processes)
+            ended.close()
             fleet.stop()
 
 

@@ -4,11 +4,11 @@ usage: python -m tests.bench.whitelist [NODES] [CONNECTED]
 """
 
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import msgspec
@@ -18,9 +18,10 @@ from pushcli.protocol import extensions
 from pushcli.sandbox.sandbox import ORG, Sandbox
 from pushcli.whitelist import statements
 from pushcli.whitelist.statements import Change
-from tests.bench.fleet import INTERVAL, end, enroll, shares, simulate
+from tests.bench.fleet import INTERVAL, shares
 from tests.bench.machine import describe
-from tests.bench.simulated import Plan
+from tests.support.simulated import Plan, simulating
+from tests.support.writers import register
 
 ROUNDS = 5
 
@@ -52,12 +53,13 @@ def main(nodes: int = 10_000, connected: int = 1_000) -> None:
     print(f"{describe()}; {nodes} nodes, {connected} of them connected", flush=True)
     with tempfile.TemporaryDirectory(prefix="pushcli-bench-") as name:
         fleet = Sandbox(Path(name), [], settings={"heartbeat_interval": int(INTERVAL * 1000)})
-        simulators: list[subprocess.Popen[str]] = []
+        ended = ExitStack()
         try:
             fleet.make_server()
             names = [f"node{number:05}" for number in range(nodes)]
-            key_file = Path(name) / "nodes.pem"
-            enroll(fleet, names, key_file)
+            key, key_file = keys.generate(), Path(name) / "nodes.pem"
+            keys.write_private_key(key_file, key)
+            register(fleet.server_directory, ORG, names, keys.public_pem(key))
             fleet.start_server()
             rounds(
                 f"whitelist edit of {nodes} nodes, none connected, signing and request",
@@ -75,14 +77,14 @@ def main(nodes: int = 10_000, connected: int = 1_000) -> None:
                 )
                 for share in shares(names[:connected])
             ]  # fmt: skip
-            simulators = simulate(plans)
+            ended.enter_context(simulating(*plans))
             fleet.wait_available(names[:connected])
             rounds(
                 f"whitelist edit until it is in force on {connected} connected agents",
                 lambda number: _in_force(fleet, names[:connected], f"echo in force {number}"),
             )
         finally:
-            end(simulators)
+            ended.close()
             fleet.stop()
 
 

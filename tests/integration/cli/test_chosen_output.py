@@ -151,3 +151,12 @@ def test_a_difference_is_coloured_on_a_terminal(home: Home) -> None:
         assert terminal.end() == ExitStatus.DIFFERENT
     assert b"\x1b[31m  -two\x1b[0m" in terminal.raw
     assert rb"\x1b[2J" in terminal.raw
+
+
+def test_many_different_outputs_are_counted(home: Home, responder: Responder) -> None:
+    contents = [b"%d\n" % number for number in range(60)]
+    parts = [part(f"n{number}", each) for number, each in enumerate(contents)]
+    show_done(responder, [*parts, part("m1", b"most"), part("m2", b"most")], *contents, b"most")
+    result = home.run("job", "output", JOB_ID, "--diff", "--channel", "stdout")
+    *_, last = result.stdout.splitlines()
+    assert last == "n[50-59] (10) stdout: 10 more outputs, not compared"

@@ -1,13 +1,17 @@
 """Simulated agents: many in one process, on the real wire (CURVE, HMAC, heartbeats).
 
-They vote yes, run nothing and report success at once: what is left is the server's work.
+They vote yes, but for those that refuse everything, run nothing and report success at once: what
+is left is the server's work.
 """
 
 import heapq
 import json
+import subprocess
 import sys
 import time
 import zlib
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,7 +38,9 @@ class Plan(msgspec.Struct, kw_only=True):
     session_key: str = ""
     org: str = "sandbox"
     extensions: str = ""
-    """What the agents offer; `whitelist` is all that they can."""
+    """What the agents offer; `whitelist` and `reason` are all that they can."""
+    refusing: list[str] = []
+    """Those of the nodes that vote no."""
 
     @property
     def fetch(self) -> bool:
@@ -60,6 +66,8 @@ class Agent:
     """Whether this job's command writes one of three outputs, and fails on 2 % of the nodes."""
     whitelist: str | None = None
     """The digest of the last one."""
+    refuses: bool = False
+    """Whether it votes no."""
 
     def send(self, kind: type, **fields: object) -> None:
         """Send one message."""
@@ -80,6 +88,8 @@ class Agent:
     def receive(self, body: bytes) -> None:
         """Answer as an agent would whose commands take no time."""
         match messages.decode_command(body):
+            case messages.Commit(job_id=job_id) if self.refuses:
+                self.send(messages.NackCommit, job_id=job_id, reason="not on the whitelist")
             case messages.Commit(job_id=job_id, command=command):
                 self.job_id, self.job_state = job_id, "committed"
                 name, _, when = (command or "").partition(":")
@@ -145,7 +155,9 @@ def connect(plan: Plan, context: "zmq.Context[zmq.Socket[bytes]]") -> list[Agent
         socket.linger = 0
         socket.reconnect_ivl, socket.reconnect_ivl_max = 100, 2000
         socket.connect(address)
-        agents.append(Agent(name, socket, session_key, plan.org, f"sim-{name}-{public[:8]!r}"))
+        run = f"sim-{name}-{public[:8]!r}"
+        refuses = name in plan.refusing
+        agents.append(Agent(name, socket, session_key, plan.org, run, refuses=refuses))
     return agents
 
 
@@ -170,6 +182,23 @@ def fetch(
 
 def _offered(plan: Plan) -> dict[str, str]:
     return {"extensions": plan.extensions} if plan.extensions else {}
+
+
+@contextmanager
+def simulating(*plans: Plan) -> Iterator[None]:
+    """A process for each plan, for this time."""
+    with ExitStack() as ended:
+        for plan in plans:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "tests.support.simulated"],
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+            )  # fmt: skip
+            ended.callback(process.communicate)
+            ended.callback(process.kill)
+            assert process.stdin is not None
+            process.stdin.write(msgspec.json.encode(plan).decode() + "\n")
+            process.stdin.flush()
+        yield
 
 
 def run(plan: Plan) -> None:
