@@ -19,7 +19,7 @@ from pushcli.client.http import HttpClient, Params, Requestor, Server
 from pushcli.client.limits import Limits
 from pushcli.client.paths import quoted
 from pushcli.protocol import names, run_wire
-from pushcli.protocol.headers import OUTPUT_DROPPED, OUTPUT_PARTIAL, REQUEST_ID
+from pushcli.protocol.headers import OUTPUT_CUT_AT, OUTPUT_DROPPED, OUTPUT_PARTIAL, REQUEST_ID
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
@@ -38,10 +38,17 @@ _BLANK = b" \t"
 
 
 class MarkedOutput(NamedTuple):
-    """What a command wrote, the number of bytes that are missing, and whether it was cut short."""
+    """What a command wrote, and what is to be known of it.
+
+    Args:
+        dropped: bytes that are missing.
+        cut_at: where the first of them would be, if the server says so.
+        partial: whether the command was cut short.
+    """
 
     data: bytes
     dropped: int
+    cut_at: int | None
     partial: bool
 
 
@@ -267,10 +274,10 @@ class ApiClient:
             f"/{quoted(job_id)}/output/{quoted(node)}/{channel}",
             lambda path: self._http.request("GET", path, headers=accept),
         )
-        dropped = answer.headers.get(OUTPUT_DROPPED, "")
         return MarkedOutput(
             answer.content,
-            int(dropped) if dropped.isascii() and dropped.isdigit() and len(dropped) < 20 else 0,
+            _count(answer.headers.get(OUTPUT_DROPPED, "")) or 0,
+            _count(answer.headers.get(OUTPUT_CUT_AT, "")),
             answer.headers.get(OUTPUT_PARTIAL) == "1",
         )
 
@@ -305,6 +312,11 @@ class ApiClient:
     def _json(self, method: str, path: str, **more: Any) -> Any:
         headers = {"Accept": "application/json", **(more.pop("headers", None) or {})}
         return decoded(self._http.request(method, path, headers=headers, **more).content)
+
+
+def _count(text: str) -> int | None:
+    """A number of bytes in a header; None: it is none."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 20 else None
 
 
 def _require_whole(wanted: dict[str, Any], understood: dict[str, Any]) -> None:

@@ -82,7 +82,7 @@ class NodeResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What became of one node: an entry of `GET jobs/ID/nodes` (docs/extensions.md).
 
     Times are seconds since the epoch, sizes bytes, digests SHA-256 (hex); `dropped` are bytes
-    that are missing.
+    that are missing, `cut_at` is where the first of them would be.
 
     Args:
         late_result: how the command ended, told when the node's part was over.
@@ -107,6 +107,8 @@ class NodeResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     stderr_digest: str | None = None
     stdout_dropped: int = 0
     stderr_dropped: int = 0
+    stdout_cut_at: int | None = None
+    stderr_cut_at: int | None = None
     partial: bool = False
     output_pending: bool = False
     ending: bool = False

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pushcli import durations
 from pushcli.errors import NotFound, UsageError
@@ -19,6 +20,9 @@ from pushcli.jobs.watch import look
 from pushcli.jobs.wording import words
 from pushcli.terminal.context import App
 from pushcli.terminal.pasting import same_server
+
+if TYPE_CHECKING:
+    from pushcli.client.api import MarkedOutput
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,9 +155,13 @@ def _count(wanted: Wanted) -> str:
 
 def _row(job_id: str, result: NodeResult, outputs: Outputs) -> dict[str, object]:
     dropped = {"stdout": result.stdout_dropped, "stderr": result.stderr_dropped}
-    marks = {"partial": result.partial, "dropped": sum(dropped[channel] for channel in outputs)}
-    shown = {key: value for key, value in marks.items() if value}
+    missing = sum(dropped[channel] for channel in outputs)
+    shown = _marks(partial=result.partial, dropped=missing)
     return {"id": job_id, "node": result.node, **as_data(outputs), **shown}
+
+
+def _marks(*, partial: bool, dropped: int) -> dict[str, object]:
+    return {key: value for key, value in (("partial", partial), ("dropped", dropped)) if value}
 
 
 def show_one(app: App, job: JobView, node: str, channel: str, *, raw: bool) -> None:
@@ -171,13 +179,23 @@ def show_one(app: App, job: JobView, node: str, channel: str, *, raw: bool) -> N
     elif app.is_text:
         app.write(decode(output.data))
     else:
-        marks = {"partial": output.partial, "dropped": output.dropped}
-        shown = {key: value for key, value in marks.items() if value}
+        shown = _marks(partial=output.partial, dropped=output.dropped)
+        if output.dropped and output.cut_at is not None:
+            shown["cut_at"] = output.cut_at
         app.emit({"id": job.id, "node": node, **as_data({channel: output.data}), **shown})
     if output.partial:
         app.note("PARTIAL: the command was cut short; this is what it wrote until then")
     if output.dropped:
-        app.note(f"CUT: {output.dropped:,} more bytes were not kept")
+        app.note(f"CUT: {output.dropped:,} more bytes were not kept{_place(output)}")
+
+
+def _place(output: "MarkedOutput") -> str:
+    """Where in what was kept they are missing."""
+    at = output.cut_at
+    if at is None or at > len(output.data):
+        return ""
+    line = output.data[:at].count(b"\n") + 1
+    return f", from line {line:,} (byte {at:,}) on"
 
 
 def _why_none(app: App, job: JobView, node: str, channel: str) -> NotFound:

@@ -240,9 +240,11 @@ class _Result(AgentMessage, frozen=True, kw_only=True):
     lost: bool = False
     stdout_dropped: Count | None = None
     stderr_dropped: Count | None = None
-    # Extension `stream`: as in `Output`.
+    # Extension `stream`: as in `Output`, and where the first of those bytes would be.
     stdout_head: Count | None = None
     stderr_head: Count | None = None
+    stdout_cut_at: Count | None = None
+    stderr_cut_at: Count | None = None
 
 
 class Succeeded(_Result, frozen=True, kw_only=True, tag="succeeded"):

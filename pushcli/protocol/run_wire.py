@@ -36,6 +36,8 @@ _END = ("exit_code", "signal", "timed_out", "started_at", "ended_at")
 _CUT_SHORT = ("aborted", "lost")
 _DROPPED = ("stdout_dropped", "stderr_dropped")
 """And these where the extension `partial` is agreed."""
+_CUT_AT = ("stdout_cut_at", "stderr_cut_at")
+"""And these where `stream` is."""
 REST_NAMES = {
     {"capture": "capture_output"}.get(name, name): name for name in _SPEC if name not in OPTIONS
 }
@@ -133,16 +135,19 @@ def spec_of_check(check: messages.Check) -> RunSpec:
     )  # fmt: skip
 
 
-def result_fields(outcome: Outcome, *, partial: bool = True) -> dict[str, Any]:
+def result_fields(outcome: Outcome, *, partial: bool = True, cuts: bool = False) -> dict[str, Any]:
     """What a result says of the end beside the output, to a server that keeps results.
 
     Args:
         partial: whether that extension is agreed.
+        cuts: whether where output was cut is of interest, which is a part of `stream`.
     """
     fields = {name: getattr(outcome, name) for name in _END}
     if partial:
         fields |= {name: getattr(outcome, name) for name in _CUT_SHORT}
         fields |= {name: getattr(outcome, name) or None for name in _DROPPED}
+    if cuts:
+        fields |= {name: getattr(outcome, name) for name in _CUT_AT}
     return fields
 
 

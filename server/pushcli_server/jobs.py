@@ -42,6 +42,7 @@ from pushcli_server.views import (
     node_part,
     our_options,
     out_of_contact,
+    output_cut_at,
     output_dropped,
     without_output,
 )
@@ -62,10 +63,11 @@ class NoSuchNode(Exception):
 
 
 class Output(NamedTuple):
-    """What a command wrote: how much of it is missing, and whether it was cut short."""
+    """What a command wrote, how much is missing from where on, and whether it was cut short."""
 
     data: bytes
     dropped: int
+    cut_at: int | None
     partial: bool
 
 
@@ -266,7 +268,8 @@ class JobService:
         data = await self._store.lists.ask(reads.output, self._store.root, *key, node, channel)
         if part is None or data is None:
             return None
-        return Output(data, output_dropped(part, channel), is_partial(part))
+        cut_at = output_cut_at(part, channel)
+        return Output(data, output_dropped(part, channel), cut_at, is_partial(part))
 
     async def why_no_output(self, key: JobKey) -> str:
         """Why there is none of a node, for whoever may read the job."""

@@ -8,7 +8,7 @@ import secrets
 from pushcli_server.core.fleet_events import ShowOutput
 from pushcli_server.core.fleet_state import Fleet
 from pushcli_server.core.identity import JobKey
-from pushcli_server.core.results import CHANNELS
+from pushcli_server.core.output import CHANNELS
 from pushcli_server.core.states import NodeState
 from pushcli_server.output_log import OutputLog, Part
 from pushcli_server.persistence import gathered_in

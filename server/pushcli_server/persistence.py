@@ -20,11 +20,18 @@ from pushcli_server.core.identity import JobKey, NodeKey
 from pushcli_server.core.job_events import NodeChange
 from pushcli_server.core.job_state import Grace, Job, JobSpec
 from pushcli_server.core.node import Node
+from pushcli_server.core.output import CHANNELS
 from pushcli_server.core.replays import Signature
-from pushcli_server.core.results import CHANNELS
 from pushcli_server.core.states import JobStatus, NodeState
 from pushcli_server.feed_log import Event
-from pushcli_server.store import Store, StoreUnavailable, identity_reads, operations, reads
+from pushcli_server.store import (
+    Store,
+    StoreUnavailable,
+    identity_reads,
+    operations,
+    reads,
+    tails,
+)
 from pushcli_server.store.errors import DamagedContent
 from pushcli_server.store.records import AuditRecord, JobNodeRecord, JobRecord, LiveJob, NodeRecord
 
@@ -82,9 +89,17 @@ def operations_of(
         case on_fleet.SaveNode(node, signature):
             saved = operations.SaveNode(_node_record(node, now, offset))
             return saved, *_remembered(signature, now)
-        case on_fleet.AppendOutput(job, node, channel, at, data, cut):
+        case on_fleet.AppendOutput(job, node, channel, at, data, cut, tail):
             path = gathered_in(incoming, job, node, channel)
+            if tail:
+                path, at = tails.tail_of(path), tails.HEAD + at
             return (operations.AppendOutput(path, at, data, cut),)
+        case on_fleet.BeginTail(job, node, channel, kept):
+            path = tails.tail_of(gathered_in(incoming, job, node, channel))
+            return (operations.AppendOutput(path, 0, tails.head(kept), cut=True),)
+        case on_fleet.JoinTail(job, node, channel, kept, mark):
+            path = gathered_in(incoming, job, node, channel)
+            return (operations.JoinTail(path, kept, mark, tails.tail_of(path)),)
         case on_fleet.StoreOutput():
             return (_output(effect, incoming),)
         case on_fleet.SaveLateResult(job, node, succeeded, outcome):
@@ -231,6 +246,8 @@ def _output(effect: on_fleet.StoreOutput, incoming: Incoming) -> operations.Stor
         stderr_size=size(effect.stderr),
         stdout_dropped=effect.stdout_dropped,
         stderr_dropped=effect.stderr_dropped,
+        stdout_cut_at=effect.stdout_cut_at,
+        stderr_cut_at=effect.stderr_cut_at,
     )
 
 

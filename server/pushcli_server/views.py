@@ -120,6 +120,11 @@ def output_dropped(part: JobNodeRecord, channel: str) -> int:
     return (part.stdout_dropped if channel == "stdout" else part.stderr_dropped) or 0
 
 
+def output_cut_at(part: JobNodeRecord, channel: str) -> int | None:
+    """Where the first of them would be."""
+    return part.stdout_cut_at if channel == "stdout" else part.stderr_cut_at
+
+
 def is_partial(part: JobNodeRecord) -> bool:
     """Whether there is output of a command that was cut short, or whose end nobody told."""
     if part.stdout_digest is None and part.stderr_digest is None:
@@ -141,6 +146,8 @@ def node_part(part: JobNodeRecord) -> dict[str, Any]:
         "stderr_digest": part.stderr_digest,
         "stdout_dropped": part.stdout_dropped or None,
         "stderr_dropped": part.stderr_dropped or None,
+        "stdout_cut_at": part.stdout_cut_at,
+        "stderr_cut_at": part.stderr_cut_at,
         "partial": is_partial(part) or None,
         "late_result": None if part.late_result is None else _shown_result(part.late_result),
     }

@@ -160,7 +160,7 @@ def test_why_there_is_no_output_is_told(fleet: Sandbox) -> None:
     assert "there is no job" in told("0" * 32, "n1")
     running = start(fleet, "quiet", "n1", capture_output=True)
     job_is(fleet, running, "running")
-    assert "has no node n2" in told(running, "n2")
+    assert "has no node 'n2'" in told(running, "n2")
     assert "no stdout from n1 yet (running)" in told(running, "n1")
     refused = start(fleet, "hello", "n1", "n2", capture_output=True, quorum=1)
     job_is(fleet, refused, "complete")

@@ -107,12 +107,13 @@ def held(agent: Agent, message: messages.AckOutput, now: float) -> list[Effect]:
     if delivery is None:
         return []
     stream = delivery.streams[message.channel]
-    is_news = message.enough and not stream.enough
+    is_news = message.enough is not stream.enough
     if message.size > stream.size or (message.size == stream.held and not is_news):
         return []
+    # Less than it once had: it was restarted, or a chunk did not arrive. Or it had enough and wants
+    # the end now: what it got beyond that it threw away.
+    back = message.size < stream.held or (stream.enough and not message.enough)
     stream.enough = message.enough
-    # Less than it once had: it was restarted, or a chunk did not arrive.
-    back = message.size < stream.held
     stream.held = message.size
     stream.sent = message.size if back else max(stream.sent, message.size)
     delivery.attempts = 0
@@ -200,13 +201,16 @@ def _result(delivery: Delivery, config: ServerConfig) -> SendResult:
     heads = None
     if form is ResultForm.SIZES and _may_have_begun(delivery, config):
         heads = (delivery.streams["stdout"].head, delivery.streams["stderr"].head)
+    outcome = delivery.outcome
+    cut = outcome.stdout_cut_at is not None or outcome.stderr_cut_at is not None
     return SendResult(
         delivery.job_id,
-        delivery.outcome,
+        outcome,
         form,
         config.keeps_results,
         config.accepts_partial,
         heads,
+        cuts=cut and config.accepts_stream,
     )
 
 

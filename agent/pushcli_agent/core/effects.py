@@ -67,6 +67,7 @@ class SendResult(msgspec.Struct, frozen=True):
     Args:
         spooled: it will be repeated until acknowledged.
         partial: that extension is agreed.
+        cuts: where output was cut is of interest.
     """
 
     job_id: str
@@ -76,6 +77,7 @@ class SendResult(msgspec.Struct, frozen=True):
     partial: bool = False
     heads: tuple[int, int] | None = None
     """Of standard output and error output, as in `SendOutput`."""
+    cuts: bool = False
 
 
 class SendOutput(msgspec.Struct, frozen=True):

@@ -111,7 +111,7 @@ class Outgoing:
             stdout_head, stderr_head = effect.heads
             fields |= {"stdout_head": stdout_head, "stderr_head": stderr_head}
         if effect.spooled:
-            end = run_wire.result_fields(effect.outcome, partial=effect.partial)
+            end = run_wire.result_fields(effect.outcome, partial=effect.partial, cuts=effect.cuts)
             fields |= {"spooled": True, **end}
         return self._write(kind, effect.job_id, **fields)
 

@@ -346,6 +346,7 @@ class AppendOutput(msgspec.Struct, frozen=True, gc=False):
 
     Args:
         cut: whether what is there from `offset` on goes first.
+        tail: whether it belongs to the end, which `BeginTail` began, and `offset` counts there.
     """
 
     job: JobKey
@@ -354,6 +355,29 @@ class AppendOutput(msgspec.Struct, frozen=True, gc=False):
     offset: int
     data: bytes
     cut: bool = False
+    tail: bool = False
+
+
+class BeginTail(msgspec.Struct, frozen=True, gc=False):
+    """Gather the end of a node's output beside its beginning, which has `kept` bytes.
+
+    Nothing of it stays if the server restarts before it is complete.
+    """
+
+    job: JobKey
+    node: str
+    channel: OutputChannel
+    kept: int
+
+
+class JoinTail(msgspec.Struct, frozen=True, gc=False):
+    """Put this mark and the end behind the beginning, which has `kept` bytes."""
+
+    job: JobKey
+    node: str
+    channel: OutputChannel
+    kept: int
+    mark: bytes
 
 
 class Gathered(msgspec.Struct, frozen=True, gc=False):
@@ -367,7 +391,7 @@ Content = bytes | Gathered | None
 
 
 class StoreOutput(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """Keep what a node's command wrote, and how many bytes of it are missing."""
+    """Keep what a node's command wrote, how many bytes of it are missing, and from where on."""
 
     job: JobKey
     node: str
@@ -375,6 +399,8 @@ class StoreOutput(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     stderr: Content
     stdout_dropped: int = 0
     stderr_dropped: int = 0
+    stdout_cut_at: int | None = None
+    stderr_cut_at: int | None = None
 
 
 class SaveLateResult(msgspec.Struct, frozen=True, gc=False):
@@ -495,6 +521,8 @@ Save = (
     | SaveJobNodes
     | SaveNode
     | AppendOutput
+    | BeginTail
+    | JoinTail
     | StoreOutput
     | SaveLateResult
     | SavePauses

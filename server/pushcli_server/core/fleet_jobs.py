@@ -56,7 +56,7 @@ def enter(fleet: Fleet, job: Job) -> None:
     channel = channel_limit(is_whole=job.run.capture)
     job.budget = Budget.of(fleet.rules.max_job_output, len(job.nodes), channel)
     for name, size in job.kept.items():
-        job.budget.draw(name, size)
+        job.budget.draw(name, size, ended=True)
     for name in job.nodes:
         if job.has_unfinished(name):
             fleet.busy.setdefault(NodeKey(job.org, name), set()).add(job.key)

@@ -78,7 +78,7 @@ def _forward(fleet: Fleet, node: Node, message: messages.NodeMessage, now: float
         case messages.AckRun():
             event = on_job.RunAnswered(name, started=True)
         case messages.Output():
-            return results.output(fleet, node, message)
+            return results.chunk(fleet, node, message)
         case messages.Facts() | messages.WhitelistReport() | messages.Checked():
             return [on_fleet.RecordNote(node.key, message)]
         case messages.Aborted(job_id=None):

@@ -114,6 +114,8 @@ class JobHandlers:
         marks = {}
         if output.dropped:
             marks[headers.OUTPUT_DROPPED] = str(output.dropped)
+        if output.cut_at is not None:
+            marks[headers.OUTPUT_CUT_AT] = str(output.cut_at)
         if output.partial:
             marks[headers.OUTPUT_PARTIAL] = "1"
         return Response(output.data, headers=marks, media_type="application/octet-stream")

@@ -60,7 +60,7 @@ def apply_one(connection: Connection, operation: operations.Operation, files: Fi
 def _apply(connection: Connection, kind: type, ops: Sequence[Any], files: Files) -> None:
     if kind in _WITH_FILES:
         _WITH_FILES[kind](connection, ops, files)
-    elif kind is not operations.AppendOutput:
+    elif kind not in _FILES_ALONE:
         _BATCHES[kind](connection, ops)
 
 
@@ -114,12 +114,14 @@ def _store_outputs(
             missing(op.stdout, stdout, op.stdout_size, op.stdout_dropped),
             *(stderr or _NOTHING)[:2],
             missing(op.stderr, stderr, op.stderr_size, op.stderr_dropped),
+            op.stdout_cut_at,
+            op.stderr_cut_at,
         )
         for op, (stdout, stderr) in zip(ops, kept, strict=True)
     ]
     names = (
         "job_id", "node", "stdout_digest", "stdout_size", "stdout_dropped",
-        "stderr_digest", "stderr_size", "stderr_dropped",
+        "stderr_digest", "stderr_size", "stderr_dropped", "stdout_cut_at", "stderr_cut_at",
     )  # fmt: skip
     update_rows(connection, schema.job_nodes, names, rows, keys=2)
     retention.hold(connection, {op.job_id for op in ops})
@@ -226,6 +228,7 @@ _WITH_FILES: dict[type, Callable[[Connection, Any, Files], None]] = {
     operations.InsertJob: _insert_jobs,
     operations.StoreOutput: _store_outputs,
 }
+_FILES_ALONE = frozenset({operations.AppendOutput, operations.JoinTail})
 _BATCHES: dict[type, Apply] = {
     operations.UpdateJob: _update_jobs,
     operations.UpdateJobNodes: _update_nodes,

@@ -7,13 +7,20 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
-from pushcli_server.store import blobs
+from pushcli_server.store import blobs, tails
 from pushcli_server.store.faults import is_away
-from pushcli_server.store.operations import AppendOutput, InsertJob, Operation, StoreOutput
+from pushcli_server.store.operations import (
+    AppendOutput,
+    InsertJob,
+    JoinTail,
+    Operation,
+    StoreOutput,
+)
 
 _JOB_ID = 32
 """Characters that the name of a gathered file begins with."""
 _log = logging.getLogger(__name__)
+_OnFiles = AppendOutput | JoinTail | StoreOutput | InsertJob
 Kept = blobs.Blob | None
 """Content; None: there was none, or its file was taken before."""
 
@@ -32,9 +39,8 @@ class Files:
         self._unsynced: set[str] = set()
         self._dropped_blobs: set[str] = set()
         self._dropped_jobs: set[str] = set()
-        self._left: deque[AppendOutput | StoreOutput | InsertJob] = deque(
-            op for op in operations if isinstance(op, AppendOutput | StoreOutput | InsertJob)
-        )
+        self._joined: set[Path] = set()
+        self._left: deque[_OnFiles] = deque(op for op in operations if isinstance(op, _OnFiles))
 
     def of(self, operation: StoreOutput | InsertJob) -> Sequence[Kept]:
         """What became of an operation's `stdout` and `stderr`, or of a job's file."""
@@ -65,7 +71,11 @@ class Files:
         blobs.sync_directories(self._root, self._unsynced)
         self._unsynced.clear()
 
-    def _do(self, operation: AppendOutput | StoreOutput | InsertJob) -> None:
+    def _do(self, operation: _OnFiles) -> None:
+        if isinstance(operation, JoinTail):
+            tails.join(operation.path, operation.kept, operation.mark, operation.tail)
+            self._joined.add(operation.tail)
+            return
         if not isinstance(operation, AppendOutput):
             self._keep(operation)
             return
@@ -98,6 +108,9 @@ class Files:
         What cannot be removed is logged, and serves who stores the same again.
         """
         try:
+            # Not before: it says how long the beginning was, should all have to be done again.
+            for path in self._joined:
+                path.unlink(missing_ok=True)
             for digest in self._dropped_blobs:
                 blobs.path_of(self._root, digest).unlink(missing_ok=True)
             if self._dropped_jobs:
@@ -106,6 +119,7 @@ class Files:
                         path.unlink(missing_ok=True)
         except OSError as error:
             _log.warning("cannot remove files that nobody needs: %s", error)
+        self._joined.clear()
         self._dropped_blobs.clear()
         self._dropped_jobs.clear()
 

@@ -24,6 +24,7 @@ _TOPIC: dict[type, int] = {
     SaveWhitelistReport: _NODES,
     operations.Audit: 8,
     operations.AppendOutput: 9,
+    operations.JoinTail: 9,
     operations.RememberSignature: 10,
     operations.ForgetSignatures: 10,
 }

@@ -68,7 +68,8 @@ class UpdateJobNodes(msgspec.Struct, frozen=True):
 class StoreOutput(msgspec.Struct, frozen=True, kw_only=True):
     """What a command wrote: bytes, or the file that its chunks were gathered in.
 
-    `size` is how many bytes should be in such a file, `dropped` how many are missing as it is.
+    `size` is how many bytes should be in such a file, `dropped` how many are missing as it is, and
+    `cut_at` where the first of them would be.
     """
 
     job_id: str
@@ -79,6 +80,8 @@ class StoreOutput(msgspec.Struct, frozen=True, kw_only=True):
     stderr_size: int = 0
     stdout_dropped: int = 0
     stderr_dropped: int = 0
+    stdout_cut_at: int | None = None
+    stderr_cut_at: int | None = None
 
 
 class DeleteOutput(msgspec.Struct, frozen=True, kw_only=True):
@@ -106,6 +109,15 @@ class AppendOutput(msgspec.Struct, frozen=True):
     offset: int
     data: bytes
     cut: bool = False
+
+
+class JoinTail(msgspec.Struct, frozen=True):
+    """Put a mark and what was gathered of the end behind the first `kept` bytes of a file."""
+
+    path: Path
+    kept: int
+    mark: bytes
+    tail: Path
 
 
 class LateResult(msgspec.Struct, frozen=True):
@@ -492,6 +504,7 @@ Operation = (
     | StoreOutput
     | DeleteOutput
     | AppendOutput
+    | JoinTail
     | LateResult
     | AppendEvent
     | DropEvents

@@ -112,7 +112,8 @@ class JobRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class JobNodeRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """A node's part in a job; sizes in bytes, `dropped` those that are missing.
+    """A node's part in a job; sizes in bytes, `dropped` those that are missing,
+    `cut_at` where the first of them would be.
 
     `partial` says of a node that reported whether its command was cut short.
     """
@@ -132,6 +133,8 @@ class JobNodeRecord(msgspec.Struct, frozen=True, kw_only=True):
     partial: bool | None = None
     stdout_dropped: int | None = None
     stderr_dropped: int | None = None
+    stdout_cut_at: int | None = None
+    stderr_cut_at: int | None = None
 
 
 class LiveJob(msgspec.Struct, frozen=True, kw_only=True):

@@ -280,6 +280,9 @@ job_nodes = Table(
     # Bytes that are missing.
     Column("stdout_dropped", BigInteger),
     Column("stderr_dropped", BigInteger),
+    # Where the first of them would be.
+    Column("stdout_cut_at", BigInteger),
+    Column("stderr_cut_at", BigInteger),
     # Who else refers to a content is asked only where there is one.
     Index(None, "stdout_digest", **_where(f"stdout_digest <> '{EMPTY}'")),
     Index(None, "stderr_digest", **_where(f"stderr_digest <> '{EMPTY}'")),

@@ -64,8 +64,12 @@ def test_job_list_has_the_newest_first(home: Home, responder: Responder) -> None
     ]
 
 
+OF_A = job("complete", capture_output=True, nodes={"succeeded": ["a"]})
+
+
 def test_output_is_shown_safely_and_given_raw_on_request(home: Home, responder: Responder) -> None:
     data = b"\x1b[31mred\xff\r\n"
+    responder.say("GET", f"jobs/{JOB_ID}", json_answer(OF_A))
     path = f"jobs/{JOB_ID}/output/a/stderr"
     responder.say("GET", path, Answer(200, data, "application/octet-stream"))
     command = ("job", "output", JOB_ID, "a", "--channel", "stderr")
@@ -82,7 +86,7 @@ def test_output_is_shown_safely_and_given_raw_on_request(home: Home, responder: 
     [
         (None, {}, "there is no job"),
         (job("complete"), {"state": "succeeded"}, "start it with --capture"),
-        (job("complete", capture_output=True), {"node": "b", "state": "succeeded"}, "no node a"),
+        (job("complete", capture_output=True), {"node": "b", "state": "succeeded"}, "no node 'a'"),
         (job("running", capture_output=True), {"state": "running"}, "yet (running)"),
         (job("complete", capture_output=True), {"state": "nacked"}, "did not run on a (nacked)"),
         (job("timed_out", capture_output=True), {"state": "timed_out"}, "has arrived (timed_out)"),
@@ -110,6 +114,7 @@ def test_why_there_is_no_output_is_told(
 def test_what_is_missing_of_output_is_told(home: Home, responder: Responder) -> None:
     marks = {"X-Pushcli-Output-Partial": "1", "X-Pushcli-Output-Dropped": "1234"}
     answer = Answer(200, b"said\n", "application/octet-stream", marks)
+    responder.say("GET", f"jobs/{JOB_ID}", json_answer(OF_A))
     responder.say("GET", f"jobs/{JOB_ID}/output/a/stdout", answer)
     result = home.run("job", "output", JOB_ID, "a")
     assert result.stdout == "said\n"
@@ -120,12 +125,25 @@ def test_what_is_missing_of_output_is_told(home: Home, responder: Responder) -> 
     }  # fmt: skip
 
 
+def test_where_output_is_cut_is_told(home: Home, responder: Responder) -> None:
+    marks = {"X-Pushcli-Output-Dropped": "70", "X-Pushcli-Output-Cut-At": "7"}
+    answer = Answer(200, b"one\ntwo\n...\nend\n", "application/octet-stream", marks)
+    responder.say("GET", f"jobs/{JOB_ID}", json_answer(OF_A))
+    responder.say("GET", f"jobs/{JOB_ID}/output/a/stdout", answer)
+    result = home.run("job", "output", JOB_ID, "a")
+    assert "CUT: 70 more bytes were not kept, from line 2 (byte 7) on" in result.stderr
+    shown = json.loads(home.run("job", "output", JOB_ID, "a", "-F", "json").stdout)
+    assert (shown["dropped"], shown["cut_at"]) == (70, 7)
+
+
 @pytest.mark.parametrize("dropped", ["-1", "x", "9" * 30, "\u0661"])
 def test_a_header_that_makes_no_sense_is_ignored(
     home: Home, responder: Responder, dropped: str
 ) -> None:
-    marks = {"X-Pushcli-Output-Dropped": dropped.encode().decode("latin-1")}
+    header = dropped.encode().decode("latin-1")
+    marks = {"X-Pushcli-Output-Dropped": header, "X-Pushcli-Output-Cut-At": header}
     answer = Answer(200, b"x", "application/octet-stream", marks)
+    responder.say("GET", f"jobs/{JOB_ID}", json_answer(OF_A))
     responder.say("GET", f"jobs/{JOB_ID}/output/a/stdout", answer)
     assert home.run("job", "output", JOB_ID, "a").stderr == ""
 

@@ -3,10 +3,11 @@
 import hashlib
 import os
 import time
+from pathlib import Path
 
 import pytest
 
-from pushcli_server.store import Store, operations, reads
+from pushcli_server.store import Store, operations, reads, tails
 from pushcli_server.store.records import JobNodeRecord
 from tests.integration.store.conftest import Database
 from tests.integration.store.writing import JOB, until_healthy, with_job
@@ -230,3 +231,78 @@ def test_what_agents_gave_up_is_cleared_when_the_store_opens(database: Database)
     Store.open(database.url, database.root).dispose()
     assert not old.exists()
     assert young.exists()
+
+
+# --- the end of an output, beside its beginning
+
+
+def gathered(store: Store, kept: int, data: bytes, end: bytes) -> tuple[Path, Path]:
+    """A beginning and an end; of the beginning `kept` bytes are to stay."""
+    path = store.incoming(f"{JOB}.a.stdout")
+    tail = tails.tail_of(path)
+    store.submit(operations.AppendOutput(path, 0, data))
+    store.submit(operations.AppendOutput(tail, 0, tails.head(kept), cut=True))
+    for at, byte in enumerate(end):
+        store.submit(operations.AppendOutput(tail, tails.HEAD + at, bytes([byte])))
+    return path, tail
+
+
+@pytest.mark.parametrize("size", [0, 5, 9000])
+def test_the_end_is_joined_to_the_beginning(database: Database, size: int) -> None:
+    beginning, mark, end = b"b" * size, b"\n... 7 bytes left out ...\n", b"the end"
+
+    async def scenario(store: Store) -> None:
+        await with_job(store, "a")
+        path, tail = gathered(store, size, beginning, end)
+        store.submit(
+            operations.JoinTail(path, size, mark, tail),
+            operations.StoreOutput(
+                job_id=JOB, node="a", stdout=path, stderr=b"", stdout_dropped=7,
+                stdout_cut_at=size, stdout_size=len(beginning + mark + end),
+            ),
+        )  # fmt: skip
+        found = await store.ask(reads.output, store.root, "acme", JOB, "a", "stdout")
+        assert found == beginning + mark + end
+        [part] = await store.ask(reads.job_nodes, "acme", JOB)
+        assert (part.stdout_dropped, part.stdout_cut_at, part.stderr_cut_at) == (7, size, None)
+        assert list((store.root / "incoming").iterdir()) == []
+
+    database.run(scenario)
+
+
+@pytest.mark.parametrize("joined", [False, True])
+def test_an_end_that_was_not_stored_is_begun_again_after_a_restart(
+    database: Database, joined: bool
+) -> None:
+    async def gather(store: Store) -> None:
+        await with_job(store, "a")
+        path, tail = gathered(store, 9, b"beginning", b"the end")
+        await store.barrier()
+        if joined:
+            # Killed between the file system and the commit.
+            tails.join(path, 9, b"\n... 3 bytes left out ...\n", tail)
+
+    async def look(store: Store) -> None:
+        assert {path.name: path.read_bytes() for path in (store.root / "incoming").iterdir()} == {
+            f"{JOB}.a.stdout": b"beginning"
+        }
+
+    database.run(gather)
+    database.run(look)
+
+
+def test_an_end_whose_beginning_nobody_knows_the_length_of_begins_with_it(
+    database: Database,
+) -> None:
+    async def gather(store: Store) -> None:
+        path = store.incoming(f"{JOB}.a.stdout")
+        path.write_bytes(b"beginning and what not")
+        tails.tail_of(path).write_bytes(b"0000")
+        store.incoming(f"{JOB}.b.stdout.tail").write_bytes(tails.head(3) + b"x")
+
+    async def look(store: Store) -> None:
+        found = {path.name: path.read_bytes() for path in (store.root / "incoming").iterdir()}
+        assert found == {f"{JOB}.a.stdout": b""}
+
+    database.run(gather)
+    database.run(look)

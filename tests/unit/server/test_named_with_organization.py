@@ -30,8 +30,8 @@ OF_THE_SERVER = {
 }  # fmt: skip
 BY_A_JOBS_ID = {
     # Made by the fleet, which looks jobs up with their organization, from ids of our own making.
-    "InsertJob", "UpdateJob", "UpdateJobNodes", "StoreOutput", "AppendOutput", "LateResult",
-    "AppendEvent", "DropEvents",
+    "InsertJob", "UpdateJob", "UpdateJobNodes", "StoreOutput", "AppendOutput", "JoinTail",
+    "LateResult", "AppendEvent", "DropEvents",
 }  # fmt: skip
 OF_THE_WHOLE_SERVER = {
     # What no job of any organization refers to.

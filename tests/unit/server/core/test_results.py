@@ -9,8 +9,15 @@ import pytest
 from pushcli.protocol import extensions, limits, messages
 from pushcli.protocol.run import OutputChannel
 from pushcli_server.core import fleet_events as on_fleet
-from pushcli_server.core import gathering, results
-from pushcli_server.core.fleet_events import AppendOutput, Gathered, SaveLateResult, StoreOutput
+from pushcli_server.core import gathering, output, results
+from pushcli_server.core.fleet_events import (
+    AppendOutput,
+    BeginTail,
+    Gathered,
+    JoinTail,
+    SaveLateResult,
+    StoreOutput,
+)
 from pushcli_server.core.gathering import Gathering
 from pushcli_server.core.identity import NodeKey
 from pushcli_server.core.states import NodeState
@@ -61,10 +68,10 @@ def test_a_node_that_does_not_wait_for_the_store_is_not_gathered_without_end() -
     fleet = capturing()
     fleet.slow_store = True
     size, kept = 48_000, 0
-    for number in range(2 * results.MAX_UNSTORED // size):
+    for number in range(2 * output.MAX_UNSTORED // size):
         effects = chunk(fleet, number * size, bytes(size))
         kept += sum(len(effect.data) for effect in of(AppendOutput, effects))
-    assert results.MAX_UNSTORED - size < kept <= results.MAX_UNSTORED
+    assert output.MAX_UNSTORED - size < kept <= output.MAX_UNSTORED
     fleet.commit()
     assert acknowledged(fleet.done)[-1] == kept
     # From there it goes on.
@@ -110,21 +117,31 @@ def test_output_beyond_its_cap_is_not_kept_but_the_agent_goes_on(
     effects = chunk(fleet, 5, b"6")
     assert not of(AppendOutput, effects)
     assert acknowledged(effects) == [6]
+    # Its end is asked for, as far as there is room for it.
+    asked = result(fleet, stdout_size=6, stderr_size=0)
+    assert (of(BeginTail, asked), acknowledged(asked)) == ([BeginTail(JOB, "a", "stdout", 3)], [4])
+    last = AppendOutput(JOB, "a", "stdout", 0, b"56", tail=True)
+    assert of(AppendOutput, chunk(fleet, 4, b"56")) == [last]
     stored = result(fleet, stdout_size=6, stderr_size=0)
-    mark = b"\n[output cut: 1 more bytes]\n"
-    assert of(AppendOutput, stored) == [AppendOutput(JOB, "a", "stdout", 5, mark)]
+    mark = b"\n... 1 bytes left out ...\n"
+    assert of(JoinTail, stored) == [JoinTail(JOB, "a", "stdout", 3, mark)]
     [kept] = of(StoreOutput, stored)
     assert (kept.stdout, kept.stdout_dropped) == (Gathered(5 + len(mark)), 1)
+    assert kept.stdout_cut_at == 3
 
 
-def test_a_chunk_that_goes_beyond_the_cap_is_kept_up_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_output_that_just_fits_is_kept_as_a_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gathering, "MAX_OUTPUT", 5)
     fleet = capturing()
-    effects = chunk(fleet, 0, b"1234567")
-    assert of(AppendOutput, effects) == [AppendOutput(JOB, "a", "stdout", 0, b"12345")]
-    assert acknowledged(effects) == [7]
-    [kept] = of(StoreOutput, result(fleet, stdout_size=7, stderr_size=0))
-    assert kept.stdout_dropped == 2
+    effects = chunk(fleet, 0, b"12345")
+    assert of(AppendOutput, effects) == [AppendOutput(JOB, "a", "stdout", 0, b"123")]
+    assert acknowledged(effects) == [5]
+    assert acknowledged(result(fleet, stdout_size=5, stderr_size=0)) == [3]
+    chunk(fleet, 3, b"45")
+    stored = result(fleet, stdout_size=5, stderr_size=0)
+    assert of(JoinTail, stored) == [JoinTail(JOB, "a", "stdout", 3, b"")]
+    [kept] = of(StoreOutput, stored)
+    assert (kept.stdout, kept.stdout_dropped, kept.stdout_cut_at) == (Gathered(5), 0, None)
 
 
 @pytest.mark.parametrize("inline", [True, False])
@@ -136,10 +153,12 @@ def test_of_what_nobody_asked_for_little_is_kept_whatever_a_node_sends(inline: b
         stored = result(fleet, stdout_base64=base64.b64encode(bytes(size)).decode())
     else:
         appended = of(AppendOutput, chunk(fleet, 0, bytes(size)))
-        assert [len(effect.data) for effect in appended] == [most]
+        assert [len(effect.data) for effect in appended] == [most // 2]
+        assert acknowledged(result(fleet, stdout_size=size, stderr_size=0)) == [size - most // 2]
+        chunk(fleet, size - most // 2, bytes(most // 2))
         stored = result(fleet, stdout_size=size, stderr_size=0)
     [kept] = of(StoreOutput, stored)
-    mark = len("\n[output cut: 34464 more bytes]\n")
+    mark = len("\n... 34,464 bytes left out ...\n")
     at = kept.stdout.size if isinstance(kept.stdout, Gathered) else len(kept.stdout or b"")
     assert (at, kept.stdout_dropped) == (most + mark, size - most)
 
@@ -576,13 +595,91 @@ def test_what_comes_in_the_result_takes_the_place_of_what_was_gathered() -> None
 def test_a_job_s_output_is_shared_out_and_who_has_enough_is_told() -> None:
     fleet = limited(8, A, B)
     effects = chunk(fleet, 0, b"123456")
-    assert of(AppendOutput, effects) == [AppendOutput(JOB, "a", "stdout", 0, b"1234")]
+    assert of(AppendOutput, effects) == [AppendOutput(JOB, "a", "stdout", 0, b"12")]
     assert (acknowledged(effects), enough(effects)) == ([6], [True])
-    stored = result(fleet, stdout_size=100, stdout_head=100, stderr_size=0)
-    mark = b"\n[output cut: 96 more bytes]\n"
-    assert of(AppendOutput, stored) == [AppendOutput(JOB, "a", "stdout", 4, mark)]
+
+
+def test_of_too_much_output_the_end_is_asked_for_once_the_command_has_ended() -> None:
+    fleet = limited(8, A, B)
+    chunk(fleet, 0, b"123456")
+    asked = result(fleet, stdout_size=100, stdout_head=100, stderr_size=0)
+    assert of(BeginTail, asked) == [BeginTail(JOB, "a", "stdout", 2)]
+    assert (acknowledged(asked), enough(asked)) == ([98], [False])
+    assert messages.AckResult not in sent(asked, A)
+    # What comes of the middle after all is not kept.
+    assert not of(AppendOutput, chunk(fleet, 6, b"middle"))
+    for at, data in ((98, b"y"), (99, b"z"), (100, b"beyond")):
+        chunk(fleet, at, data)
+    assert of(AppendOutput, fleet.done)[-2:] == [
+        AppendOutput(JOB, "a", "stdout", 0, b"y", tail=True),
+        AppendOutput(JOB, "a", "stdout", 1, b"z", tail=True),
+    ]
+
+
+def test_beginning_and_end_are_joined_by_a_mark() -> None:
+    fleet = limited(8, A, B)
+    chunk(fleet, 0, b"123456")
+    for data in (b"", b"yz"):
+        chunk(fleet, 98, data)
+        stored = result(fleet, stdout_size=100, stdout_head=100, stderr_size=0)
+    mark = b"\n... 96 bytes left out ...\n"
+    assert of(JoinTail, stored) == [JoinTail(JOB, "a", "stdout", 2, mark)]
     [kept] = of(StoreOutput, stored)
-    assert (kept.stdout, kept.stdout_dropped) == (Gathered(4 + len(mark)), 96)
+    assert kept.stdout == Gathered(2 + len(mark) + 2)
+    assert (kept.stdout_dropped, kept.stdout_cut_at) == (96, 2)
+    kinds = [type(effect) for effect in stored]
+    assert kinds.index(JoinTail) < kinds.index(StoreOutput)
+    assert messages.AckResult in sent(stored, A)
+    assert shown(stored) == [("a", {"stdout": 4 + len(mark), "stderr": 0})]
+
+
+def test_what_was_in_reserve_is_shared_by_the_ends_of_both_channels() -> None:
+    fleet = limited(16, A, B)
+    for channel in ("stdout", "stderr"):
+        chunk(fleet, 0, b"123456", channel)
+    ends: dict[str, Any] = {
+        "stdout_size": 100,
+        "stdout_head": 100,
+        "stderr_size": 50,
+        "stderr_head": 50,
+    }
+    assert acknowledged(result(fleet, **ends)) == [98]
+    chunk(fleet, 98, b"yz")
+    assert acknowledged(result(fleet, **ends)) == [48]
+    chunk(fleet, 48, b"yz", "stderr")
+    [kept] = of(StoreOutput, result(fleet, **ends))
+    assert (kept.stdout_dropped, kept.stderr_dropped) == (94, 48)
+
+
+def test_without_any_room_the_mark_is_at_the_end() -> None:
+    fleet = limited(2, A, B)
+    chunk(fleet, 0, b"1")
+    chunk(fleet, 0, b"123", "stderr")
+    ends: dict[str, Any] = {"stdout_size": 1, "stdout_head": 1, "stderr_size": 9, "stderr_head": 9}
+    stored = result(fleet, **ends)
+    mark = b"\n[output cut: 9 more bytes]\n"
+    assert of(AppendOutput, stored) == [AppendOutput(JOB, "a", "stderr", 0, mark)]
+    [kept] = of(StoreOutput, stored)
+    assert (kept.stderr, kept.stderr_dropped) == (Gathered(len(mark)), 9)
+    assert kept.stderr_cut_at == 0
+
+
+def test_an_end_that_was_asked_for_is_kept_as_far_as_it_came() -> None:
+    fleet = limited(8, A, B)
+    chunk(fleet, 0, b"123456")
+    result(fleet, stdout_size=100, stdout_head=100, stderr_size=0)
+    chunk(fleet, 98, b"y")
+    fleet.tell(on_fleet.AbortRequested(job=JOB, requestor="ann", origin=""))
+    [kept] = of(StoreOutput, fleet.done)
+    assert of(JoinTail, fleet.done)[0].kept == 2
+    assert kept.stdout_dropped == 96
+
+
+def test_where_the_agent_cut_its_output_is_known() -> None:
+    fleet = capturing()
+    more: dict[str, Any] = {"stdout_dropped": 5, "stdout_cut_at": 1}
+    [kept] = of(StoreOutput, result(fleet, stdout_base64="aGk=", stderr_base64="", **more))
+    assert (kept.stdout_dropped, kept.stdout_cut_at, kept.stderr_cut_at) == (5, 1, None)
 
 
 def test_what_a_node_left_of_its_share_another_gets() -> None:
@@ -590,20 +687,30 @@ def test_what_a_node_left_of_its_share_another_gets() -> None:
     fleet.hear(B, messages.Succeeded, job_id=JOB.id, spooled=True, stdout_base64="aGk=",
                stderr_base64="")  # fmt: skip
     effects = chunk(fleet, 0, b"123456")
-    assert of(AppendOutput, effects) == [AppendOutput(JOB, "a", "stdout", 0, b"123456")]
-    assert enough(effects) == [False]
+    assert of(AppendOutput, effects) == [AppendOutput(JOB, "a", "stdout", 0, b"1234")]
+    assert enough(effects) == [True]
 
 
 def test_output_in_the_result_counts_too() -> None:
     fleet = limited(2, A)
-    [kept] = of(StoreOutput, result(fleet, stdout_base64="aGlo", stderr_base64=""))
-    assert (kept.stdout, kept.stdout_dropped) == (b"hi\n[output cut: 1 more bytes]\n", 1)
+    [kept] = of(StoreOutput, result(fleet, stdout_base64="aGlq", stderr_base64=""))
+    assert (kept.stdout, kept.stdout_dropped) == (b"h\n... 1 bytes left out ...\nj", 1)
+    assert kept.stdout_cut_at == 1
+
+
+def test_what_readers_saw_of_output_stays_when_the_rest_comes_with_the_result() -> None:
+    fleet = limited(8, A)
+    chunk(fleet, 0, b"123")
+    chunk(fleet, 3, b"4")
+    effects = result(fleet, stdout_base64="MTIzNDU2Nzg5MA==", stderr_base64="")
+    whole = b"1234\n... 2 bytes left out ...\n7890"
+    assert of(AppendOutput, effects) == [AppendOutput(JOB, "a", "stdout", 0, whole, cut=True)]
 
 
 def test_a_restarted_server_knows_how_much_was_kept() -> None:
-    fleet = limited(8, A, B)
+    fleet = limited(16, A, B)
     chunk(fleet, 0, b"123")
-    fleet.fleet.rules = msgspec.structs.replace(RULES, max_job_output=8)
+    fleet.fleet.rules = msgspec.structs.replace(RULES, max_job_output=16)
     fleet.job.kept = {"a": 3, "b": 0}
     again = restarted(fleet, A, B, rules=fleet.fleet.rules)
     again.hear(A)
