@@ -53,7 +53,7 @@ else:
     help="Output to print (default: stdout of a single NODE, else both).",
 )
 @click.option("--grep", metavar="PATTERN", help="Only lines that match this expression of RE2.")
-@click.option("-i", "--ignore-case", is_flag=True, help="With --grep: a is A.")
+@click.option("-i", "--ignore-case", is_flag=True, help="With --grep: ignore case.")
 @click.option(
     "--diff", is_flag=True, help="Compare what the nodes wrote with what most of them wrote."
 )
@@ -90,8 +90,6 @@ def output(
       pushcli job output @last --diff
     """
     _require_sense(app, outdir, raw=raw, follow=follow, diff=diff)
-    if follow and grep is not None:
-        raise UsageError("--follow prints all lines", "leave out --grep, or pipe it into grep")
     if diff and grep is not None:
         raise UsageError("--diff compares all lines", "leave out --grep")
     if ignore_case and grep is None:

@@ -11,6 +11,7 @@ from functools import partial
 
 from pushcli.errors import PushcliError, ServerError, ServerUnreachable, UsageError
 from pushcli.jobs.followed import Line, Lines, name_and_colour
+from pushcli.jobs.grep import Grep
 from pushcli.jobs.live import LiveDisplay
 from pushcli.jobs.output import CHANNELS
 from pushcli.terminal.context import App
@@ -39,25 +40,29 @@ def require_lines(app: App) -> None:
 
 
 def follow(
-    app: App, job_id: str, nodes: Sequence[str] = (), channels: Sequence[str] = CHANNELS
-) -> None:
+    app: App, job_id: str, nodes: Sequence[str], channels: Sequence[str], grep: Grep | None
+) -> int:
     """Print the output of a job line by line until no more of it comes; it may be over already.
+
+    Returns how many lines were printed.
 
     Args:
         nodes: of these only; none: of all.
+        grep: only lines that match.
 
     Raises:
         NotFound: there is no such job, or it captures nothing.
         PushcliError: the server refused, or was away for longer than `PATIENCE`.
         KeyboardInterrupt: the operator has seen enough; the job goes on.
     """
-    follower = _Follower(app, job_id, nodes, channels)
+    follower = _Follower(app, job_id, nodes, channels, grep=grep)
     try:
         follower.run()
     except KeyboardInterrupt:
         follower.finish()
         app.note("INTERRUPTED: the job goes on, if it was not over")
         raise
+    return follower.printed
 
 
 @contextmanager
@@ -105,14 +110,16 @@ def following(app: App, job_id: str, live: LiveDisplay | None) -> Iterator[bool]
 class _Follower:
     def __init__(
         self, app: App, job_id: str, nodes: Sequence[str], channels: Sequence[str],
-        live: LiveDisplay | None = None,
+        live: LiveDisplay | None = None, grep: Grep | None = None,
     ) -> None:  # fmt: skip
+        self.printed = 0
         self.error: Exception | None = None
         self._app = app
         self._id = job_id
         self._nodes = tuple(nodes)
         self._channels = frozenset(channels)
         self._live = live
+        self._grep = grep
         self._lines = Lines()
         self._lock = threading.Lock()
         self._finished = False
@@ -167,8 +174,11 @@ class _Follower:
         wanted = [
             line
             for line in lines
-            if line.channel in self._channels and (not nodes or line.node in nodes)
+            if line.channel in self._channels
+            and (not nodes or line.node in nodes)
+            and (self._grep is None or self._grep.matches(line.data))
         ]
+        self.printed += len(wanted)
         if not wanted:
             return
         if self._app.is_text:

@@ -27,14 +27,21 @@ def show_difference(app: App, wanted: Wanted) -> ExitStatus:
         if wrote:
             found.append((channel, difference(wrote), missing))
     if app.is_text:
+        wrote_any = any(_is_written(compared) for _, compared, _ in found)
         for channel, compared, missing in found:
-            _print(app, channel, compared)
+            if _is_written(compared) or not wrote_any:
+                _print(app, channel, compared)
             if missing:
                 app.note(f"no {channel} of {fold(map(escape_line, missing))} has arrived")
     else:
         app.emit({"id": wanted.job.id, "channels": [_as_data(*one) for one in found]})
     differs = any(compared.others for _, compared, _ in found)
     return ExitStatus.DIFFERENT if differs else ExitStatus.OK
+
+
+def _is_written(compared: Difference) -> bool:
+    """Whether anybody wrote anything."""
+    return bool(compared.others or compared.majority.output)
 
 
 def _print(app: App, channel: str, compared: Difference) -> None:

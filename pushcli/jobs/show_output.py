@@ -93,7 +93,7 @@ def follow_output(app: App, wanted: Wanted) -> None:
     """What the commands write, line by line while they write it, until the job is over.
 
     Raises:
-        NotFound: the job keeps no output.
+        NotFound: the job keeps no output, or nothing matches.
         UsageError: the server cannot tell it.
     """
     if not wanted.job.capture_output:
@@ -106,7 +106,9 @@ def follow_output(app: App, wanted: Wanted) -> None:
         chosen = _chosen(app, wanted)
         if not any(one.stdout_digest or one.stderr_digest for one in chosen):
             _require_kept(wanted.job, chosen)
-    follow(app, wanted.job.id, wanted.nodes, wanted.channels)
+    count = follow(app, wanted.job.id, wanted.nodes, wanted.channels, wanted.grep)
+    if wanted.grep is not None and not count:
+        raise _no_match(wanted, wanted.grep)
 
 
 def collect(app: App, wanted: Wanted) -> tuple[list[NodeResult], dict[str, Outputs]]:
@@ -138,7 +140,7 @@ def collect(app: App, wanted: Wanted) -> tuple[list[NodeResult], dict[str, Outpu
         found = {result.node: wanted.grep.only(found[result.node]) for result in wrote}
         wrote = [result for result in wrote if found[result.node]]
         if not wrote:
-            raise NotFound(f"no line of {_count(wanted)} matches {wanted.grep.expression!r}")
+            raise _no_match(wanted, wanted.grep)
     return wrote, found
 
 
@@ -146,6 +148,10 @@ def _chosen(app: App, wanted: Wanted) -> list[NodeResult]:
     nodes = frozenset(wanted.nodes)
     results = node_results(app, wanted.job)
     return [result for result in results if not nodes or result.node in nodes]
+
+
+def _no_match(wanted: Wanted, grep: Grep) -> NotFound:
+    return NotFound(f"no line of {_count(wanted)} matches {grep.expression!r}")
 
 
 def _count(wanted: Wanted) -> str:

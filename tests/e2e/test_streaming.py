@@ -332,6 +332,10 @@ def test_what_cannot_be_followed_is_told(fleet: Sandbox) -> None:
     done = fleet.cli("job", "output", job_id, "nosuch", "--follow")
     assert (done.returncode, "has no node 'nosuch'" in done.stderr) == (ExitStatus.NOT_FOUND, True)
     assert fleet.cli("job", "output", job_id, "--follow").stdout == "n1 | quick\n"
+    matching = fleet.cli("job", "output", job_id, "--follow", "--grep", "^QUI", "-i")
+    assert (matching.returncode, matching.stdout) == (0, "n1 | quick\n")
+    without = fleet.cli("job", "output", job_id, "--follow", "--grep", "slow")
+    assert (without.returncode, without.stdout) == (ExitStatus.NOT_FOUND, "")
 
 
 def test_many_nodes_that_write_at_once_are_all_heard(tmp_path: Path) -> None:

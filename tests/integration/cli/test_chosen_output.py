@@ -75,7 +75,6 @@ def test_names_of_nodes_may_stand_in_a_file(home: Home) -> None:
         (("-i",), 2, "--grep"),
         (("--diff", "--raw"), 2, "--raw and --diff exclude each other"),
         (("--diff", "--grep", "x"), 2, "--diff compares all lines"),
-        (("--follow", "--grep", "x"), 2, "--follow prints all lines"),
     ],
 )
 def test_what_cannot_be_shown_is_one_line(
@@ -127,6 +126,13 @@ def test_outputs_are_compared_with_what_most_nodes_wrote(home: Home) -> None:
     ]
     same = home.run("job", "output", JOB_ID, "web0[1-7]", "--diff", "--channel", "stdout")
     assert (same.status, same.stdout) == (0, "web[01-07] (all the same) stdout: 3 lines\n")
+
+
+def test_a_channel_that_nobody_wrote_to_is_not_compared(home: Home) -> None:
+    same = home.run("job", "output", JOB_ID, "web0[1-7]", "--diff")
+    assert (same.status, same.stdout) == (0, "web[01-07] (all the same) stdout: 3 lines\n")
+    nothing = home.run("job", "output", JOB_ID, "web0[1-7]", "--diff", "--channel", "stderr")
+    assert nothing.stdout == "web[01-07] (all the same) stderr: nothing\n"
 
 
 def test_programs_read_the_comparison(home: Home) -> None:
