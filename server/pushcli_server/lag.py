@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections import deque
+from collections.abc import Callable
 from typing import NamedTuple
 
 INTERVAL = 0.01
@@ -19,9 +20,13 @@ class LoopLag:
     """Measures blocks of the event loop with a timer that should be punctual.
 
     A block that used little of the processor was not ours: the machine had other work.
+
+    Args:
+        observe: is given each sample.
     """
 
-    def __init__(self, samples: int = 60_000) -> None:
+    def __init__(self, observe: Callable[[Sample], None], samples: int = 60_000) -> None:
+        self._observe = observe
         self._samples: deque[Sample] = deque(maxlen=samples)
 
     async def run(self) -> None:
@@ -30,7 +35,9 @@ class LoopLag:
             due, used = time.monotonic() + INTERVAL, time.thread_time()
             await asyncio.sleep(INTERVAL)
             lag = max(0.0, time.monotonic() - due)
-            self._samples.append(Sample(lag, time.thread_time() - used))
+            sample = Sample(lag, time.thread_time() - used)
+            self._samples.append(sample)
+            self._observe(sample)
 
     def report(self) -> str:
         """One line about the time since the last report, in ms."""

@@ -30,6 +30,7 @@ from pushcli_server.feeds import Feeds
 from pushcli_server.guarded import guarded
 from pushcli_server.jobs import JobService
 from pushcli_server.lag import LoopLag
+from pushcli_server.metrics import Metrics, Standing
 from pushcli_server.nodes import NodeService
 from pushcli_server.notes import Notes
 from pushcli_server.organizations import OrganizationService
@@ -64,7 +65,8 @@ async def open_services(
     async with contextlib.AsyncExitStack() as stack:
         tasks = await stack.enter_async_context(Tasks())
         clock, releases = Clock(), Releases()
-        store.start(asyncio.get_running_loop(), releases.committed)
+        metrics = Metrics()
+        store.start(asyncio.get_running_loop(), releases.committed, metrics.committed)
         stack.push_async_callback(store.close)
         timers = Timers(clock, lambda seconds: engine.handle(on_fleet.Stalled(seconds)))
         stack.callback(timers.close)
@@ -114,7 +116,10 @@ async def open_services(
         tasks.keep("looking for new secrets", rotation.run)
         kept_for = RetentionRules(settings.output_age, settings.max_stored_output_bytes)
         tasks.keep("deleting old output", Retention(store, clock, kept_for).run)
-        lag = LoopLag()
+        lag = LoopLag(metrics.looped)
+        metrics.registry.register(Standing(fleet, clock, store, channel))
+        metrics.connections.labels("commands").set_function(lambda: channel.connections)
+        metrics.connections.labels("heartbeats").set_function(lambda: broadcast.connections)
         tasks.keep("measuring the event loop", lag.run)
         yield Services(
             incarnation_id=incarnation_id,
@@ -133,6 +138,7 @@ async def open_services(
             feeds=feeds,
             outputs=outputs,
             lag=lag,
+            metrics=metrics,
             tasks=tasks,
             writes=writes,
         )

@@ -19,6 +19,7 @@ from pushcli_server.listener import listen
 from pushcli_server.logs import ServerLog
 from pushcli_server.rest.app import Application
 from pushcli_server.rest.auth import Authenticator
+from pushcli_server.rest.connections import Connections
 from pushcli_server.rest.http_protocol import BoundedHttp
 from pushcli_server.rest.http_server import HttpServer, connection_limit
 from pushcli_server.runtime import open_services
@@ -64,8 +65,10 @@ async def _run(
         raise
     with contextlib.closing(listener):
         async with open_services(directory, config, keyring, store) as services:
+            connections = Connections(connection_limit())
+            services.metrics.connections.labels("rest").set_function(lambda: len(connections))
             application = Application(services, config, authenticator(store))
-            http = HttpServer(_uvicorn_config(application, config, directory), connection_limit())
+            http = HttpServer(_uvicorn_config(application, config, directory), connections)
             services.tasks.keep("the log", partial(logs.report_left_out, log))
             asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, log.reopen)
             await _serve(http, listener, config, services, certificate)

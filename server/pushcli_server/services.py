@@ -12,6 +12,7 @@ from pushcli_server.core.node import Phase
 from pushcli_server.feeds import Feeds
 from pushcli_server.jobs import JobService
 from pushcli_server.lag import LoopLag
+from pushcli_server.metrics import Metrics
 from pushcli_server.nodes import NodeService
 from pushcli_server.organizations import OrganizationService
 from pushcli_server.output_feeds import OutputFeeds
@@ -39,6 +40,7 @@ class Services:
     feeds: Feeds
     outputs: OutputFeeds
     lag: LoopLag
+    metrics: Metrics
     writes: SignedWrites
     tasks: Tasks
 

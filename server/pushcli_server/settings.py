@@ -45,6 +45,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     tls_cert: str = ""
     tls_key: str = ""
     trusted_proxies: list[str] = []
+    monitoring_networks: list[str] = msgspec.field(default_factory=lambda: ["127.0.0.0/8", "::1"])
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["console", "json"] = "console"
     log_target: Literal["stderr", "file", "syslog", "journald"] = "stderr"
@@ -107,6 +108,7 @@ _COMMENTS = {
     "tls_cert": 'Certificate (PEM) for REST; "" is plain HTTP, on loopback only.',
     "tls_key": "Private key (PEM) of that certificate.",
     "trusted_proxies": "Addresses or networks whose X-Forwarded-Proto is believed.",
+    "monitoring_networks": "Addresses or networks that may read /metrics.",
     "log_level": "debug, info, warning or error: what is logged, and what is graver.",
     "log_format": "console for people, json for programs.",
     "log_target": "Where the log goes: stderr, file, syslog or journald.",
@@ -154,8 +156,9 @@ def check(settings: Settings, source: str) -> Settings:
             f"{source}: plain HTTP on {settings.listen_host} would hand out keys in the clear",
             "set tls_cert and tls_key, or listen on loopback behind a proxy that speaks TLS",
         )
-    for proxy in settings.trusted_proxies:
-        _network(source, proxy)
+    for name in ("trusted_proxies", "monitoring_networks"):
+        for network in getattr(settings, name):
+            _network(source, name, network)
     _log(source, settings)
     return settings
 
@@ -252,10 +255,10 @@ def _within(source: str, name: str, value: float, low: int, high: int) -> None:
         raise ConfigError(f"{source}: {name} is {value}", f"give {low} to {high}")
 
 
-def _network(source: str, text: str) -> None:
+def _network(source: str, name: str, text: str) -> None:
     try:
         ipaddress.ip_network(text)
     except ValueError as error:
         raise ConfigError(
-            f"{source}: trusted_proxies has {text!r}", "give addresses or networks like 10.0.0.0/8"
+            f"{source}: {name} has {text!r}", "give addresses or networks like 10.0.0.0/8"
         ) from error

@@ -7,6 +7,7 @@ slice ends only when the socket is empty or the next slice is scheduled.
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -73,6 +74,7 @@ class Broker:
         mark: what the names of this broker's peers begin with.
         session_salt: of a node's client; another one means another session key.
         now: seconds since the epoch, which messages' timestamps are held against.
+        drops, received: what is counted here, together with other brokers.
     """
 
     def __init__(
@@ -89,10 +91,13 @@ class Broker:
         session_salt: SessionSalt = lambda node: "",
         clock_differs: ClockDiffers = lambda node, seconds: None,
         max_body: MaxBody = lambda node: wire.MAX_BODY_TO_EARLIER,
+        drops: Drops | None = None,
+        received: Counter[type] | None = None,
     ) -> None:
         self._clock_differs = clock_differs
         self._max_body = max_body
-        self.drops = Drops()
+        self.drops = Drops() if drops is None else drops
+        self._received = Counter[type]() if received is None else received
         self._now = now
         self._mark = mark
         self._owner = owner
@@ -243,6 +248,7 @@ class Broker:
             return
         if self._doorman is not None:
             self._doorman.prove(frames[-1], node)
+        self._received[type(message)] += 1
         self._receive(node, self._mark + frames[0].bytes, address, message, curve_key)
 
     def _verified(self, frames: list[bytes], node: NodeKey) -> messages.NodeMessage:

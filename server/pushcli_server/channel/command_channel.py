@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+from collections import Counter
 from collections.abc import Iterable
 from typing import Any, TypeVar
 
@@ -20,6 +21,7 @@ from pushcli_server.channel.broker import (
     SessionSalt,
 )
 from pushcli_server.channel.crowd import Limits
+from pushcli_server.channel.drops import Drops
 from pushcli_server.core.identity import NodeKey
 from pushcli_server.secrets import Secrets
 
@@ -55,6 +57,9 @@ class CommandChannel:
         self._host, self._port = "", 0
         self._marks = itertools.count()
         self._brokers: dict[bytes, Broker] = {}
+        self.drops = Drops()
+        self.received = Counter[type]()
+        """Verified messages by their type."""
         self._mark_of: dict[bytes, bytes] = {}
 
     def bind(self, host: str, port: int) -> None:
@@ -100,6 +105,8 @@ class CommandChannel:
                     session_salt=self._session_salt,
                     clock_differs=clock_differs,
                     max_body=self._max_body,
+                    drops=self.drops,
+                    received=self.received,
                 )
                 undoing.callback(broker.close)
                 broker.bind(self._host, self._port)
@@ -120,6 +127,11 @@ class CommandChannel:
         """This peer is not used any more."""
         if (broker := self._brokers.get(peer[:_MARK])) is not None:
             broker.forget(peer)
+
+    @property
+    def connections(self) -> int:
+        """How many there are, of nodes and of strangers."""
+        return sum(broker.connections for broker in self._brokers.values())
 
     def expel(self, node: NodeKey) -> None:
         """End all connections of a node; it comes back only with a key that is valid."""

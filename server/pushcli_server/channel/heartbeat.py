@@ -43,6 +43,11 @@ class HeartbeatBroadcast:
         """
         self._keys = keys
 
+    @property
+    def connections(self) -> int:
+        """How many there are."""
+        return 0 if self._publisher is None else self._publisher.connections
+
     async def run(self) -> None:
         """Beat until cancelled, without drift."""
         due = time.monotonic()

@@ -32,6 +32,7 @@ from pushcli_server.rest.errors import (
 )
 from pushcli_server.rest.http_protocol import BoundedHttp
 from pushcli_server.rest.jobs import started
+from pushcli_server.rest.monitoring import MonitoringHandlers
 from pushcli_server.rest.request import (
     Asked,
     Call,
@@ -69,6 +70,10 @@ class Application:
         self._settings = settings
         self._routes = routes(services, settings)
         self._authenticator = authenticator
+        self._answers = services.metrics.answers
+        self._monitoring = MonitoringHandlers(
+            services.metrics.registry, services.store, settings.monitoring_networks
+        ).paths
         self._bodies = Shares(BODIES, BODIES_EACH, "large requests")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -83,6 +88,7 @@ class Application:
             response = answer_for(error)
         if incoming.unread and (connection := _connection(request)) is not None:
             connection.stop_counting()
+        self._answers.labels(response.status_code).inc()
         response.headers.update(EXTENSIONS)
         closes_if_unread(response.headers, incoming)
         await response(scope, incoming, outlasting(send, incoming))
@@ -92,6 +98,9 @@ class Application:
         if raw == "/pushy/_status":
             _allow(request, ("GET",))
             return answer(200, self._services.status())
+        if (monitored := self._monitoring.get(raw)) is not None:
+            _allow(request, ("GET",))
+            return monitored(request)
         route, path = self._match(raw)
         _allow(request, tuple(route.methods))
         operation = route.methods[request.method]

@@ -21,16 +21,19 @@ class HttpServer(uvicorn.Server):
     """uvicorn, but for signals, which are ours, and for how connections come in.
 
     Args:
-        limit: of connections at once.
+        connections: all of them, with their limit.
         protocol: of each.
     """
 
     def __init__(
-        self, config: uvicorn.Config, limit: int, protocol: type[BoundedHttp] = BoundedHttp
+        self,
+        config: uvicorn.Config,
+        connections: Connections,
+        protocol: type[BoundedHttp] = BoundedHttp,
     ) -> None:
         super().__init__(config)
         self._protocol = protocol
-        self.connections = Connections(limit)
+        self.connections = connections
         self._swept = 0.0
 
     @contextlib.contextmanager

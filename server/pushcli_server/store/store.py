@@ -99,11 +99,13 @@ class Store:
         self,
         loop: asyncio.AbstractEventLoop,
         on_commit: Callable[[int], None],
+        on_written: Callable[[float | None], None] = lambda seconds: None,
     ) -> None:
         """Begin to write.
 
         Args:
             on_commit: called on the loop with the highest ticket that is done with.
+            on_written: called on the loop with the seconds that a commit took; None: it failed.
         """
         self._on_commit = on_commit
         self._writer = Writer(
@@ -113,6 +115,7 @@ class Store:
             on_commit=self._committed,
             on_refused=self.refused.append,
             on_health=self._health,
+            on_written=on_written,
         )
 
     def incoming(self, name: str) -> Path:
@@ -125,6 +128,12 @@ class Store:
     def healthy(self) -> bool:
         """Whether the database can be written, as far as we know."""
         return self.trouble is None
+
+    @property
+    def waiting(self) -> tuple[int, int]:
+        """How many changes wait to be written, and of how many bytes, about."""
+        writer = self._started
+        return writer.waiting, writer.bytes
 
     @property
     def is_full(self) -> bool:

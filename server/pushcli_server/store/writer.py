@@ -43,6 +43,7 @@ class Writer:
         on_commit: called on the loop with the highest ticket that is done with.
         on_refused: called on the loop with the ticket of what cannot ever be stored.
         on_health: called on the loop with why the database cannot be written; None: it can.
+        on_written: called on the loop with the seconds that a commit took; None: it failed.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class Writer:
         on_commit: Callable[[int], None],
         on_refused: Callable[[int], None],
         on_health: Callable[[str | None], None],
+        on_written: Callable[[float | None], None],
     ) -> None:
         self.ticket = 0
         self.bytes = 0
@@ -64,6 +66,7 @@ class Writer:
         self._on_commit = on_commit
         self._on_refused = on_refused
         self._on_health = on_health
+        self._on_written = on_written
         self._queue: deque[Item] = deque()
         self._in_hand = 0
         self._withdrawn = 0
@@ -127,9 +130,11 @@ class Writer:
         group = Group(items, self._root)
         pause = _FIRST_PAUSE
         while True:
+            began = time.perf_counter()
             try:
                 refusals = group.commit(self._engine)
             except Exception as error:
+                self._notify(self._on_written, None)
                 self._give_back(group, error)
                 if self._closing.wait(pause) and (
                     pause > _LONGEST_PAUSE / 2 or time.monotonic() >= self._given_up_at
@@ -139,6 +144,7 @@ class Writer:
                 pause = min(pause * 2, _LONGEST_PAUSE)
             else:
                 break
+        self._notify(self._on_written, time.perf_counter() - began)
         if pause > _FIRST_PAUSE:
             self._notify(self._on_health, None)
         self._notify(self._answer, items, group, refusals, self._done_up_to(group.last))

@@ -18,6 +18,7 @@ from pushcli import keys
 from pushcli.protocol import signing
 from pushcli.protocol.timestamps import format_iso8601
 from pushcli.sandbox.sandbox import ADMIN
+from pushcli_server.rest.connections import Connections
 from pushcli_server.rest.errors import EXTENSIONS, answer
 from pushcli_server.rest.http_protocol import BoundedHttp
 from pushcli_server.rest.http_server import HttpServer
@@ -195,7 +196,7 @@ async def server() -> AsyncIterator[int]:
     config = uvicorn.Config(
         application, http=Impatient, log_config=None, lifespan="off", timeout_keep_alive=30
     )
-    running = HttpServer(config, 100, Impatient)
+    running = HttpServer(config, Connections(100), Impatient)
     serving = asyncio.create_task(running.serve(sockets=[listener]))
     try:
         yield listener.getsockname()[1]

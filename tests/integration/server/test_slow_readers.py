@@ -10,6 +10,7 @@ import pytest
 import uvicorn
 
 from pushcli_server.feed_log import FeedLog
+from pushcli_server.rest.connections import Connections
 from pushcli_server.rest.feeds import SLOW, EventStream
 from pushcli_server.rest.http_protocol import BoundedHttp
 from pushcli_server.rest.http_server import HttpServer
@@ -31,7 +32,7 @@ def run(scenario: Callable[[int], Awaitable[None]]) -> None:
         listener = socket.create_server(("127.0.0.1", 0))
         stream = EventStream(log, log.first, slow=PATIENCE)
         config = uvicorn.Config(stream, http=BoundedHttp, log_config=None, lifespan="off")
-        server = HttpServer(config, 100)
+        server = HttpServer(config, Connections(100))
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         try:
             async with asyncio.timeout(patient(10)):

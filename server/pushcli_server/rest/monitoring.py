@@ -1,0 +1,71 @@
+"""What monitoring asks, without a signature: is it alive, may it get work, what does it measure.
+
+Whether the server is alive and ready may be asked by anybody who reaches it; its measurements tell
+of the fleet and are for the addresses of `monitoring_networks` alone.
+"""
+
+import ipaddress
+from collections.abc import Callable
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
+from starlette.requests import Request
+from starlette.responses import Response
+
+from pushcli_server.rest.errors import Refused, answer, not_found
+from pushcli_server.store import Store
+
+_FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip", "via")
+"""Headers of a proxy: behind it may be anybody, whatever address it has itself."""
+
+
+class MonitoringHandlers:
+    """Paths by name.
+
+    Args:
+        networks: who may see the measurements, such as `127.0.0.0/8`.
+    """
+
+    def __init__(self, registry: CollectorRegistry, store: Store, networks: list[str]) -> None:
+        self._registry = registry
+        self._store = store
+        self._networks = [ipaddress.ip_network(network) for network in networks]
+        self.paths: dict[str, Callable[[Request], Response]] = {
+            "/healthz": self.health,
+            "/readyz": self.readiness,
+            "/metrics": self.metrics,
+        }
+
+    def health(self, request: Request) -> Response:
+        """`GET /healthz`: the event loop turns, or there would be no answer."""
+        return answer(200, {"status": "ok"})
+
+    def readiness(self, request: Request) -> Response:
+        """`GET /readyz`: 503 while nothing can be stored, so no job can start."""
+        if not self._store.healthy:
+            # Not why: that may name hosts and files, and anybody may ask.
+            raise Refused(503, ["the database cannot be written"], {"Retry-After": "5"})
+        if self._store.is_full:
+            raise Refused(503, ["too much waits for the database"], {"Retry-After": "5"})
+        return answer(200, {"status": "ready"})
+
+    def metrics(self, request: Request) -> Response:
+        """`GET /metrics`, in Prometheus' text format; for others there is no such path."""
+        if not self._may_see(request):
+            raise not_found("not found: metrics are for monitoring_networks in server.toml")
+        content = generate_latest(self._registry)
+        return Response(content, media_type=None, headers={"Content-Type": _TYPE})
+
+    def _may_see(self, request: Request) -> bool:
+        if request.client is None or any(name in request.headers for name in _FORWARDED):
+            return False
+        try:
+            address = ipaddress.ip_address(request.client.host.partition("%")[0])
+        except ValueError:
+            return False
+        if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
+            address = address.ipv4_mapped
+        return any(address in network for network in self._networks)
+
+
+_TYPE = CONTENT_TYPE_PLAIN_0_0_4

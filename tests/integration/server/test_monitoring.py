@@ -1,0 +1,117 @@
+"""What monitoring is told of a running server."""
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import requests
+from prometheus_client.parser import text_string_to_metric_families
+
+from pushcli.sandbox.sandbox import ORG, Sandbox
+from tests.support.fleet import Fleet
+from tests.support.waiting import job_is, start, until
+
+pytestmark = pytest.mark.timeout(120)
+
+
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+    """One node that is there, and one that is not."""
+    directory = tmp_path_factory.mktemp("fleet")
+    with Fleet(directory, ["n1"], whitelist={"true": "true", "sleep": "sleep 60"}) as fleet:
+        yield fleet
+
+
+def root(fleet: Sandbox) -> str:
+    return fleet.url.partition("/organizations/")[0]
+
+
+def ask(fleet: Sandbox, path: str, **headers: str) -> requests.Response:
+    return requests.get(root(fleet) + path, headers=headers, timeout=10)
+
+
+def measured(fleet: Sandbox) -> dict[tuple[str, ...], float]:
+    """Each sample by its name and the values of its labels."""
+    answer = ask(fleet, "/metrics")
+    assert answer.status_code == 200
+    assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
+    return {
+        (sample.name, *sample.labels.values()): sample.value
+        for family in text_string_to_metric_families(answer.text)
+        for sample in family.samples
+    }
+
+
+def test_measurements_tell_of_nodes_jobs_messages_and_the_machine(fleet: Sandbox) -> None:
+    job = start(fleet, "true", "n1")
+    job_is(fleet, job, "complete")
+    found = measured(fleet)
+    assert found["pushcli_nodes", ORG, "available"] == 1
+    assert ("pushcli_jobs", ORG, "running") not in found
+    assert found["pushcli_messages_received_total", "ack_commit"] == 1
+    assert found["pushcli_messages_received_total", "heartbeat"] >= 1
+    assert found["pushcli_store_commit_seconds_count",] >= 1
+    assert found["pushcli_event_loop_lag_seconds_count",] >= 10
+    assert found["pushcli_event_loop_busy_seconds_bucket", "+Inf"] >= 10
+    assert found["pushcli_connections", "commands"] == 1
+    assert found["pushcli_connections", "heartbeats"] == 1
+    assert found["pushcli_connections", "rest"] >= 1
+    assert found["pushcli_store_healthy",] == 1
+    assert found["process_open_fds",] > 10
+    assert found["process_max_fds",] > found["process_open_fds",]
+    sleeping = start(fleet, "sleep", "n1")
+    job_is(fleet, sleeping, "running")
+    found = measured(fleet)
+    assert found["pushcli_jobs", ORG, "running"] == 1
+    assert found["pushcli_nodes", ORG, "busy"] == 1
+    fleet.api.abort_job(sleeping)
+    until(lambda: ("pushcli_nodes", ORG, "available") in measured(fleet), "the node is free")
+
+
+def test_refusals_are_counted_by_status(fleet: Sandbox) -> None:
+    before = measured(fleet).get(("pushcli_http_answers_total", "404"), 0)
+    for _ in range(3):
+        assert ask(fleet, "/nothing").status_code == 404
+    assert measured(fleet)["pushcli_http_answers_total", "404"] == before + 3
+
+
+@pytest.mark.parametrize("header", ["X-Forwarded-For", "Forwarded", "Via", "X-Real-IP"])
+def test_who_comes_through_a_proxy_sees_no_measurements(fleet: Sandbox, header: str) -> None:
+    assert ask(fleet, "/metrics", **{header: "127.0.0.1"}).status_code == 404
+    assert ask(fleet, "/healthz", **{header: "127.0.0.1"}).status_code == 200
+
+
+def test_other_addresses_see_no_measurements(tmp_path: Path) -> None:
+    settings = {"monitoring_networks": ["192.0.2.0/24"]}
+    with Fleet(tmp_path, [], settings=settings) as fleet:
+        assert ask(fleet, "/metrics").status_code == 404
+        assert ask(fleet, "/readyz").json() == {"status": "ready"}
+
+
+def test_a_server_that_cannot_store_is_alive_but_not_ready(tmp_path: Path) -> None:
+    with Fleet(tmp_path, []) as fleet:
+        assert ask(fleet, "/readyz").status_code == 200
+        database = sqlite3.connect(fleet.server_directory / "pushcli.db", isolation_level=None)
+        try:
+            database.execute("BEGIN EXCLUSIVE")
+            # Something to write; it will not be.
+            fleet.cli("group", "create", "nobody")
+            until(lambda: ask(fleet, "/readyz").status_code == 503, "it is noticed")
+            refused = ask(fleet, "/readyz")
+            assert refused.json() == {"error": ["the database cannot be written"]}
+            assert ask(fleet, "/healthz").json() == {"status": "ok"}
+            found = measured(fleet)
+            assert found["pushcli_store_healthy",] == 0
+            assert found["pushcli_store_commit_failures_total",] >= 1
+        finally:
+            database.close()
+        until(lambda: ask(fleet, "/readyz").status_code == 200, "it is ready again")
+
+
+def test_each_measurement_stands_in_the_documentation(fleet: Sandbox) -> None:
+    page = (Path(__file__).parents[3] / "docs" / "operations.md").read_text()
+    families = text_string_to_metric_families(ask(fleet, "/metrics").text)
+    ours = {f.name for f in families if f.name.startswith("pushcli_")}
+    assert len(ours) > 10
+    assert [name for name in sorted(ours) if f"`{name}" not in page] == []
