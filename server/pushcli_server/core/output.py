@@ -49,7 +49,7 @@ class _Kept(NamedTuple):
     effects: tuple[Effect, ...] = ()
 
 
-def gather(
+def gather_chunk(
     fleet: Fleet,
     job: JobKey,
     node: NodeKey,

@@ -39,12 +39,12 @@ def chunk(fleet: Fleet, node: Node, message: messages.Output) -> list[Effect]:
     live = fleet.jobs.get(key)
     if live is not None and _delivers(live, node) and live.has_unfinished(node.name):
         held = live.held.setdefault(node.name, {})
-        return output.gather(fleet, key, node.key, held, live.budget, message)
+        return output.gather_chunk(fleet, key, node.key, held, live.budget, message)
     if extensions.PARTIAL not in node.extensions:
         return [output.declined(node.key, message)]
     job, late = fleet.job(key), fleet.late.get(node.key)
     if late is not None and late.job == key:
-        return output.gather(fleet, key, node.key, late.held, late.budget, message)
+        return output.gather_chunk(fleet, key, node.key, late.held, late.budget, message)
     if job is not None and node.name in job.nodes:
         return found(fleet, part_in(job, node, message))
     return [FindPart(node.key, message)] if key.id else []
@@ -113,7 +113,7 @@ def found(fleet: Fleet, part: PartFound) -> list[Effect]:
     if not _is_news(part) or not _is_wanted(fleet, part):
         return [output.declined(part.node, part.message)]
     key, it = _key(part.node, part.message), _late(fleet, part)
-    return output.gather(fleet, key, part.node, it.held, it.budget, part.message)
+    return output.gather_chunk(fleet, key, part.node, it.held, it.budget, part.message)
 
 
 def late(fleet: Fleet, part: PartFound) -> list[Effect]:

@@ -21,6 +21,7 @@ CHANGED = Settings(
     max_stored_output_bytes=2**21, output_retention="1d12h", default_capture=False,
     database_url="postgresql://db/pushcli",
     tls_cert="c \"'\u2603.pem", tls_key="k.pem", trusted_proxies=["10.0.0.0/8", "::1"],
+    monitoring_networks=[],
     log_level="debug", log_format="json", log_target="file", log_file="server.log",
 )  # fmt: skip
 
@@ -125,6 +126,7 @@ REFUSED: list[tuple[str, str]] = [
     ('api_listen_address = "push.example.com"', "plain HTTP on push.example.com"),
     ('trusted_proxies = ["10.0.0.1/8"]', "trusted_proxies has '10.0.0.1/8'"),
     ('trusted_proxies = ["proxy"]', "trusted_proxies has 'proxy'"),
+    ('monitoring_networks = ["all"]', "monitoring_networks has 'all'"),
     ('trusted_proxies = "10.0.0.1"', "trusted_proxies: expected array"),
     ('log_level = "loud"', "log_level"),
     ('log_format = "xml"', "log_format"),
