@@ -37,7 +37,7 @@ class Metrics:
 
     def __init__(self) -> None:
         # When each series began tells nobody anything, and doubles their number.
-        disable_created_metrics()
+        disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         self.commits = Histogram(
