@@ -72,7 +72,7 @@ def following(app: App, job_id: str, live: LiveDisplay | None) -> Iterator[bool]
     Gives whether it is printed; a server that cannot tell it is said to be one.
 
     Args:
-        live: the display that it is printed above; None: there is not to be any.
+        live: the display that it is printed above; None: there is none.
 
     Raises:
         PushcliError: at the end: the server did not tell the rest, or it could not be printed.
@@ -84,15 +84,11 @@ def following(app: App, job_id: str, live: LiveDisplay | None) -> Iterator[bool]
     follower = _Follower(app, job_id, (), CHANNELS, live)
     thread = threading.Thread(target=follower.run_aside, daemon=True, name="output")
     thread.start()
-    # A display that does not know of the lines would be drawn over them.
-    quiet, app.quiet = app.quiet, app.quiet or live is None
     try:
         yield True
     except BaseException:
         follower.finish()
         raise
-    finally:
-        app.quiet = quiet
     try:
         thread.join(LAST)
     except KeyboardInterrupt:

@@ -52,22 +52,24 @@ class Progress(Protocol):
 @contextmanager
 def progress(
     app: App, job_id: str, *, is_new: bool = True, quietly: bool = False,
-    below: "LiveDisplay | None" = None,
+    beside_output: bool = False, below: "LiveDisplay | None" = None,
 ) -> Iterator[Progress]:  # fmt: skip
     """The fitting one for these streams; ends with the terminal as it was.
 
     Args:
         is_new: whether the job begins now.
         quietly: nothing but remarks.
-        below: where output is written above the display, which is short then.
+        beside_output: output is printed meanwhile; a display would be drawn over it.
+        below: but for this one, which is short, and which it is written above.
     """
     if quietly or app.quiet:
         yield Silence(app)
         return
     if app.options.format is Format.NDJSON:
-        yield Events(app, job_id)
+        # Lines of two threads could get mixed up.
+        yield Silence(app) if beside_output else Events(app, job_id)
         return
-    if not can_redraw(app.stderr, app.env):
+    if not can_redraw(app.stderr, app.env) or (beside_output and below is None):
         yield Lines(app)
         return
     from pushcli.jobs.live import LiveDisplay  # noqa: PLC0415 - only where it is needed

@@ -56,7 +56,8 @@ def start(app: App, request: Mapping[str, Any], *, bare: bool = False) -> str:
 def wait(
     app: App, job_id: str, tracker: Tracker, *, interval: float,
     on_interrupt: OnInterrupt = OnInterrupt.ASK, default: Decision = Decision.ABORT,
-    is_new: bool = True, quietly: bool = False, below: "LiveDisplay | None" = None,
+    is_new: bool = True, quietly: bool = False, beside_output: bool = False,
+    below: "LiveDisplay | None" = None,
 ) -> Snapshot:  # fmt: skip
     """Show the job's progress until its end.
 
@@ -66,14 +67,17 @@ def wait(
         default: the answer where that is asked and only Enter is pressed.
         is_new: whether the job begins now.
         quietly: nothing is shown but what keeps us from watching.
-        below: the display, if output is written above it meanwhile.
+        beside_output: output is printed meanwhile.
+        below: the display that it is written above; None: there is to be none beside it.
 
     Raises:
         KeyboardInterrupt: the operator left; he was told how to abort the job.
         PushcliError: the server refused, or was away for too long; he was told how to
             look at the job later.
     """
-    shown = progress(app, job_id, is_new=is_new, quietly=quietly, below=below)
+    shown = progress(
+        app, job_id, is_new=is_new, quietly=quietly, beside_output=beside_output, below=below
+    )
     with as_interrupts(), shown as display:
         watcher = Watcher(app, job_id, tracker, interval=interval, note=display.note)
         is_over = _over(watcher, display)

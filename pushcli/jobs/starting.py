@@ -96,7 +96,7 @@ def carry_out(
     with following(app, job_id, live) if how.follow else nullcontext(False) as is_told:
         end = run_job.wait(
             app, job_id, tracker, interval=how.poll_interval, on_interrupt=how.on_interrupt,
-            below=live,
+            beside_output=is_told, below=live if is_told else None,
         )  # fmt: skip
     return run_job.report(app, end, request, is_told=is_told)
 

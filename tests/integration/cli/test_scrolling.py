@@ -1,5 +1,6 @@
 """`job start --follow` on a terminal: lines scroll above a short display; Ctrl-Z and `fg`."""
 
+import json
 import re
 import shutil
 import sys
@@ -192,3 +193,43 @@ def test_in_the_background_nothing_is_drawn(operator: Home, fleet: Sandbox) -> N
             if job["status"] == "running":
                 fleet.api.abort_job(job["id"])
         terminal.expect("Aborted.  2 aborted")
+
+
+def test_in_a_pipe_phases_are_lines_beside_those_of_nodes(operator: Home, fleet: Sandbox) -> None:
+    (fleet.directory / "go").touch()
+    start = ("job", "start", "chatty", "web01", "--follow")
+    done = operator.run(*start, PUSHCLI_PROFILE="sandbox")
+    assert "web01 | the last" in done.stdout.splitlines()
+    assert [line.split()[0] for line in done.stderr.splitlines()] == ["Voting", "Running"]
+    ndjson = operator.run(*start, "-F", "ndjson", PUSHCLI_PROFILE="sandbox")
+    *lines, end = [json.loads(line)["event"] for line in ndjson.stdout.splitlines()]
+    assert ({*lines}, end) == ({"output"}, "end")
+
+
+@pytest.mark.skipif(not shutil.which("bash"), reason="no bash here")
+def test_behind_a_pipe_nothing_is_drawn_over_what_it_prints(operator: Home, fleet: Sandbox) -> None:
+    with in_shell(operator) as terminal:
+        command = f"{sys.executable} -m pushcli job start chatty web01 --follow | cat"
+        terminal.child.sendline(command)
+        terminal.expect("line 9.")
+        (fleet.directory / "go").touch()
+        terminal.expect("Complete.")
+        terminal.expect("ready> ")
+    assert b"\x1b[?25l" not in terminal.raw
+    assert any(line.startswith("Running (1/1 in progress)") for line in terminal.lines)
+
+
+@pytest.mark.skipif(not shutil.which("bash"), reason="no bash here")
+def test_where_a_stop_is_ignored_it_stays_ignored(operator: Home) -> None:
+    with in_shell(operator) as terminal:
+        command = f"(trap '' TSTP; exec {sys.executable} -m pushcli job start sleep web01)"
+        terminal.child.sendline(command)
+        terminal.expect("1 running")
+        terminal.child.sendcontrol("z")
+        for _ in range(3):
+            terminal.expect("1 running")
+        terminal.child.sendintr()
+        terminal.expect("watching?  [a]")
+        terminal.child.send("a\r")
+        terminal.expect("Aborted.  1 aborted")
+    assert not any("Stopped" in line for line in terminal.lines)
