@@ -193,13 +193,19 @@ class ApiClient:
         Raises:
             PermissionDenied: it is not one's own either.
         """
-        if not self._only_own:
-            try:
-                return read(f"pushy/jobs{rest}")
-            except errors.PermissionDenied:
-                if "own-jobs" not in self.extensions:
-                    raise
-        found = read(f"pushy/own_jobs{rest}")
+        if self._only_own:
+            return read(f"pushy/own_jobs{rest}")
+        try:
+            return read(f"pushy/jobs{rest}")
+        except errors.PermissionDenied as error:
+            if "own-jobs" not in self.extensions:
+                raise
+            refused = error
+        try:
+            found = read(f"pushy/own_jobs{rest}")
+        except errors.PermissionDenied:
+            # The group that was named first lets him see what he asked for.
+            raise refused from None
         self._only_own = True
         return found
 

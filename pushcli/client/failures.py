@@ -104,6 +104,11 @@ def of_answer(response: "Response", base: str, remedy: str, name: str = "") -> e
             return errors.AuthenticationError(text or "the server refused the signature", remedy)
         case 403 if (needs := _needs(response.headers.get(NEEDS, ""))) is not None:
             group, who, action = needs
+            if not group:
+                return errors.PermissionDenied(
+                    f"{name} may not {action}: only superusers of the server may",
+                    "run it as one: -u NAME -k KEY",
+                )
             return errors.PermissionDenied(
                 f"{name} may not {action} (group {group})",
                 _joining(f"pushcli group add {group} --{who} {name}", response),
@@ -141,10 +146,13 @@ def _joining(command: str, response: "Response") -> str:
 
 
 def _needs(text: str) -> tuple[str, str, str] | None:
-    """Group, kind and action that a refusal names; None: it does not."""
+    """Group, kind and action that a refusal names; None: it does not.
+
+    Without a group it takes a superuser.
+    """
     group, _, rest = text.partition("; ")
     kind, _, action = rest.partition("; ")
-    if not is_node_name(group) or kind not in {"user", "client"} or not action:
+    if (group and not is_node_name(group)) or kind not in {"user", "client"} or not action:
         return None
     return group, kind, escape_line(action[:MAX_TEXT])
 

@@ -17,8 +17,8 @@ OUTPUT_PARTIAL = "X-Pushcli-Output-Partial"
 API_VERSION = "X-Ops-Server-API-Version"
 """Of Chef's server API: what the client speaks."""
 NEEDS = "X-Pushcli-Needs"
-"""On a refusal (403): `GROUP; KIND; ACTION`: in which group this `user` or `client` is missing,
-and what that keeps him from."""
+"""On a refusal (403): `GROUP; KIND; ACTION`: in which group this `user` or `client` is missing, and
+what that keeps him from; without a group it takes a superuser."""
 ADMIN = "X-Pushcli-Admin"
 """Beside that, `1`: who was refused is an administrator of the organization."""
 FROZEN = "X-Pushcli-Frozen"

@@ -246,9 +246,10 @@ async def _filled(database: str, blobs: Path) -> None:
 
 
 def ask(
-    connection: http.client.HTTPConnection, path: str, method: str, user: str, key: RSAPrivateKey
-) -> tuple[int, str]:
-    body = b"{}" if method in {"POST", "PUT"} else b""
+    connection: http.client.HTTPConnection, path: str, method: str, user: str, key: RSAPrivateKey,
+    headers_of_answer: dict[str, str] | None = None, value: object = None,
+) -> tuple[int, str]:  # fmt: skip
+    body = json.dumps(value or {}).encode() if method in {"POST", "PUT"} else b""
     headers = signing.sign(
         key, method=method, path=path, body=body, user=user,
         timestamp=format_iso8601(time.time()),
@@ -258,6 +259,8 @@ def ask(
         headers["Content-Type"] = "application/json"
     connection.request(method, path, body or None, headers)
     response = connection.getresponse()
+    if headers_of_answer is not None:
+        headers_of_answer |= {name.lower(): value for name, value in response.headers.items()}
     return response.status, response.read().decode()
 
 
@@ -279,6 +282,62 @@ def test_every_endpoint(crowded: Sandbox, organization: str, principal: str) -> 
             wrong.append(f"{endpoint.method} {endpoint.path}: {status} instead of {wanted} {text}")
     connection.close()
     assert wrong == []
+
+
+@pytest.mark.parametrize("principal", ["plain", "reader", "other-node", "validator"])
+# Administrators there are everywhere: their group cannot be deleted.
+@pytest.mark.parametrize("organization", [o for o, g in ORGANIZATIONS.items() if ADMINS in g])
+def test_whoever_joins_the_group_that_a_refusal_names_may(
+    crowded: Sandbox, organization: str, principal: str
+) -> None:
+    base = f"/organizations/{organization}"
+    kind = "client" if principal in CLIENTS else "user"
+    connection = http.client.HTTPConnection("127.0.0.1", crowded.ports[0], timeout=patient(10))
+    lacking: dict[str, list[Endpoint]] = {}
+    for endpoint in ENDPOINTS:
+        if endpoint.path.startswith("/") and kind == "client":
+            # Not even known there.
+            continue
+        path = endpoint.path if endpoint.path.startswith("/") else f"{base}/{endpoint.path}"
+        status, text = ask(connection, path, endpoint.method, principal, KEY)
+        if status != 403 or "Client and node name must match" in text:
+            continue
+        group, named, action = told(connection, path, endpoint.method, principal)
+        assert named == kind
+        assert action != "do this", endpoint
+        lacking.setdefault(group, []).append(endpoint)
+    # No group makes a superuser.
+    assert all(one.path.startswith("/") for one in lacking.pop("", []))
+    for group, endpoints in lacking.items():
+        made = group not in ORGANIZATIONS[organization]
+        if made:
+            send(connection, f"{base}/groups", "POST", {"groupname": group})
+        send(connection, f"{base}/groups/{group}/members", "POST", {f"{kind}s": [principal]})
+        for endpoint in endpoints:
+            path = f"{base}/{endpoint.path}"
+            status, text = ask(connection, path, endpoint.method, principal, KEY)
+            assert status != 403, (group, endpoint, text)
+        gone = f"/groups/{group}" + ("" if made else f"/members/{kind}s/{principal}")
+        send(connection, base + gone, "DELETE")
+    connection.close()
+
+
+def told(
+    connection: http.client.HTTPConnection, path: str, method: str, user: str
+) -> tuple[str, str, str]:
+    """The group that a refusal names, of which kind who is refused is, and the action."""
+    needs: dict[str, str] = {}
+    ask(connection, path, method, user, KEY, needs)
+    group, kind, action = needs["x-pushcli-needs"].split("; ", 2)
+    return group, kind, action
+
+
+def send(
+    connection: http.client.HTTPConnection, path: str, method: str, value: object = None
+) -> None:
+    """As the superuser; it must be done."""
+    status, text = ask(connection, path, method, SUPERUSER, KEY, value=value)
+    assert status < 300, (path, text)
 
 
 def test_the_matrix_has_every_endpoint_of_the_server() -> None:

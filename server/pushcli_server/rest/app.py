@@ -160,7 +160,8 @@ class Application:
     ) -> Response:
         org = path.get("org", "")
         principal, key = asked_by
-        await self._authenticator.authorize(org, principal, operation.access, path)
+        url = request.url.path
+        await self._authenticator.authorize(org, principal, operation.access, path, url)
         if not accepts(request.headers.get("accept"), operation.produces):
             raise Refused(406, [f"only {operation.produces} can be had here"])
         call = Call(

@@ -11,10 +11,11 @@ from starlette.requests import Request
 
 from pushcli import keys
 from pushcli.errors import KeyFileError
-from pushcli.protocol import headers, verification
+from pushcli.protocol import verification
 from pushcli.protocol.verification import SignedHeaders
 from pushcli_server.rest import rights
 from pushcli_server.rest.errors import Refused, not_found, unauthenticated
+from pushcli_server.rest.refusing import READING, WRITING, Needs, action, forbidden
 from pushcli_server.rest.request import signed_path
 from pushcli_server.rest.rights import ADMINS, READERS, WRITERS
 from pushcli_server.store import Store, identity_reads
@@ -127,9 +128,13 @@ class Authenticator:
         return associated[0]
 
     async def authorize(
-        self, org: str, principal: Principal, access: Access, path: dict[str, str]
+        self, org: str, principal: Principal, access: Access, path: dict[str, str], url: str
     ) -> None:
         """Check the group that the access needs.
+
+        Args:
+            path: what stands in the route's places.
+            url: the path as a whole.
 
         Raises:
             Refused: 403.
@@ -167,23 +172,26 @@ class Authenticator:
             case _:
                 assert_never(access)
         if not allowed:
-            needs = await self._needs(org, access)
+            needs = await self._needs(org, access, url)
             # He can let himself in.
             is_admin = bool(org) and await self._is_admin(org, principal)
             raise forbidden(principal, needs, is_admin=is_admin)
 
-    async def _needs(self, org: str, access: Access) -> tuple[str, str] | None:
-        """The group that decides, and what its members may; None: no group helps."""
+    async def _needs(self, org: str, access: Access, url: str) -> Needs:
+        """The group that decides; whoever joins it may."""
         match access:
+            case Access.OUTPUT | Access.OWN_OUTPUT if not await self._exists(org, READERS):
+                # Only what was captured by default is refused then.
+                return Needs(ADMINS, "read output of others' jobs that was captured by default")
             case Access.READ | Access.CONFIG | Access.OWN_JOB | Access.OUTPUT | Access.OWN_OUTPUT:
-                return READERS, "look at jobs, output and node states"
+                return Needs(READERS, READING)
             case Access.WRITE:
-                has_writers = await self._store.ask(identity_reads.group_exists, org, WRITERS)
-                return WRITERS if has_writers else ADMINS, "start and abort jobs or pause nodes"
-            case Access.ADMIN | Access.CLIENTS | Access.OWN_CLIENT | Access.OWN_USER if org:
-                return ADMINS, "do this: it is for administrators of the organization"
+                return Needs(WRITERS if await self._exists(org, WRITERS) else ADMINS, WRITING)
             case _:
-                return None
+                return Needs(ADMINS if org else "", action(url, org))
+
+    async def _exists(self, org: str, group: str) -> bool:
+        return await self._store.ask(identity_reads.group_exists, org, group)
 
     async def _is_admin(self, org: str, principal: Principal) -> bool:
         return await rights.is_admin(self._store, org, principal)
@@ -203,25 +211,6 @@ class Authenticator:
                 return await self._may_see(org, principal, job)
             case allowed:
                 return allowed
-
-
-def forbidden(
-    principal: Principal, needs: tuple[str, str] | None = None, *, is_admin: bool = False
-) -> Refused:
-    """403, in the old server's words; a header tells our command line more.
-
-    Args:
-        needs: the group that decides, and what its members may.
-        is_admin: of the organization.
-    """
-    more = {} if needs is None else {headers.NEEDS: f"{needs[0]}; {principal.kind}; {needs[1]}"}
-    if is_admin:
-        more[headers.ADMIN] = "1"
-    return Refused(
-        403,
-        [f"User or client '{principal.name}' does not have access to that action on this server."],
-        more,
-    )
 
 
 def _is(principal: Principal, kind: str, name: str) -> bool:

@@ -9,9 +9,9 @@ from starlette.responses import Response
 from pushcli.protocol.attributes import LEVELS
 from pushcli_server.nodes import NodeService
 from pushcli_server.rest import content
-from pushcli_server.rest.auth import forbidden
 from pushcli_server.rest.errors import Refused, answer, not_found
 from pushcli_server.rest.pieces import mapping
+from pushcli_server.rest.refusing import for_admins
 from pushcli_server.rest.request import Call
 from pushcli_server.rest.rights import is_admin
 from pushcli_server.settings import Settings
@@ -80,10 +80,10 @@ class ChefNodeHandlers:
         """`POST nodes`: by admins, and by a node's own client."""
         may_any = await is_admin(self._store, call.org, call.principal)
         if not may_any and call.principal.kind != "client":
-            raise forbidden(call.principal)
+            raise for_admins(call.principal, "create nodes")
         new = content.parse(call, _Node, "node")
         if not may_any and not _is_own(call, new.name):
-            raise forbidden(call.principal)
+            raise for_admins(call.principal, "create nodes")
         name = content.require_name(new.name)
         node = operations.PutNode(node=new.stored(call.org, name), create=True, created_at=call.at)
         try:

@@ -7,10 +7,10 @@ from starlette.responses import Response
 
 from pushcli_server.admission import AdmissionService
 from pushcli_server.rest import content
-from pushcli_server.rest.auth import forbidden
 from pushcli_server.rest.editors import editors, wants_editors
 from pushcli_server.rest.errors import Refused, answer, not_found
 from pushcli_server.rest.pieces import mapping
+from pushcli_server.rest.refusing import for_admins
 from pushcli_server.rest.request import Call
 from pushcli_server.rest.rights import ADMINS, is_admin
 from pushcli_server.settings import Settings
@@ -107,7 +107,7 @@ class ClientHandlers:
                 operations.AddMember(*member) if change.admin else operations.RemoveMember(*member)
             )
         if said and not await is_admin(self._store, call.org, call.principal):
-            raise forbidden(call.principal)
+            raise for_admins(call.principal, "change what clients may do")
         public_key, private_key = await content.next_key(
             call,
             change.public_key,

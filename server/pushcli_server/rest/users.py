@@ -6,9 +6,9 @@ import msgspec
 from starlette.responses import Response
 
 from pushcli_server.rest import content
-from pushcli_server.rest.auth import forbidden
 from pushcli_server.rest.errors import answer, not_found
 from pushcli_server.rest.pieces import mapping
+from pushcli_server.rest.refusing import Needs, forbidden
 from pushcli_server.rest.request import Call
 from pushcli_server.settings import Settings
 from pushcli_server.store import Store, identity_reads, operations
@@ -74,7 +74,7 @@ class UserHandlers:
         said: dict[str, Any] = {}
         if change.superuser not in {None, present.superuser}:
             if not call.principal.superuser:
-                raise forbidden(call.principal)
+                raise forbidden(call.principal, Needs("", "make superusers"))
             said["superuser"] = change.superuser
         for field in ("display_name", "email"):
             if getattr(change, field) not in {None, getattr(present, field)}:

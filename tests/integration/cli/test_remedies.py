@@ -29,6 +29,33 @@ def test_an_administrator_is_not_sent_to_an_administrator(operated: Operated) ->
     assert operated.run("node", "status", *as_root2).status == ExitStatus.OK
 
 
+def test_a_refusal_names_the_group_that_gives_the_right(operated: Operated) -> None:
+    operated.ok("user", "create", "carl", *operated.superuser)
+    me = ("-u", "carl", "-k", str(operated.place / "carl.pem"))
+    for group in ("readers", "writers"):
+        operated.run("group", "remove", f"pushy_job_{group}", "--user", "carl")
+    for words, action, group in (
+        (("job", "list"), "look at jobs, output and node states", "pushy_job_readers"),
+        (("job", "start", "x", "n", "--allow-unknown", "-q", "0"), "start and abort jobs",
+         "pushy_job_writers"),
+        (("node", "token", "list"), "make tokens for nodes", "admins"),
+    ):  # fmt: skip
+        refused = operated.run(*words, *me)
+        command = f"pushcli group add {group} --user carl"
+        assert_one_line(
+            refused, ExitStatus.NOT_ALLOWED, f"carl may not {action}", f"(group {group})",
+            f"ask an administrator to run `{command}`",
+        )  # fmt: skip
+        operated.ok(*command.split()[1:])
+        assert operated.run(*words, *me).status == ExitStatus.OK
+        operated.ok("group", "remove", group, "--user", "carl")
+    refused = operated.run("user", "list", "--all", *me)
+    assert_one_line(
+        refused, ExitStatus.NOT_ALLOWED, "carl may not look at and change users of the server",
+        "only superusers of the server may", "-u NAME -k KEY",
+    )  # fmt: skip
+
+
 def test_who_signs_with_a_key_that_nobody_vouches_for_is_told_what_to_do(
     operated: Operated,
 ) -> None:
