@@ -199,6 +199,8 @@ def test_a_full_disk_is_said(home: Home, responder: Responder, arguments: tuple[
     # More than any buffer holds: the error may come before the last write or with it.
     for count in (1, 5000):
         responder.say("GET", "jobs", json_answer([job("complete")] * count))
+        whole = job("complete", nodes={"succeeded": ["a"]}, capture_output=True)
+        responder.say("GET", f"jobs/{JOB_ID}", json_answer(whole))
         output = Answer(200, b"x" * count * 100, "application/octet-stream")
         responder.say("GET", f"jobs/{JOB_ID}/output/a/stdout", output)
         result = _written_to("/dev/full", home, *arguments)
