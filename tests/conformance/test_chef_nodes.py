@@ -138,7 +138,7 @@ def test_a_client_writes_its_own_node_and_no_other(server: Sandbox, node: Answer
         lambda: client.delete("nodes/c3"),
     )
     for call in calls:
-        with pytest.raises(PermissionDenied, match="group admins|does not have access"):
+        with pytest.raises(PermissionDenied, match=r"group admins|does not have access"):
             call()
     assert client.get("nodes/c1") == WEB
     assert client.put("nodes/c3", {"name": "c3", "run_list": ["a"]})["run_list"] == ["a"]
