@@ -132,6 +132,10 @@ class ApiClient:
             spec: the body; its `pushcli`, if any, is only for servers that know such options.
         """
         headers = {REQUEST_ID: str(uuid.uuid4())}
+        options = spec.get(run_wire.OPTIONS_KEY, {})
+        if run_wire.CAPTURE in options and not self._captures_by_default():
+            # Nobody asked for it: no server that does not know it is troubled with it.
+            spec = run_wire.without(spec, run_wire.CAPTURE)
         try:
             answer = self._start_job(spec, headers)
         except errors.RequestRefused:
@@ -145,6 +149,12 @@ class ApiClient:
         if not names.is_job_id(job_id):
             raise errors.ServerError("the server did not say which job it started")
         return job_id
+
+    def _captures_by_default(self) -> bool:
+        extension = run_wire.DEFAULT_CAPTURE
+        return extension in self.extensions or (
+            not self._http.has_answered and self.offers(extension)
+        )
 
     def _start_job(self, spec: dict[str, Any], headers: dict[str, str]) -> Any:
         body = _distinct(msgspec.json.encode(spec))

@@ -118,6 +118,8 @@ class HttpClient:
         tls.require_safe_url(server.url)
         self.requestor = requestor
         self.extensions: frozenset[str] = frozenset()
+        self.has_answered = False
+        """Whether `extensions` are what the server said."""
         self.base = server.url.rstrip("/")
         self._server = server
         self._trace = trace
@@ -154,6 +156,7 @@ class HttpClient:
         target, sent = self._signed(method, path, params, body, headers or {})
         response = self._traced(method, target, sent, body)
         self.extensions = _extensions(response.headers)
+        self.has_answered = True
         if not 200 <= response.status < 300:
             raise self._refusal(response)
         return response

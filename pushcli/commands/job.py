@@ -57,7 +57,11 @@ def job() -> None:
     default=DEFAULT_TIMEOUT,
     help=f"Time that the command may run: 90, 2m, 1h30m (default: {DEFAULT_TIMEOUT:g} seconds).",
 )
-@click.option("--capture", is_flag=True, help="Keep and show what the command writes.")
+@click.option(
+    "--capture/--no-capture",
+    default=None,
+    help="Keep and show all that the command writes, or nothing (default: some, of failures).",
+)
 @click.option(
     "--env",
     "variables",
@@ -90,9 +94,9 @@ def job() -> None:
 @operator_options
 @click.pass_obj
 def start(
-    app: App, *, command: str, selection: Selection, how: How, timeout: float, capture: bool,
-    variables: tuple[str, ...], with_env: str | None, in_dir: str | None, as_user: str | None,
-    file: Path | None, stdin: Path | None, secrets: tuple[str, ...],
+    app: App, *, command: str, selection: Selection, how: How, timeout: float,
+    capture: bool | None, variables: tuple[str, ...], with_env: str | None, in_dir: str | None,
+    as_user: str | None, file: Path | None, stdin: Path | None, secrets: tuple[str, ...],
 ) -> ExitStatus:  # fmt: skip
     """Run COMMAND, which must be on the nodes' whitelists, on the NODEs.
 
@@ -107,6 +111,8 @@ def start(
       pushcli job start uptime 'web*' -x @broken.txt --limit 10%
       pushcli job start chef-client -s 'role:web AND chef_environment:prod'
     """
+    if how.follow and capture is False:
+        raise UsageError("--follow prints what --no-capture keeps away", "leave out one of them")
     how.apply(app)
     env = job_request.environment(with_env, variables)
     reads = selection.reads_stdin or str(file) == job_request.STDIN
@@ -123,7 +129,8 @@ def start(
         env=env,
         file=content,
         stdin=read,
-        capture=capture,
+        capture=bool(capture),
+        default_capture=capture is None,
         # A variable under another name is one that the command does not find.
         exact_env=bool(env or secret_env),
         secret_env=secret_env,

@@ -76,8 +76,9 @@ def output(
     with_status: tuple[str, ...] | None, channel: str | None, grep: str | None, ignore_case: bool,
     diff: bool, outdir: Path | None, raw: bool, follow: bool,
 ) -> ExitStatus:  # fmt: skip
-    """Print what the job ID, started with --capture, wrote on the NODEs, or on all.
+    """Print what the job ID wrote on the NODEs, or on all.
 
+    All of it is there if the job was started with --capture, else up to 64 KiB of each channel.
     What several of them wrote alike stands once, under their names; what failed comes last.
     With --follow each line stands behind its node: `web01 | ...`, or `web01 ! ...` of stderr.
     A NODE is a name, a set, a glob, @FILE or -, and means nodes of this job.

@@ -32,10 +32,10 @@ def fetch_outputs(
         Interrupted: Ctrl-C; it is for the caller to say what that means.
         PushcliError: the server did not answer.
     """
-    if not job.capture_output:
+    has_digests = "output-digests" in app.client.extensions
+    if not job.capture_output and not has_digests:
         return {}
     ran = [result for result in results if not never_ran(result)]
-    has_digests = "output-digests" in app.client.extensions
 
     def key(result: NodeResult, channel: str) -> _Key | None:
         part = None if has_digests else (result.node, channel)

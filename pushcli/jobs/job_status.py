@@ -7,12 +7,14 @@ from typing import Any
 from pushcli import durations
 from pushcli.escape import escape_line
 from pushcli.jobs.alike import Alike, alike
+from pushcli.jobs.excerpts import FAILED, fetch_excerpts, print_excerpts
 from pushcli.jobs.for_programs import job_as_data, result_as_data
 from pushcli.jobs.model import JobView, NodeResult
 from pushcli.jobs.named import SHORT
+from pushcli.jobs.next_steps import output_line
 from pushcli.jobs.outcome import outcome
 from pushcli.jobs.pages import EXTENSION, ListedJob, page_of
-from pushcli.jobs.results import node_results
+from pushcli.jobs.results import node_results, unremarked
 from pushcli.jobs.watch import look
 from pushcli.jobs.wording import duration, mood, phase
 from pushcli.protocol import limits
@@ -54,6 +56,7 @@ def show_status(app: App, job_id: str) -> None:
             told["batch_jobs"] = [job.id for job in siblings]
         app.emit({**told, "results": [*map(result_as_data, results)]})
         return
+    results = unremarked(snapshot.job, results)
     for line in _head(app, snapshot.job, snapshot.raw, None if listed is None else listed[0]):
         app.print(line)
     if siblings:
@@ -64,6 +67,10 @@ def show_status(app: App, job_id: str) -> None:
         groups = alike(results)
         rows = [_row(_names([one.node for one in group.results]), group) for group in groups]
     _write(app, rows)
+    if snapshot.job.is_over:
+        found = fetch_excerpts(app, snapshot.job, results)
+        if print_excerpts(app, results, found):
+            app.remark(f"  {output_line(app, snapshot.job, FAILED)}")
 
 
 def _listed(app: App, job_id: str) -> tuple[ListedJob, Mapping[str, Any]] | None:

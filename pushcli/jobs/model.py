@@ -92,6 +92,7 @@ class NodeResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         ending: the command is being ended, and how it ended is still to come.
         output_deleted_at: when what it wrote was deleted on the server, `output_deleted_by` the
             setting because of which.
+        output_hidden: what it wrote was captured by default, and is not for who asks.
     """
 
     node: str
@@ -117,6 +118,7 @@ class NodeResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     late_result: LateResult | None = None
     output_deleted_at: float | None = None
     output_deleted_by: str | None = None
+    output_hidden: bool = False
 
     @property
     def dropped(self) -> int:

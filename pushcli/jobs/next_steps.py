@@ -1,5 +1,7 @@
 """What to do next, as a line that can be pasted."""
 
+from collections.abc import Iterable
+
 from pushcli.escape import escape_line
 from pushcli.jobs.model import JobView
 from pushcli.jobs.named import SHORT
@@ -24,6 +26,14 @@ def retry_line(app: App, job: JobView) -> str | None:
     whom = escape_line(nodes[0]) if len(nodes) == 1 else f"the {len(nodes)}"
     named = f"{_short(app, job.id)}{''.join(flags)}{same_server(app)}"
     return f"again for {whom}     pushcli job retry {named}"
+
+
+def output_line(app: App, job: JobView, states: Iterable[str]) -> str:
+    """How to see all that the nodes in these states wrote."""
+    there = ",".join(state for state in states if job.nodes.get(state))
+    chosen = f" --with-status {there}" if there else ""
+    named = f"{_short(app, job.id)}{chosen}{same_server(app)}"
+    return f"all that is kept     pushcli job output {named}"
 
 
 def _short(app: App, job_id: str) -> str:

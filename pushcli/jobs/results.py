@@ -2,12 +2,16 @@
 
 from collections.abc import Sequence
 
+import msgspec
+
 from pushcli.client.answers import checked
 from pushcli.jobs.model import PENDING, JobView, NodeResult
 from pushcli.terminal.context import App
 
 _SETTLING = 15.0
 """Seconds: agents give a command 5 s to end, and kill it then."""
+_SETTLING_UNASKED = 3.0
+"""The same if nobody asked for the output."""
 _LOOK = 0.25
 _NEVER_RAN = frozenset({"nacked", "unavailable", "was_ready"}) | PENDING
 
@@ -29,22 +33,39 @@ def node_results(app: App, job: JobView, names: Sequence[str] = ()) -> list[Node
 def settled_results(app: App, job: JobView, names: Sequence[str] = ()) -> list[NodeResult]:
     """The same, with the output of commands that are being ended: it is waited for a little."""
     results = node_results(app, job, names)
-    if not job.capture_output:
-        return results
-    deadline, noted = app.clock() + _SETTLING, False
-    while pending := [r.node for r in results if r.output_pending]:
+    patience = _SETTLING if job.capture_output else _SETTLING_UNASKED
+    deadline, noted = app.clock() + patience, False
+    while pending := [r.node for r in results if _is_awaited(job, r)]:
         if app.clock() >= deadline:
             break
-        if not noted and app.clock() >= deadline - _SETTLING + 1:
+        if not noted and app.clock() >= deadline - patience + 1:
             app.remark(f"Waiting for the output of {len(pending)} nodes ...")
             noted = True
         app.sleep(_LOOK)
         results = node_results(app, job, names)
-        if not any(r.output_pending for r in results):
+        if not any(_is_awaited(job, r) for r in results):
             # The node said that it is done a moment before it says what was done.
             app.sleep(_LOOK)
             return node_results(app, job, names)
     return results
+
+
+def _is_awaited(job: JobView, result: NodeResult) -> bool:
+    """Whether its output will be shown, and is still to come."""
+    # Whoever aborts a job did not ask what it would have said.
+    return result.output_pending and (job.capture_output or result.state != "aborted")
+
+
+def unremarked(job: JobView, results: Sequence[NodeResult]) -> list[NodeResult]:
+    """The same; if nobody asked for the output, without a word of what is missing of it."""
+    if job.capture_output:
+        return [*results]
+    return [
+        msgspec.structs.replace(
+            result, stdout_dropped=0, stderr_dropped=0, partial=False, output_pending=False
+        )
+        for result in results
+    ]
 
 
 def never_ran(result: NodeResult) -> bool:

@@ -76,6 +76,7 @@ def again(app: App, job_id: str, choices: Iterable[str], *, file: str | None = N
         env=asked.env,
         file=file,
         capture=asked.capture_output,
+        default_capture=options.get(run_wire.CAPTURE) == run_wire.DEFAULT,
         exact_env=bool(asked.env or secrets),
         secret_env=secrets,
         stdin=stdin,

@@ -6,15 +6,16 @@ from typing import TYPE_CHECKING, Any
 from pushcli.errors import OutputLost, PushcliError
 from pushcli.exit_status import ExitStatus
 from pushcli.jobs.at_once import Interrupted
+from pushcli.jobs.excerpts import FAILED, Excerpts, fetch_excerpts, print_excerpts
 from pushcli.jobs.fetch import fetch_outputs, unfetched
 from pushcli.jobs.folded import print_folded
 from pushcli.jobs.for_programs import job_as_data, result_as_data
 from pushcli.jobs.interrupts import Decision, OnInterrupt, as_interrupts, decide
 from pushcli.jobs.model import JobView, NodeResult
-from pushcli.jobs.next_steps import retry_line
-from pushcli.jobs.output import Outputs, as_data
+from pushcli.jobs.next_steps import output_line, retry_line
+from pushcli.jobs.output import as_data
 from pushcli.jobs.progress import Progress, progress
-from pushcli.jobs.results import never_ran, settled_results
+from pushcli.jobs.results import never_ran, settled_results, unremarked
 from pushcli.jobs.tracker import Tracker
 from pushcli.jobs.troubles import exceptions
 from pushcli.jobs.verdict import verdict
@@ -167,7 +168,7 @@ def report(
     needed: int = request.get("quorum", len(names))
     try:
         results = settled_results(app, end.job, names)
-        outputs = {} if is_told else fetch_outputs(app, end.job, results)
+        found = _outputs(app, end.job, results, is_told=is_told)
     except KeyboardInterrupt as interrupt:
         app.note(summary(end.job, needed))
         what = "output" if isinstance(interrupt, Interrupted) else "status"
@@ -178,22 +179,33 @@ def report(
         (app.print if app.is_text else app.note)(summary(end.job, needed))
         raise
     if app.is_text:
-        if not is_told:
-            _print_outputs(app, end.job, results, outputs)
-        _print_end(app, end.job, results, needed)
+        is_more = not is_told and _print_outputs(app, end.job, results, found)
+        _print_end(app, end.job, unremarked(end.job, results), needed)
+        if is_more:
+            app.remark(f"  {output_line(app, end.job, FAILED)}")
     else:
-        rows = [{**result_as_data(r), **as_data(outputs.get(r.node, {}))} for r in results]
+        rows = [{**result_as_data(r), **as_data(found.outputs.get(r.node, {}))} for r in results]
         # After the events: the last line is of another kind.
         kind = {"event": "end"} if app.options.format is Format.NDJSON else {}
         (emit or app.emit)({**kind, **job_as_data(end.raw), "results": rows})
     return verdict(end.job)
 
 
-def _print_outputs(
-    app: App, job: JobView, results: Sequence[NodeResult], outputs: Mapping[str, Outputs]
-) -> None:
-    ran = [result for result in results if job.capture_output and not never_ran(result)]
-    print_folded(app, ran, outputs)
+def _outputs(app: App, job: JobView, results: Sequence[NodeResult], *, is_told: bool) -> Excerpts:
+    """All that the nodes wrote, if somebody asked for it, or what is worth a look."""
+    if is_told:
+        return Excerpts({})
+    if job.capture_output:
+        return Excerpts(fetch_outputs(app, job, results))
+    return fetch_excerpts(app, job, results)
+
+
+def _print_outputs(app: App, job: JobView, results: Sequence[NodeResult], found: Excerpts) -> bool:
+    """Gives whether there is more to be seen."""
+    if not job.capture_output:
+        return print_excerpts(app, results, found)
+    print_folded(app, [r for r in results if not never_ran(r)], found.outputs)
+    return False
 
 
 def _print_end(app: App, job: JobView, results: Sequence[NodeResult], needed: int) -> None:

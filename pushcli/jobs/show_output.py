@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pushcli import durations
-from pushcli.errors import NotFound, UsageError
+from pushcli.errors import NotFound, PermissionDenied, UsageError
 from pushcli.escape import decode, escape_line
 from pushcli.jobs.fetch import fetch_outputs, unfetched
 from pushcli.jobs.folded import print_folded
@@ -18,6 +18,7 @@ from pushcli.jobs.output_files import save
 from pushcli.jobs.results import never_ran, node_results
 from pushcli.jobs.watch import look
 from pushcli.jobs.wording import words
+from pushcli.protocol.run_wire import DEFAULT_CAPTURE
 from pushcli.terminal.context import App
 from pushcli.terminal.pasting import same_server
 
@@ -96,8 +97,7 @@ def follow_output(app: App, wanted: Wanted) -> None:
         NotFound: the job keeps no output, or nothing matches.
         UsageError: the server cannot tell it.
     """
-    if not wanted.job.capture_output:
-        raise _not_captured(wanted.job.id)
+    _require_captured(app, wanted.job)
     if EXTENSION not in app.client.extensions:
         raise UsageError(
             "this server does not tell output while it is written", "leave out --follow"
@@ -106,7 +106,10 @@ def follow_output(app: App, wanted: Wanted) -> None:
         chosen = _chosen(app, wanted)
         if not any(one.stdout_digest or one.stderr_digest for one in chosen):
             _require_kept(wanted.job, chosen)
-    count = follow(app, wanted.job.id, wanted.nodes, wanted.channels, wanted.grep)
+    try:
+        count = follow(app, wanted.job.id, wanted.nodes, wanted.channels, wanted.grep)
+    except NotFound as error:
+        raise _not_captured(wanted.job.id) from error
     if wanted.grep is not None and not count:
         raise _no_match(wanted, wanted.grep)
 
@@ -118,8 +121,7 @@ def collect(app: App, wanted: Wanted) -> tuple[list[NodeResult], dict[str, Outpu
         NotFound: none did, or nothing matches; the text says why.
     """
     job, channels = wanted.job, wanted.channels
-    if not job.capture_output:
-        raise _not_captured(job.id)
+    _require_captured(app, job)
     try:
         chosen = _chosen(app, wanted)
         found = fetch_outputs(app, job, chosen, channels)
@@ -129,6 +131,10 @@ def collect(app: App, wanted: Wanted) -> tuple[list[NodeResult], dict[str, Outpu
         raise
     wrote = [result for result in chosen if found.get(result.node)]
     if not wrote:
+        _require_readable(job, chosen)
+        if job.is_over and not job.capture_output:
+            _require_kept(job, chosen)
+            raise _not_captured(job.id)
         if len(chosen) == 1:
             raise _why_not(job, chosen[0], " or ".join(channels))
         _require_kept(job, chosen)
@@ -206,9 +212,11 @@ def _place(output: "MarkedOutput") -> str:
 
 def _why_none(app: App, job: JobView, node: str, channel: str) -> NotFound:
     """Why there is no output of this node."""
-    if not job.capture_output:
+    _require_captured(app, job)
+    results = node_results(app, job)
+    found = [result for result in results if result.node == node]
+    if job.is_over and not job.capture_output and not any(map(_has_output, results)):
         return _not_captured(job.id)
-    found = [result for result in node_results(app, job) if result.node == node]
     if found:
         return _why_not(job, found[0], channel)
     return NotFound(f"job {job.id} has no node {node}", f"see `pushcli job status {job.id}`")
@@ -216,8 +224,36 @@ def _why_none(app: App, job: JobView, node: str, channel: str) -> NotFound:
 
 def _not_captured(job_id: str) -> NotFound:
     return NotFound(
-        f"job {job_id} keeps no output", "start it with --capture to see what it writes"
+        f"job {job_id} keeps no output",
+        "start it with --capture to see what it writes, unless its entry says capture = false",
     )
+
+
+def _require_captured(app: App, job: JobView) -> None:
+    """The job's output may have been kept.
+
+    Raises:
+        NotFound: it was not.
+    """
+    if not job.capture_output and DEFAULT_CAPTURE not in app.client.extensions:
+        raise _not_captured(job.id)
+
+
+def _has_output(result: NodeResult) -> bool:
+    return result.stdout_size is not None or result.stderr_size is not None
+
+
+def _require_readable(job: JobView, results: Sequence[NodeResult]) -> None:
+    """What they wrote is for who asks, if anything was kept.
+
+    Raises:
+        PermissionDenied: it is not.
+    """
+    if any(result.output_hidden for result in results):
+        raise PermissionDenied(
+            f"what job {job.id} wrote is for who started it, and administrators",
+            "ask one of them, or to be in the group pushy_job_readers",
+        )
 
 
 def _require_kept(job: JobView, results: Sequence[NodeResult]) -> None:
@@ -256,5 +292,5 @@ def _why_not(job: JobView, result: NodeResult, channel: str) -> NotFound:
         return NotFound(f"there is no {channel} from {node} yet ({said})", "try again in a moment")
     return NotFound(
         f"no {channel} from {node} has arrived ({said})",
-        "agents that are gone, or older than this version, may not deliver it",
+        "agents that are gone or old may not deliver it; its entry may say capture = false",
     )

@@ -77,7 +77,7 @@ def carry_out(
     _require_sense(how)
     if how.follow:
         require_lines(app)
-        run = msgspec.structs.replace(run, capture=True)
+        run = msgspec.structs.replace(run, capture=True, default_capture=False)
     request = job_request(run, nodes, quorum=how.quorum)
     with before_start(app):
         if how.dry_run:

@@ -74,6 +74,13 @@ def understood(request: Mapping[str, Any], offered: frozenset[str]) -> dict[str,
     return {**others, OPTIONS_KEY: options} if options else others
 
 
+def without(request: Mapping[str, Any], option: str) -> dict[str, Any]:
+    """The body of `POST jobs` without one of our options."""
+    others = {key: value for key, value in request.items() if key != OPTIONS_KEY}
+    options = {key: value for key, value in request[OPTIONS_KEY].items() if key != option}
+    return {**others, OPTIONS_KEY: options} if options else others
+
+
 def whole(seconds: float) -> float:
     """A whole number without its `.0`, as old servers show it."""
     return int(seconds) if float(seconds).is_integer() else seconds

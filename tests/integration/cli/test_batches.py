@@ -102,7 +102,7 @@ def test_a_failed_quorum_stops_the_rest_and_programs_get_all_of_it(down: Operate
     for each in jobs:
         assert "pushcli" not in down.fleet.api.job(each["id"])
         told = down.fleet.api.get(f"pushy/own_jobs/{each['id']}")
-        assert told["pushcli"] == {"batch": last["batch"]}
+        assert told["pushcli"] == {"batch": last["batch"], "capture": "default"}
         assert down.fleet.api.job(each["id"]) == {k: told[k] for k in told if k != "pushcli"}
 
 

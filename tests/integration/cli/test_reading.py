@@ -151,7 +151,7 @@ def test_a_header_that_makes_no_sense_is_ignored(
 def test_missing_pending_and_late_news_stand_with_their_node(
     home: Home, responder: Responder
 ) -> None:
-    responder.say("GET", f"jobs/{JOB_ID}", json_answer(job("complete")))
+    responder.say("GET", f"jobs/{JOB_ID}", json_answer(job("complete", capture_output=True)))
     results: list[dict[str, Any]] = [
         {"node": "a", "state": "succeeded", "stdout_dropped": 1000, "stderr_dropped": 234},
         {"node": "b", "state": "aborted", "partial": True},
