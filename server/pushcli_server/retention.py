@@ -1,4 +1,4 @@
-"""Output is deleted when it is old, or too much: in small pieces, beside everything else.
+"""What is old, or too much, is deleted: in small pieces, beside everything else.
 
 `core/retention.py` decides; what is decided is asked and done through the store, whose other
 writers come between two pieces.
@@ -6,6 +6,9 @@ writers come between two pieces.
 
 import asyncio
 import logging
+from collections import Counter
+
+import msgspec
 
 from pushcli_server.clock import Clock
 from pushcli_server.core.retention import Ended, Rules, expired, surplus
@@ -18,53 +21,89 @@ PAUSE = 0.05
 _JOBS = 50
 """That are looked at together."""
 _log = logging.getLogger(__name__)
+Piece = operations.DeleteOutput | operations.DeleteJobs | operations.DeleteAudit
+
+
+class Kept(msgspec.Struct, frozen=True, kw_only=True):
+    """What is kept: jobs, their output, and lines of the audit trail by their age in seconds."""
+
+    output: Rules
+    jobs: Rules
+    audit: float
 
 
 class Retention:
-    """Deletes what the rules say, of jobs that are over."""
+    """Deletes what is not to be kept, of jobs that are over."""
 
-    def __init__(self, store: Store, clock: Clock, rules: Rules) -> None:
+    def __init__(self, store: Store, clock: Clock, kept: Kept) -> None:
         self._store = store
         self._clock = clock
-        self._rules = rules
+        self._kept = kept
 
     async def run(self) -> None:
         """Look now and then, for ever."""
         while True:
             try:
-                await self.delete_output()
+                await self.delete()
             except StoreUnavailable as error:
-                _log.warning("old output must wait to be deleted: %s", error)
+                _log.warning("what is old must wait to be deleted: %s", error)
             await asyncio.sleep(INTERVAL)
 
-    async def delete_output(self) -> None:
-        """Delete all output that is to go.
+    async def delete(self) -> None:
+        """Delete all that is to go.
 
         Raises:
             StoreUnavailable: the database is away; what is left is deleted another time.
         """
-        deleted: dict[str, str] = {}
-        while (piece := await self._piece()) is not None:
+        done: dict[tuple[str, str], None] = {}
+        while (piece := await self._next()) is not None:
             await self._store.write(piece)
-            deleted |= dict.fromkeys(piece.jobs, piece.because)
+            match piece:
+                case operations.DeleteOutput(jobs=jobs, because=because):
+                    done |= {(f"output of jobs ({because})", job): None for job in jobs}
+                case operations.DeleteJobs(jobs):
+                    done |= {("jobs", job): None for job in jobs}
+                case operations.DeleteAudit():
+                    done["lines of the audit trail", ""] = None
             await asyncio.sleep(PAUSE)
-        for because in dict.fromkeys(deleted.values()):
-            count = sum(1 for one in deleted.values() if one == because)
-            _log.info("the output of %d jobs was deleted (%s)", count, because)
+        for what, count in Counter(what for what, _ in done).items():
+            _log.info("deleted: %s, %d", what, count)
 
-    async def _piece(self) -> operations.DeleteOutput | None:
-        ask = self._store.lists.ask
-        found = await ask(retention_reads.oldest_with_output, _JOBS + 1)
-        jobs = [Ended(*one) for one in found[:_JOBS]]
+    async def _next(self) -> Piece | None:
         # Nothing is too old because somebody has set the clock ahead.
         now = min(self._clock.now(), self._clock.date())
-        if old := expired(jobs, now, self._rules):
+        return await self._job(now) or await self._output(now) or await self._audit(now)
+
+    async def _job(self, now: float) -> Piece | None:
+        ask, rules = self._store.lists.ask, self._kept.jobs
+        found = await ask(retention_reads.oldest_jobs, _JOBS + 1)
+        jobs = [Ended(job, at) for job, at, _ in found[:_JOBS]]
+        if not (chosen := expired(jobs, now, rules)):
+            count, sizes = await ask(retention_reads.count_of_jobs), {job: 1 for job, _ in jobs}
+            chosen = surplus(jobs, sizes, count, rules, are_more=len(found) > _JOBS)
+        if not chosen:
+            return None
+        wanted = set(chosen)
+        if with_output := [job for job, _, holds in found if holds and job in wanted]:
+            return operations.DeleteOutput(jobs=with_output, at=now, because="job_retention")
+        return operations.DeleteJobs(chosen)
+
+    async def _output(self, now: float) -> Piece | None:
+        ask, rules = self._store.lists.ask, self._kept.output
+        found = await ask(retention_reads.oldest_with_output, _JOBS + 1)
+        jobs = [Ended(*one) for one in found[:_JOBS]]
+        if old := expired(jobs, now, rules):
             return operations.DeleteOutput(jobs=old, at=now, because="output_retention")
         stored = await ask(retention_reads.stored_output)
-        if not jobs or stored <= self._rules.size:
+        if not jobs or stored <= rules.size:
             return None
         sizes = await ask(retention_reads.output_of_jobs, [job.job for job in jobs])
-        much = surplus(jobs, sizes, stored, self._rules, are_more=len(found) > _JOBS)
+        much = surplus(jobs, sizes, stored, rules, are_more=len(found) > _JOBS)
         if not much:
             return None
         return operations.DeleteOutput(jobs=much, at=now, because="max_stored_output_bytes")
+
+    async def _audit(self, now: float) -> Piece | None:
+        first = await self._store.lists.ask(retention_reads.first_audit)
+        before = now - self._kept.audit
+        return None if first is None or first >= before else operations.DeleteAudit(before=before)

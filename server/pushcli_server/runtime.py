@@ -37,11 +37,11 @@ from pushcli_server.organizations import OrganizationService
 from pushcli_server.outbox import Outbox
 from pushcli_server.output_feeds import OutputFeeds
 from pushcli_server.release import Releases
-from pushcli_server.retention import Retention
+from pushcli_server.retention import Kept, Retention
 from pushcli_server.rotation import Rotation
 from pushcli_server.secrets import Keyring, Secrets
 from pushcli_server.services import Services
-from pushcli_server.settings import Settings
+from pushcli_server.settings import Settings, seconds_kept
 from pushcli_server.store import Store, StoreUnavailable
 from pushcli_server.supervised import Tasks
 from pushcli_server.timers import Timers
@@ -114,8 +114,7 @@ async def open_services(
         tasks.keep("the server's heartbeat", broadcast.run)
         rotation = Rotation(directory, keyring, serve, store, clock.date)
         tasks.keep("looking for new secrets", rotation.run)
-        kept_for = RetentionRules(settings.output_age, settings.max_stored_output_bytes)
-        tasks.keep("deleting old output", Retention(store, clock, kept_for).run)
+        tasks.keep("deleting what is old", Retention(store, clock, kept_by(settings)).run)
         lag = LoopLag(metrics.looped)
         metrics.registry.register(Standing(fleet, clock, store, channel))
         metrics.connections.labels("commands").set_function(lambda: channel.connections)
@@ -159,6 +158,17 @@ def rules_of(settings: Settings) -> Rules:
         ),
         lifetime=settings.lifetime,
         max_job_output=settings.max_job_output_bytes,
+    )
+
+
+def kept_by(settings: Settings) -> Kept:
+    """What the settings say about how long things are kept."""
+    return Kept(
+        output=RetentionRules(
+            seconds_kept(settings.output_retention), settings.max_stored_output_bytes
+        ),
+        jobs=RetentionRules(seconds_kept(settings.job_retention), settings.max_stored_jobs),
+        audit=seconds_kept(settings.audit_retention),
     )
 
 

@@ -40,6 +40,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     max_job_output_bytes: int = 2**30
     max_stored_output_bytes: int = 10 * 2**30
     output_retention: str = "30d"
+    max_stored_jobs: int = 1_000_000
+    job_retention: str = "365d"
+    audit_retention: str = "forever"
     default_capture: bool = True
     database_url: str = ""
     tls_cert: str = ""
@@ -55,12 +58,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def tls(self) -> bool:
         """Whether REST speaks TLS."""
         return bool(self.tls_cert)
-
-    @property
-    def output_age(self) -> float:
-        """Seconds after a job's end for which its output is kept; infinite: for ever."""
-        kept = self.output_retention
-        return math.inf if kept == FOREVER else durations.parse(kept)
 
     @property
     def listen_host(self) -> str:
@@ -104,6 +101,9 @@ _COMMENTS = {
     "max_stored_output_bytes": "Bytes of all jobs' output; of more, the oldest is deleted.",
     "output_retention": 'How long after a job its output is kept: 30d, 12h, or "forever".',
     "default_capture": "Whether a little output is kept of jobs that do not say so.",
+    "max_stored_jobs": "Jobs that are kept; of more, the oldest is deleted.",
+    "job_retention": 'How long a job is kept after its end: 365d, or "forever".',
+    "audit_retention": 'How long a line of the audit trail is kept: 365d, or "forever".',
     "database_url": 'postgresql://HOST/NAME, or "" for SQLite in this directory.',
     "tls_cert": 'Certificate (PEM) for REST; "" is plain HTTP, on loopback only.',
     "tls_key": "Private key (PEM) of that certificate.",
@@ -147,7 +147,10 @@ def check(settings: Settings, source: str) -> Settings:
         _within(source, name, getattr(settings, name), 1, 31_536_000)
     for name in ("max_job_output_bytes", "max_stored_output_bytes"):
         _within(source, name, getattr(settings, name), 65_536, 2**50)
-    _retention(source, "output_retention", settings.output_retention)
+    _within(source, "max_stored_jobs", settings.max_stored_jobs, 1000, 10**9)
+    _retention(source, "output_retention", settings.output_retention, 1)
+    for name in ("job_retention", "audit_retention"):
+        _retention(source, name, getattr(settings, name), 3600)
     _addresses(source, settings)
     if bool(settings.tls_cert) != bool(settings.tls_key):
         raise ConfigError(f"{source}: tls_cert and tls_key go together", "set both or neither")
@@ -203,18 +206,28 @@ def with_values(settings: Settings, values: list[str], source: str) -> Settings:
         raise ConfigError(f"{source}: {error}".replace("`", ""), "give another value") from error
 
 
-def _retention(source: str, name: str, text: str) -> None:
-    if text == FOREVER:
-        return
+def seconds_kept(text: str) -> float:
+    """What a setting like `output_retention` comes to; infinite: for ever.
+
+    Raises:
+        ValueError: it is no time.
+    """
+    return math.inf if text == FOREVER else durations.parse(text)
+
+
+def _retention(source: str, name: str, text: str, least: float) -> None:
     try:
-        kept = durations.parse(text)
+        kept = seconds_kept(text)
     except ValueError as error:
         raise ConfigError(
             f"{source}: {name} is {text!r}: {error}", f'give a time such as 30d, or "{FOREVER}"'
         ) from error
-    if kept < 1:
-        # Would it keep nothing, or for ever? Nobody is to find out from what is gone.
-        raise ConfigError(f"{source}: {name} is {text!r}", f'give 1s or more, or "{FOREVER}"')
+    if kept < least:
+        # Would 0 keep nothing, or for ever? Nobody is to find out from what is gone.
+        raise ConfigError(
+            f"{source}: {name} is {text!r}",
+            f'give {durations.words(least).replace(" ", "")} or more, or "{FOREVER}"',
+        )
 
 
 def _addresses(source: str, settings: Settings) -> None:

@@ -57,7 +57,7 @@ class Revived:
         fleet = self.fleet
         # As docs/operations.md tells: these jobs get older every day.
         with (fleet.server_directory / "server.toml").open("a") as settings:
-            settings.write('output_retention = "forever"\n')
+            settings.write('output_retention = "forever"\njob_retention = "forever"\n')
         fleet.bring_up_to_date()
         fleet.start_server()
         self.after = said_now(fleet.api, self.before)

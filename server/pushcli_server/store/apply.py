@@ -214,6 +214,20 @@ def _delete_output(
         files.drop_blobs(retention.delete_output(connection, op.jobs, op.at, op.because))
 
 
+def _delete_jobs(
+    connection: Connection, ops: Sequence[operations.DeleteJobs], files: Files
+) -> None:
+    for op in ops:
+        ids, digests = retention.delete_jobs(connection, op.jobs)
+        files.drop_gathered(ids)
+        files.drop_blobs(digests)
+
+
+def _delete_audit(connection: Connection, ops: Sequence[operations.DeleteAudit]) -> None:
+    for op in ops:
+        retention.delete_audit(connection, op.before)
+
+
 def _drop_blobs(
     connection: Connection, _: Sequence[operations.DropUnusedBlobs], files: Files
 ) -> None:
@@ -225,6 +239,7 @@ _WITH_FILES: dict[type, Callable[[Connection, Any, Files], None]] = {
     operations.DeleteOrganization: _delete_organizations,
     operations.DropUnusedBlobs: _drop_blobs,
     operations.DeleteOutput: _delete_output,
+    operations.DeleteJobs: _delete_jobs,
     operations.InsertJob: _insert_jobs,
     operations.StoreOutput: _store_outputs,
 }
@@ -237,6 +252,7 @@ _BATCHES: dict[type, Apply] = {
     operations.DropEvents: _drop_events,
     operations.SaveNode: _save_nodes,
     operations.Audit: _audit,
+    operations.DeleteAudit: _delete_audit,
     **brake.BATCHES,
     **identities.BATCHES,
     **chef_nodes.BATCHES,

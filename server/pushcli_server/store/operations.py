@@ -99,6 +99,18 @@ class DeleteOutput(msgspec.Struct, frozen=True, kw_only=True):
     because: str
 
 
+class DeleteJobs(msgspec.Struct, frozen=True):
+    """Some of these jobs go, if they are over and have no output; others that write wait for it."""
+
+    jobs: Sequence[str]
+
+
+class DeleteAudit(msgspec.Struct, frozen=True, kw_only=True):
+    """Some of the oldest lines of the audit trail go, of those before a time (since the epoch)."""
+
+    before: float
+
+
 class AppendOutput(msgspec.Struct, frozen=True):
     """A chunk for a file of gathered output; complete only with `StoreOutput`.
 
@@ -503,6 +515,8 @@ Operation = (
     | UpdateJobNodes
     | StoreOutput
     | DeleteOutput
+    | DeleteJobs
+    | DeleteAudit
     | AppendOutput
     | JoinTail
     | LateResult

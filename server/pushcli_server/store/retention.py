@@ -1,4 +1,4 @@
-"""Output goes, a piece at a time, and with it the content that nothing else refers to; as SQL."""
+"""What is old goes, a piece at a time, and with it content that nothing else refers to; as SQL."""
 
 from collections.abc import Collection, Iterable, Sequence
 
@@ -23,6 +23,8 @@ from pushcli_server.store.reads import LIVE
 
 PIECE = 100
 """Nodes whose output goes in one transaction: others wait for it, and each may have two files."""
+ROWS = 1000
+"""That go in one transaction where there is no more to them; of a single job more."""
 _STDOUT, _STDERR = schema.job_nodes.c.stdout_digest, schema.job_nodes.c.stderr_digest
 
 
@@ -78,6 +80,40 @@ def delete_output(
     connection.execute(update(jobs).where(mine, ~left).values(output_held=False))
     digests = {digest for row in rows for digest in (row.stdout_digest, row.stderr_digest)}
     return _drop_unused(connection, digests - {None, schema.EMPTY})
+
+
+def delete_jobs(connection: Connection, job_ids: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The first of these jobs go, with their nodes' parts; none that is not over or has output.
+
+    Returns:
+        Their ids, and the digests of what lay in files and is not needed any more.
+    """
+    jobs, parts, feeds = schema.jobs.c, schema.job_nodes.c, schema.feed_events.c
+    query = (
+        select(jobs.id, jobs.file_digest, jobs.stdin_digest, func.count(parts.node).label("nodes"))
+        .outerjoin_from(schema.jobs, schema.job_nodes, parts.job_id == jobs.id)
+        .where(jobs.id.in_(job_ids), jobs.status.not_in(LIVE), ~jobs.output_held)
+        .group_by(jobs.id, jobs.file_digest, jobs.stdin_digest)
+    )
+    ids, digests, nodes = list[str](), set[str](), 0
+    for row in connection.execute(query):
+        if ids and nodes + row.nodes > ROWS:
+            break
+        ids.append(row.id)
+        digests.update(filter(None, (row.file_digest, row.stdin_digest)))
+        nodes += row.nodes
+    connection.execute(delete(schema.job_nodes).where(parts.job_id.in_(ids)))
+    connection.execute(delete(schema.feed_events).where(feeds.feed.in_(ids)))
+    connection.execute(delete(schema.jobs).where(jobs.id.in_(ids)))
+    return ids, _drop_unused(connection, digests)
+
+
+def delete_audit(connection: Connection, before: float) -> None:
+    """Of the first lines of the audit trail those go that were written before this time."""
+    audit = schema.audit
+    first = select(audit.c.id, audit.c.at).order_by(audit.c.id).limit(ROWS)
+    old = [row.id for row in connection.execute(first) if row.at < before]
+    connection.execute(delete(audit).where(audit.c.id.in_(old)))
 
 
 def _drop_unused(connection: Connection, digests: Iterable[str]) -> list[str]:

@@ -20,6 +20,30 @@ def oldest_with_output(connection: Connection, limit: int) -> list[tuple[str, fl
     return [(row.id, row.updated_at) for row in connection.execute(query)]
 
 
+def oldest_jobs(connection: Connection, limit: int) -> list[tuple[str, float, bool]]:
+    """Ids of jobs that are over, when they ended, and whether they hold output."""
+    jobs = schema.jobs.c
+    query = (
+        select(jobs.id, jobs.updated_at, jobs.output_held)
+        .where(jobs.status.not_in(LIVE))
+        .order_by(jobs.updated_at, jobs.id)
+        .limit(limit)
+    )
+    return [(row.id, row.updated_at, row.output_held) for row in connection.execute(query)]
+
+
+def count_of_jobs(connection: Connection) -> int:
+    """How many jobs there are, of all organizations."""
+    return connection.scalar(select(func.count()).select_from(schema.jobs)) or 0
+
+
+def first_audit(connection: Connection) -> float | None:
+    """When the first line of the audit trail was written; None: there is none."""
+    audit = schema.audit.c
+    found: float | None = connection.scalar(select(audit.at).order_by(audit.id).limit(1))
+    return found
+
+
 def output_of_jobs(connection: Connection, job_ids: Sequence[str]) -> dict[str, int]:
     """Bytes of these jobs' output; what several nodes wrote is counted for each."""
     parts = schema.job_nodes.c

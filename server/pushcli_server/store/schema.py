@@ -254,6 +254,7 @@ jobs = Table(
     Index(None, "org", "owner_kind", "owner", "created_at"),
     Index(None, "status"),
     Index(None, "updated_at", **_where("output_held")),
+    Index("ix_jobs_age", "updated_at"),
     Index(None, "file_digest", **_where("file_digest IS NOT NULL")),
     Index(None, "stdin_digest", **_where("stdin_digest IS NOT NULL")),
 )

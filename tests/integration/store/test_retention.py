@@ -11,10 +11,10 @@ from sqlalchemy import Connection, select, text
 
 from pushcli_server.clock import Clock
 from pushcli_server.core.retention import Rules
-from pushcli_server.retention import Retention
+from pushcli_server.retention import Kept, Retention
 from pushcli_server.store import Store, operations, output_reads, reads, retention_reads, schema
 from pushcli_server.store import retention as pieces
-from pushcli_server.store.records import JobRecord
+from pushcli_server.store.records import AuditRecord, JobRecord
 from tests.integration.store.conftest import Database
 from tests.integration.store.writing import ORGS, job
 
@@ -48,9 +48,14 @@ def submit(store: Store, number: int, outputs: dict[str, bytes], **more: Any) ->
         )
 
 
-async def delete(store: Store, age: float = math.inf, size: int = 2**50) -> None:
+def kept(age: float = math.inf, size: int = 2**50, **more: Any) -> Kept:
+    others = {"jobs": Rules(math.inf, 10**9), "audit": math.inf, **more}
+    return Kept(output=Rules(age, size), **others)
+
+
+async def delete(store: Store, age: float = math.inf, size: int = 2**50, **more: Any) -> None:
     clock = Clock(date=lambda: NOW)
-    await Retention(store, clock, Rules(age, size)).delete_output()
+    await Retention(store, clock, kept(age, size, **more)).delete()
 
 
 async def record(store: Store, number: int) -> JobRecord:
@@ -198,7 +203,7 @@ def test_much_goes_in_pieces_that_others_come_between(
         assert await store.ask(stored) == {schema.EMPTY}
         for number in (40, 41, 42):
             assert not (await record(store, number)).output_held
-        assert caplog.messages == ["the output of 3 jobs was deleted (output_retention)"]
+        assert caplog.messages == ["deleted: output of jobs (output_retention), 3"]
 
     database.run(scenario)
 
@@ -246,7 +251,7 @@ def test_a_clock_that_was_set_ahead_deletes_nothing(database: Database) -> None:
         dates = [NOW]
         clock = Clock(steady=lambda: 5.0, date=lambda: dates[0])
         dates[0] += 1000 * DAY
-        await Retention(store, clock, Rules(30 * DAY, 2**50)).delete_output()
+        await Retention(store, clock, kept(30 * DAY)).delete()
         assert await output(store, 1) == LARGE
 
     database.run(scenario)
@@ -272,3 +277,86 @@ def test_who_else_refers_to_a_content_is_looked_up_in_indexes(database: Database
     plan = database.run(scenario)
     for column in ("job_nodes_stdout", "job_nodes_stderr", "jobs_file", "jobs_stdin"):
         assert f"ix_{column}_digest" in plan
+
+
+# --- jobs, and the audit trail
+
+
+async def jobs(store: Store) -> set[int]:
+    found, _ = await store.ask(reads.jobs, "acme")
+    return {int(record.id, 16) for record in found}
+
+
+def test_old_jobs_go_with_all_that_is_theirs(database: Database) -> None:
+    async def scenario(store: Store) -> None:
+        await store.write(*ORGS)
+        file = "f" * 20_000
+        submit(store, 400, {"a": LARGE, "b": SMALL}, file=file)
+        submit(store, 401, {"a": b""}, capture=False, status="quorum_failed")
+        submit(store, 402, {"a": b""}, status="running")
+        submit(store, 1, {"a": SMALL})
+        store.submit(operations.AppendEvent(job_id(400), 1, 1, b"event"))
+        leftover = store.incoming(f"{job_id(400)}.node.stdout")
+        store.submit(operations.AppendOutput(leftover, 0, b"x"))
+        submit(store, 403, {}, status="voting")
+        await delete(store, jobs=Rules(365 * DAY, 10**9))
+        # One that is not over stays, whoever asks.
+        await store.write(operations.DeleteJobs([job_id(402), job_id(403)]))
+        assert await jobs(store) == {402, 403, 1}
+        assert await store.ask(reads.job_nodes, "acme", job_id(400)) == []
+        assert await store.ask(reads.feed_events) == []
+        assert await store.ask(stored) == {schema.EMPTY, digest(SMALL)}
+        assert await output(store, 1) == SMALL
+
+    database.run(scenario)
+    assert files(database.root) == []
+
+
+def test_of_too_many_jobs_the_oldest_go(database: Database) -> None:
+    async def scenario(store: Store) -> None:
+        await store.write(*ORGS)
+        for number in range(1, 71):
+            submit(store, number, {"a": b"%d" % number})
+        await delete(store, jobs=Rules(math.inf, 10))
+        assert await jobs(store) == set(range(1, 11))
+
+    database.run(scenario)
+
+
+def test_a_job_with_many_nodes_goes_alone(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pieces, "ROWS", 10)
+
+    async def scenario(store: Store) -> None:
+        await store.write(*ORGS)
+        for number in (400, 401, 402):
+            submit(store, number, {f"n{name}": b"" for name in range(15)}, capture=False)
+        await store.write(operations.DeleteJobs([job_id(number) for number in (400, 401, 402)]))
+        assert len(await jobs(store)) == 3, "they hold output"
+        await delete(store, jobs=Rules(365 * DAY, 10**9), age=1.0)
+        assert await jobs(store) == set()
+
+    database.run(scenario)
+
+
+def test_old_lines_of_the_audit_trail_go(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pieces, "ROWS", 10)
+
+    async def scenario(store: Store) -> None:
+        await store.write(*ORGS)
+        for number in range(25):
+            line = AuditRecord(
+                at=NOW - (30 - number) * DAY, org="acme", actor="ann", action="x",
+                target=str(number), origin="",
+            )  # fmt: skip
+            store.submit(operations.Audit(line))
+        await delete(store, audit=math.inf)
+        assert len(await store.lists.ask(reads.audit, "acme")) == 25
+        await delete(store, audit=9.5 * DAY)
+        left = [line.target for line in await store.lists.ask(reads.audit, "acme")]
+        assert left == ["21", "22", "23", "24"]
+
+    database.run(scenario)

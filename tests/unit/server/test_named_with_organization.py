@@ -26,7 +26,8 @@ OF_THE_SERVER = {
     "signatures.since", "signatures.find",
     # Retention is the whole server's; ids are those that the first of these found.
     "retention_reads.oldest_with_output", "retention_reads.output_of_jobs",
-    "retention_reads.stored_output",
+    "retention_reads.stored_output", "retention_reads.oldest_jobs",
+    "retention_reads.count_of_jobs", "retention_reads.first_audit",
 }  # fmt: skip
 BY_A_JOBS_ID = {
     # Made by the fleet, which looks jobs up with their organization, from ids of our own making.
@@ -36,8 +37,8 @@ BY_A_JOBS_ID = {
 OF_THE_WHOLE_SERVER = {
     # What no job of any organization refers to.
     "DropUnusedBlobs",
-    # The oldest output of all organizations.
-    "DeleteOutput",
+    # What is oldest, of all organizations.
+    "DeleteOutput", "DeleteJobs", "DeleteAudit",
     "CreateOrganization", "CreateUser", "UpdateUser", "DeleteUser", "ForgetSignatures",
 }  # fmt: skip
 IN_A_RECORD = {"SaveNode", "PutNode", "Audit", "CreateToken", "RememberSignature"}

@@ -18,7 +18,8 @@ CHANGED = Settings(
     server_name="push.example.com", zeromq_listen_address="tcp://[::1]",
     api_listen_address="127.0.0.9", voting_timeout=2.5, offline_threshold=5, online_threshold=4,
     lifetime=60, restart_grace=1.5, lost_grace=2.5, max_job_output_bytes=2**20,
-    max_stored_output_bytes=2**21, output_retention="1d12h", default_capture=False,
+    max_stored_output_bytes=2**21, output_retention="1d12h",
+    max_stored_jobs=5000, job_retention="1w", audit_retention="52w", default_capture=False,
     database_url="postgresql://db/pushcli",
     tls_cert="c \"'\u2603.pem", tls_key="k.pem", trusted_proxies=["10.0.0.0/8", "::1"],
     monitoring_networks=[],
@@ -117,6 +118,8 @@ REFUSED: list[tuple[str, str]] = [
     ('output_retention = "30"', "output_retention is '30': a number without a unit"),
     ('output_retention = "never"', "output_retention is 'never': not a duration"),
     ('output_retention = "0"', 'give 1s or more, or "forever"'),
+    ('job_retention = "59m"', 'give 1h or more, or "forever"'),
+    ('audit_retention = "0"', 'give 1h or more, or "forever"'),
     ("output_retention = 30", "output_retention: expected str"),
     ("max_stored_output_bytes = 0", "max_stored_output_bytes is 0"),
     ('tls_cert = "c.pem"', "set both or neither"),
@@ -202,7 +205,8 @@ def test_a_wrong_value_of_the_command_line(value: str, told: str) -> None:
     assert str(caught.value).startswith("--set: ")
 
 
-def test_how_long_output_is_kept_is_a_time_or_for_ever() -> None:
-    assert Settings().output_age == 30 * 86_400
-    assert Settings(output_retention="36h").output_age == 36 * 3600
-    assert settings.check(Settings(output_retention="forever"), "x").output_age == math.inf
+def test_how_long_something_is_kept_is_a_time_or_for_ever() -> None:
+    assert settings.seconds_kept(Settings().output_retention) == 30 * 86_400
+    assert settings.seconds_kept("36h") == 36 * 3600
+    forever = settings.check(Settings(output_retention="forever"), "x").output_retention
+    assert settings.seconds_kept(forever) == math.inf

@@ -252,6 +252,23 @@ def test_a_server_that_has_enough_of_the_rest_gets_the_result() -> None:
     )
 
 
+@pytest.mark.parametrize("start", [2 * CHUNK, 5 * CHUNK])
+def test_a_server_that_had_enough_gets_the_end_where_it_asks_for_it(start: int) -> None:
+    script = running()
+    grown(script, 4 * CHUNK)
+    # More was on its way when it had enough: it has thrown that away.
+    held(script, "stdout", 2 * CHUNK, enough=True)
+    [result] = script.ended(succeeded(capture=True, stdout_size=6 * CHUNK))
+    assert isinstance(result, effects.SendResult)
+    chunks = sent(held(script, "stdout", start))
+    assert chunks == [
+        SendOutput(JOB, "stdout", at, CHUNK, head=6 * CHUNK)
+        for at in range(start, 6 * CHUNK, CHUNK)
+    ]
+    [result] = held(script, "stdout", 6 * CHUNK)
+    assert isinstance(result, effects.SendResult)
+
+
 def test_what_was_written_of_an_aborted_command_is_told() -> None:
     script = running()
     grown(script, 10)
