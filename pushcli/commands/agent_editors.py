@@ -85,7 +85,7 @@ def add(app: App, name: str, file: Path, directory: Path | None) -> None:
 @output_options
 @click.pass_obj
 def remove(app: App, what: str, directory: Path | None) -> None:
-    """Trust a key no more on this node, whoever vouches for it.
+    """Stop trusting a key on this node, whoever vouches for it.
 
     Entries that were signed with it are refused from then on.
 
@@ -99,8 +99,8 @@ def remove(app: App, what: str, directory: Path | None) -> None:
     place = config.directory(directory, app.env)
     gone = list(pinned.unpin(place, what))
     for key in gone if app.is_text else ():
-        app.print(escape_line(f"{key} does not count on this node any more"))
+        app.print(escape_line(f"{key} is no longer trusted on this node"))
     if not app.is_text:
         app.emit({"removed": gone})
     if not any(state == "pinned" for _, _, state in pinned.rows(place)):
-        app.note("no key is pinned any more: nobody can vouch for another")
+        app.note("no key is pinned now: no editor can vouch for another")

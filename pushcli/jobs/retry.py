@@ -111,7 +111,7 @@ def _file(app: App, job_id: str) -> str:
         raise UsageError(f"the job's file cannot be read ({error.message})", _REMEDY) from error
     content = checked(raw, _Brought).file
     if content is None:
-        raise UsageError("the server does not have the job's file any more", _REMEDY)
+        raise UsageError("the server no longer has the job's file", _REMEDY)
     return content
 
 
@@ -122,7 +122,7 @@ def _stdin(app: App, job_id: str) -> str:
         content = None
     if not isinstance(content, str):
         raise UsageError(
-            "the server does not have what the command read any more",
+            "the server no longer has what the command read",
             "start another: `pushcli job start ... --stdin FILE`",
         )
     return content

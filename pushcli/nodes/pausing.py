@@ -40,7 +40,7 @@ def resume(app: App, names: Sequence[str]) -> None:
         app.emit(raw)
         return
     if resumed:
-        app.print(f"Not paused any more: {fold(resumed)} ({len(resumed)})")
+        app.print(f"No longer paused: {fold(resumed)} ({len(resumed)})")
     untouched = sorted(set(names) - set(resumed))
     if untouched:
         app.print(f"Was not paused: {fold(untouched)} ({len(untouched)})")

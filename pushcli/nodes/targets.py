@@ -113,7 +113,7 @@ def _split(text: str) -> Iterator[tuple[str, str]]:
 
 def _file(text: str, *, files: bool) -> File:
     if not files:
-        raise UsageError(f"{text!r} stands in a file", "a file of names cannot name other files")
+        raise UsageError(f"{text!r} is in a file", "a file of names cannot name other files")
     path = STDIN if text == STDIN else text[1:]
     if not path:
         raise UsageError("'@' without a file", "write @FILE, or - for standard input")

@@ -133,7 +133,7 @@ class NamesList(click.ParamType[tuple[str, ...]]):
             return value
         names = tuple(part.strip().lower() for part in str(value).split(","))
         if not all(names):
-            self.fail(f"{value!r} lacks a name: write a,b", param, ctx)
+            self.fail(f"{value!r} has an empty name: write a,b", param, ctx)
         return names
 
     def shell_complete(

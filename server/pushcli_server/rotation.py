@@ -142,7 +142,7 @@ class Rotation:
             until = durations.local(self._keyring.previous_until)
             _log.info("the previous secrets stay valid until %s", until)
         else:
-            _log.info("the previous secrets are not valid any more")
+            _log.info("the previous secrets are no longer valid")
 
 
 def _names(some: tuple[Secrets, ...]) -> list[bytes]:

@@ -28,7 +28,7 @@ from tests.support.waiting import patient
 
 pytestmark = pytest.mark.timeout(60)
 KEY, OTHER = KEYS[:2]
-REFUSED = ["this enrolment token does not count (any more), or not for this node"]
+REFUSED = ["this enrolment token is unknown, used up or expired, or it is for another node"]
 
 
 _numbers = itertools.count()

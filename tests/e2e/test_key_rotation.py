@@ -145,7 +145,7 @@ def test_the_overlap_ends_and_with_it_the_former_keys(make_fleet: MakeFleet) -> 
     assert "some will have to reconnect" in rotate(fleet, "--overlap", "6s")
     served(fleet)
     fetch_anew(fleet, "n2")
-    served(fleet, "the previous secrets are not valid any more")
+    served(fleet, "the previous secrets are no longer valid")
     until(lambda: not (fleet.server_directory / "secrets.previous").exists(), "they are removed")
     # Whoever did not move over in time does so now.
     until(lambda: connections(fleet, "n1") == 2, "n1 connects with a new configuration")
@@ -169,7 +169,7 @@ def test_stolen_keys_end_at_once_and_jobs_outlive_them(
     job_id = start(fleet, "slow-mark", "n1", env={"MARKS": str(marks)})
     until(lambda: lines(marks), "the command runs")
     assert "no longer valid" in rotate(fleet, "--now")
-    served(fleet, "the previous secrets are not valid any more")
+    served(fleet, "the previous secrets are no longer valid")
     assert not (fleet.server_directory / "secrets.previous").exists()
     # The agent waits longer between its attempts the more of them fail.
     assert job_is(fleet, job_id, "complete", limit=45)["nodes"] == {"succeeded": ["n1"]}

@@ -316,7 +316,7 @@ def test_a_pinned_key_is_taken_back_on_the_node_or_by_two_others(
         "whitelist", "editors", "remove", "operator", str(operator), "-y", *files["bob"]
     )
     assert said.returncode == ExitStatus.OK, said.stderr
-    assert "not in force any more, for operator signed it:" in said.stderr
+    assert "no longer in force, because operator signed it:" in said.stderr
     assert "greet" in said.stderr
     assert "look at it, then sign it" in said.stderr, "-y is no consent to what a thief signed"
     until(lambda: "greet" in refused(fleet, "n1"), "n1 took it back")

@@ -24,6 +24,11 @@ RULED_OUT = re.compile(
     | \bmakes?\ no\ sense\b
     | \bcounts?\ no\ more\b
     | \banew\b
+    | \bany\ more\b
+    | \b(does|do|did|will|would)\ not\ count\b
+    | \bcan\ be\ had\b
+    | \bno\ more\ on\b
+    | \blacks\ an?\b
     | \bof\ its\ own\ accord\b
     """,
     re.IGNORECASE | re.VERBOSE,
@@ -125,6 +130,8 @@ def test_the_code_keeps_to_the_vocabulary(package: str) -> None:
     [
         "'x' is no node's name", "the value is no string", "nobody is there to agree",
         "mend it there", "The former one expires", "the answer makes no sense",
+        "not in force any more", "the token does not count", "only JSON can be had here",
+        "'a,' lacks a name",
         "the key counts no more", "edit it anew",
     ],
 )  # fmt: skip

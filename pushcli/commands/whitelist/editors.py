@@ -78,7 +78,7 @@ def checkpoint(app: App) -> None:
     """Sign what is needed of all statements, so that the rest need not reach the agents.
 
     This is done by itself when there is no room for another statement. It asks first if so
-    many keys are vouched for that the oldest of them would not count any more.
+    many keys are vouched for that the oldest of them would no longer be trusted.
 
     \b
     Example:

@@ -101,7 +101,7 @@ def checkpoint(app: App) -> None:
     if keep.dropped:
         for one in keep.dropped:
             app.note(escape_line(f"no room for {one.content.editor} ({one.subject})"))
-        question = f"{len(keep.dropped)} keys will not count any more. Go on?"
+        question = f"{len(keep.dropped)} keys will no longer be trusted. Continue?"
         if not agrees(app, question):
             return
     statement = editors.checkpoint(app.client, known, keep.statements)
@@ -136,7 +136,7 @@ def _signed_with(app: App, key: str) -> list[SignedEntry]:
 
 def _wants_again(app: App, name: str, found: Sequence[SignedEntry]) -> bool:
     """List what is not in force any more; whether it is to be signed again."""
-    app.note(f"not in force any more, for {name} signed it:")
+    app.note(f"no longer in force, because {name} signed it:")
     for (entry, value), nodes in _by_value(found).items():
         app.note(escape_line(f"  {entry} = {value} on {fold(nodes)}"))
     # -y is no consent to whatever somebody signed whose key may have been stolen.

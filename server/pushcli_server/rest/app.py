@@ -119,7 +119,7 @@ class Application:
     ) -> Response:
         body = await read_body(request, operation.max_body)
         if not accepts(request.headers.get("accept"), operation.produces):
-            raise Refused(406, [f"only {operation.produces} can be had here"])
+            raise Refused(406, [f"only {operation.produces} is available here"])
         at = self._services.clock.date()
         return await operation.handler(
             Asked(http=request, body=body, org=path["org"], path=path, at=at)
@@ -163,7 +163,7 @@ class Application:
         url = request.url.path
         await self._authenticator.authorize(org, principal, operation.access, path, url)
         if not accepts(request.headers.get("accept"), operation.produces):
-            raise Refused(406, [f"only {operation.produces} can be had here"])
+            raise Refused(406, [f"only {operation.produces} is available here"])
         call = Call(
             http=request,
             body=body,

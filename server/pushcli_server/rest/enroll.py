@@ -123,4 +123,6 @@ class EnrolmentHandlers:
 
 def _refused() -> Refused:
     """One text for all: it tells a guesser nothing."""
-    return Refused(403, ["this enrolment token does not count (any more), or not for this node"])
+    return Refused(
+        403, ["this enrolment token is unknown, used up or expired, or it is for another node"]
+    )

@@ -43,7 +43,7 @@ def _use(connection: Connection, ops: Sequence[operations.UseToken]) -> None:
             .values(uses_left=_table.c.uses_left - 1)
         )
         if not used.rowcount:
-            raise TokenRefused("the token does not count")
+            raise TokenRefused("unknown token")
 
 
 BATCHES: dict[type, Callable[[Connection, Any], None]] = {

@@ -71,8 +71,8 @@ def test_the_last_key_goes_with_a_warning(place: Path, by: str) -> None:
     run(place, "add", "ann", file)
     what = {"name": "ann", "fingerprint": fp("ann"), "file": file}[by]
     said, noted = run(place, "remove", what)
-    assert said == f"{fp('ann')} does not count on this node any more\n"
-    assert "no key is pinned any more" in noted
+    assert said == f"{fp('ann')} is no longer trusted on this node\n"
+    assert "no key is pinned now" in noted
     assert content(place) == {"editors": [], "distrusted": [fp("ann")]}
 
 

@@ -100,7 +100,7 @@ def test_a_paused_node_votes_no_with_the_reason_also_after_a_restart(one: Operat
         one.fleet.start_server()
     dry = one.run("job", "start", "--dry-run", "true", "web01", "-F", "json")
     assert "disk replaced" in dry.stdout
-    assert one.ok("node", "resume", "web[01-02]*", "web01") == "Not paused any more: web01 (1)\n"
+    assert one.ok("node", "resume", "web[01-02]*", "web01") == "No longer paused: web01 (1)\n"
     assert one.ok("node", "resume", "-a") == "Was not paused: web01 (1)\n"
     one.fleet.wait_available(["web01"])
     assert one.run("job", "start", "true", "web01").status == ExitStatus.OK

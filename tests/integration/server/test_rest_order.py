@@ -36,7 +36,7 @@ STAGES: dict[str, tuple[int, str]] = {
     "signature": (401, "Invalid signature for user or client "),
     "association": (403, "'stranger' is not associated with organization 'sandbox'"),
     "group": (403, "User or client 'plain' does not have access to that action on this server."),
-    "accept": (406, "only application/json can be had here"),
+    "accept": (406, "only application/json is available here"),
     "type": (415, "Content-Type must be application/json"),
     "body": (400, "an unknown validation error has occurred"),
 }  # fmt: skip

@@ -12,6 +12,7 @@ from pushcli.terminal.command_groups import Lazy
 from pushcli.terminal.context import App
 from pushcli.terminal.help import help_of
 from tests.support.commands_tree import all_commands, own_flags
+from tests.unit.test_words import ruled_out
 
 DOCUMENTATION = Path(__file__).parents[4] / "docs" / "cli.md"
 CONNECTION = {
@@ -66,6 +67,59 @@ def test_s_is_for_search_and_q_for_quorum(path: tuple[str, ...], command: click.
     for option, flag in own_flags(command):
         assert flag != "-s" or "--search" in option.opts
         assert flag != "-q" or "--quorum" in option.opts
+
+
+TWO_MEANINGS = {
+    "-a": {"--all", "--attribute"},
+    "-i": {"--id-only", "--ignore-case"},
+    "-k": {"--key", "--client-key"},
+}
+"""Short options as knife (`node show -a`, `search -i`), grep and Chef's agent (`-k`) have them."""
+WITH_AN_ARGUMENT_SOMEWHERE = {
+    "--admin": {"client create": True, "server init": False},
+    "--validator": {"client create": True, "server init": True, "agent enroll": False},
+}
+"""Options that are flags, or not, by what is created with them."""
+
+
+def test_a_short_option_means_the_same_in_all_commands() -> None:
+    meanings: dict[str, set[str]] = {}
+    for _, command in all_commands():
+        for option, flag in own_flags(command):
+            if not flag.startswith("--"):
+                long = [name for name in option.opts if name.startswith("--")]
+                # `-u` alone: where --user is whom the command is about.
+                meanings.setdefault(flag, set()).update(long or ["--user"])
+    several = {flag: longs for flag, longs in meanings.items() if len(longs) > 1}
+    assert several == TWO_MEANINGS
+
+
+def test_an_option_is_a_flag_in_all_commands_or_in_none() -> None:
+    kinds: dict[str, dict[str, bool]] = {}
+    for path, command in all_commands():
+        for option, flag in own_flags(command):
+            kinds.setdefault(flag, {})[" ".join(path[1:])] = option.is_flag
+    long = {flag: by for flag, by in kinds.items() if flag.startswith("--")}
+    differing = {flag: by for flag, by in long.items() if len({*by.values()}) > 1}
+    assert differing == WITH_AN_ARGUMENT_SOMEWHERE
+
+
+@pytest.mark.parametrize(("path", "command"), OPERATOR_COMMANDS)
+def test_no_option_of_a_command_hides_one_of_the_connection(
+    path: tuple[str, ...], command: click.Command
+) -> None:
+    """The shared options are the same objects' everywhere: what else has their flag hides one."""
+    shared = {flag: option.name for option, flag in own_flags(root) if flag in SHARED}
+    hidden = [
+        flag for option, flag in own_flags(command) if shared.get(flag, option.name) != option.name
+    ]
+    assert hidden == (["--user"] if path in ABOUT_USERS else [])
+
+
+@pytest.mark.parametrize(("path", "command"), EVERY_COMMAND)
+def test_help_is_plain_english(path: tuple[str, ...], command: click.Command) -> None:
+    context = click.Context(command, info_name=" ".join(path), terminal_width=10_000)
+    assert not [line for line in command.get_help(context).splitlines() if ruled_out(line)]
 
 
 @pytest.mark.parametrize(("path", "command"), OPERATOR_COMMANDS)
