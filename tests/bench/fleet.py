@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -63,10 +64,14 @@ def floor(names: list[str]) -> tuple[float, list[float]]:
     return connected, rounds
 
 
-def job(fleet: Sandbox, names: list[str]) -> float:
+WHOLE = {"capture_output": True}
+DEFAULT = {"pushcli": {"capture": "default"}}
+
+
+def job(fleet: Sandbox, names: list[str], capture: Mapping[str, object] = WHOLE) -> float:
     """Seconds from the POST to the job's end, results stored."""
     start = time.monotonic()
-    job_id = fleet.api.start_job({"command": "true", "nodes": names, "capture_output": True})
+    job_id = fleet.api.start_job({"command": "true", "nodes": names, **capture})
     while (answer := fleet.api.job(job_id))["status"] in {"voting", "running"}:
         time.sleep(0.02)
     assert answer["status"] == "complete", answer["status"]
@@ -93,10 +98,10 @@ def results_phase(fleet: Sandbox, names: list[str], readers: int) -> float:
     return took
 
 
-def captured(fleet: Sandbox, names: list[str]) -> str:
-    """How `job start --capture` tells of three different outputs, of which one is a failure."""
+def captured(fleet: Sandbox, names: list[str], *options: str) -> str:
+    """How `job start` tells of three different outputs, of which one is a failure."""
     with subprocess.Popen(
-        fleet.command("job", "start", "--capture", "three outputs", *names),
+        fleet.command("job", "start", *options, "three outputs", *names),
         env=fleet.environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
     ) as process:  # fmt: skip
         assert process.stdout is not None
@@ -153,7 +158,13 @@ def measure(count: int) -> None:
             start = time.monotonic()
             url = fleet.url.partition("/organizations")[0]
             plans = [
-                Plan(nodes=share, interval=INTERVAL, key_file=str(key_file), url=url)
+                Plan(
+                    nodes=share,
+                    interval=INTERVAL,
+                    key_file=str(key_file),
+                    url=url,
+                    extensions="capture,output",
+                )
                 for share in shares(names)
             ]
             ended.enter_context(simulating(*plans))
@@ -171,7 +182,12 @@ def measure(count: int) -> None:
                 f"{min(times):.3f} to {max(times):.3f}), {median / bare:.2f} x the floor"
             )
             print(f"during jobs: {loop_report(fleet)}")
-            print(f"job start --capture, three outputs: over {captured(fleet, names)}")
+            for what, capture in (("nothing", {}), ("output by default", DEFAULT)):
+                median = statistics.median(job(fleet, names, capture) for _ in range(ROUNDS))
+                print(f"the same, keeping {what}: {median:.3f} s; {loop_report(fleet)}")
+            for options in (["--capture"], [], ["--no-capture"]):
+                told = captured(fleet, names, *options)
+                print(f"{' '.join(['job start', *options])}, three outputs: over {told}")
             without = statistics.median(results_phase(fleet, names, 0) for _ in range(3))
             loop_report(fleet)
             with_readers = results_phase(fleet, names, READERS)

@@ -4,6 +4,7 @@ They vote yes, but for those that refuse everything, run nothing and report succ
 is left is the server's work.
 """
 
+import base64
 import heapq
 import json
 import subprocess
@@ -38,7 +39,7 @@ class Plan(msgspec.Struct, kw_only=True):
     session_key: str = ""
     org: str = "sandbox"
     extensions: str = ""
-    """What the agents offer; `whitelist` and `reason` are all that they can."""
+    """What the agents offer, of `whitelist`, `reason`, `output` and `capture`."""
     refusing: list[str] = []
     """Those of the nodes that vote no."""
 
@@ -64,6 +65,8 @@ class Agent:
     """When the command that was committed to ends; `until:SECONDS` names a time of day."""
     writes: bool = False
     """Whether this job's command writes one of three outputs, and fails on 2 % of the nodes."""
+    by_default: bool = False
+    """Whether this job's output is kept though nobody asked for it."""
     whitelist: str | None = None
     """The digest of the last one."""
     refuses: bool = False
@@ -90,7 +93,8 @@ class Agent:
         match messages.decode_command(body):
             case messages.Commit(job_id=job_id) if self.refuses:
                 self.send(messages.NackCommit, job_id=job_id, reason="not on the whitelist")
-            case messages.Commit(job_id=job_id, command=command):
+            case messages.Commit(job_id=job_id, command=command, default_capture=by_default):
+                self.by_default = by_default
                 self.job_id, self.job_state = job_id, "committed"
                 name, _, when = (command or "").partition(":")
                 self.ends_at = float(when) if name == "until" else 0.0
@@ -125,12 +129,22 @@ class Agent:
         """The command ended."""
         number = zlib.crc32(self.name.encode()) % 100
         if not self.writes:
-            self.send(messages.Succeeded, stdout="ok\n", stderr="")
+            self.deliver(messages.Succeeded, stdout="ok\n")
         elif number < 2:
-            self.send(messages.Failed, stdout="", stderr="no space left\n")
+            self.deliver(messages.Failed, stderr="no space left\n")
         else:
-            self.send(messages.Succeeded, stdout="a\n" if number < 30 else "b\n", stderr="")
+            self.deliver(messages.Succeeded, stdout="a\n" if number < 30 else "b\n")
         self.job_id, self.job_state = None, "idle"
+
+    def deliver(self, kind: type[messages.Result], *, stdout: str = "", stderr: str = "") -> None:
+        """A result with what was written."""
+        written = {"stdout": stdout, "stderr": stderr}
+        if self.by_default:
+            written = {
+                f"{channel}_base64": base64.b64encode(text.encode()).decode()
+                for channel, text in written.items()
+            }
+        self.send(kind, **written)
 
 
 def connect(plan: Plan, context: "zmq.Context[zmq.Socket[bytes]]") -> list[Agent]:
