@@ -15,6 +15,7 @@ from pushcli.cli import root
 from pushcli.sandbox.sandbox import Sandbox
 from pushcli.terminal.context import App
 from tests.support.commands_tree import all_commands
+from tests.support.fleet import Fleet
 from tests.support.json_shapes import faults, shapes_of
 
 pytestmark = [pytest.mark.timeout(90), pytest.mark.slow]
@@ -192,3 +193,22 @@ def test_answers_have_the_shapes_that_are_documented(
             if all(found):
                 wrong.append((line, min(found, key=len)))
     assert wrong == []
+
+
+LINES = """
+job start --capture fail n1
+job start --follow fail n1
+job start fail n1 ghost --allow-unknown -q 1
+job start --batch 1 fail n1
+job watch
+job output @last --follow
+"""
+
+
+def test_lines_of_json_have_no_bare_moments(tmp_path: Path) -> None:
+    with Fleet(tmp_path / "fleet", ["n1"], whitelist={"fail": "echo x; exit 3"}) as fleet:
+        fleet.wait_available(["n1"])
+        for line in LINES.strip().splitlines():
+            printed = fleet.cli(*line.split(), "-F", "ndjson").stdout.splitlines()
+            assert printed, line
+            assert [b for one in printed for b in bare_moments(json.loads(one))] == [], line
