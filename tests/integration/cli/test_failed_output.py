@@ -1,8 +1,10 @@
 """What failed nodes wrote is shown without having been asked for, on a real fleet."""
 
+import hashlib
 import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,7 +14,7 @@ from pushcli import keys
 from pushcli.exit_status import ExitStatus
 from pushcli.sandbox.sandbox import Sandbox
 from tests.integration.cli.program import Home
-from tests.integration.cli.responder import JOB_ID, Responder, job, json_answer
+from tests.integration.cli.responder import JOB_ID, Answer, Responder, job, json_answer
 from tests.support.fleet import Fleet
 from tests.support.identities import KEYS, Signer, new_user, operator
 from tests.support.old_agent import OldAgent
@@ -196,3 +198,25 @@ def test_a_server_that_does_not_know_it_is_not_asked(
     assert home.run("job", "start", "uptime", "web01").status == ExitStatus.NODE_FAILED
     bodies = [json.loads(body) for method, _, body in responder.requests if method == "POST"]
     assert bodies == [{"command": "uptime", "nodes": ["web01"]}]
+
+
+def test_of_many_distinct_outputs_a_dozen_is_fetched(home: Home, responder: Responder) -> None:
+    nodes = [f"web{number:02}" for number in range(1, 41)]
+    responder.accept_job(job("complete", nodes={"failed": nodes}))
+    offered = {"X-Pushcli-Extensions": "job-nodes,output-digests"}
+    results = []
+    for node in nodes:
+        # The last ten wrote the same, and come first for it.
+        text = "the same\n" if node > "web30" else f"{node} says\n"
+        digest = hashlib.sha256(text.encode()).hexdigest()
+        wrote = {"stdout_size": len(text), "stdout_digest": digest, "stderr_size": 0}
+        results.append({"node": node, "state": "failed", "exit_code": 1, **wrote})
+        content = Answer(200, text.encode(), "application/octet-stream", headers=offered)
+        responder.say("GET", f"jobs/{JOB_ID}/output/{digest}", content)
+    responder.say("GET", f"jobs/{JOB_ID}/nodes", replace(json_answer(results), headers=offered))
+    done = home.run("job", "start", "uptime", *nodes)
+    asked = [path for method, path, _ in responder.requests if "/output/" in path]
+    assert len(asked) == 12
+    assert done.stdout.count(" says\n") == 11
+    assert "web[31-40] (10 failed, exit code 1)\n  the same\n" in done.stdout
+    assert f"pushcli job output {JOB_ID} --with-status failed" in done.stderr
