@@ -183,6 +183,38 @@ def rotate_keys(app: App, directory: Path | None, overlap: float | None, at_once
             )
 
 
+@server.command()
+@_DIRECTORY
+@click.option("--dry-run", is_flag=True, help="Only say what would be deleted.")
+@output_options
+@click.pass_obj
+def prune(app: App, directory: Path | None, dry_run: bool) -> None:
+    """Delete jobs, output and lines of the audit trail that are too old, or too many.
+
+    How long they are kept is set in server.toml. A running server does this by itself, every
+    minute; there, only --dry-run is of use.
+
+    \b
+    Examples:
+      pushcli server prune --dry-run
+      pushcli server prune --dir /var/lib/pushcli/server
+    """
+    import msgspec
+
+    from pushcli_server import prune as pruning
+
+    place = _place(directory)
+    due = pruning.due(place) if dry_run else pruning.prune(place)
+    if not app.is_text:
+        app.emit({"dry_run": dry_run, **msgspec.structs.asdict(due)})
+        return
+    app.print(
+        f"{'Would delete' if dry_run else 'Deleted'} {due.jobs:,} jobs, the output of "
+        f"{due.outputs:,} jobs ({due.output_bytes:,} bytes at most), and {due.audit:,} lines of "
+        "the audit trail"
+    )
+
+
 def _place(directory: Path | None) -> Path:
     if directory is not None:
         return directory.absolute()

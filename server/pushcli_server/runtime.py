@@ -66,6 +66,8 @@ async def open_services(
         tasks = await stack.enter_async_context(Tasks())
         clock, releases = Clock(), Releases()
         metrics = Metrics()
+        # The port is ours: no other server works here.
+        store.recover()
         store.start(asyncio.get_running_loop(), releases.committed, metrics.committed)
         stack.push_async_callback(store.close)
         timers = Timers(clock, lambda seconds: engine.handle(on_fleet.Stalled(seconds)))

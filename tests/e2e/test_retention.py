@@ -36,10 +36,15 @@ def fleet(tmp_path: Path) -> Iterator[Sandbox]:
 def restarted(fleet: Sandbox, *values: str) -> None:
     """The server goes on with these settings; it looks as soon as it runs."""
     fleet.end_server()
+    configure(fleet, *values)
+    fleet.start_server()
+
+
+def configure(fleet: Sandbox, *values: str) -> None:
+    """Have these settings in the server's directory."""
     made = settings.load(fleet.server_directory)
     file = fleet.server_directory / settings.FILE
     file.write_text(settings.render(settings.with_values(made, list(values), "the test")))
-    fleet.start_server()
 
 
 def captured(fleet: Sandbox, command: str, *nodes: str) -> str:
@@ -120,3 +125,30 @@ def test_of_too_much_output_the_oldest_is_deleted(fleet: Sandbox) -> None:
     assert done.returncode == ExitStatus.NOT_FOUND
     assert "(max_stored_output_bytes)" in done.stderr
     assert len(blob_files(fleet)) == 1
+
+
+def test_what_would_be_deleted_is_told_and_deleted_while_the_server_is_down(
+    fleet: Sandbox,
+) -> None:
+    job_id = captured(fleet, "large", "n1", "n2")
+    place = str(fleet.server_directory)
+
+    def prune(*options: str) -> tuple[int, str]:
+        done = fleet.cli("server", "prune", "--dir", place, *options)
+        return done.returncode, done.stdout + done.stderr
+
+    status, told = prune()
+    assert (status, "the server is running" in told) == (ExitStatus.ERROR, True)
+    assert "the output of 0 jobs (0 bytes at most)" in prune("--dry-run")[1]
+    ended = max(part["ended_at"] for part in fleet.api.job_nodes(job_id))
+    fleet.end_server()
+    configure(fleet, "output_retention=1s")
+    until(lambda: time.time() > ended + 1.5)
+    would = "Would delete 0 jobs, the output of 1 jobs (200,008 bytes at most), and 0 lines of "
+    assert prune("--dry-run") == (0, f"{would}the audit trail\n")
+    assert len(blob_files(fleet)) == 1
+    assert prune() == (0, f"{would.replace('Would delete', 'Deleted')}the audit trail\n")
+    assert blob_files(fleet) == []
+    assert "of 0 jobs" in prune("--dry-run")[1]
+    fleet.start_server()
+    assert is_deleted(fleet, job_id)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, select
 
-from pushcli_server.store import schema, tails
+from pushcli_server.store import schema
 
 INLINE = 8192
 """Bytes up to which the table holds it: a file would cost an fsync of its own."""
@@ -37,7 +37,6 @@ def prepare(root: Path) -> None:
     incoming = root / "incoming"
     for directory in (root, incoming):
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    tails.begin_again(incoming)
     oldest = time.time() - ABANDONED
     for path in incoming.iterdir():
         if path.stat().st_mtime < oldest:

@@ -119,6 +119,24 @@ def check(engine: Engine) -> None:
     )
 
 
+@contextmanager
+def reading(database_url: str) -> Iterator[Connection]:
+    """A connection for questions alone, beside whoever else works with the database.
+
+    Raises:
+        StoreError: it is not there, or cannot be read.
+    """
+    engine = make_engine(database_url)
+    try:
+        check(engine)
+        with engine.connect() as connection:
+            yield connection
+    except SQLAlchemyError as error:
+        raise unreadable(engine.url, error) from error
+    finally:
+        engine.dispose()
+
+
 def version_of(connection: Connection) -> str | None:
     """The last migration that was made; None: the database is empty."""
     if not inspect(connection).has_table("alembic_version"):

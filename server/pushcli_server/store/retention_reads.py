@@ -44,6 +44,12 @@ def first_audit(connection: Connection) -> float | None:
     return found
 
 
+def count_of_audit(connection: Connection, before: float) -> int:
+    """How many lines of the audit trail are older than this time."""
+    older = select(func.count()).select_from(schema.audit).where(schema.audit.c.at < before)
+    return connection.scalar(older) or 0
+
+
 def output_of_jobs(connection: Connection, job_ids: Sequence[str]) -> dict[str, int]:
     """Bytes of these jobs' output; what several nodes wrote is counted for each."""
     parts = schema.job_nodes.c

@@ -3,7 +3,8 @@
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
@@ -11,7 +12,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 from sqlalchemy import Connection, Engine
 
 from pushcli.errors import StoreError
-from pushcli_server.store import blobs, database
+from pushcli_server.store import blobs, database, tails
 from pushcli_server.store.errors import (
     OutcomeUnknown,
     ResultUnknown,
@@ -94,6 +95,15 @@ class Store:
             engine.dispose()
             raise
         return cls(engine, root)
+
+    def recover(self) -> None:
+        """Clear what the previous run of the server had half done; for whom no other one writes.
+
+        Raises:
+            StoreError: the directory cannot be used.
+        """
+        with _usable(self.root):
+            tails.begin_again(self.root / "incoming")
 
     def start(
         self,
@@ -290,8 +300,14 @@ def _away(why: str) -> StoreUnavailable:
 
 
 def _prepare(root: Path) -> None:
-    try:
+    with _usable(root):
         blobs.prepare(root)
+
+
+@contextmanager
+def _usable(root: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise StoreError(f"cannot use {root}: {error.strerror}", "check its owner") from error
 

@@ -111,6 +111,7 @@ completion bash
 completion zsh
 completion fish
 server rotate-keys --dir SERVER
+server prune --dir SERVER --dry-run
 server init --dir SERVER --org sandbox --admin operator
 server init --dir PLACE/server --org acme --admin ann --profile y
 user rotate-key

@@ -1,0 +1,109 @@
+"""`pushcli server prune`: what is old is counted, or deleted while the server does not run."""
+
+import asyncio
+from collections.abc import Iterable
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from pushcli.errors import StartError
+from pushcli_server import listener, settings
+from pushcli_server.clock import Clock
+from pushcli_server.core.retention import Ended, expired, surplus
+from pushcli_server.retention import Kept, Retention
+from pushcli_server.runtime import kept_by
+from pushcli_server.settings import Settings
+from pushcli_server.store import Store, database, retention_reads
+
+_EVERYTHING = 2**31
+_AT_ONCE = 500
+
+
+class Due(msgspec.Struct, frozen=True, kw_only=True):
+    """What is to go: jobs, jobs whose output goes and how many bytes it has at most (what several
+    wrote alike counts for each), and lines of the audit trail.
+    """
+
+    jobs: int
+    outputs: int
+    output_bytes: int
+    audit: int
+
+
+def due(directory: Path) -> Due:
+    """What the server in this directory would delete now; it may be running.
+
+    Raises:
+        ConfigError: there is no server, or its settings are wrong.
+        StoreError: its database cannot be used.
+    """
+    config = settings.load(directory)
+    with database.reading(config.database(directory)) as connection:
+        return _due(connection, kept_by(config), Clock().date())
+
+
+def prune(directory: Path) -> Due:
+    """Delete it.
+
+    Raises:
+        StartError: the server runs, which does so by itself.
+        ConfigError, StoreError: as `due`.
+    """
+    config = settings.load(directory)
+    _require_stopped(config)
+    gone = due(directory)
+    asyncio.run(_delete(Store.open(config.database(directory), directory / "blobs"), config))
+    return gone
+
+
+def _due(connection: Any, kept: Kept, now: float) -> Due:
+    found = retention_reads.oldest_jobs(connection, _EVERYTHING)
+    jobs = [Ended(job, at) for job, at, _ in found]
+    gone = expired(jobs, now, kept.jobs)
+    left, count = jobs[len(gone) :], retention_reads.count_of_jobs(connection) - len(gone)
+    gone += surplus(left, dict.fromkeys((job.job for job in left), 1), count, kept.jobs,
+                    are_more=False)  # fmt: skip
+    with_output = [Ended(job, at) for job, at, holds in found if holds]
+    sizes = _sizes(connection, (job.job for job in with_output))
+    outputs = dict.fromkeys(expired(with_output, now, kept.output))
+    outputs |= {job.job: None for job in with_output if job.job in set(gone)}
+    stored = retention_reads.stored_output(connection) - sum(sizes.get(job, 0) for job in outputs)
+    rest = [job for job in with_output if job.job not in outputs]
+    outputs |= dict.fromkeys(surplus(rest, sizes, stored, kept.output, are_more=False))
+    return Due(
+        jobs=len(gone),
+        outputs=len(outputs),
+        output_bytes=sum(sizes.get(job, 0) for job in outputs),
+        audit=retention_reads.count_of_audit(connection, now - kept.audit),
+    )
+
+
+def _sizes(connection: Any, jobs: Iterable[str]) -> dict[str, int]:
+    sizes: dict[str, int] = {}
+    left = iter(jobs)
+    while some := list(islice(left, _AT_ONCE)):
+        sizes |= retention_reads.output_of_jobs(connection, some)
+    return sizes
+
+
+def _require_stopped(config: Settings) -> None:
+    try:
+        listener.require_free(
+            config.listen_host, config.api_port, ("api_port", "api_listen_address")
+        )
+    except StartError as error:
+        raise StartError(
+            "the server is running, and deletes what is old by itself, every minute",
+            "see what that is with --dry-run, or stop the server first",
+        ) from error
+
+
+async def _delete(store: Store, config: Settings) -> None:
+    store.recover()
+    store.start(asyncio.get_running_loop(), lambda _: None)
+    try:
+        await Retention(store, Clock(), kept_by(config)).delete()
+    finally:
+        await store.close()
