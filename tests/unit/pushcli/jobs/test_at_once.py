@@ -56,6 +56,9 @@ def test_the_first_error_is_raised_and_nothing_more_begun() -> None:
     with pytest.raises(ValueError, match="no"):
         at_once(calls, 3, no_note)
     stuck.set()
+    for thread in threading.enumerate():
+        if thread.name.startswith("fetch"):
+            thread.join(10)
     assert len(begun) <= 3
 
 
