@@ -1,13 +1,14 @@
 """`pushcli server`: set up and run a server."""
 # ruff: noqa: PLC0415
 
-import os
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from pushcli.commands.server_backup import backup, restore
+from pushcli.commands.server_place import directory_option, place_of
 from pushcli.terminal.command_groups import CommandGroup
 from pushcli.terminal.context import App
 from pushcli.terminal.options import output_options
@@ -17,15 +18,6 @@ if TYPE_CHECKING:
     from pushcli_server.init import Made
     from pushcli_server.settings import Settings
 
-_DIRECTORY = click.option(
-    "--dir",
-    "directory",
-    type=click.Path(path_type=Path),
-    metavar="D",
-    help="Server's directory (default: $PUSHCLI_SERVER_DIR, else /var/lib/pushcli/server as "
-    "root, ~/.pushcli/server otherwise).",
-)
-
 
 @click.group(cls=CommandGroup)
 @output_options
@@ -34,7 +26,7 @@ def server() -> None:
 
 
 @server.command()
-@_DIRECTORY
+@directory_option
 @click.option("--org", required=True, metavar="ORG", help="Name of the organization to make.")
 @click.option("--admin", required=True, metavar="USER", help="Its first user, an administrator.")
 @click.option(
@@ -84,7 +76,7 @@ def init(
     from pushcli_server import settings
     from pushcli_server.init import create, prepare
 
-    place = _place(directory)
+    place = place_of(directory)
     config = settings.Settings()
     changes = [*values, *([f"server_name={server_name}"] if server_name else [])]
     if changes:
@@ -115,7 +107,7 @@ def init(
 
 
 @server.command()
-@_DIRECTORY
+@directory_option
 @output_options
 def start(directory: Path | None) -> None:
     """Run the server in the foreground, until SIGTERM or Ctrl-C.
@@ -124,11 +116,11 @@ def start(directory: Path | None) -> None:
     """
     from pushcli_server.server import main
 
-    main(_place(directory))
+    main(place_of(directory))
 
 
 @server.command("rotate-keys")
-@_DIRECTORY
+@directory_option
 @click.option(
     "--overlap",
     type=Duration(longest="30d"),
@@ -158,7 +150,7 @@ def rotate_keys(app: App, directory: Path | None, overlap: float | None, at_once
 
     if at_once and overlap:
         raise UsageError("--now leaves no overlap", "give one of --now and --overlap")
-    place = _place(directory)
+    place = place_of(directory)
     lifetime = settings.load(place).lifetime
     span = 0.0 if at_once else 2.0 * lifetime if overlap is None else overlap
     until = rotation.rotate(place, span)
@@ -184,7 +176,7 @@ def rotate_keys(app: App, directory: Path | None, overlap: float | None, at_once
 
 
 @server.command()
-@_DIRECTORY
+@directory_option
 @click.option("--dry-run", is_flag=True, help="Only say what would be deleted.")
 @output_options
 @click.pass_obj
@@ -203,7 +195,7 @@ def prune(app: App, directory: Path | None, dry_run: bool) -> None:
 
     from pushcli_server import prune as pruning
 
-    place = _place(directory)
+    place = place_of(directory)
     due = pruning.due(place) if dry_run else pruning.prune(place)
     if not app.is_text:
         app.emit({"dry_run": dry_run, **msgspec.structs.asdict(due)})
@@ -213,16 +205,6 @@ def prune(app: App, directory: Path | None, dry_run: bool) -> None:
         f"{due.outputs:,} jobs ({due.output_bytes:,} bytes at most), and {due.audit:,} lines of "
         "the audit trail"
     )
-
-
-def _place(directory: Path | None) -> Path:
-    if directory is not None:
-        return directory.absolute()
-    if given := os.environ.get("PUSHCLI_SERVER_DIR"):
-        return Path(given).absolute()
-    if os.geteuid() == 0:
-        return Path("/var/lib/pushcli/server")
-    return Path.home() / ".pushcli" / "server"
 
 
 def _needs_tls(config: "Settings") -> bool:
@@ -271,7 +253,7 @@ def _print_made(
     else:
         app.print(f"{credentials} already has such profiles: none was added")
     there = {**values, "client_key": Path(values["client_key"]).name}
-    place = "" if made.directory == _place(None) else f" --dir {shlex.quote(str(made.directory))}"
+    place = "" if made.directory == place_of(None) else f" --dir {shlex.quote(str(made.directory))}"
     as_admin = "pushcli" if profile == "default" else f"pushcli --profile {profile or 'NAME'}"
     pin = f" \\\n    --fingerprint {made.fingerprint}" if made.fingerprint else ""
     app.print(
@@ -289,3 +271,7 @@ def _print_made(
         "ssh bob@desk pushcli config add-profile\n"
         f"  {as_admin} group add pushy_job_writers --user bob"
     )
+
+
+server.add_command(backup)
+server.add_command(restore)

@@ -1,46 +1,32 @@
 """The database of a running server goes away and comes back: the server stays, jobs end well."""
 
-import os
 import re
 import resource
 import signal
 import sqlite3
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import psycopg
 import pytest
 
 from pushcli.errors import PushcliError, ServerError
 from pushcli.sandbox.sandbox import Sandbox
 from tests.support.identities import operator
+from tests.support.postgresql import throw_away_database
 from tests.support.tcp_way import tcp_way
 from tests.support.waiting import job_is, lines, start, until
 
 pytestmark = [pytest.mark.timeout(120), pytest.mark.slow]
 MakeFleet = Callable[..., Sandbox]
-POSTGRESQL = os.environ.get(
-    "PUSHCLI_TEST_POSTGRESQL", "postgresql://postgres@127.0.0.1:5432/postgres"
-)
 
 
 @pytest.fixture
 def postgresql() -> Iterator[str]:
     """A throw-away database."""
-    name = f"pushcli_test_{uuid.uuid4().hex[:12]}"
-    try:
-        connection = psycopg.connect(POSTGRESQL, autocommit=True, connect_timeout=3)
-    except psycopg.OperationalError as error:
-        pytest.skip(f"no PostgreSQL to test with: {error}")
-    with connection:
-        connection.execute(f'CREATE DATABASE "{name}"')
-        try:
-            yield POSTGRESQL.rpartition("/")[0] + f"/{name}"
-        finally:
-            connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+    with throw_away_database() as url:
+        yield url
 
 
 Trouble = Callable[[], None]

@@ -1,0 +1,100 @@
+"""`pushcli server backup` and `restore`."""
+# ruff: noqa: PLC0415
+
+import sys
+from contextlib import nullcontext
+from pathlib import Path
+
+import click
+
+from pushcli.commands.server_place import directory_option, place_of
+from pushcli.terminal.context import App
+from pushcli.terminal.options import output_options
+
+
+@click.command()
+@click.argument("target", type=click.Path(path_type=Path))
+@directory_option
+@output_options
+@click.pass_obj
+def backup(app: App, target: Path, directory: Path | None) -> None:
+    """Write the server, with its keys, database and output, into the new file TARGET.
+
+    The server may run meanwhile. The file holds the server's secrets: whoever reads it can be the
+    server. TARGET may be - for standard output.
+
+    \b
+    Examples:
+      pushcli server backup /backup/pushcli-monday.tar
+      pushcli server backup - | zstd | ssh backup@vault 'cat > pushcli.tar.zst'
+    """
+    from pushcli.errors import ConfigError, UsageError
+    from pushcli_server.backup.backup import backup as make
+    from pushcli_server.backup.backup import write
+
+    place = place_of(directory)
+    if str(target) != "-":
+        made = make(place, target.absolute())
+    elif sys.stdout.isatty():
+        raise UsageError("a terminal cannot hold a backup", "give a file, or a pipe")
+    else:
+        try:
+            made = write(place, sys.stdout.buffer)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise ConfigError(
+                f"cannot write the backup: {error.strerror}", "make room for it"
+            ) from error
+        app.note(f"Backed up {place}: {made.size:,} bytes, {made.outputs} large outputs")
+        return
+    if app.is_text:
+        app.print(f"Backed up {place} to {target}: {made.size:,} bytes")
+        app.remark("It holds the server's secrets; put it back with `pushcli server restore`")
+    else:
+        app.emit(
+            {"directory": str(place), "file": str(target.absolute()), "size": made.size,
+             "outputs": made.outputs, "made_at": made.made_at}
+        )  # fmt: skip
+
+
+@click.command()
+@click.argument("source", type=click.Path(path_type=Path))
+@directory_option
+@click.option(
+    "--set",
+    "values",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="A setting of server.toml to change; may be repeated.",
+)
+@output_options
+@click.pass_obj
+def restore(app: App, source: Path, directory: Path | None, values: tuple[str, ...]) -> None:
+    """Make the server again of which SOURCE is a backup, in a new directory.
+
+    With --set database_url=... it moves to another database, which must be empty. The server
+    that the backup is of must not run any more. SOURCE may be - for standard input.
+
+    \b
+    Examples:
+      pushcli server restore /backup/pushcli-monday.tar
+      pushcli server restore monday.tar --dir /srv/pushcli --set database_url=postgresql:///push
+    """
+    from pushcli.errors import ConfigError
+    from pushcli_server.backup.restore import restore as put_back
+
+    place = place_of(directory)
+    try:
+        opened = nullcontext(sys.stdin.buffer) if str(source) == "-" else source.open("rb")
+    except OSError as error:
+        raise ConfigError(f"cannot read {source}: {error.strerror}", "give another file") from error
+    with opened as stream:
+        header = put_back(stream, place, values)
+    if app.is_text:
+        app.print(f"Restored {place} as it was at {header.made_at}")
+        same = "" if directory is None else f" --dir {place}"
+        app.remark(f"Start it: pushcli server start{same}")
+    else:
+        app.emit({"directory": str(place), "made_at": header.made_at, "version": header.version})

@@ -1,0 +1,28 @@
+"""Where a server's directory is."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+directory_option: Callable[[Any], Any] = click.option(
+    "--dir",
+    "directory",
+    type=click.Path(path_type=Path),
+    metavar="D",
+    help="Server's directory (default: $PUSHCLI_SERVER_DIR, else /var/lib/pushcli/server as "
+    "root, ~/.pushcli/server otherwise).",
+)
+
+
+def place_of(directory: Path | None) -> Path:
+    """The directory that was given, or the usual one."""
+    if directory is not None:
+        return directory.absolute()
+    if given := os.environ.get("PUSHCLI_SERVER_DIR"):
+        return Path(given).absolute()
+    if os.geteuid() == 0:
+        return Path("/var/lib/pushcli/server")
+    return Path.home() / ".pushcli" / "server"

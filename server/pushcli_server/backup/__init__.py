@@ -1,0 +1,1 @@
+"""A server's directory and database as one file, and back."""

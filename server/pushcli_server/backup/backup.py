@@ -1,0 +1,181 @@
+"""`pushcli server backup`: a running server as one file, consistent and with its output.
+
+The files of output are linked before the database is read and after it: whatever the database of
+that moment refers to is held, also if the server deletes it meanwhile.
+"""
+
+import io
+import os
+import shutil
+import tarfile
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO
+
+import msgspec
+
+from pushcli import __version__
+from pushcli.errors import ConfigError, StoreError
+from pushcli.protocol.timestamps import format_iso8601
+from pushcli_server import settings
+from pushcli_server.backup import contents
+from pushcli_server.store import blobs, snapshot
+
+_TRIES = 3
+
+
+class Made(msgspec.Struct, frozen=True, kw_only=True):
+    """What a backup holds."""
+
+    size: int
+    files: int
+    outputs: int
+    made_at: str
+
+
+def backup(directory: Path, target: Path) -> Made:
+    """Write a backup into a new file, which is its owner's alone.
+
+    Raises:
+        ConfigError: no server, or the file exists or cannot be made.
+        StoreError: the database cannot be read, or the disk is full.
+    """
+    if target.exists():
+        raise ConfigError(f"{target} exists", "give the name of a new file")
+    part = target.with_name(f"{target.name}.part")
+    try:
+        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                made = write(directory, file)
+                file.flush()
+                os.fsync(file.fileno())
+            part.rename(target)
+        finally:
+            with suppress(FileNotFoundError):
+                part.unlink()
+    except OSError as error:
+        raise ConfigError(
+            f"cannot write {target}: {error.strerror}", "give another place"
+        ) from error
+    return made
+
+
+def write(directory: Path, stream: BinaryIO) -> Made:
+    """Write a backup.
+
+    Raises:
+        ConfigError: no server there.
+        StoreError: its database cannot be read.
+        OSError: the stream, or the server's disk, cannot be written.
+    """
+    config = settings.load(directory)
+    with _scratch(directory) as scratch:
+        database = scratch / contents.DATABASE
+        held = _held(config.database(directory), directory / "blobs", scratch, database)
+        made_at = format_iso8601(time.time())
+        header = contents.Header(format=contents.FORMAT, version=__version__, made_at=made_at)
+        counted = _Counted(stream)
+        # It writes, and that is all that a stream is asked for.
+        with tarfile.open(fileobj=counted, mode="w|") as tar:  # type: ignore[call-overload]
+            data = msgspec.json.encode(header)
+            info = tarfile.TarInfo(contents.HEADER)
+            info.size, info.mode = len(data), 0o600
+            tar.addfile(info, io.BytesIO(data))
+            copied = 0
+            for path in _copied(directory):
+                _add(tar, path, f"{contents.DIRECTORY}/{_relative(directory, path)}")
+                copied += 1
+            _add(tar, database, contents.DATABASE)
+            for digest in held:
+                _add(tar, scratch / digest, f"{contents.BLOBS}/{digest}")
+        return Made(size=counted.size, files=copied, outputs=len(held), made_at=made_at)
+
+
+def _held(url: str, root: Path, scratch: Path, database: Path) -> list[str]:
+    """Take the snapshot, and hold every file that it refers to; returns their digests."""
+    for _ in range(_TRIES):
+        database.unlink(missing_ok=True)
+        for path in root.glob("??/*"):
+            _hold(path, scratch / f"{path.parent.name}{path.name}")
+        snapshot.take(url, database)
+        digests = sorted(snapshot.files(database))
+        for digest in digests:
+            _hold(blobs.path_of(root, digest), scratch / digest)
+        missing = [digest for digest in digests if not (scratch / digest).exists()]
+        if not missing:
+            return digests
+    raise StoreError(
+        f"{len(missing)} outputs that the database refers to are missing, such as {missing[0]}",
+        "the disk of the server's directory lost files",
+    )
+
+
+def _hold(path: Path, place: Path) -> None:
+    if place.exists():
+        return
+    with suppress(FileNotFoundError):
+        try:
+            os.link(path, place)
+        except FileNotFoundError:
+            raise
+        except OSError:
+            # A file system without links, or with too many of them.
+            shutil.copyfile(path, place)
+
+
+def _copied(directory: Path) -> Iterator[Path]:
+    for first in sorted(directory.iterdir()):
+        for path in [first] if first.is_file() else _below(directory, first):
+            if contents.is_copied(_relative(directory, path)):
+                yield path
+
+
+def _below(directory: Path, first: Path) -> list[Path]:
+    if not contents.is_copied(_relative(directory, first)):
+        return []
+    return sorted(path for path in first.rglob("*") if path.is_file())
+
+
+def _relative(directory: Path, path: Path) -> PurePosixPath:
+    return PurePosixPath(path.relative_to(directory).as_posix())
+
+
+def _add(tar: tarfile.TarFile, path: Path, name: str) -> None:
+    """A file's content as it is now, whatever becomes of the file meanwhile."""
+    with path.open("rb") as file:
+        info = tarfile.TarInfo(name)
+        stat = os.fstat(file.fileno())
+        info.size, info.mtime, info.mode = stat.st_size, int(stat.st_mtime), 0o600
+        tar.addfile(info, file)
+
+
+@contextmanager
+def _scratch(directory: Path) -> Iterator[Path]:
+    """A place beside the output, so that its files can be linked."""
+    for left in directory.glob(".backup-*"):
+        # Of one that was killed.
+        if time.time() - left.stat().st_mtime > 86_400:
+            shutil.rmtree(left, ignore_errors=True)
+    place = Path(tempfile.mkdtemp(prefix=".backup-", dir=directory))
+    try:
+        yield place
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+
+
+class _Counted:
+    """Counts what goes through."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self.size = 0
+        self._stream = stream
+
+    def write(self, data: bytes) -> int:
+        """Pass it on."""
+        self._stream.write(data)
+        self.size += len(data)
+        return len(data)

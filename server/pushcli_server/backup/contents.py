@@ -1,0 +1,83 @@
+"""What a backup consists of, and what its parts are called in it. No I/O.
+
+A backup is a tar file: first `backup.json`, then the files of the server's directory, the database
+as a SQLite file, and the large outputs by their digests.
+"""
+
+import re
+from pathlib import PurePosixPath
+
+import msgspec
+
+from pushcli.errors import StoreError
+
+FORMAT = 1
+HEADER, DATABASE = "backup.json", "pushcli.db"
+DIRECTORY, BLOBS = "directory", "blobs"
+MAX_HEADER = 65_536
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+
+
+class Header(msgspec.Struct, frozen=True, kw_only=True):
+    """What a backup says of itself.
+
+    Args:
+        version: of the pushcli that made it.
+        made_at: RFC 3339, UTC.
+    """
+
+    format: int
+    version: str
+    made_at: str
+
+
+def header(data: bytes) -> Header:
+    """The header of a backup.
+
+    Raises:
+        StoreError: it is no backup, or one that only a later pushcli can read.
+    """
+    try:
+        found = msgspec.json.decode(data, type=Header)
+    except (msgspec.DecodeError, msgspec.ValidationError) as error:
+        raise StoreError(
+            "this is not a pushcli backup", "give what `server backup` made"
+        ) from error
+    if found.format != FORMAT:
+        raise StoreError(
+            f"the backup is of a later pushcli ({found.version[:40]})", "upgrade pushcli"
+        )
+    return found
+
+
+def is_copied(path: PurePosixPath) -> bool:
+    """Whether a file of the server's directory is copied as it is.
+
+    Args:
+        path: below the directory. The database is copied by itself, and so is output; logs and
+            what is only for the moment stay.
+    """
+    first, name = path.parts[0], path.name
+    return not (
+        first == BLOBS
+        or first.startswith(".")
+        or name.startswith(DATABASE)
+        or name.endswith((".log", ".part", ".tmp"))
+    )
+
+
+def blob(name: str) -> str | None:
+    """The digest that a member of the tar file has the content of; None: it is something else."""
+    parts = PurePosixPath(name).parts
+    if len(parts) == 2 and parts[0] == BLOBS and _DIGEST.fullmatch(parts[1]):
+        return parts[1]
+    return None
+
+
+def directory_file(name: str) -> PurePosixPath | None:
+    """Where a member goes below the server's directory; None: nowhere, or out of it."""
+    parts = PurePosixPath(name).parts
+    if len(parts) < 2 or parts[0] != DIRECTORY or ".." in parts:
+        return None
+    path = PurePosixPath(*parts[1:])
+    return path if is_copied(path) else None

@@ -1,0 +1,111 @@
+"""`pushcli server restore`: a server's directory from a backup, whole or not at all."""
+
+import hashlib
+import os
+import shutil
+import tarfile
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import IO, BinaryIO
+
+from pushcli.errors import ConfigError, StoreError
+from pushcli_server import settings
+from pushcli_server.backup import contents
+from pushcli_server.store import blobs, snapshot
+
+_PIECE = 1024 * 1024
+_NOT_WHOLE = "the backup is not whole"
+
+
+def restore(stream: BinaryIO, directory: Path, values: Sequence[str] = ()) -> contents.Header:
+    """Make the server again that a backup is of.
+
+    Args:
+        directory: is made; it may be there if it is empty.
+        values: settings to change, `NAME=VALUE`.
+
+    Raises:
+        ConfigError: the directory is in use, or cannot be made; a setting that cannot be.
+        StoreError: the backup is damaged or of a later version; the database is not empty.
+    """
+    try:
+        if directory.exists() and any(directory.iterdir()):
+            raise ConfigError(f"{directory} is not empty", "restore into a new directory")
+        directory.parent.mkdir(parents=True, exist_ok=True)
+        place = Path(tempfile.mkdtemp(prefix=f".{directory.name}-", dir=directory.parent))
+    except OSError as error:
+        raise ConfigError(
+            f"cannot make {directory}: {error.strerror}", "give another --dir"
+        ) from error
+    try:
+        header = _unpack(stream, place)
+        _configure(place, values)
+        config = settings.load(place)
+        snapshot.put_back(place / contents.DATABASE, config.database(place), place / "blobs")
+        _require_outputs(place)
+        if config.database_url:
+            (place / contents.DATABASE).unlink()
+        place.replace(directory)
+    except (tarfile.TarError, EOFError) as error:
+        raise StoreError(f"{_NOT_WHOLE}: {error}", "use another one") from error
+    except OSError as error:
+        raise StoreError(
+            f"cannot write {directory}: {error.strerror}", "make room, or give another --dir"
+        ) from error
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+    return header
+
+
+def _unpack(stream: BinaryIO, place: Path) -> contents.Header:
+    with tarfile.open(fileobj=stream, mode="r|*") as tar:
+        first = tar.next()
+        file = None if first is None else tar.extractfile(first)
+        if first is None or file is None or first.name != contents.HEADER:
+            raise StoreError("this is not a pushcli backup", "give what `server backup` made")
+        header = contents.header(file.read(contents.MAX_HEADER))
+        while (member := tar.next()) is not None:
+            content = tar.extractfile(member) if member.isreg() else None
+            if content is not None:
+                _place(content, member, place)
+    for needed in (settings.FILE, contents.DATABASE):
+        if not (place / needed).exists():
+            raise StoreError(f"{_NOT_WHOLE}: {needed} is missing", "use another one")
+    return header
+
+
+def _place(content: IO[bytes], member: tarfile.TarInfo, place: Path) -> None:
+    """Write one member to where it belongs; what we do not know is left out."""
+    if (digest := contents.blob(member.name)) is not None:
+        target = blobs.path_of(place / "blobs", digest)
+    elif member.name == contents.DATABASE:
+        digest, target = None, place / contents.DATABASE
+    elif (below := contents.directory_file(member.name)) is not None:
+        target = place / below
+    else:
+        return
+    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    found = hashlib.sha256()
+    with os.fdopen(descriptor, "wb") as file:
+        while piece := content.read(_PIECE):
+            file.write(piece)
+            found.update(piece)
+        file.flush()
+        os.fsync(file.fileno())
+    if digest is not None and found.hexdigest() != digest:
+        raise StoreError(f"the backup's output {digest} is damaged", "use another one")
+
+
+def _configure(place: Path, values: Sequence[str]) -> None:
+    if values:
+        changed = settings.with_values(settings.load(place), list(values), "--set")
+        checked = settings.check(changed, "--set")
+        (place / settings.FILE).write_text(settings.render(checked), encoding="utf-8")
+
+
+def _require_outputs(place: Path) -> None:
+    for digest in snapshot.files(place / contents.DATABASE):
+        if not blobs.path_of(place / "blobs", digest).exists():
+            raise StoreError(f"{_NOT_WHOLE}: the output {digest} is missing", "use another one")

@@ -1,0 +1,142 @@
+"""The whole database as a SQLite file of one moment, and back into a database of either kind."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, func, insert, select, text
+from sqlalchemy.exc import SQLAlchemyError
+
+from pushcli.errors import StoreError
+from pushcli_server.store import database, schema
+from pushcli_server.store.migrate import migrate
+
+_ROWS = 500
+"""Rows that are read, and written, at a time."""
+
+
+def take(database_url: str, file: Path) -> None:
+    """Write what is committed at this moment into a new file; whoever writes meanwhile may.
+
+    Raises:
+        StoreError: the database cannot be read, or the file not written.
+    """
+    engine = database.make_engine(database_url)
+    try:
+        database.check(engine)
+        if engine.dialect.name == "sqlite":
+            _of_sqlite(Path(engine.url.database or ""), file)
+        else:
+            _of_another(engine, file)
+    except (SQLAlchemyError, sqlite3.Error, OSError) as error:
+        raise database.unreadable(engine.url, error) from error
+    finally:
+        engine.dispose()
+
+
+def put_back(file: Path, database_url: str, root: Path) -> None:
+    """Bring a snapshot to this program's version; a database elsewhere gets what is in it.
+
+    Args:
+        file: stays where it is, and is the database if no other is named.
+        database_url: where the server keeps its own.
+        root: where blobs lie.
+
+    Raises:
+        StoreError: it is no snapshot, or of a newer version; or the database is not empty.
+    """
+    own = f"sqlite:///{file}"
+    _require_whole(file)
+    migrate(own, root)
+    target = database.make_engine(database_url)
+    try:
+        if target.url.get_backend_name() == "sqlite":
+            return
+        with target.connect() as connection:
+            if database.version_of(connection) is not None:
+                raise StoreError(
+                    f"{database.shown(target.url)} holds a server's data",
+                    "restore into an empty database",
+                )
+        migrate(database_url, root)
+        source = database.make_engine(own)
+        try:
+            with source.connect() as rows, database.writing(target).begin() as connection:
+                _copy(rows, connection)
+        finally:
+            source.dispose()
+    except (SQLAlchemyError, sqlite3.Error, OSError) as error:
+        raise database.unreadable(target.url, error) from error
+    finally:
+        target.dispose()
+
+
+def files(file: Path) -> Iterator[str]:
+    """The digests (hex) of what a snapshot keeps in files beside it."""
+    with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as connection:
+        for (digest,) in connection.execute("SELECT digest FROM blobs WHERE data IS NULL"):
+            yield str(digest)
+
+
+def _of_sqlite(own: Path, file: Path) -> None:
+    with (
+        closing(sqlite3.connect(f"file:{own}?mode=ro", uri=True)) as source,
+        closing(sqlite3.connect(file)) as target,
+    ):
+        source.backup(target)
+        # What was a log beside the database is in it: the file stands by itself.
+        target.execute("PRAGMA journal_mode=DELETE")
+
+
+def _of_another(engine: Engine, file: Path) -> None:
+    target = create_engine(f"sqlite:///{file}")
+    try:
+        with engine.connect() as rows, target.begin() as connection:
+            rows.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"))
+            schema.metadata.create_all(connection)
+            connection.execute(
+                text("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL)")
+            )
+            connection.execute(
+                text("INSERT INTO alembic_version VALUES (:version)"), {"version": database.HEAD}
+            )
+            _copy(rows, connection)
+    finally:
+        target.dispose()
+
+
+def _copy(source: Connection, target: Connection) -> None:
+    """All rows; what others refer to comes first."""
+    for table in schema.metadata.sorted_tables:
+        found = source.execution_options(stream_results=True).execute(select(table))
+        for rows in found.mappings().partitions(_ROWS):
+            target.execute(insert(table), [dict(row) for row in rows])
+        _count_on(target, table)
+
+
+def _count_on(target: Connection, table: Any) -> None:
+    """What counts up by itself goes on after what is there."""
+    column = table.autoincrement_column
+    if target.dialect.name != "postgresql" or column is None:
+        return
+    last = target.scalar(select(func.max(column)))
+    if last is not None:
+        target.execute(
+            text("SELECT setval(pg_get_serial_sequence(:table, :column), :last)"),
+            {"table": table.name, "column": column.name, "last": last},
+        )
+
+
+def _require_whole(file: Path) -> None:
+    try:
+        with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as connection:
+            answer = connection.execute("PRAGMA integrity_check(1)").fetchone()
+            is_there = connection.execute(
+                "SELECT 1 FROM sqlite_master WHERE name = 'alembic_version'"
+            ).fetchone()
+    except sqlite3.Error as error:
+        raise StoreError(f"the backup's database is damaged: {error}", "use another one") from error
+    if answer != ("ok",) or is_there is None:
+        raise StoreError("the backup's database is damaged", "use another one")
