@@ -8,11 +8,12 @@ from pathlib import Path
 import click
 
 from pushcli.commands.server_place import directory_option, place_of
+from pushcli.terminal.command_groups import Command
 from pushcli.terminal.context import App
 from pushcli.terminal.options import output_options
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("target", type=click.Path(path_type=Path))
 @directory_option
 @output_options
@@ -59,7 +60,7 @@ def backup(app: App, target: Path, directory: Path | None) -> None:
         )  # fmt: skip
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("source", type=click.Path(path_type=Path))
 @directory_option
 @click.option(
@@ -74,8 +75,8 @@ def backup(app: App, target: Path, directory: Path | None) -> None:
 def restore(app: App, source: Path, directory: Path | None, values: tuple[str, ...]) -> None:
     """Make the server again of which SOURCE is a backup, in a new directory.
 
-    With --set database_url=... it moves to another database, which must be empty. The server
-    that the backup is of must not run any more. SOURCE may be - for standard input.
+    Stop the server that was backed up first. With --set database_url=... it moves to another
+    database, which must be empty. SOURCE may be - for standard input.
 
     \b
     Examples:

@@ -101,7 +101,7 @@ def _held(url: str, root: Path, scratch: Path, database: Path) -> list[str]:
         database.unlink(missing_ok=True)
         for path in root.glob("??/*"):
             _hold(path, scratch / f"{path.parent.name}{path.name}")
-        snapshot.take(url, database)
+        snapshot.save(url, database)
         digests = sorted(snapshot.files(database))
         for digest in digests:
             _hold(blobs.path_of(root, digest), scratch / digest)

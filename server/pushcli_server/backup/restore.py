@@ -85,7 +85,8 @@ def _place(content: IO[bytes], member: tarfile.TarInfo, place: Path) -> None:
         target = place / below
     else:
         return
-    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for parent in reversed(target.relative_to(place).parents):
+        (place / parent).mkdir(mode=0o700, exist_ok=True)
     descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
     found = hashlib.sha256()
     with os.fdopen(descriptor, "wb") as file:

@@ -17,7 +17,7 @@ _ROWS = 500
 """Rows that are read, and written, at a time."""
 
 
-def take(database_url: str, file: Path) -> None:
+def save(database_url: str, file: Path) -> None:
     """Write what is committed at this moment into a new file; whoever writes meanwhile may.
 
     Raises:

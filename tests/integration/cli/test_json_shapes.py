@@ -112,6 +112,8 @@ completion zsh
 completion fish
 server rotate-keys --dir SERVER
 server prune --dir SERVER --dry-run
+server backup PLACE/backup.tar --dir SERVER
+server restore PLACE/backup.tar --dir PLACE/restored
 server init --dir SERVER --org sandbox --admin operator
 server init --dir PLACE/server --org acme --admin ann --profile y
 user rotate-key
