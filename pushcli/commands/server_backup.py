@@ -81,7 +81,7 @@ def restore(app: App, source: Path, directory: Path | None, values: tuple[str, .
     \b
     Examples:
       pushcli server restore /backup/pushcli-monday.tar
-      pushcli server restore monday.tar --dir /srv/pushcli --set database_url=postgresql:///push
+      pushcli server restore monday.tar --set database_url=postgresql:///push
     """
     from pushcli.errors import ConfigError
     from pushcli_server.backup.restore import restore as put_back
