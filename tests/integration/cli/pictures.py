@@ -22,7 +22,7 @@ SHOWN_IDS = (
 
 _MASKS = (
     (re.compile(r"\d{4}-\d\d-\d\d"), "YYYY-MM-DD"),
-    (re.compile(r"\b\d\d:\d\d(:\d\d)?(Z| [+-]\d\d:\d\d)?"), "HH:MM"),
+    (re.compile(r"(?:\b|(?<=T))\d\d:\d\d(:\d\d)?(Z| ?[+-]\d\d:\d\d)?"), "HH:MM"),
     (re.compile(r" {3}\d+/s\b"), ""),
     (re.compile(r"\b\d+(\.\d+)?(( - |-)\d+(\.\d+)?)? (s|min|h)\b( \d+ (s|min)\b)?"), "N s"),
     (re.compile(r"(?<=slowest  ).*"), "..."),
