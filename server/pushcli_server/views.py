@@ -13,11 +13,14 @@ from pushcli_server.store.reads import LIVE
 from pushcli_server.store.records import JobNodeRecord, JobRecord
 
 _WITHOUT_RESULT = frozenset({NodeState.CRASHED, NodeState.TIMED_OUT, NodeState.ABORTED})
-_OF_OUTPUT = frozenset({
-    "stdout_size", "stderr_size", "stdout_digest", "stderr_digest", "stdout_dropped",
-    "stderr_dropped", "partial", "output_pending", "output_deleted_at", "output_deleted_by",
+_BESIDE_OUTPUT = frozenset({
+    "node", "state", "reason", "exit_code", "signal", "started_at", "ended_at", "late_result",
+    "succeeded", "timed_out", "aborted", "lost", "ending", "out_of_contact", "last_contact",
 })  # fmt: skip
-"""What a node's part says of what its command wrote."""
+"""What a node's part, and a late result, says that tells nothing of what its command wrote.
+
+Named is what may be shown: what comes to them later is hidden until somebody has thought of it.
+"""
 
 
 class Described(Protocol):
@@ -168,10 +171,14 @@ def deleted_output(job: JobRecord, part: JobNodeRecord) -> dict[str, Any]:
 
 def without_output(part: Mapping[str, Any]) -> dict[str, Any]:
     """A node's part for those who may not read what its command wrote."""
-    shown = {key: value for key, value in part.items() if key not in _OF_OUTPUT}
+    shown = _beside_output(part)
     if (late := shown.get("late_result")) is not None:
-        shown["late_result"] = {k: v for k, v in late.items() if k not in _OF_OUTPUT}
+        shown["late_result"] = _beside_output(late)
     return {**shown, "output_hidden": True}
+
+
+def _beside_output(fields: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in fields.items() if key in _BESIDE_OUTPUT}
 
 
 def _shown_result(late_result: str) -> dict[str, Any]:
