@@ -232,7 +232,7 @@ def _whole(
     left_out, cut_at = len(data) - room, None
     if left_out > 0:
         # What readers have seen of it stays where it is.
-        cut_at = max(room - min(room // 2, MAX_TAIL), min(before, room))
+        cut_at = max(room - min(room // 2, MAX_TAIL), before)
         data = data[:cut_at] + _left_out(left_out) + data[cut_at + left_out :]
     left_out = max(left_out, 0)
     if gathering is None:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pushcli_server.core.gathering import MAX_TAIL, Budget, Gathering
+from pushcli_server.core.gathering import MAX_TAIL, Budget, Gathering, Tail
 
 
 def test_each_node_has_its_share() -> None:
@@ -32,6 +32,23 @@ def test_what_a_node_leaves_is_for_the_others() -> None:
     budget.close("b")
     assert budget.draw("a", 30) == 20
     assert budget.draw("c", 30) == 13
+
+
+def test_what_others_left_does_not_grow_the_reserve() -> None:
+    budget = Budget.of(100, 4)
+    budget.close("b")
+    assert budget.draw("a", 30) == 30
+    assert budget.draw("a", 10) == 8, "what is left of b's share"
+
+
+def test_the_end_of_an_output_may_have_what_others_left() -> None:
+    budget = Budget.of(100, 4)
+    budget.close("b")
+    assert budget.room("a") == 50
+
+
+def test_a_job_without_nodes_has_a_budget() -> None:
+    assert Budget.of(100, 0).share == 100
 
 
 def test_what_nobody_has_a_share_of_is_for_all() -> None:
@@ -98,6 +115,12 @@ def test_an_end_that_meets_the_beginning_leaves_nothing_out() -> None:
     gathering = Gathering(received=70, kept=40)
     assert gathering.begin_tail(100, 80)
     assert (gathering.received, gathering.left_out) == (40, 0)
+
+
+def test_an_end_is_no_longer_than_ends_may_be() -> None:
+    gathering = Gathering(received=9 * MAX_TAIL, kept=5)
+    assert gathering.begin_tail(9 * MAX_TAIL, 5 * MAX_TAIL)
+    assert gathering.tail == Tail(8 * MAX_TAIL, MAX_TAIL)
 
 
 @pytest.mark.parametrize(("size", "room"), [(100, 0), (40, 10), (1, 10)])

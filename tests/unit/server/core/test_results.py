@@ -691,6 +691,60 @@ def test_what_a_node_left_of_its_share_another_gets() -> None:
     assert enough(effects) == [True]
 
 
+def test_what_others_leave_does_not_fill_what_was_left_out() -> None:
+    fleet = limited(16, A, B)
+    assert of(AppendOutput, chunk(fleet, 0, b"123456"))[0].data == b"1234"
+    fleet.hear(B, messages.Succeeded, job_id=JOB.id, spooled=True, stdout_base64="aGk=",
+               stderr_base64="")  # fmt: skip
+    effects = chunk(fleet, 6, b"789")
+    assert (of(AppendOutput, effects), acknowledged(effects)) == ([], [9])
+
+
+def test_where_more_is_there_than_a_beginning_may_have_nothing_is_added() -> None:
+    fleet = Script()
+    fleet.run(A, default_capture=True)
+    held = limits.MAX_DEFAULT_OUTPUT - 10
+    fleet.job.held["a"] = {"stdout": Gathering.of(held)}
+    effects = chunk(fleet, held, bytes(limits.MAX_DEFAULT_OUTPUT))
+    assert (of(AppendOutput, effects), enough(effects)) == ([], [True])
+
+
+def test_chunks_may_fill_what_a_node_may_have_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(output, "MAX_UNSTORED", 5)
+    fleet = capturing()
+    fleet.slow_store = True
+    assert of(AppendOutput, chunk(fleet, 0, b"12345"))
+    assert not of(AppendOutput, chunk(fleet, 5, b"6"))
+
+
+@pytest.mark.parametrize(("theirs", "first"), [(1, 1), (4, 3)])
+def test_what_agent_and_server_cut_is_counted_together(
+    theirs: int, first: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gathering, "MAX_OUTPUT", 5)
+    more: dict[str, Any] = {"stdout_dropped": 7, "stdout_cut_at": theirs}
+    data = base64.b64encode(b"1234567890").decode()
+    [kept] = of(StoreOutput, result(capturing(), stdout_base64=data, stderr_base64="", **more))
+    assert (kept.stdout_dropped, kept.stdout_cut_at) == (5 + 7, first)
+
+
+def test_a_result_with_less_than_was_gathered_lacks_nothing() -> None:
+    fleet = capturing()
+    chunk(fleet, 0, b"hi there")
+    [kept] = of(StoreOutput, result(fleet, stdout_base64="aGk=", stderr_base64=""))
+    assert (kept.stdout_dropped, kept.stdout_cut_at) == (0, None)
+
+
+def test_of_output_that_was_cut_without_a_result_the_mark_counts_what_came() -> None:
+    fleet = limited(8, A, B)
+    chunk(fleet, 0, b"123456")
+    ended_without(fleet)
+    mark = b"\n[output cut: 4 more bytes]\n"
+    assert of(AppendOutput, fleet.done)[-1] == AppendOutput(JOB, "a", "stdout", 2, mark)
+    [kept] = of(StoreOutput, fleet.done)
+    assert (kept.stdout_dropped, kept.stdout_cut_at) == (4, 2)
+
+
 def test_output_in_the_result_counts_too() -> None:
     fleet = limited(2, A)
     [kept] = of(StoreOutput, result(fleet, stdout_base64="aGlq", stderr_base64=""))
@@ -705,6 +759,20 @@ def test_what_readers_saw_of_output_stays_when_the_rest_comes_with_the_result() 
     effects = result(fleet, stdout_base64="MTIzNDU2Nzg5MA==", stderr_base64="")
     whole = b"1234\n... 2 bytes left out ...\n7890"
     assert of(AppendOutput, effects) == [AppendOutput(JOB, "a", "stdout", 0, whole, cut=True)]
+
+
+def test_what_readers_saw_beyond_half_of_the_room_stays_as_well() -> None:
+    budget = gathering.Budget(share=8)
+    held: output.Held = {"stdout": Gathering.of(6)}
+    budget.draw("a", 6, ended=True)
+    message = messages.Succeeded(
+        node="a", org="acme", incarnation_id="i", job_id=JOB.id, sequence=1, timestamp="",
+        stdout_base64=base64.b64encode(b"1234567890").decode(),
+    )  # fmt: skip
+    effects = output.keep(JOB, "a", held, budget, message)
+    whole = b"123456\n... 2 bytes left out ...\n90"
+    assert of(AppendOutput, effects) == [AppendOutput(JOB, "a", "stdout", 0, whole, cut=True)]
+    assert of(StoreOutput, effects)[0].stdout_cut_at == 6
 
 
 def test_a_restarted_server_knows_how_much_was_kept() -> None:

@@ -36,6 +36,10 @@ def test_the_job_that_ended_last_keeps_its_output() -> None:
     assert surplus([], {}, 100, rules, are_more=False) == []
 
 
+def test_a_job_that_wrote_nothing_makes_no_room() -> None:
+    assert surplus(JOBS, {"b": 5, "c": 5}, 11, Rules(math.inf, 10), are_more=False) == ["a", "b"]
+
+
 _sizes = st.lists(st.integers(0, 50), max_size=8)
 
 
