@@ -1,8 +1,7 @@
 """Asking before a job runs on many nodes."""
 
-import click
-
 from pushcli.errors import UsageError
+from pushcli.terminal.asking import answer
 from pushcli.terminal.context import App, profile_of
 
 
@@ -23,6 +22,6 @@ def require_confirmation(app: App, count: int, *, everything: bool) -> None:
     if not everything and count <= profile_of(app.options, app.env).confirm_above:
         return
     nodes = "one node" if count == 1 else f"{count:,} nodes"
-    typed = click.prompt(f"runs on {nodes}: type {count}", default="", show_default=False, err=True)
+    typed = answer(app, f"runs on {nodes}: type {count}: ") or ""
     if typed.strip().replace(",", "") != str(count):
         raise UsageError(f"nothing was started: {count} was not typed", "-y starts without asking")

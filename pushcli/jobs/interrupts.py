@@ -4,8 +4,6 @@ The first asks (the default: abort), the second aborts, the third leaves at once
 and for SIGTERM, the job goes on, and how to end it and to watch it again is said.
 """
 
-import os
-import select
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,10 +12,8 @@ from types import FrameType
 
 import click
 
+from pushcli.terminal.asking import answer
 from pushcli.terminal.context import App
-
-_LOOK = 0.05
-"""Seconds between two looks at whether the question is still one."""
 
 
 class OnInterrupt(StrEnum):
@@ -104,29 +100,13 @@ def _asked(app: App, question: str, is_moot: Callable[[], bool], default: Decisi
     app.note(question)
     try:
         while True:
-            app.stderr.write(f"{QUESTION}[{default.value[0]}] ")
-            app.stderr.flush()
-            line = _line(app, is_moot)
+            line = answer(app, f"{QUESTION}[{default.value[0]}] ", is_moot)
             if line is None:
-                app.note("")
                 return Decision.CONTINUE
             if (decision := understood(line, default)) is not None:
                 return decision
-    except Terminated:
+    except (Terminated, click.Abort):
         return Decision.DETACH
     except KeyboardInterrupt:
         app.note("")
         return default
-
-
-def _line(app: App, is_moot: Callable[[], bool]) -> str | None:
-    """What is typed; None: it does not matter any more. The end of the input detaches."""
-    assert app.stdin is not None  # noqa: S101 - there is somebody to ask
-    descriptor = app.stdin.fileno()
-    while True:
-        ready, _, _ = select.select([descriptor], [], [], _LOOK)
-        if ready:
-            data = os.read(descriptor, 1024)
-            return data.decode("utf-8", "replace") if data else Decision.DETACH.value
-        if is_moot():
-            return None

@@ -14,9 +14,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TypeVar
 
-import click
-
 from pushcli.errors import ConfigError, PushcliError, UsageError
+from pushcli.terminal.asking import choice
 from pushcli.terminal.context import App
 
 _ERROR = "# ERROR: "
@@ -140,13 +139,8 @@ def agrees(app: App) -> str:
     """
     if app.options.yes:
         return "yes"
-    if not app.can_ask:
-        raise UsageError("no terminal to confirm on", "pass -y")
-    answer = click.prompt(
-        "Apply (y), throw away (n), or edit again (e)?",
-        type=click.Choice(["y", "n", "e"]), show_choices=False, err=True,
-    )  # fmt: skip
-    return {"y": "yes", "n": "no", "e": "edit"}[answer]
+    words = {"y": "yes", "n": "no", "e": "edit"}
+    return words[choice(app, "Apply (y), throw away (n), or edit again (e)?: ", words)]
 
 
 def _without_error(text: str) -> str:
