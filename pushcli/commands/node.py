@@ -39,9 +39,13 @@ def node() -> None:
     "--not-seen-for", "unseen_for", type=Duration(), metavar="30d",
     help="Only nodes that were not heard of for so long, or never.",
 )  # fmt: skip
+@click.option(
+    "--troubled", is_flag=True,
+    help="Only nodes that no job would get, or whose whitelist is wrong.",
+)  # fmt: skip
 @operator_options
 @click.pass_obj
-def status(app: App, selection: Selection, unseen_for: float | None) -> None:
+def status(app: App, selection: Selection, unseen_for: float | None, troubled: bool) -> None:
     """Show which of the NODEs, or of all enrolled nodes, can take part in a job.
 
     A NODE is a name, a set, a glob, @FILE or -, as for `job start`. One with a colon or a space
@@ -54,14 +58,15 @@ def status(app: App, selection: Selection, unseen_for: float | None) -> None:
       pushcli node status 'web[01-20]' 'db*' -x db3
       pushcli node status 'role:web AND platform:debian'
       pushcli node status --not-seen-for 30d
+      pushcli node status --troubled
     """
     if selection.is_empty:
-        node_status.show(app, (), unseen_for=unseen_for)
+        node_status.show(app, (), unseen_for=unseen_for, troubled=troubled)
         return
     names = (_found(app, text) for text in selection.expressions)
     expressions = tuple(name for some in names for name in some)
     chosen = select(app, replace(selection.or_everything, expressions=expressions))
-    node_status.show(app, chosen, unseen_for=unseen_for)
+    node_status.show(app, chosen, unseen_for=unseen_for, troubled=troubled)
 
 
 def _found(app: App, text: str) -> list[str]:

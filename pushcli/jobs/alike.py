@@ -4,8 +4,8 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from pushcli.jobs.model import NodeResult
-from pushcli.jobs.reasons import since
 from pushcli.jobs.wording import explain_together
+from pushcli.terminal.reasons import since
 
 MOST_ROWS = 12
 """Beyond, those of fewest nodes are put together, whatever their reasons."""

@@ -4,9 +4,9 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from pushcli.escape import escape_line
 from pushcli.jobs.model import ABSENT, NodeResult
-from pushcli.jobs.reasons import remedy, since
 from pushcli.jobs.wording import explain, explain_together
 from pushcli.terminal.folding import fold
+from pushcli.terminal.reasons import remedy, since
 
 MOST_LINES = 12
 """Of all states together; the reasons of fewest nodes are only counted beyond."""

@@ -5,8 +5,8 @@ from typing import Protocol
 
 from pushcli.escape import escape_line
 from pushcli.jobs.model import ABSENT, PENDING, VOTING, JobView, NodeResult
-from pushcli.jobs.reasons import in_short, since
 from pushcli.terminal.folding import fold
+from pushcli.terminal.reasons import in_short, since
 
 _FEW = 200
 """Nodes that are named where more are only counted."""

@@ -1,7 +1,7 @@
 """Asking which nodes are there, and what is wrong with them."""
 
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from itertools import compress
 from typing import Any
@@ -14,8 +14,9 @@ from pushcli.client.paths import quoted
 from pushcli.errors import PermissionDenied, UsageError
 from pushcli.escape import escape_line
 from pushcli.protocol.names import by_number
-from pushcli.terminal.context import App
+from pushcli.terminal.context import App, is_terminal
 from pushcli.terminal.folding import fold
+from pushcli.terminal.reasons import in_short
 from pushcli.terminal.table import write_table
 from pushcli.terminal.times import dated
 
@@ -23,6 +24,8 @@ Raw = dict[str, Any]
 EXTENSION = "node-status"
 _ASKED_ONE_BY_ONE = 20
 """Names that the server's list leaves out; a search can find thousands."""
+_LEAST_NOTE = 20
+"""Columns of a note that are shown however narrow the terminal."""
 _NEVER_SEEN = {"status": "offline", "availability": "unavailable"}
 """What the server says of such a node."""
 
@@ -63,11 +66,14 @@ class _Detail(msgspec.Struct, frozen=True):
     paused: _Paused | None = None
 
 
-def show(app: App, names: Sequence[str], *, unseen_for: float | None = None) -> None:
+def show(
+    app: App, names: Sequence[str], *, unseen_for: float | None = None, troubled: bool = False
+) -> None:
     """The nodes, of these names or all; what is wrong with a whitelist stands beside it.
 
     Args:
         unseen_for: only those that were not heard of for so many seconds, or never.
+        troubled: only those that no job would get, or whose whitelist is wrong.
 
     Raises:
         UsageError: the server does not tell when it heard of nodes.
@@ -81,9 +87,15 @@ def show(app: App, names: Sequence[str], *, unseen_for: float | None = None) -> 
         latest = time.time() - unseen_for
         unseen = [(one.last_contact or 0.0) <= latest for one in checked(raw, list[_Detail])]
         states, raw = list(compress(states, unseen)), list(compress(raw, unseen))
+    everything = [state.availability for state in states]
+    if troubled:
+        bad = list(map(_is_troubled, states, checked(raw, list[_Detail])))
+        states, raw = list(compress(states, bad)), list(compress(raw, bad))
     if not app.is_text:
         app.emit([_as_data(one) for one in raw])
         return
+    if is_terminal(app.stdout) and len(everything) > 1:
+        app.print(_tally(everything))
     details = {detail.node_name: detail for detail in checked(raw, list[_Detail])}
     _write(app, states, details)
     for opened, nodes in _open(details.values()).items():
@@ -93,6 +105,20 @@ def show(app: App, names: Sequence[str], *, unseen_for: float | None = None) -> 
             app.note(escape_line(f"{name}: {detail.reason}; synchronize it"))
         if detail.whitelist is not None and detail.whitelist.error:
             app.note(escape_line(f"{name}: its whitelist: {detail.whitelist.error}"))
+
+
+def _is_troubled(state: NodeAvailability, detail: _Detail) -> bool:
+    """Whether a node needs a look."""
+    wrong = detail.whitelist is not None and (detail.whitelist.error or detail.whitelist.refused)
+    return state.availability != "available" or bool(wrong)
+
+
+def _tally(availabilities: Sequence[str]) -> str:
+    """`412 nodes: 398 available, 14 unavailable`."""
+    counts = Counter(availabilities)
+    order = sorted(counts, key=lambda each: (each != "available", each))
+    told = ", ".join(f"{counts[each]:,} {escape_line(each)}" for each in order)
+    return f"{len(availabilities):,} nodes: {told}"
 
 
 def _as_data(raw: Raw) -> Raw:
@@ -126,17 +152,22 @@ def _write(app: App, states: Sequence[NodeAvailability], details: dict[str, _Det
     if EXTENSION in app.client.extensions:
         header += ("agent", "seen", "open", "note")
         now = time.time()
-        rows = [(*row, *_contact(details[row[0]], now)) for row in rows]
-    write_table(app, header, rows)
+        explained = bool(app.options.verbose)
+        rows = [(*row, *_contact(details[row[0]], now, is_explained=explained)) for row in rows]
+    write_table(app, header, rows, cut={"note": _LEAST_NOTE})
 
 
-def _contact(detail: _Detail, now: float) -> tuple[str, str, str, str]:
-    """Its agent, how long ago it was heard of, what is open there, and whether it is paused."""
+def _contact(detail: _Detail, now: float, *, is_explained: bool) -> tuple[str, str, str, str]:
+    """Its agent, how long ago it was heard of, what is open there, and why no job gets it.
+
+    Args:
+        is_explained: a column beside says why it is unavailable.
+    """
     agent = (detail.agent or "").removeprefix("pushcli/")
     seen = "never"
     if detail.last_contact is not None:
         seen = f"{durations.words(max(0.0, now - detail.last_contact))} ago"
-    note = ""
+    note = "" if is_explained else in_short(detail.reason or "")
     if (paused := detail.paused) is not None:
         until = durations.local(paused.until)
         note = f"paused until {until}: {paused.reason} ({paused.by})"

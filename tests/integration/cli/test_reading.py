@@ -55,8 +55,8 @@ def test_job_list_has_the_newest_first(home: Home, responder: Responder) -> None
         del entry["nodes"]
     responder.say("GET", "jobs", json_answer([old, new]))
     assert home.run("job", "list").stdout.splitlines() == [
-        f"{OTHER_ID}\trunning\t{local(1_346_799_663)}\tuptime\t\t\trunning\t\t",
-        f"{JOB_ID}\tcomplete\t{local(1_346_799_662)}\tuptime\t\t\tcomplete\t\t",
+        f"{OTHER_ID}\trunning\t{local(1_346_799_663)}\tuptime\t\t\trunning\t\t\t",
+        f"{JOB_ID}\tcomplete\t{local(1_346_799_662)}\tuptime\t\t\tcomplete\t\t\t",
     ]
     assert json.loads(home.run("job", "list", "-F", "json").stdout) == [
         {**new, **IN_UTC, "created_at": "2012-09-04T23:01:03Z"},

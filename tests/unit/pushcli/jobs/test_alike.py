@@ -3,7 +3,7 @@ from hypothesis import strategies as st
 
 from pushcli.jobs.alike import MOST_ROWS, Alike, alike
 from pushcli.jobs.model import NodeResult
-from pushcli.jobs.reasons import in_short
+from pushcli.terminal.reasons import in_short
 
 STATES = ("succeeded", "failed", "crashed", "nacked", "unavailable", "running")
 

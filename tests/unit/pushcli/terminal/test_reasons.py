@@ -2,7 +2,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from pushcli.jobs.reasons import in_short, remedy
+from pushcli.terminal.reasons import in_short, remedy
 
 NOW = datetime(2026, 11, 27, 12, tzinfo=UTC)
 FINGERPRINT = "SHA256:" + "A" * 43
