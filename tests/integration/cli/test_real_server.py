@@ -170,7 +170,10 @@ def test_the_command_that_an_interrupt_prints_aborts_the_job(server: Sandbox) ->
 
 def test_an_unknown_node_is_unavailable(server: Sandbox) -> None:
     result = run(server, "node", "status", "ghost")
-    assert (result.status, result.stdout) == (ExitStatus.OK, "ghost\tunavailable\t\tnever\t\tunknown: it never connected\n")
+    assert (result.status, result.stdout) == (
+        ExitStatus.OK,
+        "ghost\tunavailable\t\tnever\t\tunknown: it never connected\n",
+    )
 
 
 @pytest.mark.parametrize("command", [("status",), ("abort",)])
