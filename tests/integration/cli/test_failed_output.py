@@ -200,23 +200,35 @@ def test_a_server_that_does_not_know_it_is_not_asked(
     assert bodies == [{"command": "uptime", "nodes": ["web01"]}]
 
 
-def test_of_many_distinct_outputs_a_dozen_is_fetched(home: Home, responder: Responder) -> None:
-    nodes = [f"web{number:02}" for number in range(1, 41)]
-    responder.accept_job(job("complete", nodes={"failed": nodes}))
+def failed(responder: Responder, wrote: dict[str, str]) -> None:
+    """A job in which all of these nodes failed, and what each wrote."""
+    responder.accept_job(job("complete", nodes={"failed": list(wrote)}))
     offered = {"X-Pushcli-Extensions": "job-nodes,output-digests"}
     results = []
-    for node in nodes:
-        # The last ten wrote the same, and come first for it.
-        text = "the same\n" if node > "web30" else f"{node} says\n"
+    for node, text in wrote.items():
         digest = hashlib.sha256(text.encode()).hexdigest()
-        wrote = {"stdout_size": len(text), "stdout_digest": digest, "stderr_size": 0}
-        results.append({"node": node, "state": "failed", "exit_code": 1, **wrote})
+        sizes = {"stdout_size": len(text), "stdout_digest": digest, "stderr_size": 0}
+        results.append({"node": node, "state": "failed", "exit_code": 1, **sizes})
         content = Answer(200, text.encode(), "application/octet-stream", headers=offered)
         responder.say("GET", f"jobs/{JOB_ID}/output/{digest}", content)
     responder.say("GET", f"jobs/{JOB_ID}/nodes", replace(json_answer(results), headers=offered))
+
+
+def test_of_many_distinct_outputs_a_dozen_is_fetched(home: Home, responder: Responder) -> None:
+    nodes = [f"web{number:02}" for number in range(1, 41)]
+    # The last ten wrote the same, and come first for it.
+    failed(responder, {n: "the same\n" if n > "web30" else f"{n} says\n" for n in nodes})
     done = home.run("job", "start", "uptime", *nodes)
     asked = [path for method, path, _ in responder.requests if "/output/" in path]
     assert len(asked) == 12
     assert done.stdout.count(" says\n") == 11
     assert "web[31-40] (10 failed, exit code 1)\n  the same\n" in done.stdout
     assert f"pushcli job output {JOB_ID} --with-status failed" in done.stderr
+
+
+def test_nodes_that_wrote_nothing_are_not_among_the_dozen(home: Home, responder: Responder) -> None:
+    says = {f"web{number:02}": f"{number} says\n" for number in range(1, 13)}
+    failed(responder, says | {"db1": "", "db2": ""})
+    done = home.run("job", "start", "uptime", *says, "db1", "db2")
+    assert done.stdout.count(" says\n") == 12
+    assert "all that is kept" not in done.stderr

@@ -136,6 +136,18 @@ def test_where_output_is_cut_is_told(home: Home, responder: Responder) -> None:
     assert (shown["dropped"], shown["cut_at"]) == (70, 7)
 
 
+@pytest.mark.parametrize(("at", "place"), [(4, ", from line 2 (byte 4) on"), (5, "")])
+def test_a_place_beyond_what_was_kept_is_not_told(
+    home: Home, responder: Responder, at: int, place: str
+) -> None:
+    marks = {"X-Pushcli-Output-Dropped": "70", "X-Pushcli-Output-Cut-At": str(at)}
+    answer = Answer(200, b"one\n", "application/octet-stream", marks)
+    responder.say("GET", f"jobs/{JOB_ID}", json_answer(OF_A))
+    responder.say("GET", f"jobs/{JOB_ID}/output/a/stdout", answer)
+    result = home.run("job", "output", JOB_ID, "a")
+    assert result.stderr == f"CUT: 70 more bytes were not kept{place}\n"
+
+
 @pytest.mark.parametrize("dropped", ["-1", "x", "9" * 30, "\u0661"])
 def test_a_header_that_makes_no_sense_is_ignored(
     home: Home, responder: Responder, dropped: str

@@ -310,3 +310,26 @@ def test_an_end_whose_beginning_nobody_knows_the_length_of_begins_with_it(
 
     database.run(gather)
     database.run(look)
+
+
+def test_a_beginning_that_lost_some_does_not_get_zeros_instead(database: Database) -> None:
+    async def gather(store: Store) -> None:
+        path = store.incoming(f"{JOB}.a.stdout")
+        path.write_bytes(b"be")
+        tails.tail_of(path).write_bytes(tails.head(9) + b"end")
+
+    async def look(store: Store) -> None:
+        store.recover()
+        assert store.incoming(f"{JOB}.a.stdout").read_bytes() == b"be"
+
+    database.run(gather)
+    database.run(look)
+
+
+def test_what_is_joined_again_is_as_before(tmp_path: Path) -> None:
+    path = tmp_path / "stdout"
+    path.write_bytes(b"beginning")
+    tails.tail_of(path).write_bytes(tails.head(9) + b"end")
+    for _ in range(2):
+        tails.join(path, 9, b"|", tails.tail_of(path))
+        assert path.read_bytes() == b"beginning|end"

@@ -1,22 +1,25 @@
 """Old output goes, and never what somebody else still needs."""
 
+import asyncio
 import hashlib
 import logging
 import math
+import sqlite3
 from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import Connection, select, text
 
+from pushcli_server import retention
 from pushcli_server.clock import Clock
 from pushcli_server.core.retention import Rules
 from pushcli_server.retention import Kept, Retention
 from pushcli_server.store import Store, operations, output_reads, reads, retention_reads, schema
 from pushcli_server.store import retention as pieces
 from pushcli_server.store.records import AuditRecord, JobRecord
-from tests.integration.store.conftest import Database
-from tests.integration.store.writing import ORGS, job
+from tests.integration.store.conftest import ON_SQLITE, Database
+from tests.integration.store.writing import ORGS, changed, job, until_healthy
 
 pytestmark = pytest.mark.timeout(60)
 LARGE = b"x" * 20_000
@@ -217,9 +220,14 @@ def test_what_comes_late_after_all_goes_as_well(database: Database) -> None:
         store.submit(submitted)
         assert (await record(store, 40)).output_held
         assert await output(store, 40, "b") == LARGE
-        await delete(store, age=30 * DAY)
+        await store.write(
+            operations.DeleteOutput(jobs=[job_id(40)], at=NOW + DAY, because="job_retention")
+        )
         assert await output(store, 40, "b") is None
-        assert not (await record(store, 40)).output_held
+        found = await record(store, 40)
+        assert not found.output_held
+        # What is told is when there was no more to be seen of it first, and why.
+        assert (found.output_deleted_at, found.output_deleted_by) == (NOW, "output_retention")
 
     database.run(scenario)
     assert files(database.root) == []
@@ -294,6 +302,8 @@ def test_old_jobs_go_with_all_that_is_theirs(database: Database) -> None:
         submit(store, 400, {"a": LARGE, "b": SMALL}, file=file)
         submit(store, 401, {"a": b""}, capture=False, status="quorum_failed")
         submit(store, 402, {"a": b""}, status="running")
+        brings = job(job_id(404), status="complete", updated_at=NOW - 404 * DAY)
+        store.submit(operations.InsertJob(brings, [], stdin="s" * 20_000))
         submit(store, 1, {"a": SMALL})
         store.submit(operations.AppendEvent(job_id(400), 1, 1, b"event"))
         leftover = store.incoming(f"{job_id(400)}.node.stdout")
@@ -323,6 +333,17 @@ def test_of_too_many_jobs_the_oldest_go(database: Database) -> None:
     database.run(scenario)
 
 
+def test_the_job_that_ended_last_stays_however_few_are_kept(database: Database) -> None:
+    async def scenario(store: Store) -> None:
+        await store.write(*ORGS)
+        for number in (1, 2, 3):
+            submit(store, number, {"a": SMALL})
+        await delete(store, jobs=Rules(math.inf, 0))
+        assert await jobs(store) == {1}
+
+    database.run(scenario)
+
+
 def test_a_job_with_many_nodes_goes_alone(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -340,6 +361,56 @@ def test_a_job_with_many_nodes_goes_alone(
     database.run(scenario)
 
 
+def test_as_many_jobs_go_together_as_have_rows_for_one_piece(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pieces, "ROWS", 10)
+
+    async def scenario(store: Store) -> None:
+        await store.write(*ORGS)
+        for number in (400, 401, 402):
+            job_with = job(job_id(number), status="complete", updated_at=NOW - number * DAY)
+            parts = [(f"n{name}", "succeeded") for name in range(5)]
+            store.submit(operations.InsertJob(job_with, parts))
+        everything = operations.DeleteJobs([job_id(number) for number in (400, 401, 402)])
+        await store.write(everything)
+        assert len(await jobs(store)) == 1
+        await store.write(everything)
+        assert await jobs(store) == set()
+
+    database.run(scenario)
+
+
+@ON_SQLITE
+def test_a_database_that_is_away_is_looked_at_again(
+    database: Database, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(retention, "INTERVAL", 0.1)
+
+    async def scenario(store: Store) -> None:
+        await store.write(*ORGS)
+        submit(store, 40, {"a": SMALL})
+        await store.barrier()
+        blocker = sqlite3.connect(database.url.removeprefix("sqlite:///"), isolation_level=None)
+        blocker.execute("BEGIN EXCLUSIVE")
+        store.submit(changed("a", "ready"))
+        await until_healthy(store, False)
+        looking = asyncio.create_task(
+            Retention(store, Clock(date=lambda: NOW), kept(30 * DAY)).run()
+        )
+        while not any("must wait to be deleted" in each for each in caplog.messages):
+            await asyncio.sleep(0.01)
+        blocker.execute("ROLLBACK")
+        blocker.close()
+        await until_healthy(store)
+        while await output(store, 40) is not None:
+            await asyncio.sleep(0.01)
+        looking.cancel()
+
+    with caplog.at_level(logging.WARNING, "pushcli_server.retention"):
+        database.run(scenario)
+
+
 def test_old_lines_of_the_audit_trail_go(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -355,7 +426,8 @@ def test_old_lines_of_the_audit_trail_go(
             store.submit(operations.Audit(line))
         await delete(store, audit=math.inf)
         assert len(await store.lists.ask(reads.audit, "acme")) == 25
-        await delete(store, audit=9.5 * DAY)
+        # One that is just as old as it may be stays.
+        await delete(store, audit=9 * DAY)
         left = [line.target for line in await store.lists.ask(reads.audit, "acme")]
         assert left == ["21", "22", "23", "24"]
 

@@ -239,6 +239,17 @@ def test_a_server_that_has_enough_gets_no_more() -> None:
     assert isinstance(result, effects.SendResult)
 
 
+def test_another_server_may_have_room_where_the_last_had_enough() -> None:
+    script = running()
+    grown(script, 2 * CHUNK)
+    held(script, "stdout", CHUNK, enough=True)
+    script.take(events.Disconnected())
+    script.take(events.Connected())
+    script.command(messages.Ack)
+    done = script.take(events.OutputGrown(JOB, 2 * CHUNK, 0))
+    assert done == [SendOutput(JOB, "stdout", CHUNK, CHUNK)]
+
+
 def test_a_server_that_has_enough_of_the_rest_gets_the_result() -> None:
     script = running()
     grown(script, 10)

@@ -279,6 +279,9 @@ def test_an_entry_has_the_last_word_on_output_and_the_node_on_what_nobody_asked_
     if job.run.captures:
         most = 2**20 if job.run.capture else limits.MAX_DEFAULT_OUTPUT
         assert most * 0.99 < job.max_output_bytes <= most
+    if job.run.default_capture:
+        mark = f"\n... {2**63:,} bytes left out ...\n"
+        assert job.max_output_bytes + len(mark) <= most, "the server has room for the mark"
 
 
 def test_a_node_that_keeps_less_keeps_no_more_by_default(tmp_path: Path) -> None:

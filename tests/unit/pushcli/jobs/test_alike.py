@@ -55,6 +55,22 @@ def test_of_many_reasons_those_of_the_most_nodes_are_told() -> None:
     )
 
 
+def test_without_an_end_nobody_knows_the_code() -> None:
+    [group] = alike([NodeResult(node="a", state="succeeded")])
+    assert group.exit_code is None
+
+
+def test_codes_that_differ_are_nobody_s() -> None:
+    codes = [NodeResult(node=str(code), state="failed", exit_code=code) for code in (3, 4)]
+    assert Alike(codes).exit_code is None
+
+
+def test_more_states_than_rows_are_all_told() -> None:
+    states = [f"state {number}" for number in range(MOST_ROWS + 1)]
+    found = alike([NodeResult(node="n", state=state) for state in states])
+    assert sorted(one.state for one in found) == sorted(states)
+
+
 @given(st.lists(st.builds(
     NodeResult, node=st.uuids().map(str), state=st.sampled_from(STATES),
     reason=st.none() | st.integers(0, 30).map(str), exit_code=st.none() | st.integers(0, 5),

@@ -35,3 +35,8 @@ def test_a_line_without_end_does_not_flood_the_screen() -> None:
     found = excerpt({"stdout": "ä".encode() * 50_000, "stderr": b"\xff" * 50_000})
     assert found["stdout"].decode() == "ä" * 400 + "..."
     assert len(found["stderr"]) < 500
+
+
+def test_a_line_that_just_fits_is_whole() -> None:
+    lines = {"stdout": "ä".encode() * 400, "stderr": b"x" * 400}
+    assert excerpt(lines) == lines
