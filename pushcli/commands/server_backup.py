@@ -36,6 +36,8 @@ def backup(app: App, target: Path, directory: Path | None) -> None:
     place = place_of(directory)
     if str(target) != "-":
         made = make(place, target.absolute())
+    elif sys.stdout is None:
+        raise UsageError("standard output is closed", "give a file, or a pipe")
     elif sys.stdout.isatty():
         raise UsageError("a terminal cannot hold a backup", "give a file, or a pipe")
     else:
@@ -83,10 +85,12 @@ def restore(app: App, source: Path, directory: Path | None, values: tuple[str, .
       pushcli server restore /backup/pushcli-monday.tar
       pushcli server restore monday.tar --set database_url=postgresql:///push
     """
-    from pushcli.errors import ConfigError
+    from pushcli.errors import ConfigError, UsageError
     from pushcli_server.backup.restore import restore as put_back
 
     place = place_of(directory)
+    if str(source) == "-" and sys.stdin is None:
+        raise UsageError("standard input is closed", "give a file, or a pipe")
     try:
         opened = nullcontext(sys.stdin.buffer) if str(source) == "-" else source.open("rb")
     except OSError as error:

@@ -11,7 +11,7 @@ import tarfile
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
@@ -22,6 +22,7 @@ from pushcli.errors import ConfigError, StoreError
 from pushcli.protocol.timestamps import format_iso8601
 from pushcli_server import settings
 from pushcli_server.backup import contents
+from pushcli_server.backup.scratch import scratch
 from pushcli_server.store import blobs, snapshot
 
 _TRIES = 3
@@ -45,23 +46,34 @@ def backup(directory: Path, target: Path) -> Made:
     """
     if target.exists():
         raise ConfigError(f"{target} exists", "give the name of a new file")
-    part = target.with_name(f"{target.name}.part")
+    if directory.resolve() in target.resolve().parents:
+        # The next one would have this one in it.
+        raise ConfigError(f"{target} is in the server's directory", "give another place")
     try:
-        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                made = write(directory, file)
-                file.flush()
-                os.fsync(file.fileno())
-            part.rename(target)
-        finally:
-            with suppress(FileNotFoundError):
-                part.unlink()
+        # Under a name of its own: two at once do not write into each other's, and nobody has
+        # made the file beforehand to read what comes into it.
+        descriptor, name = tempfile.mkstemp(
+            prefix=f"{target.name}.", suffix=".part", dir=target.parent
+        )
     except OSError as error:
-        raise ConfigError(
-            f"cannot write {target}: {error.strerror}", "give another place"
-        ) from error
+        raise _cannot_write(target, error) from error
+    part = Path(name)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            made = write(directory, file)
+            file.flush()
+            os.fsync(file.fileno())
+        part.rename(target)
+    except OSError as error:
+        raise _cannot_write(target, error) from error
+    finally:
+        with suppress(FileNotFoundError):
+            part.unlink()
     return made
+
+
+def _cannot_write(target: Path, error: OSError) -> ConfigError:
+    return ConfigError(f"cannot write {target}: {error.strerror}", "give another place")
 
 
 def write(directory: Path, stream: BinaryIO) -> Made:
@@ -73,14 +85,16 @@ def write(directory: Path, stream: BinaryIO) -> Made:
         OSError: the stream, or the server's disk, cannot be written.
     """
     config = settings.load(directory)
-    with _scratch(directory) as scratch:
-        database = scratch / contents.DATABASE
-        held = _held(config.database(directory), directory / "blobs", scratch, database)
+    with scratch(directory, ".backup-") as place:
+        database = place / contents.DATABASE
+        held = _held(config.database(directory), directory / "blobs", place, database)
         made_at = format_iso8601(time.time())
         header = contents.Header(format=contents.FORMAT, version=__version__, made_at=made_at)
         counted = _Counted(stream)
         # It writes, and that is all that a stream is asked for.
-        with tarfile.open(fileobj=counted, mode="w|") as tar:  # type: ignore[call-overload]
+        with tarfile.open(  # type: ignore[call-overload]
+            fileobj=counted, mode="w|", format=contents.TAR_FORMAT
+        ) as tar:
             data = msgspec.json.encode(header)
             info = tarfile.TarInfo(contents.HEADER)
             info.size, info.mode = len(data), 0o600
@@ -91,21 +105,23 @@ def write(directory: Path, stream: BinaryIO) -> Made:
                 copied += 1
             _add(tar, database, contents.DATABASE)
             for digest in held:
-                _add(tar, scratch / digest, f"{contents.BLOBS}/{digest}")
+                _add(tar, place / digest, f"{contents.BLOBS}/{digest}")
+                # It would remember each, of a million outputs.
+                tar.members.clear()
         return Made(size=counted.size, files=copied, outputs=len(held), made_at=made_at)
 
 
-def _held(url: str, root: Path, scratch: Path, database: Path) -> list[str]:
+def _held(url: str, root: Path, place: Path, database: Path) -> list[str]:
     """Take the snapshot, and hold every file that it refers to; returns their digests."""
     for _ in range(_TRIES):
         database.unlink(missing_ok=True)
         for path in root.glob("??/*"):
-            _hold(path, scratch / f"{path.parent.name}{path.name}")
+            _hold(path, place / f"{path.parent.name}{path.name}")
         snapshot.save(url, database)
         digests = sorted(snapshot.files(database))
         for digest in digests:
-            _hold(blobs.path_of(root, digest), scratch / digest)
-        missing = [digest for digest in digests if not (scratch / digest).exists()]
+            _hold(blobs.path_of(root, digest), place / digest)
+        missing = [digest for digest in digests if not (place / digest).exists()]
         if not missing:
             return digests
     raise StoreError(
@@ -151,20 +167,6 @@ def _add(tar: tarfile.TarFile, path: Path, name: str) -> None:
         stat = os.fstat(file.fileno())
         info.size, info.mtime, info.mode = stat.st_size, int(stat.st_mtime), 0o600
         tar.addfile(info, file)
-
-
-@contextmanager
-def _scratch(directory: Path) -> Iterator[Path]:
-    """A place beside the output, so that its files can be linked."""
-    for left in directory.glob(".backup-*"):
-        # Of one that was killed.
-        if time.time() - left.stat().st_mtime > 86_400:
-            shutil.rmtree(left, ignore_errors=True)
-    place = Path(tempfile.mkdtemp(prefix=".backup-", dir=directory))
-    try:
-        yield place
-    finally:
-        shutil.rmtree(place, ignore_errors=True)
 
 
 class _Counted:

@@ -5,6 +5,7 @@ as a SQLite file, and the large outputs by their digests.
 """
 
 import re
+import tarfile
 from pathlib import PurePosixPath
 
 import msgspec
@@ -15,6 +16,8 @@ FORMAT = 1
 HEADER, DATABASE = "backup.json", "pushcli.db"
 DIRECTORY, BLOBS = "directory", "blobs"
 MAX_HEADER = 65_536
+TAR_FORMAT = tarfile.GNU_FORMAT
+"""Large sizes stand in a member's own header: a member before it would be needed otherwise."""
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
@@ -29,6 +32,30 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
     format: int
     version: str
     made_at: str
+
+
+class Member(tarfile.TarInfo):
+    """A member of a backup: a name and a size, without what `tarfile` would read into memory."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> "Member":
+        """The member of this header.
+
+        Raises:
+            tarfile.ReadError: no backup has one like it.
+        """
+        found = super().frombuf(buf, encoding, errors)
+        is_long_name = found.type == tarfile.GNUTYPE_LONGNAME and found.size <= MAX_HEADER
+        if found.size < 0 or not (is_long_name or found.type in _PLAIN):
+            raise tarfile.ReadError("a part that no backup has")
+        return found
+
+
+_PLAIN = frozenset({
+    tarfile.REGTYPE, tarfile.AREGTYPE, tarfile.LNKTYPE, tarfile.SYMTYPE, tarfile.CHRTYPE,
+    tarfile.BLKTYPE, tarfile.DIRTYPE, tarfile.FIFOTYPE,
+})  # fmt: skip
+"""What has no more to it than its header; only the first two are taken."""
 
 
 def header(data: bytes) -> Header:

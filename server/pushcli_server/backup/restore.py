@@ -2,18 +2,19 @@
 
 import hashlib
 import os
-import shutil
 import tarfile
-import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, BinaryIO
 
 from pushcli.errors import ConfigError, StoreError
 from pushcli_server import settings
 from pushcli_server.backup import contents
+from pushcli_server.backup.scratch import scratch
 from pushcli_server.store import blobs, snapshot
 
+_PREFIX = ".restore-"
 _PIECE = 1024 * 1024
 _NOT_WHOLE = "the backup is not whole"
 
@@ -29,37 +30,63 @@ def restore(stream: BinaryIO, directory: Path, values: Sequence[str] = ()) -> co
         ConfigError: the directory is in use, or cannot be made; a setting that cannot be.
         StoreError: the backup is damaged or of a later version; the database is not empty.
     """
-    try:
-        if directory.exists() and any(directory.iterdir()):
-            raise ConfigError(f"{directory} is not empty", "restore into a new directory")
-        directory.parent.mkdir(parents=True, exist_ok=True)
-        place = Path(tempfile.mkdtemp(prefix=f".{directory.name}-", dir=directory.parent))
-    except OSError as error:
-        raise ConfigError(
-            f"cannot make {directory}: {error.strerror}", "give another --dir"
-        ) from error
-    try:
-        header = _unpack(stream, place)
-        _configure(place, values)
-        config = settings.load(place)
-        snapshot.put_back(place / contents.DATABASE, config.database(place), place / "blobs")
-        _require_outputs(place)
-        if config.database_url:
-            (place / contents.DATABASE).unlink()
-        place.replace(directory)
-    except (tarfile.TarError, EOFError) as error:
-        raise StoreError(f"{_NOT_WHOLE}: {error}", "use another one") from error
-    except OSError as error:
-        raise StoreError(
-            f"cannot write {directory}: {error.strerror}", "make room, or give another --dir"
-        ) from error
-    finally:
-        shutil.rmtree(place, ignore_errors=True)
+    with _new(directory) as place:
+        try:
+            header = _unpack(stream, place)
+            _configure(place, values)
+            config = settings.load(place)
+            database = place / contents.DATABASE
+            snapshot.bring_up_to_date(database, place / "blobs")
+            _require_outputs(place)
+            snapshot.put_back(database, config.database(place), place / "blobs")
+            if config.database_url:
+                database.unlink()
+            # It is a server as soon as it has settings.
+            for path in sorted(place.iterdir(), key=lambda path: path.name == settings.FILE):
+                path.rename(directory / path.name)
+        except (tarfile.TarError, EOFError) as error:
+            raise StoreError(f"{_NOT_WHOLE}: {error}", "use another one") from error
+        except OSError as error:
+            raise StoreError(
+                f"cannot write {directory}: {error.strerror}", "make room, or give another --dir"
+            ) from error
     return header
 
 
+@contextmanager
+def _new(directory: Path) -> Iterator[Path]:
+    """A place in the directory, which may be a disk of its own; both go if the block fails."""
+    made = [path for path in (directory, *directory.parents) if not path.exists()]
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _require_empty(path for path in directory.iterdir() if not path.name.startswith(_PREFIX))
+        with scratch(directory, _PREFIX) as place:
+            # Nor is somebody else at it.
+            _require_empty(path for path in directory.iterdir() if path != place)
+            yield place
+    except OSError as error:
+        _remove(made)
+        raise ConfigError(
+            f"cannot make {directory}: {error.strerror}", "give another --dir"
+        ) from error
+    except BaseException:
+        _remove(made)
+        raise
+
+
+def _require_empty(paths: Iterator[Path]) -> None:
+    for path in paths:
+        raise ConfigError(f"{path.parent} is not empty", "restore into a new directory")
+
+
+def _remove(made: list[Path]) -> None:
+    for path in made:
+        with suppress(OSError):
+            path.rmdir()
+
+
 def _unpack(stream: BinaryIO, place: Path) -> contents.Header:
-    with tarfile.open(fileobj=stream, mode="r|*") as tar:
+    with tarfile.open(fileobj=stream, mode="r|*", tarinfo=contents.Member) as tar:
         first = tar.next()
         file = None if first is None else tar.extractfile(first)
         if first is None or file is None or first.name != contents.HEADER:
@@ -69,6 +96,8 @@ def _unpack(stream: BinaryIO, place: Path) -> contents.Header:
             content = tar.extractfile(member) if member.isreg() else None
             if content is not None:
                 _place(content, member, place)
+            # It would remember each, of a million outputs.
+            tar.members.clear()  # type: ignore[attr-defined]
     for needed in (settings.FILE, contents.DATABASE):
         if not (place / needed).exists():
             raise StoreError(f"{_NOT_WHOLE}: {needed} is missing", "use another one")
@@ -87,7 +116,10 @@ def _place(content: IO[bytes], member: tarfile.TarInfo, place: Path) -> None:
         return
     for parent in reversed(target.relative_to(place).parents):
         (place / parent).mkdir(mode=0o700, exist_ok=True)
-    descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    try:
+        descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    except FileExistsError as error:
+        raise tarfile.ReadError(f"{member.name!a} is in it twice") from error
     found = hashlib.sha256()
     with os.fdopen(descriptor, "wb") as file:
         while piece := content.read(_PIECE):

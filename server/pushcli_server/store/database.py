@@ -18,6 +18,7 @@ HEAD = "0021"
 """The migration that this program needs; a test compares it with the scripts."""
 _BUSY = 5.0
 """Seconds for which SQLite waits for a writer beside us; then it counts as away."""
+_SQLITE = "sqlite:///"
 _GIVEN_UP = "57014"
 _STEPS = 20_000
 """Instructions of SQLite between two looks at the clock: about a millisecond."""
@@ -169,7 +170,15 @@ def shown(url: URL) -> str:
     return url.render_as_string(hide_password=True)
 
 
+def url_of(file: Path) -> str:
+    """The URL of a SQLite file, whatever it is called."""
+    return f"{_SQLITE}{file.absolute()}"
+
+
 def _url(database_url: str) -> URL:
+    if database_url.startswith(_SQLITE) and database_url != _SQLITE:
+        # As it stands: in a path # ? and % mean themselves.
+        return URL.create("sqlite", database=database_url.removeprefix(_SQLITE))
     try:
         url = make_url(database_url)
     except ArgumentError as error:

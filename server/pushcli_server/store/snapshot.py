@@ -2,11 +2,11 @@
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, func, insert, select, text
+from sqlalchemy import URL, Connection, Engine, create_engine, func, insert, select, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from pushcli.errors import StoreError
@@ -36,8 +36,21 @@ def save(database_url: str, file: Path) -> None:
         engine.dispose()
 
 
+def bring_up_to_date(file: Path, root: Path) -> None:
+    """Bring a snapshot to this program's version.
+
+    Args:
+        root: where blobs lie.
+
+    Raises:
+        StoreError: it is no snapshot, or of a newer version.
+    """
+    _require_whole(file)
+    migrate(database.url_of(file), root)
+
+
 def put_back(file: Path, database_url: str, root: Path) -> None:
-    """Bring a snapshot to this program's version; a database elsewhere gets what is in it.
+    """Have in a database elsewhere what is in a snapshot of this version, or nothing.
 
     Args:
         file: stays where it is, and is the database if no other is named.
@@ -45,11 +58,8 @@ def put_back(file: Path, database_url: str, root: Path) -> None:
         root: where blobs lie.
 
     Raises:
-        StoreError: it is no snapshot, or of a newer version; or the database is not empty.
+        StoreError: the database is not empty, or cannot be written.
     """
-    own = f"sqlite:///{file}"
-    _require_whole(file)
-    migrate(own, root)
     target = database.make_engine(database_url)
     try:
         if target.url.get_backend_name() == "sqlite":
@@ -61,10 +71,13 @@ def put_back(file: Path, database_url: str, root: Path) -> None:
                     "restore into an empty database",
                 )
         migrate(database_url, root)
-        source = database.make_engine(own)
+        source = database.make_engine(database.url_of(file))
         try:
             with source.connect() as rows, database.writing(target).begin() as connection:
                 _copy(rows, connection)
+        except BaseException:
+            _empty(target)
+            raise
         finally:
             source.dispose()
     except (SQLAlchemyError, sqlite3.Error, OSError) as error:
@@ -73,16 +86,27 @@ def put_back(file: Path, database_url: str, root: Path) -> None:
         target.dispose()
 
 
+def _empty(target: Engine) -> None:
+    """What was made in it goes: the next try finds it as this one did."""
+    with suppress(SQLAlchemyError), database.writing(target).begin() as connection:
+        schema.metadata.drop_all(connection)
+        connection.execute(text("DROP TABLE alembic_version"))
+
+
 def files(file: Path) -> Iterator[str]:
     """The digests (hex) of what a snapshot keeps in files beside it."""
-    with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as connection:
+    with closing(_reading(file)) as connection:
         for (digest,) in connection.execute("SELECT digest FROM blobs WHERE data IS NULL"):
             yield str(digest)
 
 
+def _reading(file: Path) -> sqlite3.Connection:
+    return sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)
+
+
 def _of_sqlite(own: Path, file: Path) -> None:
     with (
-        closing(sqlite3.connect(f"file:{own}?mode=ro", uri=True)) as source,
+        closing(_reading(own)) as source,
         closing(sqlite3.connect(file)) as target,
     ):
         source.backup(target)
@@ -91,7 +115,7 @@ def _of_sqlite(own: Path, file: Path) -> None:
 
 
 def _of_another(engine: Engine, file: Path) -> None:
-    target = create_engine(f"sqlite:///{file}")
+    target = create_engine(URL.create("sqlite", database=str(file)))
     try:
         with engine.connect() as rows, target.begin() as connection:
             rows.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"))
@@ -131,7 +155,7 @@ def _count_on(target: Connection, table: Any) -> None:
 
 def _require_whole(file: Path) -> None:
     try:
-        with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as connection:
+        with closing(_reading(file)) as connection:
             answer = connection.execute("PRAGMA integrity_check(1)").fetchone()
             is_there = connection.execute(
                 "SELECT 1 FROM sqlite_master WHERE name = 'alembic_version'"

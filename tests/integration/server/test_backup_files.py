@@ -1,0 +1,211 @@
+"""Backups that are not what they seem, and what is left where one ended early."""
+
+import fcntl
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+import tarfile
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from pushcli.exit_status import ExitStatus
+from tests.support.postgresql import throw_away_database
+
+pytestmark = pytest.mark.timeout(90)
+
+
+class Place:
+    """A directory with a home of its own, in which a server's files are made."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        (directory / "home").mkdir()
+
+    def cli(self, *arguments: str, closed: str = "") -> "subprocess.CompletedProcess[str]":
+        command = [sys.executable, "-m", "pushcli", *arguments]
+        if closed:
+            command = ["/bin/sh", "-c", f'exec "$@" {closed}', "sh", *command]
+        return subprocess.run(
+            command, cwd=self.directory, capture_output=True, text=True, timeout=60, check=False,
+            env={**os.environ, "HOME": str(self.directory / "home")},
+        )  # fmt: skip
+
+    def server(self, name: str = "server") -> Path:
+        made = self.directory / name
+        done = self.cli("server", "init", "--dir", str(made), "--org", "acme", "--admin", "ann")
+        assert done.returncode == 0, done
+        return made
+
+    def backup(self, server: Path, file: str = "backup.tar") -> Path:
+        done = self.cli("server", "backup", file, "--dir", str(server))
+        assert done.returncode == 0, done
+        return self.directory / file
+
+    def restore(self, file: Path, name: str, *more: str) -> "subprocess.CompletedProcess[str]":
+        return self.cli("server", "restore", str(file), "--dir", name, *more)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = Place(tmp_path_factory.mktemp("whole"))
+    return place.backup(place.server())
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    return Place(tmp_path)
+
+
+def member(kind: bytes, size: int, name: str = "directory/more") -> bytes:
+    info = tarfile.TarInfo(name)
+    info.type, info.size = kind, size
+    return info.tobuf(tarfile.GNU_FORMAT)
+
+
+def _twice(file: Path) -> None:
+    with tarfile.open(file, "a") as tar:
+        tar.addfile(tarfile.TarInfo("pushcli.db"))
+
+
+def _begins_with(kind: bytes, size: int) -> Callable[[Path], None]:
+    def change(file: Path) -> None:
+        rest = file.read_bytes()
+        with file.open("wb") as changed:
+            changed.write(member(kind, size))
+            changed.truncate(changed.tell() + max(size, 0))
+            changed.seek(0, os.SEEK_END)
+            changed.write(rest)
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (_twice, "'pushcli.db' is in it twice"),
+        # What goes before a member is read as a whole.
+        (_begins_with(tarfile.XHDTYPE, 2**30), "a part that no backup has"),
+        (_begins_with(tarfile.XGLTYPE, 2**30), "a part that no backup has"),
+        (_begins_with(tarfile.GNUTYPE_LONGNAME, 2**30), "a part that no backup has"),
+        (_begins_with(tarfile.GNUTYPE_SPARSE, 0), "a part that no backup has"),
+        (_begins_with(tarfile.REGTYPE, -(2**40)), "a part that no backup has"),
+    ],
+)
+def test_a_hostile_backup_makes_no_server(
+    whole: Path, place: Place, change: Callable[[Path], object], reason: str
+) -> None:
+    file = place.directory / "hostile.tar"
+    shutil.copyfile(whole, file)
+    change(file)
+    done = place.restore(file, "new/server")
+    assert done.returncode == ExitStatus.ERROR, done
+    assert reason in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert {path.name for path in place.directory.iterdir()} == {"home", "hostile.tar"}
+
+
+def test_names_of_any_length_come_back(place: Place) -> None:
+    server = place.server()
+    name = "certificate-" + "x" * 200
+    (server / name).write_text("pem")
+    file = place.backup(server)
+    assert place.restore(file, "again").returncode == 0
+    assert (place.directory / "again" / name).read_text() == "pem"
+
+
+def test_a_directory_that_is_there_stays_the_same(whole: Path, place: Place) -> None:
+    """It may be a disk of its own, which cannot be renamed; and have its owner."""
+    there = place.directory / "there"
+    there.mkdir()
+    inode = there.stat().st_ino
+    # Of one that was killed.
+    (there / ".restore-dead").mkdir()
+    damaged = place.directory / "damaged.tar"
+    damaged.write_bytes(whole.read_bytes()[:9000])
+    assert place.restore(damaged, "there").returncode == ExitStatus.ERROR
+    assert [*there.iterdir()] == []
+    assert place.restore(whole, "there").returncode == 0
+    assert there.stat().st_ino == inode
+    assert (there / "server.toml").exists()
+    assert [path.name for path in there.iterdir() if path.name.startswith(".")] == []
+
+
+def test_settings_that_cannot_be_leave_nothing(whole: Path, place: Place) -> None:
+    for value in ("api_port=0", "nonsense=1", "api_port"):
+        done = place.restore(whole, "new/server", "--set", value)
+        assert done.returncode == ExitStatus.CONFIG, done
+        assert [path.name for path in place.directory.iterdir()] == ["home"]
+
+
+def test_a_server_may_live_in_a_directory_of_any_name(place: Place) -> None:
+    server = place.server("a#b%20c?d")
+    file = place.backup(server)
+    assert place.restore(file, "e#f%41?g").returncode == 0
+    for name in ("a#b%20c?d", "e#f%41?g"):
+        assert (place.directory / name / "pushcli.db").stat().st_size > 10_000
+    assert {path.name for path in place.directory.iterdir()} == {
+        "home", "backup.tar", "a#b%20c?d", "e#f%41?g",
+    }  # fmt: skip
+
+
+def test_a_backup_is_written_where_nobody_else_writes(place: Place) -> None:
+    server = place.server()
+    # Made by somebody who wants to read what comes into it, or of a backup beside us.
+    waiting = place.directory / "backup.tar.part"
+    waiting.write_text("mine")
+    waiting.chmod(0o666)
+    place.backup(server)
+    assert waiting.read_text() == "mine"
+    inside = place.cli("server", "backup", str(server / "in.tar"), "--dir", str(server))
+    assert inside.returncode == ExitStatus.CONFIG
+    assert "is in the server's directory" in inside.stderr
+    assert not [*server.glob("in.tar*")]
+
+
+def test_what_a_killed_backup_left_goes_with_the_next(place: Place) -> None:
+    server = place.server()
+    dead, live = server / ".backup-dead", server / ".backup-live"
+    for left in (dead, live):
+        left.mkdir()
+        (left / "pushcli.db").touch()
+    descriptor = os.open(live, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        place.backup(server)
+    finally:
+        os.close(descriptor)
+    assert [path.name for path in server.glob(".backup-*")] == [live.name]
+
+
+def test_closed_pipes_are_named(place: Place, whole: Path) -> None:
+    server = place.server()
+    for closed, arguments in {
+        ">&-": ("backup", "-", "--dir", str(server)),
+        "<&-": ("restore", "-", "--dir", "new"),
+    }.items():
+        done = place.cli("server", *arguments, closed=closed)
+        assert done.returncode == ExitStatus.USAGE, done
+        assert "is closed" in done.stderr
+
+
+def test_a_restore_that_fails_leaves_postgresql_empty(place: Place) -> None:
+    server = place.server()
+    with closing(sqlite3.connect(server / "pushcli.db")) as database, database:
+        # No text of PostgreSQL's has it.
+        database.execute("UPDATE audit SET target = 'a' || char(0) || 'b'")
+    damaged = place.backup(server)
+    with closing(sqlite3.connect(server / "pushcli.db")) as database, database:
+        database.execute("UPDATE audit SET target = 'a'")
+    good = place.backup(server, "good.tar")
+    with throw_away_database() as url:
+        arguments = ("new", "--set", f"database_url={url}")
+        refused = place.restore(damaged, *arguments)
+        assert refused.returncode == ExitStatus.ERROR, refused
+        assert len(refused.stderr.splitlines()) == 1
+        assert not (place.directory / "new").exists()
+        assert place.restore(good, *arguments).returncode == 0
