@@ -114,7 +114,7 @@ def _explain(error: Exception) -> tuple[str, int]:
             if "see `" in sentence.lower():
                 return sentence, ExitStatus.USAGE
             # Near misses are asked: "did you mean ...?"
-            joint = " See" if sentence.endswith(("?", ")")) else ": see"
+            joint = " See" if sentence.endswith(("?", "?)")) else ": see"
             return f"{sentence}{joint} `{command} --help`", ExitStatus.USAGE
         case click.ClickException():
             return _sentence(error), error.exit_code

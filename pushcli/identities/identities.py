@@ -131,7 +131,10 @@ def create_user(
         except Conflict as error:
             raise Conflict(f"a user named {name} already exists", _adding(name)) from error
         except PermissionDenied as error:
-            error.remedy = f"this needs a superuser; if {name} already exists, {_adding(name)}"
+            error.remedy = (
+                "on the server's machine add -u pivotal -k DIR/keys/pivotal.pem, DIR being its "
+                f"directory; if {name} already exists, {_adding(name)}"
+            )
             raise
     if associate:
         try:

@@ -72,6 +72,9 @@ def show_list(app: App, looked: Looked) -> None:
         app.emit([job_as_data(raw) for _, raw in shown])
     if len(found) > len(shown):
         app.note(f"These are the newest {len(shown)}; --max shows more")
+    if not found and app.is_text:
+        # A misspelt user or node is no error here; an empty screen would look like a fault.
+        app.note("No job matches" if looked.query() or looked.requestor else "No jobs yet")
 
 
 def _found(app: App, looked: Looked) -> Iterator[tuple[ListedJob, dict[str, Any]]]:

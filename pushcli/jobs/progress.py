@@ -134,10 +134,11 @@ class Lines(Silence):
         if not self._status and tracker.status not in VOTING:
             # It was over before we could look; it was held all the same.
             self._app.note(f"{vote(tracker)} ...")
-        if tracker.status == self._status or tracker.is_over:
+        if tracker.status == self._status:
             return
         self._status = tracker.status
-        self._app.note(f"{phase(tracker)} ...")
+        if not tracker.is_over:
+            self._app.note(f"{phase(tracker)} ...")
 
 
 class Display:

@@ -109,7 +109,7 @@ def follow_output(app: App, wanted: Wanted) -> None:
     try:
         count = follow(app, wanted.job.id, wanted.nodes, wanted.channels, wanted.grep)
     except NotFound as error:
-        raise _not_captured(wanted.job.id) from error
+        raise _not_captured(wanted.job) from error
     if wanted.grep is not None and not count:
         raise _no_match(wanted, wanted.grep)
 
@@ -134,7 +134,7 @@ def collect(app: App, wanted: Wanted) -> tuple[list[NodeResult], dict[str, Outpu
         _require_readable(job, chosen)
         if job.is_over and not job.capture_output:
             _require_kept(job, chosen)
-            raise _not_captured(job.id)
+            raise _not_captured(job)
         if len(chosen) == 1:
             raise _why_not(job, chosen[0], " or ".join(channels))
         _require_kept(job, chosen)
@@ -195,10 +195,21 @@ def show_one(app: App, job: JobView, node: str, channel: str, *, raw: bool) -> N
         if output.dropped and output.cut_at is not None:
             shown["cut_at"] = output.cut_at
         app.emit({"id": job.id, "node": node, **as_data({channel: output.data}), **shown})
+    if app.is_text and not output.data:
+        _note_other_channel(app, job, node, channel)
     if output.partial:
         app.note("PARTIAL: the command was cut short; this is what it wrote until then")
     if output.dropped:
         app.note(f"CUT: {output.dropped:,} more bytes were not kept{_place(output)}")
+
+
+def _note_other_channel(app: App, job: JobView, node: str, channel: str) -> None:
+    """Where to look, if the command wrote to the other channel alone."""
+    other = "stdout" if channel == "stderr" else "stderr"
+    for result in node_results(app, job):
+        size = result.stdout_size if other == "stdout" else result.stderr_size
+        if result.node == node and size:
+            app.note(f"No {channel}, but {size:,} bytes of {other}: --channel {other} prints them")
 
 
 def _place(output: "MarkedOutput") -> str:
@@ -216,15 +227,20 @@ def _why_none(app: App, job: JobView, node: str, channel: str) -> NotFound:
     results = node_results(app, job)
     found = [result for result in results if result.node == node]
     if job.is_over and not job.capture_output and not any(map(_has_output, results)):
-        return _not_captured(job.id)
+        return _not_captured(job)
     if found:
         return _why_not(job, found[0], channel)
     return NotFound(f"job {job.id} has no node {node}", f"see `pushcli job status {job.id}`")
 
 
-def _not_captured(job_id: str) -> NotFound:
+def _not_captured(job: JobView) -> NotFound:
+    if job.status == "quorum_failed":
+        return NotFound(
+            f"job {job.id} ran on no node: its quorum failed",
+            f"`pushcli job status {job.id}` says why",
+        )
     return NotFound(
-        f"job {job_id} keeps no output",
+        f"job {job.id} keeps no output",
         "start it with --capture to see what it writes, unless its entry says capture = false",
     )
 
@@ -236,7 +252,7 @@ def _require_captured(app: App, job: JobView) -> None:
         NotFound: it was not.
     """
     if not job.capture_output and DEFAULT_CAPTURE not in app.client.extensions:
-        raise _not_captured(job.id)
+        raise _not_captured(job)
 
 
 def _has_output(result: NodeResult) -> bool:

@@ -45,7 +45,8 @@ def interrupted(job: Standing, job_id: str, command: str, nodes: Sequence[str]) 
     total = sum(job.counts.values())
     what = f"{escape_line(command)} (job {job_id[:8]})"
     if job.status in VOTING:
-        return f"The vote on {what} is not over: {len(nodes)} of {total} nodes have yet to answer."
+        silent = f"{len(nodes)} of {total} nodes {'has' if len(nodes) == 1 else 'have'}"
+        return f"The vote on {what} is not over: {silent} yet to answer."
     if total == 1:
         return f"{escape_line(nodes[0])} still runs {what}." if nodes else f"{what} is over."
     named = f": {fold(map(escape_line, nodes))}" if len(nodes) <= _FEW else ""

@@ -18,7 +18,7 @@ from pushcli.terminal.context import App, is_terminal
 from pushcli.terminal.folding import fold
 from pushcli.terminal.reasons import in_short
 from pushcli.terminal.table import write_table
-from pushcli.terminal.times import dated
+from pushcli.terminal.times import dated, until
 
 Raw = dict[str, Any]
 EXTENSION = "node-status"
@@ -153,11 +153,15 @@ def _write(app: App, states: Sequence[NodeAvailability], details: dict[str, _Det
         header += ("agent", "seen", "open", "note")
         now = time.time()
         explained = bool(app.options.verbose)
-        rows = [(*row, *_contact(details[row[0]], now, is_explained=explained)) for row in rows]
+        rows = [
+            (*row, *_contact(app, details[row[0]], now, is_explained=explained)) for row in rows
+        ]
     write_table(app, header, rows, cut={"note": _LEAST_NOTE})
 
 
-def _contact(detail: _Detail, now: float, *, is_explained: bool) -> tuple[str, str, str, str]:
+def _contact(
+    app: App, detail: _Detail, now: float, *, is_explained: bool
+) -> tuple[str, str, str, str]:
     """Its agent, how long ago it was heard of, what is open there, and why no job gets it.
 
     Args:
@@ -169,8 +173,7 @@ def _contact(detail: _Detail, now: float, *, is_explained: bool) -> tuple[str, s
         seen = f"{durations.words(max(0.0, now - detail.last_contact))} ago"
     note = "" if is_explained else in_short(detail.reason or "")
     if (paused := detail.paused) is not None:
-        until = durations.local(paused.until)
-        note = f"paused until {until}: {paused.reason} ({paused.by})"
+        note = f"paused, ends {until(app, paused.until)}: {paused.reason} ({paused.by})"
     return agent, seen, ", ".join(detail.open), note
 
 

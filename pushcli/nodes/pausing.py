@@ -29,7 +29,7 @@ def pause(app: App, names: Sequence[str], *, reason: str, seconds: float) -> Non
         app.emit(dated(raw, "until"))
         return
     until = durations.local(paused.until)
-    app.print(f"Paused until {until}: {fold(paused.nodes)} ({len(paused.nodes)})")
+    app.print(f"Paused until {until}: {_counted(paused.nodes)}")
 
 
 def resume(app: App, names: Sequence[str]) -> None:
@@ -40,10 +40,14 @@ def resume(app: App, names: Sequence[str]) -> None:
         app.emit(raw)
         return
     if resumed:
-        app.print(f"No longer paused: {fold(resumed)} ({len(resumed)})")
+        app.print(f"No longer paused: {_counted(resumed)}")
     untouched = sorted(set(names) - set(resumed))
     if untouched:
-        app.print(f"Was not paused: {fold(untouched)} ({len(untouched)})")
+        app.print(f"Was not paused: {_counted(untouched)}")
+
+
+def _counted(names: Sequence[str]) -> str:
+    return fold(names) if len(names) == 1 else f"{fold(names)} ({len(names)})"
 
 
 def _post(app: App, path: str, value: dict[str, Any]) -> Any:

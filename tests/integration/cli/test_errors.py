@@ -139,6 +139,7 @@ def test_a_key_that_others_can_read_is_refused(home: Home, key_file: Path) -> No
         (("job", "output", JOB_ID, "a", "--raw", "-F", "json"), "--raw"),
         (("job", "list", "-F", "xml"), "json"),
         (("completion", "install", "tcsh"), "zsh"),
+        (("group", "add", "admins", "ann"), "extra argument (ann): see `pushcli group add --help`"),
     ],
 )
 def test_a_command_line_that_makes_no_sense(

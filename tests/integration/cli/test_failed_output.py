@@ -29,6 +29,7 @@ WHITELIST = {
     ),
     "each": "echo $CHEF_PUSH_JOB_ID; echo $CHEF_PUSH_NODE_NAME >&2; exit 1",
     "secret": {"command_line": "echo hidden; exit 1", "capture": False},
+    "grumble": "echo wrong >&2; exit 1",
     "slow": "echo said; exec sleep 60",
 }
 
@@ -73,6 +74,16 @@ def test_the_end_shows_what_failed_nodes_wrote_and_counts_the_others(fleet: Sand
     assert "  1\n  2\n" in output.stdout
     followed = fleet.cli("job", "output", job_id, "n1", "--follow")
     assert followed.stdout == "n1 | healthy\n"
+
+
+def test_who_asks_for_the_empty_channel_is_pointed_to_the_other(fleet: Sandbox) -> None:
+    job_id = fleet.cli("job", "start", "grumble", "n1", "--quiet", "-F", "json").stdout
+    job_id = json.loads(job_id)["id"]
+    empty = fleet.cli("job", "output", job_id, "n1")
+    assert (empty.returncode, empty.stdout) == (ExitStatus.OK, "")
+    assert empty.stderr == "No stdout, but 6 bytes of stderr: --channel stderr prints them\n"
+    whole = fleet.cli("job", "output", job_id, "n1", "--channel", "stderr")
+    assert (whole.stdout, whole.stderr) == ("wrong\n", "")
 
 
 def test_programs_get_what_failed_nodes_wrote_whole(fleet: Sandbox) -> None:

@@ -74,6 +74,7 @@ def test_more_than_is_shown_is_said(operated: Operated, started: list[str]) -> N
         [ADMIN, "2", "0 ok, 2 absent", "127.0.0.1", "0", ""],
     ]
     assert operated.run("job", "list", "--max", "3").stderr == ""
+    assert operated.run("job", "list", "--node", "nowhere").stderr == "No job matches\n"
 
 
 @pytest.mark.parametrize("options", [["--status", "ok"], ["--max", "0"], ["--node", "a b"]])

@@ -14,7 +14,8 @@ COMMANDS = (["status"], ["output"], ["abort"])
 
 
 def start(operated: Operated, *nodes: str) -> str:
-    operated.run("job", "start", "uptime", *(nodes or ("ghost",)), "--allow-unknown")
+    started = operated.run("job", "start", "uptime", *(nodes or ("ghost",)), "--allow-unknown")
+    assert started.stderr.count("Voting (0/") == 1, started
     found: str = operated.json("job", "list")[0]["id"]
     return found
 
@@ -25,7 +26,10 @@ def test_every_command_takes_a_beginning_and_the_last_one(operated: Operated) ->
     assert operated.json("job", "status", "@last")["id"] == last
     assert operated.json("job", "status", "@LAST")["id"] == last
     assert operated.json("job", "abort", last[:8])["id"] == last
-    assert f"job {last} keeps no output" in operated.run("job", "output", "@last").stderr
+    assert (
+        f"job {last} ran on no node: its quorum failed"
+        in operated.run("job", "output", "@last").stderr
+    )
     again = operated.run("job", "start", "uptime", "--from-job", "@last", "--allow-unknown")
     assert "2 unavailable: db[1-2]" in again.stdout, again
 

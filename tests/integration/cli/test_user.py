@@ -60,7 +60,9 @@ def test_who_exists_already_is_said_and_how_to_take_them_in(operated: Operated) 
 
 def test_an_administrator_of_an_organization_creates_no_users(operated: Operated) -> None:
     refused = operated.run("user", "create", "eve", "--key-file", "eve.pem")
-    assert_one_line(refused, ExitStatus.NOT_ALLOWED, "superuser")
+    assert_one_line(
+        refused, ExitStatus.NOT_ALLOWED, "superuser", "-u pivotal -k DIR/keys/pivotal.pem"
+    )
     assert not (operated.place / "eve.pem").exists()
 
 

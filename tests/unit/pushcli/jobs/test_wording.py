@@ -93,7 +93,7 @@ def test_a_duration_needs_both_ends() -> None:
         (job("running", running=["a"]), ["a"], "a still runs uptime (job 12345678)."),
         (job("complete", succeeded=["a"]), [], "uptime (job 12345678) is over."),
         (job("voting", new=["a"], ready=["b"]), ["a"],
-         "The vote on uptime (job 12345678) is not over: 1 of 2 nodes have yet to answer."),
+         "The vote on uptime (job 12345678) is not over: 1 of 2 nodes has yet to answer."),
     ],
 )  # fmt: skip
 def test_who_presses_ctrl_c_is_told_who_is_still_at_it(
