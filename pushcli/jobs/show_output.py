@@ -104,7 +104,7 @@ def follow_output(app: App, wanted: Wanted) -> None:
         )
     if wanted.job.is_over:
         chosen = _chosen(app, wanted)
-        if not any(one.stdout_digest or one.stderr_digest for one in chosen):
+        if not any(_is_kept(one) for one in chosen):
             _require_kept(wanted.job, chosen)
     try:
         count = follow(app, wanted.job.id, wanted.nodes, wanted.channels, wanted.grep)
@@ -129,7 +129,7 @@ def collect(app: App, wanted: Wanted) -> tuple[list[NodeResult], dict[str, Outpu
         app.note(f"INTERRUPTED: {unfetched(interrupt)}:")
         app.note(f"  pushcli job output {job.id}{same_server(app)}")
         raise
-    wrote = [result for result in chosen if found.get(result.node)]
+    wrote = [one for one in chosen if _is_there(one, found.get(one.node, {}), channels)]
     if not wrote:
         _require_readable(job, chosen)
         if job.is_over and not job.capture_output:
@@ -154,6 +154,20 @@ def _chosen(app: App, wanted: Wanted) -> list[NodeResult]:
     nodes = frozenset(wanted.nodes)
     results = node_results(app, wanted.job)
     return [result for result in results if not nodes or result.node in nodes]
+
+
+def _is_there(result: NodeResult, outputs: Outputs, channels: Sequence[str]) -> bool:
+    """Whether anything is there: beside what was deleted an empty channel is nothing."""
+    is_gone = result.output_deleted_at is not None and len(outputs) < len(channels)
+    return any(outputs.values()) if is_gone else bool(outputs)
+
+
+def _is_kept(result: NodeResult) -> bool:
+    """Whether there is something to be read: of nothing there is nothing to delete."""
+    return bool(
+        (result.stdout_digest and result.stdout_size)
+        or (result.stderr_digest and result.stderr_size)
+    )
 
 
 def _no_match(wanted: Wanted, grep: Grep) -> NotFound:

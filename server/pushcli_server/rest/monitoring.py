@@ -60,7 +60,7 @@ class MonitoringHandlers:
         if request.client is None or any(name in request.headers for name in _FORWARDED):
             return False
         try:
-            address = ipaddress.ip_address(request.client.host.partition("%")[0])
+            address = ipaddress.ip_address(request.client.host)
         except ValueError:
             return False
         if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:

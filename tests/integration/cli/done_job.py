@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 from tests.integration.cli.responder import EXTENSIONS, JOB_ID, Answer, Responder, job
 
-OFFERED = {"X-Pushcli-Extensions": EXTENSIONS["X-Pushcli-Extensions"] + ",output-digests"}
+_OURS = ",output-digests,default-capture,output-feed"
+OFFERED = {"X-Pushcli-Extensions": EXTENSIONS["X-Pushcli-Extensions"] + _OURS}
 FINE, BAD, NONE = b"all is well\n", b"\x1b[2Jno \xff space\n", b""
 
 
@@ -25,12 +26,18 @@ def part(node: str, stdout: bytes, stderr: bytes = b"", **more: object) -> dict[
     }  # fmt: skip
 
 
-def show_done(responder: Responder, parts: Sequence[dict[str, object]], *contents: bytes) -> None:
-    """Have the server tell of these parts, and have these outputs."""
+def show_done(
+    responder: Responder, parts: Sequence[dict[str, object]], *contents: bytes, asked: bool = True
+) -> None:
+    """Have the server tell of these parts, and have these outputs.
+
+    Args:
+        asked: somebody asked for the output; or it is what is kept by default.
+    """
     nodes = defaultdict(list)
     for each in parts:
         nodes[each["state"]].append(each["node"])
-    shown = job("complete", nodes=nodes, capture_output=True)
+    shown = job("complete", nodes=nodes, **({"capture_output": True} if asked else {}))
     for path, value in ((f"jobs/{JOB_ID}", shown), (f"jobs/{JOB_ID}/nodes", parts)):
         responder.say("GET", path, Answer(200, json.dumps(value).encode(), headers=OFFERED))
     for content in contents:

@@ -117,3 +117,50 @@ def test_a_job_without_capture_and_options_that_exclude_each_other(
     assert_one_line(home.run("job", "output", JOB_ID), ExitStatus.NOT_FOUND, "--capture")
     both = home.run("job", "output", JOB_ID, "--raw", "--outdir", "x")
     assert_one_line(both, ExitStatus.USAGE, "--outdir")
+
+
+DELETED: dict[str, object] = {
+    "output_deleted_at": 1.7e9, "output_deleted_by": "output_retention", "ended_at": 1.7e9 - 90,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("web01",), "was deleted after 1 min (output_retention)"),
+        (("web0[1-2]",), "was deleted after 1 min (output_retention)"),
+        ((), "was deleted after 1 min (output_retention)"),
+        (("web01", "--follow"), "was deleted after 1 min (output_retention)"),
+        (("web02",), "the command did not run on web02 (nacked, busy)"),
+        (("web03",), "the command did not run on web03"),
+        (("web0[2-3]",), f"job {JOB_ID} keeps no output"),
+    ],
+)
+def test_why_there_is_nothing_of_what_nobody_asked_for(
+    home: Home, responder: Responder, arguments: tuple[str, ...], words: str
+) -> None:
+    parts: list[dict[str, object]] = [
+        # Of nothing there is nothing to delete: its digest stays.
+        {
+            "node": "web01",
+            "state": "failed",
+            "stdout_size": 5,
+            "stderr_size": 0,
+            "stderr_digest": digest(NONE),
+            **DELETED,
+        },
+        {"node": "web02", "state": "nacked", "reason": "busy"},
+        {"node": "web03", "state": "ready"},
+    ]
+    show_done(responder, parts, asked=False)
+    for node in ("web01", "web02", "web03"):
+        missing = Answer(404, b"{}", headers=OFFERED)
+        responder.say("GET", f"jobs/{JOB_ID}/output/{node}/stdout", missing)
+    result = home.run("job", "output", JOB_ID, *arguments)
+    assert_one_line(result, ExitStatus.NOT_FOUND, words)
+
+
+def test_of_one_channel_only_its_own_is_missing(home: Home, done: Responder) -> None:
+    for channel, dropped in (("stdout", None), ("stderr", 5)):
+        shown = home.run("job", "output", JOB_ID, "web03*", "--channel", channel, "-F", "json")
+        assert json.loads(shown.stdout)[0].get("dropped") == dropped

@@ -1,14 +1,21 @@
 """What monitoring is told of a running server."""
 
+import asyncio
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import requests
+from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
+from starlette.requests import Request
 
 from pushcli.sandbox.sandbox import ORG, Sandbox
+from pushcli_server.rest.errors import Refused
+from pushcli_server.rest.monitoring import MonitoringHandlers
+from pushcli_server.store import Store
+from pushcli_server.store import store as store_module
 from tests.support.fleet import Fleet
 from tests.support.waiting import job_is, start, until
 
@@ -115,3 +122,44 @@ def test_each_measurement_stands_in_the_documentation(fleet: Sandbox) -> None:
     ours = {f.name for f in families if f.name.startswith("pushcli_")}
     assert len(ours) > 10
     assert [name for name in sorted(ours) if f"`{name}" not in page] == []
+
+
+def handlers(directory: Path) -> tuple[Store, MonitoringHandlers]:
+    """What answers, without a server around it."""
+    url = f"sqlite:///{directory}/pushcli.db"
+    Store.create(url, directory)
+    store = Store.open(url, directory)
+    return store, MonitoringHandlers(CollectorRegistry(), store, ["127.0.0.0/8", "fe80::/10"])
+
+
+def asked_by(host: str) -> Request:
+    return Request({"type": "http", "client": (host, 1), "headers": []})
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::ffff:127.0.0.1", "fe80::1%eth0"])
+def test_an_address_is_the_same_however_a_socket_writes_it(tmp_path: Path, host: str) -> None:
+    _, answers = handlers(tmp_path)
+    assert answers.metrics(asked_by(host)).status_code == 200
+
+
+@pytest.mark.parametrize("host", ["192.0.2.1", "::ffff:192.0.2.1", "::1", "", "%127.0.0.1"])
+def test_no_other_address_is_among_them(tmp_path: Path, host: str) -> None:
+    _, answers = handlers(tmp_path)
+    with pytest.raises(Refused):
+        answers.metrics(asked_by(host))
+
+
+def test_a_server_whose_database_has_too_much_to_do_is_not_ready(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, answers = handlers(tmp_path)
+
+    async def scenario() -> None:
+        store.start(asyncio.get_running_loop(), lambda _: None)
+        assert answers.readiness(asked_by("192.0.2.1")).status_code == 200
+        monkeypatch.setattr(store_module, "MOST_WAITING", -1)
+        with pytest.raises(Refused, match="too much waits"):
+            answers.readiness(asked_by("192.0.2.1"))
+        await store.close()
+
+    asyncio.run(scenario())
