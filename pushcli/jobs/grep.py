@@ -30,7 +30,9 @@ class Grep:
         if (known := self._known.get(output)) is not None:
             return known
         *lines, last = output.split(b"\n")
-        found = b"".join(line + b"\n" for line in lines if self.matches(line))
+        # Most lines of a long output are others again: each is looked at once.
+        matching = {line for line in {*lines} if self.matches(line)}
+        found = b"".join(line + b"\n" for line in lines if line in matching)
         if last and self.matches(last):
             found += last
         self._known[output] = found

@@ -6,6 +6,7 @@ writers come between two pieces.
 
 import asyncio
 import logging
+import math
 from collections import Counter
 
 import msgspec
@@ -104,6 +105,8 @@ class Retention:
         return operations.DeleteOutput(jobs=much, at=now, because="max_stored_output_bytes")
 
     async def _audit(self, now: float) -> Piece | None:
-        first = await self._store.lists.ask(retention_reads.first_audit)
         before = now - self._kept.audit
-        return None if first is None or first >= before else operations.DeleteAudit(before=before)
+        if before == -math.inf:
+            return None
+        oldest = await self._store.lists.ask(retention_reads.oldest_audit)
+        return None if oldest is None or oldest >= before else operations.DeleteAudit(before=before)

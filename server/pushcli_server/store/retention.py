@@ -109,11 +109,14 @@ def delete_jobs(connection: Connection, job_ids: Sequence[str]) -> tuple[list[st
 
 
 def delete_audit(connection: Connection, before: float) -> None:
-    """Of the first lines of the audit trail those go that were written before this time."""
+    """Of the lines of the audit trail that were written before this time the first go.
+
+    They need not be the trail's first: a clock that was ahead for a while wrote later times.
+    """
     audit = schema.audit
-    first = select(audit.c.id, audit.c.at).order_by(audit.c.id).limit(ROWS)
-    old = [row.id for row in connection.execute(first) if row.at < before]
-    connection.execute(delete(audit).where(audit.c.id.in_(old)))
+    old = select(audit.c.id).where(audit.c.at < before).order_by(audit.c.id).limit(ROWS)
+    ids = list(connection.scalars(old))
+    connection.execute(delete(audit).where(audit.c.id.in_(ids)))
 
 
 def _drop_unused(connection: Connection, digests: Iterable[str]) -> list[str]:

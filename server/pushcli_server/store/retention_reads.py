@@ -37,10 +37,11 @@ def count_of_jobs(connection: Connection) -> int:
     return connection.scalar(select(func.count()).select_from(schema.jobs)) or 0
 
 
-def first_audit(connection: Connection) -> float | None:
-    """When the first line of the audit trail was written; None: there is none."""
-    audit = schema.audit.c
-    found: float | None = connection.scalar(select(audit.at).order_by(audit.id).limit(1))
+def oldest_audit(connection: Connection) -> float | None:
+    """The earliest time of a line of the audit trail, which need not be the first's; None: there
+    is none.
+    """
+    found: float | None = connection.scalar(select(func.min(schema.audit.c.at)))
     return found
 
 

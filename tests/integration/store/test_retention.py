@@ -432,3 +432,23 @@ def test_old_lines_of_the_audit_trail_go(
         assert left == ["21", "22", "23", "24"]
 
     database.run(scenario)
+
+
+def test_a_clock_that_was_ahead_keeps_no_lines_of_the_audit_trail(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What came after lines of the future goes in its time."""
+    monkeypatch.setattr(pieces, "ROWS", 2)
+
+    async def scenario(store: Store) -> None:
+        await store.write(*ORGS)
+        for target, days in {"a": 900, "b": 901, "c": 902, "d": -30, "e": 800, "f": -2}.items():
+            line = AuditRecord(
+                at=NOW + days * DAY, org="acme", actor="ann", action="x", target=target, origin=""
+            )
+            store.submit(operations.Audit(line))
+        await delete(store, audit=9 * DAY)
+        left = {line.target for line in await store.lists.ask(reads.audit, "acme")}
+        assert left == {"a", "b", "c", "e", "f"}
+
+    database.run(scenario)

@@ -27,7 +27,7 @@ OF_THE_SERVER = {
     # Retention is the whole server's; ids are those that the first of these found.
     "retention_reads.oldest_with_output", "retention_reads.output_of_jobs",
     "retention_reads.stored_output", "retention_reads.oldest_jobs",
-    "retention_reads.count_of_jobs", "retention_reads.first_audit",
+    "retention_reads.count_of_jobs", "retention_reads.oldest_audit",
     "retention_reads.count_of_audit",
 }  # fmt: skip
 BY_A_JOBS_ID = {

@@ -26,6 +26,20 @@ def test_no_expression_takes_long() -> None:
     assert Grep("^(a+)+$").lines(b"a" * 5_000 + b"!\n") == b""
 
 
+def test_lines_that_are_alike_are_looked_at_once() -> None:
+    class Counted(Grep):
+        looked = 0
+
+        def matches(self, line: bytes) -> bool:
+            self.looked += 1
+            return super().matches(line)
+
+    grep = Counted("^$|b")
+    assert grep.lines(b"\n\na\nb\n\na\nb") == b"\n\nb\n\nb"
+    # And once the last, which has no end.
+    assert grep.looked == 4
+
+
 @pytest.mark.parametrize("expression", ["(", "(?<=a)b", r"(a)\1"])
 def test_what_is_not_an_expression_is_told(expression: str) -> None:
     with pytest.raises(UsageError, match="not a regular expression"):
