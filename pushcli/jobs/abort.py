@@ -29,6 +29,7 @@ class _Abort:
         before: parts of its nodes that were not over before.
         pending: nodes of which it is not known yet that nothing runs on them any more.
         lost: those of them that are out of contact.
+        ending: nodes that were seen to be ending the command.
     """
 
     job_id: str
@@ -37,6 +38,12 @@ class _Abort:
     before: list[NodeResult] = field(default_factory=list)
     pending: list[str] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)
+    ending: set[str] = field(default_factory=set)
+
+    @property
+    def ran(self) -> set[str]:
+        """Nodes on which the command was running: each of them tells how it ended."""
+        return {part.node for part in self.before if part.state == "running"}
 
     @property
     def is_aborted(self) -> bool:
@@ -124,7 +131,12 @@ def _ending(app: App, one: _Abort) -> list[str]:
     except _CANNOT_TELL:
         return []
     affected = {part.node for part in one.before} - {*one.lost}
-    return [part.node for part in parts if part.ending and part.node in affected]
+    one.ending |= {part.node for part in parts if part.ending and part.node in affected}
+    # One that goes away is not ending it any more, as far as anybody knows: its word is missing.
+    silent = {part.node for part in parts if part.late_result is None} & one.ending & one.ran
+    return [
+        part.node for part in parts if part.ending or part.node in silent if part.node in affected
+    ]
 
 
 def _report(app: App, done: Sequence[_Abort], *, several: bool) -> None:

@@ -235,6 +235,11 @@ def running(responder: Responder, job_id: str, *parts: list[dict[str, Any]]) -> 
     responder.say("POST", f"jobs/{job_id}/abort", paged({"status": "aborted"}))
 
 
+def ended(node: str) -> dict[str, Any]:
+    """Its part after it told how the command ended."""
+    return {"node": node, "state": "aborted", "late_result": {"succeeded": False, "signal": 15}}
+
+
 def test_an_abort_is_confirmed_by_the_nodes(home: Home, responder: Responder) -> None:
     running(
         responder,
@@ -242,11 +247,26 @@ def test_an_abort_is_confirmed_by_the_nodes(home: Home, responder: Responder) ->
         [{"node": f"a{n}", "state": "running"} for n in (1, 2)]
         + [{"node": "b", "state": "failed"}],
         [{"node": f"a{n}", "state": "aborted", "ending": True} for n in (1, 2)],
-        [{"node": "a1", "state": "aborted"}, {"node": "a2", "state": "aborted", "ending": True}],
-        [{"node": f"a{n}", "state": "aborted"} for n in (1, 2)],
+        [ended("a1"), {"node": "a2", "state": "aborted", "ending": True}],
+        [ended("a1"), ended("a2")],
     )
     result = home.run("job", "abort", JOB_ID)
     assert (result.stdout, result.stderr) == ("Aborted.  Confirmed by a[1-2] (2)\n", "")
+
+
+def test_a_node_that_goes_away_while_it_ends_the_command_has_confirmed_nothing(
+    home: Home, responder: Responder
+) -> None:
+    running(
+        responder,
+        JOB_ID,
+        [{"node": f"a{n}", "state": "running"} for n in (1, 2)],
+        [{"node": f"a{n}", "state": "aborted", "ending": True} for n in (1, 2)],
+        [ended("a1"), {"node": "a2", "state": "aborted"}],
+    )
+    result = home.run("job", "abort", JOB_ID)
+    assert result.stdout == "Aborted.  Confirmed by a1\n"
+    assert result.stderr.startswith("NOT CONFIRMED by a2: the command had not ended there")
 
 
 def test_several_are_aborted_and_each_is_told_of(home: Home, responder: Responder) -> None:
