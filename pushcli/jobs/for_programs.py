@@ -13,7 +13,7 @@ _TIMES = ("started_at", "ended_at", "last_contact", "output_deleted_at")
 
 def job_as_data(raw: Mapping[str, Any]) -> dict[str, Any]:
     """A job."""
-    return dated(raw, "created_at", "updated_at")
+    return dated(raw, "created_at", "updated_at", "ended_at")
 
 
 def result_as_data(result: NodeResult) -> dict[str, Any]:

@@ -56,7 +56,7 @@ def test_a_job_on_a_node_that_nobody_knows_fails_its_vote_and_says_why(server: S
     assert [entry["node"] for entry in shown["results"]] == ["ghost"]
     assert run(server, "job", "abort", job_id).stdout.startswith("Not aborted")
     output = run(server, "job", "output", job_id, "ghost")
-    assert_one_line(output, ExitStatus.NOT_FOUND, "--capture")
+    assert_one_line(output, ExitStatus.NOT_FOUND, "ran on no node: its quorum failed")
 
 
 def test_a_quorum_of_none_is_complete(server: Sandbox) -> None:
