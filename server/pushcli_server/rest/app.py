@@ -72,7 +72,7 @@ class Application:
         self._authenticator = authenticator
         self._answers = services.metrics.answers
         self._monitoring = MonitoringHandlers(
-            services.metrics.registry, services.store, settings.monitoring_networks
+            services.metrics.registry, services.store, settings
         ).paths
         self._bodies = Shares(BODIES, BODIES_EACH, "large requests")
 

@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from pushcli_server.rest.errors import Refused, answer, not_found
+from pushcli_server.settings import Settings
 from pushcli_server.store import Store
 
 _FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip", "via")
@@ -23,13 +24,14 @@ class MonitoringHandlers:
     """Paths by name.
 
     Args:
-        networks: who may see the measurements, such as `127.0.0.0/8`.
+        settings: say who may see the measurements, and who is a proxy.
     """
 
-    def __init__(self, registry: CollectorRegistry, store: Store, networks: list[str]) -> None:
+    def __init__(self, registry: CollectorRegistry, store: Store, settings: Settings) -> None:
         self._registry = registry
         self._store = store
-        self._networks = [ipaddress.ip_network(network) for network in networks]
+        self._settings = settings
+        self._networks = [ipaddress.ip_network(each) for each in settings.monitoring_networks]
         self.paths: dict[str, Callable[[Request], Response]] = {
             "/healthz": self.health,
             "/readyz": self.readiness,
@@ -58,6 +60,8 @@ class MonitoringHandlers:
 
     def _may_see(self, request: Request) -> bool:
         if request.client is None or any(name in request.headers for name in _FORWARDED):
+            return False
+        if self._settings.is_trusted_proxy(request.client.host):
             return False
         try:
             address = ipaddress.ip_address(request.client.host)

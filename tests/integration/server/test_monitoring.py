@@ -14,6 +14,7 @@ from starlette.requests import Request
 from pushcli.sandbox.sandbox import ORG, Sandbox
 from pushcli_server.rest.errors import Refused
 from pushcli_server.rest.monitoring import MonitoringHandlers
+from pushcli_server.settings import Settings
 from pushcli_server.store import Store
 from pushcli_server.store import store as store_module
 from tests.support.fleet import Fleet
@@ -89,8 +90,13 @@ def test_who_comes_through_a_proxy_sees_no_measurements(fleet: Sandbox, header: 
     assert ask(fleet, "/healthz", **{header: "127.0.0.1"}).status_code == 200
 
 
-def test_other_addresses_see_no_measurements(tmp_path: Path) -> None:
-    settings = {"monitoring_networks": ["192.0.2.0/24"]}
+@pytest.mark.parametrize(
+    "settings",
+    [{"monitoring_networks": ["192.0.2.0/24"]}, {"trusted_proxies": ["127.0.0.1"]}],
+)
+def test_other_addresses_and_proxies_see_no_measurements(
+    tmp_path: Path, settings: dict[str, object]
+) -> None:
     with Fleet(tmp_path, [], settings=settings) as fleet:
         assert ask(fleet, "/metrics").status_code == 404
         assert ask(fleet, "/readyz").json() == {"status": "ready"}
@@ -129,7 +135,8 @@ def handlers(directory: Path) -> tuple[Store, MonitoringHandlers]:
     url = f"sqlite:///{directory}/pushcli.db"
     Store.create(url, directory)
     store = Store.open(url, directory)
-    return store, MonitoringHandlers(CollectorRegistry(), store, ["127.0.0.0/8", "fe80::/10"])
+    settings = Settings(monitoring_networks=["127.0.0.0/8", "fe80::/10"])
+    return store, MonitoringHandlers(CollectorRegistry(), store, settings)
 
 
 def asked_by(host: str) -> Request:
