@@ -272,7 +272,7 @@ def test_options_reach_a_server_without_any_file(
     responder.say("GET", "jobs", json_answer([]))
     options = ("--server-url", responder.url, "-u", "admin", "-k", str(key_file))
     result = home.run("job", "list", *options)
-    assert (result.status, result.stdout, result.stderr) == (0, "", "")
+    assert (result.status, result.stdout, result.stderr) == (0, "", "No jobs yet\n")
 
 
 def test_a_profile_and_a_file_can_be_chosen(
@@ -282,7 +282,7 @@ def test_a_profile_and_a_file_can_be_chosen(
     file = (home.path / ".pushcli" / "credentials").rename(home.path / "elsewhere")
     responder.say("GET", "jobs", json_answer([]))
     result = home.run("job", "list", "-c", str(file), "--profile", "staging")
-    assert (result.status, result.stderr) == (0, "")
+    assert (result.status, result.stderr) == (0, "No jobs yet\n")
 
 
 def test_version(home: Home) -> None:
