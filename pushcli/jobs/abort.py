@@ -1,6 +1,6 @@
 """Ending jobs, and learning from the nodes that their commands have ended."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,8 +20,8 @@ _CANNOT_TELL = (NotFound, PermissionDenied, ServerError)
 
 
 @dataclass(kw_only=True)
-class _Abort:
-    """One job that is aborted.
+class Abort:
+    """One job that is aborted, or was over before.
 
     Args:
         status: the job's, afterwards; empty: it was not asked for.
@@ -73,15 +73,15 @@ def abort(app: App, job_ids: Sequence[str]) -> None:
     Raises:
         PushcliError: one could not be aborted; the others were.
     """
-    done: list[_Abort] = []
+    done: list[Abort] = []
     failed: list[tuple[str, PushcliError]] = []
     for job_id in dict.fromkeys(job_ids):
         try:
-            done.append(_ended(app, job_id))
+            done.append(_begun(app, job_id))
         except PushcliError as error:
             failed.append((job_id, error))
     try:
-        _confirm(app, [one for one in done if one.is_aborted])
+        confirm(app, [one for one in done if one.is_aborted])
     finally:
         _report(app, done, several=len(done) + len(failed) > 1)
     if failed:
@@ -92,8 +92,8 @@ def abort(app: App, job_ids: Sequence[str]) -> None:
         raise kind(f"{len(failed)} not aborted ({job_id}: {why.message})", why.remedy)
 
 
-def _ended(app: App, job_id: str) -> _Abort:
-    one = _Abort(job_id=job_id)
+def _begun(app: App, job_id: str) -> Abort:
+    one = Abort(job_id=job_id)
     before = _before(app, job_id)
     one.status = app.client.abort_job(job_id)
     if before is not None:
@@ -112,7 +112,7 @@ def _before(app: App, job_id: str) -> tuple[JobView, list[NodeResult]] | None:
         return None
 
 
-def _confirm(app: App, aborted: Sequence[_Abort]) -> None:
+def confirm(app: App, aborted: Sequence[Abort]) -> None:
     """Wait until the nodes have ended the commands; not for those that are out of contact."""
     deadline = app.clock() + CONFIRMING
     for one in aborted:
@@ -124,7 +124,7 @@ def _confirm(app: App, aborted: Sequence[_Abort]) -> None:
             app.sleep(_LOOK)
 
 
-def _ending(app: App, one: _Abort) -> list[str]:
+def _ending(app: App, one: Abort) -> list[str]:
     """Nodes that are still ending the command."""
     try:
         parts = node_results(app, look(app, one.job_id).job)
@@ -139,7 +139,7 @@ def _ending(app: App, one: _Abort) -> list[str]:
     ]
 
 
-def _report(app: App, done: Sequence[_Abort], *, several: bool) -> None:
+def _report(app: App, done: Sequence[Abort], *, several: bool) -> None:
     if not app.is_text:
         told = [one.as_data() for one in done]
         app.emit(told if several else told[0] if told else [])
@@ -147,19 +147,25 @@ def _report(app: App, done: Sequence[_Abort], *, several: bool) -> None:
     for one in done:
         where = f"{one.job_id}: " if several else ""
         app.print(f"{where}{_words(one)}")
-        if one.lost:
-            app.note(
-                f"{where}NOT CONFIRMED by {fold(one.lost)}, out of contact: the command may run "
-                "on there until the node is back"
-            )
-        if one.pending:
-            app.note(
-                f"{where}NOT CONFIRMED by {fold(one.pending)}: the command had not ended there "
-                f"after {CONFIRMING:.0f} s; see `pushcli job status {one.job_id}`"
-            )
+        for remark in remarks(one):
+            app.note(f"{where}{remark}")
 
 
-def _words(one: _Abort) -> str:
+def remarks(one: Abort) -> Iterator[str]:
+    """The nodes that did not say that the command has ended, a line for each reason."""
+    if one.lost:
+        yield (
+            f"NOT CONFIRMED by {fold(one.lost)}, out of contact: the command may run on there "
+            "until the node is back"
+        )
+    if one.pending:
+        yield (
+            f"NOT CONFIRMED by {fold(one.pending)}: the command had not ended there after "
+            f"{CONFIRMING:.0f} s; see `pushcli job status {one.job_id}`"
+        )
+
+
+def _words(one: Abort) -> str:
     if not one.is_aborted:
         return f"Not aborted: the job was already over ({escape_line(one.status)})."
     if not one.confirmed:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from pushcli.errors import OutputLost, PushcliError
 from pushcli.exit_status import ExitStatus
+from pushcli.jobs.abort import Abort, confirm, remarks
 from pushcli.jobs.at_once import Interrupted
 from pushcli.jobs.excerpts import FAILED, Excerpts, fetch_excerpts, print_excerpts
 from pushcli.jobs.fetch import fetch_outputs, unfetched
@@ -82,13 +83,16 @@ def wait(
     with as_interrupts(), shown as display:
         watcher = Watcher(app, job_id, tracker, interval=interval, note=display.note)
         is_over = _over(watcher, display)
-        is_aborting = False
+        aborted: Abort | None = None
         while True:
             try:
-                return _until_over(watcher, display)
+                end = _until_over(watcher, display)
+                if aborted is not None:
+                    display.clear()
+                    _confirm(app, aborted)
             except KeyboardInterrupt as interrupt:
                 display.clear()
-                if is_aborting:
+                if aborted is not None:
                     _leave(app, job_id, tracker)
                     raise
                 question = interrupted(tracker, job_id, tracker.command, tracker.unfinished)
@@ -97,12 +101,13 @@ def wait(
                         _leave(app, job_id, tracker)
                         raise
                     case Decision.ABORT:
-                        is_aborting = True
-                        _abort(app, watcher, job_id)
+                        aborted = _abort(app, watcher, job_id)
             except PushcliError:
                 display.clear()
                 app.note(f"UNWATCHED: pushcli job status {job_id}{same_server(app)}")
                 raise
+            else:
+                return end
 
 
 def _until_over(watcher: Watcher, display: Progress) -> Snapshot:
@@ -126,19 +131,39 @@ def _over(watcher: Watcher, display: Progress) -> Callable[[], bool]:
     return is_over
 
 
-def _abort(app: App, watcher: Watcher, job_id: str) -> None:
-    """Have the server end the job; a second Ctrl-C meanwhile leaves at once."""
+def _abort(app: App, watcher: Watcher, job_id: str) -> Abort | None:
+    """Have the server end the job, unless it is over; a second Ctrl-C meanwhile leaves at once."""
     if watcher.end is not None:
-        return
+        return None
     app.note("Aborting ...")
     try:
-        app.client.abort_job(job_id)
+        status = app.client.abort_job(job_id)
     except KeyboardInterrupt:
         _leave(app, job_id, watcher.tracker)
         raise
     except PushcliError:
         _leave(app, job_id, watcher.tracker)
         raise
+    tracker = watcher.tracker
+    before = [
+        tracker.results.get(node) or NodeResult(node=node, state=tracker.states[node])
+        for node in tracker.unfinished
+    ]
+    return Abort(job_id=job_id, status=status, before=before)
+
+
+def _confirm(app: App, aborted: Abort) -> None:
+    """Wait a little until the nodes, too, say that the command has ended; name those that do not.
+
+    The server counts them as aborted at once.
+    """
+    if not aborted.is_aborted:
+        return
+    try:
+        confirm(app, [aborted])
+    finally:
+        for remark in remarks(aborted):
+            app.note(remark)
 
 
 def _leave(app: App, job_id: str, tracker: Tracker) -> None:

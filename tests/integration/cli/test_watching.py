@@ -1,6 +1,8 @@
 """Watching a job of a real server on a terminal, and coming back to it."""
 
 import json
+import os
+import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
@@ -203,3 +205,19 @@ def test_troubled_nodes_alone_are_told_of(fleet: Sandbox) -> None:
     assert both["web01"]["exit_code"] == 3
     assert both["ghost"]["state"] == "unavailable"
     assert [entry["node"] for entry in fleet.api.troubled_nodes(job, 1)] == ["web01"]
+
+
+def test_an_abort_names_the_nodes_that_do_not_confirm_it(fleet: Sandbox, operator: Home) -> None:
+    with watching(operator, "job", "start", "sleep", "web01", "web02") as terminal:
+        terminal.expect("2 running")
+        os.kill(fleet.pid("web02"), signal.SIGSTOP)
+        try:
+            terminal.child.sendintr()
+            terminal.expect("watching?")
+            terminal.child.send("a\r")
+            terminal.expect("NOT CONFIRMED by web02")
+            assert terminal.end() == ExitStatus.ABORTED
+        finally:
+            os.kill(fleet.pid("web02"), signal.SIGCONT)
+    assert "Aborted.  2 aborted" in terminal.lines
+    assert not any("NOT CONFIRMED" in line and "web01" in line for line in terminal.lines)
