@@ -85,7 +85,9 @@ def restore(app: App, source: Path, directory: Path | None, values: tuple[str, .
       pushcli server restore /backup/pushcli-monday.tar
       pushcli server restore monday.tar --set database_url=postgresql:///push
     """
+    from pushcli import durations
     from pushcli.errors import ConfigError, UsageError
+    from pushcli.protocol.timestamps import format_iso8601
     from pushcli_server.backup.restore import restore as put_back
 
     place = place_of(directory)
@@ -98,8 +100,9 @@ def restore(app: App, source: Path, directory: Path | None, values: tuple[str, .
     with opened as stream:
         header = put_back(stream, place, values)
     if app.is_text:
-        app.print(f"Restored {place} as it was at {header.made_at}")
+        app.print(f"Restored {place} as it was at {durations.local(header.made_at.timestamp())}")
         same = "" if directory is None else f" --dir {place}"
         app.remark(f"Start it: pushcli server start{same}")
     else:
-        app.emit({"directory": str(place), "made_at": header.made_at, "version": header.version})
+        made_at = format_iso8601(header.made_at.timestamp())
+        app.emit({"directory": str(place), "made_at": made_at, "version": header.version})

@@ -129,12 +129,12 @@ def _abridged(record: Record) -> Any:
     return {**shown, "key": detail.get("key")}
 
 
-def _of_job(detail: dict[str, Any]) -> dict[str, Any]:
+def _of_job(detail: dict[str, Any]) -> str:
     """The command, and the nodes folded, or how many they are."""
-    nodes, count = detail.get("nodes"), detail.get("count")
-    if isinstance(nodes, list):
-        return {"command": detail.get("command"), "nodes": folding.fold(map(str, nodes))}
-    return {"command": detail.get("command"), "nodes": f"{count} nodes"}
+    nodes = detail.get("nodes")
+    counted = f"{detail.get('count')} nodes"
+    where = folding.fold(map(str, nodes)) if isinstance(nodes, list) else counted
+    return f"{detail.get('command')} on {where}"
 
 
 def _change(change: dict[str, Any]) -> str:

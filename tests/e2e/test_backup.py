@@ -149,8 +149,8 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (_without("pushcli.db"), "pushcli.db is missing"),
         (_without("directory/server.toml"), "server.toml is missing"),
         (_without("blobs"), "is missing"),
-        (lambda file: file.write_bytes(b"tar"), "not whole"),
-        (lambda file: file.write_bytes(b""), "not whole"),
+        (lambda file: file.write_bytes(b"tar"), "not a pushcli backup"),
+        (lambda file: file.write_bytes(b""), "not a pushcli backup"),
     ],
 )
 def test_a_damaged_backup_makes_no_server(

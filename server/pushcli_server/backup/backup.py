@@ -9,9 +9,9 @@ import os
 import shutil
 import tarfile
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
@@ -88,8 +88,8 @@ def write(directory: Path, stream: BinaryIO) -> Made:
     with scratch(directory, ".backup-") as place:
         database = place / contents.DATABASE
         held = _held(config.database(directory), directory / "blobs", place, database)
-        made_at = format_iso8601(time.time())
-        header = contents.Header(format=contents.FORMAT, version=__version__, made_at=made_at)
+        now = datetime.now(UTC).replace(microsecond=0)
+        header = contents.Header(format=contents.FORMAT, version=__version__, made_at=now)
         counted = _Counted(stream)
         # It writes, and that is all that a stream is asked for.
         with tarfile.open(  # type: ignore[call-overload]
@@ -108,6 +108,7 @@ def write(directory: Path, stream: BinaryIO) -> Made:
                 _add(tar, place / digest, f"{contents.BLOBS}/{digest}")
                 # It would remember each, of a million outputs.
                 tar.members.clear()
+        made_at = format_iso8601(now.timestamp())
         return Made(size=counted.size, files=copied, outputs=len(held), made_at=made_at)
 
 

@@ -6,7 +6,9 @@ as a SQLite file, and the large outputs by their digests.
 
 import re
 import tarfile
+from datetime import datetime
 from pathlib import PurePosixPath
+from typing import Annotated
 
 import msgspec
 
@@ -26,12 +28,12 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
 
     Args:
         version: of the pushcli that made it.
-        made_at: RFC 3339, UTC.
+        made_at: with its zone.
     """
 
     format: int
     version: str
-    made_at: str
+    made_at: Annotated[datetime, msgspec.Meta(tz=True)]
 
 
 class Member(tarfile.TarInfo):

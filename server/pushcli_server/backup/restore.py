@@ -86,7 +86,13 @@ def _remove(made: list[Path]) -> None:
 
 
 def _unpack(stream: BinaryIO, place: Path) -> contents.Header:
-    with tarfile.open(fileobj=stream, mode="r|*", tarinfo=contents.Member) as tar:
+    try:
+        opened = tarfile.open(fileobj=stream, mode="r|*", tarinfo=contents.Member)  # noqa: SIM115 - entered below
+    except tarfile.ReadError as error:
+        raise StoreError(
+            f"this is not a pushcli backup ({error})", "give what `server backup` made"
+        ) from error
+    with opened as tar:
         first = tar.next()
         file = None if first is None else tar.extractfile(first)
         if first is None or file is None or first.name != contents.HEADER:

@@ -74,7 +74,7 @@ def test_the_start_of_a_job_is_told_with_its_command_and_nodes(operated: Operate
         operated.fleet.api.post("pushy/jobs", {"command": command, "nodes": nodes})
     [line] = operated.ok("audit", "--node", "web32").splitlines()
     assert line.split("\t")[2] == "job start"
-    assert line.split("\t")[5] == "command=uptime, nodes=web[31-33]"
+    assert line.split("\t")[5] == "uptime on web[31-33]"
     [record] = operated.json("audit", "--node", "db107")["records"]
     assert record["detail"] == {"command": "x" * 200, "count": 111}
     [found] = operated.json("audit", "--node", "cache1")["records"]
