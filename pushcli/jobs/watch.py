@@ -6,6 +6,7 @@ server that goes away is waited for, and the feed resumed after the last event.
 
 import queue
 import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -34,6 +35,8 @@ TICK = 0.2
 STALLED = 20.0
 """Seconds in which a feed gave no sign of life, not even the one of every 15 s: something on the
 way keeps it back, and we ask as well."""
+_AHEAD, _FULL_PAUSE = 64, 0.01
+"""Blocks that are read ahead, and seconds between two looks at whether there is room again."""
 _LOST_FEEDS = 3
 """Feeds that end one after the other without telling anything, after which none is asked for."""
 _AWAY = (ServerUnreachable, ServerError)
@@ -189,8 +192,9 @@ class _Feed:
     """A feed that a thread of its own reads; it ends with the feed, or with the process."""
 
     def __init__(self, app: App, job_id: str, last: str) -> None:
-        # A few blocks ahead: whoever watches is not to be filled up.
-        self._news: queue.Queue[list[FeedEvent] | _Ended] = queue.Queue(maxsize=64)
+        # Not a `Queue`: an interrupt may come while its `get` is between two of its locks, and
+        # then ends as an error of theirs.
+        self._news: queue.SimpleQueue[list[FeedEvent] | _Ended] = queue.SimpleQueue()
         self._client = app.client
         arguments = (job_id, last)
         threading.Thread(target=self._read, args=arguments, daemon=True, name="feed").start()
@@ -206,6 +210,9 @@ class _Feed:
         error: PushcliError | None = None
         try:
             for events in self._client.job_feed(job_id, last):
+                # A few blocks ahead: whoever watches is not to be filled up.
+                while self._news.qsize() >= _AHEAD:
+                    time.sleep(_FULL_PAUSE)
                 self._news.put(events)
         except PushcliError as caught:
             error = caught

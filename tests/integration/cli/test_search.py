@@ -68,9 +68,12 @@ def test_nothing_found_and_a_bad_query_are_two_things(operated: Operated) -> Non
 def test_status_takes_names_and_queries(operated: Operated) -> None:
     told = operated.ok("node", "status", "name:web*", "ghost", "web1")
     assert told.splitlines() == [
-        f"{name}\tunavailable\t\tnever\t\t" for name in ("web1", "web2", "web3", "ghost")
+        f"{name}\tunavailable\t\tnever\t\tunknown: it never connected"
+        for name in ("web1", "web2", "web3", "ghost")
     ]
-    assert operated.ok("node", "status", "x[9-10]", "-x", "x9") == "x10\tunavailable\t\tnever\t\t\n"
+    assert operated.ok("node", "status", "x[9-10]", "-x", "x9") == (
+        "x10\tunavailable\t\tnever\t\tunknown: it never connected\n"
+    )
     whole = operated.json("node", "status", "role:db")
     assert [(node["node_name"], node["status"]) for node in whole] == [("db1", "offline")]
     detailed = operated.ok("node", "status", "-V", "role:db")

@@ -55,7 +55,8 @@ async def fill(fleet: Sandbox) -> None:
 
 @pytest.fixture(scope="module")
 def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
-    fleet = Fleet(tmp_path_factory.mktemp("fleet"), [])
+    # Its jobs are of long ago.
+    fleet = Fleet(tmp_path_factory.mktemp("fleet"), [], settings={"job_retention": "forever"})
     fleet.make_server()
     asyncio.run(fill(fleet))
     fleet.start_server()

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 import zmq
 
 from pushcli.sandbox.sandbox import Sandbox
@@ -90,6 +91,7 @@ def test_a_log_that_cannot_be_written_ends_nothing(
         os.kill(pid, signal.SIGHUP)
         agent.send("nonsense")
         agent.come_online()
+        until(lambda: "messages_dropped_total{" in measurements(fleet), "it is noticed")
         if trouble == "full":
             resource.prlimit(
                 pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
@@ -108,6 +110,11 @@ def test_a_log_that_cannot_be_written_ends_nothing(
     assert fleet.end_server(signal.SIGTERM) == 0
     if trouble != "moved":
         assert "of the log could not be written" in log.read_text()
+
+
+def measurements(fleet: Sandbox) -> str:
+    root = fleet.url.partition("/organizations/")[0]
+    return requests.get(f"{root}/metrics", timeout=10).text
 
 
 def serves(fleet: Sandbox) -> bool:
