@@ -5,14 +5,14 @@ is left is the server's work.
 """
 
 import base64
-import heapq
 import json
+import select
 import subprocess
 import sys
 import time
 import zlib
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,8 @@ class Plan(msgspec.Struct, kw_only=True):
     """What the agents offer, of `whitelist`, `reason`, `output` and `capture`."""
     refusing: list[str] = []
     """Those of the nodes that vote no."""
+    old: bool = False
+    """Whether they listen to the server's heartbeats too, over a second connection each."""
 
     @property
     def fetch(self) -> bool:
@@ -71,6 +73,8 @@ class Agent:
     """The digest of the last one."""
     refuses: bool = False
     """Whether it votes no."""
+    listening: "zmq.Socket[bytes] | None" = None
+    """To the server's heartbeats."""
 
     def send(self, kind: type, **fields: object) -> None:
         """Send one message."""
@@ -80,9 +84,11 @@ class Agent:
             sequence=self.sequence, timestamp=format_rfc1123(time.time()),
             **{"job_id": self.job_id, **fields},
         )  # fmt: skip
-        self.socket.send_multipart(
-            wire.seal(messages.encode(message), self.session_key), zmq.NOBLOCK
-        )
+        # Without a connection nothing is sent: what an agent says next repairs it.
+        with suppress(zmq.Again):
+            self.socket.send_multipart(
+                wire.seal(messages.encode(message), self.session_key), zmq.NOBLOCK
+            )
 
     def heartbeat(self) -> None:
         """Say what we do."""
@@ -164,6 +170,7 @@ def connect(plan: Plan, context: "zmq.Context[zmq.Socket[bytes]]") -> list[Agent
             address, server_key = plan.command_addr, plan.curve_public_key
             session_key = bytes.fromhex(plan.session_key)
         socket = context.socket(zmq.DEALER)
+        socket.immediate = True
         socket.curve_serverkey = server_key.encode()
         socket.curve_publickey, socket.curve_secretkey = public, secret
         socket.linger = 0
@@ -172,7 +179,19 @@ def connect(plan: Plan, context: "zmq.Context[zmq.Socket[bytes]]") -> list[Agent
         run = f"sim-{name}-{public[:8]!r}"
         refuses = name in plan.refusing
         agents.append(Agent(name, socket, session_key, plan.org, run, refuses=refuses))
+        if plan.old and plan.fetch:
+            heartbeats = config["push_jobs"]["heartbeat"]["out_addr"]
+            agents[-1].listening = listen(context, heartbeats)
     return agents
+
+
+def listen(context: "zmq.Context[zmq.Socket[bytes]]", address: str) -> "zmq.Socket[bytes]":
+    """A subscriber that nobody reads: what comes is received and then thrown away."""
+    socket = context.socket(zmq.SUB)
+    socket.linger, socket.rcvhwm = 0, 1
+    socket.subscribe(b"")
+    socket.connect(address)
+    return socket
 
 
 def fetch(
@@ -215,42 +234,72 @@ def simulating(*plans: Plan) -> Iterator[None]:
         yield
 
 
+class Simulation:
+    """Many agents in one thread, at little cost for those of whom nothing is asked.
+
+    libzmq's descriptors are edge-triggered, and a send may swallow the edge: a socket is read
+    until it is empty when its descriptor wakes, and once after whatever was sent on it.
+    """
+
+    def __init__(self, agents: list[Agent], interval: float) -> None:
+        self._agents = agents
+        self._by_fd = {int(agent.socket.getsockopt(zmq.FD)): agent for agent in agents}
+        self._epoll = select.epoll()
+        for fd in self._by_fd:
+            self._epoll.register(fd, select.EPOLLIN | select.EPOLLET)
+        self._step = interval / max(1, len(agents))
+        self._due, self._position = time.monotonic(), 0
+        self._running: list[Agent] = []
+        self._ends_at = 0.0
+
+    def run(self) -> None:
+        """Until the process ends."""
+        for agent in self._agents:
+            self._read(agent)
+        while True:
+            for fd, _ in self._epoll.poll(min(0.05, max(0.001, self._due - time.monotonic()))):
+                self._read(self._by_fd[fd])
+            if self._running and self._ends_at <= time.time():
+                self._end_commands()
+            self._beat()
+
+    def _read(self, agent: Agent) -> None:
+        while True:
+            try:
+                _, body = agent.socket.recv_multipart(zmq.NOBLOCK)
+            except zmq.Again:
+                return
+            was = agent.job_state
+            agent.receive(body)
+            if agent.job_state == "running" != was:
+                self._running.append(agent)
+                self._ends_at = agent.ends_at
+
+    def _beat(self) -> None:
+        now = time.monotonic()
+        while self._due <= now:
+            agent = self._agents[self._position]
+            agent.heartbeat()
+            self._read(agent)
+            self._position = (self._position + 1) % len(self._agents)
+            self._due += self._step
+
+    def _end_commands(self) -> None:
+        """Commands that were to end at a time of day end all at once."""
+        ended, self._running = self._running, []
+        for agent in ended:
+            if agent.job_state == "running":
+                agent.finish()
+                self._read(agent)
+
+
 def run(plan: Plan) -> None:
-    """Simulate until the parent closes our standard input's other end, or kills us."""
+    """Simulate until the parent kills us."""
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context(io_threads=1)
     context.max_sockets = 65_000
     agents = connect(plan, context)
-    poller = zmq.Poller()
-    by_socket = {agent.socket: agent for agent in agents}
-    for socket in by_socket:
-        poller.register(socket, zmq.POLLIN)
-    start = time.monotonic()
-    step = plan.interval / max(1, len(agents))
-    beats = [(start + i * step, i) for i in range(len(agents))]
     print("connected", flush=True)
-    while True:
-        timeout = min(0.05, max(0.0, beats[0][0] - time.monotonic()))
-        for socket, _ in poller.poll(int(timeout * 1000)):
-            agent = by_socket[socket]
-            while True:
-                try:
-                    _, body = socket.recv_multipart(zmq.NOBLOCK)
-                except zmq.Again:
-                    break
-                agent.receive(body)
-        end_commands(agents)
-        now = time.monotonic()
-        while beats[0][0] <= now:
-            due, index = heapq.heappop(beats)
-            agents[index].heartbeat()
-            heapq.heappush(beats, (due + plan.interval, index))
-
-
-def end_commands(agents: list[Agent]) -> None:
-    """Commands that were to end at a time of day end all at once."""
-    for agent in agents:
-        if agent.job_state == "running" and agent.ends_at <= time.time():
-            agent.finish()
+    Simulation(agents, plan.interval).run()
 
 
 if __name__ == "__main__":
