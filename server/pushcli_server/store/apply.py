@@ -104,7 +104,12 @@ def _update_nodes(connection: Connection, ops: Sequence[operations.UpdateJobNode
 def _store_outputs(
     connection: Connection, ops: Sequence[operations.StoreOutput], files: Files
 ) -> None:
+    there = retention.existing_jobs(connection, {op.job_id for op in ops})
+    # Retention may have deleted a job while its last result was queued.
+    files.abandon(op for op in ops if op.job_id not in there)
+    ops = [op for op in ops if op.job_id in there]
     kept = [files.of(op) for op in ops]
+    replaced = _replaced(connection, ops, kept)
     _insert_blobs(connection, chain.from_iterable(kept))
     rows = [
         (
@@ -124,7 +129,19 @@ def _store_outputs(
         "stderr_digest", "stderr_size", "stderr_dropped", "stdout_cut_at", "stderr_cut_at",
     )  # fmt: skip
     update_rows(connection, schema.job_nodes, names, rows, keys=2)
-    retention.hold(connection, {op.job_id for op in ops})
+    retention.hold(connection, there)
+    files.drop_blobs(retention.drop_unused(connection, replaced))
+
+
+def _replaced(
+    connection: Connection, ops: Sequence[operations.StoreOutput], kept: Sequence[Sequence[Kept]]
+) -> set[str]:
+    """The digests of what others of these may take the place of, or of what there is."""
+    parts = [(op.job_id, op.node) for op in ops]
+    before = retention.kept_of(connection, parts)
+    if len(set(parts)) == len(parts):
+        return before
+    return before | {blob.digest for blob in chain.from_iterable(kept) if blob is not None}
 
 
 def _insert_blobs(connection: Connection, kept: Iterable[Kept]) -> None:

@@ -97,6 +97,12 @@ class Files:
         """The files of these digests go once the transaction is committed."""
         self._dropped_blobs.update(digests)
 
+    def abandon(self, operations: Iterable[Operation]) -> None:
+        """These are not carried out: what was kept for them goes, unless others need it."""
+        for operation in operations:
+            kept = self._kept.get(id(operation), ())
+            self.drop_blobs(blob.digest for blob in kept if blob is not None and blob.data is None)
+
     def settle(self, connection: Connection) -> None:
         """At the end of the transaction: what it needs after all stays."""
         if self._dropped_blobs:

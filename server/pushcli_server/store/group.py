@@ -73,6 +73,8 @@ class Group:
         """Take back what somebody waits for; it was not stored, and will not be."""
         waited_for = [item for item in self.items if item.answer is not None]
         self.items = [item for item in self.items if item.answer is None]
+        for item in waited_for:
+            self._files.abandon(item.operations)
         return waited_for
 
     def _commit(self, engine: Engine, apply: _Apply) -> Refusals:
@@ -85,6 +87,9 @@ class Group:
                 refusals[item.ticket] = error
         with engine.begin() as connection:
             apply(connection, items, self._files, refusals)
+            for item in self.items:
+                if item.ticket in refusals:
+                    self._files.abandon(item.operations)
             self._files.settle(connection)
             if is_postgresql(connection):
                 # A connection that breaks now leaves open what became of it.
@@ -102,7 +107,10 @@ class Group:
         if (status := _status(engine, number)) == "in progress":
             raise InDoubt
         self._tried = None
-        return refusals if status == "committed" else None
+        if status != "committed":
+            return None
+        self._files.discard()
+        return refusals
 
 
 def _status(engine: Engine, number: int) -> str | None:

@@ -43,6 +43,26 @@ def hold(connection: Connection, job_ids: Collection[str]) -> None:
     connection.execute(update(table).where(mine).values(output_held=True))
 
 
+def existing_jobs(connection: Connection, job_ids: Collection[str]) -> set[str]:
+    """Those of these jobs that are there."""
+    jobs = schema.jobs
+    return set(connection.scalars(select(jobs.c.id).where(jobs.c.id.in_(sorted(job_ids)))))
+
+
+def kept_of(connection: Connection, parts: Sequence[tuple[str, str]]) -> set[str]:
+    """The digests of what is kept of these nodes' output, each after the id of its job."""
+    table, found = schema.job_nodes.c, set[str]()
+    for start in range(0, len(parts), ROWS):
+        some = set(parts[start : start + ROWS])
+        jobs, nodes = ({part[place] for part in some} for place in (0, 1))
+        near = and_(table.job_id.in_(sorted(jobs)), table.node.in_(sorted(nodes)), _HOLDS)
+        query = select(table.job_id, table.node, _STDOUT, _STDERR).where(near)
+        for job, node, *digests in connection.execute(query):
+            if (job, node) in some:
+                found.update(digests)
+    return found - {None}
+
+
 def delete_output(
     connection: Connection, job_ids: Sequence[str], at: float, because: str
 ) -> list[str]:
@@ -79,7 +99,7 @@ def delete_output(
     connection.execute(update(jobs).where(mine).values(deleted))
     connection.execute(update(jobs).where(mine, ~left).values(output_held=False))
     digests = {digest for row in rows for digest in (row.stdout_digest, row.stderr_digest)}
-    return _drop_unused(connection, digests - {None, schema.EMPTY})
+    return drop_unused(connection, digests - {None})
 
 
 def delete_jobs(connection: Connection, job_ids: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -105,7 +125,7 @@ def delete_jobs(connection: Connection, job_ids: Sequence[str]) -> tuple[list[st
     connection.execute(delete(schema.job_nodes).where(parts.job_id.in_(ids)))
     connection.execute(delete(schema.feed_events).where(feeds.feed.in_(ids)))
     connection.execute(delete(schema.jobs).where(jobs.id.in_(ids)))
-    return ids, _drop_unused(connection, digests)
+    return ids, drop_unused(connection, digests)
 
 
 def delete_audit(connection: Connection, before: float) -> None:
@@ -119,12 +139,17 @@ def delete_audit(connection: Connection, before: float) -> None:
     connection.execute(delete(audit).where(audit.c.id.in_(ids)))
 
 
-def _drop_unused(connection: Connection, digests: Iterable[str]) -> list[str]:
-    """Drop those of these contents that nothing refers to; the digests of what lay in files."""
-    blobs, unused = schema.blobs, unreferenced(sorted(digests))
-    in_files = select(blobs.c.digest).where(unused, blobs.c.data.is_(None))
-    found = list(connection.scalars(in_files))
-    connection.execute(delete(blobs).where(unused))
+def drop_unused(connection: Connection, digests: Iterable[str]) -> list[str]:
+    """Drop those of these contents that nothing refers to; the digests of what lay in files.
+
+    Nothing stays: who refers to it no index says.
+    """
+    blobs, wanted, found = schema.blobs, sorted(set(digests) - {schema.EMPTY}), list[str]()
+    for start in range(0, len(wanted), ROWS):
+        unused = unreferenced(wanted[start : start + ROWS])
+        in_files = select(blobs.c.digest).where(unused, blobs.c.data.is_(None))
+        found += connection.scalars(in_files)
+        connection.execute(delete(blobs).where(unused))
     return found
 
 

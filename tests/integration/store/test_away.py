@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from pushcli_server import persistence
 from pushcli_server.store import (
     Store,
     StoreUnavailable,
@@ -96,6 +97,25 @@ def test_a_commit_whose_confirmation_is_lost_was_a_commit(
 
 
 @ON_POSTGRESQL
+def test_files_that_a_commit_without_its_confirmation_deleted_go(database: Database) -> None:
+    with behind_a_way(database) as (way, behind):
+
+        async def scenario(store: Store) -> None:
+            await with_job(store, "a")
+            output = operations.StoreOutput(job_id=JOB, node="a", stdout=b"x" * 20_000, stderr=b"")
+            store.submit(changed("a", "succeeded"), output)
+            store.submit(persistence.ended(JOB, 1.0))
+            await store.barrier()
+            assert len(list(store.root.glob("??/*"))) == 1
+            way.break_after = committing
+            await store.write(operations.DeleteOutput(jobs=[JOB], at=2.0, because="the test"))
+            await until_done(store)
+            assert list(store.root.glob("??/*")) == []
+
+        behind.run(scenario)
+
+
+@ON_POSTGRESQL
 def test_a_database_that_says_nothing_is_not_waited_for_for_ever(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -153,6 +173,27 @@ def test_a_database_that_is_locked_for_longer_than_we_wait(
         await until_healthy(store)
         assert (await store.ask(reads.job_nodes, "acme", JOB))[0].state == "ready"
         assert not await store.ask(identity_reads.group_exists, "acme", "g"), "it was refused"
+
+    database.run(scenario)
+
+
+@ON_SQLITE
+def test_the_file_of_a_job_that_was_taken_back_goes(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pushcli_server.store.database._BUSY", 0.3)
+
+    async def scenario(store: Store) -> None:
+        await with_job(store, "a")
+        await store.barrier()
+        other = sqlite3.connect(database.url.removeprefix("sqlite:///"), isolation_level=None)
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(StoreUnavailable):
+            await store.write(operations.InsertJob(job("2" * 32), [], "f" * 20_000))
+        other.execute("ROLLBACK")
+        other.close()
+        await until_healthy(store)
+        assert [path for path in store.root.rglob("*") if path.is_file()] == []
 
     database.run(scenario)
 

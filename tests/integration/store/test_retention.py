@@ -17,6 +17,7 @@ from pushcli_server.core.retention import Rules
 from pushcli_server.retention import Kept, Retention
 from pushcli_server.store import Store, operations, output_reads, reads, retention_reads, schema
 from pushcli_server.store import retention as pieces
+from pushcli_server.store.errors import CannotApply
 from pushcli_server.store.records import AuditRecord, JobRecord
 from tests.integration.store.conftest import ON_SQLITE, Database
 from tests.integration.store.writing import ORGS, changed, job, until_healthy
@@ -287,6 +288,70 @@ def test_who_else_refers_to_a_content_is_looked_up_in_indexes(database: Database
         assert f"ix_{column}_digest" in plan
 
 
+@pytest.mark.parametrize("content", [LARGE, SMALL])
+def test_a_result_that_comes_while_its_job_is_deleted_leaves_nothing(
+    database: Database, content: bytes
+) -> None:
+    async def scenario(store: Store) -> None:
+        await store.write(*ORGS)
+        submit(store, 400, {"a": b""})
+        submit(store, 401, {"a": b""})
+        await delete(store, age=30 * DAY)
+        gathered = store.incoming(f"{job_id(400)}.node.stdout")
+        deleted = store.begin(operations.DeleteJobs([job_id(400)]), apart=True)
+        store.submit(operations.AppendOutput(gathered, 0, content))
+        store.submit(
+            operations.StoreOutput(job_id=job_id(400), node="a", stdout=gathered, stderr=content),
+            operations.StoreOutput(job_id=job_id(401), node="a", stdout=b"here", stderr=None),
+        )
+        await store.answered(deleted)
+        await store.barrier()
+        assert await store.ask(stored) == {schema.EMPTY, digest(b"here")}
+        assert await output(store, 401) == b"here"
+
+    database.run(scenario)
+    assert files(database.root) == []
+
+
+@pytest.mark.parametrize("content", [LARGE, SMALL])
+def test_output_that_another_one_takes_the_place_of_goes(
+    database: Database, content: bytes
+) -> None:
+    """A node's part was over before its result came."""
+
+    async def scenario(store: Store) -> None:
+        await store.write(*ORGS)
+        submit(store, 1, {"a": content, "b": content + b"too", "c": content})
+        for node in ("a", "b"):
+            whole = operations.StoreOutput(
+                job_id=job_id(1), node=node, stdout=content + b"more", stderr=None
+            )
+            store.submit(whole)
+        assert await output(store, 1) == content + b"more"
+        # Not what somebody else wrote as well.
+        assert await output(store, 1, "c") == content
+        assert await store.ask(stored) == {
+            schema.EMPTY, digest(content), digest(content + b"more")
+        }  # fmt: skip
+
+    database.run(scenario)
+    assert len(files(database.root)) == (2 if content == LARGE else 0)
+
+
+def test_what_a_refused_job_brought_goes(database: Database) -> None:
+    async def scenario(store: Store) -> None:
+        await store.write(*ORGS)
+        submit(store, 1, {"a": b""}, file="f" * 20_000)
+        for content in ("f", "g"):
+            again = operations.InsertJob(job(job_id(1)), [], content * 20_000)
+            with pytest.raises(CannotApply):
+                await store.write(again)
+        assert digest(b"f" * 20_000) in await store.ask(stored)
+
+    database.run(scenario)
+    assert len(files(database.root)) == 1, "the file of the job that there is"
+
+
 # --- jobs, and the audit trail
 
 
@@ -320,6 +385,18 @@ def test_old_jobs_go_with_all_that_is_theirs(database: Database) -> None:
 
     database.run(scenario)
     assert files(database.root) == []
+
+
+def test_a_job_with_an_empty_file_leaves_others_their_empty_output(database: Database) -> None:
+    async def scenario(store: Store) -> None:
+        await store.write(*ORGS)
+        submit(store, 400, {}, file="")
+        submit(store, 1, {"a": b""})
+        await delete(store, jobs=Rules(365 * DAY, 10**9))
+        assert await jobs(store) == {1}
+        assert await output(store, 1) == b""
+
+    database.run(scenario)
 
 
 def test_of_too_many_jobs_the_oldest_go(database: Database) -> None:
