@@ -3,7 +3,7 @@
 # make test-fast   unit tests and the quick integration tests, with fewer examples: a minute or so
 # make check  formatting, lint, types, import contracts
 # make bench  medians of what operators wait for
-# make bench-fleet N=1000   a simulated fleet against the real server, beside the floor
+# make bench-fleet N=1000   a simulated fleet against the real server, beside the floor; FLEET="--old --postgresql"
 # make hostile   some minutes of attacks on a throw-away fleet; HOSTILE_SEED=... repeats a run
 # make lock   renew requirements.lock        make completions  renew completions/
 # make diagrams   renew the state diagrams in docs/architecture.md
@@ -44,7 +44,7 @@ bench: $(STAMP)
 
 N ?= 1000
 bench-fleet: $(STAMP)
-	@$(BIN)/python -m tests.bench.fleet $(N)
+	@$(BIN)/python -m tests.bench.fleet $(N) $(FLEET)
 
 HOSTILE_SECONDS ?= 40
 hostile: $(STAMP)

@@ -101,6 +101,11 @@ class Standing(Collector):
             "pushcli_nodes", "Nodes that were heard of since the start, by state.",
             ("organization", "state"), node_states(self._fleet, self._clock.now()),
         )  # fmt: skip
+        yield _counters(
+            "pushcli_nodes_went_offline", "Nodes that were not heard of in time.",
+            ("organization",),
+            {(org,): count for org, count in self._fleet.went_offline.items()},
+        )  # fmt: skip
         yield _gauges(
             "pushcli_jobs", "Jobs that are not over, by status.", ("organization", "status"),
             Tally((job.key.org, str(job.status)) for job in self._fleet.jobs.values()),

@@ -1,38 +1,31 @@
 """A simulated fleet against the real server, beside the floor, in one run.
 
-usage: python -m tests.bench.fleet [N]
+usage: python -m tests.bench.fleet [N] [--old] [--postgresql]
 """
 
+import argparse
 import json
 import os
-import re
 import signal
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Mapping
-from contextlib import ExitStack
-from pathlib import Path
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
-from pushcli import keys
-from pushcli.sandbox.sandbox import ORG, Sandbox
-from tests.bench.machine import cpu_seconds, describe
+from tests.bench.machine import cpu_seconds, describe, event_loop
+from tests.bench.simulated_fleet import INTERVAL, SimulatedFleet, shares, simulated_fleet
 from tests.support.memory import rss_mib
-from tests.support.simulated import Plan, simulating
-from tests.support.writers import register
+from tests.support.postgresql import throw_away_database
+from tests.support.simulated import OURS, Plan, simulating
 
-PROCESSES = 2
 ROUNDS = 5
 IDLE = 10.0
 READERS = 500
-INTERVAL = 1.0
-
-
-def shares(names: list[str]) -> list[list[str]]:
-    """The names, split over the processes."""
-    return [names[i::PROCESSES] for i in range(PROCESSES)]
+JOBS = 1000
+CONNECTIONS = 20
 
 
 def floor(names: list[str]) -> tuple[float, list[float]]:
@@ -68,53 +61,51 @@ WHOLE = {"capture_output": True}
 DEFAULT = {"pushcli": {"capture": "default"}}
 
 
-def job(fleet: Sandbox, names: list[str], capture: Mapping[str, object] = WHOLE) -> float:
+def job(fleet: SimulatedFleet, command: str, capture: Mapping[str, object] = WHOLE) -> float:
     """Seconds from the POST to the job's end, results stored."""
     start = time.monotonic()
-    job_id = fleet.api.start_job({"command": "true", "nodes": names, **capture})
-    while (answer := fleet.api.job(job_id))["status"] in {"voting", "running"}:
-        time.sleep(0.02)
-    assert answer["status"] == "complete", answer["status"]
-    assert set(answer["nodes"]) == {"succeeded"}, {k: len(v) for k, v in answer["nodes"].items()}
-    return time.monotonic() - start
+    job_id = fleet.api.start_job({"command": command, "nodes": fleet.names, **capture})
+    status = fleet.wait_for_end(job_id)
+    took = time.monotonic() - start
+    ended = {state: len(nodes) for state, nodes in fleet.api.job(job_id)["nodes"].items()}
+    assert (status, ended) == ("complete", {"succeeded": len(fleet.names)}), (status, ended)
+    return took
 
 
-def results_phase(fleet: Sandbox, names: list[str], readers: int) -> float:
+def results_phase(fleet: SimulatedFleet, readers: int) -> float:
     """Seconds from the moment when all commands end to the job's end, with so many readers."""
     moment = time.time() + 6 + readers * 0.02
     command = f"until:{moment}"
-    job_id = fleet.api.start_job({"command": command, "nodes": names, "capture_output": True})
+    job_id = fleet.api.start_job({"command": command, "nodes": fleet.names, "capture_output": True})
     reading = watch(fleet, job_id, readers) if readers else None
     assert time.time() < moment, "the readers took too long to connect"
     time.sleep(moment - time.time())
-    while fleet.api.job(job_id)["status"] in {"voting", "running"}:
-        time.sleep(0.02)
+    fleet.wait_for_end(job_id)
     took = time.time() - moment
     if reading is not None:
         out, _ = reading.communicate(timeout=120)
         smallest, largest = out.split()
-        assert int(smallest) > 100 * len(names), out
+        assert int(smallest) > 100 * len(fleet.names), out
         print(f"each of {readers} readers got {smallest} to {largest} bytes")
     return took
 
 
-def captured(fleet: Sandbox, names: list[str], *options: str) -> str:
+def captured(fleet: SimulatedFleet, *options: str) -> str:
     """How `job start` tells of three different outputs, of which one is a failure."""
     with subprocess.Popen(
-        fleet.command("job", "start", *options, "three outputs", *names),
+        fleet.command("job", "start", *options, "three outputs", "-a", "-y"),
         env=fleet.environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
     ) as process:  # fmt: skip
         assert process.stdout is not None
         job_id = process.stdout.readline().split()[-1]
-        while fleet.api.job(job_id)["status"] in {"voting", "running"}:
-            time.sleep(0.02)
+        fleet.wait_for_end(job_id)
         ended = time.monotonic()
         lines = process.stdout.read().splitlines()
         process.wait(120)
     return f"{time.monotonic() - ended:.2f} s after the job's end, {len(lines) + 1} lines"
 
 
-def watch(fleet: Sandbox, job_id: str, readers: int) -> "subprocess.Popen[str]":
+def watch(fleet: SimulatedFleet, job_id: str, readers: int) -> "subprocess.Popen[str]":
     """Start the readers; returns when all are connected."""
     profile = fleet.profile
     url = f"{fleet.url}/pushy/job_status_feed/{job_id}"
@@ -128,78 +119,124 @@ def watch(fleet: Sandbox, job_id: str, readers: int) -> "subprocess.Popen[str]":
     return process
 
 
-def loop_report(fleet: Sandbox) -> str:
-    """The server's own measure of its event loop since the last time."""
-    log = fleet.log("server")
-    before = log.stat().st_size
-    os.kill(fleet.pid("server"), signal.SIGUSR2)
-    while b"event loop" not in log.read_bytes()[before:]:
-        time.sleep(0.02)
-    found = re.findall(r"event loop: .*", log.read_bytes()[before:].decode())
-    return str(found[-1])
+def many_jobs(fleet: SimulatedFleet) -> str:
+    """Jobs of one node each, one after the other over each of some keep-alive connections."""
+    from pushcli.client.api import ApiClient  # noqa: PLC0415 - slow to import
+
+    count = min(JOBS, len(fleet.names))
+
+    def work(first: int) -> None:
+        api = ApiClient(fleet.profile)
+        for number in range(first, count, CONNECTIONS):
+            api.start_job({"command": "true", "nodes": [fleet.names[number]]})
+        api.close()
+
+    start = time.monotonic()
+    with ThreadPoolExecutor(CONNECTIONS) as pool:
+        for done in [pool.submit(work, first) for first in range(CONNECTIONS)]:
+            done.result()
+    started = time.monotonic() - start
+    while fleet.metric("pushcli_jobs"):
+        time.sleep(0.05)
+    took = time.monotonic() - start
+    return f"{count / took:.0f} jobs/s ({count / started:.0f} POSTs/s), no failed request"
 
 
-def measure(count: int) -> None:
+def restarted(fleet: SimulatedFleet) -> str:
+    """How long it takes until all are back after the server was killed."""
+    fleet.end_server(signal.SIGKILL)
+    start = time.monotonic()
+    fleet.start_server()
+    ready = time.monotonic() - start
+    fleet.wait_all()
+    return f"ready after {ready:.2f} s, all back after {time.monotonic() - start:.2f} s"
+
+
+@contextmanager
+def loop_of(fleet: SimulatedFleet, what: str) -> Iterator[None]:
+    """Say what the event loop went through meanwhile."""
+    event_loop(fleet)
+    yield
+    print(f"  {what}: event loop {event_loop(fleet)}", flush=True)
+
+
+def median_of(measure: Callable[[], float], rounds: int = ROUNDS) -> str:
+    """Median and spread of some rounds, in seconds."""
+    times = [measure() for _ in range(rounds)]
+    return f"{statistics.median(times):.3f} s ({min(times):.3f} to {max(times):.3f})"
+
+
+def at_rest(fleet: SimulatedFleet) -> None:
+    """What heartbeats cost."""
+    pid = fleet.pid("server")
+    with loop_of(fleet, "at rest"):
+        cpu = cpu_seconds(pid)
+        time.sleep(IDLE)
+        busy = (cpu_seconds(pid) - cpu) / IDLE
+    beats = len(fleet.names) / INTERVAL
+    print(f"at rest: {busy:.1%} of a core, {busy / beats * 1e6:.0f} us a heartbeat")
+
+
+def jobs(fleet: SimulatedFleet, bare: float) -> None:
+    """Jobs over all nodes, POST to complete, medians of some rounds."""
+    with loop_of(fleet, "during these"):
+        whole = median_of(lambda: job(fleet, "true"))
+    print(f"job of `true` over all: {whole}, {float(whole.split()[0]) / bare:.2f} x the floor")
+    with loop_of(fleet, "during these"):
+        print(f"1 KB of output of each: {median_of(lambda: job(fleet, 'distinct'))}")
+    print(f"keeping no output: {median_of(lambda: job(fleet, 'true', {}))}")
+    print(f"output by default: {median_of(lambda: job(fleet, 'true', DEFAULT))}")
+    with loop_of(fleet, "during these"):
+        print(f"jobs of one node each: {many_jobs(fleet)}", flush=True)
+
+
+def operators(fleet: SimulatedFleet) -> None:
+    """What those see who start it and those who watch."""
+    for options in (["--capture"], [], ["--no-capture"]):
+        seen = captured(fleet, *options)
+        print(f"{' '.join(['job start', *options])}, three outputs: over {seen}", flush=True)
+    without = statistics.median(results_phase(fleet, 0) for _ in range(3))
+    with loop_of(fleet, "with readers"):
+        watched = results_phase(fleet, READERS)
+    print(
+        f"results of all at once: {without:.3f} s, with {READERS} readers of the feed "
+        f"{watched:.3f} s, {watched / without:.2f} x"
+    )
+
+
+def measure(count: int, *, old: bool, database_url: str) -> None:
     """Run it all and print it."""
-    names = [f"n{number:05}" for number in range(count)]
-    print(f"{count} simulated nodes, {INTERVAL:g} s heartbeats, on {describe()}")
-    connected, rounds = floor(names)
+    kind = "old agents" if old else "agents like ours"
+    where = "PostgreSQL" if database_url else "SQLite"
+    print(f"{count} simulated {kind}, {INTERVAL:g} s heartbeats, {where}, on {describe()}")
+    connected, rounds = floor([f"n{number:05}" for number in range(count)])
     bare = statistics.median(rounds)
     print(f"floor: all connected {connected:.2f} s, round {bare:.3f} s (median of {ROUNDS})")
-    with tempfile.TemporaryDirectory(prefix="pushcli-bench-") as directory:
-        fleet = Sandbox(Path(directory), [], settings={"heartbeat_interval": int(INTERVAL * 1000)})
-        fleet.make_server()
-        key, key_file = keys.generate(), Path(directory) / "nodes.pem"
-        keys.write_private_key(key_file, key)
-        register(fleet.server_directory, ORG, names, keys.public_pem(key))
-        fleet.start_server()
-        ended = ExitStack()
-        try:
-            start = time.monotonic()
-            url = fleet.url.partition("/organizations")[0]
-            plans = [
-                Plan(
-                    nodes=share,
-                    interval=INTERVAL,
-                    key_file=str(key_file),
-                    url=url,
-                    extensions="capture,output",
-                )
-                for share in shares(names)
-            ]
-            ended.enter_context(simulating(*plans))
-            fleet.wait_available(names, patience=300)
-            print(f"all configured and available: {time.monotonic() - start:.2f} s")
-            pid = fleet.pid("server")
-            loop_report(fleet)
-            cpu = cpu_seconds(pid)
-            time.sleep(IDLE)
-            print(f"idle: {(cpu_seconds(pid) - cpu) / IDLE:.1%} of a core; {loop_report(fleet)}")
-            times = [job(fleet, names) for _ in range(ROUNDS)]
-            median = statistics.median(times)
-            print(
-                f"job of `true` over all, POST to complete: {median:.3f} s (median of {ROUNDS}, "
-                f"{min(times):.3f} to {max(times):.3f}), {median / bare:.2f} x the floor"
-            )
-            print(f"during jobs: {loop_report(fleet)}")
-            for what, capture in (("nothing", {}), ("output by default", DEFAULT)):
-                median = statistics.median(job(fleet, names, capture) for _ in range(ROUNDS))
-                print(f"the same, keeping {what}: {median:.3f} s; {loop_report(fleet)}")
-            for options in (["--capture"], [], ["--no-capture"]):
-                told = captured(fleet, names, *options)
-                print(f"{' '.join(['job start', *options])}, three outputs: over {told}")
-            without = statistics.median(results_phase(fleet, names, 0) for _ in range(3))
-            loop_report(fleet)
-            with_readers = results_phase(fleet, names, READERS)
-            print(
-                f"results of all at once: {without:.3f} s, with {READERS} readers of the feed "
-                f"{with_readers:.3f} s, {with_readers / without:.2f} x; {loop_report(fleet)}"
-            )
-            print(f"server memory: {rss_mib(pid):.0f} MiB resident")
-        finally:
-            ended.close()
-            fleet.stop()
+    offered = "" if old else OURS
+    with simulated_fleet(count, offered=offered, old=old, database_url=database_url) as begun:
+        fleet, seconds = begun
+        print(f"all configured and available: {seconds:.2f} s")
+        at_rest(fleet)
+        jobs(fleet, bare)
+        operators(fleet)
+        print(f"server memory: {rss_mib(fleet.pid('server')):.0f} MiB resident")
+        print(f"went offline meanwhile: {fleet.metric('pushcli_nodes_went_offline_total'):.0f}")
+        print(f"server killed: {restarted(fleet)}")
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("count", nargs="?", type=int, default=1000)
+    parser.add_argument("--old", action="store_true", help="agents without extensions")
+    parser.add_argument("--postgresql", action="store_true", help="in place of SQLite")
+    asked = parser.parse_args()
+    if asked.postgresql:
+        with throw_away_database() as url:
+            measure(asked.count, old=asked.old, database_url=url)
+    else:
+        measure(asked.count, old=asked.old, database_url="")
 
 
 if __name__ == "__main__":
-    measure(int(sys.argv[1]) if len(sys.argv) > 1 else 1000)
+    main()

@@ -18,8 +18,8 @@ from pushcli.protocol import extensions
 from pushcli.sandbox.sandbox import ORG, Sandbox
 from pushcli.whitelist import statements
 from pushcli.whitelist.statements import Change
-from tests.bench.fleet import INTERVAL, shares
 from tests.bench.machine import describe
+from tests.bench.simulated_fleet import INTERVAL, shares
 from tests.support.simulated import Plan, simulating
 from tests.support.writers import register
 

@@ -13,7 +13,7 @@ import time
 import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +23,16 @@ import zmq
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 from pushcli import keys
-from pushcli.protocol import messages, session_keys, signing, wire
+from pushcli.protocol import extensions, messages, session_keys, signing, wire
 from pushcli.protocol.timestamps import format_iso8601, format_rfc1123
+
+OURS = extensions.render(
+    frozenset({
+        extensions.CAPTURE, extensions.OUTPUT, extensions.PARTIAL, extensions.REASON,
+        extensions.REQUESTOR, extensions.RESULTS, extensions.TIMEOUT, extensions.WHITELIST,
+    })
+)  # fmt: skip
+"""What our agents offer, as far as it is simulated."""
 
 
 class Plan(msgspec.Struct, kw_only=True):
@@ -39,7 +47,7 @@ class Plan(msgspec.Struct, kw_only=True):
     session_key: str = ""
     org: str = "sandbox"
     extensions: str = ""
-    """What the agents offer, of `whitelist`, `reason`, `output` and `capture`."""
+    """What the agents offer: nothing, or some of `OURS`."""
     refusing: list[str] = []
     """Those of the nodes that vote no."""
     old: bool = False
@@ -49,6 +57,20 @@ class Plan(msgspec.Struct, kw_only=True):
     def fetch(self) -> bool:
         """Whether the configuration comes from a server; else it is given here."""
         return bool(self.url)
+
+
+AGAIN = 10.0
+"""Seconds after which a result that was not acknowledged is sent again."""
+
+
+@dataclass(slots=True)
+class Kept:
+    """A result that was not acknowledged."""
+
+    kind: type[messages.Result]
+    fields: dict[str, object]
+    until: float = 0.0
+    """When it is sent again (monotonic)."""
 
 
 @dataclass(slots=True)
@@ -65,10 +87,16 @@ class Agent:
     job_id: str | None = None
     ends_at: float = 0.0
     """When the command that was committed to ends; `until:SECONDS` names a time of day."""
-    writes: bool = False
-    """Whether this job's command writes one of three outputs, and fails on 2 % of the nodes."""
+    writes: str = ""
+    """The command: `three outputs` writes one of three, and fails on 2 % of the nodes; `distinct`
+    writes 1 KB like no other node's.
+    """
     by_default: bool = False
     """Whether this job's output is kept though nobody asked for it."""
+    keeps_results: bool = False
+    """Whether results are kept until they are acknowledged."""
+    kept: "dict[str, Kept]" = field(default_factory=dict)
+    """By job."""
     whitelist: str | None = None
     """The digest of the last one."""
     refuses: bool = False
@@ -91,8 +119,15 @@ class Agent:
             )
 
     def heartbeat(self) -> None:
-        """Say what we do."""
-        self.send(messages.Heartbeat, job_state=self.job_state, whitelist=self.whitelist)
+        """Say what we do, and again what was not acknowledged."""
+        waiting = list(self.kept) or None
+        self.send(
+            messages.Heartbeat, job_state=self.job_state, whitelist=self.whitelist,
+            pending_results=waiting,
+        )  # fmt: skip
+        for job_id, kept in self.kept.items():
+            if kept.until < time.monotonic():
+                self._send_result(job_id, kept)
 
     def receive(self, body: bytes) -> None:
         """Answer as an agent would whose commands take no time."""
@@ -104,13 +139,15 @@ class Agent:
                 self.job_id, self.job_state = job_id, "committed"
                 name, _, when = (command or "").partition(":")
                 self.ends_at = float(when) if name == "until" else 0.0
-                self.writes = name == "three outputs"
+                self.writes = name
                 self.send(messages.AckCommit)
             case messages.Run():
                 self.job_state = "running"
                 self.send(messages.AckRun)
                 if self.ends_at <= time.time():
                     self.finish()
+            case messages.AckResult(job_id=job_id):
+                self.kept.pop(job_id, None)
             case messages.Abort():
                 self.send(messages.Aborted)
                 self.job_id, self.job_state = None, "idle"
@@ -134,7 +171,9 @@ class Agent:
     def finish(self) -> None:
         """The command ended."""
         number = zlib.crc32(self.name.encode()) % 100
-        if not self.writes:
+        if self.writes == "distinct":
+            self.deliver(messages.Succeeded, stdout=f"{self.name} {self.job_id}\n".ljust(1024, "."))
+        elif self.writes != "three outputs":
             self.deliver(messages.Succeeded, stdout="ok\n")
         elif number < 2:
             self.deliver(messages.Failed, stderr="no space left\n")
@@ -144,13 +183,23 @@ class Agent:
 
     def deliver(self, kind: type[messages.Result], *, stdout: str = "", stderr: str = "") -> None:
         """A result with what was written."""
-        written = {"stdout": stdout, "stderr": stderr}
+        fields: dict[str, object] = {"stdout": stdout, "stderr": stderr}
         if self.by_default:
-            written = {
+            fields = {
                 f"{channel}_base64": base64.b64encode(text.encode()).decode()
-                for channel, text in written.items()
+                for channel, text in (("stdout", stdout), ("stderr", stderr))
             }
-        self.send(kind, **written)
+        if self.keeps_results:
+            fields |= {"spooled": True, "exit_code": 1 if kind is messages.Failed else 0}
+            assert self.job_id is not None
+            kept = self.kept[self.job_id] = Kept(kind, fields)
+            self._send_result(self.job_id, kept)
+        else:
+            self.send(kind, **fields)
+
+    def _send_result(self, job_id: str, kept: "Kept") -> None:
+        kept.until = time.monotonic() + AGAIN
+        self.send(kept.kind, job_id=job_id, **kept.fields)
 
 
 def connect(plan: Plan, context: "zmq.Context[zmq.Socket[bytes]]") -> list[Agent]:
@@ -177,8 +226,12 @@ def connect(plan: Plan, context: "zmq.Context[zmq.Socket[bytes]]") -> list[Agent
         socket.reconnect_ivl, socket.reconnect_ivl_max = 100, 2000
         socket.connect(address)
         run = f"sim-{name}-{public[:8]!r}"
-        refuses = name in plan.refusing
-        agents.append(Agent(name, socket, session_key, plan.org, run, refuses=refuses))
+        agents.append(
+            Agent(
+                name, socket, session_key, plan.org, run, refuses=name in plan.refusing,
+                keeps_results=extensions.RESULTS in plan.extensions.split(","),
+            )
+        )  # fmt: skip
         if plan.old and plan.fetch:
             heartbeats = config["push_jobs"]["heartbeat"]["out_addr"]
             agents[-1].listening = listen(context, heartbeats)

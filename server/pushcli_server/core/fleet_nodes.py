@@ -158,6 +158,7 @@ def _translate(fleet: Fleet, node: Node, effect: node_core.Effect, now: float) -
         case node_core.SendAck():
             return send(fleet, node.key, messages.Ack)
         case node_core.NotifyDown(spools):
+            fleet.went_offline[node.org] += 1
             return jobs.deliver_to_all_of(fleet, node, on_job.NodeDown(node.name, spools), now)
         case node_core.NotifyRestarted(keeps):
             return jobs.deliver_to_all_of(

@@ -62,6 +62,8 @@ class Fleet:
     admissions: Admissions = field(default_factory=Admissions)
     late: dict[NodeKey, LatePart] = field(default_factory=dict)
     """An agent sends one output at a time: so there is one for each node at most."""
+    went_offline: Counter[str] = field(default_factory=Counter)
+    """How often nodes of an organization were not heard of in time."""
     deletions: Counter[NodeKey] = field(default_factory=Counter)
     """How often the client of a node, or of another name, was deleted."""
     offset: float = 0.0

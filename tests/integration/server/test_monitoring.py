@@ -1,6 +1,8 @@
 """What monitoring is told of a running server."""
 
 import asyncio
+import os
+import signal
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,7 +29,9 @@ pytestmark = pytest.mark.timeout(120)
 def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
     """One node that is there, and one that is not."""
     directory = tmp_path_factory.mktemp("fleet")
-    with Fleet(directory, ["n1"], whitelist={"true": "true", "sleep": "sleep 60"}) as fleet:
+    whitelist = {"true": "true", "sleep": "sleep 60"}
+    settings = {"heartbeat_interval": 250}
+    with Fleet(directory, ["n1"], whitelist=whitelist, settings=settings) as fleet:
         yield fleet
 
 
@@ -75,6 +79,18 @@ def test_measurements_tell_of_nodes_jobs_messages_and_the_machine(fleet: Sandbox
     assert found["pushcli_nodes", ORG, "busy"] == 1
     fleet.api.abort_job(sleeping)
     until(lambda: ("pushcli_nodes", ORG, "available") in measured(fleet), "the node is free")
+
+
+def test_a_node_that_falls_silent_is_counted(fleet: Sandbox) -> None:
+    assert ("pushcli_nodes_went_offline_total", ORG) not in measured(fleet)
+    os.kill(fleet.pid("n1"), signal.SIGSTOP)
+    try:
+        until(
+            lambda: measured(fleet).get(("pushcli_nodes_went_offline_total", ORG)) == 1,
+            "the node counts as offline",
+        )
+    finally:
+        os.kill(fleet.pid("n1"), signal.SIGCONT)
 
 
 def test_refusals_are_counted_by_status(fleet: Sandbox) -> None:
