@@ -11,6 +11,7 @@ from collections.abc import Callable
 import zmq
 
 from pushcli.protocol import messages
+from pushcli.systemd.notify import Notifier
 from pushcli_agent import log, orphans
 from pushcli_agent.core import effects, events
 from pushcli_agent.core.configuration import ServerConfig
@@ -52,6 +53,7 @@ class Loop:
         outgoing: Outgoing,
         housekeeping: Housekeeping,
         signals: Signals,
+        notifier: Notifier,
         request: Callable[[tuple[str, ...]], ConfigRequest],
         reload: Callable[[], None],
     ) -> None:
@@ -63,6 +65,7 @@ class Loop:
         self._outgoing = outgoing
         self._housekeeping = housekeeping
         self._signals = signals
+        self._notifier = notifier
         self._request = request
         self._reload = reload
         self._config: ServerConfig | None = None
@@ -73,6 +76,7 @@ class Loop:
         """Work until a signal ends it; nothing else does."""
         self._handle(self._whitelist_changed())
         self._handle(self._jobs.adopt())
+        self._notifier.ready("running")
         while not self._signals.stop:
             done = self._try(self._poll)
             for step in (
@@ -89,6 +93,9 @@ class Loop:
             if not done:
                 # What failed may fail again at once.
                 time.sleep(_PAUSE)
+            # After the work: a loop that is stuck in it feeds nothing.
+            self._notifier.feed(time.monotonic())
+        self._notifier.stopping()
 
     def _try(self, step: Callable[[], None]) -> bool:
         """Do a part of the work, whatever becomes of it."""
@@ -112,6 +119,7 @@ class Loop:
             self._jobs.deadline(now),
             self._housekeeping.due_at,
             self._whitelists.due_at,
+            self._notifier.due_at,
         )
         wait = min(max(due - now, 0.0), _LONGEST)
         poller.poll(math.ceil(wait * 1000))

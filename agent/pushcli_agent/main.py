@@ -4,6 +4,7 @@
 would stay in the memory of every node.
 """
 
+import faulthandler
 import logging
 import os
 import random
@@ -18,6 +19,7 @@ import msgspec
 from pushcli import __version__
 from pushcli.errors import ConfigError, PushcliError, StartError
 from pushcli.exit_status import status_of
+from pushcli.systemd import notify
 from pushcli_agent import config, lock, log, orphans
 from pushcli_agent.config import AgentSettings, Overrides
 from pushcli_agent.core.state import Agent
@@ -56,10 +58,14 @@ def run(file: Path, overrides: Overrides) -> None:
     Raises:
         PushcliError: it cannot start.
     """
+    # Nothing that is started from here on inherits them.
+    notifier = notify.from_environment(os.environ)
     settings = config.load(file, overrides)
     _check_key(settings)
     held = lock.acquire(file.parent)
     log.start(settings.log_level, _path(settings.log_location))
+    # Of a loop that is stuck, and so killed by its watchdog, the log shows where it was.
+    faulthandler.enable(2)
     signals = Signals(orphans=orphans.inherits())
     _log.info("agent of %s started (pushcli %s)", settings.node_name, __version__)
     if settings.open:
@@ -76,6 +82,7 @@ def run(file: Path, overrides: Overrides) -> None:
             outgoing=Outgoing(_identity(settings), jobs.read),
             housekeeping=Housekeeping(Path(settings.file_dir), settings.file_dir_expiry),
             signals=signals,
+            notifier=notifier,
             request=partial(_request, settings, jobs, channel.public_key.decode("ascii")),
             reload=partial(_reload, file, overrides, jobs),
         ).run()

@@ -9,6 +9,7 @@ import click
 
 from pushcli import __version__
 from pushcli.commands.agent_editors import editors
+from pushcli.commands.agent_install import install
 from pushcli.terminal.command_groups import CommandGroup
 from pushcli.terminal.context import App
 from pushcli.terminal.options import agent_directory_option, output_options
@@ -25,6 +26,7 @@ def agent() -> None:
 
 
 agent.add_command(editors)
+agent.add_command(install)
 
 
 @agent.command()

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from pushcli.commands.server_backup import backup, restore
-from pushcli.commands.server_place import directory_option, place_of
+from pushcli.commands.server_install import install
+from pushcli.commands.server_place import become_owner, directory_option, place_of
 from pushcli.terminal.command_groups import CommandGroup
 from pushcli.terminal.context import App
 from pushcli.terminal.options import output_options
@@ -116,7 +117,9 @@ def start(directory: Path | None) -> None:
     """
     from pushcli_server.server import main
 
-    main(place_of(directory))
+    place = place_of(directory)
+    become_owner(place)
+    main(place)
 
 
 @server.command("rotate-keys")
@@ -153,6 +156,7 @@ def rotate_keys(app: App, directory: Path | None, overlap: float | None, at_once
     place = place_of(directory)
     lifetime = settings.load(place).lifetime
     span = 0.0 if at_once else 2.0 * lifetime if overlap is None else overlap
+    become_owner(place)
     until = rotation.rotate(place, span)
     if not app.is_text:
         app.emit(
@@ -196,6 +200,7 @@ def prune(app: App, directory: Path | None, dry_run: bool) -> None:
     from pushcli_server import prune as pruning
 
     place = place_of(directory)
+    become_owner(place)
     due = pruning.due(place) if dry_run else pruning.prune(place)
     if not app.is_text:
         app.emit({"dry_run": dry_run, **msgspec.structs.asdict(due)})
@@ -273,5 +278,6 @@ def _print_made(
     )
 
 
+server.add_command(install)
 server.add_command(backup)
 server.add_command(restore)

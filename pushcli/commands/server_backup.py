@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from pushcli.commands.server_place import directory_option, place_of
+from pushcli.commands.server_place import become_owner, directory_option, place_of
 from pushcli.terminal.command_groups import Command
 from pushcli.terminal.context import App
 from pushcli.terminal.options import output_options
@@ -97,6 +97,7 @@ def restore(app: App, source: Path, directory: Path | None, values: tuple[str, .
         opened = nullcontext(sys.stdin.buffer) if str(source) == "-" else source.open("rb")
     except OSError as error:
         raise ConfigError(f"cannot read {source}: {error.strerror}", "give another file") from error
+    become_owner(place)
     with opened as stream:
         header = put_back(stream, place, values)
     if app.is_text:

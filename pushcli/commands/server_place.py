@@ -26,3 +26,17 @@ def place_of(directory: Path | None) -> Path:
     if os.geteuid() == 0:
         return Path("/var/lib/pushcli/server")
     return Path.home() / ".pushcli" / "server"
+
+
+def become_owner(place: Path) -> None:
+    """Where the server is another user's, root acts as that user.
+
+    What root wrote there, the server could not read.
+    """
+    if os.geteuid() != 0 or not place.is_dir():
+        return
+    owner = place.stat()
+    if owner.st_uid != 0:
+        os.setgroups([owner.st_gid])
+        os.setresgid(owner.st_gid, owner.st_gid, owner.st_gid)
+        os.setresuid(owner.st_uid, owner.st_uid, owner.st_uid)

@@ -2,17 +2,23 @@
 
 import asyncio
 import contextlib
+import faulthandler
 import gc
 import logging
+import math
+import os
 import signal
 import socket
 import sys
+import time
 from functools import partial
 from pathlib import Path
 
 import uvicorn
 
 from pushcli.logs.places import occupy_standard_descriptors
+from pushcli.systemd import notify
+from pushcli.systemd.notify import Notifier
 from pushcli_server import logs, secrets, settings
 from pushcli_server.certificate import Certificate
 from pushcli_server.listener import listen
@@ -31,8 +37,15 @@ from pushcli_server.store import Store
 _SWITCH_INTERVAL = 0.0005
 
 
-async def run(directory: Path, authenticator: type[Authenticator] = Authenticator) -> None:
+async def run(
+    directory: Path,
+    authenticator: type[Authenticator] = Authenticator,
+    notifier: Notifier | None = None,
+) -> None:
     """Serve until SIGTERM or SIGINT.
+
+    Args:
+        notifier: of the service manager that started us, if one did.
 
     Raises:
         PushcliError: it cannot start, or cannot go on.
@@ -41,7 +54,7 @@ async def run(directory: Path, authenticator: type[Authenticator] = Authenticato
     keyring = secrets.load(directory)
     log = logs.start(config, directory)
     try:
-        await _run(directory, config, keyring, authenticator, log)
+        await _run(directory, config, keyring, authenticator, log, notifier or Notifier())
     finally:
         log.stop()
 
@@ -52,6 +65,7 @@ async def _run(
     keyring: Keyring,
     authenticator: type[Authenticator],
     log: ServerLog,
+    notifier: Notifier,
 ) -> None:
     certificate = None
     if config.tls:
@@ -71,7 +85,7 @@ async def _run(
             http = HttpServer(_uvicorn_config(application, config, directory), connections)
             services.tasks.keep("the log", partial(logs.report_left_out, log))
             asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, log.reopen)
-            await _serve(http, listener, config, services, certificate)
+            await _serve(http, listener, config, services, certificate, notifier)
 
 
 async def _serve(
@@ -80,8 +94,9 @@ async def _serve(
     config: Settings,
     services: Services,
     certificate: Certificate | None,
+    notifier: Notifier,
 ) -> None:
-    _on_signals(http, services)
+    _on_signals(http, services, notifier)
     serving = asyncio.create_task(http.serve(sockets=[listener]))
     try:
         while not http.started and not serving.done():
@@ -90,10 +105,15 @@ async def _serve(
             # What is there now stays: no collection needs to look at it again.
             gc.collect()
             gc.freeze()
-            _print(
+            ready = (
                 f"ready, REST on {config.api_url}, commands on port {config.command_port}, "
                 f"heartbeats on port {config.server_heartbeat_port}"
             )
+            _print(ready)
+            notifier.ready(ready)
+            if notifier.due_at < math.inf:
+                feed = partial(_feed_watchdog, notifier)
+                services.tasks.keep("feeding the watchdog", feed)
         if certificate is not None and (context := http.config.ssl) is not None:
             services.tasks.keep(
                 "looking for a new certificate", partial(certificate.watch, context)
@@ -102,6 +122,13 @@ async def _serve(
     finally:
         http.should_exit = http.force_exit = True
         await asyncio.gather(serving, return_exceptions=True)
+
+
+async def _feed_watchdog(notifier: Notifier) -> None:
+    """Prove that the event loop turns; when it does not, this does not either."""
+    while True:
+        notifier.feed(time.monotonic())
+        await asyncio.sleep(notifier.due_at - time.monotonic())
 
 
 def _uvicorn_config(application: Application, config: Settings, directory: Path) -> uvicorn.Config:
@@ -133,10 +160,11 @@ def _listen(config: Settings) -> socket.socket:
     return listener
 
 
-def _on_signals(http: HttpServer, services: Services) -> None:
+def _on_signals(http: HttpServer, services: Services, notifier: Notifier) -> None:
     loop = asyncio.get_running_loop()
 
     def stop() -> None:
+        notifier.stopping()
         # A second signal does not wait for open connections.
         http.force_exit = http.should_exit
         http.should_exit = True
@@ -160,6 +188,8 @@ def main(directory: Path) -> None:
         PushcliError: it cannot start, or cannot go on.
     """
     occupy_standard_descriptors()
+    # Of a loop that is stuck, and so killed by its watchdog, the log shows where it was.
+    faulthandler.enable(2)
     # What it means is known once the log is there; until then it is no reason to end.
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     # A log that cannot be written is counted, not complained about on standard error.
@@ -173,4 +203,4 @@ def main(directory: Path) -> None:
     # Small collections, and hardly ever a full one: over a fleet's objects that takes a
     # quarter of a second, and what is cyclic here dies young.
     gc.set_threshold(1_000, 10, 1_000)
-    asyncio.run(run(directory))
+    asyncio.run(run(directory, notifier=notify.from_environment(os.environ)))

@@ -115,6 +115,8 @@ server prune --dir SERVER --dry-run
 server backup PLACE/backup.tar --dir SERVER
 server restore PLACE/backup.tar --dir PLACE/restored
 server init --dir SERVER --org sandbox --admin operator
+server install --dir SERVER --root PLACE/image
+agent install --root PLACE/image --dry-run
 server init --dir PLACE/server --org acme --admin ann --profile y
 user rotate-key
 node delete n1 -y

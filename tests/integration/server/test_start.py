@@ -14,6 +14,7 @@ import pytest
 from pushcli.exit_status import ExitStatus
 from pushcli.sandbox.sandbox import free_ports
 from tests.integration.server.commands import environment, one_line, pushcli
+from tests.support.service_manager import service_manager
 from tests.support.waiting import patient
 
 pytestmark = pytest.mark.slow
@@ -79,6 +80,24 @@ def test_one_line_when_ready_and_a_clean_end(place: Path, number: int) -> None:
             process.send_signal(number)
             assert process.wait(patient(10)) == 0
         assert (process.stdout and process.stdout.read(), process.stderr.read()) == ("", "")
+
+
+def test_the_service_manager_is_told_and_the_watchdog_fed(place: Path) -> None:
+    with (
+        service_manager(place.parent, watchdog=0.6) as manager,
+        subprocess.Popen(
+            [sys.executable, "-m", "pushcli", "server", "start", "--dir", str(place)],
+            env=environment(place.parent, **manager.environment), stdin=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        ) as process,
+    ):  # fmt: skip
+        ready, status = manager.hear()
+        assert ready == "READY=1"
+        assert status.startswith("STATUS=ready, REST on http://127.0.0.1:")
+        assert {manager.hear()[0] for _ in range(3)} == {"WATCHDOG=1"}
+        process.send_signal(signal.SIGTERM)
+        assert {*manager.hear_until("STOPPING=1")} <= {"WATCHDOG=1", "STOPPING=1"}
+        assert process.wait(patient(10)) == 0
 
 
 @pytest.mark.parametrize("name", PORTS)

@@ -1,0 +1,1 @@
+"""Services under systemd: what they tell it while they run, and how their units are installed."""
