@@ -10,9 +10,9 @@ from pushcli.terminal.command_groups import Lazy, LazyGroup
 from pushcli.terminal.options import operator_options
 
 COMMANDS = {
-    "job": Lazy("pushcli.commands.job:job", "Start, watch, abort and read jobs."),
+    "job": Lazy("pushcli.commands.job.group:job", "Start, watch, abort and read jobs."),
     "node": Lazy(
-        "pushcli.commands.node:node",
+        "pushcli.commands.node.group:node",
         "See which nodes there are, let new ones enroll, delete others.",
     ),
     "whitelist": Lazy(

@@ -2,15 +2,22 @@
 
 from collections.abc import Callable
 from functools import wraps
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from pushcli.errors import UsageError
-from pushcli.nodes.selection import STATES, Selection
 from pushcli.terminal.completing import completes
 from pushcli.terminal.context import App
+from pushcli.terminal.lazily import LazyModule
 from pushcli.terminal.params import JobId, NamesList
+
+if TYPE_CHECKING:
+    from pushcli.jobs import named
+    from pushcli.nodes import selection as selecting
+else:
+    named = LazyModule("pushcli.jobs.named")
+    selecting = LazyModule("pushcli.nodes.selection")
 
 Command = Callable[..., Any]
 
@@ -34,7 +41,7 @@ _OPTIONS: tuple[Callable[[Command], Command], ...] = (
         "--from-job", metavar="ID", type=JobId(), help="Nodes of this job, besides those named."
     ),
     click.option(
-        "--with-status", metavar="STATE,...", type=NamesList(lambda: STATES),
+        "--with-status", metavar="STATE,...", type=NamesList(lambda: selecting.STATES),
         help="Of that job, only nodes in these states, such as failed,timed_out.",
     ),
 )  # fmt: skip
@@ -65,14 +72,12 @@ def target_options(
             allow_unknown: bool = False, **others: Any,
         ) -> Any:  # fmt: skip
             if from_job is not None:
-                from pushcli.jobs import named  # noqa: PLC0415 - few commands need it
-
                 app = click.get_current_context().ensure_object(App)
                 from_job = named.job_id(app, from_job)
             if last is not None:
                 *before, others[last[0].lower()] = nodes or _missing(last[0])
                 nodes = tuple(before)
-            selection = Selection(
+            selection = selecting.Selection(
                 expressions=nodes, query=query, everything=everything, exclude=exclude,
                 limit=limit, limit_seed=limit_seed, from_job=from_job,
                 with_status=with_status or (), allow_unknown=allow_unknown,

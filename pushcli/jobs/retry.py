@@ -10,8 +10,9 @@ from pushcli.errors import NotFound, ServerError, UsageError
 from pushcli.jobs.model import PENDING
 from pushcli.jobs.secret_variables import read_secrets
 from pushcli.protocol import run_wire
+from pushcli.protocol.limits import DEFAULT_RUN_TIMEOUT
 from pushcli.protocol.names import by_number
-from pushcli.protocol.run import DEFAULT_TIMEOUT, RunSpec
+from pushcli.protocol.run import RunSpec
 from pushcli.terminal.context import App
 
 CHOICES = {
@@ -37,7 +38,7 @@ class _Asked(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     command: str
     nodes: dict[str, list[str]]
-    run_timeout: float = DEFAULT_TIMEOUT
+    run_timeout: float = DEFAULT_RUN_TIMEOUT
     user: str | None = None
     dir: str | None = None
     env: dict[str, str] | None = None

@@ -5,7 +5,6 @@ from typing import Any
 import click
 
 from pushcli.errors import PushcliError
-from pushcli.nodes import targets
 from pushcli.protocol.names import is_node_name
 from pushcli.terminal.params import NodeName
 
@@ -22,6 +21,8 @@ class OneNode(NodeName):
 
 
 def _wrong(text: str) -> str:
+    from pushcli.nodes import targets  # noqa: PLC0415 - rarely needed
+
     try:
         expression = targets.parse(text)
     except PushcliError as error:

@@ -8,6 +8,8 @@ MAX_DEFAULT_OUTPUT = 65_536
 """Bytes of a channel that are kept on a node if nobody asked for its output."""
 MAX_RUN = 250_000
 """Bytes, as JSON, of all that is to be run: it travels in one message, which agents bound."""
+DEFAULT_RUN_TIMEOUT: float = 3600
+"""Seconds for which a command may run if nobody says otherwise."""
 MAX_RUN_TIMEOUT = 1_000_000_000
 """Seconds for which a command may run: some thirty years."""
 MAX_QUORUM = 2**31 - 1

@@ -10,11 +10,10 @@ from typing import Literal
 import msgspec
 
 from pushcli.protocol import extensions
+from pushcli.protocol.limits import DEFAULT_RUN_TIMEOUT
 
 OutputChannel = Literal["stdout", "stderr"]
 """What a command writes to."""
-DEFAULT_TIMEOUT: float = 3600
-"""Seconds that a command may run if nobody says otherwise."""
 EXTENSIONS = {
     "run_timeout": extensions.TIMEOUT, "exact_env": extensions.POLICY, "stdin": extensions.STDIN,
     "secret_env": extensions.SECRETS, "default_capture": extensions.CAPTURE,
@@ -44,7 +43,7 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """
 
     command: str
-    run_timeout: float = DEFAULT_TIMEOUT
+    run_timeout: float = DEFAULT_RUN_TIMEOUT
     user: str | None = None
     dir: str | None = None
     env: dict[str, str] | None = None

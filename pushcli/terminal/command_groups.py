@@ -3,12 +3,15 @@
 from collections.abc import Mapping
 from importlib import import_module
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
 from pushcli.terminal import help as command_help
 from pushcli.terminal.text_arguments import require_text
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 
 class Lazy(NamedTuple):
@@ -89,7 +92,8 @@ class LazyGroup(CommandGroup):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import one; None if there is none of that name."""
-        return self.lazy[cmd_name].load() if cmd_name in self.lazy else None
+        lazy = self.lazy.get(self.aliases.get(cmd_name, cmd_name))
+        return None if lazy is None else lazy.load()
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -100,6 +104,17 @@ class LazyGroup(CommandGroup):
         except click.NoSuchCommand as error:
             names = self.list_commands(ctx)
             raise click.NoSuchCommand(error.command_name, possibilities=names, ctx=ctx) from None
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list["CompletionItem"]:
+        """Names and short help from the table, and the group's options."""
+        from click.shell_completion import CompletionItem  # noqa: PLC0415 - for the Tab key
+
+        commands = [
+            CompletionItem(name, help=lazy.help)
+            for name, lazy in self.lazy.items()
+            if name.startswith(incomplete)
+        ]
+        return commands + click.Command.shell_complete(self, ctx, incomplete)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Names and short help from the table."""

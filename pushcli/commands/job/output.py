@@ -11,7 +11,7 @@ from pushcli.jobs.output import CHANNELS
 from pushcli.terminal.command_groups import Command
 from pushcli.terminal.completing import completes
 from pushcli.terminal.context import App
-from pushcli.terminal.lazily import lazy_module
+from pushcli.terminal.lazily import LazyModule
 from pushcli.terminal.options import operator_options
 from pushcli.terminal.params import JobId, NamesList
 
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     from pushcli.jobs import named, show_difference, show_output
     from pushcli.nodes import of_job, selection
 else:
-    following = lazy_module("pushcli.jobs.follow")
-    grepping = lazy_module("pushcli.jobs.grep")
-    named = lazy_module("pushcli.jobs.named")
-    of_job = lazy_module("pushcli.nodes.of_job")
-    selection = lazy_module("pushcli.nodes.selection")
-    show_difference = lazy_module("pushcli.jobs.show_difference")
-    show_output = lazy_module("pushcli.jobs.show_output")
+    following = LazyModule("pushcli.jobs.follow")
+    grepping = LazyModule("pushcli.jobs.grep")
+    named = LazyModule("pushcli.jobs.named")
+    of_job = LazyModule("pushcli.nodes.of_job")
+    selection = LazyModule("pushcli.nodes.selection")
+    show_difference = LazyModule("pushcli.jobs.show_difference")
+    show_output = LazyModule("pushcli.jobs.show_output")
 
 
 @click.command(cls=Command)

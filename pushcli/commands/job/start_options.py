@@ -2,14 +2,19 @@
 
 from collections.abc import Callable
 from functools import wraps
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from pushcli.jobs.interrupts import OnInterrupt
-from pushcli.jobs.starting import How
+from pushcli.terminal.lazily import LazyModule
 from pushcli.terminal.params import Seconds
 from pushcli.terminal.typed import typed
+
+if TYPE_CHECKING:
+    from pushcli.jobs import starting
+else:
+    starting = LazyModule("pushcli.jobs.starting")
 
 NODES = (
     "nodes", "query", "everything", "exclude", "limit", "limit_seed", "from_job", "with_status",
@@ -68,7 +73,7 @@ def start_options(command: Command) -> Command:
         on_interrupt: OnInterrupt, follow: bool, quiet: bool, timestamps: bool,
         batch: str | None, batch_wait: float, max_failures: str | None, **others: Any,
     ) -> Any:  # fmt: skip
-        how = How(
+        how = starting.How(
             quorum=quorum, nowait=nowait, dry_run=dry_run, poll_interval=poll_interval,
             on_interrupt=on_interrupt, follow=follow, quiet=quiet, timestamps=timestamps,
             batch=batch, batch_wait=batch_wait, max_failures=max_failures,

@@ -1,0 +1,1 @@
+"""`pushcli job`: start, watch, abort and read jobs; a module for each command."""
