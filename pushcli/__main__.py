@@ -5,6 +5,7 @@ Imports wait until the handlers stand: Ctrl-C shows no traceback from the first 
 """
 # ruff: noqa: PLC0415
 
+import gc
 import os
 import sys
 from collections.abc import Sequence
@@ -39,17 +40,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         # It can take no more: that was said already, if it could be.
         _drop_output()
+    finally:
+        # All memory goes with the process: no searching it for garbage first.
+        gc.freeze()
     return status
 
 
 def _run(arguments: list[str]) -> int:
-    from pushcli.cli import root
     from pushcli.terminal import standard_output
-    from pushcli.terminal.context import App
 
     standard_output.guard()
     if COMPLETE in os.environ:
         return _complete()
+    from pushcli.cli import root
+    from pushcli.terminal.context import App
+
     with root.make_context("pushcli", arguments, obj=App()) as context:
         status = root.invoke(context)
     return int(status or 0)
@@ -59,6 +64,8 @@ def _complete() -> int:
     """Answer the shell's completion script; whatever fails, the operator's line stays clean."""
     from contextlib import suppress
 
+    # It is over before there is garbage that matters.
+    gc.disable()
     with suppress(Exception):
         from pushcli.cli import root
         from pushcli.completion.answer import answer

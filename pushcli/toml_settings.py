@@ -1,6 +1,5 @@
 """Configuration files: TOML into a struct, with errors that name the key and the near miss."""
 
-import difflib
 import re
 from pathlib import Path
 from typing import TypeVar
@@ -65,6 +64,8 @@ def refuse_unknown(content: dict[str, object], known: list[str], source: str) ->
     """
     for key in content:
         if key not in known:
+            import difflib  # noqa: PLC0415 - for mistakes alone
+
             near = difflib.get_close_matches(key, known, n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}"
             raise ConfigError(f"{source}: unknown key {key!r}", hint)

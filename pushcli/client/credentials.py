@@ -1,14 +1,12 @@
 """Who we are and where the server is: profiles in the format of Chef's credentials file."""
 
-import difflib
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
-import tomli
 
 from pushcli import toml_settings
 from pushcli.errors import ConfigError, KeyFileError
@@ -162,6 +160,8 @@ def profiles(path: Path) -> dict[str, Any]:
     Raises:
         ConfigError: unreadable, or no TOML.
     """
+    import tomli  # noqa: PLC0415 - options and environment may say all
+
     try:
         return tomli.loads(toml_settings.read(path))
     except (ValueError, RecursionError) as error:
@@ -239,9 +239,15 @@ def _converted(table: Mapping[str, Any], source: str) -> _Entry:
 def _refuse_misspelt(table: Mapping[str, Any], source: str) -> None:
     known = _Entry.__struct_fields__
     for key in table:
-        near = [] if key in known else difflib.get_close_matches(key, known, 1, _SIMILAR)
+        near = [] if key in known else _nearest(key, known)
         if near:
             raise ConfigError(f"{source}: unknown key {key!r}", f"did you mean {near[0]!r}?")
+
+
+def _nearest(key: str, known: Sequence[str]) -> list[str]:
+    import difflib  # noqa: PLC0415 - for keys that are not ours
+
+    return difflib.get_close_matches(key, known, 1, _SIMILAR)
 
 
 def _check(url: str, signing_version: str, source: str) -> None:

@@ -7,8 +7,7 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem, ShellComplete, get_completion_class
 
-from pushcli.completion.candidates import AFTER, UNFINISHED, candidates
-from pushcli.completion.line import Word, for_bash, is_plain, split
+from pushcli.completion.line import AFTER, UNFINISHED, Word, for_bash, is_plain, split
 from pushcli.escape import escape_line
 from pushcli.terminal.context import App
 
@@ -53,12 +52,21 @@ def offered(
     home = env.get("HOME", "")
     *before, typed = words or [""]
     before = [_expanded(word, home) for word in before]
-    app = App(env=env, candidates=candidates)
-    found = ShellComplete(root, {"obj": app}, "pushcli", "").get_completions(before, typed)
+    found = ShellComplete(root, {"obj": _app(env)}, "pushcli", "").get_completions(before, typed)
     option, equals, _ = typed.partition("=")
     start = f"{option}=" if equals and option.startswith("--") else ""
     shown = [item for item in found if item.type not in _WORDS or item.value.isprintable()]
     return [CompletionItem(start + item.value, item.type, _note(item)) for item in shown]
+
+
+def _app(env: Mapping[str, str]) -> App:
+    def known(app: App, kind: str, ctx: click.Context, typed: str) -> list[CompletionItem]:
+        # Names of commands and options are offered without what is known of a server.
+        from pushcli.completion.candidates import candidates  # noqa: PLC0415
+
+        return candidates(app, kind, ctx, typed)
+
+    return App(env=env, candidates=known)
 
 
 def _expanded(word: str, home: str) -> str:
@@ -103,5 +111,5 @@ def _of_old_script(root: click.Command, instruction: str, env: Mapping[str, str]
             items: list[CompletionItem] = super().get_completions(args, incomplete)
             return [item for item in items if is_plain(str(item.value))]
 
-    settings: dict[str, Any] = {"obj": App(env=env, candidates=candidates)}
+    settings: dict[str, Any] = {"obj": _app(env)}
     return f"{Plain(root, settings, 'pushcli', '').complete()}\n"

@@ -11,6 +11,7 @@ from click.shell_completion import CompletionItem
 from pushcli import durations
 from pushcli.completion import files, known
 from pushcli.completion.known import Known
+from pushcli.completion.line import AFTER, UNFINISHED
 from pushcli.errors import PushcliError
 from pushcli.protocol.names import LAST_JOB
 from pushcli.terminal.context import App, profile_of
@@ -19,10 +20,6 @@ MOST = 300
 """Things that are offered at once; with more the shell still finds what all of them begin with."""
 PATIENCE = 0.8
 """Seconds for the first refresh: before that there is nothing to offer."""
-AFTER = "_PUSHCLI_AFTER"
-"""In the environment: the words behind the cursor, a line each."""
-UNFINISHED = "part"
-"""Type of what is no whole word yet: shells put no blank behind it."""
 _OPERATORS = ",!&^"
 _SHELL_VARIABLES = ("_PUSHCLI_", "COMP_")
 

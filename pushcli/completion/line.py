@@ -8,6 +8,10 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+AFTER = "_PUSHCLI_AFTER"
+"""In the environment: the words behind the cursor, a line each."""
+UNFINISHED = "part"
+"""Type of what is no whole word yet: shells put no blank behind it."""
 _PLAIN = frozenset("_.,:@%+/=-")
 _IN_DOUBLE = re.compile(r'([\\"$`])')
 

@@ -4,7 +4,6 @@ All are written in ASCII with everything else escaped: whatever a node sent, no 
 character reaches a terminal, and any parser reads back what was sent.
 """
 
-import json
 from enum import StrEnum
 from typing import assert_never
 
@@ -20,12 +19,16 @@ class Format(StrEnum):
 
 def to_json(value: object) -> str:
     """Indented JSON with a newline at its end."""
+    import json  # noqa: PLC0415 - only those need it who want it
+
     # json leaves DEL as it is; it can stand only within a string.
     return json.dumps(value, indent=2).replace("\x7f", "\\u007f") + "\n"
 
 
 def to_json_line(value: object) -> str:
     """JSON in one line, without its end."""
+    import json  # noqa: PLC0415 - as above
+
     return json.dumps(value).replace("\x7f", "\\u007f")
 
 

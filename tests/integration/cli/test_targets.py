@@ -225,7 +225,7 @@ def test_a_command_about_one_node_says_so(operated: Operated) -> None:
 
 def test_names_alone_load_no_library_for_sets() -> None:
     code = (
-        "import sys; from pushcli.commands import job, node; from pushcli.nodes import targets; "
+        "import sys; from pushcli.commands.job import start; from pushcli.nodes import targets; "
         "targets.parse('a,b'); print('ClusterShell' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

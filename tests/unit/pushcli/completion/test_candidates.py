@@ -136,14 +136,13 @@ def test_a_script_of_version_0_1_gets_no_more_than_it_can_insert(env: dict[str, 
 
 
 HEAVY = {
-    "cryptography",
-    "rich",
-    "http.client",
-    "ssl",
-    "ClusterShell",
-    "pushcli.client.api",
-    "requests",
-}
+    "ClusterShell", "asyncio", "cryptography", "difflib", "email", "http.client", "json", "logging",
+    "random", "requests", "rich", "ssl", "subprocess", "tempfile", "pushcli.client.api",
+    "pushcli.commands.job.retry", "pushcli.commands.node.group", "pushcli.jobs.starting",
+    "pushcli.nodes.selection", "pushcli.nodes.targets",
+}  # fmt: skip
+FOR_NAMES = {"hashlib", "msgspec", "pushcli.client.credentials", "pushcli.completion.known"}
+"""What only those wait for who complete a name that the server knows."""
 ASK = """
 import sys
 from pushcli.__main__ import main
@@ -152,11 +151,33 @@ print(*sys.modules, file=sys.stderr)
 """
 
 
-def test_the_tab_key_waits_for_nothing_that_talks_with_servers(env: dict[str, str]) -> None:
+@pytest.mark.parametrize(
+    ("words", "offered", "heavy"),
+    [
+        (("job", "start", "x", "w"), "web01", HEAVY),
+        (("job", "status", "@"), "@last\tthe last one that you started", HEAVY),
+        (("job", "unf"), "unfreeze\tLet jobs start again.", HEAVY | FOR_NAMES),
+        (("job", "start", "--nowa"), "--nowait\tStart the job and return at once.",
+         HEAVY | FOR_NAMES),
+    ],
+)  # fmt: skip
+def test_the_tab_key_waits_for_nothing_that_it_does_not_need(
+    env: dict[str, str], words: tuple[str, ...], offered: str, heavy: set[str]
+) -> None:
     remember(env, Known(nodes=["web01"]))
     done = subprocess.run(
-        [sys.executable, "-c", ASK, "job", "start", "x", "w"], text=True, capture_output=True,
+        [sys.executable, "-c", ASK, *words], text=True, capture_output=True,
         env={**env, "_PUSHCLI_COMPLETE": "fish_words"}, check=True, timeout=patient(10),
     )  # fmt: skip
-    assert done.stdout == "plain,web01\n"
-    assert not HEAVY & set(done.stderr.split())
+    assert done.stdout == f"plain,{offered}\n"
+    assert not heavy & set(done.stderr.split())
+
+
+@pytest.mark.parametrize("words", [(), ("job",), ("job", "start"), ("node", "status")])
+def test_help_waits_for_nothing_that_runs_a_command(words: tuple[str, ...]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", ASK, *words, "--help"], text=True, capture_output=True,
+        check=True, timeout=patient(10),
+    )  # fmt: skip
+    assert done.stdout.startswith(" ".join(("Usage: pushcli", *words, "")))
+    assert not (HEAVY - {"pushcli.commands.node.group"}) & set(done.stderr.split())
