@@ -6,7 +6,7 @@ bounded, and what is left out is counted.
 
 import difflib
 from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 MOST_LINES = 2_000
 """Lines of one output between the first and the last difference that are compared."""
@@ -16,6 +16,7 @@ MOST_COMPARED = 50
 """Outputs that are compared; more are only named."""
 NOT_COMPARED = "not compared"
 _CONTEXT = 3
+_Opcode = tuple[Literal["equal", "delete", "insert", "replace"], int, int, int, int]
 
 
 class Wrote(NamedTuple):
@@ -90,9 +91,7 @@ def _compared(place: int, majority: Wrote, other: Wrote) -> Comparison:
     if longest > MOST_LINES:
         why = f"too much to compare: {longest:,} lines from line {first + 1:,} on"
         return Comparison(other, None, why=why)
-    # What is shown around a difference stays.
-    first, last = max(0, first - _CONTEXT), max(0, last - _CONTEXT)
-    lines = _unified(before[first : len(before) - last], after[first : len(after) - last], first)
+    lines = _unified(before, after, first, last)
     return Comparison(other, lines[:MOST_SHOWN], max(0, len(lines) - MOST_SHOWN))
 
 
@@ -108,22 +107,49 @@ def _alike(one: Sequence[bytes], other: Sequence[bytes]) -> int:
     return next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(one), len(other)))
 
 
-def _unified(before: Sequence[bytes], after: Sequence[bytes], skipped: int) -> list[str]:
+def _unified(before: Sequence[bytes], after: Sequence[bytes], first: int, last: int) -> list[str]:
     """The hunks of a unified diff.
 
     Args:
-        skipped: lines before these that are alike.
+        first: lines with which both begin.
+        last: lines with which both end.
     """
     shown: list[str] = []
-    for hunk in difflib.SequenceMatcher(None, before, after).get_grouped_opcodes(_CONTEXT):
+    for hunk in _Matcher(before, after, first, last).get_grouped_opcodes(_CONTEXT):
         (_, i1, _, j1, _), (_, _, i2, _, j2) = hunk[0], hunk[-1]
-        shown.append(f"@@ -{_range(skipped + i1, i2 - i1)} +{_range(skipped + j1, j2 - j1)} @@")
+        shown.append(f"@@ -{_range(i1, i2 - i1)} +{_range(j1, j2 - j1)} @@")
         for tag, i1, i2, j1, j2 in hunk:
             if tag == "equal":
                 shown += _marked(" ", before[i1:i2])
             else:
                 shown += [*_marked("-", before[i1:i2]), *_marked("+", after[j1:j2])]
     return shown
+
+
+class _Matcher(difflib.SequenceMatcher[bytes]):
+    """Compares only what lies between the lines that are alike at both ends.
+
+    Those count as alike whatever the comparison would make of them: a hunk with none of them
+    behind it is one of the end of a file to patch(1).
+    """
+
+    def __init__(
+        self, before: Sequence[bytes], after: Sequence[bytes], first: int, last: int
+    ) -> None:
+        self.between = first, len(before) - last, len(after) - last
+        self.last = last
+        _, i, j = self.between
+        super().__init__(None, before[first:i], after[first:j])
+
+    def get_opcodes(self) -> list[_Opcode]:
+        """Of the whole texts."""
+        (first, i, j), last = self.between, self.last
+        found: list[_Opcode] = [("equal", 0, first, 0, first)] if first else []
+        found += [
+            (tag, i1 + first, i2 + first, j1 + first, j2 + first)
+            for tag, i1, i2, j1, j2 in super().get_opcodes()
+        ]
+        return [*found, ("equal", i, i + last, j, j + last)] if last else found
 
 
 def _range(first: int, count: int) -> str:

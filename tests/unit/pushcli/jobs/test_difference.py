@@ -5,7 +5,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from pushcli.jobs.difference import MOST_COMPARED, MOST_LINES, MOST_SHOWN, difference
@@ -17,6 +17,7 @@ ended = st.builds(lambda text, end: text + end, texts, st.sampled_from([b"", b"l
 @settings(
     suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=50
 )
+@example(before=b"b\na\na\nb\nb\nb\nb\nb\n", after=b"b\na\nb\nb\nb\nb\n")
 @given(before=ended, after=ended)
 def test_patch_makes_the_one_of_the_other(before: bytes, after: bytes, tmp_path: Path) -> None:
     if shutil.which("patch") is None:
