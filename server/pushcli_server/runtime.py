@@ -61,7 +61,7 @@ async def open_services(
         StartError: a port is taken.
         StoreError: the store cannot be read.
     """
-    shares = descriptors.shares(descriptors.raise_limit())
+    shares = descriptors.current()
     async with contextlib.AsyncExitStack() as stack:
         tasks = await stack.enter_async_context(Tasks())
         clock, releases = Clock(), Releases()

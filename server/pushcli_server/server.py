@@ -19,7 +19,7 @@ import uvicorn
 from pushcli.logs.places import occupy_standard_descriptors
 from pushcli.systemd import notify
 from pushcli.systemd.notify import Notifier
-from pushcli_server import logs, secrets, settings
+from pushcli_server import descriptors, logs, secrets, settings
 from pushcli_server.certificate import Certificate
 from pushcli_server.listener import listen
 from pushcli_server.logs import ServerLog
@@ -27,7 +27,7 @@ from pushcli_server.rest.app import Application
 from pushcli_server.rest.auth import Authenticator
 from pushcli_server.rest.connections import Connections
 from pushcli_server.rest.http_protocol import BoundedHttp
-from pushcli_server.rest.http_server import HttpServer, connection_limit
+from pushcli_server.rest.http_server import HttpServer
 from pushcli_server.runtime import open_services
 from pushcli_server.secrets import Keyring
 from pushcli_server.services import Services
@@ -79,7 +79,7 @@ async def _run(
         raise
     with contextlib.closing(listener):
         async with open_services(directory, config, keyring, store) as services:
-            connections = Connections(connection_limit())
+            connections = Connections(descriptors.current().rest)
             services.metrics.connections.labels("rest").set_function(lambda: len(connections))
             application = Application(services, config, authenticator(store))
             http = HttpServer(_uvicorn_config(application, config, directory), connections)
@@ -107,7 +107,7 @@ async def _serve(
             gc.freeze()
             ready = (
                 f"ready, REST on {config.api_url}, commands on port {config.command_port}, "
-                f"heartbeats on port {config.server_heartbeat_port}"
+                f"heartbeats on port {config.server_heartbeat_port}; {_capacity()}"
             )
             _print(ready)
             notifier.ready(ready)
@@ -122,6 +122,11 @@ async def _serve(
     finally:
         http.should_exit = http.force_exit = True
         await asyncio.gather(serving, return_exceptions=True)
+
+
+def _capacity() -> str:
+    shares = descriptors.current()
+    return f"{shares.descriptors:,} descriptors are enough for {shares.nodes:,} nodes"
 
 
 async def _feed_watchdog(notifier: Notifier) -> None:

@@ -7,12 +7,10 @@ from collections.abc import Iterator
 
 import uvicorn
 
-from pushcli_server import descriptors
 from pushcli_server.rest.acceptor import HttpAcceptor
 from pushcli_server.rest.connections import Connections
 from pushcli_server.rest.http_protocol import BoundedHttp
 
-MAX_CONNECTIONS = 1_000
 _SWEEP = 1.0
 """Seconds between two looks at who does not read."""
 
@@ -67,9 +65,3 @@ class HttpServer(uvicorn.Server):
         return self._protocol(
             self.config, self.server_state, self.lifespan.state, connections=self.connections
         )
-
-
-def connection_limit() -> int:
-    """How many connections there may be at once: as many descriptors are left as others have."""
-    shares = descriptors.shares(descriptors.raise_limit())
-    return min(MAX_CONNECTIONS, shares.heartbeats.total)

@@ -15,8 +15,8 @@ from pushcli import keys
 from pushcli.protocol import signing
 from pushcli.protocol.timestamps import format_iso8601
 from pushcli.sandbox.sandbox import ADMIN, Sandbox
+from pushcli_server.descriptors import MAX_REST
 from pushcli_server.rest.connections import MAX_UNPROVEN_BYTES
-from pushcli_server.rest.http_server import MAX_CONNECTIONS
 from tests.support.fleet import Fleet
 from tests.support.memory import rss_mib
 from tests.support.raw_http import Raw
@@ -230,7 +230,7 @@ def test_tls_handshakes_that_do_not_finish_make_room(tmp_path: Path, beginning: 
         assert fleet.api.node_states() == []
         before = rss_mib(fleet.pid("server"))
         # More than there may be.
-        for _ in range(MAX_CONNECTIONS + 200):
+        for _ in range(MAX_REST + 200):
             connection = stack.enter_context(connect(fleet))
             with contextlib.suppress(ConnectionError):
                 connection.sendall(beginning)

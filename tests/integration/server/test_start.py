@@ -1,5 +1,7 @@
 """`pushcli server start`: ready, stopped, and every way in which it cannot start."""
 
+import re
+import resource
 import shutil
 import signal
 import socket
@@ -7,6 +9,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -15,7 +18,7 @@ from pushcli.exit_status import ExitStatus
 from pushcli.sandbox.sandbox import free_ports
 from tests.integration.server.commands import environment, one_line, pushcli
 from tests.support.service_manager import service_manager
-from tests.support.waiting import patient
+from tests.support.waiting import patient, until
 
 pytestmark = pytest.mark.slow
 
@@ -71,15 +74,44 @@ def test_one_line_when_ready_and_a_clean_end(place: Path, number: int) -> None:
     ) as process:  # fmt: skip
         assert process.stderr is not None
         api, commands, heartbeats = (port_of(place, name) for name in PORTS)
-        assert process.stderr.readline() == (
+        assert re.fullmatch(
             f"pushcli server: ready, REST on http://127.0.0.1:{api}, "
-            f"commands on port {commands}, heartbeats on port {heartbeats}\n"
+            f"commands on port {commands}, heartbeats on port {heartbeats}; "
+            r"[0-9,]+ descriptors are enough for [0-9,]+ nodes\n",
+            process.stderr.readline(),
         )
         # A client that keeps its connection open does not hold the end up.
         with socket.create_connection(("127.0.0.1", api), timeout=patient(5)):
             process.send_signal(number)
             assert process.wait(patient(10)) == 0
         assert (process.stdout and process.stdout.read(), process.stderr.read()) == ("", "")
+
+
+def test_it_takes_the_descriptors_that_it_may_have_and_says_once_what_is_beyond_them(
+    place: Path,
+) -> None:
+    limited = ["sh", "-c", 'ulimit -Sn 100; ulimit -Hn 256; exec "$0" "$@"']
+    append(place, 'log_file = "log"')
+    with (
+        subprocess.Popen(
+            [*limited, sys.executable, "-m", "pushcli", "server", "start", "--dir", str(place)],
+            env=environment(place.parent), stdin=subprocess.DEVNULL, stderr=subprocess.PIPE,
+            text=True,
+        ) as process,
+        ExitStack() as stack,
+    ):  # fmt: skip
+        assert process.stderr is not None
+        ready = process.stderr.readline()
+        assert ready.endswith("; 256 descriptors are enough for 64 nodes\n")
+        assert resource.prlimit(process.pid, resource.RLIMIT_NOFILE) == (256, 256)
+        for _ in range(70):
+            address = ("127.0.0.1", port_of(place, "command_port"))
+            stack.enter_context(socket.create_connection(address, timeout=patient(5)))
+        log = place / "log"
+        until(lambda: log.exists() and "too many" in log.read_text(), "it says so")
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(patient(10)) == 0
+        assert log.read_text().count("connections are too many so far, the last from") == 1
 
 
 def test_the_service_manager_is_told_and_the_watchdog_fed(place: Path) -> None:

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from pushcli.protocol import limits
-from pushcli_server.rest import app, connections, http_server, request, turns
+from pushcli_server import descriptors
+from pushcli_server.rest import app, connections, request, turns
 from pushcli_server.rest.http_protocol import BoundedHttp
 from pushcli_server.store import store
 
@@ -20,7 +21,8 @@ def test_the_table_of_limits() -> None:
         f"{app.BODIES_EACH >> 20} MiB of one requestor, {app.BODIES >> 20} MiB of all; what is "
         f"beyond waits for {turns.WAIT:g} s",
         f"{BoundedHttp.read_timeout:g} s without progress",
-        f"{http_server.MAX_CONNECTIONS:,}, or the port's share",
+        f"{descriptors.MAX_REST:,}, or one for {descriptors.REST_SHARE} descriptors of the process"
+        f", but {descriptors.REST_KEPT} at least",
         f"nothing for {connections.STAY:g} s",
         f"{store.SEARCH_TIME:g} s of the database's time (400 or 503)",
         f"{turns.MAX_WAITING} may wait",
