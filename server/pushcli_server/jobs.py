@@ -29,8 +29,10 @@ from pushcli_server.store import (
     identity_reads,
     job_pages,
     operations,
+    output_reads,
     reads,
 )
+from pushcli_server.store.contents import Content
 from pushcli_server.store.errors import Delayed
 from pushcli_server.store.records import JobNodeRecord, JobRecord
 from pushcli_server.views import (
@@ -65,7 +67,7 @@ class NoSuchNode(Exception):
 class Output(NamedTuple):
     """What a command wrote, how much is missing from where on, and whether it was cut short."""
 
-    data: bytes
+    content: Content
     dropped: int
     cut_at: int | None
     partial: bool
@@ -173,8 +175,9 @@ class JobService:
             return None
         file = stdin = None
         if include_file:
-            file = await self._store.ask(reads.job_file, self._store.root, *key)
-            stdin = await self._store.ask(reads.job_stdin, self._store.root, *key)
+            ask = self._store.lists.ask_of_files
+            file = await ask(reads.job_file, self._store.root, *key)
+            stdin = await ask(reads.job_stdin, self._store.root, *key)
         nodes = await self._store.lists.ask(reads.job_nodes, *key)
         states = {node.node: node.state for node in nodes}
         stored = persistence.stored(record, file, stdin)
@@ -265,11 +268,12 @@ class JobService:
     async def output(self, key: JobKey, node: str, channel: str) -> Output | None:
         """What a node's command wrote; None: nothing was captured, or no such job."""
         part = await self._store.ask(reads.job_node, *key, node)
-        data = await self._store.lists.ask(reads.output, self._store.root, *key, node, channel)
-        if part is None or data is None:
+        ask, root = self._store.lists.ask_of_files, self._store.root
+        content = await ask(output_reads.output, root, *key, node, channel)
+        if part is None or content is None:
             return None
         cut_at = output_cut_at(part, channel)
-        return Output(data, output_dropped(part, channel), cut_at, is_partial(part))
+        return Output(content, output_dropped(part, channel), cut_at, is_partial(part))
 
     async def why_no_output(self, key: JobKey) -> str:
         """Why there is none of a node, for whoever may read the job."""
@@ -278,9 +282,10 @@ class JobService:
             return "no output was captured"
         return f"the output of this job was deleted ({record.output_deleted_by})"
 
-    async def output_of(self, key: JobKey, digest: str) -> bytes | None:
+    async def output_of(self, key: JobKey, digest: str) -> Content | None:
         """The output with this digest (SHA-256, hex) that nodes of this job wrote, if any did."""
-        return await self._store.lists.ask(reads.output_of, self._store.root, *key, digest)
+        ask = self._store.lists.ask_of_files
+        return await ask(output_reads.output_of, self._store.root, *key, digest)
 
     async def _vote_over(self, key: JobKey) -> None:
         """Wait a little for the vote: what can be over at once is over for the next GET too."""

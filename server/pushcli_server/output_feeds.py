@@ -96,5 +96,5 @@ class OutputFeeds:
             if data:
                 return data
         # Its file was taken over: what is there waits for the commit of that.
-        ask = self._store.lists.ask
+        ask = self._store.lists.ask_of_files
         return await ask(output_reads.output_piece, self._store.root, *key, part, offset, limit)

@@ -81,16 +81,29 @@ def write(directory: Path, stream: BinaryIO) -> Made:
 
     Raises:
         ConfigError: no server there.
-        StoreError: its database cannot be read.
-        OSError: the stream, or the server's disk, cannot be written.
+        StoreError: its database, or a file of its directory, cannot be read; or what is held
+            meanwhile cannot be made there.
+        OSError: the stream cannot be written.
     """
     config = settings.load(directory)
+    counted = _Counted(stream)
+    try:
+        return _write(config, directory, counted)
+    except OSError as error:
+        if error is counted.failure:
+            raise
+        raise StoreError(
+            f"cannot back up {directory}: {error.filename or 'its disk'}: {error.strerror}",
+            "run this as the server's user, with some room in that directory",
+        ) from error
+
+
+def _write(config: settings.Settings, directory: Path, counted: "_Counted") -> Made:
     with scratch(directory, ".backup-") as place:
         database = place / contents.DATABASE
         held = _held(config.database(directory), directory / "blobs", place, database)
         now = datetime.now(UTC).replace(microsecond=0)
         header = contents.Header(format=contents.FORMAT, version=__version__, made_at=now)
-        counted = _Counted(stream)
         # It writes, and that is all that a stream is asked for.
         with tarfile.open(  # type: ignore[call-overload]
             fileobj=counted, mode="w|", format=contents.TAR_FORMAT
@@ -171,14 +184,19 @@ def _add(tar: tarfile.TarFile, path: Path, name: str) -> None:
 
 
 class _Counted:
-    """Counts what goes through."""
+    """Counts what goes through; knows why it could not."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self.size = 0
+        self.failure: OSError | None = None
         self._stream = stream
 
     def write(self, data: bytes) -> int:
         """Pass it on."""
-        self._stream.write(data)
+        try:
+            self._stream.write(data)
+        except OSError as error:
+            self.failure = error
+            raise
         self.size += len(data)
         return len(data)

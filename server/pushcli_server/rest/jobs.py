@@ -8,7 +8,7 @@ from starlette.responses import Response
 from pushcli.protocol import headers, limits
 from pushcli_server.core.identity import JobKey, Requestor
 from pushcli_server.jobs import JobService, NoSuchNode
-from pushcli_server.rest import job_pages, ranges, rights
+from pushcli_server.rest import job_pages, rights, stored
 from pushcli_server.rest.errors import Refused, answer, not_found
 from pushcli_server.rest.job_request import InvalidJob, parse
 from pushcli_server.rest.pieces import array, listed
@@ -118,15 +118,15 @@ class JobHandlers:
             marks[headers.OUTPUT_CUT_AT] = str(output.cut_at)
         if output.partial:
             marks[headers.OUTPUT_PARTIAL] = "1"
-        return Response(output.data, headers=marks, media_type="application/octet-stream")
+        return await stored.answer(output.content, marks)
 
     async def output_of(self, call: Call) -> Response:
         """`GET jobs/ID/output/DIGEST`, raw bytes (an extension)."""
-        data = await self._jobs.output_of(_key(call), call.path["digest"])
-        if data is None:
+        content = await self._jobs.output_of(_key(call), call.path["digest"])
+        if content is None:
             # Whether another job has it is nobody's business.
             raise not_found("no node of this job wrote this")
-        return ranges.answer(data, call.http.headers.get("range"))
+        return await stored.part(content, call.http.headers.get("range"))
 
 
 def _limit(text: str) -> int | None:

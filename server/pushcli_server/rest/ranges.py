@@ -2,8 +2,6 @@
 
 import re
 
-from starlette.responses import Response
-
 from pushcli_server.rest.errors import Refused
 
 _ONE = re.compile(r"bytes=([0-9]{1,18})?-([0-9]{1,18})?", re.ASCII | re.IGNORECASE)
@@ -31,19 +29,3 @@ def part(asked: str | None, size: int) -> range | None:
     if not wanted:
         raise Refused(416, [f"there are {size} bytes"], {"Content-Range": f"bytes */{size}"})
     return wanted
-
-
-def answer(data: bytes, asked: str | None) -> Response:
-    """Bytes as they are: 200 with all, or 206 with the part that was asked for.
-
-    Raises:
-        Refused: there is nothing of what was asked for (416).
-    """
-    wanted = part(asked, len(data))
-    headers = {"Accept-Ranges": "bytes"}
-    status = 200
-    if wanted is not None:
-        status = 206
-        headers["Content-Range"] = f"bytes {wanted[0]}-{wanted[-1]}/{len(data)}"
-        data = data[wanted.start : wanted.stop]
-    return Response(data, status, headers, media_type="application/octet-stream")

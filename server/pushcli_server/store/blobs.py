@@ -73,11 +73,6 @@ def keep(root: Path, content: bytes | Path) -> Blob:
     return Blob(digest, size, data)
 
 
-def content(root: Path, digest: str, data: bytes | None) -> bytes:
-    """What was kept: the bytes in the table, or else those in the file."""
-    return path_of(root, digest).read_bytes() if data is None else bytes(data)
-
-
 def known(connection: Connection, digests: Iterable[str]) -> set[str]:
     """Those of these digests that the table has."""
     table, wanted = schema.blobs, list(digests)

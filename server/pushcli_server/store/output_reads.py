@@ -1,12 +1,56 @@
-"""Questions about output for whoever follows it: where it stands, and a piece of it."""
+"""Questions about output: what a node wrote, and for whoever follows it how far it has come."""
 
 from pathlib import Path
 
-from sqlalchemy import ColumnElement, Connection, and_, case, select
+from sqlalchemy import ColumnElement, Connection, and_, case, exists, or_, select
 
 from pushcli_server.store import schema
 from pushcli_server.store.blobs import path_of, read_piece
+from pushcli_server.store.contents import Content, opened
 from pushcli_server.store.errors import DamagedContent
+
+
+def output(
+    connection: Connection, root: Path, org: str, job_id: str, node: str, channel: str
+) -> Content | None:
+    """What a command wrote to `stdout` or `stderr` on a node, in a job of this organization.
+
+    Returns:
+        To be closed. None: nothing was captured, or it was deleted.
+
+    Raises:
+        DamagedContent: it is not all there.
+    """
+    table, blobs = schema.job_nodes, schema.blobs
+    digest = table.c.stdout_digest if channel == "stdout" else table.c.stderr_digest
+    row = connection.execute(
+        select(blobs.c.digest, blobs.c.size, blobs.c.data)
+        .join(table, digest == blobs.c.digest)
+        .where(_parts_of(org, job_id), table.c.node == node)
+    ).first()
+    return None if row is None else opened(root, *row)
+
+
+def output_of(
+    connection: Connection, root: Path, org: str, job_id: str, digest: str
+) -> Content | None:
+    """The output with this digest, if a node of this job of this organization wrote it.
+
+    Returns:
+        To be closed.
+
+    Raises:
+        DamagedContent: it is not all there.
+    """
+    table, blobs = schema.job_nodes, schema.blobs
+    wrote = or_(table.c.stdout_digest == digest, table.c.stderr_digest == digest)
+    if not connection.scalar(select(exists().where(_parts_of(org, job_id), wrote))):
+        return None
+    query = select(blobs.c.digest, blobs.c.size, blobs.c.data).where(blobs.c.digest == digest)
+    row = connection.execute(query).first()
+    if row is None:
+        raise DamagedContent(f"the output {digest} is missing")
+    return opened(root, *row)
 
 
 def output_sizes(

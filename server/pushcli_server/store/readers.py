@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DataError, SQLAlchemyError
 
 from pushcli_server.store import database
-from pushcli_server.store.errors import CannotStore, StoreUnavailable, TookTooLong
+from pushcli_server.store.errors import CannotStore, DamagedContent, StoreUnavailable, TookTooLong
 from pushcli_server.store.faults import is_away, one_line, reason
 
 R = TypeVar("R")
@@ -83,6 +83,23 @@ class Readers:
             if type(error) is not StoreUnavailable:
                 raise
             raise self._door.away(str(error)) from error
+
+    async def ask_of_files(
+        self, query: Callable[Concatenate[Connection, P], R], *args: P.args, **kwargs: P.kwargs
+    ) -> R:
+        """The answer to a question whose answer lies in files.
+
+        Between a row and its file retention may come, which takes both: a second question sees
+        that. What is missing then is.
+
+        Raises:
+            DamagedContent: it is missing, or a part of it.
+            StoreUnavailable, CannotStore, TookTooLong: as `ask`.
+        """
+        try:
+            return await self.ask(query, *args, **kwargs)
+        except DamagedContent:
+            return await self.ask(query, *args, **kwargs)
 
     def close(self) -> None:
         """Drop the questions that wait; have those given up that have a limit to their time."""

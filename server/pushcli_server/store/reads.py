@@ -23,7 +23,7 @@ from sqlalchemy import (
 
 from pushcli.protocol import limits
 from pushcli_server.store import schema
-from pushcli_server.store.blobs import content
+from pushcli_server.store.contents import opened
 from pushcli_server.store.errors import DamagedContent, Unreadable
 from pushcli_server.store.records import (
     AuditRecord,
@@ -258,35 +258,6 @@ def _brought(
         raise Unreadable(f"what job {job_id} brings is not text") from error
 
 
-def output(
-    connection: Connection, root: Path, org: str, job_id: str, node: str, channel: str
-) -> bytes | None:
-    """What a command wrote to `stdout` or `stderr` on a node, in a job of this organization.
-
-    Returns:
-        None: nothing was captured.
-    """
-    table = schema.job_nodes
-    digest = table.c.stdout_digest if channel == "stdout" else table.c.stderr_digest
-    return _blob(connection, root, digest, _parts_of(org, job_id), table.c.node == node)
-
-
-def output_of(
-    connection: Connection, root: Path, org: str, job_id: str, digest: str
-) -> bytes | None:
-    """The output with this digest, if a node of this job of this organization wrote it."""
-    table = schema.job_nodes
-    wrote = or_(table.c.stdout_digest == digest, table.c.stderr_digest == digest)
-    if not connection.scalar(select(exists().where(_parts_of(org, job_id), wrote))):
-        return None
-    blobs = schema.blobs
-    query = select(blobs.c.digest, blobs.c.size, blobs.c.data).where(blobs.c.digest == digest)
-    row = connection.execute(query).first()
-    if row is None:
-        raise DamagedContent(f"the output {digest} is missing")
-    return _whole(root, row.digest, row.size, row.data)
-
-
 def _blob(
     connection: Connection, root: Path, digest: Column[Any], *conditions: ColumnElement[bool]
 ) -> bytes | None:
@@ -297,18 +268,13 @@ def _blob(
         .join(digest.table, digest == blobs.c.digest)
         .where(*conditions)
     ).first()
-    return None if row is None else _whole(root, row.digest, row.size, row.data)
-
-
-def _whole(root: Path, digest: str, size: int, data: bytes | None) -> bytes:
-    """Nothing is given out that lost something since it was stored."""
+    if row is None:
+        return None
+    content = opened(root, row.digest, row.size, row.data)
     try:
-        found = content(root, digest, data)
-    except FileNotFoundError as error:
-        raise DamagedContent(f"its file {error.filename} is missing") from error
-    if len(found) != size:
-        raise DamagedContent(f"{len(found)} of {size} bytes are left in the file {digest}")
-    return found
+        return content.whole()
+    finally:
+        content.close()
 
 
 def nodes(connection: Connection, org: str | None = None) -> list[NodeRecord]:

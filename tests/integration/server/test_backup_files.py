@@ -182,6 +182,22 @@ def test_what_a_killed_backup_left_goes_with_the_next(place: Place) -> None:
     assert [path.name for path in server.glob(".backup-*")] == [live.name]
 
 
+def test_what_of_the_server_cannot_be_read_is_not_said_of_the_backup(place: Place) -> None:
+    server = place.server()
+    unreadable = server / "blobs" / "ab" / ("c" * 62)
+    unreadable.mkdir(parents=True)
+    for target in ("backup.tar", "-"):
+        done = place.cli("server", "backup", target, "--dir", str(server))
+        assert done.returncode == ExitStatus.ERROR, done
+        assert f"cannot back up {server}: {unreadable}: Is a directory" in done.stderr
+        assert "give another place" not in done.stderr
+    assert not [*place.directory.glob("backup.tar*")]
+    unreadable.rmdir()
+    full = place.cli("server", "backup", "-", "--dir", str(server), closed=">/dev/full")
+    assert "No space left on device" in full.stderr
+    assert "cannot back up" not in full.stderr
+
+
 def test_closed_pipes_are_named(place: Place, whole: Path) -> None:
     server = place.server()
     for closed, arguments in {

@@ -21,7 +21,7 @@ from pushcli_server.store import (
 )
 from pushcli_server.store.errors import Missing
 from tests.integration.store.conftest import ON_POSTGRESQL, ON_SQLITE, Database
-from tests.integration.store.writing import JOB, changed, until_healthy, with_job
+from tests.integration.store.writing import JOB, changed, kept_output, until_healthy, with_job
 
 pytestmark = pytest.mark.timeout(60)
 GROUP = operations.CreateGroup("acme", "g")
@@ -118,7 +118,7 @@ def test_a_connection_lost_in_the_middle_of_a_group_loses_and_doubles_nothing(
         await until_healthy(store)
         # What somebody waited for was refused, and so is not done later either.
         done = None if written else content
-        assert await store.ask(reads.output, store.root, "acme", JOB, "a", "stdout") == done
+        assert await kept_output(store, "acme", JOB, "a", "stdout") == done
         assert await store.ask(identity_reads.group_exists, "acme", "g") is False
         assert await store.ask(reads.feed_events) == [("feed", 1, 1, b"once")]
         assert len(database.released) > released

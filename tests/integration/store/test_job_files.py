@@ -8,7 +8,7 @@ from pushcli_server.store import Store, StoreUnavailable, operations, reads
 from pushcli_server.store.database import make_engine
 from pushcli_server.store.errors import Unreadable
 from tests.integration.store.conftest import Database
-from tests.integration.store.writing import JOB, ORGS, job
+from tests.integration.store.writing import JOB, ORGS, job, kept_output
 
 pytestmark = pytest.mark.timeout(60)
 SMALL = "raw:echo \u2603\r\n"
@@ -99,7 +99,7 @@ def test_jobs_of_one_group_keep_each_its_own_and_equal_ones_are_kept_once(
         )
         for job_id, file in files.items():
             assert await store.ask(reads.job_file, store.root, "acme", job_id) == file
-        output = await store.ask(reads.output, store.root, "acme", JOB, "a", "stdout")
+        output = await kept_output(store, "acme", JOB, "a", "stdout")
         assert output == LARGE.encode()
 
     database.run(scenario)

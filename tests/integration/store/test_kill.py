@@ -9,7 +9,7 @@ import pytest
 from pushcli_server.store import Store, reads
 from tests.integration.store.conftest import Database
 from tests.integration.store.kill_writer import content
-from tests.integration.store.writing import JOB
+from tests.integration.store.writing import JOB, kept_output
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -45,7 +45,7 @@ def test_what_was_reported_committed_survives_a_kill(database: Database, enough:
             number = int(part.node)
             written = number < len(numbers)
             assert part.state == ("succeeded" if written else "new"), "all of a group or nothing"
-            output = await store.ask(reads.output, store.root, "acme", JOB, part.node, "stdout")
+            output = await kept_output(store, "acme", JOB, part.node, "stdout")
             assert output == (content(number) if written else None)
             held = store.incoming(f"{number}.stdout")
             assert not held.exists() or content(number).startswith(held.read_bytes())

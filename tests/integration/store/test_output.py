@@ -10,7 +10,13 @@ import pytest
 from pushcli_server.store import Store, operations, reads, tails
 from pushcli_server.store.records import JobNodeRecord
 from tests.integration.store.conftest import Database
-from tests.integration.store.writing import JOB, until_healthy, with_job
+from tests.integration.store.writing import (
+    JOB,
+    kept_output,
+    kept_output_of,
+    until_healthy,
+    with_job,
+)
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -26,10 +32,10 @@ def test_output_comes_back_byte_for_byte_and_equal_output_is_kept_once(
         await with_job(store, "a", "b", "c")
         for node in ("a", "b"):
             store.submit(operations.StoreOutput(job_id=JOB, node=node, stdout=content, stderr=b""))
-        assert await store.ask(reads.output, store.root, "acme", JOB, "a", "stdout") == content
-        assert await store.ask(reads.output, store.root, "acme", JOB, "b", "stdout") == content
-        assert await store.ask(reads.output, store.root, "acme", JOB, "a", "stderr") == b""
-        assert await store.ask(reads.output, store.root, "acme", JOB, "c", "stdout") is None
+        assert await kept_output(store, "acme", JOB, "a", "stdout") == content
+        assert await kept_output(store, "acme", JOB, "b", "stdout") == content
+        assert await kept_output(store, "acme", JOB, "a", "stderr") == b""
+        assert await kept_output(store, "acme", JOB, "c", "stdout") is None
         assert [node.stdout_size for node in await store.ask(reads.job_nodes, "acme", JOB)] == [
             size,
             size,
@@ -46,15 +52,15 @@ def test_what_a_job_of_another_organization_wrote_is_not_there(database: Databas
     async def scenario(store: Store) -> None:
         await with_job(store, "a")
         store.submit(operations.StoreOutput(job_id=JOB, node="a", stdout=b"secret", stderr=b""))
-        assert await store.ask(reads.output, store.root, "acme", JOB, "a", "stdout") == b"secret"
-        assert await store.ask(reads.output, store.root, "other", JOB, "a", "stdout") is None
+        assert await kept_output(store, "acme", JOB, "a", "stdout") == b"secret"
+        assert await kept_output(store, "other", JOB, "a", "stdout") is None
         digest = hashlib.sha256(b"secret").hexdigest()
         for place, found in {
             ("acme", JOB): b"secret",
             ("other", JOB): None,
             ("acme", "f" * 32): None,
         }.items():
-            assert await store.ask(reads.output_of, store.root, *place, digest) == found
+            assert await kept_output_of(store, *place, digest) == found
         assert await store.ask(reads.job_nodes, "other", JOB) == []
         assert await store.ask(reads.job_node, "other", JOB, "a") is None
         assert await store.ask(reads.job_node, "acme", JOB, "a") is not None
@@ -69,10 +75,7 @@ def test_chunks_may_be_repeated_and_make_one_output(database: Database) -> None:
         for offset, data in ((0, b"x" * 9000), (9000, b"y" * 9000), (9000, b"y" * 9000)):
             store.submit(operations.AppendOutput(path, offset, data))
         store.submit(operations.StoreOutput(job_id=JOB, node="a", stdout=path, stderr=None))
-        assert (
-            await store.ask(reads.output, store.root, "acme", JOB, "a", "stdout")
-            == b"x" * 9000 + b"y" * 9000
-        )
+        assert await kept_output(store, "acme", JOB, "a", "stdout") == b"x" * 9000 + b"y" * 9000
         assert not path.exists()
 
     database.run(scenario)
@@ -137,7 +140,7 @@ def test_chunks_make_a_whole_beginning(
         await store.barrier()
         assert path.read_bytes() == whole
         store.submit(stored("a", path))
-        assert await store.ask(reads.output, store.root, "acme", JOB, "a", "stdout") == whole
+        assert await kept_output(store, "acme", JOB, "a", "stdout") == whole
         assert not path.exists()
 
     database.run(scenario)
@@ -161,7 +164,7 @@ def test_a_file_that_lost_its_end_in_a_crash_is_gathered_on(database: Database) 
         assert path.stat().st_size == 15_000
         store.submit(operations.AppendOutput(path, 15_000, content[15_000:]))
         store.submit(stored("a", path))
-        assert await store.ask(reads.output, store.root, "acme", JOB, "a", "stdout") == content
+        assert await kept_output(store, "acme", JOB, "a", "stdout") == content
 
     database.run(before)
     database.run(after)
@@ -176,8 +179,8 @@ def test_a_result_that_comes_again_takes_nothing_away(database: Database) -> Non
         store.submit(again, again)
         await store.barrier()
         store.submit(stored("a", path))
-        assert await store.ask(reads.output, store.root, "acme", JOB, "a", "stdout") == b"x" * 9000
-        assert await store.ask(reads.output, store.root, "acme", JOB, "a", "stderr") == b"err"
+        assert await kept_output(store, "acme", JOB, "a", "stdout") == b"x" * 9000
+        assert await kept_output(store, "acme", JOB, "a", "stderr") == b"err"
 
     database.run(scenario)
 
@@ -188,10 +191,7 @@ def test_a_gathered_file_may_hold_what_is_known_already(database: Database) -> N
         for node in ("a", "b"):
             path = store.incoming(f"{node}.stdout")
             store.submit(operations.AppendOutput(path, 0, b"x" * 9000), stored(node, path))
-            assert (
-                await store.ask(reads.output, store.root, "acme", JOB, node, "stdout")
-                == b"x" * 9000
-            )
+            assert await kept_output(store, "acme", JOB, node, "stdout") == b"x" * 9000
             assert not path.exists()
 
     database.run(scenario)
@@ -215,8 +215,8 @@ def test_a_disk_that_fails_is_waited_for_and_nothing_is_done_twice(database: Dat
         await until_healthy(store, False)
         in_the_way.unlink()
         await until_healthy(store)
-        assert await store.ask(reads.output, store.root, "acme", JOB, "a", "stdout") == first
-        assert await store.ask(reads.output, store.root, "acme", JOB, "a", "stderr") == second
+        assert await kept_output(store, "acme", JOB, "a", "stdout") == first
+        assert await kept_output(store, "acme", JOB, "a", "stderr") == second
 
     database.run(scenario)
 
@@ -261,7 +261,7 @@ def test_the_end_is_joined_to_the_beginning(database: Database, size: int) -> No
                 stdout_cut_at=size, stdout_size=len(beginning + mark + end),
             ),
         )  # fmt: skip
-        found = await store.ask(reads.output, store.root, "acme", JOB, "a", "stdout")
+        found = await kept_output(store, "acme", JOB, "a", "stdout")
         assert found == beginning + mark + end
         [part] = await store.ask(reads.job_nodes, "acme", JOB)
         assert (part.stdout_dropped, part.stdout_cut_at, part.stderr_cut_at) == (7, size, None)

@@ -24,7 +24,7 @@ from pushcli_server.store import (
 from pushcli_server.store.database import make_engine
 from pushcli_server.store.errors import DamagedContent, Unreadable, WhitelistConflict
 from tests.integration.store.conftest import ON_SQLITE, Database
-from tests.integration.store.writing import JOB, ORGS, changed, job, with_job
+from tests.integration.store.writing import JOB, ORGS, changed, job, kept_output, with_job
 
 pytestmark = pytest.mark.timeout(60)
 OTHER = "2" * 32
@@ -151,7 +151,7 @@ def test_a_file_that_cannot_be_written_costs_its_own_output_only(
         )
         await store.barrier()
         assert list(store.refused) == [bad]
-        assert await store.ask(reads.output, store.root, "acme", JOB, "b", "stdout") == b"whole"
+        assert await kept_output(store, "acme", JOB, "b", "stdout") == b"whole"
 
     database.run(scenario)
 
@@ -399,7 +399,7 @@ def test_a_blob_whose_file_is_gone_is_missing_and_not_a_database_that_is_away(
         await store.barrier()
         empty(store.root)
         with pytest.raises(DamagedContent):
-            await store.ask(reads.output, store.root, "acme", JOB, "a", "stdout")
+            await kept_output(store, "acme", JOB, "a", "stdout")
         assert await store.ask(reads.jobs, "acme")
 
     database.run(scenario)

@@ -6,21 +6,44 @@ import logging
 import math
 import sqlite3
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from sqlalchemy import Connection, select, text
 
 from pushcli_server import retention
 from pushcli_server.clock import Clock
+from pushcli_server.core.fleet_state import Fleet
+from pushcli_server.core.identity import JobKey
 from pushcli_server.core.retention import Rules
+from pushcli_server.engine import Engine
+from pushcli_server.jobs import JobService
+from pushcli_server.output_feeds import OutputFeeds
 from pushcli_server.retention import Kept, Retention
-from pushcli_server.store import Store, operations, output_reads, reads, retention_reads, schema
+from pushcli_server.runtime import rules_of
+from pushcli_server.settings import Settings
+from pushcli_server.store import (
+    Store,
+    blobs,
+    contents,
+    operations,
+    output_reads,
+    reads,
+    retention_reads,
+    schema,
+)
 from pushcli_server.store import retention as pieces
 from pushcli_server.store.errors import CannotApply
 from pushcli_server.store.records import AuditRecord, JobRecord
 from tests.integration.store.conftest import ON_SQLITE, Database
-from tests.integration.store.writing import ORGS, changed, job, until_healthy
+from tests.integration.store.writing import (
+    ORGS,
+    changed,
+    job,
+    kept_output,
+    kept_output_of,
+    until_healthy,
+)
 
 pytestmark = pytest.mark.timeout(60)
 LARGE = b"x" * 20_000
@@ -69,7 +92,7 @@ async def record(store: Store, number: int) -> JobRecord:
 
 
 async def output(store: Store, number: int, node: str = "a") -> bytes | None:
-    return await store.ask(reads.output, store.root, "acme", job_id(number), node, "stdout")
+    return await kept_output(store, "acme", job_id(number), node, "stdout")
 
 
 def files(root: Path) -> list[Path]:
@@ -101,8 +124,7 @@ def test_old_output_goes_and_the_job_says_so(database: Database) -> None:
         assert await store.ask(output_reads.output_sizes, "acme", job_id(31)) == [
             ("a", None, 0), ("b", None, 0),
         ]  # fmt: skip
-        of = (store.root, "acme", job_id(31), digest(LARGE))
-        assert await store.ask(reads.output_of, *of) is None
+        assert await kept_output_of(store, "acme", job_id(31), digest(LARGE)) is None
         assert await store.ask(stored) == {schema.EMPTY, digest(LARGE + b"other")}
 
     database.run(scenario)
@@ -131,8 +153,8 @@ def test_what_somebody_else_refers_to_stays(
         assert digest(content) in await store.ask(stored)
         match holder:
             case "stdout" | "stderr":
-                where = (store.root, "other", job_id(1), "n", holder)
-                assert await store.ask(reads.output, *where) == content
+                where = ("other", job_id(1), "n", holder)
+                assert await kept_output(store, *where) == content
             case "file":
                 found = await store.ask(reads.job_file, store.root, "other", job_id(1))
                 assert found == content.decode()
@@ -286,6 +308,42 @@ def test_who_else_refers_to_a_content_is_looked_up_in_indexes(database: Database
     plan = database.run(scenario)
     for column in ("job_nodes_stdout", "job_nodes_stderr", "jobs_file", "jobs_stdin"):
         assert f"ix_{column}_digest" in plan
+
+
+@pytest.mark.parametrize("asked", ["by name", "by digest", "a piece"])
+def test_whoever_asks_while_it_is_deleted_gets_it_or_is_told_that_it_is_gone(
+    database: Database, asked: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the row and its file nothing is held."""
+
+    async def scenario(store: Store) -> None:
+        await store.write(*ORGS)
+        submit(store, 40, {"a": LARGE})
+        await store.barrier()
+        loop = asyncio.get_running_loop()
+        gone = operations.DeleteOutput(jobs=[job_id(40)], at=NOW, because="output_retention")
+
+        def path_of(root: Path, wanted: str) -> Path:
+            asyncio.run_coroutine_threadsafe(store.write(gone), loop).result(10)
+            return blobs.path_of(root, wanted)
+
+        for module in (contents, output_reads):
+            monkeypatch.setattr(module, "path_of", path_of)
+        key = JobKey("acme", job_id(40))
+        service = JobService(cast("Engine", None), store)
+        found: object
+        match asked:
+            case "by name":
+                found = await service.output(key, "a", "stdout")
+            case "by digest":
+                found = await service.output_of(key, digest(LARGE))
+            case _:
+                fleet = Fleet(rules_of(Settings()))
+                feeds = OutputFeeds(fleet, store)
+                found = await feeds.read(key, ("a", "stdout"), 0, 10)
+        assert not found
+
+    database.run(scenario)
 
 
 @pytest.mark.parametrize("content", [LARGE, SMALL])

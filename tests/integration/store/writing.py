@@ -3,7 +3,8 @@
 import asyncio
 from typing import Any
 
-from pushcli_server.store import Store, operations, records
+from pushcli_server.store import Store, operations, output_reads, records
+from pushcli_server.store.contents import Content
 
 JOB = "1" * 32
 ORGS = (operations.CreateOrganization("acme"), operations.CreateOrganization("other"))
@@ -33,3 +34,22 @@ async def until_healthy(store: Store, healthy: bool = True) -> None:
     """Wait until the store has noticed that its database is back, or away."""
     while store.healthy is not healthy:
         await asyncio.sleep(0.01)
+
+
+async def kept_output(store: Store, org: str, job_id: str, node: str, channel: str) -> bytes | None:
+    """What a node wrote."""
+    return _whole(await store.ask(output_reads.output, store.root, org, job_id, node, channel))
+
+
+async def kept_output_of(store: Store, org: str, job_id: str, digest: str) -> bytes | None:
+    """What nodes of a job wrote that has this digest."""
+    return _whole(await store.ask(output_reads.output_of, store.root, org, job_id, digest))
+
+
+def _whole(content: Content | None) -> bytes | None:
+    if content is None:
+        return None
+    try:
+        return content.whole()
+    finally:
+        content.close()

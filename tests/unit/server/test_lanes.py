@@ -23,8 +23,6 @@ QUICK = {
     "reads.job": "one job",
     "reads.is_own_job": "one job",
     "reads.job_by_request": "one job, by an index",
-    "reads.job_file": "of one job, at most 100,000 bytes",
-    "reads.job_stdin": "at most 100,000 bytes",
     "reads.job_node": "one node of one job",
     "reads.is_heir": "one client and one job",
     "signatures.find": "one signature",

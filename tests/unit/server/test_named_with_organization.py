@@ -58,7 +58,10 @@ def questions() -> Iterator[tuple[str, Callable[..., Any]]]:
 
 
 def test_they_are_found() -> None:
-    assert {name for name, _ in questions()} > OF_THE_SERVER | {"reads.output", "search.names"}
+    assert {name for name, _ in questions()} > OF_THE_SERVER | {
+        "output_reads.output",
+        "search.names",
+    }
 
 
 @pytest.mark.parametrize(("name", "question"), list(questions()))
