@@ -139,8 +139,8 @@ class AdmissionService:
             "organization": node.org,
             "push_jobs": {
                 "heartbeat": {
-                    "out_addr": f"tcp://{s.server_name}:{s.server_heartbeat_port}",
-                    "command_addr": f"tcp://{s.server_name}:{s.command_port}",
+                    "out_addr": s.heartbeat_address,
+                    "command_addr": s.command_address,
                     "interval": s.heartbeat_interval / 1000,
                     "offline_threshold": s.offline_threshold,
                     "online_threshold": s.online_threshold,

@@ -16,6 +16,7 @@ FILE = "server.toml"
 DATABASE = "pushcli.db"
 FOREVER = "forever"
 _PORTS = ("api_port", "command_port", "server_heartbeat_port")
+_ADVERTISED_PORTS = ("advertised_command_port", "advertised_heartbeat_port")
 _LABEL = r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 _HOST_NAME = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(\.{_LABEL})*")
 _ZEROMQ_ADDRESS = re.compile(r"tcp://(\*|[A-Za-z0-9_.-]+|\[[0-9A-Za-z:.%]+\])")
@@ -29,6 +30,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     heartbeat_interval: int = 1000
     server_heartbeat_port: int = 10000
     server_name: str = "127.0.0.1"
+    advertised_host: str = ""
+    advertised_command_port: int = 0
+    advertised_heartbeat_port: int = 0
     zeromq_listen_address: str = "tcp://*"
     api_listen_address: str = ""
     voting_timeout: float = 60
@@ -67,8 +71,21 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     @property
     def api_url(self) -> str:
         """Where agents and operators reach REST, without the organization."""
-        host = f"[{self.server_name}]" if ":" in self.server_name else self.server_name
+        host = _bracketed(self.server_name)
         return f"{'https' if self.tls else 'http'}://{host}:{self.api_port}"
+
+    @property
+    def command_address(self) -> str:
+        """Where agents reach the command channel."""
+        return self._advertised(self.advertised_command_port or self.command_port)
+
+    @property
+    def heartbeat_address(self) -> str:
+        """Where agents hear the server's heartbeats."""
+        return self._advertised(self.advertised_heartbeat_port or self.server_heartbeat_port)
+
+    def _advertised(self, port: int) -> str:
+        return f"tcp://{_bracketed(self.advertised_host or self.server_name)}:{port}"
 
     def database(self, directory: Path) -> str:
         """The database's URL; by default a file in the server's directory."""
@@ -89,6 +106,9 @@ _COMMENTS = {
     "heartbeat_interval": "Milliseconds between heartbeats, the server's and the agents'.",
     "server_heartbeat_port": "Port of the server's heartbeat broadcast.",
     "server_name": "The name under which agents and operators reach this server.",
+    "advertised_host": 'What agents connect to for the ZeroMQ ports; "" is server_name.',
+    "advertised_command_port": "The port that they connect to; 0 is command_port.",
+    "advertised_heartbeat_port": "Likewise; 0 is server_heartbeat_port.",
     "zeromq_listen_address": "Where the two ZeroMQ ports listen.",
     "api_listen_address": 'Where REST listens; "" is loopback, or with TLS every address.',
     "voting_timeout": "Seconds for which a vote waits for a node.",
@@ -140,6 +160,13 @@ def check(settings: Settings, source: str) -> Settings:
         _within(source, name, getattr(settings, name), 1, 65_535)
     if len({getattr(settings, name) for name in _PORTS}) < len(_PORTS):
         raise ConfigError(f"{source}: {', '.join(_PORTS)} overlap", "give three different ports")
+    for name in _ADVERTISED_PORTS:
+        _within(source, name, getattr(settings, name), 0, 65_535)
+    if settings.command_address == settings.heartbeat_address:
+        raise ConfigError(
+            f"{source}: agents are told {settings.command_address} for commands and for heartbeats",
+            f"give {' and '.join(_ADVERTISED_PORTS)} different ports",
+        )
     _within(source, "heartbeat_interval", settings.heartbeat_interval, 10, 3_600_000)
     for name in ("offline_threshold", "online_threshold"):
         _within(source, name, getattr(settings, name), 1, 1000)
@@ -231,11 +258,15 @@ def _retention(source: str, name: str, text: str, least: float) -> None:
 
 
 def _addresses(source: str, settings: Settings) -> None:
-    name, zeromq = settings.server_name, settings.zeromq_listen_address
-    if not _HOST_NAME.fullmatch(name) and not _is_address(name):
-        raise ConfigError(
-            f"{source}: server_name is {name!r}", "give the host name or address agents connect to"
-        )
+    zeromq = settings.zeromq_listen_address
+    for setting in ("server_name", "advertised_host"):
+        name = getattr(settings, setting)
+        is_left_out = setting == "advertised_host" and not name
+        if not is_left_out and not _HOST_NAME.fullmatch(name) and not _is_address(name):
+            raise ConfigError(
+                f"{source}: {setting} is {name!r}",
+                "give the host name or address agents connect to",
+            )
     if not _ZEROMQ_ADDRESS.fullmatch(zeromq):
         raise ConfigError(
             f"{source}: zeromq_listen_address is {zeromq!r}",
@@ -253,6 +284,11 @@ def _log(source: str, settings: Settings) -> None:
         raise ConfigError(f"{source}: log_target is file, log_file is not set", "set log_file")
     if "\0" in file:
         raise ConfigError(f"{source}: log_file holds a NUL", "give a path")
+
+
+def _bracketed(host: str) -> str:
+    """As it stands in an address with a port."""
+    return f"[{host}]" if ":" in host else host
 
 
 def _is_address(text: str) -> bool:

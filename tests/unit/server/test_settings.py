@@ -16,6 +16,7 @@ from pushcli_server.settings import Settings
 CHANGED = Settings(
     api_port=1, command_port=2, heartbeat_interval=500, server_heartbeat_port=3,
     server_name="push.example.com", zeromq_listen_address="tcp://[::1]",
+    advertised_host="nat.example.com", advertised_command_port=4, advertised_heartbeat_port=5,
     api_listen_address="127.0.0.9", voting_timeout=2.5, offline_threshold=5, online_threshold=4,
     lifetime=60, restart_grace=1.5, lost_grace=2.5, max_job_output_bytes=2**20,
     max_stored_output_bytes=2**21, output_retention="1d12h",
@@ -100,6 +101,11 @@ REFUSED: list[tuple[str, str]] = [
     ("api_port = 0", "api_port is 0: give 1 to 65535"),
     ("command_port = 65536", "command_port is 65536"),
     ("command_port = 10003", "give three different ports"),
+    ('advertised_host = "a b"', "advertised_host is 'a b'"),
+    ('advertised_host = "nat:10002"', "advertised_host is 'nat:10002'"),
+    ("advertised_command_port = 65536", "advertised_command_port is 65536"),
+    ("advertised_heartbeat_port = -1", "advertised_heartbeat_port is -1"),
+    ("advertised_heartbeat_port = 10002", "advertised_heartbeat_port different ports"),
     ("heartbeat_interval = 9", "heartbeat_interval is 9"),
     ("offline_threshold = 0", "offline_threshold is 0"),
     ("online_threshold = -1", "online_threshold is -1"),
@@ -148,6 +154,22 @@ def test_a_wrong_value_is_named(tmp_path: Path, line: str, told: str) -> None:
 @pytest.mark.parametrize("name", ["push", "10.0.0.1", "::1", "a_b.example.com", "x" * 63])
 def test_names_and_addresses_of_a_server(name: str) -> None:
     assert settings.check(Settings(server_name=name), "x").server_name == name
+
+
+def test_agents_are_told_where_they_reach_a_server_behind_nat() -> None:
+    plain = Settings(server_name="push")
+    assert (plain.command_address, plain.heartbeat_address) == (
+        "tcp://push:10002", "tcp://push:10000",
+    )  # fmt: skip
+    behind = Settings(
+        server_name="push", advertised_host="192.0.2.1", advertised_command_port=443,
+        advertised_heartbeat_port=444,
+    )  # fmt: skip
+    assert behind.command_address == "tcp://192.0.2.1:443"
+    assert behind.heartbeat_address == "tcp://192.0.2.1:444"
+    assert Settings(server_name="::1").command_address == "tcp://[::1]:10002"
+    # Two devices may forward the same port.
+    settings.check(Settings(advertised_command_port=10003), "x")
 
 
 @pytest.mark.parametrize("host", ["", "127.0.0.1", "127.8.8.8", "::1", "localhost"])
