@@ -72,6 +72,8 @@ class AgentSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """Per channel of a job."""
     default_capture: bool = True
     """Whether a little of what a command writes is kept if nobody asked for it."""
+    jobs_outlive_agent: bool = True
+    """Whether commands go on without the agent, as with old agents they do not."""
     log_level: LogLevel = "info"
     log_location: str | None = None
     """A file; without it the log goes to standard error."""

@@ -171,6 +171,7 @@ def _policy(settings: AgentSettings, whitelist: MergedWhitelist) -> PolicyConfig
         rename_env=settings.rename_env,
         max_output_bytes=settings.max_output_bytes,
         default_capture=settings.default_capture,
+        outlives_agent=settings.jobs_outlive_agent,
     )
 
 

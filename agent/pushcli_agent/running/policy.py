@@ -54,6 +54,8 @@ class PolicyConfig(msgspec.Struct, frozen=True, kw_only=True):
     """Per channel."""
     default_capture: bool = True
     """Whether a little of the output is kept if nobody asked for it."""
+    outlives_agent: bool = True
+    """Whether the command goes on when the agent is gone."""
 
 
 class PreparedJob(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,6 +74,7 @@ class PreparedJob(msgspec.Struct, frozen=True, kw_only=True):
     max_output_bytes: int
     stdin: bytes | None = None
     """What the command reads; None: nothing."""
+    outlives_agent: bool = True
     umask: int = _UMASK
     lock: int = -1
     """A descriptor that holds the entry's lock: for the supervisor, and then to be closed."""
@@ -140,6 +143,7 @@ def prepare(
         file=file,
         max_output_bytes=_output_limit(run, config),
         stdin=stdin,
+        outlives_agent=config.outlives_agent,
         lock=lock,
         judged=directory.descriptor,
     )

@@ -99,6 +99,7 @@ def _specification(directory: Path, job: PreparedJob) -> int:
         "umask": job.umask,
         "max_output_bytes": job.max_output_bytes,
         "stdin": job.stdin,
+        "outlives_agent": job.outlives_agent,
     }
     descriptor = os.memfd_create("job")
     os.write(descriptor, marshal.dumps(specification))

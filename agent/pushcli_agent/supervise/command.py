@@ -26,16 +26,25 @@ LONGEST_POLL = 60.0
 
 
 class Command:
-    """The running command and all its descendants."""
+    """The running command and all its descendants.
+
+    Args:
+        agent: a pipe whose end, which is that of the agent, aborts the command; -1: it goes on.
+    """
 
     def __init__(
-        self, spec: "dict[str, object]", channels: "list[CapturedOutput]", signals: int
+        self,
+        spec: "dict[str, object]",
+        channels: "list[CapturedOutput]",
+        signals: int,
+        agent: int = -1,
     ) -> None:
-        self._signals = signals
+        self._signals, self._agent = signals, agent
         self._channels = {channel.reader: channel for channel in channels}
         self._poll = select.poll()
-        for descriptor in (signals, *self._channels):
-            self._poll.register(descriptor, select.POLLIN)
+        for descriptor in (signals, agent, *self._channels):
+            if descriptor >= 0:
+                self._poll.register(descriptor, select.POLLIN)
         self._children = True
         self.status: int | None = None
         self.timed_out = self.aborted = False
@@ -72,12 +81,18 @@ class Command:
         return list(self._channels)
 
     def _step(self, until: float) -> bytes:
-        """Wait for something, and take it in; returns the numbers of the signals that came."""
+        """Wait for something, and take it in; returns the numbers of the signals that came.
+
+        The end of the agent, where the command is to end with it, counts as SIGTERM.
+        """
         wait = min(until - time.monotonic(), LONGEST_POLL)
         came = b""
         for descriptor, _ in self._poll.poll(max(wait, 0) * 1000):
             if descriptor == self._signals:
-                came = os.read(self._signals, 512)
+                came += os.read(self._signals, 512)
+            elif descriptor == self._agent:
+                self._poll.unregister(descriptor)
+                came += bytes([_signal.SIGTERM])
             elif self._channels[descriptor].collect() is None:
                 self._poll.unregister(descriptor)
                 del self._channels[descriptor]

@@ -5,7 +5,8 @@ The agent starts it at the commit, as
 open descriptors:
 
 - CONTROL, a pipe: one byte means run; its end before that means that the agent is gone, and
-  so is the supervisor, without a trace. Later the agent is not needed any more.
+  so is the supervisor, without a trace. Later the agent is not needed any more, unless the job
+  is to end with it.
 - LOCK, a file that is locked for as long as this process lives; it holds its number and state.
 - SPEC, what to run, marshalled (see `spool`),
 - KEPT, held by being open, kept from the command, gone with this process: the lock of the
@@ -84,7 +85,8 @@ def main(directory: str, control: int, lock: int, spec: int, *kept: int) -> None
     limit = int(str(job["max_output_bytes"]))
     names = ("stdout", "stderr") if job["capture"] else ()
     channels = [CapturedOutput(f"{directory}/{name}", limit) for name in names]
-    command = Command(job, channels, signals)
+    # 0.1.0, whose agent may have started this, says nothing of it.
+    command = Command(job, channels, signals, -1 if job.get("outlives_agent", True) else control)
     command.supervise()
     record(directory, command, channels)
     if command.open_outputs:

@@ -496,6 +496,22 @@ def test_a_job_outlives_the_agent_and_its_result_is_adopted(
     assert decoded(result["stdout_base64"]) == b"released\n"
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_job_ends_with_the_agent_where_that_is_wanted(
+    agent: AgentProcess, server: ScriptedServer, tmp_path: Path, number: int
+) -> None:
+    agent.write(server.url, {"tell": "echo $$ > $OUT; exec sleep 300"}, jobs_outlive_agent=False)
+    agent.start()
+    out = tmp_path / "pid"
+    server.run(server.meet(), JOB, "tell", env={"OUT": str(out)})
+    pid = until(lambda: out.exists() and out.read_text().strip(), "it runs")
+    agent.end(number)
+    until(lambda: not Path(f"/proc/{pid}").exists(), "the command has ended")
+    agent.start()
+    result = server.expect("failed", job_id=JOB).body
+    assert (result["aborted"], result["signal"]) == (True, signal.SIGTERM)
+
+
 def test_a_result_of_a_killed_agent_is_delivered_by_the_next(
     agent: AgentProcess, server: ScriptedServer
 ) -> None:

@@ -116,7 +116,7 @@ ELSEWHERE = {
     "chef_server_url", "node_name", "client_key", "ca_file", "fingerprint", "signing_version",
     "whitelist", "whitelist_source", "accept_unsigned_whitelist", "roles", "tags", "attributes",
     "lock_dir", "file_dir", "file_dir_expiry", "spool_dir", "max_output_bytes",
-    "default_capture", "log_level", "log_location",
+    "default_capture", "jobs_outlive_agent", "log_level", "log_location",
 }  # fmt: skip
 """Settings that limit no choice of a job's caller."""
 LISTS: dict[str, tuple[dict[str, Any], list[str]]] = {
