@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pushcli import durations
 from pushcli.jobs.interrupts import as_interrupts
 from pushcli.jobs.live import LiveDisplay
-from pushcli.jobs.screen import Glyphs, Line, Part, bar
+from pushcli.jobs.screen import Glyphs, Line, bar
 from pushcli.jobs.suspending import suspending
 from pushcli.terminal.context import App, can_redraw
 
@@ -36,8 +36,9 @@ class FetchBar:
         if self._live is None or now - self._began < SHOWN_AFTER or now - self._drawn_at < _REDRAW:
             return
         self._drawn_at = now
-        line = progress_line(done, self._total, self._size, now - self._began, self._live.glyphs)
-        self._live.draw([line])
+        elapsed, live = now - self._began, self._live
+        line = progress_line(done, self._total, self._size, elapsed, live.glyphs, live.room)
+        live.draw([line])
 
 
 @contextmanager
@@ -54,7 +55,9 @@ def fetch_bar(app: App, total: int) -> Iterator[FetchBar]:
         live.clear()
 
 
-def progress_line(done: int, total: int, size: int, elapsed: float, glyphs: Glyphs) -> Line:
+def progress_line(
+    done: int, total: int, size: int, elapsed: float, glyphs: Glyphs, room: int
+) -> Line:
     """`Output ━━━───  812 of 2,000 fetched · 3.1 MB   2 s`."""
     count = f"{done:,} of {total:,} fetched{glyphs.between}{size / 1e6:.1f} MB"
-    return [*bar("Output", done, total, glyphs), Part(f"{count}   {durations.words(elapsed)}")]
+    return bar("Output", done, total, f"{count}   {durations.words(elapsed)}", glyphs, room)

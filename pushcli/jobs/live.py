@@ -41,6 +41,11 @@ class LiveDisplay:
         self._turn = threading.Condition(threading.RLock())
         self._is_held = False
 
+    @property
+    def room(self) -> int:
+        """Columns of a line, as the terminal is now."""
+        return max(_LEAST, self._size().columns) - 1
+
     def draw(self, lines: list[Line]) -> None:
         """These in place of those before, each cut at the screen's edge.
 
@@ -106,11 +111,10 @@ class LiveDisplay:
             self._write_at_once(self._frame())
 
     def _frame(self) -> str:
-        size = self._size()
-        room = max(_LEAST, size.columns) - 1
+        room = self.room
         shown = [self._painted(cut(line, room, self.glyphs.cut)) for line in self._lines]
         # One line below stays free: a screen that scrolls would lose the first.
-        shown = shown[: max(1, size.lines - 1)]
+        shown = shown[: max(1, self._size().lines - 1)]
         up = f"\x1b[{len(shown) - 1}A" if len(shown) > 1 else ""
         return _HIDE + _CLEAR + "\r\n".join(shown) + up + "\r"
 

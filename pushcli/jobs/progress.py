@@ -166,10 +166,11 @@ class Display:
         from pushcli.jobs.screen import screen  # noqa: PLC0415 - only where it is needed
 
         self._explain(tracker, now)
+        elapsed, live = self._elapsed(tracker, now), self._live
         lines = screen(
-            tracker, job_id=self._id, elapsed=self._elapsed(tracker, now), glyphs=self._live.glyphs
+            tracker, job_id=self._id, elapsed=elapsed, glyphs=live.glyphs, room=live.room
         )
-        self._live.draw(lines[: self._most_lines])
+        live.draw(lines[: self._most_lines])
         self._drawn_at = now
 
     def note(self, line: str) -> None:

@@ -5,6 +5,7 @@ repeats what a word says.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from heapq import nsmallest
 from itertools import islice
 from typing import NamedTuple
 
@@ -13,13 +14,18 @@ from pushcli.escape import escape_line
 from pushcli.jobs.model import NodeResult
 from pushcli.jobs.tracker import Tracker
 from pushcli.jobs.wording import explain
+from pushcli.protocol.names import by_number
 from pushcli.terminal.colours import colour
 from pushcli.terminal.folding import fold
 from pushcli.terminal.layout import fitted, width
 
 MOST_LINES = 10
-_BAR = 30
+_LONGEST_BAR = 30
+_BAR_STEP = 5
+"""Columns by which a bar gives way: one that followed each digit beside it would jump."""
+_GAP = "  "
 _TITLE = 12
+USUAL_WIDTH = 80
 _REASONS = 3
 _SLOWEST = 3
 _PATIENT = 2.0
@@ -56,18 +62,20 @@ ASCII = Glyphs("#", "-", ", ", "~")
 
 
 def screen(
-    tracker: Tracker, *, job_id: str, elapsed: float, glyphs: Glyphs = UNICODE
-) -> list[Line]:
+    tracker: Tracker, *, job_id: str, elapsed: float, glyphs: Glyphs = UNICODE,
+    room: int = USUAL_WIDTH,
+) -> list[Line]:  # fmt: skip
     """The job as it is now.
 
     Args:
         elapsed: seconds since the job began, as far as the operator knows.
+        room: columns that the bar and what stands beside it fit into, if its text does.
     """
     lines = [_head(tracker, job_id, glyphs)]
     if tracker.vote_is_over:
-        lines += _running(tracker, elapsed, glyphs)
+        lines += _running(tracker, elapsed, glyphs, room)
     else:
-        lines += _voting(tracker, elapsed, glyphs)
+        lines += _voting(tracker, elapsed, glyphs, room)
     return lines[:MOST_LINES]
 
 
@@ -92,24 +100,24 @@ def _head(tracker: Tracker, job_id: str, glyphs: Glyphs) -> Line:
     return [Part(glyphs.between.join(filter(None, parts)), bold=True)]
 
 
-def _voting(tracker: Tracker, elapsed: float, glyphs: Glyphs) -> list[Line]:
+def _voting(tracker: Tracker, elapsed: float, glyphs: Glyphs, room: int) -> list[Line]:
     answered = tracker.total - tracker.count("new")
     ready = f"{tracker.count('ready')} of {tracker.total} ready   {durations.words(elapsed)}"
-    lines = [[*bar("Voting", answered, tracker.total, glyphs), Part(ready)]]
+    lines = [bar("Voting", answered, tracker.total, ready, glyphs, room)]
     if answered < tracker.total and elapsed >= _PATIENT:
         missing = [node for node, state in tracker.states.items() if state == "new"]
         lines.append(_titled("no answer", [Part(_names(missing))]))
     return lines + _absent(tracker, glyphs)
 
 
-def _running(tracker: Tracker, elapsed: float, glyphs: Glyphs) -> list[Line]:
+def _running(tracker: Tracker, elapsed: float, glyphs: Glyphs, room: int) -> list[Line]:
     at_work = tracker.count("ready", "running")
     whole = tracker.participating
     rate = tracker.rate(tracker.now)
     pace = f"   {rate:.0f}/s" if rate >= 1 else ""
     done = f"{whole - at_work} of {whole} done{pace}   {durations.words(elapsed)}"
     lines = [
-        [*bar("Running", whole - at_work, whole, glyphs), Part(done)],
+        bar("Running", whole - at_work, whole, done, glyphs, room),
         _counts(tracker.counts, glyphs),
     ]
     if tracker.troubled:
@@ -124,15 +132,13 @@ def _running(tracker: Tracker, elapsed: float, glyphs: Glyphs) -> list[Line]:
     return lines + _absent(tracker, glyphs)
 
 
-def bar(title: str, done: int, total: int, glyphs: Glyphs) -> Line:
-    """A title, and how much of it is done; what follows it stands beside it."""
-    filled = _BAR if done >= total else _BAR * done // max(total, 1)
-    return [
-        Part(f"{title:{_TITLE}}", bold=True),
-        Part(glyphs.done * filled, "green"),
-        Part(glyphs.left * (_BAR - filled)),
-        Part("  "),
-    ]
+def bar(title: str, done: int, total: int, beside: str, glyphs: Glyphs, room: int) -> Line:
+    """A title, how much of it is done, and the text beside it, which the bar makes room for."""
+    left = room - _TITLE - len(_GAP) - width(beside)
+    size = _LONGEST_BAR if left >= _LONGEST_BAR else max(0, left - left % _BAR_STEP)
+    filled = size if done >= total else size * done // max(total, 1)
+    drawn = [Part(glyphs.done * filled, "green"), Part(glyphs.left * (size - filled)), Part(_GAP)]
+    return [Part(f"{title:{_TITLE}}", bold=True), *(drawn if size else []), Part(beside)]
 
 
 def _counts(counts: Mapping[str, int], glyphs: Glyphs) -> Line:
@@ -152,11 +158,15 @@ def _failures(tracker: Tracker, glyphs: Glyphs) -> Line:
 
 
 def _slow(tracker: Tracker, elapsed: float, glyphs: Glyphs) -> list[Line]:
-    first = islice(tracker.running_since.items(), _SLOWEST)
+    """Who runs longest; of those that began in one second, which looks the same, by their names."""
     began = tracker.began_at or tracker.now
-    slow = [(node, elapsed - max(0.0, since - began)) for node, since in first]
+    first = islice(tracker.running_since.items(), _MOST_NAMES)
+    starts = [(int(max(0.0, since - began)), node) for node, since in first]
+    slowest = nsmallest(_SLOWEST, starts, key=lambda start: (start[0], by_number(start[1])))
     texts = [
-        f"{escape_line(node)} {durations.words(taken)}" for node, taken in slow if taken >= _SLOW
+        f"{escape_line(node)} {durations.words(elapsed - start)}"
+        for start, node in slowest
+        if elapsed - start >= _SLOW
     ]
     return [_titled("slowest", [Part(glyphs.between.join(texts))])] if texts else []
 

@@ -1,7 +1,10 @@
 """The lines of the live display, as they stand in a terminal."""
 
+import json
+
 import pytest
 
+from pushcli.client.feed import FeedEvent
 from pushcli.jobs.model import JobView, NodeResult
 from pushcli.jobs.screen import ASCII, MOST_LINES, Part, cut, screen
 from pushcli.jobs.tracker import Tracker
@@ -18,8 +21,8 @@ def at(status: str, needed: int | None = None, **nodes: list[str]) -> Tracker:
     return tracker
 
 
-def texts(tracker: Tracker, elapsed: float = 6.0) -> list[str]:
-    lines = screen(tracker, job_id="8f593bb9" + "0" * 24, elapsed=elapsed, glyphs=ASCII)
+def texts(tracker: Tracker, elapsed: float = 6.0, room: int = 79) -> list[str]:
+    lines = screen(tracker, job_id="8f593bb9" + "0" * 24, elapsed=elapsed, glyphs=ASCII, room=room)
     return ["".join(part.text for part in line).rstrip() for line in lines]
 
 
@@ -88,6 +91,41 @@ def test_whatever_happens_the_screen_stays_small() -> None:
 
 def test_a_job_without_nodes_that_take_part_has_a_full_bar() -> None:
     assert "#" * 30 + "  0 of 0 done" in texts(at("running", nacked=["a"]))[1]
+
+
+@pytest.mark.parametrize(
+    ("room", "drawn"),
+    [(79, f"{'#' * 22}--------  "), (60, f"{'#' * 18}-------  "), (40, "###--  "), (30, "")],
+)
+def test_the_bar_gives_way_to_what_stands_beside_it(room: int, drawn: str) -> None:
+    tracker = at("running", succeeded=names("web", 1, 3), running=["web04"])
+    line = texts(tracker, room=room)[1]
+    assert line == f"Running     {drawn}3 of 4 done   6 s"
+    assert len(line) <= room
+
+
+def started(*starts: tuple[str, str]) -> Tracker:
+    """A job whose nodes began to run at these seconds of a minute."""
+    tracker = Tracker()
+
+    def event(name: str, second: str, **data: object) -> FeedEvent:
+        told = {"timestamp": f"2026-11-27 10:00:{second}Z", **data}
+        return FeedEvent(name, "1", json.dumps(told).encode())
+
+    tracker.apply(event("start", "00"))
+    tracker.apply(event("quorum_succeeded", "00"))
+    for node, second in starts:
+        tracker.apply(event("run_start", second, node=node))
+    return tracker
+
+
+def test_of_nodes_that_began_together_the_slowest_are_named_in_their_order() -> None:
+    tracker = started(
+        ("web10", "01.100"), ("web9", "01.200"), ("web2", "01.900"), ("web1", "02.000")
+    )
+    assert texts(tracker, elapsed=9.6)[-1] == "  slowest     web2 9 s, web9 9 s, web10 9 s"
+    tracker = started(("web2", "01.000"), ("web1", "03.000"))
+    assert texts(tracker, elapsed=9.0)[-1] == "  slowest     web2 8 s, web1 6 s"
 
 
 @pytest.mark.parametrize(
