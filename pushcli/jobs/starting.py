@@ -46,6 +46,27 @@ class How:
     max_failures: str | None = None
     typed: tuple[str, ...] = ()
 
+    def require_sense(self, app: App) -> None:
+        """Refuse what goes ill together, before anything is read or asked.
+
+        Raises:
+            UsageError: it does.
+        """
+        if self.follow:
+            from pushcli.jobs.follow import require_lines  # noqa: PLC0415
+
+            require_lines(app)
+        if self.batch is None and (self.batch_wait or self.max_failures is not None):
+            raise UsageError(
+                "--batch-wait and --max-failures are about batches", "give --batch too"
+            )
+        if self.batch is not None and self.nowait:
+            raise UsageError("--batch waits for each batch", "leave out --nowait")
+        if self.follow and (self.batch is not None or self.nowait):
+            raise UsageError(
+                "--follow follows one job to its end", "leave out --batch and --nowait"
+            )
+
     def apply(self, app: App) -> None:
         """Have the rest of this run of the program print as wanted."""
         app.quiet, app.timestamps = self.quiet, self.timestamps
@@ -69,14 +90,12 @@ def carry_out(
     from pushcli.jobs.batches import course  # noqa: PLC0415
     from pushcli.jobs.confirming import require_confirmation  # noqa: PLC0415
     from pushcli.jobs.dry_run import dry_run  # noqa: PLC0415
-    from pushcli.jobs.follow import following, require_lines  # noqa: PLC0415
+    from pushcli.jobs.follow import following  # noqa: PLC0415
     from pushcli.jobs.job_request import job_request  # noqa: PLC0415
     from pushcli.jobs.live import shared_display  # noqa: PLC0415
     from pushcli.jobs.tracker import Tracker  # noqa: PLC0415
 
-    _require_sense(how)
     if how.follow:
-        require_lines(app)
         run = msgspec.structs.replace(run, capture=True, default_capture=False)
     request = job_request(run, nodes, quorum=how.quorum)
     with before_start(app):
@@ -99,12 +118,3 @@ def carry_out(
             beside_output=is_told, below=live if is_told else None,
         )  # fmt: skip
     return run_job.report(app, end, request, is_told=is_told)
-
-
-def _require_sense(how: How) -> None:
-    if how.batch is None and (how.batch_wait or how.max_failures is not None):
-        raise UsageError("--batch-wait and --max-failures are about batches", "give --batch too")
-    if how.batch is not None and how.nowait:
-        raise UsageError("--batch waits for each batch", "leave out --nowait")
-    if how.follow and (how.batch is not None or how.nowait):
-        raise UsageError("--follow follows one job to its end", "leave out --batch and --nowait")

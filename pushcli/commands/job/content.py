@@ -1,5 +1,6 @@
 """The files that a job's start sends along."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,17 +14,32 @@ else:
     job_request = LazyModule("pushcli.jobs.job_request")
 
 
-def content_of(app: App, file: Path | None, *, is_read: bool, option: str = "--file") -> str | None:
-    """The content of `--file`, or of what the option is called.
+def require_one_reader(*, names: bool, files: Mapping[str, Path | None]) -> None:
+    """Refuse to read standard input twice, before it is read at all: somebody may have to type it.
 
     Args:
-        is_read: whether something else comes from standard input.
+        names: whether names of nodes come from there.
+        files: by the option that named each.
 
     Raises:
-        UsageError: so would the file, or it cannot be read.
+        UsageError: another file would come from there, too.
+    """
+    is_read = names
+    for option, file in files.items():
+        if str(file) == job_request.STDIN:
+            if is_read:
+                raise UsageError(
+                    "standard input was asked for twice", f"name a file: {option} FILE"
+                )
+            is_read = True
+
+
+def content_of(app: App, file: Path | None, *, option: str = "--file") -> str | None:
+    """The content of `--file`, or of what the option is called.
+
+    Raises:
+        UsageError: it cannot be read.
     """
     if file is None:
         return None
-    if str(file) == job_request.STDIN and is_read:
-        raise UsageError("standard input was asked for twice", f"name a file: {option} FILE")
     return job_request.read_file(file, app.stdin, option=option)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pushcli.commands.job.content import content_of
+from pushcli.commands.job.content import content_of, require_one_reader
 from pushcli.commands.job.start_options import start_options
 from pushcli.escape import escape_line
 from pushcli.exit_status import ExitStatus
@@ -74,9 +74,11 @@ def retry(
       pushcli job retry 8f593bb9 --failed 'web*'
     """
     how.apply(app)
+    how.require_sense(app)
     choice = selection.Selection(expressions=nodes)
+    require_one_reader(names=choice.reads_stdin, files={"--file": file})
     with interrupts.before_start(app):
-        content = content_of(app, file, is_read=choice.reads_stdin)
+        content = content_of(app, file)
         run, again_on = retry_job.again(app, named.job_id(app, job_id), choices, file=content)
         if nodes:
             again_on = of_job.among(app, nodes, again_on)

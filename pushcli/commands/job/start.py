@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pushcli.commands.job.content import content_of
+from pushcli.commands.job.content import content_of, require_one_reader
 from pushcli.commands.job.start_options import start_options
 from pushcli.commands.target_options import target_options
 from pushcli.errors import UsageError
@@ -102,12 +102,13 @@ def start(
         raise UsageError("--follow prints what --no-capture keeps away", "leave out one of them")
     how.apply(app)
     env = job_request.environment(with_env, variables)
-    reads = selection.reads_stdin or str(file) == job_request.STDIN
+    how.require_sense(app)
+    require_one_reader(names=selection.reads_stdin, files={"--file": file, "--stdin": stdin})
     with interrupts.before_start(app):
-        content = content_of(app, file, is_read=selection.reads_stdin)
+        content = content_of(app, file)
         nodes = selecting.select(app, selection, must_exist=True)
         secret_env = secret_variables.read_secrets(app, secrets, env or ())
-        read = content_of(app, stdin, is_read=reads, option="--stdin")
+        read = content_of(app, stdin, option="--stdin")
     spec = run.RunSpec(
         command=command,
         run_timeout=timeout,

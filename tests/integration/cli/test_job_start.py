@@ -2,7 +2,9 @@
 
 import hashlib
 import json
+import os
 import signal
+import subprocess
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -12,7 +14,7 @@ import pytest
 import yaml
 
 from pushcli.exit_status import ExitStatus
-from tests.integration.cli.program import Home, assert_one_line
+from tests.integration.cli.program import PUSHCLI, Home, Result, assert_one_line
 from tests.integration.cli.responder import JOB_ID, Answer, Responder, job, json_answer
 from tests.support.waiting import patient
 
@@ -170,8 +172,35 @@ def test_the_file_comes_from_standard_input(home: Home, responder: Responder) ->
     start.communicate()
     *_, (_, _, body) = responder.requests
     assert json.loads(body)["file"] == "base64:"
-    both = home.run("job", "start", "uptime", "-", "--file", "-")
-    assert_one_line(both, ExitStatus.USAGE, "standard input was asked for twice")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("job", "start", "uptime", "-", "--file", "-"), "asked for twice: name a file: --file"),
+        (("job", "start", "uptime", "-", "--stdin", "-"), "asked for twice: name a file: --stdin"),
+        ((*START, "-x", "-", "--stdin", "-"), "asked for twice: name a file: --stdin"),
+        ((*START, "--file", "-", "--stdin", "-"), "asked for twice: name a file: --stdin"),
+        (("job", "retry", JOB_ID, "-", "--file", "-"), "asked for twice: name a file: --file"),
+        ((*START, "--file", "-", "--follow", "-b"), "--follow"),
+        (("job", "start", "uptime", "-", "--batch-wait", "1"), "--batch"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_standard_input_is_read(
+    home: Home, responder: Responder, arguments: tuple[str, ...], words: str
+) -> None:
+    reading, writing = os.pipe()
+    with os.fdopen(reading, "rb") as theirs, os.fdopen(writing, "wb") as ours:
+        ours.write(b"web01\n")
+        ours.flush()
+        done = subprocess.run(
+            [*PUSHCLI, *arguments], env=home.env, stdin=theirs, capture_output=True, text=True,
+            timeout=patient(15), check=False,
+        )  # fmt: skip
+        assert_one_line(Result(done.returncode, done.stdout, done.stderr), ExitStatus.USAGE, words)
+        ours.close()
+        assert theirs.read() == b"web01\n"
+    assert not responder.requests
 
 
 def capture(responder: Responder) -> None:
