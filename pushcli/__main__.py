@@ -137,9 +137,16 @@ def _explain(error: Exception) -> tuple[str, int]:
 
 
 def _sentence(error: "click.ClickException") -> str:
+    from click.exceptions import NoSuchCommand, NoSuchOption
+
     from pushcli.escape import escape_line
 
-    message = " ".join(error.format_message().split()).removesuffix(".")
+    message = error.format_message()
+    if isinstance(error, NoSuchCommand | NoSuchOption) and len(error.possibilities or ()) > 1:
+        # click finds the nearest first, and then sorts them by their letters.
+        near = ", ".join(map(repr, error.possibilities or ()))
+        message = f"{error.message} (Did you mean one of: {near}?)"
+    message = " ".join(message.split()).removesuffix(".")
     return escape_line(message[:1].lower() + message[1:])
 
 

@@ -88,7 +88,8 @@ def _sentence(ready: int, unknown: int, count: int, quorum: int) -> str:
             f"{would}, {unknown} cannot tell: the quorum of {quorum} might hold.  "
             "Nothing was started."
         )
-    return f"{would}: the quorum of {quorum} would fail.  Nothing was started."
+    few = f", only {count} named" if quorum > count else ""
+    return f"{would}: the quorum of {quorum} would fail{few}.  Nothing was started."
 
 
 def _colour(holds: bool) -> str:

@@ -143,7 +143,9 @@ def _when(job: JobView) -> str:
 def _terms(job: JobView, raw: Mapping[str, Any], listed: ListedJob | None) -> Iterator[str]:
     count = sum(job.counts.values())
     if listed is not None and listed.quorum is not None:
-        yield f"{listed.quorum} of {count} nodes needed"
+        few = listed.quorum > count
+        of = f"nodes needed, {count} named" if few else f"of {count} nodes needed"
+        yield f"{listed.quorum} {of}"
     else:
         yield "one node" if count == 1 else f"{count} nodes"
     timeout = raw.get("run_timeout")

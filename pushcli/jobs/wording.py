@@ -70,7 +70,9 @@ def summary(job: JobView, needed: int | None = None) -> str:
     counts = job.counts
     if job.status == "quorum_failed":
         wanted = "" if needed is None else f"{needed} needed, "
-        return f"{phase(job)}: {wanted}{counts.get('was_ready', 0)} ready. Nothing was run."
+        total = sum(counts.values())
+        few = f", only {total} named" if needed is not None and needed > total else ""
+        return f"{phase(job)}: {wanted}{counts.get('was_ready', 0)} ready{few}. Nothing was run."
     failures = " with failures" if job.status == "complete" and _is_troubled(job) else ""
     return f"{phase(job)}{failures}.  {tally(job)}".rstrip()
 

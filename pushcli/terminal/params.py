@@ -33,9 +33,9 @@ class Seconds(click.ParamType[float]):
         except ValueError as error:
             self.fail(f"{value!r} is {error}", param, ctx)
         if not 0 <= seconds <= MAX_RUN_TIMEOUT or (seconds == 0 and not self._zero):
-            least = "0" if self._zero else "more than 0"
-            wanted = f"{least} to {MAX_RUN_TIMEOUT} seconds"
-            self.fail(f"{value!r} is out of range: give {wanted}", param, ctx)
+            least = "at least 0" if self._zero else "more than 0"
+            most = f"at most {MAX_RUN_TIMEOUT:,} seconds"
+            self.fail(f"{value!r} is out of range: must be {least} and {most}", param, ctx)
         return seconds
 
 
@@ -57,7 +57,7 @@ class Duration(click.ParamType[float]):
         except ValueError as error:
             self.fail(f"{value!r} is {error}", param, ctx)
         if seconds == 0 and not self._zero:
-            self.fail(f"{value!r} is not more than 0", param, ctx)
+            self.fail(f"{value!r} must be more than 0", param, ctx)
         if self._longest is not None and seconds > durations.parse(self._longest):
             self.fail(f"{value!r} is more than {self._longest}", param, ctx)
         return seconds

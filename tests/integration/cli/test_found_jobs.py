@@ -161,7 +161,7 @@ def test_a_job_is_shown_with_who_and_how_and_its_nodes_folded(home: Home) -> Non
     assert lines[1] == "  complete with failures in 14 s, by ann from 192.0.2.7"
     assert lines[2].startswith("  started 2012-09-0")
     assert lines[3:5] == [
-        "  371 of 34 nodes needed, timeout 1 h, as deploy, captured",
+        "  371 nodes needed, 34 named, timeout 1 h, as deploy, captured",
         '  env {"A": "b"}',
     ]
     assert [line.split("\t") for line in lines[5:8]] == [

@@ -61,6 +61,7 @@ def test_a_failed_vote_says_how_many_were_needed() -> None:
     ended = job("quorum_failed", was_ready=["a", "b"], nacked=["c"])
     assert summary(ended, 3) == "Quorum failed: 3 needed, 2 ready. Nothing was run."
     assert summary(ended) == "Quorum failed: 2 ready. Nothing was run."
+    assert summary(ended, 5) == "Quorum failed: 5 needed, 2 ready, only 3 named. Nothing was run."
     nobody = job("quorum_failed", unavailable=["a"])
     assert summary(nobody, 1) == "Quorum failed: 1 needed, 0 ready. Nothing was run."
 
