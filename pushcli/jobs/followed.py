@@ -9,6 +9,7 @@ from pushcli.client.answers import checked
 from pushcli.client.feed import FeedEvent
 from pushcli.errors import ServerError
 from pushcli.escape import decode, escape_line
+from pushcli.jobs.for_programs import line_head
 
 MAX_LINE = 65_536
 """Bytes of a line that are shown as one; a longer one is shown in parts."""
@@ -31,7 +32,8 @@ class Line(msgspec.Struct, frozen=True, gc=False):
 
     def as_data(self, job_id: str) -> dict[str, str]:
         """For programs: `line`, or `line_base64` where it is not UTF-8."""
-        head = {"event": "output", "id": job_id, "node": self.node, "channel": self.channel}
+        part = {"node": self.node, "channel": self.channel}
+        head = {**line_head("output", job_id), **part}
         try:
             return {**head, "line": self.data.decode()}
         except UnicodeDecodeError:

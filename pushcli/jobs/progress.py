@@ -66,8 +66,7 @@ def progress(
         yield Silence(app)
         return
     if app.options.format is Format.NDJSON:
-        # Lines of two threads could get mixed up.
-        yield Silence(app) if beside_output else Events(app, job_id)
+        yield Events(app, job_id)
         return
     if not can_redraw(app.stderr, app.env) or (beside_output and below is None):
         yield Lines(app)

@@ -10,7 +10,7 @@ from pushcli.jobs.at_once import Interrupted
 from pushcli.jobs.excerpts import FAILED, Excerpts, fetch_excerpts, print_excerpts
 from pushcli.jobs.fetch import fetch_outputs, unfetched
 from pushcli.jobs.folded import print_folded
-from pushcli.jobs.for_programs import job_as_data, result_as_data
+from pushcli.jobs.for_programs import job_as_data, line_head, result_as_data
 from pushcli.jobs.interrupts import Decision, OnInterrupt, as_interrupts, decide
 from pushcli.jobs.model import JobView, NodeResult
 from pushcli.jobs.next_steps import output_line, retry_line
@@ -211,7 +211,7 @@ def report(
     else:
         rows = [{**result_as_data(r), **as_data(found.outputs.get(r.node, {}))} for r in results]
         # After the events: the last line is of another kind.
-        kind = {"event": "end"} if app.options.format is Format.NDJSON else {}
+        kind = line_head("end", end.job.id) if app.options.format is Format.NDJSON else {}
         (emit or app.emit)({**kind, **job_as_data(end.raw), "results": rows})
     return verdict(end.job)
 

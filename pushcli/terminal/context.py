@@ -5,6 +5,7 @@ They are injected, so that a test can give its own and patches nothing.
 
 import os
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -112,6 +113,8 @@ class App:
     timestamps: bool = False
     """Whether lines begin with the local time."""
     candidates: "Candidates" = lambda *_: []
+    # Taken again by whoever has it: a signal's handler interrupts the one who writes.
+    _turn: threading.RLock = field(default_factory=threading.RLock, init=False, repr=False)
 
     @cached_property
     def client(self) -> "ApiClient":
@@ -138,9 +141,13 @@ class App:
         return "\n".join(f"{now} {line}" for line in text.split("\n"))
 
     def write(self, text: str) -> None:
-        """A part of the answer, to standard output; flushed, so that notes stay in order."""
-        self.stdout.write(text)
-        self.stdout.flush()
+        """A part of the answer, to standard output; flushed, so that notes stay in order.
+
+        Two threads may write; what each gives stays together.
+        """
+        with self._turn:
+            self.stdout.write(text)
+            self.stdout.flush()
 
     def write_bytes(self, data: bytes) -> None:
         """A part of the answer, as it is."""

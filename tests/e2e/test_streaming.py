@@ -267,7 +267,7 @@ def test_a_job_is_followed_from_elsewhere_and_when_it_is_over(
     job_is(fleet, job_id, "running")
     running = Running(fleet, "job", "output", job_id, "n2", "--follow", "-F", "ndjson")
     first = [json.loads(running.line()), json.loads(running.line())]
-    head = {"event": "output", "id": job_id, "node": "n2"}
+    head = {"event": "output", "job": job_id, "node": "n2"}
     assert {**head, "channel": "stdout", "line": "one"} in first
     assert {**head, "channel": "stderr", "line": "bad"} in first
     Path(f"{marks}.1").touch()

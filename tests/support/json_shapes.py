@@ -17,9 +17,14 @@ def shapes_of(page: str) -> dict[str, list[Any]]:
     """By command the shapes that its section shows; none: it has no answer in JSON."""
     sections = re.split(r"^## `pushcli (.+)`$", page, flags=re.M)
     return {
-        command: [json.loads(block) for block in re.findall(r"```json\n(.*?)```", text, re.S)]
+        command: json_blocks(text)
         for command, text in zip(sections[1::2], sections[2::2], strict=True)
     }
+
+
+def json_blocks(text: str) -> list[Any]:
+    """What stands in its blocks of JSON."""
+    return [json.loads(block) for block in re.findall(r"```json\n(.*?)```", text, re.S)]
 
 
 def faults(value: Any, shape: Any, where: str = "$") -> list[str]:

@@ -16,12 +16,14 @@ from pushcli.sandbox.sandbox import Sandbox
 from pushcli.terminal.context import App
 from tests.support.commands_tree import all_commands
 from tests.support.fleet import Fleet
-from tests.support.json_shapes import faults, shapes_of
+from tests.support.json_shapes import faults, json_blocks, shapes_of
 
 pytestmark = [pytest.mark.timeout(90), pytest.mark.slow]
 """One story: it starts a fleet, and asks it for everything."""
 
-SHAPES = shapes_of((Path(__file__).parents[3] / "docs" / "json.md").read_text(encoding="utf-8"))
+PAGE = (Path(__file__).parents[3] / "docs" / "json.md").read_text(encoding="utf-8")
+SHAPES = shapes_of(PAGE)
+LINE_SHAPES = json_blocks(PAGE.partition("## `pushcli")[0])
 COMMANDS = {
     " ".join(path[1:]) for path, command in all_commands() if not isinstance(command, click.Group)
 }
@@ -216,4 +218,21 @@ def test_lines_of_json_have_no_bare_moments(tmp_path: Path) -> None:
         for line in LINES.strip().splitlines():
             printed = fleet.cli(*line.split(), "-F", "ndjson").stdout.splitlines()
             assert printed, line
-            assert [b for one in printed for b in bare_moments(json.loads(one))] == [], line
+            for one in map(json.loads, printed):
+                assert [*bare_moments(one)] == [], line
+                assert line_faults(one) == [], line
+
+
+def line_faults(line: dict[str, Any]) -> list[str]:
+    """Where a line is not of the shape that docs/json.md has for its event."""
+    match line.get("event"):
+        case None:
+            # The last of a job in batches.
+            return faults(line, SHAPES["job start"][2])
+        case "end":
+            job = {key: value for key, value in line.items() if key not in {"event", "job"}}
+            return faults(job, SHAPES["job start"][0])
+        case "output":
+            return faults(line, LINE_SHAPES[1])
+        case _:
+            return faults(line, LINE_SHAPES[0])
