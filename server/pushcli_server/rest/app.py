@@ -6,6 +6,7 @@ signature has been verified nothing of the body is read: its digest is in the he
 """
 
 from dataclasses import replace
+from functools import partial
 from urllib.parse import unquote
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
@@ -160,8 +161,8 @@ class Application:
     ) -> Response:
         org = path.get("org", "")
         principal, key = asked_by
-        url = request.url.path
-        await self._authenticator.authorize(org, principal, operation.access, path, url)
+        needed = operation.access, path, request.url.path
+        await self._authenticator.authorize(org, principal, *needed)
         if not accepts(request.headers.get("accept"), operation.produces):
             raise Refused(406, [f"only {operation.produces} is available here"])
         call = Call(
@@ -172,6 +173,7 @@ class Application:
             at=self._services.clock.date(),
             principal=principal,
             key=key,
+            allowed=partial(self._authenticator.still_allowed, org, principal, key, *needed),
         )
         repeat = operation.repeated(request.method)
         if repeat is Repeat.HARMLESS or (repeat is Repeat.TOLD and principal.kind == "user"):

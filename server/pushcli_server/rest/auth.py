@@ -1,9 +1,10 @@
 """Who asks, and may they? (Push Jobs protocol, section 2.)"""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from enum import Enum, auto
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import assert_never
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
@@ -18,7 +19,7 @@ from pushcli_server.rest.errors import Refused, not_found, unauthenticated
 from pushcli_server.rest.refusing import READING, WRITING, Needs, action, forbidden
 from pushcli_server.rest.request import signed_path
 from pushcli_server.rest.rights import ADMINS, READERS, WRITERS
-from pushcli_server.store import Store, identity_reads
+from pushcli_server.store import Store, StoreUnavailable, identity_reads
 from pushcli_server.store.records import Principal
 
 
@@ -119,9 +120,7 @@ class Authenticator:
         if not verification.is_signed_body(signed, body):
             raise _invalid(signed)
         associated = [
-            (candidate, key)
-            for candidate, key in signers
-            if not org or candidate.associated or candidate.superuser
+            (candidate, key) for candidate, key in signers if not org or _belongs(candidate)
         ]
         if not associated:
             raise Refused(403, [f"'{signed.user}' is not associated with organization '{org}'"])
@@ -177,6 +176,32 @@ class Authenticator:
             is_admin = bool(org) and await self._is_admin(org, principal)
             raise forbidden(principal, needs, is_admin=is_admin)
 
+    async def still_allowed(
+        self,
+        org: str,
+        principal: Principal,
+        key: RSAPublicKey,
+        access: Access,
+        path: dict[str, str],
+        url: str,
+    ) -> bool:
+        """Whether who was let in would be again: is there, with this key, and may.
+
+        What was so stays so while the database is away.
+        """
+        try:
+            found = await self._store.ask(identity_reads.candidates, org, principal.name)
+            same = (one for one in found or () if _is(one, principal.kind, principal.name))
+            now = next((one for one in same if key in _keys_of(one)), None)
+            if now is None or not (_belongs(now) or not org):
+                return False
+            await self.authorize(org, now, access, path, url)
+        except Refused:
+            return False
+        except StoreUnavailable:
+            return True
+        return True
+
     async def _needs(self, org: str, access: Access, url: str) -> Needs:
         """The group that decides; whoever joins it may."""
         match access:
@@ -213,6 +238,10 @@ class Authenticator:
                 return allowed
 
 
+def _belongs(principal: Principal) -> bool:
+    return principal.associated or principal.superuser
+
+
 def _is(principal: Principal, kind: str, name: str) -> bool:
     return (principal.kind, principal.name) == (kind, name)
 
@@ -228,11 +257,11 @@ def _invalid(signed: SignedHeaders) -> Refused:
 def _fitting_key(
     principal: Principal, signed: SignedHeaders, method: str, path: str
 ) -> RSAPublicKey | None:
+    fits = partial(verification.verify_head, signed, method=method, path=path)
+    return next((key for key in _keys_of(principal) if fits(key)), None)
+
+
+def _keys_of(principal: Principal) -> Iterator[RSAPublicKey]:
     for pem in principal.public_keys:
-        try:
-            key = _public_key(pem)
-        except KeyFileError:
-            continue
-        if verification.verify_head(signed, key, method=method, path=path):
-            return key
-    return None
+        with suppress(KeyFileError):
+            yield _public_key(pem)

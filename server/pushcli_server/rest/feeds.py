@@ -20,7 +20,7 @@ from pushcli_server.feed_log import FeedLog, encode_event
 from pushcli_server.jobs import JobService
 from pushcli_server.rest.errors import not_found
 from pushcli_server.rest.pieces import while_there
-from pushcli_server.rest.request import Call
+from pushcli_server.rest.request import Allowed, Call
 
 MEDIA_TYPE = "text/event-stream"
 SLICE = 65_536
@@ -32,6 +32,8 @@ REST_PER_READER = 0.001
 LONGEST_REST = 0.5
 """Seconds between news and their reading: a burst reaches each of many readers as one slice."""
 HISTORY = 60.0
+RECHECK = 5.0
+"""Seconds after which a reader's right is looked at again before more is sent to it."""
 
 
 class FeedHandlers:
@@ -55,20 +57,20 @@ class FeedHandlers:
             summary = encode_event("summary", "job-1", now, {**nodes, **view})
             return Response(summary, headers=_HEADERS, media_type=MEDIA_TYPE)
         position = log.position(call.http.headers.get("last-event-id", ""))
-        return EventStream(log, log.first if position is None else position)
+        return EventStream(log, log.first if position is None else position, call.allowed)
 
     async def organization(self, call: Call) -> Response:
         """`GET job_status_feed`: what happens from now on, or since the last event seen."""
         log = self._logs.organization(call.org)
         last = call.http.headers.get("last-event-id")
         if last is None:
-            return EventStream(log, log.end)
+            return EventStream(log, log.end, call.allowed)
         position = log.position(last)
         if position is not None:
-            return EventStream(log, position)
+            return EventStream(log, position, call.allowed)
         oldest = self._clock.date() - HISTORY
         start = encode_event("start_of_history", "start_id", int(oldest * 1_000_000), {})
-        return EventStream(log, log.since(oldest), start)
+        return EventStream(log, log.since(oldest), call.allowed, start)
 
 
 _HEADERS = {"X-Accel-Buffering": "no", "Cache-Control": "no-cache"}
@@ -81,19 +83,25 @@ class Read(Protocol):
 
 
 class Streamed(Response):
-    """Events until there are no more, the reader leaves, or does not read.
+    """Events until there are no more, the reader leaves, does not read, or may not any more.
 
     Args:
+        allowed: asks whether whoever reads may still.
         slow: seconds in which a reader must take a slice.
+        recheck: seconds for which it may because it might.
     """
 
     media_type = MEDIA_TYPE
 
-    def __init__(self, read: Read, *, slow: float = SLOW) -> None:
+    def __init__(
+        self, read: Read, allowed: Allowed, *, slow: float = SLOW, recheck: float = RECHECK
+    ) -> None:
         super().__init__(headers=_HEADERS)
         del self.headers["content-length"]
         self._read = read
+        self._allowed = allowed
         self._slow = slow
+        self._recheck = recheck
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Stream."""
@@ -106,8 +114,15 @@ class Streamed(Response):
             self._read.readers -= 1
 
     async def _send(self, send: Send) -> None:
+        loop = asyncio.get_running_loop()
+        checked = loop.time()
         with contextlib.suppress(TimeoutError):
             async for chunk in self._chunks():
+                if loop.time() - checked >= self._recheck:
+                    # Whoever comes back is told why.
+                    if not await self._allowed():
+                        break
+                    checked = loop.time()
                 async with asyncio.timeout(self._slow):
                     await send({"type": "http.response.body", "body": chunk, "more_body": True})
             await send({"type": "http.response.body", "body": b"", "more_body": False})
@@ -120,9 +135,16 @@ class EventStream(Streamed):
     """A log from a position on, until it is complete or the reader leaves."""
 
     def __init__(
-        self, log: FeedLog, position: int, prologue: bytes = b"", *, slow: float = SLOW
+        self,
+        log: FeedLog,
+        position: int,
+        allowed: Allowed,
+        prologue: bytes = b"",
+        *,
+        slow: float = SLOW,
+        recheck: float = RECHECK,
     ) -> None:
-        super().__init__(log, slow=slow)
+        super().__init__(log, allowed, slow=slow, recheck=recheck)
         self._log = log
         self._position = position
         self._prologue = prologue

@@ -20,7 +20,7 @@ from pushcli_server.output_feeds import OutputFeeds
 from pushcli_server.output_log import OutputLog, Part
 from pushcli_server.rest.errors import Refused, not_found
 from pushcli_server.rest.feeds import KEEPALIVE, LONGEST_REST, REST_PER_READER, Streamed
-from pushcli_server.rest.request import Call
+from pushcli_server.rest.request import Allowed, Call
 from pushcli_server.store import StoreUnavailable
 
 _log = logging.getLogger(__name__)
@@ -52,7 +52,7 @@ class OutputFeedHandlers:
         if log is None:
             raise not_found("no output was captured")
         last = call.http.headers.get("last-event-id") or query.get("after", "")
-        return OutputStream(self._outputs, key, log, nodes, log.position(last))
+        return OutputStream(self._outputs, key, log, nodes, log.position(last), call.allowed)
 
 
 class OutputStream(Streamed):
@@ -65,8 +65,9 @@ class OutputStream(Streamed):
         log: OutputLog,
         nodes: frozenset[str],
         number: int,
+        allowed: Allowed,
     ) -> None:
-        super().__init__(log)
+        super().__init__(log, allowed)
         self._outputs, self._key, self._log = outputs, key, log
         self._nodes = nodes
         self._first = self._number = number

@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +19,8 @@ from pushcli_server.signed_writes import Attempt
 from pushcli_server.store import operations
 from pushcli_server.store.records import AuditRecord, Principal
 
+Allowed = Callable[[], Awaitable[bool]]
+"""Asks whether who sent a request would be let in with it again."""
 BODY_TIMEOUT = 30.0
 """Seconds in which a body must have come."""
 
@@ -82,12 +85,14 @@ class Call(Asked):
 
     Args:
         key: the one of the principal's keys that fits the signature.
+        allowed: for answers that take long.
         attempt: None: the request changes nothing.
         repeated: one with the same signature came before.
     """
 
     principal: Principal
     key: RSAPublicKey
+    allowed: Allowed
     attempt: Attempt | None = None
     repeated: bool = False
 

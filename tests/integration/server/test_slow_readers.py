@@ -5,6 +5,7 @@ import http.client
 import socket
 import time
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import pytest
 import uvicorn
@@ -21,6 +22,10 @@ EVENTS, SIZE = 45, 240_000
 PATIENCE = 0.5
 
 
+async def allowed() -> bool:
+    return True
+
+
 def run(scenario: Callable[[int], Awaitable[None]]) -> None:
     """With a feed on a port, whose readers have little time; the connection itself gives more."""
     assert BoundedHttp.read_timeout > PATIENCE
@@ -30,7 +35,7 @@ def run(scenario: Callable[[int], Awaitable[None]]) -> None:
         for number in range(EVENTS):
             log.show(log.add("start", time.time(), {"command": f"{number} {'x' * SIZE}"}))
         listener = socket.create_server(("127.0.0.1", 0))
-        stream = EventStream(log, log.first, slow=PATIENCE)
+        stream = EventStream(log, log.first, allowed, slow=PATIENCE)
         config = uvicorn.Config(stream, http=BoundedHttp, log_config=None, lifespan="off")
         server = HttpServer(config, Connections(100))
         serving = asyncio.create_task(server.serve(sockets=[listener]))
@@ -73,3 +78,25 @@ def test_a_reader_that_does_not_read_is_cut_off() -> None:
 
 def test_a_real_reader_has_time_enough() -> None:
     assert SLOW >= 20
+
+
+def test_nothing_is_sent_to_a_reader_whose_right_ended() -> None:
+    log, messages, answers = FeedLog("job"), list[Any](), [True, False]
+
+    async def allowed() -> bool:
+        log.show(log.add("start", 1.0, {}))
+        return answers.pop(0)
+
+    async def receive() -> Any:
+        await asyncio.Event().wait()
+
+    async def send(message: Any) -> None:
+        messages.append(message)
+
+    log.show(log.add("start", 1.0, {}))
+    stream = EventStream(log, log.first, allowed, recheck=0.0)
+    asyncio.run(stream({"type": "http"}, receive, send))
+    _, first, end = messages
+    assert first["body"].count(b"id: job-1") == 1
+    assert (end["body"], end["more_body"]) == (b"", False)
+    assert not log.readers
