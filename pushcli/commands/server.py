@@ -190,6 +190,8 @@ def prune(app: App, directory: Path | None, dry_run: bool) -> None:
     How long they are kept is set in server.toml. A running server does this by itself, every
     minute; there, only --dry-run is of use.
 
+    Where the newest records are more than a week old it asks whether the clock is right.
+
     \b
     Examples:
       pushcli server prune --dry-run
@@ -197,11 +199,24 @@ def prune(app: App, directory: Path | None, dry_run: bool) -> None:
     """
     import msgspec
 
+    from pushcli.terminal.asking import agrees
     from pushcli_server import prune as pruning
 
     place = place_of(directory)
     become_owner(place)
+    if not dry_run:
+        pruning.require_stopped(place)
+    days = pruning.doubt(place)
+    if days is not None and not dry_run:
+        question = f"The records end {days:,.0f} days before this machine's clock. Delete by it?"
+        if not agrees(app, question):
+            return
     due = pruning.due(place) if dry_run else pruning.prune(place)
+    if days is not None and dry_run:
+        app.note(
+            f"the records end {days:,.0f} days before this machine's clock: a server that is "
+            "started now waits a day before it deletes anything for its age"
+        )
     if not app.is_text:
         app.emit({"dry_run": dry_run, **msgspec.structs.asdict(due)})
         return

@@ -11,7 +11,7 @@ import msgspec
 from pushcli.errors import StartError
 from pushcli_server import listener, settings
 from pushcli_server.clock import Clock
-from pushcli_server.core.retention import Ended, expired, surplus
+from pushcli_server.core.retention import DAY, Ended, expired, is_plausible, surplus
 from pushcli_server.retention import Kept, Retention
 from pushcli_server.runtime import kept_by
 from pushcli_server.settings import Settings
@@ -44,16 +44,29 @@ def due(directory: Path) -> Due:
         return _due(connection, kept_by(config), Clock().date())
 
 
+def doubt(directory: Path) -> float | None:
+    """How many days before this machine's clock the records end, if that is too long to go by it.
+
+    Raises:
+        ConfigError, StoreError: as `due`.
+    """
+    now = Clock().date()
+    with database.reading(settings.load(directory).database(directory)) as connection:
+        written = retention_reads.newest_before(connection, now - DAY)
+    if written is None or is_plausible(now, written, ran=0.0):
+        return None
+    return (now - written) / DAY
+
+
 def prune(directory: Path) -> Due:
-    """Delete it.
+    """Delete it, by this machine's clock.
 
     Raises:
         StartError: the server runs, which does so by itself.
         ConfigError, StoreError: as `due`.
     """
-    config = settings.load(directory)
-    _require_stopped(config)
-    gone = due(directory)
+    require_stopped(directory)
+    config, gone = settings.load(directory), due(directory)
     asyncio.run(_delete(Store.open(config.database(directory), directory / "blobs"), config))
     return gone
 
@@ -88,7 +101,14 @@ def _sizes(connection: Any, jobs: Iterable[str]) -> dict[str, int]:
     return sizes
 
 
-def _require_stopped(config: Settings) -> None:
+def require_stopped(directory: Path) -> None:
+    """Nobody else may write.
+
+    Raises:
+        StartError: the server runs, which deletes by itself.
+        ConfigError: there is no server, or its settings are wrong.
+    """
+    config = settings.load(directory)
     try:
         listener.require_free(
             config.listen_host, config.api_port, ("api_port", "api_listen_address")
@@ -104,6 +124,6 @@ async def _delete(store: Store, config: Settings) -> None:
     store.recover()
     store.start(asyncio.get_running_loop(), lambda _: None)
     try:
-        await Retention(store, Clock(), kept_by(config)).delete()
+        await Retention(store, Clock(), kept_by(config), trusted=True).delete()
     finally:
         await store.close()

@@ -12,7 +12,7 @@ from collections import Counter
 import msgspec
 
 from pushcli_server.clock import Clock
-from pushcli_server.core.retention import Ended, Rules, expired, surplus
+from pushcli_server.core.retention import DAY, Ended, Rules, expired, is_plausible, surplus
 from pushcli_server.store import Store, StoreUnavailable, operations, retention_reads
 
 INTERVAL = 60.0
@@ -21,6 +21,11 @@ PAUSE = 0.05
 """Seconds between two pieces: votes and results come first."""
 _JOBS = 50
 """That are looked at together."""
+DOUBTFUL = (
+    "nothing is deleted for its age until the server has run for a day: the records that are a day "
+    "old end %.0f days before this machine's clock. If the clock is right, stop the server and run "
+    "`pushcli server prune -y` to delete now"
+)
 _log = logging.getLogger(__name__)
 Piece = operations.DeleteOutput | operations.DeleteJobs | operations.DeleteAudit
 
@@ -32,14 +37,25 @@ class Kept(msgspec.Struct, frozen=True, kw_only=True):
     jobs: Rules
     audit: float
 
+    def without_age(self) -> "Kept":
+        """The same, but that nothing is too old."""
+        return Kept(output=self.output.without_age(), jobs=self.jobs.without_age(), audit=math.inf)
+
 
 class Retention:
-    """Deletes what is not to be kept, of jobs that are over."""
+    """Deletes what is not to be kept, of jobs that are over.
 
-    def __init__(self, store: Store, clock: Clock, kept: Kept) -> None:
+    Args:
+        trusted: whether ages are told by this clock whatever the records say of it.
+    """
+
+    def __init__(self, store: Store, clock: Clock, kept: Kept, *, trusted: bool = False) -> None:
         self._store = store
         self._clock = clock
         self._kept = kept
+        self._started = clock.now()
+        self._trusted = trusted
+        self._told = False
 
     async def run(self) -> None:
         """Look now and then, for ever."""
@@ -56,8 +72,9 @@ class Retention:
         Raises:
             StoreUnavailable: the database is away; what is left is deleted another time.
         """
+        kept = await self._in_force()
         done: dict[tuple[str, str], None] = {}
-        while (piece := await self._next()) is not None:
+        while (piece := await self._next(kept)) is not None:
             await self._store.write(piece)
             match piece:
                 case operations.DeleteOutput(jobs=jobs, because=because):
@@ -70,13 +87,31 @@ class Retention:
         for what, count in Counter(what for what, _ in done).items():
             _log.info("deleted: %s, %d", what, count)
 
-    async def _next(self) -> Piece | None:
-        # Nothing is too old because somebody has set the clock ahead.
-        now = min(self._clock.now(), self._clock.date())
-        return await self._job(now) or await self._output(now) or await self._audit(now)
+    async def _in_force(self) -> Kept:
+        """What is kept now: whatever its age while the clock may be far ahead."""
+        if not self._trusted:
+            now, ran = self._date(), self._clock.now() - self._started
+            written = await self._store.lists.ask(retention_reads.newest_before, now - DAY)
+            self._trusted = is_plausible(now, written, ran)
+            if written is not None and not self._trusted and not self._told:
+                self._told = True
+                _log.warning(DOUBTFUL, (now - written) / DAY)
+        return self._kept if self._trusted else self._kept.without_age()
 
-    async def _job(self, now: float) -> Piece | None:
-        ask, rules = self._store.lists.ask, self._kept.jobs
+    def _date(self) -> float:
+        """Nothing is too old because somebody has set the clock ahead meanwhile."""
+        return min(self._clock.now(), self._clock.date())
+
+    async def _next(self, kept: Kept) -> Piece | None:
+        now = self._date()
+        return (
+            await self._job(now, kept.jobs)
+            or await self._output(now, kept.output)
+            or await self._audit(now - kept.audit)
+        )
+
+    async def _job(self, now: float, rules: Rules) -> Piece | None:
+        ask = self._store.lists.ask
         found = await ask(retention_reads.oldest_jobs, _JOBS + 1)
         jobs = [Ended(job, at) for job, at, _ in found[:_JOBS]]
         if not (chosen := expired(jobs, now, rules)):
@@ -89,8 +124,8 @@ class Retention:
             return operations.DeleteOutput(jobs=with_output, at=now, because="job_retention")
         return operations.DeleteJobs(chosen)
 
-    async def _output(self, now: float) -> Piece | None:
-        ask, rules = self._store.lists.ask, self._kept.output
+    async def _output(self, now: float, rules: Rules) -> Piece | None:
+        ask = self._store.lists.ask
         found = await ask(retention_reads.oldest_with_output, _JOBS + 1)
         jobs = [Ended(*one) for one in found[:_JOBS]]
         if old := expired(jobs, now, rules):
@@ -104,8 +139,7 @@ class Retention:
             return None
         return operations.DeleteOutput(jobs=much, at=now, because="max_stored_output_bytes")
 
-    async def _audit(self, now: float) -> Piece | None:
-        before = now - self._kept.audit
+    async def _audit(self, before: float) -> Piece | None:
         if before == -math.inf:
             return None
         oldest = await self._store.lists.ask(retention_reads.oldest_audit)

@@ -1,7 +1,16 @@
-"""Which jobs go, or whose output: what is too old, and the oldest while there is too much."""
+"""Which jobs go, or whose output: what is too old, and the oldest while there is too much.
 
+And whether a clock may say what is old: one that is far ahead when the server starts would have
+everything deleted at once.
+"""
+
+import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
+
+DAY = 86_400.0
+_SILENCE = 7 * DAY
+"""Seconds in which a server that is in use writes something."""
 
 
 class Rules(NamedTuple):
@@ -15,12 +24,31 @@ class Rules(NamedTuple):
     age: float
     size: int
 
+    def without_age(self) -> "Rules":
+        """The same, but that nothing is too old."""
+        return Rules(math.inf, self.size)
+
 
 class Ended(NamedTuple):
     """A job that is over, since `at` (seconds since the epoch)."""
 
     job: str
     at: float
+
+
+def is_plausible(now: float, written: float | None, ran: float) -> bool:
+    """Whether ages may be told by this clock.
+
+    Somebody wrote something in the week before yesterday, or the server has run by it for a day, in
+    which people saw it. What was written since yesterday proves nothing: it has its time from this
+    very clock. A server that was off for months deletes a day after its start.
+
+    Args:
+        now: seconds since the epoch, by this clock.
+        written: when the newest record was made that is a day old by this clock; None: none is.
+        ran: seconds that the server has run, which no clock's setting changes.
+    """
+    return written is None or ran >= DAY or now - DAY - written <= _SILENCE
 
 
 def expired(jobs: Sequence[Ended], now: float, rules: Rules) -> list[str]:

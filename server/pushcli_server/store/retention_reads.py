@@ -51,6 +51,18 @@ def count_of_audit(connection: Connection, before: float) -> int:
     return connection.scalar(older) or 0
 
 
+def newest_before(connection: Connection, moment: float) -> float | None:
+    """When the last thing was written, of jobs' ends and starts and of the audit trail, that was
+    not written after this moment; None: nothing was.
+    """
+    jobs, audit = schema.jobs.c, schema.audit.c
+    found = [
+        connection.scalar(select(func.max(time)).where(time <= moment))
+        for time in (jobs.updated_at, audit.at)
+    ]
+    return max((time for time in found if time is not None), default=None)
+
+
 def output_of_jobs(connection: Connection, job_ids: Sequence[str]) -> dict[str, int]:
     """Bytes of these jobs' output; what several nodes wrote is counted for each."""
     parts = schema.job_nodes.c

@@ -5,7 +5,7 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pushcli_server.core.retention import Ended, Rules, expired, surplus
+from pushcli_server.core.retention import DAY, Ended, Rules, expired, is_plausible, surplus
 
 JOBS = [Ended("a", 10.0), Ended("b", 20.0), Ended("c", 30.0)]
 SIZES = {"a": 5, "b": 5, "c": 5}
@@ -54,3 +54,23 @@ def test_no_more_goes_than_has_to(sizes: list[int], limit: int, are_more: bool) 
     assert left <= limit or len(chosen) >= len(jobs) - (not are_more)
     if chosen:
         assert left + by_job[chosen[-1]] > limit, "one fewer was enough"
+
+
+NOW = 1_800_000_000.0
+
+
+def test_a_clock_that_is_far_ahead_of_the_records_is_not_believed_for_a_day() -> None:
+    long_ago = NOW - 700 * DAY
+    assert not is_plausible(NOW, long_ago, 0.0)
+    assert not is_plausible(NOW, long_ago, DAY - 1)
+    # The server was off for so long.
+    assert is_plausible(NOW, long_ago, DAY)
+
+
+def test_records_of_the_week_before_yesterday_prove_the_clock() -> None:
+    assert is_plausible(NOW, NOW - 8 * DAY, 0.0)
+    assert not is_plausible(NOW, NOW - 8 * DAY - 1, 0.0)
+
+
+def test_where_nothing_is_a_day_old_nothing_is_in_doubt() -> None:
+    assert is_plausible(NOW, None, 0.0)
