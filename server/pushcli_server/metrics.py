@@ -2,6 +2,7 @@
 
 from collections import Counter as Tally
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -149,15 +150,15 @@ def tag_of(kind: type) -> str:
     return str(msgspec.inspect.type_info(kind).tag)  # type: ignore[attr-defined]
 
 
-def _gauges(name: str, text: str, labels: tuple[str, ...], values: Mapping[Any, int]) -> Metric:
-    family = GaugeMetricFamily(name, text, labels=labels)
+def _family(
+    kind: type[CounterMetricFamily] | type[GaugeMetricFamily], name: str, text: str,
+    labels: tuple[str, ...], values: Mapping[Any, int],
+) -> Metric:  # fmt: skip
+    family = kind(name, text, labels=labels)
     for label, value in values.items():
         family.add_metric(label, value)
     return family
 
 
-def _counters(name: str, text: str, labels: tuple[str, ...], values: Mapping[Any, int]) -> Metric:
-    family = CounterMetricFamily(name, text, labels=labels)
-    for label, value in values.items():
-        family.add_metric(label, value)
-    return family
+_counters = partial(_family, CounterMetricFamily)
+_gauges = partial(_family, GaugeMetricFamily)
