@@ -21,16 +21,32 @@ else:
 
 Command = Callable[..., Any]
 
+exclude_option = click.option(
+    "-x", "--exclude", metavar="SET", multiple=True, shell_complete=completes("nodes"),
+    help="Nodes to leave out: names, sets, globs, @FILE; may be repeated.",
+)  # fmt: skip
+
+
+def with_status_option(before: str = "") -> Callable[[Command], Command]:
+    """`--with-status`.
+
+    Args:
+        before: what its help begins with, before "only nodes ...".
+    """
+    text = f"{before}only nodes in these states, such as failed,timed_out."
+    return click.option(
+        "--with-status", metavar="STATE,...", type=NamesList(lambda: selecting.STATES),
+        help=text[:1].upper() + text[1:],
+    )  # fmt: skip
+
+
 _OPTIONS: tuple[Callable[[Command], Command], ...] = (
     click.option(
         "-s", "--search", "query", metavar="QUERY",
         help="Nodes that match, besides those named.",
     ),
     click.option("-a", "--all", "everything", is_flag=True, help="All nodes."),
-    click.option(
-        "-x", "--exclude", metavar="SET", multiple=True, shell_complete=completes("nodes"),
-        help="Nodes to leave out: names, sets, globs, @FILE; may be repeated.",
-    ),
+    exclude_option,
     click.option(
         "--limit", metavar="N|P%", help="Only so many of the nodes, chosen at random."
     ),
@@ -40,10 +56,7 @@ _OPTIONS: tuple[Callable[[Command], Command], ...] = (
     click.option(
         "--from-job", metavar="ID", type=JobId(), help="Nodes of this job, besides those named."
     ),
-    click.option(
-        "--with-status", metavar="STATE,...", type=NamesList(lambda: selecting.STATES),
-        help="Of that job, only nodes in these states, such as failed,timed_out.",
-    ),
+    with_status_option("of that job, "),
 )  # fmt: skip
 _WAYS = ("query", "everything", "from_job")
 """Parameters that say which nodes are meant, besides arguments."""

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from pushcli.commands.target_options import exclude_option, with_status_option
 from pushcli.errors import UsageError
 from pushcli.exit_status import ExitStatus
 from pushcli.jobs.output import CHANNELS
@@ -13,19 +14,18 @@ from pushcli.terminal.completing import completes
 from pushcli.terminal.context import App
 from pushcli.terminal.lazily import LazyModule
 from pushcli.terminal.options import operator_options
-from pushcli.terminal.params import JobId, NamesList
+from pushcli.terminal.params import JobId
 
 if TYPE_CHECKING:
     from pushcli.jobs import follow as following
     from pushcli.jobs import grep as grepping
     from pushcli.jobs import named, show_difference, show_output
-    from pushcli.nodes import of_job, selection
+    from pushcli.nodes import of_job
 else:
     following = LazyModule("pushcli.jobs.follow")
     grepping = LazyModule("pushcli.jobs.grep")
     named = LazyModule("pushcli.jobs.named")
     of_job = LazyModule("pushcli.nodes.of_job")
-    selection = LazyModule("pushcli.nodes.selection")
     show_difference = LazyModule("pushcli.jobs.show_difference")
     show_output = LazyModule("pushcli.jobs.show_output")
 
@@ -33,20 +33,8 @@ else:
 @click.command(cls=Command)
 @click.argument("job_id", metavar="ID", type=JobId())
 @click.argument("nodes", metavar="[NODE...]", nargs=-1, shell_complete=completes("nodes"))
-@click.option(
-    "-x",
-    "--exclude",
-    metavar="SET",
-    multiple=True,
-    shell_complete=completes("nodes"),
-    help="Nodes to leave out: names, sets, globs, @FILE; may be repeated.",
-)
-@click.option(
-    "--with-status",
-    metavar="STATE,...",
-    type=NamesList(lambda: selection.STATES),
-    help="Only nodes in these states, such as failed,timed_out.",
-)
+@exclude_option
+@with_status_option()
 @click.option(
     "--channel",
     type=click.Choice([*CHANNELS, "both"]),

@@ -5,6 +5,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from pushcli.sandbox.sandbox import Sandbox
 from tests.integration.cli.operated import Operated
 from tests.integration.cli.program import Home
 from tests.integration.cli.responder import Responder, running_responder
@@ -21,6 +22,22 @@ def key_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
         key.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption())
     )
     return path
+
+
+@pytest.fixture
+def operator(fleet: Sandbox) -> Home:
+    """The home of the fleet's operator."""
+    return Home(fleet.credentials.parent.parent)
+
+
+@pytest.fixture
+def idle(fleet: Sandbox) -> Iterator[None]:
+    """What a test leaves running keeps no other one's nodes busy."""
+    yield
+    for job in fleet.api.jobs():
+        if job["status"] in {"voting", "running"}:
+            fleet.api.abort_job(job["id"])
+    fleet.wait_available(["web01", "web02"])
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from tests.integration.cli.terminal import Terminal, on_terminal
 from tests.support.fleet import Fleet
 from tests.support.waiting import patient
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = [pytest.mark.timeout(120), pytest.mark.usefixtures("idle")]
 """The first test starts the fleet."""
 
 WHITELIST = {"sleep": "sleep 600", "brief": "sleep 1; exit 3"}
@@ -28,22 +28,6 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
     directory = tmp_path_factory.mktemp("fleet")
     with Fleet(directory, ["web01", "web02"], whitelist=WHITELIST) as fleet:
         yield fleet
-
-
-@pytest.fixture
-def operator(fleet: Sandbox) -> Home:
-    """The home of the fleet's operator."""
-    return Home(fleet.credentials.parent.parent)
-
-
-@pytest.fixture(autouse=True)
-def _idle(fleet: Sandbox) -> Iterator[None]:
-    """What a test leaves running keeps no other one's nodes busy."""
-    yield
-    for job in fleet.api.jobs():
-        if job["status"] in {"voting", "running"}:
-            fleet.api.abort_job(job["id"])
-    fleet.wait_available(["web01", "web02"])
 
 
 def watching(operator: Home, *arguments: str) -> AbstractContextManager[Terminal]:
