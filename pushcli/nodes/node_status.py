@@ -13,6 +13,7 @@ from pushcli.client.answers import checked
 from pushcli.client.paths import quoted
 from pushcli.errors import PermissionDenied, UsageError
 from pushcli.escape import escape_line
+from pushcli.nodes import targets
 from pushcli.protocol.names import by_number
 from pushcli.terminal.context import App, is_terminal
 from pushcli.terminal.folding import fold
@@ -28,6 +29,8 @@ _LEAST_NOTE = 20
 """Columns of a note that are shown however narrow the terminal."""
 _NEVER_SEEN = {"status": "offline", "availability": "unavailable"}
 """What the server says of such a node."""
+_UNKNOWN = {"reason": "unknown: no such node"}
+"""What it would say of a name that its list lacks."""
 
 
 class NodeAvailability(msgspec.Struct, frozen=True, kw_only=True):
@@ -98,6 +101,8 @@ def show(
         app.print(_tally(everything))
     details = {detail.node_name: detail for detail in checked(raw, list[_Detail])}
     _write(app, states, details)
+    if unknown := _strangers(app, names, details.values()):
+        app.note(escape_line(f"{unknown.what}: {unknown.remedy}"))
     for opened, nodes in _open(details.values()).items():
         app.note(escape_line(f"{fold(nodes)}: open: {opened} (see docs/whitelist.md)"))
     for name, detail in details.items():
@@ -105,6 +110,17 @@ def show(
             app.note(escape_line(f"{name}: {detail.reason}; synchronize it"))
         if detail.whitelist is not None and detail.whitelist.error:
             app.note(escape_line(f"{name}: its whitelist: {detail.whitelist.error}"))
+
+
+def _strangers(
+    app: App, names: Sequence[str], details: Iterable[_Detail]
+) -> targets.Strangers | None:
+    """Those of the names that are no node's; None: there are none, or an old server cannot tell."""
+    silent = {detail.node_name for detail in details if detail.last_contact is None}
+    asked = [name for name in dict.fromkeys(names) if name in silent]
+    if not asked or EXTENSION not in app.client.extensions:
+        return None
+    return targets.strangers(asked, [state.node_name for state in node_states(app)[0]])
 
 
 def _is_troubled(state: NodeAvailability, detail: _Detail) -> bool:
@@ -208,7 +224,7 @@ def _detailed(app: App, states: list[Raw]) -> list[Raw]:
     found = _details(app, [state["node_name"] for state in states])
     checked(found, list[_Detail])
     by_name = {detail["node_name"]: detail for detail in found}
-    return [{**state, **by_name.get(state["node_name"], {})} for state in states]
+    return [{**state, **by_name.get(state["node_name"], _UNKNOWN)} for state in states]
 
 
 def _details(app: App, names: Sequence[str]) -> list[Raw]:

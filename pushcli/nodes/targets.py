@@ -292,6 +292,19 @@ class Strangers(NamedTuple):
     shown: str
     hint: str
 
+    @property
+    def what(self) -> str:
+        """What is wrong with them."""
+        if self.total == 1:
+            return f"unknown node {self.shown}"
+        return f"{self.total} unknown nodes: {self.shown}"
+
+    @property
+    def remedy(self) -> str:
+        """What is the nearest that there is, or where to look."""
+        searched = "`-s QUERY` searches; " if ":" in self.shown else ""
+        return self.hint or f"{searched}`pushcli node list` lists all"
+
 
 def require_known(names: Sequence[str], known: Collection[str]) -> None:
     """Refuse names that no node has.
@@ -302,12 +315,7 @@ def require_known(names: Sequence[str], known: Collection[str]) -> None:
     unknown = strangers(names, known)
     if unknown is None:
         return
-    what = f"unknown node {unknown.shown}"
-    if unknown.total > 1:
-        what = f"{unknown.total} unknown nodes: {unknown.shown}"
-    searched = "`-s QUERY` searches; " if ":" in unknown.shown else ""
-    hint = unknown.hint or f"{searched}`pushcli node list` lists all"
-    raise UsageError(what, f"{hint}; --allow-unknown starts anyway")
+    raise UsageError(unknown.what, f"{unknown.remedy}; --allow-unknown starts anyway")
 
 
 def strangers(names: Iterable[str], known: Collection[str]) -> Strangers | None:

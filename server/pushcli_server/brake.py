@@ -72,17 +72,25 @@ class BrakeService:
         async with self._turn:
             deletions = self._engine.fleet.deletions
             generations = {name: deletions[NodeKey(org, name)] for name in names}
-            there = await self._store.lists.ask(
-                identity_reads.existing_clients, [(org, name) for name in names]
-            )
-            if unknown := [name for name in names if (org, name) not in there]:
-                raise UnknownNodes(unknown)
+            await self._require_nodes(org, names)
             record = brake_records.pause_record(pause, self._engine.clock.offset())
             await write(operations.SetPauses(org, names, record), *audit)
             self._engine.handle(on_fleet.PausesStored(org, generations, pause))
 
-    def paused(self, org: str, names: Sequence[str]) -> list[str]:
-        """Those of the nodes that are paused."""
+    async def _require_nodes(self, org: str, names: Sequence[str]) -> None:
+        there = await self._store.lists.ask(
+            identity_reads.existing_clients, [(org, name) for name in names]
+        )
+        if unknown := [name for name in names if (org, name) not in there]:
+            raise UnknownNodes(unknown)
+
+    async def paused(self, org: str, names: Sequence[str]) -> list[str]:
+        """Those of the nodes that are paused.
+
+        Raises:
+            UnknownNodes: some are no nodes of the organization.
+        """
+        await self._require_nodes(org, names)
         fleet, now = self._engine.fleet, self._engine.clock.now()
         return [name for name in names if fleet.pause(NodeKey(org, name), now) is not None]
 

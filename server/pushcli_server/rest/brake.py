@@ -72,13 +72,16 @@ class BrakeHandlers:
         try:
             await self._brake.pause(call.org, names, pause, audit, write=call.write)
         except UnknownNodes as unknown:
-            raise not_found(_no_such(unknown.names)) from None
+            raise not_found(f"{_no_such(unknown.names)}; nothing was paused") from None
         return answer(200, {"nodes": names, "until": until})
 
     async def resume(self, call: Call) -> Response:
         """`POST pushy/resumes`: they take part again; the answer names those that were paused."""
         names = list(dict.fromkeys(content.parse(call, _Resume, "resume").nodes))
-        paused = self._brake.paused(call.org, names)
+        try:
+            paused = await self._brake.paused(call.org, names)
+        except UnknownNodes as unknown:
+            raise not_found(f"{_no_such(unknown.names)}; nothing was resumed") from None
         audit = [call.audit("node resume", name) for name in paused]
         await self._brake.resume(call.org, paused, audit, write=call.write)
         return answer(200, {"nodes": paused})
@@ -92,7 +95,7 @@ def _reason(text: str) -> str:
 
 def _no_such(names: Sequence[str]) -> str:
     more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return f"no such node: {', '.join(names[:_NAMED])}{more}; nothing was paused"
+    return f"no such node: {', '.join(names[:_NAMED])}{more}"
 
 
 def _view(freeze: Freeze | None) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from pushcli_server.rest.request import Call
 from pushcli_server.rest.rights import ADMINS
 from pushcli_server.settings import Settings
 from pushcli_server.store import Store, identity_reads, operations
+from pushcli_server.store.errors import UnknownMembers
 from pushcli_server.store.records import GroupRecord
 
 _KINDS = ("user", "client", "group")
@@ -110,10 +111,13 @@ class GroupHandlers:
             raise Refused(400, ["give users, clients or groups"])
         added = {kind: names for kind, names in members.items() if names}
         name = call.path["group"]
-        await call.write(
-            operations.AddMembers(org=call.org, group=name, **members),
-            call.audit("group update", name, {"added": added}),
-        )
+        try:
+            await call.write(
+                operations.AddMembers(org=call.org, group=name, **members),
+                call.audit("group update", name, {"added": added}),
+            )
+        except UnknownMembers as unknown:
+            raise not_found(str(unknown)) from None
         return answer(200, await self._view(call))
 
     async def remove(self, call: Call) -> Response:

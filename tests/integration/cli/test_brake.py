@@ -139,6 +139,8 @@ def test_who_may_not_start_jobs_pauses_nothing_and_unknown_nodes_are_told(one: O
     assert user("POST", "pushy/resumes", {"nodes": ["web01"]}).status == 403
     refused = one.run("node", "pause", "web01", "nosuch", "--reason", "x", "--for", "1h")
     assert_one_line(refused, ExitStatus.NOT_FOUND, "no such node: nosuch", "nothing was paused")
+    refused = one.run("node", "resume", "web01", "nosuch")
+    assert_one_line(refused, ExitStatus.NOT_FOUND, "no such node: nosuch", "nothing was resumed")
     ann = operator(one.fleet)
     wrongs: tuple[dict[str, object], ...] = (
         {"nodes": []}, {"seconds": 0}, {"seconds": 1e9}, {"reason": "a\nb"}, {"more": 1},

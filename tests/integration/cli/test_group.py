@@ -31,7 +31,7 @@ def test_groups_are_created_filled_emptied_and_deleted(operated: Operated) -> No
 def test_unknown_members_and_strangers_change_nothing(operated: Operated) -> None:
     operated.ok("group", "create", "few")
     unknown = operated.run("group", "add", "few", "--user", "operator", "--user", "nobody")
-    assert_one_line(unknown, ExitStatus.USAGE, "nobody")
+    assert_one_line(unknown, ExitStatus.NOT_FOUND, "not in the organization: user nobody")
     assert operated.json("group", "show", "few")["users"] == []
     operated.ok("group", "add", "few", "--user", "operator")
     strange = operated.run("group", "remove", "few", "--user", "operator", "--group", "admins")

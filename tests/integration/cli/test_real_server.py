@@ -174,6 +174,7 @@ def test_an_unknown_node_is_unavailable(server: Sandbox) -> None:
         ExitStatus.OK,
         "ghost\tunavailable\t\tnever\t\tunknown: it never connected\n",
     )
+    assert result.stderr == "unknown node 'ghost': `pushcli node list` lists all\n"
 
 
 @pytest.mark.parametrize("command", [("status",), ("abort",)])

@@ -66,11 +66,14 @@ def test_nothing_found_and_a_bad_query_are_two_things(operated: Operated) -> Non
 
 
 def test_status_takes_names_and_queries(operated: Operated) -> None:
-    told = operated.ok("node", "status", "name:web*", "ghost", "web1")
+    told = operated.run("node", "status", "name:web*", "web0", "web1")
     why = "unknown: it never connected"
-    assert told.splitlines() == [
+    assert (told.status, told.stderr) == (
+        ExitStatus.OK, "unknown node 'web0': did you mean 'web1'?\n",
+    )  # fmt: skip
+    assert told.stdout.splitlines() == [
         *(f"{name}\tunavailable\t\tnever\t\t{why}" for name in ("web1", "web2", "web3")),
-        "ghost\tunavailable\t\tnever\t\t",
+        "web0\tunavailable\t\tnever\t\tunknown: no such node",
     ]
     assert operated.ok("node", "status", "x[9-10]", "-x", "x9") == (
         "x10\tunavailable\t\tnever\t\tunknown: it never connected\n"
