@@ -141,6 +141,8 @@ class Agent:
                 self.ends_at = float(when) if name == "until" else 0.0
                 self.writes = name
                 self.send(messages.AckCommit)
+            case messages.Run(job_id=job_id) if job_id != self.job_id:
+                self.send(messages.NackRun, job_id=job_id)
             case messages.Run():
                 self.job_state = "running"
                 self.send(messages.AckRun)
