@@ -25,6 +25,11 @@ from pushcli_server.listener import listen
 
 SLICE = 0.004
 """Seconds of the event loop that one turn may take."""
+GATHER = 0.003
+"""Seconds for which messages gather before a turn takes them, while many come."""
+_BUSY = 500.0
+"""Messages in each second that are many."""
+_SPAN = 0.2
 MAX_MESSAGE_SKEW = 300.0
 SEND_QUEUE = 200
 RECEIVE_QUEUE = 64
@@ -57,6 +62,22 @@ class _WrongTime(Dropped):
     def __init__(self, ahead: float) -> None:
         super().__init__(DropReason.SKEW)
         self.ahead = ahead
+
+
+class _Pace:
+    """Whether so many messages come that it pays to let some gather."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._since = time.monotonic()
+        self._busy = False
+
+    def is_busy(self, now: float) -> bool:
+        """By the last span of `_SPAN` seconds."""
+        if now - self._since > _SPAN:
+            self._busy = self.count > _BUSY * (now - self._since)
+            self._since, self.count = now, 0
+        return self._busy
 
 
 class Broker:
@@ -107,6 +128,7 @@ class Broker:
         self._sequences: dict[bytes, int] = {}
         self._floor = 0
         self._scheduled = False
+        self._gathering = _Pace()
         self._closed = False
         self._loop = asyncio.get_running_loop()
         self._context, self._limits = context, limits
@@ -139,7 +161,7 @@ class Broker:
         self._doorman = Doorman(self._context, self._socket, bound, self._limits)
         self._socket.setsockopt(zmq.USE_FD, listener.detach())
         self._socket.bind(f"tcp://{numeric}:{port}")
-        self._loop.add_reader(self._fd, self._schedule)
+        self._loop.add_reader(self._fd, self._wake)
         self._schedule()
 
     @property
@@ -213,16 +235,32 @@ class Broker:
             self._scheduled = True
             self._loop.call_soon(self._drain)
 
+    def _wake(self) -> None:
+        if not self._gathering.is_busy(time.monotonic()):
+            self._schedule()
+        elif not self._scheduled and not self._closed:
+            # The descriptor stays readable until the socket was read.
+            self._scheduled = True
+            self._loop.remove_reader(self._fd)
+            self._loop.call_later(GATHER, self._drain_gathered)
+
+    def _drain_gathered(self) -> None:
+        if not self._closed:
+            self._loop.add_reader(self._fd, self._wake)
+            self._drain()
+
     def _drain(self) -> None:
         self._scheduled = False
         if self._closed:
             return
-        end = time.monotonic() + SLICE
+        now = time.monotonic()
+        end = now + SLICE
         while time.monotonic() < end:
             try:
                 frames = self._socket.recv_multipart(zmq.NOBLOCK, copy=False)
             except zmq.Again:
                 return
+            self._gathering.count += 1
             # Whatever becomes of one message, those behind it are read: the socket has no
             # edge left that would call us.
             guarded(self._accept, frames)
