@@ -27,9 +27,9 @@ SLICE = 0.004
 """Seconds of the event loop that one turn may take."""
 GATHER = 0.003
 """Seconds for which messages gather before a turn takes them, while many come."""
-_BUSY = 500.0
+_HEAVY = 500.0
 """Messages in each second that are many."""
-_SPAN = 0.2
+_SPAN = 0.05
 MAX_MESSAGE_SKEW = 300.0
 SEND_QUEUE = 200
 RECEIVE_QUEUE = 64
@@ -64,20 +64,20 @@ class _WrongTime(Dropped):
         self.ahead = ahead
 
 
-class _Pace:
+class _Traffic:
     """Whether so many messages come that it pays to let some gather."""
 
     def __init__(self) -> None:
         self.count = 0
         self._since = time.monotonic()
-        self._busy = False
+        self._heavy = False
 
-    def is_busy(self, now: float) -> bool:
+    def is_heavy(self, now: float) -> bool:
         """By the last span of `_SPAN` seconds."""
         if now - self._since > _SPAN:
-            self._busy = self.count > _BUSY * (now - self._since)
+            self._heavy = self.count > _HEAVY * (now - self._since)
             self._since, self.count = now, 0
-        return self._busy
+        return self._heavy
 
 
 class Broker:
@@ -128,7 +128,7 @@ class Broker:
         self._sequences: dict[bytes, int] = {}
         self._floor = 0
         self._scheduled = False
-        self._gathering = _Pace()
+        self._traffic = _Traffic()
         self._closed = False
         self._loop = asyncio.get_running_loop()
         self._context, self._limits = context, limits
@@ -236,7 +236,7 @@ class Broker:
             self._loop.call_soon(self._drain)
 
     def _wake(self) -> None:
-        if not self._gathering.is_busy(time.monotonic()):
+        if not self._traffic.is_heavy(time.monotonic()):
             self._schedule()
         elif not self._scheduled and not self._closed:
             # The descriptor stays readable until the socket was read.
@@ -253,14 +253,13 @@ class Broker:
         self._scheduled = False
         if self._closed:
             return
-        now = time.monotonic()
-        end = now + SLICE
+        end = time.monotonic() + SLICE
         while time.monotonic() < end:
             try:
                 frames = self._socket.recv_multipart(zmq.NOBLOCK, copy=False)
             except zmq.Again:
                 return
-            self._gathering.count += 1
+            self._traffic.count += 1
             # Whatever becomes of one message, those behind it are read: the socket has no
             # edge left that would call us.
             guarded(self._accept, frames)

@@ -225,6 +225,32 @@ def test_a_flood_leaves_the_loop_room_for_its_other_work() -> None:
     run(scenario)
 
 
+def test_while_many_come_some_gather_and_none_is_left_behind() -> None:
+    async def send(socket: "zmq.Socket[bytes]") -> None:
+        for number in range(2000):
+            socket.send_multipart(wire.seal(GOOD, KEY))
+            if number % 4 == 0:
+                await asyncio.sleep(0.0005)
+
+    async def scenario() -> None:
+        async with broker(KEY, lambda: NOW) as (heard, _, socket):
+            sending = asyncio.create_task(send(socket))
+            turns = 0
+            while len(heard) < 2000:
+                heard.more.clear()
+                await heard.more.wait()
+                turns += 1
+            assert turns < 400
+            await sending
+            # One alone, behind all of them.
+            heard.more.clear()
+            socket.send_multipart(wire.seal(GOOD, KEY))
+            await heard.more.wait()
+            assert len(heard) == 2001
+
+    run(scenario)
+
+
 @pytest.mark.parametrize(("node", "org"), [("node1", "other"), ("node2", "acme"), ("", "acme")])
 def test_a_message_that_names_another_than_its_keys_node_is_dropped(node: str, org: str) -> None:
     async def scenario() -> None:
