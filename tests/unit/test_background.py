@@ -39,6 +39,8 @@ KNOWN = {
     ("timers.py", "_arm", "call_later"): _GUARDED,
     ("broker.py", "bind", "add_reader"): "schedules a slice",
     ("broker.py", "_schedule", "call_soon"): _GUARDED,
+    ("broker.py", "_wake", "call_later"): _GUARDED,
+    ("broker.py", "_drain_gathered", "add_reader"): "schedules a slice, or a later one",
     ("accepting.py", "resume", "add_reader"): "its next call goes on where it failed",
     ("accepting.py", "_retry_after", "call_later"): "begins to accept again",
     ("doorman.py", "__init__", "add_reader"): _GUARDED,
