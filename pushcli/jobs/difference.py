@@ -12,6 +12,8 @@ MOST_LINES = 2_000
 """Lines of one output between the first and the last difference that are compared."""
 MOST_SHOWN = 200
 """Lines of one comparison that are shown."""
+MOST_TEXT = 262_144
+"""Characters of the lines of one comparison that are shown: a line may be as long as the output."""
 MOST_COMPARED = 50
 """Outputs that are compared; more are only named."""
 NOT_COMPARED = "not compared"
@@ -92,7 +94,11 @@ def _compared(place: int, majority: Wrote, other: Wrote) -> Comparison:
         why = f"too much to compare: {longest:,} lines from line {first + 1:,} on"
         return Comparison(other, None, why=why)
     lines = _unified(before, after, first, last)
-    return Comparison(other, lines[:MOST_SHOWN], max(0, len(lines) - MOST_SHOWN))
+    shown = lines[:MOST_SHOWN]
+    if (size := sum(map(len, shown))) > MOST_TEXT:
+        why = f"too much to show: {size:,} characters from line {first + 1:,} on"
+        return Comparison(other, None, why=why)
+    return Comparison(other, shown, len(lines) - len(shown))
 
 
 def _lines(output: bytes) -> list[bytes]:

@@ -4,6 +4,7 @@ Events are stored as the job's states are, and shown once they are committed: a 
 on after a restart of the server where it was.
 """
 
+import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -42,6 +43,12 @@ class Feeds:
                 self._organizations[org] = FeedLog("org", events)
             else:
                 self._jobs[name] = FeedLog("job", events)
+
+    async def run(self) -> None:
+        """Let old events of organizations go, for ever; also where no job ends any more."""
+        while True:
+            await asyncio.sleep(ORGANIZATION_HISTORY)
+            self._trim()
 
     def job(self, key: JobKey) -> FeedLog | None:
         """The log of a job, while it is live and for some seconds after."""

@@ -117,6 +117,7 @@ async def open_services(
         rotation = Rotation(directory, keyring, serve, store, clock.date)
         tasks.keep("looking for new secrets", rotation.run)
         tasks.keep("deleting what is old", Retention(store, clock, kept_by(settings)).run)
+        tasks.keep("forgetting old events", feeds.run)
         lag = LoopLag(metrics.looped)
         metrics.registry.register(Standing(fleet, clock, store, channel))
         metrics.connections.labels("commands").set_function(lambda: channel.connections)

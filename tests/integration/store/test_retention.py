@@ -11,7 +11,7 @@ from typing import Any, cast
 import pytest
 from sqlalchemy import Connection, select, text
 
-from pushcli_server import retention
+from pushcli_server import prune, retention
 from pushcli_server.clock import Clock
 from pushcli_server.core.fleet_state import Fleet
 from pushcli_server.core.identity import JobKey
@@ -119,6 +119,7 @@ def test_old_output_goes_and_the_job_says_so(database: Database) -> None:
         assert [(part.stdout_size, part.stdout_digest) for part in parts] == [
             (20_000, None), (5, None),
         ]  # fmt: skip
+        assert await store.ask(retention_reads.output_of_jobs, [job_id(31)]) == {job_id(31): 0}
         # Of nothing there is nothing to delete.
         assert [part.stderr_digest for part in parts] == [schema.EMPTY] * 2
         assert await store.ask(output_reads.output_sizes, "acme", job_id(31)) == [
@@ -640,5 +641,46 @@ def test_a_clock_that_was_ahead_keeps_no_lines_of_the_audit_trail(
         await delete(store, audit=9 * DAY)
         left = {line.target for line in await store.lists.ask(reads.audit, "acme")}
         assert left == {"a", "b", "c", "e", "f"}
+
+    database.run(scenario)
+
+
+# --- what `server prune --dry-run` says
+
+
+@ON_SQLITE
+@pytest.mark.parametrize(
+    "keep",
+    [
+        kept(),
+        kept(30 * DAY),
+        kept(size=35_000),
+        kept(30 * DAY, size=25_000, jobs=Rules(60 * DAY, 10**9)),
+        kept(jobs=Rules(math.inf, 3)),
+        kept(80 * DAY, size=0, jobs=Rules(60 * DAY, 2), audit=50 * DAY),
+        kept(size=0, jobs=Rules(math.inf, 0), audit=0.0),
+    ],
+)
+def test_what_is_due_is_what_is_deleted(database: Database, keep: Kept) -> None:
+    async def there(store: Store) -> tuple[int, int, int]:
+        held = await store.ask(retention_reads.oldest_with_output, 100)
+        return len(await jobs(store)), len(held), len(await store.lists.ask(reads.audit, "acme"))
+
+    async def scenario(store: Store) -> None:
+        await store.write(*ORGS)
+        for number in (1, 20, 40, 61, 90, 100):
+            submit(store, number, {"a": b"%d" % number * 6_000, "b": b"%d" % number})
+            line = AuditRecord(
+                at=NOW - number * DAY, org="acme", actor="ann", action="x", target="", origin=""
+            )
+            store.submit(operations.Audit(line))
+        submit(store, 95, {}, capture=False)
+        submit(store, 400, {"a": LARGE}, status="running")
+        before = await there(store)
+        due = await store.ask(prune._due, keep, NOW)
+        await Retention(store, Clock(date=lambda: NOW), keep, trusted=True).delete()
+        after = await there(store)
+        gone = tuple(one - other for one, other in zip(before, after, strict=True))
+        assert gone == (due.jobs, due.outputs, due.audit)
 
     database.run(scenario)

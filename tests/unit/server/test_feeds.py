@@ -1,6 +1,11 @@
 """The feeds of jobs and organizations: what they keep, and what they let go."""
 
+import asyncio
+
+import pytest
+
 from pushcli.protocol.run import RunSpec
+from pushcli_server import feeds as feeds_module
 from pushcli_server.clock import Clock
 from pushcli_server.core.fleet_events import Publish
 from pushcli_server.core.identity import JobKey
@@ -8,6 +13,7 @@ from pushcli_server.core.job_state import Grace, Job, JobSpec
 from pushcli_server.feed_log import Event, FeedLog
 from pushcli_server.feeds import ORGANIZATION_HISTORY, Feeds
 from pushcli_server.store import operations
+from tests.support.waiting import patient
 
 
 class SetClock(Clock):
@@ -83,6 +89,26 @@ def test_an_organizations_feed_is_trimmed_to_its_last_minute() -> None:
     assert readable(log) == 2 * ORGANIZATION_HISTORY / 5.0
     dropped = [op for op in stored.drops if op.feed == "acme/"]
     assert dropped[-1].before == log.first
+
+
+def test_of_an_idle_organization_old_events_go_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feeds_module, "ORGANIZATION_HISTORY", 0.01)
+    clock, stored = SetClock(), Stored()
+    feeds = Feeds(clock, stored.submit, {})
+    play(feeds, job(1), "start", "job_complete")
+    clock.time += 1.0
+
+    async def idle() -> None:
+        running = asyncio.create_task(feeds.run())
+        async with asyncio.timeout(patient(10)):
+            while not stored.drops:
+                await asyncio.sleep(0)
+        running.cancel()
+
+    asyncio.run(idle())
+    assert stored.drops == [operations.DropEvents("acme/", 2)]
+    # Its number is what the next one goes on from.
+    assert readable(feeds.organization("acme")) == 1
 
 
 def test_a_closed_feed_is_gone_from_memory_and_store() -> None:

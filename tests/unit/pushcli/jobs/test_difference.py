@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from pushcli.jobs.difference import MOST_COMPARED, MOST_LINES, MOST_SHOWN, difference
+from pushcli.jobs.difference import MOST_COMPARED, MOST_LINES, MOST_SHOWN, MOST_TEXT, difference
 
 texts = st.lists(st.sampled_from([b"a\n", b"b\n", b"c\n", b"\n"]), max_size=30).map(b"".join)
 ended = st.builds(lambda text, end: text + end, texts, st.sampled_from([b"", b"last"]))
@@ -56,6 +56,17 @@ def test_huge_outputs_are_bounded_and_it_is_said() -> None:
     [other] = difference([("a", b"0\n"), ("b", b"0\n"), ("c", b"0\n" + half)]).others
     assert other.lines is not None
     assert (len(other.lines), other.left_out) == (MOST_SHOWN, 1002 - MOST_SHOWN)
+
+
+def test_huge_lines_are_bounded_and_it_is_said() -> None:
+    most, other = (b"same\n" + letter * (MOST_TEXT // 2) for letter in (b"a", b"b"))
+    # With its mark each is a character too long, and the end of the text is named twice.
+    [one] = difference([("a", most), ("b", most), ("c", other)]).others
+    assert one.lines is None
+    assert one.why.startswith("too much to show: 262,")
+    assert one.why.endswith(" characters from line 2 on")
+    [one] = difference([("a", b"x"), ("b", b"x"), ("c", b"y" * (MOST_TEXT - 200))]).others
+    assert one.lines is not None
 
 
 def test_only_so_many_outputs_are_compared() -> None:
