@@ -1,6 +1,7 @@
 """`pushcli server prune`: what is old is counted, or deleted while the server does not run."""
 
 import asyncio
+import socket
 from collections.abc import Iterable
 from itertools import islice
 from pathlib import Path
@@ -65,9 +66,11 @@ def prune(directory: Path) -> Due:
         StartError: the server runs, which does so by itself.
         ConfigError, StoreError: as `due`.
     """
-    require_stopped(directory)
-    config, gone = settings.load(directory), due(directory)
-    asyncio.run(_delete(Store.open(config.database(directory), directory / "blobs"), config))
+    config = settings.load(directory)
+    # A server that is started meanwhile finds its port taken: two would write over each other.
+    with _alone(config):
+        gone = due(directory)
+        asyncio.run(_delete(Store.open(config.database(directory), directory / "blobs"), config))
     return gone
 
 
@@ -108,9 +111,13 @@ def require_stopped(directory: Path) -> None:
         StartError: the server runs, which deletes by itself.
         ConfigError: there is no server, or its settings are wrong.
     """
-    config = settings.load(directory)
+    _alone(settings.load(directory)).close()
+
+
+def _alone(config: Settings) -> socket.socket:
+    """The server's port, held."""
     try:
-        listener.require_free(
+        return listener.listen(
             config.listen_host, config.api_port, ("api_port", "api_listen_address")
         )
     except StartError as error:

@@ -10,11 +10,38 @@ from pathlib import Path
 
 import pytest
 
+from pushcli.errors import StartError
 from pushcli.exit_status import ExitStatus
+from pushcli_server import listener, prune, settings
+from pushcli_server.retention import Retention
 
 pytestmark = pytest.mark.timeout(60)
 DAY = 86_400
 ONE_LINE = "the output of 0 jobs (0 bytes at most), and 1 lines of the audit trail"
+
+
+def test_a_server_that_is_started_meanwhile_finds_its_port_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both would write, and the one begin anew what the other gathers."""
+    directory = tmp_path / "server"
+    monkeypatch.setenv("HOME", str(tmp_path))
+    init = (sys.executable, "-m", "pushcli", "server", "init", "--org", "acme", "--admin", "ann")
+    subprocess.run([*init, "--dir", str(directory)], check=True, capture_output=True, timeout=60)
+    config = settings.load(directory)
+    started = []
+
+    async def delete(_: Retention) -> None:
+        with pytest.raises(StartError, match="cannot listen"):
+            listener.listen(config.listen_host, config.api_port, ("", ""))
+        with pytest.raises(StartError, match="the server is running"):
+            prune.require_stopped(directory)
+        started.append(True)
+
+    monkeypatch.setattr(Retention, "delete", delete)
+    prune.prune(directory)
+    assert started
+    prune.require_stopped(directory)
 
 
 def test_it_does_not_go_by_a_clock_far_ahead_of_the_records_unless_it_is_told(
@@ -30,8 +57,8 @@ def test_it_does_not_go_by_a_clock_far_ahead_of_the_records_unless_it_is_told(
         )  # fmt: skip
 
     assert cli("init", "--org", "acme", "--admin", "ann").returncode == 0
-    settings = server / "server.toml"
-    settings.write_text('audit_retention = "30d"\n' + settings.read_text())
+    file = server / settings.FILE
+    file.write_text('audit_retention = "30d"\n' + file.read_text())
     with closing(sqlite3.connect(server / "pushcli.db")) as database, database:
         database.execute(
             "INSERT INTO audit (at, org, actor, action, target, origin)"
