@@ -8,6 +8,7 @@ import msgspec
 from pushcli.client.answers import checked
 from pushcli.errors import NotFound, RequestRefused
 from pushcli.exit_status import ExitStatus
+from pushcli.jobs.freezing import warn_if_frozen
 from pushcli.jobs.model import NodeResult
 from pushcli.jobs.troubles import exceptions
 from pushcli.protocol import run_wire
@@ -55,6 +56,7 @@ def dry_run(app: App, request: Mapping[str, Any]) -> ExitStatus:
         for line in exceptions(_results(verdicts)):
             for part in hung(app, line, 2):
                 app.print(part)
+    warn_if_frozen(app)
     return ExitStatus.OK if holds else ExitStatus.QUORUM_FAILED
 
 

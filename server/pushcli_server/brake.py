@@ -44,6 +44,9 @@ class BrakeService:
     ) -> Freeze | None:
         """Freeze the organization's jobs, or let them start; returns what held before.
 
+        Args:
+            audit: not recorded where they are let start and were not frozen: nothing happened.
+
         Raises:
             StoreUnavailable: it is as before; but for `OutcomeUnknown`, when jobs are frozen.
         """
@@ -51,7 +54,8 @@ class BrakeService:
             before = self.freeze(org)
             record = None if freeze is None else brake_records.freeze_record(freeze)
             try:
-                await write(operations.SetFreeze(org, record), audit)
+                done = [] if freeze is None and before is None else [audit]
+                await write(operations.SetFreeze(org, record), *done)
             except OutcomeUnknown:
                 if freeze is not None:
                     self._engine.handle(on_fleet.FreezeStored(org, freeze))
