@@ -17,24 +17,29 @@ Outputs = dict[str, bytes]
 
 
 class Alike(NamedTuple):
-    """Nodes in the same state that wrote the same; `words` (safe already) tells their state."""
+    """Nodes in the same state that wrote the same; `words` (safe already) tells their state.
+
+    Args:
+        missing: why there are no outputs, unless the words tell.
+    """
 
     nodes: list[str]
     state: str
     words: str
     outputs: Outputs
+    missing: str = ""
 
 
-def alike(results: Iterable[tuple[str, str, str, Outputs]]) -> list[Alike]:
-    """Nodes with their states, words and outputs, folded: each distinct thing once.
+def alike(results: Iterable[Alike]) -> list[Alike]:
+    """The same with each distinct thing once.
 
     Those that succeeded come first, the largest groups before the smaller ones: what is rare and
     what failed is last, where the eye is.
     """
-    groups: dict[tuple[str, str, tuple[tuple[str, bytes], ...]], Alike] = {}
-    for node, state, words, outputs in results:
-        key = (state, words, tuple(outputs.items()))
-        groups.setdefault(key, Alike([], state, words, outputs)).nodes.append(node)
+    groups: dict[tuple[str, str, tuple[tuple[str, bytes], ...], str], Alike] = {}
+    for one in results:
+        key = (one.state, one.words, tuple(one.outputs.items()), one.missing)
+        groups.setdefault(key, one._replace(nodes=[])).nodes.extend(one.nodes)
     return sorted(groups.values(), key=lambda one: (one.state != "succeeded", -len(one.nodes)))
 
 
@@ -43,12 +48,12 @@ def block(group: Alike) -> list[str]:
 
     The error output has a heading of its own.
     """
-    nodes, _, words, outputs = group
+    nodes, _, words, outputs, missing = group
     name = fold(map(escape_line, nodes))
     if len(nodes) > 1:
         words = f"{len(nodes)} {words}"
     if not outputs:
-        return [f"{name} ({words}): no output arrived"]
+        return [f"{name} ({words}): {missing}" if missing else f"{name} ({words})"]
     shown = {channel: _indented(output) for channel, output in outputs.items() if output}
     if not shown:
         return [f"{name} ({words}): no output"]

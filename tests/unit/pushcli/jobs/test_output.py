@@ -14,7 +14,9 @@ def test_a_command_that_wrote_nothing_is_said_to() -> None:
     assert block(one("web01", "succeeded", {"stdout": b"", "stderr": b""})) == [
         "web01 (succeeded): no output"
     ]
-    assert block(one("web01", "succeeded", {})) == ["web01 (succeeded): no output arrived"]
+    assert block(one("web01", "succeeded", {})) == ["web01 (succeeded)"]
+    lost = one("web01", "succeeded", {})._replace(missing="no output arrived")
+    assert block(lost) == ["web01 (succeeded): no output arrived"]
 
 
 def test_the_same_output_stands_once_under_all_its_nodes() -> None:
@@ -30,14 +32,14 @@ def test_nodes_are_alike_in_state_words_and_every_byte() -> None:
     same, other = {"stdout": b"a", "stderr": b""}, {"stdout": b"a\n", "stderr": b""}
     swapped = {"stdout": b"", "stderr": b"a"}
     groups = alike([
-        ("f1", "failed", "failed, exit code 1", same),
-        ("n1", "succeeded", "succeeded", other),
-        ("f2", "failed", "failed, exit code 2", same),
-        ("n2", "succeeded", "succeeded", dict(same)),
-        ("n3", "succeeded", "succeeded", same),
-        ("f3", "failed", "failed, exit code 2", dict(same)),
-        ("n4", "succeeded", "succeeded", swapped),
-        ("n5", "succeeded", "succeeded", {}),
+        Alike(["f1"], "failed", "failed, exit code 1", same),
+        Alike(["n1"], "succeeded", "succeeded", other),
+        Alike(["f2"], "failed", "failed, exit code 2", same),
+        Alike(["n2"], "succeeded", "succeeded", dict(same)),
+        Alike(["n3"], "succeeded", "succeeded", same),
+        Alike(["f3"], "failed", "failed, exit code 2", dict(same)),
+        Alike(["n4"], "succeeded", "succeeded", swapped),
+        Alike(["n5"], "succeeded", "succeeded", {}),
     ])  # fmt: skip
     # What failed and what is rare is last.
     assert [group.nodes for group in groups] == [
