@@ -29,6 +29,8 @@ _OPERATORS = ",!&^"
 _BRACKETS = re.compile(r"\[([^\[\]]*)\]")
 _RANGE = re.compile(r"([0-9]{1,18})(?:-([0-9]{1,18})(?:/([0-9]{1,9}))?)?")
 _LIMIT = re.compile(r"([0-9]{1,9})|([0-9]{1,3}(?:\.[0-9]{1,6})?)%")
+_WIDEST = 10**9 - 1
+"""Numbers that a range in steps may span: what RangeSet reads."""
 _SIMILAR = 0.6
 _SET_REMEDY = "write it like web[01-20,33]"
 
@@ -162,6 +164,8 @@ def _count(ranges: str, text: str) -> int:
         if found is None or (found[3] and not int(found[3])):
             raise UsageError(f"invalid node set {text!r}", _SET_REMEDY)
         last = int(found[2] or found[1])
+        if found[3] and last - int(found[1]) >= _WIDEST:
+            raise UsageError(f"the range {each} is too wide", _SET_REMEDY)
         count += max(0, last - int(found[1])) // int(found[3] or 1) + 1
     return count
 

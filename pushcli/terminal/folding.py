@@ -1,4 +1,4 @@
-"""Many node names in few characters: `web[01-03,07].example.com`.
+"""Many node names in few characters: `web[01-03,07].example.com`, `web[1-99/2]`.
 
 One number of a name is folded, the one that leaves the fewest groups. Node names have no brackets
 and no commas, so that what is folded can be told from a name, and read back
@@ -12,8 +12,12 @@ from collections.abc import Iterable, Iterator
 from pushcli.protocol.names import by_number
 
 _NUMBER = re.compile("([0-9]+)")
-_LONGEST = 64
-"""Digits of a number that is folded: a peer may send any, and large ones take long to convert."""
+_LONGEST = 18
+"""Digits of a number that is folded: so many are read back."""
+_STEPS = 5
+"""Numbers in equal steps that are folded, as `[1-9/2]`: fewer are as easily read one by one."""
+_STEPPED = 8
+"""Digits of numbers that are folded so: no wider range is read back."""
 _MOST_RANGES = 2_500
 """With more the names are shown as they are: it would take over 200 ms, and nobody reads that."""
 
@@ -79,4 +83,6 @@ def _text(group: _Group) -> str:
         return f"{before}{numbers[0]}{after}"
     from ClusterShell.RangeSet import RangeSet  # noqa: PLC0415 - only where there is a range
 
-    return f"{before}[{RangeSet(','.join(numbers))}]{after}"
+    steps = _STEPS if max(map(len, numbers)) <= _STEPPED else None
+    folded = RangeSet(",".join(numbers), autostep=steps)
+    return f"{before}[{folded}]{after}"

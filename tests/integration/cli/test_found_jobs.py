@@ -129,6 +129,7 @@ def test_an_older_server_gives_all_and_what_it_cannot_look_for_is_refused(
         assert_one_line(refused, ExitStatus.USAGE, "this server cannot look for jobs", options[0])
 
 
+SQUARES = [n * n for n in range(1, 22)]
 RESULTS: list[dict[str, Any]] = [
     *({"node": f"web{n:02}", "state": "succeeded", "exit_code": 0, "started_at": 1.0,
        "ended_at": 4.0 + n} for n in range(1, 11)),
@@ -137,7 +138,7 @@ RESULTS: list[dict[str, Any]] = [
     {"node": "db1", "state": "nacked", "reason": "not on the whitelist: no entry 'chef-client', "
      "the nearest is 'chef_client'"},
     *({"node": f"far{n}.example.com", "state": "unavailable", "reason": "offline"}
-      for n in (*range(1, 40, 2), 77)),
+      for n in SQUARES),
 ]  # fmt: skip
 STATES = {
     "succeeded": [r["node"] for r in RESULTS[:10]], "failed": ["web21", "web22"],
@@ -185,7 +186,7 @@ def test_on_a_terminal_names_and_reasons_go_on_below_and_nothing_is_lost(home: H
     rows = terminal.lines[head + 1 :]
     at = terminal.lines[head].index("STATE")
     names = "".join(row[:at].strip() for row in rows)
-    assert "far[1,3,5,7,9,11,13,15,17,19,21,23,25,27,29,31,33,35,37,39,77].example.com" in names
+    assert f"far[{','.join(map(str, SQUARES))}].example.com" in names
     why = " ".join(row[terminal.lines[head].index("WHY") :].strip() for row in rows)
     assert RESULTS[12]["reason"] in why
     assert b"\x1b[31mfailed" in terminal.raw

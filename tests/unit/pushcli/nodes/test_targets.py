@@ -94,6 +94,14 @@ def test_more_nodes_than_fit_a_job_are_refused_before_they_fill_the_memory(text:
         names(text)
 
 
+def test_a_range_of_few_nodes_may_be_too_wide() -> None:
+    assert names("web[0-999999998/333333332]") == [
+        "web0", "web333333332", "web666666664", "web999999996",
+    ]  # fmt: skip
+    with pytest.raises(UsageError, match="the range 0-999999999/500000000 is too wide"):
+        names("web[0-999999999/500000000]")
+
+
 def test_what_matches_nothing_is_told() -> None:
     for text in ("zz*", "web1,zz*", "web1&db1"):
         with pytest.raises(NotFound, match="no node matches"):

@@ -23,6 +23,9 @@ from pushcli.terminal.folding import fold
         (["web01.eu", "web02.eu", "web01.us"], "web[01-02].eu,web01.us"),
         (["r1n1", "r1n2", "r2n1"], "r1n[1-2],r2n1"),
         (["a0", "a00"], "a[0,00]"),
+        ([f"web{n:02}" for n in range(1, 50, 2)], "web[01-49/2]"),
+        (["web1", "web3", "web5", "web7"], "web[1,3,5,7]"),
+        ([f"web{n}.eu" for n in (1, 2, 3, 4, 10, 20, 30, 40, 50, 99)], "web[1-4,10-50/10,99].eu"),
         (["a"], "a"),
     ],
 )
@@ -42,6 +45,27 @@ def test_what_is_folded_is_read_back(names: set[str]) -> None:
     assert sorted(read_back(fold(names))) == sorted(names)
 
 
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(0, 10**18 - 1),
+            st.one_of(st.integers(1, 12), st.integers(1, 10**17)),
+            st.integers(1, 9),
+            st.integers(1, 19),
+        ),
+        max_size=3,
+    )
+)
+def test_numbers_in_steps_are_read_back(runs: list[tuple[int, int, int, int]]) -> None:
+    """Runs as they begin, in which steps, how many there are, and how wide they are written."""
+    names = {
+        f"n{first + step * i:0{digits}}"
+        for first, step, count, digits in runs
+        for i in range(count)
+    }
+    assert sorted(read_back(fold(names))) == sorted(names)
+
+
 @given(st.sets(st.from_regex(r"[A-Za-z0-9_.:-]{1,90}", fullmatch=True)))
 def test_any_names_are_read_back(names: set[str]) -> None:
     names = set(filter(is_node_name, names))
@@ -57,8 +81,10 @@ def test_names_are_sorted_by_their_numbers() -> None:
 
 
 def test_numbers_that_are_too_long_for_ranges_are_left_as_they_are() -> None:
-    names = ["9" * 100, "8" * 100]
-    assert fold(names) == f"{names[1]},{names[0]}"
+    for digits in (100, 19):
+        names = ["9" * digits, "8" * digits]
+        assert fold(names) == f"{names[1]},{names[0]}"
+    assert read_back(fold(["8" * 18, "9" * 18])) == ["8" * 18, "9" * 18]
 
 
 def test_more_ranges_than_anybody_reads_are_names() -> None:
