@@ -17,6 +17,7 @@ import click
 from pushcli.exit_status import ExitStatus
 from pushcli.terminal.command_groups import Command
 from pushcli.terminal.context import App
+from pushcli.terminal.folding import fold
 from pushcli.terminal.options import output_options
 
 if TYPE_CHECKING:
@@ -77,9 +78,9 @@ def sandbox(app: App, nodes: int, down: int, command: str | None) -> int:
         try:
             with fleet:
                 fleet.enroll(dead)
-                app.note("Ready: " + ", ".join(names))
+                app.note(f"Ready: {fold(names)}")
                 if dead:
-                    app.note("Down: " + ", ".join(dead))
+                    app.note(f"Down: {fold(dead)}")
                 if command is not None:
                     return _run(app, fleet, command, names)
                 _keep(app, fleet)
@@ -104,6 +105,9 @@ def _keep(app: App, fleet: "Sandbox") -> None:
         app.print("In another terminal:")
         app.print(f"  {program} --profile sandbox node status")
         app.print(f"  {program} --profile sandbox job start --capture uptime -s 'name:node*'")
+        key = shlex.quote(str(fleet.superuser_key))
+        app.print("What only a superuser may (user create and delete, audit --of-server):")
+        app.print(f"  {program} --profile sandbox user create bob -u pivotal -k {key}")
         app.print(f"On the whitelist: {', '.join(SAMPLES)}.  Ctrl-C ends it.")
         try:
             signal.pause()

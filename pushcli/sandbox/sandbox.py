@@ -6,6 +6,7 @@ code for their fleets.
 
 import contextlib
 import errno
+import math
 import os
 import random
 import signal
@@ -22,6 +23,8 @@ import msgspec
 
 from pushcli.client.credentials import Profile, load_profile
 from pushcli.errors import StartError
+from pushcli.protocol.names import by_number
+from pushcli.terminal.folding import fold
 from pushcli.whitelist import toml_text
 
 if TYPE_CHECKING:
@@ -113,6 +116,11 @@ class Sandbox:
     def server_directory(self) -> Path:
         """Its `server.toml`, database, keys."""
         return self.directory / "server"
+
+    @property
+    def superuser_key(self) -> Path:
+        """The private key of `pivotal`, who may do all that the operator may not."""
+        return self.server_directory / "keys" / "pivotal.pem"
 
     @property
     def credentials(self) -> Path:
@@ -326,19 +334,24 @@ class Sandbox:
         _signal(process, number)
         return process.wait(PATIENCE)
 
-    def _require_alive(self, name: str, deadline: float) -> None:
+    def _require_alive(self, name: str, deadline: float = math.inf) -> None:
         process = self._processes[name]
         if process.poll() is not None or time.monotonic() > deadline:
-            last = self.log(name).read_text(errors="replace").strip().rpartition("\n")[2]
-            raise StartError(f"the {name} did not start: {last or 'no output'}")
+            raise StartError(f"{name} did not start: {self._last_words(name)}")
 
     def _require_time(self, deadline: float, nodes: set[str]) -> None:
         for node in nodes & self._processes.keys():
-            self._require_alive(node, deadline)
+            self._require_alive(node)
         if time.monotonic() > deadline:
-            raise StartError(
-                f"not ready in time:  {', '.join(sorted(nodes))}", f"see {self.directory}/log"
-            )
+            first = min(nodes, key=by_number)
+            # The directory with the logs may not be there any more when this is read.
+            last = f"{first} wrote last: {self._last_words(first)}"
+            raise StartError(f"not ready in time: {fold(nodes)}", last)
+
+    def _last_words(self, name: str) -> str:
+        log = self.log(name)
+        text = log.read_text(errors="replace") if log.exists() else ""
+        return text.strip().rpartition("\n")[2] or "nothing"
 
 
 def free_ports(count: int) -> list[int]:

@@ -1,6 +1,7 @@
 """`pushcli sandbox`: what it starts, it takes away again, however it ends."""
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -8,10 +9,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
+from pushcli.client.api import ApiClient
+from pushcli.errors import StartError
 from pushcli.exit_status import ExitStatus
+from pushcli.sandbox.sandbox import Sandbox
 from tests.support.waiting import patient, until
 
 pytestmark = pytest.mark.timeout(60)
@@ -73,13 +79,16 @@ def place(tmp_path: Path) -> Place:
 
 
 @contextmanager
-def living(place: Place) -> Iterator["subprocess.Popen[str]"]:
-    """A sandbox of one node that says how to reach it."""
+def living(place: Place, printed: list[str] | None = None) -> Iterator["subprocess.Popen[str]"]:
+    """A sandbox of one node that says how to reach it; what it prints is added to `printed`."""
+    lines = [] if printed is None else printed
     with place.start("sandbox", "--nodes", "1") as process:
         said = process.stdout
         assert said is not None
         try:
-            until(lambda: "Ctrl-C" in said.readline(), "it is ready", 30)
+            while "Ctrl-C" not in (line := said.readline()):
+                assert line, "it ended"
+                lines.append(line)
             yield process
         finally:
             process.terminate()
@@ -102,14 +111,36 @@ def test_a_sample_can_be_run_by_its_name(place: Place) -> None:
 
 
 def test_it_is_reached_under_its_profile_until_ctrl_c(place: Place) -> None:
-    with living(place) as process:
+    printed: list[str] = []
+    with living(place, printed) as process:
         done = place.run("--profile", "sandbox", "job", "start", "--capture", "uptime", "node1")
+        assert done.returncode == ExitStatus.OK, done.stderr
+        # What its operator may not is for whoever acts as the line says.
+        [line] = [line for line in printed if "-u pivotal" in line]
+        done = place.run(*shlex.split(line)[1:], "--key-file", str(place.home / "bob.pem"))
         assert done.returncode == ExitStatus.OK, done.stderr
         assert place.credentials.read_bytes().startswith(OTHERS)
         process.send_signal(signal.SIGINT)
         process.send_signal(signal.SIGINT)
         assert process.wait(patient(30)) == ExitStatus.OK
     place.assert_nothing_is_left()
+
+
+class Silent(Sandbox):
+    """One whose server never hears of a node."""
+
+    @property
+    def api(self) -> ApiClient:
+        """Lists none."""
+        return cast("ApiClient", SimpleNamespace(node_states=list))
+
+
+def test_nodes_that_are_not_ready_in_time_are_named_together(tmp_path: Path) -> None:
+    fleet = Silent(tmp_path, [])
+    fleet.log("node2").parent.mkdir()
+    fleet.log("node2").write_text("starting\nno such server\n")
+    with pytest.raises(StartError, match=r"not ready in time: node\[2-12\]: node2 wrote last: no"):
+        fleet.wait_available([f"node{number}" for number in range(2, 13)], patience=0)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
