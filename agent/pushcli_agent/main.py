@@ -20,7 +20,7 @@ from pushcli import __version__
 from pushcli.errors import ConfigError, PushcliError, StartError
 from pushcli.exit_status import status_of
 from pushcli.systemd import notify
-from pushcli_agent import config, lock, log, orphans
+from pushcli_agent import boot, config, lock, log, orphans
 from pushcli_agent.config import AgentSettings, Overrides
 from pushcli_agent.core.state import Agent
 from pushcli_agent.link.channel import Channel
@@ -70,7 +70,7 @@ def run(file: Path, overrides: Overrides) -> None:
     _log.info("agent of %s started (pushcli %s)", settings.node_name, __version__)
     if settings.open:
         _log.warning("open: %s", _opened(settings))
-    jobs, channel, fetcher = Jobs(settings), Channel(), Fetcher()
+    jobs, channel, fetcher = Jobs(settings, boot.current()), Channel(), Fetcher()
     whitelists = WhitelistInForce(settings, file)
     try:
         Loop(

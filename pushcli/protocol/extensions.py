@@ -24,6 +24,8 @@ job a node lets its caller choose.
 """
 REASON = "reason"
 """`reason` in `nack_commit`."""
+REBOOTS = "reboots"
+"""`reboots` in `ack_commit`: the command may restart its node."""
 REQUESTOR = "requestor"
 """`requestor` in `commit`."""
 RESULTS = "results"
@@ -42,8 +44,8 @@ WHITELIST = "whitelist"
 """`whitelist` and `whitelist_report` messages; `whitelist` in heartbeats."""
 
 ALL = frozenset({
-    ADOPT, CAPTURE, CHECKS, EDITORS, FACTS, OUTPUT, PARTIAL, POLICY, REASON, REQUESTOR, RESULTS,
-    SECRETS, STDIN, STREAM, TIMEOUT, WHITELIST,
+    ADOPT, CAPTURE, CHECKS, EDITORS, FACTS, OUTPUT, PARTIAL, POLICY, REASON, REBOOTS, REQUESTOR,
+    RESULTS, SECRETS, STDIN, STREAM, TIMEOUT, WHITELIST,
 })  # fmt: skip
 
 

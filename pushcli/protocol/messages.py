@@ -201,6 +201,9 @@ class Heartbeat(AgentMessage, frozen=True, kw_only=True, tag="heartbeat"):
 class AckCommit(AgentMessage, frozen=True, kw_only=True, tag="ack_commit"):
     """Ready."""
 
+    reboots: bool | None = None
+    """Extension `reboots`: the command may restart the node, which is as it should be."""
+
 
 class NackCommit(AgentMessage, frozen=True, kw_only=True, tag="nack_commit"):
     """Not ready."""

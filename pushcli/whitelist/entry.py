@@ -35,7 +35,7 @@ BASE_KEYS = frozenset({"command_line", "lock", "description", "operators", "time
 """What agents know that do not report it: those of version 0.1.0."""
 KEYS = (
     "command_line", "lock", "description", "operators", "timeout", "env", "dir", "dirs", "user",
-    "stdin", "capture", _LOCAL_ONLY,
+    "stdin", "capture", "reboots", _LOCAL_ONLY,
 )  # fmt: skip
 """Everything that a table may say; agents report it, and refuse an entry with any other key."""
 
@@ -74,6 +74,8 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     """Whether a job may say what it reads from standard input."""
     capture: bool = True
     """Whether what it writes may be kept, also for a job that asks for it."""
+    reboots: bool = False
+    """Whether it is as it should be if the node restarts while it runs."""
     unsafe_substitution: bool = False
     """Of a pattern: groups are pasted into the shell's text as they are."""
 
@@ -112,6 +114,7 @@ def parse(name: str, value: object, *, local: bool) -> Entry:
         user=None if table.get("user") is None else _user(table["user"]),
         stdin=_flag(table.get("stdin", False), "stdin"),
         capture=_flag(table.get("capture", True), "capture"),
+        reboots=_flag(table.get("reboots", False), "reboots"),
         unsafe_substitution=_flag(table.get(_LOCAL_ONLY, False), _LOCAL_ONLY),
     )
     _check_pattern(entry, local=local)
@@ -143,6 +146,8 @@ def to_value(entry: Entry) -> Any:
         value["stdin"] = True
     if not entry.capture:
         value["capture"] = False
+    if entry.reboots:
+        value["reboots"] = True
     if entry.unsafe_substitution:
         value[_LOCAL_ONLY] = True
     return command if len(value) == 1 else value

@@ -46,6 +46,7 @@ class Answer(msgspec.Struct, frozen=True):
     )
     job_id: str | None
     reason: str | None = None
+    reboots: bool = False
 
 
 class ResultForm(Enum):

@@ -62,9 +62,10 @@ class ServerHeard(msgspec.Struct, frozen=True):
 
 
 class SupervisorStarted(msgspec.Struct, frozen=True):
-    """The job's supervisor is ready to run its command."""
+    """The job's supervisor is ready to run its command, which may restart the node."""
 
     job_id: str
+    reboots: bool = False
 
 
 class CommitRefused(msgspec.Struct, frozen=True):

@@ -36,6 +36,8 @@ class CurrentJob:
     capture: bool = False
     doing: JobState = "committed"
     """What heartbeats say; while aborting, what it was before."""
+    reboots: bool = False
+    """Whether its command may restart the node."""
     owed: int = 0
     """Aborts received on this connection and not answered yet."""
 

@@ -54,7 +54,7 @@ def commit(agent: Agent, message: messages.Commit) -> list[Effect]:
         return malformed("commit", "no job id or no command")
     job = agent.job
     if job is not None and job.id == message.job_id and job.phase is Phase.COMMITTED:
-        return [Answer(messages.AckCommit, message.job_id)]
+        return [_ack(agent, job)]
     if job is not None and job.id == message.job_id and job.phase is Phase.STARTING:
         return []
     reason = _objection(agent, message.job_id)
@@ -82,8 +82,8 @@ def supervisor_started(agent: Agent, event: SupervisorStarted) -> list[Effect]:
     job = agent.job
     if job is None or job.id != event.job_id or job.phase is not Phase.STARTING:
         return [AbortJob(event.job_id)]
-    job.phase = Phase.COMMITTED
-    return [Answer(messages.AckCommit, job.id)]
+    job.phase, job.reboots = Phase.COMMITTED, event.reboots
+    return [_ack(agent, job)]
 
 
 def refused(agent: Agent, event: CommitRefused) -> list[Effect]:
@@ -208,6 +208,11 @@ def _aborted(job: CurrentJob) -> list[Effect]:
     unnamed: list[str | None] = [None]
     answers = (named + unnamed * job.owed)[: job.owed]
     return [Answer(messages.Aborted, job_id) for job_id in answers]
+
+
+def _ack(agent: Agent, job: CurrentJob) -> Effect:
+    reboots = job.reboots and extensions.REBOOTS in _agreed(agent)
+    return Answer(messages.AckCommit, job.id, reboots=reboots)
 
 
 def _nack(agent: Agent, job_id: str, reason: str) -> list[Effect]:

@@ -62,6 +62,8 @@ class Outgoing:
                 )
             case SendFacts(automatic=automatic):
                 return self._write(messages.Facts, None, automatic=automatic)
+            case Answer(kind=kind, job_id=job_id, reboots=True):
+                return self._write(kind, job_id, reboots=True)
             case Answer(kind=kind, job_id=job_id, reason=None):
                 return self._write(kind, job_id)
             case Answer(kind=kind, job_id=job_id, reason=reason):

@@ -36,6 +36,14 @@ def read_lock(directory: Path) -> tuple[int, str]:
     return int(pid) if pid.isdigit() else 0, state.strip()
 
 
+def read_boot(directory: Path) -> str:
+    """The run of the kernel that the job began in, if it may end that; else empty."""
+    try:
+        return (directory / "boot").read_text("ascii").strip()
+    except (OSError, UnicodeDecodeError):
+        return ""
+
+
 def read_head(directory: Path) -> int | None:
     """Bytes of each channel that stay what they are once written; None: nobody can tell."""
     try:

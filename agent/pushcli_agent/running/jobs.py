@@ -28,10 +28,14 @@ _LOOK_INTERVAL = 0.1
 
 
 class Jobs:
-    """What runs and what has ended on this node."""
+    """What runs and what has ended on this node.
 
-    def __init__(self, settings: AgentSettings) -> None:
-        self._spool = Spool(Path(settings.spool_dir))
+    Args:
+        boot: which run of the kernel this is.
+    """
+
+    def __init__(self, settings: AgentSettings, boot: str = "") -> None:
+        self._spool = Spool(Path(settings.spool_dir), boot)
         self._node = settings.node_name
         self._running: dict[str, RunningJob] = {}
         self._finished: dict[str, FinishedJob] = {}
@@ -103,7 +107,7 @@ class Jobs:
         finally:
             prepared.release()
         self._running[job_id] = job
-        return SupervisorStarted(job_id)
+        return SupervisorStarted(job_id, prepared.reboots)
 
     def run(self, job_id: str) -> None:
         """Have the supervisor run its command; should it be gone, `ended` shows it."""

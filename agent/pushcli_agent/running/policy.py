@@ -75,6 +75,8 @@ class PreparedJob(msgspec.Struct, frozen=True, kw_only=True):
     stdin: bytes | None = None
     """What the command reads; None: nothing."""
     outlives_agent: bool = True
+    reboots: bool = False
+    """Whether the node's restart is what its command is for."""
     umask: int = _UMASK
     lock: int = -1
     """A descriptor that holds the entry's lock: for the supervisor, and then to be closed."""
@@ -144,6 +146,7 @@ def prepare(
         max_output_bytes=_output_limit(run, config),
         stdin=stdin,
         outlives_agent=config.outlives_agent,
+        reboots=entry.reboots,
         lock=lock,
         judged=directory.descriptor,
     )

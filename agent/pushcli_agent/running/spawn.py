@@ -19,10 +19,13 @@ _RESULT = 4096
 """Bytes; a result has some 400."""
 
 
-def spawn(directory: Path, job: PreparedJob) -> tuple[int, int]:
+def spawn(directory: Path, job: PreparedJob, boot: str) -> tuple[int, int]:
     """Start a job's supervisor; its number, and the pipe that starts its command.
 
     The lock is taken here and handed down: at no time is there a job without it.
+
+    Args:
+        boot: which run of the kernel this is.
 
     Raises:
         OSError: no process can be started, or the directory cannot be written.
@@ -30,7 +33,7 @@ def spawn(directory: Path, job: PreparedJob) -> tuple[int, int]:
     descriptors: list[int] = []
     try:
         descriptors.append(_locked(directory))
-        _reserve(directory, job)
+        _reserve(directory, job, boot)
         descriptors.append(_specification(directory, job))
         control, ours = os.pipe()
         descriptors.append(control)
@@ -58,7 +61,7 @@ def _locked(directory: Path) -> int:
     return descriptor
 
 
-def _reserve(directory: Path, job: PreparedJob) -> None:
+def _reserve(directory: Path, job: PreparedJob, boot: str) -> None:
     """Have room for the result on the disk, and make the files that will hold output.
 
     Whatever fills the disk while the command runs, how it ended can be told.
@@ -69,11 +72,16 @@ def _reserve(directory: Path, job: PreparedJob) -> None:
     if job.run.capture:
         # Nobody follows what is kept by default: it comes with the result.
         contents["head"] = b"%d" % head_of(job.max_output_bytes)
+    if job.reboots:
+        contents["boot"] = boot.encode()
     for name, content in contents.items():
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         descriptor = os.open(directory / name, flags, 0o600)
         try:
             _fill(descriptor, content)
+            if name == "boot":
+                # Whoever restarts the machine may do it in a hurry.
+                os.fsync(descriptor)
         finally:
             os.close(descriptor)
 

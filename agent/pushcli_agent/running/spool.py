@@ -7,6 +7,7 @@ Each job has a directory of its own, which holds
   it is written, so that it can be delivered while the command runs,
 - `result.tmp`, room on the disk for the result, which is reserved before the node votes,
 - `result.json` once the command has ended, written durably in that place,
+- `boot`, which run of the kernel it began in, if its command may end that,
 - `errors`, what the supervisor itself has to complain of.
 
 Starting a supervisor costs the caller a few milliseconds: nothing is waited for. It gets
@@ -25,7 +26,13 @@ from pushcli.protocol import names
 from pushcli_agent.running.job_directory import is_locked, read_lock, read_result, remove
 from pushcli_agent.running.policy import PreparedJob
 from pushcli_agent.running.spawn import spawn
-from pushcli_agent.running.supervised_job import FinishedJob, RunningJob, lost
+from pushcli_agent.running.supervised_job import (
+    FinishedJob,
+    RunningJob,
+    lost,
+    rebooted,
+    was_rebooted,
+)
 
 __all__ = ["FinishedJob", "RunningJob", "Spool"]
 
@@ -37,12 +44,15 @@ _SETTLING = 2.0
 class Spool:
     """The directory of all jobs.
 
+    Args:
+        boot: which run of the kernel this is; empty if that is not known.
+
     Raises:
         StartError: it cannot be made, or others could read or write it.
     """
 
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
+    def __init__(self, directory: Path, boot: str = "") -> None:
+        self.directory, self._boot = directory, boot
         try:
             directory.mkdir(0o700, exist_ok=True)
             status = directory.lstat()
@@ -65,7 +75,7 @@ class Spool:
         directory = self.directory / job.job_id
         directory.mkdir(0o700)
         try:
-            pid, control = spawn(directory, job)
+            pid, control = spawn(directory, job, self._boot)
         except BaseException:
             remove(directory)
             raise
@@ -77,7 +87,7 @@ class Spool:
         Jobs that were committed only are gone with it.
         """
         until = time.monotonic() + _SETTLING
-        found = (_adopt_if_possible(path, until) for path in sorted(self._jobs()))
+        found = (_adopt_if_possible(path, until, self._boot) for path in sorted(self._jobs()))
         return [job for job in found if job is not None]
 
     def discard(self, job_id: str) -> None:
@@ -91,16 +101,16 @@ class Spool:
                 yield path
 
 
-def _adopt_if_possible(directory: Path, until: float) -> RunningJob | FinishedJob | None:
+def _adopt_if_possible(directory: Path, until: float, boot: str) -> RunningJob | FinishedJob | None:
     try:
-        return _adopt(directory, until)
+        return _adopt(directory, until, boot)
     except (OSError, ValueError, OverflowError) as error:
         # Whatever became of these files, the other jobs and the agent go on.
         _log.warning("what is left of job %s cannot be used: %s", directory.name, error)
         return None
 
 
-def _adopt(directory: Path, until: float) -> RunningJob | FinishedJob | None:
+def _adopt(directory: Path, until: float, boot: str) -> RunningJob | FinishedJob | None:
     while is_locked(directory):
         pid, state = read_lock(directory)
         # Not started: it has noticed, or will in a moment, that its agent is gone.
@@ -112,6 +122,8 @@ def _adopt(directory: Path, until: float) -> RunningJob | FinishedJob | None:
             job.close()
         time.sleep(0.005)
     result = read_result(directory)
+    if was_rebooted(directory, result, boot):
+        return rebooted(directory, result)
     if result is not None:
         return FinishedJob(directory, result)
     if read_lock(directory)[1] == "running":

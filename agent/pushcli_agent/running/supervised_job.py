@@ -3,6 +3,7 @@
 import logging
 import os
 import signal
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Literal
@@ -13,6 +14,7 @@ from pushcli.protocol.run import Outcome, OutputChannel
 from pushcli_agent.running import leftovers
 from pushcli_agent.running.job_directory import (
     is_locked,
+    read_boot,
     read_head,
     read_lock,
     read_result,
@@ -168,6 +170,33 @@ def lost(directory: Path) -> FinishedJob:
         stderr_size=size_of(directory / "stderr"),
     )
     return FinishedJob(directory, outcome)
+
+
+def was_rebooted(directory: Path, result: Outcome | None, boot: str) -> bool:
+    """Whether the machine restarted while the command ran, as its entry expects.
+
+    Args:
+        result: what its supervisor could still say of it: that it was ended by a signal, as all
+            processes are then.
+        boot: which run of the kernel this is.
+    """
+    before = read_boot(directory)
+    if not before or not boot or before == boot or read_lock(directory)[1] != "running":
+        return False
+    return result is None or (result.exit_code is None and not result.timed_out)
+
+
+def rebooted(directory: Path, result: Outcome | None) -> FinishedJob:
+    """The machine is back, which is what the command was for."""
+    _log.info("this machine has restarted, as job %s expects", directory.name)
+    outcome = result or Outcome(
+        started_at=(directory / "lock").stat().st_mtime,
+        capture=(directory / "stdout").exists(),
+        stdout_size=size_of(directory / "stdout"),
+        stderr_size=size_of(directory / "stderr"),
+    )
+    back = {"exit_code": 0, "signal": None, "aborted": False, "ended_at": time.time()}
+    return FinishedJob(directory, msgspec.structs.replace(outcome, **back))
 
 
 def complaint(directory: Path) -> str:

@@ -63,6 +63,7 @@ from pushcli.whitelist.workstation import local as local_whitelist
 @click.option("--as-user", metavar="USER", help="User on the node that it runs as.")
 @click.option("--allow-stdin", is_flag=True, help="Jobs may say what it reads from standard input.")
 @click.option("--no-capture", is_flag=True, help="What it writes is never kept: it has secrets.")
+@click.option("--reboots", is_flag=True, help="It succeeds when the node restarts and comes back.")
 @click.option(
     "--no-shell", is_flag=True, help="Split COMMAND into arguments, and run it without a shell."
 )
@@ -73,7 +74,7 @@ def add(
     app: App, *, name: str, command: str, selection: Selection, lock: bool,
     pattern: bool, description: str | None, operators: tuple[str, ...], timeout: float | None,
     env: tuple[str, ...], directory: str | None, dirs: tuple[str, ...], as_user: str | None,
-    allow_stdin: bool, no_capture: bool, no_shell: bool, local: Path | None,
+    allow_stdin: bool, no_capture: bool, reboots: bool, no_shell: bool, local: Path | None,
 ) -> ExitStatus:  # fmt: skip
     """Let NAME run COMMAND on the NODEs; an entry of this name is replaced.
 
@@ -91,7 +92,8 @@ def add(
     value = changing.value_of(
         name, command, shell=not no_shell, lock=lock, description=description,
         operators=operators, timeout=timeout, env=env, directory=directory, dirs=dirs,
-        user=as_user, stdin=allow_stdin, capture=not no_capture, local=local is not None,
+        user=as_user, stdin=allow_stdin, capture=not no_capture, reboots=reboots,
+        local=local is not None,
     )  # fmt: skip
     if local is not None:
         refuse_nodes(selection)

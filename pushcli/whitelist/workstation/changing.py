@@ -37,6 +37,7 @@ def value_of(
     user: str | None,
     stdin: bool,
     capture: bool,
+    reboots: bool,
     local: bool,
 ) -> Any:
     """The entry's value, in its shortest form.
@@ -56,6 +57,7 @@ def value_of(
         "user": user,
         "stdin": stdin or None,
         "capture": None if capture else False,
+        "reboots": reboots or None,
     }
     given = {key: content for key, content in fields.items() if content is not None}
     return canonical(name, given, local=local)

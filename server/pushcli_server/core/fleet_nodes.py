@@ -74,7 +74,8 @@ def _forward(fleet: Fleet, node: Node, message: messages.NodeMessage, now: float
         case messages.Succeeded() | messages.Failed():
             return _result(fleet, node, message, now)
         case messages.AckCommit():
-            event: on_job.Event = on_job.VoteReceived(name, ready=True)
+            reboots = bool(message.reboots) and extensions.REBOOTS in node.extensions
+            event: on_job.Event = on_job.VoteReceived(name, ready=True, reboots=reboots)
         case messages.AckRun():
             event = on_job.RunAnswered(name, started=True)
         case messages.Output():

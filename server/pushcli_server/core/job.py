@@ -236,7 +236,9 @@ def _vote(job: Job, event: NodeEvent, now: float) -> list[Effect]:
             # The voting deadline bounds it.
             job.lost.setdefault(node, job.grace_until)
             return []
-        case NodeState.NEW, VoteReceived(ready=True):
+        case NodeState.NEW, VoteReceived(ready=True, reboots=reboots):
+            if reboots:
+                job.reboots.add(node)
             return [*_save(job, node, NodeState.READY), Publish("quorum_vote", node, "success")]
         case NodeState.NEW, VoteReceived(ready=False, reason=reason):
             saved = _save(job, node, NodeState.NACKED, reason or "nacked")
@@ -287,6 +289,8 @@ def _run(job: Job, event: NodeEvent, now: float) -> list[Effect]:
         case ResultReceived() if event.spooled or node in job.unspooled:
             # It was told to run, and that it does so was lost.
             return [*_running(job, node), *_result(job, event)]
+        case NodeDown(spools=True) if node in job.reboots:
+            return _lose(job, node, math.inf)
         case NodeDown(spools=True):
             return _lose(job, node, max(now + job.grace.lost, job.grace_until))
         case NodeDown() if node in job.unspooled:
@@ -401,6 +405,7 @@ def _set(job: Job, node: str, state: NodeState) -> None:
     if state not in UNFINISHED:
         job.lost.pop(node, None)
         job.unspooled.discard(node)
+        job.reboots.discard(node)
         job.unsure.discard(node)
         job.idle_beats.pop(node, None)
 

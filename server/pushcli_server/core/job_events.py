@@ -37,11 +37,12 @@ class Stalled(msgspec.Struct, frozen=True, gc=False):
 
 
 class VoteReceived(msgspec.Struct, frozen=True, gc=False):
-    """`ack_commit` or `nack_commit`."""
+    """`ack_commit` or `nack_commit`; `reboots` if the command may restart the node."""
 
     node: str
     ready: bool
     reason: str | None = None
+    reboots: bool = False
 
 
 class RunAnswered(msgspec.Struct, frozen=True, gc=False):

@@ -73,6 +73,8 @@ class Job:
     unspooled: set[str] = field(default_factory=set)
     """Nodes that were at work while we were away and keep no results: their agents may be
     silent until the command ends, so that nothing but the run timeout tells a dead one."""
+    reboots: set[str] = field(default_factory=set)
+    """Nodes that the command may restart: while they are away nothing is wrong."""
     idle_beats: dict[str, int] = field(default_factory=dict)
     held: dict[str, dict[OutputChannel, Gathering]] = field(default_factory=dict)
     budget: Budget = field(default_factory=lambda: Budget(0))

@@ -38,6 +38,49 @@ def spool(tmp_path: Path) -> Iterator[Spool]:
     leftovers.kill(spool.directory / JOB)
 
 
+def left_running(tmp_path: Path, command: str, *, reboots: bool) -> Path:
+    """A job whose supervisor and command were running when the machine went down; its spool."""
+    spool = Spool(tmp_path / "spool", "first")
+    job = spool.start(prepared(command, reboots=reboots))
+    job.run()
+    until(lambda: job.grown("stdout") or (spool.directory / JOB / "stdout").stat().st_size)
+    os.kill(job.pid, signal.SIGKILL)
+    wait_for_end(job)
+    leftovers.kill(spool.directory / JOB)
+    return spool.directory
+
+
+@pytest.mark.parametrize(
+    ("reboots", "boot", "succeeded"),
+    [(True, "second", True), (True, "first", False), (True, "", False), (False, "second", False)],
+)
+def test_a_job_that_may_restart_the_machine_succeeds_when_it_is_back(
+    tmp_path: Path, reboots: bool, boot: str, succeeded: bool
+) -> None:
+    directory = left_running(tmp_path, "echo going; exec sleep 300", reboots=reboots)
+    (job,) = Spool(directory, boot).adopt()
+    assert isinstance(job, FinishedJob)
+    assert (job.result.succeeded, job.result.lost) == (succeeded, not succeeded)
+    assert output(job) == "going\n"
+
+
+@pytest.mark.parametrize(
+    ("command", "changes", "succeeded"),
+    [
+        ("echo; kill -TERM $$", {}, True),
+        ("echo; exit 3", {}, False),
+        ("echo; exec sleep 300", {"run_timeout": 0.2}, False),
+    ],
+)
+def test_what_the_shutdown_ended_succeeds_but_not_what_had_failed_before(
+    tmp_path: Path, command: str, changes: dict[str, float], succeeded: bool
+) -> None:
+    run(Spool(tmp_path / "spool", "first"), command, reboots=True, **changes)
+    (job,) = Spool(tmp_path / "spool", "second").adopt()
+    assert isinstance(job, FinishedJob)
+    assert job.result.succeeded is succeeded
+
+
 def test_starting_a_supervisor_does_not_hold_the_agent_up(spool: Spool) -> None:
     def times() -> tuple[float, float]:
         before = time.perf_counter()

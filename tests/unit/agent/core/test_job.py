@@ -33,6 +33,14 @@ def test_a_commit_starts_a_supervisor_and_is_acknowledged_when_that_is_ready() -
     assert script.take(events.SupervisorStarted(JOB)) == [answer(messages.AckCommit)]
 
 
+def test_the_server_learns_that_a_command_may_restart_the_node_if_it_knows_such() -> None:
+    for script, told in ((connected(), True), (connected(old_config()), False)):
+        script.commit()
+        ack = effects.Answer(messages.AckCommit, JOB, reboots=told)
+        assert script.take(events.SupervisorStarted(JOB, reboots=True)) == [ack]
+        assert script.commit() == [ack]
+
+
 def test_run_tells_the_supervisor_before_it_is_acknowledged() -> None:
     script = connected()
     script.committed()

@@ -196,6 +196,7 @@ WRONG: dict[str, list[Any]] = {
     "dir": ["", "srv", "./srv", "~", "/a\nb", "/a\0", "/" + "x" * 5000, ["/srv"], 1, True],
     "stdin": [1, "true", None],
     "capture": [0, "false", None],
+    "reboots": [1, "true", None],
     "dirs": ["/srv", ["srv"], [""], ["/a\0"], [1], ["/srv"] * 101],
     "user": ["", "a b", "a:b", "a/b", "a\n", "0", "65534", "-x", "x" * 66, ["deploy"], 1, True],
     "unsafe_substitution": ["yes", 1],
@@ -228,7 +229,7 @@ def outcome(**job: Any) -> Outcome:
             found = prepared(config, **job)
         except Refusal as refused:
             return refused.reason
-        names = ("command", "directory", "user", "env", "max_output_bytes")
+        names = ("command", "directory", "user", "env", "max_output_bytes", "reboots")
         run = found.run
         told = [getattr(found, name) for name in names]
         return told, run.run_timeout, run.capture, run.default_capture, found.lock >= 0
@@ -247,6 +248,7 @@ ENFORCED: dict[str, tuple[Any, Outcome]] = {
     "user": (ANY_USER, outcome()),
     "stdin": (True, outcome(stdin="raw:x")),
     "capture": (False, outcome(capture=True)),
+    "reboots": (True, outcome()),
     "unsafe_substitution": (True, outcome(command="go x")),
 }
 """For each key a value, and a job for which it makes a difference."""

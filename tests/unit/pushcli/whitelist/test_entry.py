@@ -18,6 +18,7 @@ FULL = {
     "dirs": ["/srv/web"],
     "stdin": True,
     "capture": False,
+    "reboots": True,
     "user": "deploy",
 }
 
@@ -40,7 +41,7 @@ def test_a_table_says_more() -> None:
         name="/a (b)/", command=("service", r"\1"), lock="/run/lock/x",
         description="Restarts it", operators=("ann", "bob"), timeout=2.5,
         env=("BRANCH", "TAG"), dir="/srv/app", dirs=("/srv/web",), user="deploy", stdin=True,
-        capture=False,
+        capture=False, reboots=True,
     )  # fmt: skip
 
 

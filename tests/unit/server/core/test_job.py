@@ -297,6 +297,16 @@ def test_a_spooling_node_that_stays_away_crashes() -> None:
     assert feed(effects) == ["rehab a", "run_complete a crashed", "job_complete complete"]
 
 
+def test_a_node_that_the_command_may_restart_is_waited_for_until_the_run_timeout() -> None:
+    job = started(A, B)
+    play(job, VoteReceived(A, ready=True, reboots=True), yes(B), ran(A), ran(B))
+    play(job, NodeDown(A, spools=True), NodeDown(B, spools=True), now=10.0)
+    play(job, TimePassed(), now=3000.0)
+    assert job.nodes == {A: NodeState.RUNNING, B: NodeState.CRASHED}
+    play(job, TimePassed(), now=5000.0)
+    assert job.nodes[A] is NodeState.TIMED_OUT
+
+
 def test_a_heartbeat_ends_the_wait_for_a_lost_node() -> None:
     job = running(A)
     play(job, NodeDown(A, spools=True), HeartbeatReceived(A, "running"))

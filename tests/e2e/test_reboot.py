@@ -1,0 +1,69 @@
+"""A node restarts while a job runs there, which may do that."""
+
+import os
+import signal
+import uuid
+from pathlib import Path
+
+import pytest
+
+from tests.support.fleet import Fleet
+from tests.support.waiting import job_is, lines, start, until
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(90),
+    pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a process another boot id"),
+]
+COMMAND = 'echo "restarting"; echo $PPID $$ > $OUT; exec sleep 300'
+WHITELIST = {
+    "restart": {"command_line": COMMAND, "env": ["OUT"], "reboots": True},
+    "crash": {"command_line": COMMAND, "env": ["OUT"]},
+}
+
+
+class Machine(Fleet):
+    """Its agents believe that the kernel's boot id is what this file says."""
+
+    def command(self, *arguments: str) -> list[str]:
+        """Agents have a view of the file system of their own."""
+        command = super().command(*arguments)
+        if arguments[:2] != ("agent", "start"):
+            return command
+        mount = 'mount --bind "$0" /proc/sys/kernel/random/boot_id; exec "$@"'
+        return ["unshare", "-m", "sh", "-c", mount, str(self.boot_id), *command]
+
+    @property
+    def boot_id(self) -> Path:
+        """The file."""
+        return self.directory / "boot_id"
+
+    def boot(self) -> None:
+        """The next run of the kernel."""
+        self.boot_id.write_text(f"{uuid.uuid4()}\n")
+
+
+@pytest.mark.parametrize(("command", "state"), [("restart", "succeeded"), ("crash", "crashed")])
+def test_a_node_that_comes_back_has_succeeded_where_that_was_expected(
+    tmp_path: Path, command: str, state: str
+) -> None:
+    out = tmp_path / "pids"
+    fleet = Machine(
+        tmp_path / "fleet", ["n1"], whitelist=WHITELIST, settings={"heartbeat_interval": 250}
+    )
+    fleet.directory.mkdir(exist_ok=True)
+    fleet.boot()
+    with fleet:
+        fleet.wait_available(["n1"])
+        job_id = start(fleet, command, "n1", capture_output=True, env={"OUT": str(out)})
+        until(lambda: lines(out), "the command runs")
+        for pid in (fleet.pid("n1"), *map(int, out.read_text().split())):
+            os.kill(pid, signal.SIGKILL)
+        fleet.end_agent("n1", signal.SIGKILL)
+        fleet.wait_available(["n1"], available=False)
+        assert fleet.api.job(job_id)["nodes"] == {"running": ["n1"]}
+        fleet.boot()
+        fleet.start_agent("n1")
+        job = job_is(fleet, job_id, "complete")
+        assert job["nodes"] == {state: ["n1"]}
+        assert fleet.api.job_output(job_id, "n1", "stdout") == b"restarting\n"
