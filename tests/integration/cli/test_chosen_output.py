@@ -5,7 +5,7 @@ import json
 import pytest
 
 from pushcli.exit_status import ExitStatus
-from tests.integration.cli.done_job import part, show_done
+from tests.integration.cli.done_job import FINE, part, show_done
 from tests.integration.cli.program import Home, assert_one_line
 from tests.integration.cli.responder import JOB_ID, Responder
 from tests.integration.cli.terminal import on_terminal
@@ -166,3 +166,22 @@ def test_many_different_outputs_are_counted(home: Home, responder: Responder) ->
     result = home.run("job", "output", JOB_ID, "--diff", "--channel", "stdout")
     *_, last = result.stdout.splitlines()
     assert last == "n[50-59] (10) stdout: 10 more outputs, not compared"
+
+
+def test_a_difference_of_the_second_channel_alone_is_one(home: Home, responder: Responder) -> None:
+    late = part("n3", FINE)
+    del late["stderr_digest"], late["stderr_size"]
+    show_done(responder, [part("n1", FINE), part("n2", FINE, ERROR), late], FINE, ERROR)
+    result = home.run("job", "output", JOB_ID, "--diff")
+    assert result.status == ExitStatus.DIFFERENT
+    assert result.stderr == "no stderr of n3 has arrived\n"
+
+
+def test_how_much_of_a_long_difference_is_left_out_is_said(
+    home: Home, responder: Responder
+) -> None:
+    long = b"".join(b"%d\n" % number for number in range(400))
+    show_done(responder, [part("n1", FINE), part("n2", FINE), part("n3", long)], FINE, long)
+    result = home.run("job", "output", JOB_ID, "--diff", "--channel", "stdout")
+    *_, last = result.stdout.splitlines()
+    assert last == "  ... and 202 more lines: --outdir DIR has it all"

@@ -9,11 +9,15 @@ import sys
 import tarfile
 from collections.abc import Callable
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from pushcli.errors import StoreError
 from pushcli.exit_status import ExitStatus
+from pushcli_server.backup import backup
+from pushcli_server.store import blobs, snapshot
 from tests.support.postgresql import throw_away_database
 
 pytestmark = pytest.mark.timeout(90)
@@ -180,6 +184,52 @@ def test_what_a_killed_backup_left_goes_with_the_next(place: Place) -> None:
     finally:
         os.close(descriptor)
     assert [path.name for path in server.glob(".backup-*")] == [live.name]
+
+
+def test_output_that_comes_and_goes_while_the_database_is_copied_is_held(
+    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which one it refers to is known only afterwards."""
+    server = place.server()
+    gone, come, never = ("a" * 64, "b" * 64, "c" * 64)
+    root = server / "blobs"
+
+    def made(digest: str) -> Path:
+        path = blobs.path_of(root, digest)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(digest)
+        return path
+
+    tries: list[Path] = []
+
+    def save(url: str, file: Path, *, wanted: tuple[str, ...] = (gone, come)) -> None:
+        if tries and wanted[-1] == never:
+            made(never)
+        tries.append(file)
+        snapshot_save(url, file)
+        with closing(sqlite3.connect(file)) as database, database:
+            rows = [(digest, 64) for digest in wanted]
+            database.executemany("INSERT INTO blobs (digest, size) VALUES (?, ?)", rows)
+        blobs.path_of(root, gone).unlink(missing_ok=True)
+        made(come)
+
+    snapshot_save = snapshot.save
+    monkeypatch.setattr(snapshot, "save", save)
+    made(gone)
+    assert backup.backup(server, tmp_path / "one.tar").outputs == 2
+    assert len(tries) == 1
+    # One that is missing is looked for again, not for ever.
+    made(gone)
+    monkeypatch.setattr(snapshot, "save", partial(save, wanted=(come, never)))
+    tries.clear()
+    assert backup.backup(server, tmp_path / "two.tar").outputs == 2
+    assert len(tries) == 2
+    monkeypatch.setattr(snapshot, "save", partial(save, wanted=("d" * 64,)))
+    tries.clear()
+    with pytest.raises(StoreError, match="1 outputs that the database refers to are missing"):
+        backup.backup(server, tmp_path / "three.tar")
+    assert len(tries) == 3
+    assert not (tmp_path / "three.tar").exists()
 
 
 def test_what_of_the_server_cannot_be_read_is_not_said_of_the_backup(place: Place) -> None:
