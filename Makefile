@@ -5,6 +5,7 @@
 # make bench  medians of what operators wait for
 # make bench-fleet N=1000   a simulated fleet against the real server, beside the floor; FLEET="--old --postgresql"
 # make hostile   some minutes of attacks on a throw-away fleet; HOSTILE_SEED=... repeats a run
+# make chaos   KILL and STOP of everything at random instants, and nothing may be lost; CHAOS_SEED=... repeats a run
 # make lock   renew requirements.lock        make completions  renew completions/
 # make diagrams   renew the state diagrams in docs/architecture.md
 # make screens    renew the main screens that tests compare, and the pictures in docs/pictures/
@@ -15,7 +16,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test test-fast check bench bench-fleet hostile lock completions diagrams screens clean
+.PHONY: demo test test-fast check bench bench-fleet hostile chaos lock completions diagrams screens clean
 .DEFAULT_GOAL := test
 
 demo: $(STAMP)
@@ -51,6 +52,12 @@ hostile: $(STAMP)
 	@seed=$${HOSTILE_SEED:-$$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')}; \
 	echo "make hostile HOSTILE_SEED=$$seed HOSTILE_SECONDS=$(HOSTILE_SECONDS) repeats this run"; \
 	HOSTILE_SEED=$$seed HOSTILE_SECONDS=$(HOSTILE_SECONDS) $(BIN)/python -m pytest -q tests/hostile
+
+CHAOS_SECONDS ?= 150
+chaos: $(STAMP)
+	@seed=$${CHAOS_SEED:-$$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')}; \
+	echo "make chaos CHAOS_SEED=$$seed CHAOS_SECONDS=$(CHAOS_SECONDS) repeats this run"; \
+	CHAOS_SEED=$$seed CHAOS_SECONDS=$(CHAOS_SECONDS) $(BIN)/python -m tests.chaos
 
 completions: $(STAMP)
 	@$(BIN)/python -m pushcli.completion.scripts completions

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -204,7 +204,9 @@ class Agent:
         self.send(kept.kind, job_id=job_id, **kept.fields)
 
 
-def connect(plan: Plan, context: "zmq.Context[zmq.Socket[bytes]]") -> list[Agent]:
+def connect(
+    plan: Plan, context: "zmq.Context[zmq.Socket[bytes]]", kind: type[Agent] = Agent
+) -> list[Agent]:
     """All agents of a plan, connecting."""
     key = keys.load_private_key(Path(plan.key_file)) if plan.fetch else None
     session = requests.Session()
@@ -229,7 +231,7 @@ def connect(plan: Plan, context: "zmq.Context[zmq.Socket[bytes]]") -> list[Agent
         socket.connect(address)
         run = f"sim-{name}-{public[:8]!r}"
         agents.append(
-            Agent(
+            kind(
                 name, socket, session_key, plan.org, run, refuses=name in plan.refusing,
                 keeps_results=extensions.RESULTS in plan.extensions.split(","),
             )
@@ -296,7 +298,7 @@ class Simulation:
     until it is empty when its descriptor wakes, and once after whatever was sent on it.
     """
 
-    def __init__(self, agents: list[Agent], interval: float) -> None:
+    def __init__(self, agents: Sequence[Agent], interval: float) -> None:
         self._agents = agents
         self._by_fd = {int(agent.socket.getsockopt(zmq.FD)): agent for agent in agents}
         self._epoll = select.epoll()
@@ -348,11 +350,11 @@ class Simulation:
                 self._read(agent)
 
 
-def run(plan: Plan) -> None:
+def run(plan: Plan, kind: type[Agent] = Agent) -> None:
     """Simulate until the parent kills us."""
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context(io_threads=1)
     context.max_sockets = 65_000
-    agents = connect(plan, context)
+    agents = connect(plan, context, kind)
     print("connected", flush=True)
     Simulation(agents, plan.interval).run()
 

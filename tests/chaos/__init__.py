@@ -1,0 +1,1 @@
+"""Everything dies at random instants, and nothing may be lost: `make chaos`."""
