@@ -30,6 +30,7 @@ class Abort:
         pending: nodes of which it is not known yet that nothing runs on them any more.
         lost: those of them that are out of contact.
         ending: nodes that were seen to be ending the command.
+        waited: seconds for which it was waited for their word.
     """
 
     job_id: str
@@ -39,6 +40,7 @@ class Abort:
     pending: list[str] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)
     ending: set[str] = field(default_factory=set)
+    waited: float = 0.0
 
     @property
     def ran(self) -> set[str]:
@@ -114,12 +116,19 @@ def _before(app: App, job_id: str) -> tuple[JobView, list[NodeResult]] | None:
 
 def confirm(app: App, aborted: Sequence[Abort]) -> None:
     """Wait until the nodes have ended the commands; not for those that are out of contact."""
-    deadline = app.clock() + CONFIRMING
     for one in aborted:
         one.lost = [part.node for part in one.before if part.out_of_contact]
-        while "job-nodes" in app.client.extensions:
+    if "job-nodes" not in app.client.extensions:
+        return
+    for one in aborted:
+        # Until the server was asked, none has confirmed it.
+        one.pending = [part.node for part in one.before if not part.out_of_contact]
+    began = app.clock()
+    for one in aborted:
+        while True:
             one.pending = _ending(app, one)
-            if not one.pending or app.clock() >= deadline:
+            one.waited = app.clock() - began
+            if not one.pending or one.waited >= CONFIRMING:
                 break
             app.sleep(_LOOK)
 
@@ -159,9 +168,10 @@ def remarks(one: Abort) -> Iterator[str]:
             "until the node is back"
         )
     if one.pending:
+        after = f"after {one.waited:.0f} s" if one.waited >= 1 else "so far"
         yield (
-            f"NOT CONFIRMED by {fold(one.pending)}: the command had not ended there after "
-            f"{CONFIRMING:.0f} s; see `pushcli job status {one.job_id}`"
+            f"NOT CONFIRMED by {fold(one.pending)} {after}: the command may still be ending "
+            f"there; see `pushcli job status {one.job_id}`"
         )
 
 

@@ -106,8 +106,10 @@ def explain(result: NodeResult) -> str:
         why = f"exit code {result.exit_code}"
     else:
         why = ""
+    ending = "the command is still ending" if result.ending else ""
     # An old agent's bare nack comes as the state's own name.
-    parts = [part for part in (contact, why, _later(result)) if part and part != result.state]
+    said = (contact, why, ending, _later(result))
+    parts = [part for part in said if part and part != result.state]
     return ", ".join(parts + output_remarks(result))
 
 

@@ -74,9 +74,11 @@ def test_a_failed_vote_says_how_many_were_needed() -> None:
         (NodeResult(node="a", state="failed", signal=9), "killed by signal 9"),
         (NodeResult(node="a", state="nacked", reason="nacked"), ""),
         (NodeResult(node="a", state="running", out_of_contact=True), "out of contact"),
+        (NodeResult(node="a", state="aborted", reason="aborted by ann", ending=True),
+         "aborted by ann, the command is still ending"),
         (NodeResult(node="a", state="succeeded", exit_code=0), ""),
     ],
-)
+)  # fmt: skip
 def test_a_state_is_explained_as_well_as_it_can_be(result: NodeResult, why: str) -> None:
     assert explain(result) == why
 
