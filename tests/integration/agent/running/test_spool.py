@@ -1,5 +1,6 @@
 """Supervisors and results across the ends of agents, and the spool that holds them."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -8,11 +9,13 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from pushcli.errors import StartError
 from pushcli_agent.running import leftovers
 from pushcli_agent.running.disk import why
+from pushcli_agent.running.job_directory import read_head
 from pushcli_agent.running.spool import FinishedJob, RunningJob, Spool
 from tests.integration.agent.supervise.supervised import (
     JOB,
@@ -95,6 +98,31 @@ def test_starting_a_supervisor_does_not_hold_the_agent_up(spool: Spool) -> None:
     # Both grow with the load of the machine.
     started, ready = (min(column) for column in zip(*(times() for _ in range(5)), strict=True))
     assert started < ready / 2
+
+
+@pytest.mark.parametrize("by_default", [True, False])
+def test_only_output_that_was_asked_for_is_delivered_while_it_is_written(
+    spool: Spool, by_default: bool
+) -> None:
+    job = prepared("true")
+    asked = msgspec.structs.replace(job.run, capture=not by_default, default_capture=by_default)
+    started = spool.start(msgspec.structs.replace(job, run=asked))
+    assert (read_head(spool.directory / JOB) is None) == by_default
+    started.run()
+    finish(started)
+
+
+def test_a_supervisor_that_cannot_be_started_leaves_no_descriptor(
+    spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> int:
+        raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    monkeypatch.setattr(os, "posix_spawn", refuse)
+    before = len([*Path("/proc/self/fd").iterdir()])
+    with pytest.raises((OSError, StartError)):
+        spool.start(prepared("true"))
+    assert len([*Path("/proc/self/fd").iterdir()]) == before
 
 
 def test_a_job_that_is_aborted_before_it_ran_leaves_no_result(spool: Spool) -> None:
