@@ -88,9 +88,41 @@ def _begins_with(kind: bytes, size: int) -> Callable[[Path], None]:
     return change
 
 
+def _with_database(change: Callable[[Path], object]) -> Callable[[Path], None]:
+    def put_in(file: Path) -> None:
+        place = file.parent / "unpacked"
+        with tarfile.open(file) as tar:
+            members = tar.getnames()
+            tar.extractall(place, filter="data")
+        change(place / "pushcli.db")
+        with tarfile.open(file, "w", format=tarfile.GNU_FORMAT) as tar:
+            for name in members:
+                tar.add(place / name, name)
+        shutil.rmtree(place)
+
+    return put_in
+
+
+def _with_a_page_of_nothing(database: Path) -> None:
+    with closing(sqlite3.connect(database)) as connection:
+        [root] = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = 'audit'")
+        [size] = connection.execute("PRAGMA page_size")
+    with database.open("r+b") as file:
+        file.seek((root[0] - 1) * size[0])
+        file.write(bytes(size[0]))
+
+
+def _of_somebody_else(database: Path) -> None:
+    database.unlink()
+    with closing(sqlite3.connect(database)) as connection, connection:
+        connection.execute("CREATE TABLE songs (title)")
+
+
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
+        (_with_database(_with_a_page_of_nothing), "the backup's database is damaged"),
+        (_with_database(_of_somebody_else), "the backup's database is damaged"),
         (_twice, "'pushcli.db' is in it twice"),
         # What goes before a member is read as a whole.
         (_begins_with(tarfile.XHDTYPE, 2**30), "a part that no backup has"),
