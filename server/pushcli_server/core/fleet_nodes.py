@@ -296,6 +296,9 @@ def restore(fleet: Fleet, known: on_fleet.KnownNode) -> None:
     node.incarnation, node.extensions = known.incarnation, known.extensions
     node.configured_at, node.session_salt = known.configured_at, known.session_salt
     node.agent = known.agent
+    # It may have got its configuration before we ended, and speak now for the first time: which
+    # jobs it adopts is forgotten, those it gave up were ended then. Heartbeats name the others.
+    node.adopting = known.incarnation is not None and extensions.ADOPT in known.extensions
     node.curve_key, node.previous_curve_key = known.curve_key, known.previous_curve_key
     admission = Admission(known.key, known.configured_at + fleet.rules.lifetime)
     for curve_key in (known.previous_curve_key, known.curve_key):

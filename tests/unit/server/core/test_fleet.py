@@ -1,6 +1,7 @@
 """The fleet as scripts: which job a message concerns, what waits for the store, who may connect."""
 
 import math
+from typing import Any
 
 import pytest
 
@@ -550,6 +551,30 @@ def test_a_restarted_agent_ends_its_jobs_but_for_those_it_adopts() -> None:
         fleet.run(A)
         fleet.configure(A, "key 2", adopts=adopts)
         assert fleet.state(A) is state
+
+
+def test_a_restarted_agent_keeps_its_jobs_though_we_restart_before_it_speaks() -> None:
+    fleet = Script()
+    fleet.run(A)
+    fleet.configure(A, "key 2", adopts=frozenset({JOB.id}))
+    again = restarted(fleet, A)
+    spooled: dict[str, Any] = {"incarnation_id": "i2", "pending_results": [JOB.id]}
+    again.hear(A, **spooled)
+    again.keep_alive(5, A, **spooled)
+    assert again.state(A) is NodeState.RUNNING
+    again.hear(A, messages.Succeeded, incarnation_id="i2", job_id=JOB.id, spooled=True)
+    assert again.state(A) is NodeState.SUCCEEDED
+
+
+def test_a_restarted_agent_without_its_job_is_found_out_though_we_restart_before_it_speaks() -> (
+    None
+):
+    fleet = Script()
+    fleet.run(A)
+    fleet.configure(A, "key 2", adopts=frozenset({JOB.id}))
+    again = restarted(fleet, A)
+    again.keep_alive(5, A, incarnation_id="i2")
+    assert again.state(A) is NodeState.CRASHED
 
 
 # --- at the start of a job
