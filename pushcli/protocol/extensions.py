@@ -22,6 +22,10 @@ POLICY = "policy"
 """`exact_env` in `commit`, `env` in `check`, `keys` and `open` in `whitelist_report`: what of a
 job a node lets its caller choose.
 """
+QUIET = "quiet"
+"""`beat` messages answer heartbeats, of which an agent that has nothing to do sends few; it does
+not listen to the server's broadcast.
+"""
 REASON = "reason"
 """`reason` in `nack_commit`."""
 REBOOTS = "reboots"
@@ -44,7 +48,8 @@ WHITELIST = "whitelist"
 """`whitelist` and `whitelist_report` messages; `whitelist` in heartbeats."""
 
 ALL = frozenset({
-    ADOPT, CAPTURE, CHECKS, EDITORS, FACTS, OUTPUT, PARTIAL, POLICY, REASON, REBOOTS, REQUESTOR,
+    ADOPT, CAPTURE, CHECKS, EDITORS, FACTS, OUTPUT, PARTIAL, POLICY, QUIET, REASON, REBOOTS,
+    REQUESTOR, RESULTS, SECRETS, STDIN, STREAM, TIMEOUT, WHITELIST,
     RESULTS, SECRETS, STDIN, STREAM, TIMEOUT, WHITELIST,
 })  # fmt: skip
 

@@ -113,6 +113,13 @@ class Ack(Message, frozen=True, kw_only=True, tag="ack"):
     """Your channel works."""
 
 
+class Beat(Message, frozen=True, kw_only=True, tag="beat", omit_defaults=True):
+    """Extension `quiet`: the answer to a heartbeat. `ask`: send another one at once."""
+
+    incarnation_id: Identifier
+    ask: bool = False
+
+
 class AckResult(Message, frozen=True, kw_only=True, tag="ack_result"):
     """Extension `results`: the job's result is stored, the spool may go."""
 
@@ -171,7 +178,7 @@ class Check(Message, frozen=True, kw_only=True, tag="check", omit_defaults=True)
     requestor: str | None = None
 
 
-CommandMessage = Commit | Run | Abort | Ack | AckResult | AckOutput | Whitelist | Check
+CommandMessage = Commit | Run | Abort | Ack | Beat | AckResult | AckOutput | Whitelist | Check
 
 
 # --- agent to server

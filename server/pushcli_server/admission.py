@@ -93,6 +93,9 @@ class AdmissionService:
         answer["encoded_session_key"] = session_keys.encrypt(session_key, requestor_key)
         if offered is not None:
             answer["extensions"] = sorted(common)
+        if extensions.QUIET in common:
+            patience = self._engine.fleet.rules.patience
+            answer["push_jobs"]["heartbeat"]["quiet_interval"] = patience.quiet_interval
         return answer
 
     async def _admit(self, request: on_fleet.ConfigurationRequested) -> None:

@@ -161,6 +161,10 @@ class Engine:
         """A message was refused for its time, which is so many seconds ahead of ours."""
         self.handle(on_fleet.ClockDiffers(node, seconds))
 
+    def connection_ended(self, node: NodeKey) -> None:
+        """A connection of a node is gone, and no other is known to be its own."""
+        self.handle(on_fleet.ConnectionEnded(node))
+
     async def vote_over(self, key: JobKey) -> None:
         """Wait until the job of this key does not vote any more."""
         if self.fleet.is_voting(key):

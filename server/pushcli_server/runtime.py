@@ -72,7 +72,8 @@ async def open_services(
         stack.push_async_callback(store.close)
         timers = Timers(clock, lambda seconds: engine.handle(on_fleet.Stalled(seconds)))
         stack.callback(timers.close)
-        fleet = Fleet(rules_of(settings))
+        incarnation_id = str(uuid.uuid4())
+        fleet = Fleet(rules_of(settings), incarnation_id)
         # Signatures are of the clock that signed times are held against.
         try:
             writes = await signed_writes.load(store, Replays(), time.time)
@@ -84,7 +85,12 @@ async def open_services(
         feeds, outputs = Feeds(clock, store.submit, kept), OutputFeeds(fleet, store)
         context = _context(stack)
         channel = CommandChannel(
-            context, fleet.admissions.owner, fleet.session_salt, shares.commands, fleet.max_body
+            context,
+            fleet.admissions.owner,
+            fleet.session_salt,
+            shares.commands,
+            fleet.max_body,
+            fleet.rules.patience.silence,
         )
         outbox = Outbox(fleet, channel)
         whitelists = WhitelistPush(fleet, outbox, clock, store)
@@ -105,7 +111,6 @@ async def open_services(
         for found in (*restored, *held_back):
             guarded(engine.handle, found)
         feeds.close_all_but(fleet.jobs)
-        incarnation_id = str(uuid.uuid4())
         broadcast = HeartbeatBroadcast(
             server=settings.server_name,
             incarnation_id=incarnation_id,
@@ -201,7 +206,7 @@ def _open_channel(
     broadcast.bind(host, settings.server_heartbeat_port, shares.heartbeats)
 
     def serve(valid: tuple[Secrets, ...]) -> None:
-        channel.serve(valid, engine.receive, engine.clock_differs)
+        channel.serve(valid, engine.receive, engine.clock_differs, engine.connection_ended)
         broadcast.serve([secrets.rsa for secrets in valid])
 
     return serve

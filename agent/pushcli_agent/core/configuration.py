@@ -30,12 +30,19 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True):
     max_body_size: int
     incarnation_id: str
     extensions: frozenset[str]
+    quiet_interval: float = 0.0
+    """Between heartbeats while there is nothing to do; 0 without the extension `quiet`."""
 
     @property
     def silence(self) -> float:
         """Seconds without a heartbeat that mean that the server is offline: more than
         `offline_threshold` intervals, and half of one more for jitter."""
         return (self.offline_threshold + 0.5) * self.interval
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether the server answers heartbeats, so that few are needed and none are listened to."""
+        return self.quiet_interval > 0
 
     @property
     def chunk(self) -> int:

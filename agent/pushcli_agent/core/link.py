@@ -100,12 +100,33 @@ def server_heard(agent: Agent, message: messages.ServerHeartbeat, now: float) ->
     link.silent_at = now + config.silence
     if link.proven:
         link.failures = 0
-    effects = _count_beat(agent, config, now)
-    if incarnation not in (config.incarnation_id, link.chased):
-        link.chased = incarnation
-        _schedule_fetch(link, now + agent.random() * config.interval)
-        effects.append(Report("info", "the server was restarted"))
-    return effects
+    return [*_count_beat(agent, config, now), *_chase(agent, config, incarnation, now)]
+
+
+def beaten(agent: Agent, message: messages.Beat, now: float) -> list[Effect]:
+    """The server answers our heartbeat, or asks for one."""
+    link, config = agent.link, agent.link.config
+    if config is None or not config.is_quiet:
+        return []
+    link.silent_at, link.failures = math.inf, 0
+    effects: list[Effect] = []
+    if not link.online:
+        link.online = True
+        effects.append(Report("info", "the server is back"))
+    if message.ask or link.heartbeat_at == math.inf:
+        effects += heartbeat(agent, now)
+    return [*effects, *_chase(agent, config, message.incarnation_id, now)]
+
+
+def _chase(agent: Agent, config: ServerConfig, incarnation: str, now: float) -> list[Effect]:
+    """Another incarnation of the server may have other settings."""
+    link = agent.link
+    if incarnation in (config.incarnation_id, link.chased):
+        return []
+    link.chased = incarnation
+    spread = max(config.interval, config.quiet_interval)
+    _schedule_fetch(link, now + agent.random() * spread)
+    return [Report("info", "the server was restarted")]
 
 
 def _count_beat(agent: Agent, config: ServerConfig, now: float) -> list[Effect]:
@@ -125,13 +146,29 @@ def heartbeat(agent: Agent, now: float) -> list[Effect]:
     link, config, job = agent.link, agent.link.config, agent.job
     if config is None:
         raise ValueError("a heartbeat without a configuration")
-    on_time = link.heartbeat_at + config.interval
-    link.heartbeat_at = on_time if now < on_time < math.inf else now + config.interval
+    interval = config.quiet_interval if config.is_quiet and _is_idle(agent) else config.interval
+    on_time = link.heartbeat_at + interval
+    link.heartbeat_at = on_time if now < on_time < math.inf else now + interval
+    if config.is_quiet:
+        link.silent_at = min(link.silent_at, now + max(PROOF, config.silence))
     pending = tuple(agent.deliveries)[:MAX_PENDING] if config.keeps_results else ()
     whitelist = notes.digest(agent)
     if job is None:
         return [SendHeartbeat("idle", None, pending or None, whitelist)]
     return [SendHeartbeat(job.doing, job.id, pending or None, whitelist)]
+
+
+def keep_pace(agent: Agent, now: float) -> None:
+    """Whoever has something to do is heard at every interval."""
+    link, config = agent.link, agent.link.config
+    if config is None or not config.is_quiet or _is_idle(agent):
+        return
+    if now + config.interval < link.heartbeat_at < math.inf:
+        link.heartbeat_at = now + config.interval
+
+
+def _is_idle(agent: Agent) -> bool:
+    return agent.job is None and not agent.deliveries
 
 
 def reconfigure(agent: Agent, now: float) -> list[Effect]:
@@ -162,8 +199,11 @@ def _went_silent(agent: Agent, now: float) -> list[Effect]:
     link.silent_at = link.heartbeat_at = math.inf
     _schedule_fetch(link, now + _delay(agent, link.failures))
     link.failures += 1
-    where = link.config.heartbeat_addr if link.config else ""
-    return [Report("warning", f"no heartbeat from the server at {where}: it is offline")]
+    if link.config is not None and link.config.is_quiet:
+        what, where = "answer to heartbeats", link.config.command_addr
+    else:
+        what, where = "heartbeat", link.config.heartbeat_addr if link.config else ""
+    return [Report("warning", f"no {what} from the server at {where}: it is offline")]
 
 
 def _stayed_mute(agent: Agent, now: float) -> list[Effect]:

@@ -37,6 +37,12 @@ def handle(agent: Agent, event: Event, now: float) -> list[Effect]:
     Raises:
         ValueError: an event that cannot be, such as a refusal of what was not asked.
     """
+    effects = _handle(agent, event, now)
+    link.keep_pace(agent, now)
+    return effects
+
+
+def _handle(agent: Agent, event: Event, now: float) -> list[Effect]:
     match event:
         case Started():
             return [*work.adopt(agent, event, now), *link.fetch(agent)]
@@ -100,5 +106,7 @@ def _command(agent: Agent, message: messages.CommandMessage, now: float) -> list
             return notes.check(agent, message)
         case messages.Ack():
             return []
+        case messages.Beat():
+            return link.beaten(agent, message, now)
         case _:
             assert_never(message)

@@ -14,6 +14,7 @@ import zmq
 
 from pushcli.protocol import wire
 from pushcli.protocol.drops import Dropped
+from pushcli.protocol.keepalive import keepalive
 from pushcli_agent.core.configuration import ServerConfig
 from pushcli_agent.core.events import (
     CommandReceived,
@@ -54,9 +55,11 @@ class Channel:
         self._command = self._command_socket(config)
         self._monitor = self._command.get_monitor_socket(_EVENTS)
         self._command.connect(config.command_addr)
-        self._heartbeats = self._heartbeat_socket(config)
-        self._heartbeats.connect(config.heartbeat_addr)
-        self.sockets = (self._command, self._monitor, self._heartbeats)
+        self._heartbeats = None if config.is_quiet else self._heartbeat_socket(config)
+        self.sockets = (self._command, self._monitor)
+        if self._heartbeats is not None:
+            self._heartbeats.connect(config.heartbeat_addr)
+            self.sockets = (*self.sockets, self._heartbeats)
 
     def close(self) -> None:
         """The end; what was sent has half a second to leave."""
@@ -108,6 +111,8 @@ class Channel:
                 yield Disconnected()
 
     def _beats(self) -> Iterator[ServerHeard]:
+        if self._heartbeats is None:
+            return
         for frames in _drain(self._heartbeats):
             now = time.monotonic()
             try:
@@ -133,6 +138,9 @@ class Channel:
         # A connection whose other end vanished is given up as soon as heartbeats would be.
         patience = max(3.0, config.offline_threshold * config.interval)
         socket.setsockopt(zmq.TCP_MAXRT, int(min(patience * 1000, _LONGEST_PATIENCE)))
+        alive = keepalive(patience)
+        socket.tcp_keepalive, socket.tcp_keepalive_idle = 1, alive.idle
+        socket.tcp_keepalive_intvl, socket.tcp_keepalive_cnt = alive.interval, alive.probes
         return socket
 
     def _heartbeat_socket(self, config: ServerConfig) -> _Socket:

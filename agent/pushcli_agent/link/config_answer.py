@@ -28,6 +28,7 @@ class _Heartbeat(msgspec.Struct, frozen=True):
     interval: _Interval
     offline_threshold: _Threshold
     online_threshold: _Threshold
+    quiet_interval: _Interval | None = None
 
 
 class _PushJobs(msgspec.Struct, frozen=True):
@@ -82,6 +83,8 @@ def _configuration(answer: _Answer, key: RSAPrivateKey, node: str) -> ServerConf
         raise ServerError(f"the server answered with the configuration of {answer.node!r}")
     numbers = _server_key(answer.public_key).public_numbers()
     heartbeat = answer.push_jobs.heartbeat
+    agreed = extensions.ALL.intersection(answer.extensions)
+    quiet = heartbeat.quiet_interval if extensions.QUIET in agreed else None
     return ServerConfig(
         host=answer.host,
         command_addr=heartbeat.command_addr,
@@ -97,7 +100,8 @@ def _configuration(answer: _Answer, key: RSAPrivateKey, node: str) -> ServerConf
         max_message_skew=answer.max_message_skew,
         max_body_size=answer.max_body_size,
         incarnation_id=answer.incarnation_id,
-        extensions=extensions.ALL.intersection(answer.extensions),
+        extensions=agreed,
+        quiet_interval=quiet or 0.0,
     )
 
 

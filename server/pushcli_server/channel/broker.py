@@ -15,6 +15,7 @@ import zmq
 
 from pushcli.protocol import messages, wire
 from pushcli.protocol.drops import Dropped, DropReason
+from pushcli.protocol.keepalive import keepalive
 from pushcli.protocol.timestamps import format_rfc1123
 from pushcli_server.channel.crowd import Limits
 from pushcli_server.channel.doorman import Doorman
@@ -53,6 +54,9 @@ MaxBody = Callable[[NodeKey], int]
 """How large a body, in bytes, a node's agent takes: a larger one costs its connection."""
 ClockDiffers = Callable[[NodeKey, float], None]
 """Whose clock is too far off, and by how many seconds it is ahead."""
+Gone = Callable[[NodeKey], None]
+"""Whose connection ended, by itself."""
+SILENCE = 3.7
 _M = TypeVar("_M", bound=messages.Message)
 
 
@@ -93,6 +97,8 @@ class Broker:
         clock_differs: called with each message that is verified but for its time.
         max_body: what is sent to a node is no larger.
         mark: what the names of this broker's peers begin with.
+        gone: called with a node whose connection ended.
+        silence: seconds after which TCP gives up a connection whose other end vanished.
         session_salt: of a node's client; another one means another session key.
         now: seconds since the epoch, which messages' timestamps are held against.
         drops, received: what is counted here, together with other brokers.
@@ -112,10 +118,13 @@ class Broker:
         session_salt: SessionSalt = lambda node: "",
         clock_differs: ClockDiffers = lambda node, seconds: None,
         max_body: MaxBody = lambda node: wire.MAX_BODY_TO_EARLIER,
+        gone: Gone = lambda node: None,
+        silence: float = SILENCE,
         drops: Drops | None = None,
         received: Counter[type] | None = None,
     ) -> None:
         self._clock_differs = clock_differs
+        self._gone = gone
         self._max_body = max_body
         self.drops = Drops() if drops is None else drops
         self._received = Counter[type]() if received is None else received
@@ -143,8 +152,10 @@ class Broker:
         socket.sndhwm = SEND_QUEUE
         socket.rcvhwm = RECEIVE_QUEUE
         socket.handshake_ivl = HANDSHAKE_IVL
-        # Dead connections are noticed by TCP too, long after the heartbeats did.
-        socket.tcp_keepalive = 1
+        # An agent that has nothing to do sends few heartbeats: TCP watches its connection.
+        alive = keepalive(silence)
+        socket.tcp_keepalive, socket.tcp_keepalive_idle = 1, alive.idle
+        socket.tcp_keepalive_intvl, socket.tcp_keepalive_cnt = alive.interval, alive.probes
         # To a peer that is gone or full a send fails instead of vanishing.
         socket.router_mandatory = True
 
@@ -158,7 +169,7 @@ class Broker:
         self._socket.ipv6 = ":" in host
         listener = listen(host, port, SETTINGS, shared=True)
         bound = listener.getsockname()[1]
-        self._doorman = Doorman(self._context, self._socket, bound, self._limits)
+        self._doorman = Doorman(self._context, self._socket, bound, self._limits, self._gone)
         self._socket.setsockopt(zmq.USE_FD, listener.detach())
         self._socket.bind(f"tcp://{numeric}:{port}")
         self._loop.add_reader(self._fd, self._wake)

@@ -15,6 +15,7 @@ from pushcli_server.channel.broker import (
     SETTINGS,
     Broker,
     ClockDiffers,
+    Gone,
     MaxBody,
     Owner,
     Receive,
@@ -39,6 +40,7 @@ class CommandChannel:
         owner: which keys prove which nodes, whatever key of ours they know.
         session_salt: of a node's client.
         limits: of the connections, with each key.
+        silence: seconds after which a connection is given up whose other end vanished.
         max_body: how large a message each node's agent takes.
     """
 
@@ -49,8 +51,10 @@ class CommandChannel:
         session_salt: SessionSalt,
         limits: Limits,
         max_body: MaxBody,
+        silence: float,
     ) -> None:
         self._max_body = max_body
+        self._silence = silence
         self._limits = limits
         self._context = context
         self._owner, self._session_salt = owner, session_salt
@@ -72,13 +76,18 @@ class CommandChannel:
         listener.require_free(self._host, port, SETTINGS)
 
     def serve(
-        self, valid: Iterable[Secrets], receive: Receive, clock_differs: ClockDiffers
+        self,
+        valid: Iterable[Secrets],
+        receive: Receive,
+        clock_differs: ClockDiffers,
+        gone: Gone,
     ) -> None:
         """Serve agents that know these keys, and no others: those are cut off.
 
         Args:
             receive: called with each verified message.
             clock_differs: called with each that is verified but for its time.
+            gone: called with each node whose connection ended.
 
         Raises:
             StartError: the port is not ours any more.
@@ -86,11 +95,13 @@ class CommandChannel:
         wanted = {secrets.curve_public: secrets for secrets in valid}
         for curve_public, secrets in wanted.items():
             if curve_public not in self._mark_of:
-                self._open(secrets, receive, clock_differs)
+                self._open(secrets, receive, clock_differs, gone)
         for curve_public in self._mark_of.keys() - wanted.keys():
             self._close(curve_public)
 
-    def _open(self, secrets: Secrets, receive: Receive, clock_differs: ClockDiffers) -> None:
+    def _open(
+        self, secrets: Secrets, receive: Receive, clock_differs: ClockDiffers, gone: Gone
+    ) -> None:
         mark = next(self._marks).to_bytes(_MARK, "big")
         with contextlib.ExitStack() as undoing:
             try:
@@ -105,6 +116,8 @@ class CommandChannel:
                     session_salt=self._session_salt,
                     clock_differs=clock_differs,
                     max_body=self._max_body,
+                    gone=gone,
+                    silence=self._silence,
                     drops=self.drops,
                     received=self.received,
                 )

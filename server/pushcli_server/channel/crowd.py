@@ -92,8 +92,12 @@ class Crowd:
         """Where it comes from, if it is there."""
         return self._address.get(connection)
 
-    def forget(self, connection: int) -> None:
-        """It is gone, if it was there."""
+    def forget(self, connection: int) -> Hashable:
+        """It is gone, if it was there.
+
+        Returns:
+            Its owner, if he has no other.
+        """
         self.prove(connection)
         if (address := self._address.pop(connection, None)) is not None:
             _decrement(self._of, address)
@@ -102,6 +106,8 @@ class Crowd:
             del owned[connection]
             if not owned:
                 del self._owned[owner]
+                return owner
+        return None
 
 
 class Pace:

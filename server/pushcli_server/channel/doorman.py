@@ -11,7 +11,8 @@ import logging
 import socket
 import struct
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import cast
 
 import zmq
 
@@ -27,7 +28,11 @@ _log = logging.getLogger(__name__)
 
 
 class Doorman:
-    """Watches the connections of one bound socket, on the running event loop."""
+    """Watches the connections of one bound socket, on the running event loop.
+
+    Args:
+        gone: called with a node whose last proven connection ended by itself.
+    """
 
     def __init__(
         self,
@@ -35,7 +40,9 @@ class Doorman:
         watched: "zmq.Socket[bytes]",
         port: int,
         limits: Limits,
+        gone: Callable[[NodeKey], None],
     ) -> None:
+        self._gone = gone
         self.refused = 0
         """Connections that were one too many."""
         self.crowd = Crowd(limits)
@@ -99,8 +106,8 @@ class Doorman:
     def _handle(self, event: int, fd: int) -> None:
         if event == zmq.EVENT_ACCEPTED:
             self._accepted(fd)
-        else:
-            self.crowd.forget(fd)
+        elif (node := self.crowd.forget(fd)) is not None:
+            self._gone(cast("NodeKey", node))
 
     def _accepted(self, fd: int) -> None:
         with contextlib.suppress(OSError), _copied(fd) as connection:

@@ -16,7 +16,7 @@ from pushcli_server.core import fleet_nodes as nodes
 from pushcli_server.core import fleet_organizations as organizations
 from pushcli_server.core.fleet_events import Effect, Event
 from pushcli_server.core.fleet_state import Fleet, send
-from pushcli_server.core.identity import JobKey
+from pushcli_server.core.identity import JobKey, NodeKey
 
 AWAY = 3.0
 """Seconds for which the server may stand still before agents reconnect, at the least."""
@@ -33,13 +33,16 @@ def handle(fleet: Fleet, event: Event, now: float) -> list[Effect]:
     match event:
         case on_fleet.MessageReceived():
             return nodes.receive(fleet, event, now)
+        case on_fleet.ConnectionEnded(node):
+            return nodes.connection_ended(fleet, node, now)
         case on_fleet.TimePassed(subject, at):
             if isinstance(subject, JobKey):
                 return jobs.time_passed(fleet, subject, now)
             brake.time_passed(fleet, subject, now)
             return nodes.time_passed(fleet, subject, at, now)
         case on_fleet.CommitDue():
-            return jobs.commit(fleet, event)
+            asked = nodes.asked(fleet, NodeKey(event.job.org, event.node), now)
+            return [*jobs.commit(fleet, event), *asked]
         case on_fleet.RunDue():
             return jobs.run(fleet, event)
         case on_fleet.ResetDue():

@@ -67,6 +67,12 @@ class MessageReceived(msgspec.Struct, frozen=True, gc=False):
     curve_key: str = ""
 
 
+class ConnectionEnded(msgspec.Struct, frozen=True, gc=False):
+    """A connection of a node is gone, and no other is known to be its own."""
+
+    node: NodeKey
+
+
 class JobRequested(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """An operator starts a job under this new id.
 
@@ -283,6 +289,7 @@ class PartFound(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 Event = (
     Restored
     | MessageReceived
+    | ConnectionEnded
     | JobRequested
     | JobWithdrawn
     | AbortRequested

@@ -158,6 +158,11 @@ def _translate(fleet: Fleet, node: Node, effect: node_core.Effect, now: float) -
             return send(fleet, node.key, messages.Abort)
         case node_core.SendAck():
             return send(fleet, node.key, messages.Ack)
+        case node_core.SendBeat(peer, ask):
+            fields: dict[str, object] = {"incarnation_id": fleet.incarnation_id}
+            if ask:
+                fields["ask"] = True
+            return [on_fleet.Send(node.key, peer, messages.Beat, fields)]
         case node_core.NotifyDown(spools):
             fleet.went_offline[node.org] += 1
             return jobs.deliver_to_all_of(fleet, node, on_job.NodeDown(node.name, spools), now)
@@ -196,6 +201,18 @@ def reset(fleet: Fleet, key: NodeKey, now: float) -> list[Effect]:
     """A job has its node aborted; what it is reset for is saved."""
     node = fleet.nodes.get(key)
     return [] if node is None else _deliver(fleet, node, node_core.ResetRequested(), now)
+
+
+def asked(fleet: Fleet, key: NodeKey, now: float) -> list[Effect]:
+    """A node was asked for its vote: it answers, or it is not there."""
+    node = fleet.nodes.get(key)
+    return [] if node is None else _deliver(fleet, node, node_core.Asked(), now)
+
+
+def connection_ended(fleet: Fleet, key: NodeKey, now: float) -> list[Effect]:
+    """A connection of a node is gone."""
+    node = fleet.nodes.get(key)
+    return [] if node is None else _deliver(fleet, node, node_core.ConnectionEnded(), now)
 
 
 def output_stored(fleet: Fleet, event: on_fleet.OutputStored) -> list[Effect]:

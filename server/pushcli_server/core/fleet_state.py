@@ -55,6 +55,8 @@ class Fleet:
     """Everything live. `busy` has the live jobs in which a node's part is not over."""
 
     rules: Rules
+    incarnation_id: str = ""
+    """Of the server: agents whose configuration names another one ask for a new one."""
     nodes: dict[NodeKey, Node] = field(default_factory=dict)
     jobs: dict[JobKey, Job] = field(default_factory=dict)
     ended: dict[JobKey, Job] = field(default_factory=dict)

@@ -19,6 +19,8 @@ ABORT_INTERVAL = 1.0
 """Between aborts that go unanswered, in seconds."""
 DEAF_GRACE = 4.0
 """An old agent that kills a command on abort is deaf and mute for about 3 s."""
+QUIET_INTERVALS, LONGEST_QUIET = 10, 30.0
+"""Of a quiet agent's heartbeats: so many intervals are one, or so many seconds."""
 SETTLE = 1.0
 """How long to wait for the other answers when several aborts were sent."""
 REMEMBERED_INCARNATIONS = 8
@@ -53,6 +55,11 @@ class Patience(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     offline_threshold: int = 3
 
     @property
+    def quiet_interval(self) -> float:
+        """Seconds between the heartbeats of agents that have nothing to do (extension `quiet`)."""
+        return max(self.interval, min(QUIET_INTERVALS * self.interval, LONGEST_QUIET))
+
+    @property
     def silence(self) -> float:
         """Seconds without a message that make a node offline; 0.7 of an interval of jitter."""
         return (self.offline_threshold + 0.7) * self.interval
@@ -72,6 +79,8 @@ class Node:
     """The routing id of its current connection."""
     last_peer: bytes | None = None
     """The connection that it spoke on last, also while it is offline."""
+    is_quiet: bool = False
+    """It has nothing to do, and sends few heartbeats (extension `quiet`)."""
     sequence: int = -1
     heard_at: float = -math.inf
     """When its current incarnation was heard last."""
@@ -121,6 +130,11 @@ class Node:
     def spools(self) -> bool:
         """Whether it keeps its results until they are acknowledged."""
         return extensions.RESULTS in self.extensions
+
+    @property
+    def silence(self) -> float:
+        """Seconds without a message that make it offline."""
+        return self.patience.silence + (self.patience.quiet_interval if self.is_quiet else 0.0)
 
     def available(self, now: float) -> bool:
         """Whether it may be asked to commit to a job."""
@@ -181,11 +195,29 @@ class Stalled(msgspec.Struct, frozen=True, gc=False):
     """We stood still: what it said meanwhile may not have been read yet."""
 
 
+class Asked(msgspec.Struct, frozen=True, gc=False):
+    """It was asked for something that it answers at once."""
+
+
+class ConnectionEnded(msgspec.Struct, frozen=True, gc=False):
+    """A connection of it is gone, and no other was proven to be its own."""
+
+
 class TimePassed(msgspec.Struct, frozen=True, gc=False):
     """The `deadline()` is reached."""
 
 
-Event = Received | Configured | ResetRequested | Expelled | ClockDiffers | Stalled | TimePassed
+Event = (
+    Received
+    | Configured
+    | ResetRequested
+    | Expelled
+    | ClockDiffers
+    | Stalled
+    | Asked
+    | ConnectionEnded
+    | TimePassed
+)
 
 
 # --- effects
@@ -197,6 +229,13 @@ class SendAbort(msgspec.Struct, frozen=True, gc=False):
 
 class SendAck(msgspec.Struct, frozen=True, gc=False):
     """Send `ack` to the current peer."""
+
+
+class SendBeat(msgspec.Struct, frozen=True, gc=False):
+    """Answer a heartbeat that came from this peer; `ask`: for another one."""
+
+    peer: bytes
+    ask: bool = False
 
 
 class Forward(msgspec.Struct, frozen=True, gc=False):
@@ -232,6 +271,7 @@ class SaveNode(msgspec.Struct, frozen=True, gc=False):
 Effect = (
     SendAbort
     | SendAck
+    | SendBeat
     | Forward
     | NotifyDown
     | NotifyRestarted
@@ -257,18 +297,34 @@ def handle(node: Node, event: Event, now: float) -> list[Effect]:
             return []
         case Stalled():
             if node.phase is not Phase.OFFLINE:
-                node.offline_at = max(node.offline_at, now + node.patience.silence + DEAF_GRACE)
+                node.offline_at = max(node.offline_at, now + node.silence + DEAF_GRACE)
             return []
+        case Asked():
+            return _expect(node, now)
+        case ConnectionEnded():
+            # It may be one before the current one: whoever is there answers.
+            if not node.is_quiet or node.peer is None:
+                return []
+            return [*_expect(node, now), SendBeat(node.peer, ask=True)]
         case TimePassed():
             return _time_passed(node, now)
         case _:
             assert_never(event)
 
 
+def _expect(node: Node, now: float) -> list[Effect]:
+    """A quiet agent is to be heard as soon as any other."""
+    if node.is_quiet:
+        node.offline_at = min(node.offline_at, now + node.patience.silence)
+    return []
+
+
 def _configured(node: Node, event: Configured, now: float) -> list[Effect]:
     node.extensions = event.extensions
+    node.is_quiet = node.is_quiet and extensions.QUIET in node.extensions
     if not event.new_key:
         return []
+    node.is_quiet = False
     node.adopting = bool(event.adopts) and extensions.ADOPT in event.extensions
     if node.incarnation is None:
         return []
@@ -285,9 +341,9 @@ def _received(node: Node, event: Received, now: float) -> list[Effect]:
         if not _is_silent(node, now):
             # Two machines under one name: the one that was displaced goes on talking.
             if now - node.retired_at > 2 * node.patience.interval:
-                node.conflict_until = now + node.patience.silence
+                node.conflict_until = now + _longest_silence(node)
                 node.rival_address = event.address
-            return []
+            return _answer(node, event)
         # The one that displaced it has stopped: the name is this one's again.
         node.retired.remove(message.incarnation_id)
         node.conflict_until = -math.inf
@@ -303,14 +359,37 @@ def _received(node: Node, event: Received, now: float) -> list[Effect]:
     node.sequence = message.sequence
     in_rehab = node.phase is Phase.REHAB
     effects += _in_rehab(node, event, now) if in_rehab else _online(node, event, now)
+    _note_pace(node, message)
     deaf = DEAF_GRACE if node.phase is Phase.REHAB or node.aborts else 0.0
-    node.offline_at = now + node.patience.silence + deaf
-    return effects
+    node.offline_at = now + node.silence + deaf
+    return [*effects, *_answer(node, event)]
+
+
+def _answer(node: Node, event: Received) -> list[Effect]:
+    """Also to one that was displaced: it would take the server for dead."""
+    answers = extensions.QUIET in node.extensions and isinstance(event.message, messages.Heartbeat)
+    return [SendBeat(event.peer)] if answers else []
+
+
+def _note_pace(node: Node, message: messages.NodeMessage) -> None:
+    """How soon it will be heard again: at every interval while it has something to do."""
+    match message:
+        case messages.Heartbeat(job_state="idle", pending_results=None | []):
+            node.is_quiet = extensions.QUIET in node.extensions
+        case messages.Heartbeat() | messages.AckCommit() | messages.AckRun():
+            node.is_quiet = False
+        case _:
+            pass
+
+
+def _longest_silence(node: Node) -> float:
+    quiet = extensions.QUIET in node.extensions
+    return node.patience.silence + (node.patience.quiet_interval if quiet else 0.0)
 
 
 def _is_silent(node: Node, now: float) -> bool:
     """Whether the current incarnation has stopped, by all that may delay it."""
-    return now - node.heard_at > node.patience.silence + DEAF_GRACE
+    return now - node.heard_at > node.silence + DEAF_GRACE
 
 
 def _new_incarnation(node: Node, incarnation: str, now: float) -> list[Effect]:

@@ -101,11 +101,14 @@ def play(
 
 @pytest.mark.timeout(180)
 @settings(max_examples=examples(250), deadline=None)
-@given(quorum=st.integers(0, 2), ahead=st.integers(0, 2), script=steps)
+@given(
+    quorum=st.integers(0, 2), ahead=st.integers(0, 2), script=steps,
+    quiet=st.sampled_from([frozenset({extensions.QUIET}), frozenset[str]()]),
+)  # fmt: skip
 def test_after_the_storm_everything_ended_once_and_in_the_truth(
-    quorum: int, ahead: int, script: list[tuple[str | float, str]]
+    quorum: int, ahead: int, script: list[tuple[str | float, str]], quiet: frozenset[str]
 ) -> None:
-    world = play(quorum, ahead, script)
+    world = play(quorum, ahead, script, (extensions.ALL - {extensions.QUIET}) | quiet)
     assert world.store.jobs[JOB].status not in {"voting", "running"}
     assert UNFINISHED.isdisjoint(world.states.values()), "every node ends in a final state"
     assert KEY not in world.fleet.jobs
@@ -139,7 +142,9 @@ def test_with_agents_that_keep_no_results_everything_ends_once_too(
 
 
 @pytest.mark.parametrize("away", ["restart server", "stall"])
-@pytest.mark.parametrize("offered", [frozenset[str](), extensions.ALL])
+@pytest.mark.parametrize(
+    "offered", [frozenset[str](), extensions.ALL - {extensions.QUIET}, extensions.ALL]
+)
 def test_a_job_outlives_that_the_server_was_away(away: str, offered: frozenset[str]) -> None:
     world = play(2, 2, [(away, "a"), (6.0, "a"), ("connect", "a"), ("connect", "b")], offered)
     assert set(world.states.values()) == {NodeState.SUCCEEDED}

@@ -77,7 +77,7 @@ class World:
         self.offered = offered
         self.now = 100.0
         self.store = MemoryStore()
-        self.fleet = Fleet(RULES)
+        self.fleet = Fleet(RULES, "server-0")
         self.machines = {name: Machine(NodeKey(ORG, name)) for name in names}
         self.server_number = 0
         self.acknowledged: set[str] = set()
@@ -195,7 +195,7 @@ class World:
         self.server_number += 1
         for machine in self.machines.values():
             self.disconnect(machine)
-        self.fleet = Fleet(RULES)
+        self.fleet = Fleet(RULES, f"server-{self.server_number}")
         self.tell(
             persistence.restored(
                 nodes=self.store.nodes.values(),
@@ -205,6 +205,11 @@ class World:
                 held=lambda *_: 0,
             )
         )
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether the server answers heartbeats, and nobody listens to its own."""
+        return extensions.QUIET in self.offered
 
     @property
     def states(self) -> dict[str, NodeState]:
@@ -223,10 +228,15 @@ class World:
     def disconnect(self, machine: Machine) -> None:
         """What is on its way is lost, in both directions."""
         if machine.peer is not None:
-            machine.peer = None
-            machine.to_server.clear()
-            machine.to_agent.clear()
+            self._hang_up(machine)
             self.take(machine, events.Disconnected())
+
+    def _hang_up(self, machine: Machine) -> None:
+        was_there, machine.peer = machine.peer is not None, None
+        machine.to_server.clear()
+        machine.to_agent.clear()
+        if was_there:
+            self.tell(on_fleet.ConnectionEnded(machine.key))
 
     def deliver_to_server(self, machine: Machine) -> None:
         if machine.to_server and machine.peer is not None:
@@ -250,9 +260,7 @@ class World:
     def boot(self, machine: Machine) -> None:
         """A new run of the agent: it adopts what runs and what was spooled."""
         machine.number += 1
-        machine.peer = None
-        machine.to_server.clear()
-        machine.to_agent.clear()
+        self._hang_up(machine)
         machine.agent = Agent(random=lambda: 0.5)
         identity = Identity(
             node=machine.key.name, org=ORG, client="c", incarnation_id=f"run-{machine.number}"
@@ -282,9 +290,7 @@ class World:
                 self._configure(machine, frozenset(adopts))
                 return [events.Configured(self._configuration())]
             case effects.Connect():
-                machine.peer = None
-                machine.to_server.clear()
-                machine.to_agent.clear()
+                self._hang_up(machine)
             case effects.StartSupervisor(job_id=job_id):
                 machine.supervisors[job_id] = "committed"
                 return [events.SupervisorStarted(job_id)]
@@ -308,6 +314,9 @@ class World:
 
     def _configuration(self) -> ServerConfig:
         incarnation_id = f"server-{self.server_number}"
+        if self.is_quiet:
+            interval = RULES.patience.quiet_interval
+            return config(incarnation_id=incarnation_id, quiet_interval=interval)
         if self.offered:
             return config(incarnation_id=incarnation_id)
         return old_config(incarnation_id=incarnation_id)
@@ -370,6 +379,8 @@ class World:
 
     def _beat(self) -> None:
         self._beat_at = self.now + 1.0
+        if self.is_quiet:
+            return
         self._beats += 1
         message = messages.ServerHeartbeat(
             sequence=self._beats, timestamp=STAMP, server="s",

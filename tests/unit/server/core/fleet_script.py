@@ -18,6 +18,8 @@ from pushcli_server.core.job_state import Grace, Job, JobSpec
 from pushcli_server.core.node import Patience
 from pushcli_server.core.states import NodeState
 
+USUAL = extensions.ALL - {extensions.QUIET}
+"""What most agents here offer: those that are heard at every interval."""
 STAMP = "Mon, 23 Nov 2026 20:43:16 GMT"
 JOB = JobKey("acme", "1" * 32)
 A, B = NodeKey("acme", "a"), NodeKey("acme", "b")
@@ -90,7 +92,7 @@ class Script:
         node: NodeKey,
         key: str = "key 1",
         *,
-        offered: frozenset[str] = extensions.ALL,
+        offered: frozenset[str] = USUAL,
         adopts: frozenset[str] = frozenset(),
         repeated: bool = False,
     ) -> list[on_fleet.Effect]:
@@ -117,7 +119,7 @@ class Script:
         self.tell(stored)
         return self.done[begin:]
 
-    def bring(self, *nodes: NodeKey, offered: frozenset[str] = extensions.ALL) -> None:
+    def bring(self, *nodes: NodeKey, offered: frozenset[str] = USUAL) -> None:
         """These nodes come, and are available."""
         for node in nodes:
             self.configure(node, f"key of {node.name} in {node.org}", offered=offered)
@@ -149,7 +151,7 @@ class Script:
             on_fleet.JobRequested(job=JOB, spec=spec, requestor="ann", origin="192.0.2.7")
         )
 
-    def run(self, *nodes: NodeKey, offered: frozenset[str] = extensions.ALL, **more: Any) -> None:
+    def run(self, *nodes: NodeKey, offered: frozenset[str] = USUAL, **more: Any) -> None:
         """A job that runs on these nodes."""
         self.bring(*nodes, offered=offered)
         self.start(*nodes, **more)
