@@ -59,7 +59,8 @@ class ScriptedServer:
 
     rsa_key: RSAPrivateKey
     node_key: RSAPublicKey
-    offers: frozenset[str] = extensions.ALL
+    offers: frozenset[str] = extensions.ALL - {extensions.STREAM, extensions.QUIET}
+    """Output would wait for an answer while a command runs, and heartbeats for one."""
     incarnation: str = "server-1"
     session_key: bytes = b"s" * 32
     refuse: tuple[int, dict[str, Any]] | None = None

@@ -178,7 +178,6 @@ def test_what_an_aborted_command_wrote_is_delivered(
     agent: AgentProcess, server: ScriptedServer
 ) -> None:
     # Nobody acknowledges output here: it comes with the result.
-    server.offers -= {extensions.STREAM}
     agent.write(server.url, {"talk": "echo said; echo too >&2; exec sleep 300"})
     agent.start()
     peer = server.meet()

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from pushcli.protocol import extensions
 from tests.support.agent_process import AgentProcess
 from tests.support.scripted_server import ScriptedServer, decoded
 from tests.support.waiting import until
@@ -28,7 +27,6 @@ WHITELIST = {
 def first(tmp_path: Path, key_file: Path, server: ScriptedServer) -> Iterator[int]:
     """The agent's number as seen from here; all that it started ends with it."""
     # Nobody acknowledges output here: it comes with the result.
-    server.offers -= {extensions.STREAM}
     AgentProcess(tmp_path, server.url, WHITELIST)
     with (tmp_path / "log").open("w") as log:
         outside = subprocess.Popen(

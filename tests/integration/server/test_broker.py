@@ -36,6 +36,7 @@ SENDABLE: dict[type, Callable[[str], dict[str, Any]]] = {
     messages.Commit: lambda text: {"job_id": "j", "env": {"A": text}},
     messages.Run: lambda text: {"job_id": text},
     messages.AckResult: lambda text: {"job_id": text},
+    messages.Beat: lambda text: {"incarnation_id": text},
     messages.AckOutput: lambda text: {"job_id": text, "channel": "stdout", "size": 1},
     messages.Whitelist: lambda text: {"digest": "d", "editors": [text]},
     messages.Check: lambda text: {"check_id": "c", "command": "x", "requestor": text},

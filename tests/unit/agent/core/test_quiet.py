@@ -1,0 +1,105 @@
+"""Few heartbeats while there is nothing to do, each answered (extension `quiet`), as scripts."""
+
+import math
+
+from pushcli.protocol import messages
+from pushcli.protocol.run import Outcome
+from pushcli_agent.core import effects, events
+from tests.unit.agent.core.script import JOB, Script, config, connected, heartbeat
+
+QUIET = config(quiet_interval=10.0)
+SILENCE = QUIET.silence
+
+
+def quiet() -> Script:
+    """An agent whose server answered its first heartbeat."""
+    script = connected(QUIET)
+    script.command(messages.Beat, incarnation_id="server-1")
+    return script
+
+
+def answered(script: Script, seconds: float) -> list[float]:
+    """When heartbeats are sent, in seconds from now; each is answered."""
+    begin, times = script.now, []
+    while script.agent.deadline() <= begin + seconds:
+        script.now = max(script.now, script.agent.deadline())
+        for effect in script.take(events.TimePassed()):
+            assert isinstance(effect, effects.SendHeartbeat), effect
+            times.append(round(script.now - begin, 6))
+            script.command(messages.Beat, incarnation_id="server-1")
+    script.now = begin + seconds
+    return times
+
+
+def test_an_idle_agent_is_heard_at_quiet_intervals() -> None:
+    assert answered(quiet(), 40) == [10, 20, 30, 40]
+
+
+def test_one_that_has_a_job_is_heard_at_every_interval() -> None:
+    script = quiet()
+    assert answered(script, 13.5) == [10]
+    script.committed()
+    assert answered(script, 3) == [1, 2, 3]
+    script.command(messages.Run, job_id=JOB)
+    assert answered(script, 2) == [1, 2]
+
+
+def test_and_so_is_one_whose_result_waits() -> None:
+    script = quiet()
+    script.running()
+    script.ended(Outcome(exit_code=0, started_at=1.0, ended_at=2.0))
+    script.wait(1.5)
+    script.now -= 0.5
+    assert script.agent.job is None
+    assert script.agent.deliveries
+    assert script.agent.link.heartbeat_at <= script.now + QUIET.interval + 0.5
+
+
+def test_one_that_is_idle_again_is_quiet_again() -> None:
+    script = quiet()
+    script.running()
+    script.ended(Outcome(exit_code=0, started_at=1.0, ended_at=2.0))
+    script.command(messages.AckResult, job_id=JOB)
+    times = answered(script, 30)
+    assert len(times) <= 4
+    assert times[-1] - times[-2] == 10
+
+
+def test_a_heartbeat_without_an_answer_means_that_the_server_is_away() -> None:
+    script = quiet()
+    assert script.wait(10) == [heartbeat()]
+    assert script.wait(SILENCE - 0.1) == []
+    script.wait(0.1)
+    assert not script.agent.link.online
+    assert script.agent.link.heartbeat_at == math.inf
+    assert script.agent.link.fetch_at < math.inf
+
+
+def test_an_answer_that_comes_late_brings_it_back() -> None:
+    script = quiet()
+    script.wait(10 + SILENCE)
+    assert not script.agent.link.online
+    assert script.command(messages.Beat, incarnation_id="server-1") == [heartbeat()]
+    assert script.agent.link.online
+
+
+def test_whoever_is_asked_answers_at_once() -> None:
+    script = quiet()
+    script.wait(3)
+    assert script.command(messages.Beat, incarnation_id="server-1", ask=True) == [heartbeat()]
+    assert script.command(messages.Beat, incarnation_id="server-1") == []
+
+
+def test_another_run_of_the_server_is_asked_once_for_a_configuration() -> None:
+    script = quiet()
+    script.command(messages.Beat, incarnation_id="server-2")
+    script.command(messages.Beat, incarnation_id="server-2")
+    done = script.wait(QUIET.quiet_interval)
+    assert sum(isinstance(effect, effects.FetchConfig) for effect in done) == 1
+
+
+def test_beats_that_nobody_agreed_on_mean_nothing() -> None:
+    script = connected()
+    before = script.agent.link.silent_at
+    assert script.command(messages.Beat, incarnation_id="server-2", ask=True) == []
+    assert script.agent.link.silent_at == before
