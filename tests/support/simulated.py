@@ -5,6 +5,7 @@ is left is the server's work.
 """
 
 import base64
+import heapq
 import json
 import select
 import subprocess
@@ -28,8 +29,9 @@ from pushcli.protocol.timestamps import format_iso8601, format_rfc1123
 
 OURS = extensions.render(
     frozenset({
-        extensions.CAPTURE, extensions.OUTPUT, extensions.PARTIAL, extensions.REASON,
-        extensions.REQUESTOR, extensions.RESULTS, extensions.TIMEOUT, extensions.WHITELIST,
+        extensions.CAPTURE, extensions.OUTPUT, extensions.PARTIAL, extensions.QUIET,
+        extensions.REASON, extensions.REQUESTOR, extensions.RESULTS, extensions.TIMEOUT,
+        extensions.WHITELIST,
     })
 )  # fmt: skip
 """What our agents offer, as far as it is simulated."""
@@ -101,8 +103,20 @@ class Agent:
     """The digest of the last one."""
     refuses: bool = False
     """Whether it votes no."""
+    interval: float = 1.0
+    """Seconds between its heartbeats while it has something to do, ..."""
+    quiet_interval: float = 1.0
+    """... and while it has nothing to do."""
+    is_connected: bool = False
+    beat_at: float = 0.0
+    """When its next heartbeat is due (monotonic)."""
     listening: "zmq.Socket[bytes] | None" = None
     """To the server's heartbeats."""
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether there is nothing to do."""
+        return self.job_state == "idle" and not self.kept
 
     def send(self, kind: type, **fields: object) -> None:
         """Send one message."""
@@ -148,6 +162,8 @@ class Agent:
                 self.send(messages.AckRun)
                 if self.ends_at <= time.time():
                     self.finish()
+            case messages.Beat(ask=True):
+                self.heartbeat()
             case messages.AckResult(job_id=job_id):
                 self.kept.pop(job_id, None)
             case messages.Abort():
@@ -214,10 +230,12 @@ def connect(
     agents = []
     for name in plan.nodes:
         public, secret = zmq.curve_keypair()
+        quiet_interval = plan.interval
         if key is not None:
             config = fetch(session, plan, key, name, public.decode())
             address = config["push_jobs"]["heartbeat"]["command_addr"]
             server_key = config["curve_public_key"]
+            quiet_interval = config["push_jobs"]["heartbeat"].get("quiet_interval", plan.interval)
             session_key = session_keys.decrypt(config["encoded_session_key"], key)
         else:
             address, server_key = plan.command_addr, plan.curve_public_key
@@ -234,6 +252,7 @@ def connect(
             kind(
                 name, socket, session_key, plan.org, run, refuses=name in plan.refusing,
                 keeps_results=extensions.RESULTS in plan.extensions.split(","),
+                interval=plan.interval, quiet_interval=quiet_interval,
             )
         )  # fmt: skip
         if plan.old and plan.fetch:
@@ -304,8 +323,11 @@ class Simulation:
         self._epoll = select.epoll()
         for fd in self._by_fd:
             self._epoll.register(fd, select.EPOLLIN | select.EPOLLET)
-        self._step = interval / max(1, len(agents))
-        self._due, self._position = time.monotonic(), 0
+        now, step = time.monotonic(), interval / max(1, len(agents))
+        for number, agent in enumerate(agents):
+            agent.beat_at = now + number * step
+        self._beats = [(agent.beat_at, number) for number, agent in enumerate(agents)]
+        self._numbers = {agent.name: number for number, agent in enumerate(agents)}
         self._running: list[Agent] = []
         self._ends_at = 0.0
 
@@ -314,7 +336,9 @@ class Simulation:
         for agent in self._agents:
             self._read(agent)
         while True:
-            for fd, _ in self._epoll.poll(min(0.05, max(0.001, self._due - time.monotonic()))):
+            for fd, _ in self._epoll.poll(
+                min(0.05, max(0.001, self._beats[0][0] - time.monotonic()))
+            ):
                 self._read(self._by_fd[fd])
             if self._running and self._ends_at <= time.time():
                 self._end_commands()
@@ -325,21 +349,36 @@ class Simulation:
             try:
                 _, body = agent.socket.recv_multipart(zmq.NOBLOCK)
             except zmq.Again:
-                return
+                break
             was = agent.job_state
             agent.receive(body)
+            if not agent.is_idle and agent.beat_at > (now := time.monotonic()) + agent.interval:
+                self._schedule(agent, now)
             if agent.job_state == "running" != was:
                 self._running.append(agent)
                 self._ends_at = agent.ends_at
 
+        was_connected = agent.is_connected
+        agent.is_connected = bool(int(agent.socket.getsockopt(zmq.EVENTS)) & zmq.POLLOUT)
+        if agent.is_connected and not was_connected:
+            agent.heartbeat()
+            self._schedule(agent, time.monotonic())
+            self._read(agent)
+
     def _beat(self) -> None:
         now = time.monotonic()
-        while self._due <= now:
-            agent = self._agents[self._position]
-            agent.heartbeat()
-            self._read(agent)
-            self._position = (self._position + 1) % len(self._agents)
-            self._due += self._step
+        while self._beats[0][0] <= now:
+            due, number = heapq.heappop(self._beats)
+            agent = self._agents[number]
+            # Another one stands there too if it was busy meanwhile.
+            if agent.beat_at == due:
+                agent.heartbeat()
+                self._schedule(agent, due)
+                self._read(agent)
+
+    def _schedule(self, agent: Agent, now: float) -> None:
+        agent.beat_at = now + (agent.quiet_interval if agent.is_idle else agent.interval)
+        heapq.heappush(self._beats, (agent.beat_at, self._numbers[agent.name]))
 
     def _end_commands(self) -> None:
         """Commands that were to end at a time of day end all at once."""
