@@ -1,7 +1,8 @@
 """How many connections there may be, so that no port takes another's descriptors.
 
 One connection is one descriptor. Each port has a share of the process's limit, and the rest is
-for files, the database and what ZeroMQ needs for itself.
+for files, the database and what ZeroMQ needs for itself. Agents like ours have a connection to the
+command port alone, old ones to the heartbeat port too: these two share what there is.
 """
 
 import contextlib
@@ -28,18 +29,20 @@ class Shares(NamedTuple):
     """What the ports may take of so many descriptors.
 
     Args:
+        agents: connections to both ports that agents have, together.
         rest: connections of the REST API.
     """
 
     descriptors: int
+    agents: int
     commands: Limits
     heartbeats: Limits
     rest: int
 
     @property
-    def nodes(self) -> int:
-        """Nodes that can be connected: each holds a connection to both ports."""
-        return min(self.commands.total, self.heartbeats.total)
+    def old_agents(self) -> int:
+        """How many can be connected to both ports, as agents are that are not quiet."""
+        return min(self.agents // 2, self.heartbeats.total)
 
 
 def current() -> Shares:
@@ -55,7 +58,11 @@ def shares(limit: int) -> Shares:
     """REST and files have the first 200; of what is left nearly all is for nodes."""
     free = limit - max(_FILES, limit // _FILES_SHARE)
     rest = min(MAX_REST, max(REST_KEPT, limit // REST_SHARE), max(_LEAST, free // 3))
-    total = min(_MOST, max(_LEAST, (free - rest) // 2))
+    agents = min(2 * _MOST, max(2 * _LEAST, free - rest))
+    # Strangers may fill the heartbeat port: half is left for commands, whatever comes there.
+    return Shares(limit, agents, _limits(min(_MOST, agents)), _limits(agents // 2), rest)
+
+
+def _limits(total: int) -> Limits:
     per_address = int(total * _OF_ONE_ADDRESS)
-    limits = Limits(total, per_address, min(_UNPROVEN, per_address))
-    return Shares(limit, limits, limits, rest)
+    return Limits(total, per_address, min(_UNPROVEN, per_address))

@@ -84,6 +84,16 @@ async def open_services(
             raise StoreError(f"cannot read the database: {error}", "check database_url") from error
         feeds, outputs = Feeds(clock, store.submit, kept), OutputFeeds(fleet, store)
         context = _context(stack)
+        broadcast = HeartbeatBroadcast(
+            server=settings.server_name,
+            incarnation_id=incarnation_id,
+            interval=settings.heartbeat_interval / 1000,
+        )
+        stack.callback(broadcast.close)
+
+        def is_free() -> bool:
+            return channel.connections + broadcast.connections < shares.agents
+
         channel = CommandChannel(
             context,
             fleet.admissions.owner,
@@ -91,6 +101,7 @@ async def open_services(
             shares.commands,
             fleet.max_body,
             fleet.rules.patience.silence,
+            is_free,
         )
         outbox = Outbox(fleet, channel)
         whitelists = WhitelistPush(fleet, outbox, clock, store)
@@ -111,13 +122,7 @@ async def open_services(
         for found in (*restored, *held_back):
             guarded(engine.handle, found)
         feeds.close_all_but(fleet.jobs)
-        broadcast = HeartbeatBroadcast(
-            server=settings.server_name,
-            incarnation_id=incarnation_id,
-            interval=settings.heartbeat_interval / 1000,
-        )
-        stack.callback(broadcast.close)
-        serve = _open_channel(stack, context, settings, engine, channel, broadcast, shares)
+        serve = _open_channel(stack, context, settings, engine, channel, broadcast, shares, is_free)
         tasks.keep("the server's heartbeat", broadcast.run)
         rotation = Rotation(directory, keyring, serve, store, clock.date)
         tasks.keep("looking for new secrets", rotation.run)
@@ -195,6 +200,7 @@ def _open_channel(
     channel: CommandChannel,
     broadcast: HeartbeatBroadcast,
     shares: descriptors.Shares,
+    is_free: Callable[[], bool],
 ) -> Callable[[tuple[Secrets, ...]], None]:
     """Take the ports; what it returns serves agents that know these secrets of the server."""
     doorkeeper = Doorkeeper(context, lambda key: engine.fleet.admits(key, engine.clock.now()))
@@ -203,7 +209,7 @@ def _open_channel(
     stack.callback(channel.close)
     host = listener.resolve(context, settings.zeromq_listen_address)
     channel.bind(host, settings.command_port)
-    broadcast.bind(host, settings.server_heartbeat_port, shares.heartbeats)
+    broadcast.bind(host, settings.server_heartbeat_port, shares.heartbeats, is_free)
 
     def serve(valid: tuple[Secrets, ...]) -> None:
         channel.serve(valid, engine.receive, engine.clock_differs, engine.connection_ended)

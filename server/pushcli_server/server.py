@@ -126,7 +126,10 @@ async def _serve(
 
 def _capacity() -> str:
     shares = descriptors.current()
-    return f"{shares.descriptors:,} descriptors are enough for {shares.nodes:,} nodes"
+    return (
+        f"{shares.descriptors:,} descriptors are enough for {shares.commands.total:,} nodes, "
+        f"or {shares.old_agents:,} with agents of Chef Push Jobs"
+    )
 
 
 async def _feed_watchdog(notifier: Notifier) -> None:

@@ -41,7 +41,7 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_quiet(self) -> bool:
-        """Whether the server answers heartbeats, so that few are needed and none are listened to."""
+        """Whether the server answers heartbeats: few are needed, and none are listened to."""
         return self.quiet_interval > 0
 
     @property

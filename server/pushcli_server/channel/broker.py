@@ -98,6 +98,7 @@ class Broker:
         max_body: what is sent to a node is no larger.
         mark: what the names of this broker's peers begin with.
         gone: called with a node whose connection ended.
+        is_free: whether the other ports leave room for another connection.
         silence: seconds after which TCP gives up a connection whose other end vanished.
         session_salt: of a node's client; another one means another session key.
         now: seconds since the epoch, which messages' timestamps are held against.
@@ -119,12 +120,13 @@ class Broker:
         clock_differs: ClockDiffers = lambda node, seconds: None,
         max_body: MaxBody = lambda node: wire.MAX_BODY_TO_EARLIER,
         gone: Gone = lambda node: None,
+        is_free: Callable[[], bool] = lambda: True,
         silence: float = SILENCE,
         drops: Drops | None = None,
         received: Counter[type] | None = None,
     ) -> None:
         self._clock_differs = clock_differs
-        self._gone = gone
+        self._gone, self._is_free = gone, is_free
         self._max_body = max_body
         self.drops = Drops() if drops is None else drops
         self._received = Counter[type]() if received is None else received
@@ -169,7 +171,9 @@ class Broker:
         self._socket.ipv6 = ":" in host
         listener = listen(host, port, SETTINGS, shared=True)
         bound = listener.getsockname()[1]
-        self._doorman = Doorman(self._context, self._socket, bound, self._limits, self._gone)
+        self._doorman = Doorman(
+            self._context, self._socket, bound, self._limits, self._gone, self._is_free
+        )
         self._socket.setsockopt(zmq.USE_FD, listener.detach())
         self._socket.bind(f"tcp://{numeric}:{port}")
         self._loop.add_reader(self._fd, self._wake)

@@ -3,7 +3,7 @@
 import contextlib
 import itertools
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 import zmq
@@ -40,6 +40,7 @@ class CommandChannel:
         owner: which keys prove which nodes, whatever key of ours they know.
         session_salt: of a node's client.
         limits: of the connections, with each key.
+        is_free: whether the other ports leave room for another connection.
         silence: seconds after which a connection is given up whose other end vanished.
         max_body: how large a message each node's agent takes.
     """
@@ -52,7 +53,9 @@ class CommandChannel:
         limits: Limits,
         max_body: MaxBody,
         silence: float,
+        is_free: Callable[[], bool],
     ) -> None:
+        self._is_free = is_free
         self._max_body = max_body
         self._silence = silence
         self._limits = limits
@@ -117,6 +120,7 @@ class CommandChannel:
                     clock_differs=clock_differs,
                     max_body=self._max_body,
                     gone=gone,
+                    is_free=self._is_free,
                     silence=self._silence,
                     drops=self.drops,
                     received=self.received,

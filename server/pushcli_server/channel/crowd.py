@@ -6,7 +6,7 @@ Pure: connections are numbers, which a later connection may have again. Addresse
 import contextlib
 import ipaddress
 from collections import Counter
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from typing import NamedTuple
 
 PER_OWNER = 8
@@ -27,10 +27,14 @@ class Limits(NamedTuple):
 
 
 class Crowd:
-    """The connections that there are."""
+    """The connections that there are.
 
-    def __init__(self, limits: Limits) -> None:
-        self._limits = limits
+    Args:
+        is_free: whether others, with whom room is shared, leave any.
+    """
+
+    def __init__(self, limits: Limits, is_free: Callable[[], bool] = lambda: True) -> None:
+        self._limits, self._is_free = limits, is_free
         self._address: dict[int, str] = {}
         self._unproven: set[int] = set()
         self._of: Counter[str] = Counter()
@@ -41,7 +45,7 @@ class Crowd:
     @property
     def has_room(self) -> bool:
         """Whether there is room for another one, of whatever address."""
-        return len(self) < self._limits.total
+        return len(self) < self._limits.total and self._is_free()
 
     @property
     def has_unproven(self) -> bool:

@@ -31,6 +31,7 @@ class Doorman:
     """Watches the connections of one bound socket, on the running event loop.
 
     Args:
+        is_free: whether the other ports leave room.
         gone: called with a node whose last proven connection ended by itself.
     """
 
@@ -41,11 +42,12 @@ class Doorman:
         port: int,
         limits: Limits,
         gone: Callable[[NodeKey], None],
+        is_free: Callable[[], bool],
     ) -> None:
         self._gone = gone
         self.refused = 0
         """Connections that were one too many."""
-        self.crowd = Crowd(limits)
+        self.crowd = Crowd(limits, is_free)
         self._port = port
         self._closed = False
         self._loop = asyncio.get_running_loop()

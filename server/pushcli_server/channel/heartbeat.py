@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
@@ -28,13 +28,16 @@ class HeartbeatBroadcast:
         self._sequence = 0
         self._publisher: Publisher | None = None
 
-    def bind(self, host: str, port: int, limits: Limits) -> None:
+    def bind(self, host: str, port: int, limits: Limits, is_free: Callable[[], bool]) -> None:
         """Take the port of this numeric address, and serve whoever subscribes.
+
+        Args:
+            is_free: whether the other ports leave room for another connection.
 
         Raises:
             StartError: it is taken, or not ours.
         """
-        self._publisher = Publisher(listen(host, port, SETTINGS), limits)
+        self._publisher = Publisher(listen(host, port, SETTINGS), limits, is_free)
 
     def serve(self, keys: Sequence[RSAPrivateKey]) -> None:
         """Send each heartbeat once for each of these keys from now on, signed with it.

@@ -12,7 +12,7 @@ import logging
 import socket
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from pushcli_server.accepting import Acceptor
 from pushcli_server.channel.crowd import Crowd, Limits, Pace, network
@@ -25,6 +25,8 @@ SLICE = 0.002
 """Seconds of the event loop that a turn of publishing, accepting or reading may take, each."""
 BURST, RATE = 2000, 200.0
 """Connections of an address at once, and in each second that goes by."""
+_LOOK_AGAIN = 1.0
+"""Seconds after which others may have made room."""
 _READ = 4096
 _STEP = 16
 _UNACKNOWLEDGED = 60_000
@@ -89,18 +91,20 @@ class Publisher:
         listener: it listens already; it is closed with the publisher.
         limits: beyond their total others wait until one leaves; those that an address has too
             many are closed.
+        is_free: whether the other ports leave room for another one.
     """
 
     def __init__(
         self,
         listener: socket.socket,
         limits: Limits,
+        is_free: Callable[[], bool] = lambda: True,
         *,
         handshake_timeout: float = HANDSHAKE_TIMEOUT,
     ) -> None:
         self.drops: Counter[Violation | Loss] = Counter()
         """Connections that were closed, by reason; there are no other reasons."""
-        self._crowd = Crowd(limits)
+        self._crowd = Crowd(limits, is_free)
         self._pace = Pace(BURST, RATE)
         self._handshake_timeout = handshake_timeout
         self._loop = asyncio.get_running_loop()
@@ -119,6 +123,7 @@ class Publisher:
             self._admit,
             lambda: self._crowd.has_room,
             has_time=self._accepting.has_time,
+            full_pause=_LOOK_AGAIN,
         )
         self._acceptor.resume()
 

@@ -125,7 +125,9 @@ def test_an_address_is_itself_and_its_site_in_ipv6() -> None:
 def test_all_ports_together_stay_below_the_limit_of_descriptors() -> None:
     for limit in (256, 1024, 4096, 20_000, 65_536, 524_288, 2**30):
         of = shares(limit)
-        assert of.commands.total + of.heartbeats.total + of.rest <= limit - 64
+        assert of.agents + of.rest <= limit - 64
+        assert of.commands.total <= of.agents
+        assert of.heartbeats.total <= of.agents / 2
         for port in (of.commands, of.heartbeats):
             assert port.unproven <= port.per_address < port.total
     # An operator who allows hardly anything gets a server that can be reached at all.
@@ -135,9 +137,10 @@ def test_all_ports_together_stay_below_the_limit_of_descriptors() -> None:
 
 
 def test_what_rest_and_files_do_not_need_is_for_nodes() -> None:
-    assert {limit: shares(limit).nodes for limit in (1024, 20_000, 65_536)} == {
+    assert {limit: shares(limit).old_agents for limit in (1024, 20_000, 65_536)} == {
         1024: 412, 20_000: 9_550, 65_536: 31_613,
     }  # fmt: skip
+    assert shares(20_000).commands.total == 19_100
     assert shares(1024).rest == 136
     assert shares(65_536).rest == 1000
 
