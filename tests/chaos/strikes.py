@@ -8,6 +8,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 
 from tests.chaos.commands import COMMANDS
+from tests.chaos.phases import Phase
 from tests.chaos.world import World
 
 Strike = Callable[[World], None]
@@ -157,10 +158,15 @@ def database(world: World) -> None:
             world.pause(1.5)
 
 
-AIMED: tuple[Strike, ...] = (
-    vote, before_run_is_saved, after_it_was_sent, running, result_is_spooled, acknowledged,
-)  # fmt: skip
-STRIKES: tuple[Strike, ...] = (*AIMED, aborted, anywhere, anywhere, frozen, database)
+AIMED: dict[Phase, Strike] = {
+    Phase.VOTE: vote,
+    Phase.BEFORE_SAVED: before_run_is_saved,
+    Phase.SENT: after_it_was_sent,
+    Phase.RUNNING: running,
+    Phase.SPOOLED: result_is_spooled,
+    Phase.ACKNOWLEDGED: acknowledged,
+}
+STRIKES: tuple[Strike, ...] = (*AIMED.values(), aborted, anywhere, anywhere, frozen, database)
 
 
 # --- what they have in common
@@ -182,9 +188,9 @@ def fell(world: World, job: str, nodes: list[str], server: float = 0.5) -> None:
         world.kill_supervisor((job, node))
 
 
-def jobs(world: World) -> None:
+def jobs(world: World, most: int = 4) -> None:
     """Some jobs on random nodes; some are aborted."""
-    for _ in range(world.chance.randrange(1, 5)):
+    for _ in range(world.chance.randint(1, most)):
         world.revive()
         real = world.chance.sample(world.fleet.nodes, world.chance.randrange(1, 7))
         nodes = [*real, *some_simulated(world)]
