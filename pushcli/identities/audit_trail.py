@@ -68,8 +68,10 @@ def show(
         records = [_as_data(one) for one in raw["records"]]
         by_line = app.options.format is Format.NDJSON
         app.emit(records if by_line else {**raw, "records": records})
-    else:
+    elif answer.records:
         _write(app, answer.records)
+    else:
+        app.note("No record matches")
     if answer.truncated:
         app.note(f"These are the newest {len(answer.records)}; --limit shows more")
 

@@ -29,6 +29,12 @@ def test_what_was_done_is_told_the_newest_last(operated: Operated) -> None:
     assert lines[-1][4] == "127.0.0.1"
 
 
+def test_no_record_that_fits_is_said(operated: Operated) -> None:
+    none = operated.run("audit", "--user", "nobody")
+    assert (none.exit_code, none.stdout, none.stderr) == (0, "", "No record matches\n")
+    assert operated.json("audit", "--user", "nobody")["records"] == []
+
+
 def test_it_is_told_by_time_actor_and_target(operated: Operated) -> None:
     operated.ok("client", "create", "three")
     operated.ok("client", "create", "four", *operated.superuser)
