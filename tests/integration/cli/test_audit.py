@@ -31,7 +31,7 @@ def test_what_was_done_is_told_the_newest_last(operated: Operated) -> None:
 
 def test_no_record_that_fits_is_said(operated: Operated) -> None:
     none = operated.run("audit", "--user", "nobody")
-    assert (none.exit_code, none.stdout, none.stderr) == (0, "", "No record matches\n")
+    assert (none.status, none.stdout, none.stderr) == (0, "", "No record matches\n")
     assert operated.json("audit", "--user", "nobody")["records"] == []
 
 
