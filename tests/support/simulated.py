@@ -345,11 +345,9 @@ class Simulation:
             self._beat()
 
     def _read(self, agent: Agent) -> None:
-        while True:
-            try:
-                _, body = agent.socket.recv_multipart(zmq.NOBLOCK)
-            except zmq.Again:
-                break
+        # To ask for the events may swallow an edge, too.
+        while (events := int(agent.socket.getsockopt(zmq.EVENTS))) & zmq.POLLIN:
+            _, body = agent.socket.recv_multipart(zmq.NOBLOCK)
             was = agent.job_state
             agent.receive(body)
             if not agent.is_idle and agent.beat_at > (now := time.monotonic()) + agent.interval:
@@ -357,9 +355,7 @@ class Simulation:
             if agent.job_state == "running" != was:
                 self._running.append(agent)
                 self._ends_at = agent.ends_at
-
-        was_connected = agent.is_connected
-        agent.is_connected = bool(int(agent.socket.getsockopt(zmq.EVENTS)) & zmq.POLLOUT)
+        was_connected, agent.is_connected = agent.is_connected, bool(events & zmq.POLLOUT)
         if agent.is_connected and not was_connected:
             agent.heartbeat()
             self._schedule(agent, time.monotonic())

@@ -300,7 +300,8 @@ def handle(node: Node, event: Event, now: float) -> list[Effect]:
                 node.offline_at = max(node.offline_at, now + node.silence + DEAF_GRACE)
             return []
         case Asked():
-            return _expect(node, now)
+            # While a whole fleet answers, an answer waits for its turn.
+            return _expect(node, now + DEAF_GRACE)
         case ConnectionEnded():
             # It may be one before the current one: whoever is there answers.
             if not node.is_quiet or node.peer is None:

@@ -6,7 +6,7 @@ import pytest
 
 from pushcli.protocol import extensions, messages
 from pushcli_server.core import fleet_events as on_fleet
-from pushcli_server.core.node import Patience
+from pushcli_server.core.node import DEAF_GRACE, Patience
 from tests.unit.server.core.fleet_script import JOB, RULES, A, Script, of, sent
 
 SILENCE = RULES.patience.silence
@@ -69,7 +69,9 @@ def test_one_that_is_asked_for_its_vote_is_there_or_is_not() -> None:
     fleet = quiet()
     fleet.wait(5)
     fleet.start(A)
-    fleet.wait(SILENCE + 0.1)
+    fleet.wait(SILENCE + DEAF_GRACE - 0.1)
+    assert is_there(fleet)
+    fleet.wait(0.2)
     assert not is_there(fleet)
     assert fleet.job.status.is_final
 
