@@ -36,11 +36,14 @@ def install(
       pushcli agent install --dry-run
       sudo pushcli agent install
     """
-    from pushcli.systemd.install import program, require_root  # noqa: PLC0415
+    from pushcli.systemd.install import program, require_root, require_roots_own  # noqa: PLC0415
     from pushcli_agent import config, service  # noqa: PLC0415 - `--help` need not wait for it
 
+    starts = program()
     if not dry_run:
         require_root(root)
+        if root is None:
+            require_roots_own(Path(starts[0]))
     place = config.directory(directory, app.env).absolute()
     there = place if root is None else root.absolute() / place.relative_to("/")
     where = "" if directory is None else f" --dir {shlex.quote(str(place))}"
@@ -50,6 +53,6 @@ def install(
             f"pushcli agent enroll --server URL --node-name NAME --token-file FILE{where}"
         )
     run_installation(
-        app, service.service(place, program()), root,
+        app, service.service(place, starts), root,
         before=before, dry_run=dry_run, force=force,
     )  # fmt: skip

@@ -61,6 +61,6 @@ def install(
         if not service.is_made_by_systemd(place):
             before.append(f"pushcli server install{where}")
     run_installation(
-        app, service.service(place, config, starts), root,
+        app, service.service(place, config, starts, is_made=is_made), root,
         before=before, dry_run=dry_run, force=force,
     )  # fmt: skip

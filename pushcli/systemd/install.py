@@ -3,6 +3,7 @@
 import os
 import pwd
 import shutil
+import stat
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -28,7 +29,7 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
         unit: its text.
         user: its own system user; "" where it runs as root.
         users: what makes that user (sysusers.d).
-        directory: what must belong to that user.
+        directory: what must belong to that user, if there is anything.
     """
 
     name: str
@@ -85,6 +86,23 @@ def program() -> list[str]:
     return [str(script)] if os.access(script, os.X_OK) else [sys.executable, "-P", "-m", "pushcli"]
 
 
+def require_roots_own(file: Path) -> None:
+    """What a service of root starts is changed by nobody else.
+
+    Raises:
+        ConfigError: it, or a directory that it lies in, is another user's or may be written by one.
+    """
+    for path in (file, *file.parents, *(parent for parent in file.resolve().parents)):
+        found = path.stat()
+        by_group = found.st_mode & stat.S_IWGRP and found.st_gid != 0
+        by_others = found.st_mode & stat.S_IWOTH and not found.st_mode & stat.S_ISVTX
+        if found.st_uid != 0 or by_group or by_others:
+            raise ConfigError(
+                f"{path} can be changed by others than root, whose service would start {file}",
+                "install pushcli as root, such as below /opt",
+            )
+
+
 def shipped(package: Path, name: str) -> str:
     """The text of a file that lies in or, in a checkout, beside a package.
 
@@ -116,7 +134,7 @@ def plan(service: Service, root: Path | None, *, force: bool) -> Plan:
         )
     steps = [*_user_steps(service, root)]
     if found == "changed":
-        kept = file.with_name(f"{file.name}.old")
+        kept = _free(file.with_name(f"{file.name}.old"))
         steps.append(
             Step(("keep", "kept"), f"{file.name} as {kept.name}", lambda: _replace(file, kept))
         )
@@ -182,7 +200,11 @@ def _run(command: tuple[str, ...]) -> None:
 
 
 def _within(root: Path | None, path: Path) -> Path:
-    return path if root is None else root.absolute() / path.relative_to("/")
+    if root is None:
+        return path
+    file = root.absolute() / path.relative_to("/")
+    _require_inside(root, file)
+    return file
 
 
 def _read(file: Path) -> str | None:
@@ -192,6 +214,12 @@ def _read(file: Path) -> str | None:
         return None
     except OSError as error:
         raise ConfigError(f"cannot read {file}: {error.strerror}", "check the path") from error
+
+
+def _require_inside(root: Path, file: Path) -> None:
+    """A link in an image leads into the system that it is made on."""
+    if root.resolve() not in (file.parent.resolve() / file.name).parents:
+        raise ConfigError(f"{file} is not below {root}: a link leads out of it", "replace the link")
 
 
 def _write(file: Path, text: str) -> None:
@@ -206,6 +234,12 @@ def _write(file: Path, text: str) -> None:
         stream.flush()
         os.fsync(descriptor)
     new.replace(file)
+
+
+def _free(file: Path) -> Path:
+    """A name like this one that no file has: what was kept before stays."""
+    names = (file, *(file.with_name(f"{file.name}.{number}") for number in range(1, 1000)))
+    return next((name for name in names if not os.path.lexists(name)), file)
 
 
 def _replace(file: Path, kept: Path) -> None:

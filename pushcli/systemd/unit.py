@@ -69,8 +69,8 @@ def paths(given: Sequence[str]) -> str:
 
 
 def _quoted(word: str) -> str:
-    if any(ord(character) < 32 or ord(character) == 127 for character in word):
-        raise ConfigError(f"{word!r} has a control character", "give another path")
+    if not word.isprintable():
+        raise ConfigError(f"{word!r} has a control character, or is not text", "give another path")
     word = word.replace("%", "%%")
     if re.fullmatch(r"[A-Za-z0-9_@%+=:,./-]+", word):
         return word

@@ -18,12 +18,13 @@ _HIDDEN = tuple(map(Path, ("/home", "/root", "/run/user", "/tmp", "/var/tmp"))) 
 _PRIVILEGED = 1024
 
 
-def service(directory: Path, config: Settings, program: Sequence[str]) -> Service:
+def service(directory: Path, config: Settings, program: Sequence[str], *, is_made: bool) -> Service:
     """What is to be installed for the server in this directory.
 
     Args:
         directory: absolute.
         program: starts pushcli.
+        is_made: whether the directory is a server's: no other is given to its user.
 
     Raises:
         ConfigError: a path that cannot stand in a unit.
@@ -34,7 +35,7 @@ def service(directory: Path, config: Settings, program: Sequence[str]) -> Servic
         unit=unit(install.shipped(package, f"{NAME}.service"), directory, config, program),
         user=USER,
         users=install.shipped(package, f"{NAME}.sysusers"),
-        directory=directory,
+        directory=directory if is_made else None,
     )
 
 

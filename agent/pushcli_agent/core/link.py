@@ -147,7 +147,8 @@ def heartbeat(agent: Agent, now: float) -> list[Effect]:
     if config is None:
         raise ValueError("a heartbeat without a configuration")
     interval = config.quiet_interval if config.is_quiet and _is_idle(agent) else config.interval
-    on_time = link.heartbeat_at + interval
+    # One that was asked for came early: the next is due as if it had been on time.
+    on_time = min(link.heartbeat_at, now) + interval
     link.heartbeat_at = on_time if now < on_time < math.inf else now + interval
     if config.is_quiet:
         link.silent_at = min(link.silent_at, now + max(PROOF, config.silence))

@@ -9,6 +9,7 @@ import msgspec
 from pushcli.protocol import messages, run_wire
 from pushcli.protocol.run import OutputChannel, RunSpec
 from pushcli.whitelist.entry import KEYS
+from pushcli_agent.boot import UNKNOWN, Boot
 from pushcli_agent.config import AgentSettings
 from pushcli_agent.core.events import (
     CommitRefused,
@@ -34,7 +35,7 @@ class Jobs:
         boot: which run of the kernel this is.
     """
 
-    def __init__(self, settings: AgentSettings, boot: str = "") -> None:
+    def __init__(self, settings: AgentSettings, boot: Boot = UNKNOWN) -> None:
         self._spool = Spool(Path(settings.spool_dir), boot)
         self._node = settings.node_name
         self._running: dict[str, RunningJob] = {}

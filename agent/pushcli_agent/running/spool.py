@@ -23,6 +23,7 @@ from pathlib import Path
 
 from pushcli.errors import StartError
 from pushcli.protocol import names
+from pushcli_agent.boot import UNKNOWN, Boot
 from pushcli_agent.running.job_directory import is_locked, read_lock, read_result, remove
 from pushcli_agent.running.policy import PreparedJob
 from pushcli_agent.running.spawn import spawn
@@ -45,13 +46,13 @@ class Spool:
     """The directory of all jobs.
 
     Args:
-        boot: which run of the kernel this is; empty if that is not known.
+        boot: which run of the kernel this is.
 
     Raises:
         StartError: it cannot be made, or others could read or write it.
     """
 
-    def __init__(self, directory: Path, boot: str = "") -> None:
+    def __init__(self, directory: Path, boot: Boot = UNKNOWN) -> None:
         self.directory, self._boot = directory, boot
         try:
             directory.mkdir(0o700, exist_ok=True)
@@ -75,7 +76,7 @@ class Spool:
         directory = self.directory / job.job_id
         directory.mkdir(0o700)
         try:
-            pid, control = spawn(directory, job, self._boot)
+            pid, control = spawn(directory, job, self._boot.id)
         except BaseException:
             remove(directory)
             raise
@@ -101,7 +102,9 @@ class Spool:
                 yield path
 
 
-def _adopt_if_possible(directory: Path, until: float, boot: str) -> RunningJob | FinishedJob | None:
+def _adopt_if_possible(
+    directory: Path, until: float, boot: Boot
+) -> RunningJob | FinishedJob | None:
     try:
         return _adopt(directory, until, boot)
     except (OSError, ValueError, OverflowError) as error:
@@ -110,7 +113,7 @@ def _adopt_if_possible(directory: Path, until: float, boot: str) -> RunningJob |
         return None
 
 
-def _adopt(directory: Path, until: float, boot: str) -> RunningJob | FinishedJob | None:
+def _adopt(directory: Path, until: float, boot: Boot) -> RunningJob | FinishedJob | None:
     while is_locked(directory):
         pid, state = read_lock(directory)
         # Not started: it has noticed, or will in a moment, that its agent is gone.

@@ -11,6 +11,7 @@ from typing import Literal
 import msgspec
 
 from pushcli.protocol.run import Outcome, OutputChannel
+from pushcli_agent.boot import Boot
 from pushcli_agent.running import leftovers
 from pushcli_agent.running.job_directory import (
     is_locked,
@@ -23,6 +24,11 @@ from pushcli_agent.running.job_directory import (
 from pushcli_agent.running.spooled_output import SpooledOutput, size_of, spooled
 
 _log = logging.getLogger(__name__)
+_SHUTDOWN = 900.0
+"""Seconds between the end of a command and the next run of the kernel: services stop, and a large
+machine takes its time before it starts one."""
+_CLOCKS = 60.0
+"""Seconds by which the clock may have been wrong before it was set."""
 
 State = Literal["committed", "running"]
 
@@ -158,6 +164,8 @@ class RunningJob:
 
 def lost(directory: Path) -> FinishedJob:
     """A supervisor died while its command ran: it is ended, and what it wrote is its result."""
+    # No restart of the machine, however soon it comes, makes a success of this.
+    (directory / "boot").unlink(missing_ok=True)
     if line := complaint(directory):
         _log.warning("the supervisor of job %s: %s", directory.name, line)
     killed = leftovers.kill(directory)
@@ -172,7 +180,7 @@ def lost(directory: Path) -> FinishedJob:
     return FinishedJob(directory, outcome)
 
 
-def was_rebooted(directory: Path, result: Outcome | None, boot: str) -> bool:
+def was_rebooted(directory: Path, result: Outcome | None, boot: Boot) -> bool:
     """Whether the machine restarted while the command ran, as its entry expects.
 
     Args:
@@ -181,9 +189,16 @@ def was_rebooted(directory: Path, result: Outcome | None, boot: str) -> bool:
         boot: which run of the kernel this is.
     """
     before = read_boot(directory)
-    if not before or not boot or before == boot or read_lock(directory)[1] != "running":
+    if not before or not boot.id or before == boot.id or read_lock(directory)[1] != "running":
         return False
-    return result is None or (result.exit_code is None and not result.timed_out)
+    return result is None or _was_shut_down(result, boot)
+
+
+def _was_shut_down(result: Outcome, boot: Boot) -> bool:
+    """Whether the command ended as all do when a machine goes down, and not long before."""
+    if result.exit_code is not None or result.timed_out or result.ended_at is None:
+        return False
+    return 0 <= boot.began_at + _CLOCKS - result.ended_at <= _SHUTDOWN
 
 
 def rebooted(directory: Path, result: Outcome | None) -> FinishedJob:

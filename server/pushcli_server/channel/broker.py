@@ -299,7 +299,7 @@ class Broker:
                 self._clock_differs(node, error.ahead)
             return
         if self._doorman is not None:
-            self._doorman.prove(frames[-1], node)
+            self._doorman.prove(frames[-1], node, address)
         self._received[type(message)] += 1
         self._receive(node, self._mark + frames[0].bytes, address, message, curve_key)
 

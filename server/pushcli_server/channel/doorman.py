@@ -64,13 +64,20 @@ class Doorman:
         self._loop.add_reader(self._fd, self._drain)
         self._drain()
 
-    def prove(self, frame: zmq.Frame, node: NodeKey) -> None:
+    def prove(self, frame: zmq.Frame, node: NodeKey, host: str) -> None:
         """A message of a node was verified: the connection that it came on is not a stranger's.
+
+        Args:
+            host: where the message came from.
 
         The monitor tells of handshakes, too, but not of which connection.
         """
         if self.crowd.has_unproven:
-            surplus = self.crowd.prove(int(frame.get(zmq.SRCFD)), node)
+            fd = int(frame.get(zmq.SRCFD))
+            # As in `end`: the number may be another connection's by now.
+            if self.crowd.address(fd) != network(host):
+                return
+            surplus = self.crowd.prove(fd, node)
             if surplus is not None:
                 self._end(surplus)
 

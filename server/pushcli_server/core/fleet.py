@@ -41,8 +41,9 @@ def handle(fleet: Fleet, event: Event, now: float) -> list[Effect]:
             brake.time_passed(fleet, subject, now)
             return nodes.time_passed(fleet, subject, at, now)
         case on_fleet.CommitDue():
-            asked = nodes.asked(fleet, NodeKey(event.job.org, event.node), now)
-            return [*jobs.commit(fleet, event), *asked]
+            sent = jobs.commit(fleet, event)
+            asked = NodeKey(event.job.org, event.node)
+            return [*sent, *nodes.asked(fleet, asked, now)] if sent else []
         case on_fleet.RunDue():
             return jobs.run(fleet, event)
         case on_fleet.ResetDue():

@@ -13,7 +13,8 @@ from pushcli_server.settings import Settings
 def lines(directory: str, **settings: object) -> list[str]:
     """Of the unit for this server."""
     config = msgspec.structs.replace(Settings(), **settings)
-    return service(Path(directory), config, ["/opt/pushcli/bin/pushcli"]).unit.splitlines()
+    program = ["/opt/pushcli/bin/pushcli"]
+    return service(Path(directory), config, program, is_made=True).unit.splitlines()
 
 
 def test_systemd_makes_a_directory_below_var_lib() -> None:
@@ -22,6 +23,12 @@ def test_systemd_makes_a_directory_below_var_lib() -> None:
     assert "ReadWritePaths=" in unit
     start = "ExecStart=/opt/pushcli/bin/pushcli server start --dir /var/lib/push/main"
     assert start in unit
+
+
+def test_only_a_servers_directory_is_given_to_its_user() -> None:
+    place, program = Path("/srv"), ["/opt/pushcli/bin/pushcli"]
+    assert service(place, Settings(), program, is_made=False).directory is None
+    assert service(place, Settings(), program, is_made=True).directory == place
 
 
 def test_any_other_directory_may_be_written() -> None:

@@ -13,6 +13,7 @@ import msgspec
 import pytest
 
 from pushcli.errors import StartError
+from pushcli_agent.boot import Boot
 from pushcli_agent.running import leftovers
 from pushcli_agent.running.disk import why
 from pushcli_agent.running.job_directory import read_head
@@ -43,7 +44,7 @@ def spool(tmp_path: Path) -> Iterator[Spool]:
 
 def left_running(tmp_path: Path, command: str, *, reboots: bool) -> Path:
     """A job whose supervisor and command were running when the machine went down; its spool."""
-    spool = Spool(tmp_path / "spool", "first")
+    spool = Spool(tmp_path / "spool", Boot("first"))
     job = spool.start(prepared(command, reboots=reboots))
     job.run()
     until(lambda: job.grown("stdout") or (spool.directory / JOB / "stdout").stat().st_size)
@@ -61,7 +62,7 @@ def test_a_job_that_may_restart_the_machine_succeeds_when_it_is_back(
     tmp_path: Path, reboots: bool, boot: str, succeeded: bool
 ) -> None:
     directory = left_running(tmp_path, "echo going; exec sleep 300", reboots=reboots)
-    (job,) = Spool(directory, boot).adopt()
+    (job,) = Spool(directory, Boot(boot, time.time())).adopt()
     assert isinstance(job, FinishedJob)
     assert (job.result.succeeded, job.result.lost) == (succeeded, not succeeded)
     assert output(job) == "going\n"
@@ -78,10 +79,31 @@ def test_a_job_that_may_restart_the_machine_succeeds_when_it_is_back(
 def test_what_the_shutdown_ended_succeeds_but_not_what_had_failed_before(
     tmp_path: Path, command: str, changes: dict[str, float], succeeded: bool
 ) -> None:
-    run(Spool(tmp_path / "spool", "first"), command, reboots=True, **changes)
-    (job,) = Spool(tmp_path / "spool", "second").adopt()
+    run(Spool(tmp_path / "spool", Boot("first")), command, reboots=True, **changes)
+    (job,) = Spool(tmp_path / "spool", Boot("second", time.time() + 90)).adopt()
     assert isinstance(job, FinishedJob)
     assert job.result.succeeded is succeeded
+
+
+@pytest.mark.parametrize("later", [3600, -3600])
+def test_what_ended_long_before_the_restart_was_not_ended_by_it(
+    tmp_path: Path, later: float
+) -> None:
+    run(Spool(tmp_path / "spool", Boot("first")), "echo; kill -SEGV $$", reboots=True)
+    (job,) = Spool(tmp_path / "spool", Boot("second", time.time() + later)).adopt()
+    assert isinstance(job, FinishedJob)
+    assert not job.result.succeeded
+    assert job.result.signal == signal.SIGSEGV
+
+
+def test_what_lost_its_supervisor_before_the_restart_stays_lost(tmp_path: Path) -> None:
+    directory = left_running(tmp_path, "echo going; exec sleep 300", reboots=True)
+    (job,) = Spool(directory, Boot("first", time.time())).adopt()
+    assert isinstance(job, FinishedJob)
+    assert job.result.lost
+    (again,) = Spool(directory, Boot("second", time.time())).adopt()
+    assert isinstance(again, FinishedJob)
+    assert again.result.lost
 
 
 def test_starting_a_supervisor_does_not_hold_the_agent_up(spool: Spool) -> None:

@@ -90,6 +90,14 @@ def test_whoever_is_asked_answers_at_once() -> None:
     assert script.command(messages.Beat, incarnation_id="server-1") == []
 
 
+def test_after_that_the_next_one_is_no_later_than_it_would_be() -> None:
+    script = quiet()
+    script.wait(1)
+    script.command(messages.Beat, incarnation_id="server-1", ask=True)
+    script.command(messages.Beat, incarnation_id="server-1")
+    assert answered(script, 30) == [10, 20, 30]
+
+
 def test_another_run_of_the_server_is_asked_once_for_a_configuration() -> None:
     script = quiet()
     script.command(messages.Beat, incarnation_id="server-2")

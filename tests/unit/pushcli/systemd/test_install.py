@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from pushcli.systemd.install import Service, plan
+from pushcli.errors import ConfigError
+from pushcli.systemd.install import Service, plan, require_roots_own
 
 
 def service(directory: Path, user: str) -> Service:
@@ -41,3 +42,47 @@ def test_all_that_is_in_the_directory_is_given_and_nothing_that_is_linked(tmp_pa
     assert other.stat().st_uid == 0
     assert [one for one in plan(service(place, "nobody"), None, force=False).steps
             if one.verb[0] == "give"] == []  # fmt: skip
+
+
+@pytest.mark.parametrize("link", ["etc", "etc/systemd"])
+def test_a_link_that_leads_out_of_an_image_is_not_followed(tmp_path: Path, link: str) -> None:
+    root, outside = tmp_path / "image", tmp_path / "outside"
+    outside.mkdir()
+    (root / link).parent.mkdir(parents=True)
+    (root / link).symlink_to(outside)
+    with pytest.raises(ConfigError, match="a link leads out of it"):
+        plan(service(tmp_path, ""), root, force=False)
+    assert list(outside.iterdir()) == []
+
+
+def test_what_was_kept_before_stays(tmp_path: Path) -> None:
+    units = tmp_path / "etc/systemd/system"
+    units.mkdir(parents=True)
+    for text in ("one", "two"):
+        (units / "pushcli-no-such-unit.service").write_text(text)
+        for step in plan(service(tmp_path, ""), tmp_path, force=True).steps:
+            step.do()
+    kept = {file.read_text() for file in units.glob("*.old*")}
+    assert kept == {"one", "two"}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="root is asked about others")
+def test_a_service_of_root_starts_nothing_that_others_can_change(tmp_path: Path) -> None:
+    place = tmp_path / "venv/bin"
+    place.mkdir(parents=True)
+    file = place / "pushcli"
+    file.touch()
+    require_roots_own(file)
+    for path, owner, group, mode in (
+        (file, 65534, 0, 0o755),
+        (place, 65534, 0, 0o755),
+        (place, 0, 0, 0o777),
+        (file, 0, 65534, 0o770),
+    ):
+        os.chown(path, owner, group)
+        path.chmod(mode)
+        with pytest.raises(ConfigError, match="can be changed by others than root"):
+            require_roots_own(file)
+        os.chown(path, 0, 0)
+        path.chmod(0o755)
+    require_roots_own(file)

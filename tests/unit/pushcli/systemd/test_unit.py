@@ -40,3 +40,5 @@ def test_words_of_a_command_arrive_as_they_are() -> None:
 def test_a_line_more_cannot_be_slipped_in() -> None:
     with pytest.raises(ConfigError, match="control character"):
         unit.command_line(["/opt/x\nUser=root"])
+    with pytest.raises(ConfigError, match="is not text"):
+        unit.command_line(["/opt/\udcff"])

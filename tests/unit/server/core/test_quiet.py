@@ -76,6 +76,18 @@ def test_one_that_is_asked_for_its_vote_is_there_or_is_not() -> None:
     assert fleet.job.status.is_final
 
 
+def test_one_that_is_not_asked_after_all_is_not_expected() -> None:
+    fleet = quiet()
+    fleet.slow_store = True
+    fleet.start(A)
+    fleet.tell(on_fleet.AbortRequested(job=JOB, requestor="ann", origin=""))
+    deadline = fleet.fleet.nodes[A].offline_at
+    assert messages.Commit not in sent(fleet.done, A)
+    fleet.commit()
+    assert messages.Commit not in sent(fleet.done, A)
+    assert fleet.fleet.nodes[A].offline_at >= deadline
+
+
 def test_its_vote_shows_that_it_is_heard_at_every_interval_now() -> None:
     fleet = quiet()
     fleet.start(A)
