@@ -146,7 +146,10 @@ def heartbeat(agent: Agent, now: float) -> list[Effect]:
     link, config, job = agent.link, agent.link.config, agent.job
     if config is None:
         raise ValueError("a heartbeat without a configuration")
-    interval = config.quiet_interval if config.is_quiet and _is_idle(agent) else config.interval
+    interval = config.interval
+    if config.is_quiet and _is_idle(agent):
+        # Up to a tenth earlier: a fleet that came back at once is not to be heard at once for ever.
+        interval = config.quiet_interval * (1.0 - 0.1 * agent.random())
     # One that was asked for came early: the next is due as if it had been on time.
     on_time = min(link.heartbeat_at, now) + interval
     link.heartbeat_at = on_time if now < on_time < math.inf else now + interval

@@ -56,7 +56,6 @@ ClockDiffers = Callable[[NodeKey, float], None]
 """Whose clock is too far off, and by how many seconds it is ahead."""
 Gone = Callable[[NodeKey], None]
 """Whose connection ended, by itself."""
-SILENCE = 3.7
 _M = TypeVar("_M", bound=messages.Message)
 
 
@@ -119,9 +118,9 @@ class Broker:
         session_salt: SessionSalt = lambda node: "",
         clock_differs: ClockDiffers = lambda node, seconds: None,
         max_body: MaxBody = lambda node: wire.MAX_BODY_TO_EARLIER,
+        silence: float,
         gone: Gone = lambda node: None,
         is_free: Callable[[], bool] = lambda: True,
-        silence: float = SILENCE,
         drops: Drops | None = None,
         received: Counter[type] | None = None,
     ) -> None:

@@ -105,7 +105,8 @@ async def broker(
     doorkeeper.start()
     running = Broker(
         context, server_secret, owners.get, lambda _org, _name, salt: session_key + salt.encode(),
-        heard.receive, limits, now, MARK, max_body=max_body, session_salt=lambda _: heard.salt,
+        heard.receive, limits, now, MARK, silence=3.7, max_body=max_body,
+        session_salt=lambda _: heard.salt,
     )  # fmt: skip
     socket = context.socket(zmq.DEALER)
     heard.keys = (server_public, public, secret)

@@ -11,9 +11,9 @@ QUIET = config(quiet_interval=10.0)
 SILENCE = QUIET.silence
 
 
-def quiet() -> Script:
+def quiet(random: float = 0.0) -> Script:
     """An agent whose server answered its first heartbeat."""
-    script = connected(QUIET)
+    script = connected(QUIET, random=random)
     script.command(messages.Beat, incarnation_id="server-1")
     return script
 
@@ -33,6 +33,10 @@ def answered(script: Script, seconds: float) -> list[float]:
 
 def test_an_idle_agent_is_heard_at_quiet_intervals() -> None:
     assert answered(quiet(), 40) == [10, 20, 30, 40]
+
+
+def test_one_of_many_is_heard_up_to_a_tenth_earlier() -> None:
+    assert answered(quiet(1.0), 40) == [9, 18, 27, 36]
 
 
 def test_one_that_has_a_job_is_heard_at_every_interval() -> None:
