@@ -36,6 +36,8 @@ RESULTS = "results"
 """Results are kept until `ack_result`; heartbeats carry `pending_results`."""
 SECRETS = "secrets"
 """`secret_env` in `commit`: variables whose values are nobody else's business."""
+SPLAY = "splay"
+"""`reconfigure_splay` in the configuration: how far apart agents ask for it after a restart."""
 STDIN = "stdin"
 """`stdin` in `commit`: what the command reads from standard input."""
 STREAM = "stream"
@@ -49,7 +51,7 @@ WHITELIST = "whitelist"
 
 ALL = frozenset({
     ADOPT, CAPTURE, CHECKS, EDITORS, FACTS, OUTPUT, PARTIAL, POLICY, QUIET, REASON, REBOOTS,
-    REQUESTOR, RESULTS, SECRETS, STDIN, STREAM, TIMEOUT, WHITELIST,
+    REQUESTOR, RESULTS, SECRETS, SPLAY, STDIN, STREAM, TIMEOUT, WHITELIST,
 })  # fmt: skip
 
 

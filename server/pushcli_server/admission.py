@@ -96,6 +96,8 @@ class AdmissionService:
         if extensions.QUIET in common:
             patience = self._engine.fleet.rules.patience
             answer["push_jobs"]["heartbeat"]["quiet_interval"] = patience.quiet_interval
+        if extensions.SPLAY in common:
+            answer["reconfigure_splay"] = self._engine.fleet.reconfigure_splay
         return answer
 
     async def _admit(self, request: on_fleet.ConfigurationRequested) -> None:

@@ -170,6 +170,7 @@ def rules_of(settings: Settings) -> Rules:
             offline_threshold=settings.offline_threshold,
         ),
         lifetime=settings.lifetime,
+        reconfigure_splay=settings.reconfigure_splay,
         max_job_output=settings.max_job_output_bytes,
     )
 

@@ -39,6 +39,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     offline_threshold: int = 3
     online_threshold: int = 2
     lifetime: int = 3600
+    reconfigure_splay: float = 0
     restart_grace: float = 60
     lost_grace: float = 300
     max_job_output_bytes: int = 2**30
@@ -115,6 +116,7 @@ _COMMENTS = {
     "offline_threshold": "Intervals of silence after which a node counts as offline.",
     "online_threshold": "Heartbeats after which an agent trusts a server that was away.",
     "lifetime": "Seconds after which an agent fetches its configuration again.",
+    "reconfigure_splay": "Seconds over which agents do so after a restart; 0: as many nodes need.",
     "restart_grace": "Seconds after a start during which silence ends no node's work.",
     "lost_grace": "Seconds for which a running node that fell silent is waited for.",
     "max_job_output_bytes": "Bytes of output that are kept of a job, all its nodes together.",
@@ -172,6 +174,7 @@ def check(settings: Settings, source: str) -> Settings:
         _within(source, name, getattr(settings, name), 1, 1000)
     for name in ("voting_timeout", "lifetime", "restart_grace", "lost_grace"):
         _within(source, name, getattr(settings, name), 1, 31_536_000)
+    _within(source, "reconfigure_splay", settings.reconfigure_splay, 0, 86_400)
     for name in ("max_job_output_bytes", "max_stored_output_bytes"):
         _within(source, name, getattr(settings, name), 65_536, 2**50)
     _within(source, "max_stored_jobs", settings.max_stored_jobs, 1000, 10**9)

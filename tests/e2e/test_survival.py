@@ -142,3 +142,21 @@ def test_a_stopped_server_leaves_no_trace_of_failure(make_fleet: MakeFleet) -> N
     assert "Traceback" not in fleet.log("server").read_text()
     assert fleet.end_agent("n1", signal.SIGTERM) == 0
     assert "Traceback" not in fleet.log("n1").read_text()
+
+
+def test_agents_ask_for_their_configuration_as_far_apart_as_the_server_says(
+    make_fleet: MakeFleet,
+) -> None:
+    fleet = make_fleet("n1", "n2", reconfigure_splay=86_400)
+    fleet.end_server()
+    fleet.start_server()
+    fleet.wait_available(["n1", "n2"])
+    logs = [fleet.log(node) for node in ("n1", "n2")]
+    said = "the server was restarted"
+    until(lambda: all(said in log.read_text() for log in logs), "they hear of it")
+    # It serves meanwhile with the connection that it has.
+    assert job_is(fleet, start(fleet, "true", "n1", "n2"), "complete")["nodes"] == {
+        "succeeded": ["n1", "n2"]
+    }
+    for log in logs:
+        assert log.read_text().count("connecting to") == 1

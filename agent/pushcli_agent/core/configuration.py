@@ -33,6 +33,14 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True):
     quiet_interval: float = 0.0
     """Between heartbeats while there is nothing to do; 0 without the extension `quiet`."""
 
+    reconfigure_splay: float = 0.0
+    """Over which agents ask again after a restart of the server; 0: it does not say."""
+
+    @property
+    def splay(self) -> float:
+        """Seconds over which they do."""
+        return self.reconfigure_splay or max(self.interval, self.quiet_interval)
+
     @property
     def silence(self) -> float:
         """Seconds without a heartbeat that mean that the server is offline: more than
@@ -71,4 +79,7 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True):
 
     def same_channel(self, other: "ServerConfig | None") -> bool:
         """Whether connections made with the one serve the other too."""
-        return other is not None and msgspec.structs.replace(self, lifetime=other.lifetime) == other
+        if other is None:
+            return False
+        times = {"lifetime": other.lifetime, "reconfigure_splay": other.reconfigure_splay}
+        return msgspec.structs.replace(self, **times) == other

@@ -124,8 +124,10 @@ def _chase(agent: Agent, config: ServerConfig, incarnation: str, now: float) -> 
     if incarnation in (config.incarnation_id, link.chased):
         return []
     link.chased = incarnation
-    spread = max(config.interval, config.quiet_interval)
-    _schedule_fetch(link, now + agent.random() * spread)
+    if link.proven and link.refusals and not link.fetching and not link.forced:
+        # It was asked for while there was no answer. Now there is no hurry, and many are back.
+        link.fetch_at = math.inf
+    _schedule_fetch(link, now + agent.random() * config.splay)
     return [Report("info", "the server was restarted")]
 
 

@@ -18,6 +18,8 @@ _Interval = Annotated[float, msgspec.Meta(ge=0.01, le=10_000_000)]
 """As the server's own settings have it: shorter ones would keep the agent busy."""
 _CurveKey = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-zA-Z.\-:+=^!/*?&<>()\[\]{}@%$#]{40}\Z")]
 """Z85."""
+_Splay = Annotated[float, msgspec.Meta(ge=0, le=86_400)]
+"""As the server's own settings have it."""
 _Threshold = Annotated[int, msgspec.Meta(ge=0, le=10_000)]
 _Address = Annotated[str, msgspec.Meta(pattern=r"^tcp://\S+:\d+$", max_length=512)]
 
@@ -49,6 +51,7 @@ class _Answer(msgspec.Struct, frozen=True):
     max_message_skew: _Seconds = 300.0
     max_body_size: Annotated[int, msgspec.Meta(ge=4096, le=2**31)] = wire.MAX_BODY_FROM_AGENT
     extensions: list[str] = []
+    reconfigure_splay: _Splay | None = None
 
 
 def server_config(body: bytes, key: RSAPrivateKey, node: str) -> ServerConfig:
@@ -85,6 +88,7 @@ def _configuration(answer: _Answer, key: RSAPrivateKey, node: str) -> ServerConf
     heartbeat = answer.push_jobs.heartbeat
     agreed = extensions.ALL.intersection(answer.extensions)
     quiet = heartbeat.quiet_interval if extensions.QUIET in agreed else None
+    splay = answer.reconfigure_splay if extensions.SPLAY in agreed else None
     return ServerConfig(
         host=answer.host,
         command_addr=heartbeat.command_addr,
@@ -102,6 +106,7 @@ def _configuration(answer: _Answer, key: RSAPrivateKey, node: str) -> ServerConf
         incarnation_id=answer.incarnation_id,
         extensions=agreed,
         quiet_interval=quiet or 0.0,
+        reconfigure_splay=splay or 0.0,
     )
 
 

@@ -95,6 +95,14 @@ def test_an_answer_of_an_old_server_names_no_extensions(
     assert configuration(request(server.url, key_file)).extensions == frozenset()
 
 
+def test_a_splay_counts_where_it_was_agreed_on(server: ScriptedServer, key_file: Path) -> None:
+    server.changed = {"reconfigure_splay": 50}
+    asked = request(server.url, key_file)
+    assert configuration(asked).reconfigure_splay == 50
+    server.offers = server.offers - {extensions.SPLAY}
+    assert configuration(asked).reconfigure_splay == 0
+
+
 def test_extensions_that_we_do_not_know_are_not_agreed(
     server: ScriptedServer, key_file: Path
 ) -> None:
@@ -133,6 +141,9 @@ def test_a_key_for_another_node_gives_no_session_key(
         {"push_jobs": {}},
         {"public_key": "none"},
         {"lifetime": -1},
+        {"reconfigure_splay": -1},
+        {"reconfigure_splay": 1e300},
+        {"reconfigure_splay": "long"},
         {"max_body_size": "large"},
         {"encoded_session_key": {"method": "rot13", "key": "AAAA"}},
         {"encoded_session_key": []},

@@ -206,7 +206,8 @@ def test_the_configuration_is_fetched_again_before_its_lifetime_is_over() -> Non
 def test_the_same_configuration_leaves_a_good_connection_alone() -> None:
     script = connected()
     script.running()
-    assert script.take(events.Configured(config(lifetime=1800.0))) == []
+    again = config(lifetime=1800.0, reconfigure_splay=50.0)
+    assert script.take(events.Configured(again)) == []
     assert script.wait(1.0) == [heartbeat("running", JOB)]
 
 

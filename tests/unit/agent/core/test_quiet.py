@@ -110,6 +110,36 @@ def test_another_run_of_the_server_is_asked_once_for_a_configuration() -> None:
     assert sum(isinstance(effect, effects.FetchConfig) for effect in done) == 1
 
 
+def test_after_a_restart_of_the_server_agents_ask_as_far_apart_as_it_said() -> None:
+    def asks_after(random: float) -> float:
+        script = connected(config(quiet_interval=10.0, reconfigure_splay=50.0), random=random)
+        script.command(messages.Beat, incarnation_id="server-1")
+        script.command(messages.Beat, incarnation_id="server-2")
+        return script.agent.link.fetch_at - script.now
+
+    assert [asks_after(random) for random in (0.0, 0.5, 1.0)] == [0, 25, 50]
+
+
+def test_who_tried_in_vain_while_the_server_was_away_waits_with_the_others() -> None:
+    script = connected(config(quiet_interval=10.0, reconfigure_splay=500.0))
+    script.command(messages.Beat, incarnation_id="server-1")
+    script.take(events.Disconnected())
+    for _ in range(8):
+        while not script.agent.link.fetching:
+            script.wait(1)
+        script.take(events.ConfigFailed("connection refused"))
+    script.take(events.Connected())
+    script.command(messages.Beat, incarnation_id="server-2")
+    assert script.agent.link.fetch_at == script.now + 250
+
+
+def test_a_node_whose_configuration_is_about_to_end_does_not_wait_for_that() -> None:
+    script = connected(config(quiet_interval=10.0, reconfigure_splay=86_400.0, lifetime=100.0))
+    script.command(messages.Beat, incarnation_id="server-1")
+    script.command(messages.Beat, incarnation_id="server-2")
+    assert script.agent.link.fetch_at <= script.now + 100
+
+
 def test_beats_that_nobody_agreed_on_mean_nothing() -> None:
     script = connected()
     before = script.agent.link.silent_at
