@@ -7,19 +7,25 @@ is left is the server's work.
 import base64
 import heapq
 import json
+import math
+import random
 import select
 import subprocess
 import sys
 import time
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
+from http import HTTPStatus
+from http.client import HTTPConnection
 from pathlib import Path
+from queue import SimpleQueue
+from threading import Thread
 from typing import Any
+from urllib.parse import urlencode
 
 import msgspec
-import requests
 import zmq
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
@@ -61,6 +67,8 @@ class Plan(msgspec.Struct, kw_only=True):
         return bool(self.url)
 
 
+FETCHERS = 16
+"""Configurations of one process that are asked for at a time."""
 AGAIN = 10.0
 """Seconds after which a result that was not acknowledged is sent again."""
 
@@ -220,45 +228,66 @@ class Agent:
         self.send(kept.kind, job_id=job_id, **kept.fields)
 
 
-def connect(
-    plan: Plan, context: "zmq.Context[zmq.Socket[bytes]]", kind: type[Agent] = Agent
-) -> list[Agent]:
-    """All agents of a plan, connecting."""
-    key = keys.load_private_key(Path(plan.key_file)) if plan.fetch else None
-    session = requests.Session()
-    session.trust_env = False
-    agents = []
+class Configuration(msgspec.Struct, frozen=True):
+    """What a node needs in order to connect."""
+
+    name: str
+    command_addr: str
+    server_key: str
+    session_key: bytes
+    key_pair: tuple[bytes, bytes]
+    """Public and secret, Z85."""
+    quiet_interval: float
+    heartbeat_addr: str = ""
+    """Where an old agent hears the server."""
+
+
+def configurations(plan: Plan) -> Iterator[Configuration]:
+    """Of each node, one after the other, from the server where the plan says so."""
+    if not plan.fetch:
+        for name in plan.nodes:
+            yield Configuration(
+                name, plan.command_addr, plan.curve_public_key, bytes.fromhex(plan.session_key),
+                zmq.curve_keypair(), plan.interval,
+            )  # fmt: skip
+        return
+    key = keys.load_private_key(Path(plan.key_file))
+    connection = HTTPConnection(plan.url.removeprefix("http://"), timeout=30)
     for name in plan.nodes:
-        public, secret = zmq.curve_keypair()
-        quiet_interval = plan.interval
-        if key is not None:
-            config = fetch(session, plan, key, name, public.decode())
-            address = config["push_jobs"]["heartbeat"]["command_addr"]
-            server_key = config["curve_public_key"]
-            quiet_interval = config["push_jobs"]["heartbeat"].get("quiet_interval", plan.interval)
-            session_key = session_keys.decrypt(config["encoded_session_key"], key)
-        else:
-            address, server_key = plan.command_addr, plan.curve_public_key
-            session_key = bytes.fromhex(plan.session_key)
-        socket = context.socket(zmq.DEALER)
-        socket.immediate = True
-        socket.curve_serverkey = server_key.encode()
-        socket.curve_publickey, socket.curve_secretkey = public, secret
-        socket.linger = 0
-        socket.reconnect_ivl, socket.reconnect_ivl_max = 100, 2000
-        socket.connect(address)
-        run = f"sim-{name}-{public[:8]!r}"
-        agents.append(
-            kind(
-                name, socket, session_key, plan.org, run, refuses=name in plan.refusing,
-                keeps_results=extensions.RESULTS in plan.extensions.split(","),
-                interval=plan.interval, quiet_interval=quiet_interval,
-            )
+        pair = zmq.curve_keypair()
+        told = fetch(connection, plan, key, name, pair[0].decode())
+        heartbeat = told["push_jobs"]["heartbeat"]
+        yield Configuration(
+            name, heartbeat["command_addr"], told["curve_public_key"],
+            session_keys.decrypt(told["encoded_session_key"], key), pair,
+            heartbeat.get("quiet_interval", plan.interval),
+            heartbeat["out_addr"] if plan.old else "",
         )  # fmt: skip
-        if plan.old and plan.fetch:
-            heartbeats = config["push_jobs"]["heartbeat"]["out_addr"]
-            agents[-1].listening = listen(context, heartbeats)
-    return agents
+
+
+def connect(
+    plan: Plan,
+    context: "zmq.Context[zmq.Socket[bytes]]",
+    config: Configuration,
+    kind: type[Agent] = Agent,
+) -> Agent:
+    """An agent, connecting."""
+    public, secret = config.key_pair
+    socket = context.socket(zmq.DEALER)
+    socket.immediate = True
+    socket.curve_serverkey = config.server_key.encode()
+    socket.curve_publickey, socket.curve_secretkey = public, secret
+    socket.linger = 0
+    socket.reconnect_ivl, socket.reconnect_ivl_max = 100, 2000
+    socket.connect(config.command_addr)
+    run = f"sim-{config.name}-{public[:8]!r}"
+    return kind(
+        config.name, socket, config.session_key, plan.org, run,
+        refuses=config.name in plan.refusing,
+        keeps_results=extensions.RESULTS in plan.extensions.split(","),
+        interval=plan.interval, quiet_interval=config.quiet_interval,
+        listening=listen(context, config.heartbeat_addr) if config.heartbeat_addr else None,
+    )  # fmt: skip
 
 
 def listen(context: "zmq.Context[zmq.Socket[bytes]]", address: str) -> "zmq.Socket[bytes]":
@@ -271,21 +300,20 @@ def listen(context: "zmq.Context[zmq.Socket[bytes]]", address: str) -> "zmq.Sock
 
 
 def fetch(
-    session: requests.Session, plan: Plan, key: RSAPrivateKey, name: str, public: str
+    connection: HTTPConnection, plan: Plan, key: RSAPrivateKey, name: str, public: str
 ) -> dict[str, Any]:
     """A configuration from a real server."""
     path = f"/organizations/{plan.org}/pushy/config/{name}"
     headers = signing.sign(
         key, method="GET", path=path, body=b"", user=name, timestamp=format_iso8601(time.time())
     )
-    response = session.get(
-        plan.url + path,
-        params={"ccpk": public, "version": "2.0", **_offered(plan)},
-        headers=headers,
-        timeout=30,
-    )
-    response.raise_for_status()
-    answer: dict[str, Any] = response.json()
+    asked = urlencode({"ccpk": public, "version": "2.0", **_offered(plan)})
+    connection.request("GET", f"{path}?{asked}", headers=headers)
+    response = connection.getresponse()
+    body = response.read()
+    if response.status != HTTPStatus.OK:
+        raise OSError(f"no configuration of {name}: {response.status} {body!r}")
+    answer: dict[str, Any] = json.loads(body)
     return answer
 
 
@@ -317,32 +345,55 @@ class Simulation:
     until it is empty when its descriptor wakes, and once after whatever was sent on it.
     """
 
-    def __init__(self, agents: Sequence[Agent], interval: float) -> None:
-        self._agents = agents
-        self._by_fd = {int(agent.socket.getsockopt(zmq.FD)): agent for agent in agents}
+    def __init__(self, plan: Plan, kind: type[Agent]) -> None:
+        self._plan, self._kind = plan, kind
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context(io_threads=1)
+        self._context.max_sockets = 65_000
+        self._configured = SimpleQueue[Configuration]()
+        self._agents: list[Agent] = []
+        self._by_fd: dict[int, Agent] = {}
         self._epoll = select.epoll()
-        for fd in self._by_fd:
-            self._epoll.register(fd, select.EPOLLIN | select.EPOLLET)
-        now, step = time.monotonic(), interval / max(1, len(agents))
-        for number, agent in enumerate(agents):
-            agent.beat_at = now + number * step
-        self._beats = [(agent.beat_at, number) for number, agent in enumerate(agents)]
-        self._numbers = {agent.name: number for number, agent in enumerate(agents)}
+        self._beats: list[tuple[float, int]] = []
+        self._numbers: dict[str, int] = {}
         self._running: list[Agent] = []
         self._ends_at = 0.0
 
     def run(self) -> None:
         """Until the process ends."""
-        for agent in self._agents:
-            self._read(agent)
+        fetching = [Thread(target=self._fetch, args=(first,)) for first in range(FETCHERS)]
+        for thread in fetching:
+            thread.start()
         while True:
-            for fd, _ in self._epoll.poll(
-                min(0.05, max(0.001, self._beats[0][0] - time.monotonic()))
-            ):
+            if fetching:
+                fetching = [thread for thread in fetching if thread.is_alive()]
+                self._connect()
+            due = self._beats[0][0] if self._beats else math.inf
+            for fd, _ in self._epoll.poll(min(0.05, max(0.001, due - time.monotonic()))):
                 self._read(self._by_fd[fd])
             if self._running and self._ends_at <= time.time():
                 self._end_commands()
             self._beat()
+
+    def _fetch(self, first: int) -> None:
+        plan = self._plan
+        for config in configurations(
+            msgspec.structs.replace(plan, nodes=plan.nodes[first::FETCHERS])
+        ):
+            self._configured.put(config)
+
+    def _connect(self) -> None:
+        """Those who have their configuration connect, as agents do, while others still fetch."""
+        while not self._configured.empty():
+            agent = connect(self._plan, self._context, self._configured.get(), self._kind)
+            self._numbers[agent.name] = len(self._agents)
+            self._agents.append(agent)
+            fd = int(agent.socket.getsockopt(zmq.FD))
+            self._by_fd[fd] = agent
+            self._epoll.register(fd, select.EPOLLIN | select.EPOLLET)
+            # A chance within the first interval, so that not all are heard at once.
+            agent.beat_at = time.monotonic() + random.random() * self._plan.interval
+            heapq.heappush(self._beats, (agent.beat_at, self._numbers[agent.name]))
+            self._read(agent)
 
     def _read(self, agent: Agent) -> None:
         # To ask for the events may swallow an edge, too.
@@ -363,7 +414,7 @@ class Simulation:
 
     def _beat(self) -> None:
         now = time.monotonic()
-        while self._beats[0][0] <= now:
+        while self._beats and self._beats[0][0] <= now:
             due, number = heapq.heappop(self._beats)
             agent = self._agents[number]
             # Another one stands there too if it was busy meanwhile.
@@ -387,11 +438,7 @@ class Simulation:
 
 def run(plan: Plan, kind: type[Agent] = Agent) -> None:
     """Simulate until the parent kills us."""
-    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context(io_threads=1)
-    context.max_sockets = 65_000
-    agents = connect(plan, context, kind)
-    print("connected", flush=True)
-    Simulation(agents, plan.interval).run()
+    Simulation(plan, kind).run()
 
 
 if __name__ == "__main__":
