@@ -55,8 +55,10 @@ def _run(arguments: list[str]) -> int:
     from pushcli.cli import root
     from pushcli.terminal.context import App
 
-    with root.make_context("pushcli", arguments, obj=App()) as context:
+    app = App()
+    with root.make_context("pushcli", arguments, obj=app) as context:
         status = root.invoke(context)
+        app.remark_on_age()
     return int(status or 0)
 
 

@@ -72,6 +72,11 @@ class ApiClient:
         """What the server offers beyond the old API, as its last answer said."""
         return self._http.extensions
 
+    @property
+    def behind(self) -> str:
+        """Why what the server said last may be out of date; empty: it is not."""
+        return self._http.behind
+
     def offers(self, extension: str) -> bool:
         """Whether the server offers this; it is asked if it said nothing yet."""
         if not self.extensions:

@@ -30,7 +30,7 @@ from pushcli.client.limits import Deadline, Limits
 from pushcli.client.proxy import proxy_for
 from pushcli.errors import ConfigError, PushcliError
 from pushcli.protocol import names, signing
-from pushcli.protocol.headers import EXTENSIONS
+from pushcli.protocol.headers import BEHIND, EXTENSIONS
 from pushcli.protocol.timestamps import format_iso8601
 
 if TYPE_CHECKING:
@@ -120,6 +120,8 @@ class HttpClient:
         self.extensions: frozenset[str] = frozenset()
         self.has_answered = False
         """Whether `extensions` are what the server said."""
+        self.behind = ""
+        """Why what the server said last may be out of date, if it may."""
         self.base = server.url.rstrip("/")
         self._server = server
         self._trace = trace
@@ -157,6 +159,7 @@ class HttpClient:
         response = self._traced(method, target, sent, body)
         self.extensions = _extensions(response.headers)
         self.has_answered = True
+        self.behind = response.headers.get(BEHIND, "")
         if not 200 <= response.status < 300:
             raise self._refusal(response)
         return response

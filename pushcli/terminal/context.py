@@ -43,6 +43,8 @@ class Options:
     yes: bool = False
 
 
+_LONGEST_REASON = 200
+"""Characters of a server's."""
 TRACED = 2
 """How often `-V` must be given for the requests to be shown."""
 
@@ -124,6 +126,13 @@ class App:
 
     def _note_safely(self, line: str) -> None:
         self.note(escape_line(line))
+
+    def remark_on_age(self) -> None:
+        """At the end: whether what the server said may be out of date."""
+        why = self.client.behind if "client" in vars(self) else ""
+        if why:
+            why = escape_line(why[:_LONGEST_REASON])
+            self.remark(f"the server cannot store anything ({why}): this may be out of date")
 
     @property
     def is_text(self) -> bool:

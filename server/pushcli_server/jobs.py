@@ -168,8 +168,8 @@ class JobService:
         if job is not None:
             view = job_with_nodes(job, job.nodes, include_file=include_file)
             more = our_options(job, include_file=include_file) if ours else {}
-            await self._store.barrier()
-            return view | more
+            if await self._store.is_caught_up():
+                return view | more
         record = await self._store.ask(reads.job, *key)
         if record is None:
             return None

@@ -41,7 +41,7 @@ def away_in_the_middle(fleet: Sandbox, marks: Path, begin: Trouble, end: Trouble
     begin()
     until(lambda: len(lines(marks)) == 2, "the command ends")
     # Not in the log: on a full disk there is none.
-    until(lambda: operator(fleet)("GET", "groups").status == 503, "it is noticed")
+    until(lambda: operator(fleet).raw("GET", "/readyz").status == 503, "it is noticed")
     yield
     end()
     job = until(lambda: _complete(fleet, job_id), "the job ends")
@@ -71,6 +71,14 @@ def refusals(fleet: Sandbox, marks: Path) -> set[str]:
     assert answer.status == 503, answer
     said.add(answer.json["error"][0])
     return said
+
+
+def is_readable(fleet: Sandbox) -> None:
+    """What is stored is shown: the job that runs, for all that is known to be stored."""
+    [job] = fleet.api.jobs()
+    assert (job["command"], job["status"]) == ("slow-mark", "running")
+    assert fleet.api.job(job["id"])["nodes"] == {"running": ["n1"]}
+    assert "admins" in operator(fleet).get("groups")
 
 
 def no_trace_of_it(fleet: Sandbox, marks: Path) -> None:
@@ -109,6 +117,7 @@ def test_another_process_locks_sqlite_when_the_result_comes(
     with away_in_the_middle(fleet, marks, lock, unlock):
         for said in refusals(fleet, others):
             assert "the server's database is away (it is locked by another process)" in said
+        is_readable(fleet)
     no_trace_of_it(fleet, others)
     other.close()
 
@@ -126,6 +135,7 @@ def test_the_disk_is_full_when_the_result_comes(make_fleet: MakeFleet, tmp_path:
     with away_in_the_middle(fleet, marks, fill, make_room):
         for said in refusals(fleet, others):
             assert "the server's database is away" in said
+        is_readable(fleet)
     no_trace_of_it(fleet, others)
 
 

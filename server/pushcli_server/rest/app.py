@@ -16,6 +16,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from pushcli.protocol import verification
+from pushcli.protocol.headers import BEHIND
 from pushcli.protocol.verification import SignedHeaders
 from pushcli_server.core.identity import NodeKey
 from pushcli_server.core.replays import Signature, Verdict
@@ -50,6 +51,7 @@ from pushcli_server.services import Services
 from pushcli_server.settings import Settings
 from pushcli_server.signed_writes import Attempt
 from pushcli_server.store.records import Principal
+from pushcli_server.store.store import begin_request
 
 _TOO_OLD = "this request may have been carried out already: send a new one"
 BODIES = 67_108_864
@@ -91,6 +93,8 @@ class Application:
             connection.stop_counting()
         self._answers.labels(response.status_code).inc()
         response.headers.update(EXTENSIONS)
+        if (why := self._services.store.behind) is not None:
+            response.headers[BEHIND] = why
         closes_if_unread(response.headers, incoming)
         await response(scope, incoming, outlasting(send, incoming))
 
@@ -106,7 +110,9 @@ class Application:
         _allow(request, tuple(route.methods))
         operation = route.methods[request.method]
         if isinstance(operation, Unsigned):
+            begin_request(old_will_do=False)
             return await self._unsigned(request, operation, path)
+        begin_request(old_will_do=operation.only_looks(request.method))
         return await self._authorized(request, operation, path)
 
     def _match(self, raw: str) -> tuple[Route, dict[str, str]]:

@@ -44,9 +44,8 @@ class MonitoringHandlers:
 
     def readiness(self, request: Request) -> Response:
         """`GET /readyz`: 503 while nothing can be stored, so no job can start."""
-        if not self._store.healthy:
-            # Not why: that may name hosts and files, and anybody may ask.
-            raise Refused(503, ["the database cannot be written"], {"Retry-After": "5"})
+        if (why := self._store.trouble) is not None:
+            raise Refused(503, [f"the database cannot be written: {why}"], {"Retry-After": "5"})
         if self._store.is_full:
             raise Refused(503, ["too much waits for the database"], {"Retry-After": "5"})
         return answer(200, {"status": "ready"})

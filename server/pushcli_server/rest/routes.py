@@ -36,6 +36,7 @@ JSON = "application/json"
 RAW = "application/octet-stream"
 Handler = Callable[[Call], Awaitable[Response]]
 _READ, _WRITE, _MEMBER, _ADMIN = Access.READ, Access.WRITE, Access.MEMBER, Access.ADMIN
+_SAFE = frozenset({"GET", "HEAD"})
 _SUPERUSER, _OWN_USER, _OWN_CLIENT = Access.SUPERUSER, Access.OWN_USER, Access.OWN_CLIENT
 
 
@@ -71,7 +72,15 @@ class Operation:
         """The same, where a method's usual meaning says it."""
         if self.repeat is not None:
             return self.repeat
-        return Repeat.HARMLESS if method in {"GET", "HEAD"} else Repeat.REFUSED
+        return Repeat.HARMLESS if method in _SAFE else Repeat.REFUSED
+
+    def only_looks(self, method: str) -> bool:
+        """Whether it may be answered from what is committed while nothing can be written.
+
+        A configuration admits a key, and a feed goes on from what its first look saw.
+        """
+        is_feed = self.produces == EVENTS
+        return method in _SAFE and self.access is not Access.CONFIG and not is_feed
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,6 +36,8 @@ _LOOK_AGAIN = 1.0
 _REMEMBERED = 4096
 _written: ContextVar[bool] = ContextVar("written", default=False)
 """Whether this request has written anything: it is not to be told then that it failed."""
+_old_will_do: ContextVar[bool] = ContextVar("old_will_do", default=False)
+"""Whether this request is answered from what is committed, while nothing can be written."""
 R = TypeVar("R")
 P = ParamSpec("P")
 
@@ -43,7 +45,9 @@ P = ParamSpec("P")
 class Store:
     """One database, and a directory for large output.
 
-    Reads see everything that was submitted before them: they wait for its commit.
+    Reads see everything that was submitted before them: they wait for its commit. While the
+    database cannot be written, those of a request for which old answers will do see what is
+    committed.
 
     Args:
         root: the directory, for questions that need what lies there.
@@ -207,6 +211,25 @@ class Store:
         except StoreUnavailable as error:
             raise _away(str(error)) from None
 
+    @property
+    def behind(self) -> str | None:
+        """Why what this request is told may be out of date, if it may."""
+        return self.trouble if _old_will_do.get() else None
+
+    async def is_caught_up(self) -> bool:
+        """Wait as `barrier` does; False: nothing can be written, and an old answer will do.
+
+        Raises:
+            StoreUnavailable: the database is away, and it will not.
+        """
+        try:
+            await self.barrier()
+        except StoreUnavailable:
+            if self.trouble is None or not _old_will_do.get():
+                raise
+            return False
+        return True
+
     def was_refused(self, first: int, last: int) -> bool:
         """Whether any of what was submitted under these tickets cannot ever be stored."""
         return any(first <= ticket <= last for ticket in self.refused)
@@ -287,12 +310,22 @@ class Store:
         return await self._questions.ask(query, *args, **kwargs)
 
     async def _may_be_asked(self) -> None:
-        await self.barrier()
+        await self.is_caught_up()
         if time.monotonic() < self._unreadable_until:
             raise _away("it cannot be reached")
 
     def _is_unreachable(self) -> None:
         self._unreadable_until = time.monotonic() + _LOOK_AGAIN
+
+
+def begin_request(*, old_will_do: bool) -> None:
+    """Nothing was written yet by what runs in this context.
+
+    Args:
+        old_will_do: it only looks, and is told what is committed while nothing can be written.
+    """
+    _written.set(False)
+    _old_will_do.set(old_will_do)
 
 
 def _away(why: str) -> StoreUnavailable:

@@ -146,6 +146,7 @@ class Writer:
                 break
         self._notify(self._on_written, time.perf_counter() - began)
         if pause > _FIRST_PAUSE:
+            _log.info("the database can be written again")
             self._notify(self._on_health, None)
         self._notify(self._answer, items, group, refusals, self._done_up_to(group.last))
         return True

@@ -128,7 +128,8 @@ def test_a_server_that_cannot_store_is_alive_but_not_ready(tmp_path: Path) -> No
             fleet.cli("group", "create", "nobody")
             until(lambda: ask(fleet, "/readyz").status_code == 503, "it is noticed")
             refused = ask(fleet, "/readyz")
-            assert refused.json() == {"error": ["the database cannot be written"]}
+            why = "the database cannot be written: it is locked by another process"
+            assert refused.json() == {"error": [why]}
             assert ask(fleet, "/healthz").json() == {"status": "ok"}
             found = measured(fleet)
             assert found["pushcli_store_healthy",] == 0
