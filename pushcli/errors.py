@@ -54,6 +54,18 @@ class ServerError(PushcliError):
     """The server answered something that it should not have (5xx, or not its own API)."""
 
 
+class Busy(ServerError):
+    """The server did nothing, and asks to be asked again (503 with `Retry-After`).
+
+    Args:
+        after: seconds until then, as it says.
+    """
+
+    def __init__(self, message: str, remedy: str, after: float) -> None:
+        super().__init__(message, remedy)
+        self.after = after
+
+
 class Frozen(PushcliError):
     """No job starts: an administrator froze them all (503)."""
 

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 _PROBE = 2.0
 """Seconds."""
 _QUERY_REMEDY = "write it like 'role:web* AND NOT platform:debian', in quotes"
+_LONGEST = 1e9
+"""Seconds that a server may ask to wait; nobody waits so long, but it is a number."""
 MAX_TEXT = 500
 """Characters of a server's text that are shown."""
 
@@ -128,6 +130,9 @@ def of_answer(response: "Response", base: str, remedy: str, name: str = "") -> e
         case 503 if response.headers.get(FROZEN) == "1":
             remedy = "when that is over, an administrator runs `pushcli job unfreeze`"
             return errors.Frozen(text or "no job starts: they are frozen", remedy)
+        case 503 if (after := _retry_after(response.headers.get("Retry-After", ""))) is not None:
+            remedy = "" if "try again" in text else "try again later"
+            return errors.Busy(f"the server failed (503): {text or 'it is busy'}", remedy, after)
         case code if 300 <= code < 400:
             return errors.ServerError(
                 f"the server answered with a redirect ({code})", "give its final URL"
@@ -136,6 +141,12 @@ def of_answer(response: "Response", base: str, remedy: str, name: str = "") -> e
             return errors.ServerError(
                 f"the server failed ({code})" + (f": {text}" if text else ""), "see its log"
             )
+
+
+def _retry_after(text: str) -> float | None:
+    """Seconds; None: it names none. Of a date nothing is made: clocks differ."""
+    digits = text.strip()
+    return min(float(digits), _LONGEST) if digits.isascii() and digits.isdecimal() else None
 
 
 def _joining(command: str, response: "Response") -> str:

@@ -15,6 +15,7 @@ hour would stay in the memory of every node.
 """
 
 import os
+import random
 import time
 import weakref
 from collections.abc import Iterator, Mapping
@@ -28,7 +29,7 @@ from pushcli import __version__, tls
 from pushcli.client.connection import FAILURES, Connection, Response, Trusted
 from pushcli.client.limits import Deadline, Limits
 from pushcli.client.proxy import proxy_for
-from pushcli.errors import ConfigError, PushcliError
+from pushcli.errors import Busy, ConfigError, PushcliError
 from pushcli.protocol import names, signing
 from pushcli.protocol.headers import BEHIND, EXTENSIONS
 from pushcli.protocol.timestamps import format_iso8601
@@ -45,6 +46,8 @@ Params = Mapping[str, str | list[str]]
 _BLOCK = 65_536
 _REFUSAL = 65_536
 """Bytes of a refusal that are read in place of a stream."""
+_SOONEST = 0.5
+"""Seconds after which a server that is busy is asked again, whatever it says."""
 _AS_IT_IS = "/%:@!$&'()*+,;=~"
 """Characters of a path that are not escaped, or are an escape already."""
 
@@ -150,12 +153,28 @@ class HttpClient:
         """Send a request below the organization's URL; only a success comes back.
 
         A path that begins with `/` is outside of the organizations. Redirects are not
-        followed: the next host would get a signature that was made for this one.
+        followed: the next host would get a signature that was made for this one. Where the server
+        is busy it is asked again when it says, for as long as the limits allow.
 
         Raises:
             PushcliError: everything else, as what it is.
         """
-        target, sent = self._signed(method, path, params, body, headers or {})
+        waited = 0.0
+        while True:
+            try:
+                return self._answered(method, path, params, body, headers or {})
+            except Busy as busy:
+                # Nothing was done: ours says so, of another only reading is repeated.
+                wait = max(busy.after, _SOONEST) * (1.0 + 0.5 * random.random())  # noqa: S311
+                waited += wait
+                if waited > self._limits.patience or not (method == "GET" or self.extensions):
+                    raise
+            time.sleep(wait)
+
+    def _answered(
+        self, method: str, path: str, params: Params | None, body: bytes, headers: dict[str, str]
+    ) -> Response:
+        target, sent = self._signed(method, path, params, body, headers)
         response = self._traced(method, target, sent, body)
         self.extensions = _extensions(response.headers)
         self.has_answered = True

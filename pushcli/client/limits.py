@@ -13,12 +13,14 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
         silence: seconds without a byte.
         total: seconds from the request to the end of the answer.
         size: bytes of the answer's body, unpacked.
+        patience: seconds to wait, in all, where the server asks to be asked again later.
     """
 
     connect: float = 10.0
     silence: float = 60.0
     total: float = 600.0
     size: int = 512 * 1024 * 1024
+    patience: float = 10.0
 
 
 class Deadline:

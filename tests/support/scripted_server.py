@@ -65,6 +65,8 @@ class ScriptedServer:
     session_key: bytes = b"s" * 32
     refuse: tuple[int, dict[str, Any]] | None = None
     """Status and body instead of a configuration."""
+    retry_after: str = ""
+    """When to come again, as all answers say."""
     changed: dict[str, Any] = field(default_factory=dict)
     """Keys of the answer that are other than usual."""
     requests: list[ConfigRequest] = field(default_factory=list)
@@ -247,6 +249,8 @@ def handler(server: ScriptedServer) -> type[BaseHTTPRequestHandler]:
             body = json.dumps(value).encode()
             self.send_response(status)
             self.send_header("Content-Length", str(len(body)))
+            if server.retry_after:
+                self.send_header("Retry-After", server.retry_after)
             self.end_headers()
             self.wfile.write(body)
 

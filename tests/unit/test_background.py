@@ -55,6 +55,7 @@ KNOWN = {
     ("acceptor.py", "_begin", "create_task"): "of one connection",
     ("acceptor.py", "_begin", "add_done_callback"): "counts one connection less",
     ("http_protocol.py", "_arm", "call_later"): "closes one connection",
+    ("http_protocol.py", "_leave_slowly", "call_later"): "ends one connection",
     ("readers.py", "__init__", "ThreadPoolExecutor"): "what a reader raises is its asker's",
     ("readers.py", "ask", "run_in_executor"): _AWAITED,
     ("store.py", "answered", "add_done_callback"): "looks at a result that nobody waits for",

@@ -29,9 +29,10 @@ class Configured(msgspec.Struct, frozen=True):
 
 
 class ConfigFailed(msgspec.Struct, frozen=True):
-    """It did not; `reason` is one line."""
+    """It did not; `reason` is one line, `retry_after` the seconds that it asked to wait."""
 
     reason: str
+    retry_after: float = 0.0
 
 
 class Connected(msgspec.Struct, frozen=True):

@@ -6,12 +6,15 @@ from pushcli.protocol import messages
 from pushcli_agent.core import delivery, live, notes, work
 from pushcli_agent.core.configuration import ServerConfig
 from pushcli_agent.core.effects import Connect, Effect, FetchConfig, Report, SendHeartbeat
+from pushcli_agent.core.events import ConfigFailed
 from pushcli_agent.core.state import MAX_PENDING, Agent, Link
 
 PROOF = 3.0
 """Without a command message for so long, a new connection is taken for dead."""
 FIRST_DELAY = 0.5
 MAX_DELAY = 30.0
+LONGEST_RETRY = 300.0
+"""Seconds for which a server may put off an agent, and half of that for not all to come at once."""
 
 
 def fetch(agent: Agent) -> list[Effect]:
@@ -44,12 +47,13 @@ def configured(agent: Agent, config: ServerConfig, now: float) -> list[Effect]:
     return [*effects, report, Connect(config)]
 
 
-def config_failed(agent: Agent, reason: str, now: float) -> list[Effect]:
-    """Try again, later each time."""
-    wait = _delay(agent, agent.link.refusals)
+def config_failed(agent: Agent, failed: ConfigFailed, now: float) -> list[Effect]:
+    """Try again, later each time, and not before the server wants that."""
+    asked = min(failed.retry_after, LONGEST_RETRY) * (1.0 + 0.5 * agent.random())
+    wait = max(_delay(agent, agent.link.refusals), asked)
     agent.link.refusals += 1
     agent.link.fetching, agent.link.fetch_at = False, now + wait
-    return [Report("warning", f"no configuration: {reason}; retrying in {wait:.1f} s")]
+    return [Report("warning", f"no configuration: {failed.reason}; retrying in {wait:.1f} s")]
 
 
 def connected(agent: Agent, now: float) -> list[Effect]:

@@ -50,7 +50,7 @@ def _handle(agent: Agent, event: Event, now: float) -> list[Effect]:
             effects = link.configured(agent, event.config, now)
             return effects + notes.configured(agent, event.facts)
         case ConfigFailed():
-            return link.config_failed(agent, event.reason, now)
+            return link.config_failed(agent, event, now)
         case Connected():
             return link.connected(agent, now)
         case Disconnected():

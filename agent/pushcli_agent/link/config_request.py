@@ -31,3 +31,5 @@ class ConfigReply(msgspec.Struct, frozen=True, kw_only=True):
     facts: dict[str, Any] | None = None
     """The node's automatic attributes, as of now."""
     error: str | None = None
+    retry_after: float = 0.0
+    """Seconds until the server wants to be asked again."""

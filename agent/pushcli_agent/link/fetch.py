@@ -14,7 +14,7 @@ import msgspec
 from pushcli import __version__, keys
 from pushcli.client.http import HttpClient, Requestor, Server
 from pushcli.client.limits import Limits
-from pushcli.errors import PermissionDenied, PushcliError
+from pushcli.errors import Busy, PermissionDenied, PushcliError
 from pushcli.protocol import extensions
 from pushcli_agent import facts
 from pushcli_agent.core.configuration import ServerConfig
@@ -23,7 +23,7 @@ from pushcli_agent.link.config_request import ConfigReply, ConfigRequest
 
 PATIENCE = 5.0
 """Seconds for the server's answer, as the old agent has it."""
-LIMITS = Limits(connect=PATIENCE, silence=PATIENCE, total=PATIENCE, size=65_536)
+LIMITS = Limits(connect=PATIENCE, silence=PATIENCE, total=PATIENCE, size=65_536, patience=0)
 _LIFE = 12
 """Seconds after which this process is ended, whatever it waits for."""
 
@@ -39,6 +39,8 @@ def main() -> None:
                 request.roles, request.tags, request.attributes, opened=request.open
             ),
         )
+    except Busy as error:
+        answer = ConfigReply(error=str(error), retry_after=error.after)
     except PushcliError as error:
         answer = ConfigReply(error=str(error))
     sys.stdout.buffer.write(msgspec.json.encode(answer) + b"\n")

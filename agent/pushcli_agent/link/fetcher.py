@@ -103,5 +103,5 @@ def _read(line: bytes, status: int) -> Configured | ConfigFailed:
     except (msgspec.MsgspecError, UnicodeDecodeError):
         return ConfigFailed(f"the process fetching it exited with status {status} and no answer")
     if answer.config is None:
-        return ConfigFailed(answer.error or "no reason given")
+        return ConfigFailed(answer.error or "no reason given", answer.retry_after)
     return Configured(answer.config, answer.facts)

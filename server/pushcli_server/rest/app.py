@@ -127,6 +127,8 @@ class Application:
         body = await read_body(request, operation.max_body)
         if not accepts(request.headers.get("accept"), operation.produces):
             raise Refused(406, [f"only {operation.produces} is available here"])
+        if (connection := _connection(request)) is not None:
+            connection.carry_out()
         at = self._services.clock.date()
         return await operation.handler(
             Asked(http=request, body=body, org=path["org"], path=path, at=at)

@@ -2,7 +2,9 @@
 
 A connection is proven while it works on a request whose signature was verified. Everything
 else is kept for strangers: what they sent is counted, and they go first, those that hold most
-or that have been there longest. Nothing here does I/O; moments are seconds of any clock.
+or that have been there longest. Whoever goes because others wait to come in is turned away: he is
+told so, for which a tenth of all places is kept. Nothing here does I/O; moments are seconds of
+any clock.
 """
 
 from dataclasses import dataclass
@@ -12,6 +14,11 @@ MAX_UNPROVEN_BYTES = 33_554_432
 """Of all connections together: what came in before a signature was verified."""
 STAY = 2.0
 """Seconds that a stranger may stay when others wait to come in."""
+LEAVE = 0.2
+"""Seconds that one who is turned away may take for it then: so as many go in a second as if all
+places were for those who stay, and nobody were told."""
+_LEAVING_SHARE = 10
+"""One place in so many is for those who are being turned away."""
 
 
 class Connection(Protocol):
@@ -19,6 +26,9 @@ class Connection(Protocol):
 
     def drop(self) -> None:
         """End it at once, without an answer."""
+
+    def turn_away(self) -> None:
+        """Say that there are too many, as soon as anything can be said, and end it then."""
 
 
 @dataclass(slots=True)
@@ -31,12 +41,13 @@ class Connections:
     """All connections of a server.
 
     Args:
-        limit: of their number.
+        limit: of their number, those that are being turned away included.
         max_bytes: of what all strangers hold together.
     """
 
     def __init__(self, limit: int, max_bytes: int = MAX_UNPROVEN_BYTES) -> None:
         self.limit = limit
+        self._most_leaving = max(1, limit // _LEAVING_SHARE)
         self.dropped = 0
         """How many had to make room, so far."""
         self.held = 0
@@ -45,18 +56,21 @@ class Connections:
         # In the order in which they became strangers.
         self._strangers: dict[Connection, _Stranger] = {}
         self._proven: set[Connection] = set()
+        # In the order in which they were turned away, and when.
+        self._leaving: dict[Connection, float] = {}
 
     def __len__(self) -> int:
-        return len(self._strangers) + len(self._proven)
+        return len(self._strangers) + len(self._proven) + len(self._leaving)
 
     def enter(self, connection: Connection, now: float) -> None:
         """Count a new one, unless it is counted already."""
-        if connection not in self._proven:
+        if connection not in self._proven and connection not in self._leaving:
             self._strangers.setdefault(connection, _Stranger(now))
 
     def leave(self, connection: Connection) -> None:
         """Count one no more; it may be gone already."""
         self._proven.discard(connection)
+        self._leaving.pop(connection, None)
         stranger = self._strangers.pop(connection, None)
         if stranger is not None:
             self.held -= stranger.held
@@ -85,14 +99,41 @@ class Connections:
 
     def make_room(self, now: float) -> bool:
         """Whether one more may come in; who has been a stranger for too long goes for it."""
-        return len(self) < self.limit or self.spare(now)
+        if len(self) - len(self._leaving) < self.limit - self._most_leaving:
+            return True
+        oldest = self._oldest_stranger(now)
+        if oldest is None or not self._may_leave(now):
+            return False
+        self.dropped += 1
+        self.leave(oldest)
+        self._leaving[oldest] = now
+        oldest.turn_away()
+        return True
 
     def spare(self, now: float) -> bool:
-        """Whether one went: the oldest stranger, if he has been there for too long."""
-        oldest = next(iter(self._strangers), None)
-        if oldest is None or now - self._strangers[oldest].since < STAY:
+        """Whether one went at once: the first of those that are to go."""
+        oldest = next(iter(self._leaving), None) or self._oldest_stranger(now)
+        if oldest is None:
             return False
         self._drop(oldest)
+        return True
+
+    def _oldest_stranger(self, now: float) -> Connection | None:
+        """If he has been there for too long."""
+        oldest = next(iter(self._strangers), None)
+        if oldest is None or now - self._strangers[oldest].since < STAY:
+            return None
+        return oldest
+
+    def _may_leave(self, now: float) -> bool:
+        """Whether there is a place for one to be turned away from."""
+        if len(self._leaving) < self._most_leaving:
+            return True
+        oldest, since = next(iter(self._leaving.items()))
+        if now - since < LEAVE:
+            return False
+        self.leave(oldest)
+        oldest.drop()
         return True
 
     def _drop(self, connection: Connection) -> None:

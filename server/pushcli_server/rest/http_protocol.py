@@ -8,6 +8,7 @@ nothing here and are not kept.
 
 import asyncio
 import sys
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -17,12 +18,17 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from pushcli_server.rest.connections import Connections
-from pushcli_server.rest.errors import EXTENSIONS
+from pushcli_server.rest.errors import EXTENSIONS, Refused
 
 _PIECE = 8_192
 """Bytes that are fed at once: counting is as exact as this."""
 BUFFER = 65_536
 """Bytes that a connection reads at once, and that it holds of what a client has not read."""
+
+
+_TOO_MANY = "too many connections at once; try again"
+_RETRY_AFTER = {"Retry-After": "5"}
+"""Seconds; to which clients add some, each his own."""
 
 
 class _Enough(Exception):
@@ -48,6 +54,8 @@ class BoundedHttp(HttpToolsProtocol):
     """Seconds in which a client must take some of what was sent to it."""
     read_progress = 4_096
     """Bytes that are some."""
+    farewell_timeout = 2.0
+    """Seconds in which one who was turned away has to go."""
 
     def __init__(
         self,
@@ -78,13 +86,31 @@ class BoundedHttp(HttpToolsProtocol):
         self._unread_since: float | None = None
         self._is_new = False
         """Whether the application did not hear of the request yet."""
+        self._is_carried_out = False
+        """Whether what is asked for may be done already."""
+        self._is_turned_away = False
 
     # --- what the application says
 
     def prove(self) -> None:
-        """The signature of the request that is worked on was verified, and its body is signed."""
+        """The signature of the request that is worked on was verified, and its body is signed.
+
+        Raises:
+            Refused: whoever asked was told to come again.
+        """
+        self.carry_out()
         self.stop_counting()
         self._connections.prove(self)
+
+    def carry_out(self) -> None:
+        """What is asked for is done from now on.
+
+        Raises:
+            Refused: whoever asked was told to come again.
+        """
+        if self._is_turned_away:
+            raise Refused(HTTPStatus.SERVICE_UNAVAILABLE, [_TOO_MANY])
+        self._is_carried_out = True
 
     def stop_counting(self) -> None:
         """What still comes of this request is thrown away, or counted by whoever reads it."""
@@ -101,6 +127,8 @@ class BoundedHttp(HttpToolsProtocol):
         if (limit_reading := getattr(transport, "set_read_buffer_limits", None)) is not None:
             limit_reading(BUFFER)
         self._arm()
+        if self._is_turned_away:
+            self._bid_farewell()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._disarm()
@@ -119,6 +147,12 @@ class BoundedHttp(HttpToolsProtocol):
             self.transport.abort()
         elif self.beginning is not None:
             self.beginning.cancel()
+
+    def turn_away(self) -> None:
+        """Say that there are too many connections, once TLS is ready for that, and end this one."""
+        self._is_turned_away = True
+        if self.is_made:
+            self._bid_farewell()
 
     def sweep(self, now: float) -> None:
         """End the connection if nothing was read of what was sent to it; call it now and then.
@@ -209,7 +243,7 @@ class BoundedHttp(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         self._connections.rest(self, self.loop.time())
-        self._counts = True
+        self._counts, self._is_carried_out = True, False
         # What waits behind it is still held.
         self._held = self._held if self.pipeline else 0
         self._connections.hold(self, self._held)
@@ -253,11 +287,48 @@ class BoundedHttp(HttpToolsProtocol):
             # There is no place for one in what is being sent.
             self.transport.close()
             return
+        self._write_refusal(status, text)
+        self.transport.close()
+
+    def _bid_farewell(self) -> None:
+        """Answer whoever was turned away, unless he waits for nothing, or what he asked is done."""
+        if self.transport.is_closing():
+            return
+        working = self.cycle is not None and not self.cycle.response_complete
+        if working and (self._is_carried_out or self.cycle.response_started):
+            self.drop()
+            return
+        self._over = True
+        self._disarm()
+        if working:
+            # The application gives up, and what it still answers goes nowhere.
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+        if self.cycle is not None and not working and not self._in_head:
+            self.transport.close()
+            return
+        self._write_refusal(HTTPStatus.SERVICE_UNAVAILABLE, _TOO_MANY, _RETRY_AFTER)
+        self._leave_slowly()
+
+    def _leave_slowly(self) -> None:
+        """End the connection when the client did: an earlier end could cost him the answer."""
+        self.flow.resume_reading()
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        else:
+            # TLS has an end of its own, and waits for the client's.
+            self.transport.close()
+        self._head_timer = self.loop.call_later(self.farewell_timeout, self.drop)
+
+    def _write_refusal(
+        self, status: HTTPStatus, text: str, more: Mapping[str, str] | None = None
+    ) -> None:
         body = msgspec.json.encode({"error": [text]})
         headers: dict[str, Any] = {
             "Content-Type": "application/json",
             "Content-Length": len(body),
             "Connection": "close",
+            **(more or {}),
             **EXTENSIONS,
         }
         lines = [
@@ -265,4 +336,3 @@ class BoundedHttp(HttpToolsProtocol):
             *(f"{name}: {value}" for name, value in headers.items()),
         ]
         self.transport.write("\r\n".join([*lines, "", ""]).encode() + body)
-        self.transport.close()

@@ -3,9 +3,12 @@
 import contextlib
 import http.client
 import resource
+import select
 import socket
+import ssl
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -16,7 +19,7 @@ from pushcli.protocol import signing
 from pushcli.protocol.timestamps import format_iso8601
 from pushcli.sandbox.sandbox import ADMIN, Sandbox
 from pushcli_server.descriptors import MAX_REST
-from pushcli_server.rest.connections import MAX_UNPROVEN_BYTES
+from pushcli_server.rest.connections import MAX_UNPROVEN_BYTES, STAY
 from tests.support.fleet import Fleet
 from tests.support.memory import rss_mib
 from tests.support.raw_http import Raw
@@ -201,6 +204,36 @@ def test_idle_connections_beyond_the_descriptors_make_room_in_silence(tmp_path: 
         assert "Traceback" not in said
         assert 1 <= len(said.splitlines()) <= 2, said
         assert fleet.end_server() == 0
+
+
+@pytest.mark.parametrize("with_tls", [False, True], ids=["plain", "tls"])
+def test_each_of_more_connections_than_there_may_be_is_answered(
+    tmp_path: Path, *, with_tls: bool
+) -> None:
+    def ask(number: int) -> tuple[int, str | None]:
+        """As others do who come at once; half of them are slow to ask."""
+        connection = (
+            http.client.HTTPSConnection(at[0], at[1], timeout=patient(30), context=trusting)
+            if with_tls
+            else http.client.HTTPConnection(at[0], at[1], timeout=patient(30))
+        )
+        with contextlib.closing(connection):
+            connection.connect()
+            if number % 2:
+                # Until the server says something, or for longer than a stranger may stay.
+                select.select([connection.sock], [], [], 2 * STAY)
+            connection.request("GET", "/pushy/_status", headers={"Connection": "close"})
+            response = connection.getresponse()
+            response.read()
+            return response.status, response.headers.get("Retry-After")
+
+    trusting = ssl.create_default_context()
+    trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
+    with Narrow(tmp_path, [], with_tls=with_tls) as fleet, ThreadPoolExecutor(60) as threads:
+        at = ("127.0.0.1", fleet.ports[0])
+        said = set(threads.map(ask, range(60)))
+    assert (200, None) in said
+    assert said <= {(200, None), (503, "5")}
 
 
 def test_descriptors_that_others_used_up_are_waited_for(fleet: Sandbox) -> None:

@@ -3,18 +3,22 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pushcli_server.rest.connections import STAY, Connections
+from pushcli_server.rest.connections import LEAVE, STAY, Connections
 
 
 class Connection:
-    """One that notes that it was dropped."""
+    """One that notes what became of it."""
 
     def __init__(self) -> None:
-        self.dropped = False
+        self.dropped = self.turned_away = False
 
     def drop(self) -> None:
         """Note it."""
         self.dropped = True
+
+    def turn_away(self) -> None:
+        """Note it, and go when the test says."""
+        self.turned_away = True
 
 
 def several(connections: Connections, count: int, at: float = 0.0) -> list[Connection]:
@@ -24,27 +28,66 @@ def several(connections: Connections, count: int, at: float = 0.0) -> list[Conne
     return made
 
 
+def turned_away(connections: list[Connection]) -> list[int]:
+    return [number for number, connection in enumerate(connections) if connection.turned_away]
+
+
 def dropped(connections: list[Connection]) -> list[int]:
     return [number for number, connection in enumerate(connections) if connection.dropped]
 
 
 def test_there_is_room_up_to_the_limit() -> None:
-    connections = Connections(3)
+    connections = Connections(4)
     several(connections, 2)
     assert connections.make_room(0.1)
     several(connections, 1)
     assert not connections.make_room(0.1)
 
 
-def test_the_oldest_stranger_goes_once_he_stayed_for_a_while() -> None:
-    connections = Connections(3)
+def test_the_oldest_stranger_is_turned_away_once_he_stayed_for_a_while() -> None:
+    connections = Connections(4)
     made = several(connections, 3)
     assert connections.make_room(STAY)
-    assert (dropped(made), len(connections), connections.dropped) == ([0], 2, 1)
+    # He needs a while for it, in a place that is kept for that.
+    assert (turned_away(made), dropped(made), len(connections)) == ([0], [], 3)
+    assert connections.dropped == 1
+    connections.leave(made[0])
+    assert len(connections) == 2
+
+
+def test_only_so_many_are_turned_away_at_a_time_and_not_for_long() -> None:
+    connections = Connections(4)
+    made = several(connections, 3)
+    assert connections.make_room(STAY)
+    several(connections, 1, STAY)
+    assert not connections.make_room(STAY + 0.1)
+    assert connections.make_room(STAY + LEAVE)
+    assert (turned_away(made), dropped(made)) == ([0, 1], [0])
+
+
+def test_one_who_is_turned_away_is_not_counted_again() -> None:
+    connections = Connections(4)
+    made = several(connections, 3)
+    connections.make_room(STAY)
+    connections.enter(made[0], STAY)
+    connections.prove(made[0])
+    connections.rest(made[0], STAY)
+    connections.hold(made[0], 50)
+    assert (len(connections), connections.held) == (3, 0)
+
+
+def test_where_descriptors_are_short_one_goes_at_once() -> None:
+    connections = Connections(4)
+    made = several(connections, 3)
+    assert not connections.spare(0.1)
+    assert connections.make_room(STAY)
+    assert connections.spare(STAY + 0.1)
+    assert connections.spare(STAY + 0.1)
+    assert (dropped(made), len(connections)) == ([0, 1], 1)
 
 
 def test_who_has_proven_himself_stays_until_he_rests() -> None:
-    connections = Connections(2)
+    connections = Connections(3)
     made = several(connections, 2)
     connections.prove(made[0])
     connections.prove(made[1])
@@ -52,7 +95,7 @@ def test_who_has_proven_himself_stays_until_he_rests() -> None:
     connections.rest(made[0], 100.0)
     assert not connections.make_room(100.1)
     assert connections.make_room(100.0 + STAY)
-    assert dropped(made) == [0]
+    assert turned_away(made) == [0]
 
 
 def test_whoever_holds_most_goes_when_all_hold_too_much() -> None:

@@ -125,6 +125,17 @@ def test_a_refusal_is_one_line_with_the_server_s_words(
     )
 
 
+def test_a_server_that_is_busy_says_when_to_come_again(
+    server: ScriptedServer, key_file: Path
+) -> None:
+    server.refuse = (503, {"error": ["too many connections at once; try again"]})
+    server.retry_after = "7"
+    answer = fetch(request(server.url, key_file))
+    assert answer == ConfigFailed(
+        "the server failed (503): too many connections at once; try again", 7
+    )
+
+
 def test_a_key_for_another_node_gives_no_session_key(
     server: ScriptedServer, key_file: Path
 ) -> None:

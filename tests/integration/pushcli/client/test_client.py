@@ -2,6 +2,7 @@
 
 import json
 import socket
+import time
 from collections.abc import Callable
 
 import pytest
@@ -124,6 +125,58 @@ def test_a_refusal_is_raised_as_what_it_is(
     assert type(caught.value) is error
     assert words in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def busy(after: str, *, ours: bool = True) -> Answer:
+    answer = json_answer({"error": ["too many connections at once; try again"]}, 503, ours=ours)
+    answer.headers = {**answer.headers, "Retry-After": after}
+    return answer
+
+
+def test_a_server_that_is_busy_is_asked_again_when_it_says(
+    server: ApiServer, client: ApiClient, key: RSAPrivateKey
+) -> None:
+    server.answers = [busy("1"), json_answer({"status": "aborted"})]
+    began = time.monotonic()
+    assert client.abort_job(JOB) == "aborted"
+    assert time.monotonic() - began >= 1
+    assert [seen.is_signed_by(key.public_key()) for seen in server.requests] == [True, True]
+
+
+@pytest.mark.parametrize("after", ["3600", "9" * 400])
+def test_one_that_is_busy_for_long_is_not_waited_for(
+    server: ApiServer, client: ApiClient, after: str
+) -> None:
+    server.answers = [busy(after)]
+    with pytest.raises(errors.Busy) as raised:
+        client.jobs()
+    assert str(raised.value) == "the server failed (503): too many connections at once; try again"
+    assert len(server.requests) == 1
+
+
+def test_nor_one_that_is_busy_again_and_again(server: ApiServer, client: ApiClient) -> None:
+    server.answers = [busy("0")]
+    with pytest.raises(errors.Busy):
+        client.jobs()
+    assert 10 < len(server.requests) < 25
+
+
+def test_of_a_server_that_is_not_ours_only_reading_is_repeated(
+    server: ApiServer, client: ApiClient
+) -> None:
+    server.answers = [busy("1", ours=False), json_answer([])]
+    assert client.jobs() == []
+    server.answers = [busy("1", ours=False)]
+    with pytest.raises(errors.Busy):
+        client.start_job({"command": "uptime", "nodes": ["n1"]})
+    assert len(server.requests) == 3
+
+
+def test_a_date_is_no_number_of_seconds(server: ApiServer, client: ApiClient) -> None:
+    server.answers = [busy("Wed, 21 Oct 2026 07:28:00 GMT")]
+    with pytest.raises(errors.ServerError) as raised:
+        client.jobs()
+    assert not isinstance(raised.value, errors.Busy)
 
 
 @pytest.mark.parametrize(

@@ -176,6 +176,18 @@ def test_requests_that_fail_back_off_even_if_the_server_is_heard() -> None:
     assert 4 <= asked <= 7
 
 
+@pytest.mark.parametrize(
+    ("random", "asked", "expected"), [(0.0, 20, 20), (1.0, 20, 30), (0.0, 1e9, 300), (1.0, 0, 0.5)]
+)
+def test_an_agent_comes_again_when_the_server_wants_it(
+    random: float, asked: float, expected: float
+) -> None:
+    script = Script(random)
+    script.take(events.Started())
+    script.take(events.ConfigFailed("busy", asked))
+    assert script.agent.link.fetch_at == script.now + expected
+
+
 def test_heartbeats_of_an_incarnation_that_was_left_count_for_nothing() -> None:
     script = connected()
     script.take(events.Configured(config(incarnation_id="server-2")))
