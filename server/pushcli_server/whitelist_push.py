@@ -66,12 +66,17 @@ class Settled(msgspec.Struct, frozen=True):
     not_in_force: dict[str, str]
 
 
+_UNCONFIRMED = "its agent has not confirmed it yet"
+
+
 class _Waiter:
     """An edit that waits for agents."""
 
     def __init__(self, nodes: Iterable[NodeKey], changes: Sequence[Change]) -> None:
         self.left = set(nodes)
         self.refusals: dict[str, str] = {}
+        self.errors: dict[NodeKey, str] = {}
+        """What kept agents from it, by what they reported meanwhile."""
         self.done = asyncio.Event()
         self._changes = changes
         if not self.left:
@@ -163,7 +168,7 @@ class WhitelistPush:
             async with asyncio.timeout(SETTLE):
                 await waiter.done.wait()
         except TimeoutError:
-            late = {name: "its agent has not confirmed it yet" for _, name in waiter.left}
+            late = {key.name: waiter.errors.get(key, _UNCONFIRMED) for key in waiter.left}
             return Settled(len(connected), {**waiter.refusals, **late})
         finally:
             self._waiters.remove(waiter)
@@ -181,10 +186,13 @@ class WhitelistPush:
             open=message.open,
         )
         self._save(node, message, at)
-        if message.digest is not None and message.digest == self._wanted.get(node):
-            for waiter in self._waiters:
-                if node in waiter.left:
+        has_it = message.digest is not None and message.digest == self._wanted.get(node)
+        for waiter in self._waiters:
+            if node in waiter.left:
+                if has_it:
                     waiter.confirm(node, message)
+                elif message.error:
+                    waiter.errors[node] = message.error
 
     async def summaries(self, org: str, names: Sequence[str]) -> dict[str, Summary]:
         """The reports in short of those nodes that ever reported."""

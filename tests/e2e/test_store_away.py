@@ -1,5 +1,6 @@
 """The database of a running server goes away and comes back: the server stays, jobs end well."""
 
+import os
 import re
 import resource
 import signal
@@ -9,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import psycopg
 import pytest
 
 from pushcli.errors import PushcliError, ServerError
@@ -100,6 +102,39 @@ def test_postgresql_is_away_when_the_result_comes(
             for said in refusals(fleet, others):
                 assert "the server's database is away (it cannot be reached)" in said
         no_trace_of_it(fleet, others)
+
+
+def kill_connections(url: str) -> int:
+    """End all sessions of the database but this one, as an administrator may; how many."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        ended = connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+        return len(ended.fetchall())
+
+
+def test_postgresqls_connections_are_killed_in_every_phase(
+    make_fleet: MakeFleet, tmp_path: Path, postgresql: str
+) -> None:
+    fleet, marks = make_fleet("n1", "n2", database_url=postgresql), tmp_path / "marks"
+    pid, slow = fleet.pid("server"), fleet.pid("n2")
+    os.kill(slow, signal.SIGSTOP)
+    try:
+        job_id = start(fleet, "slow-mark", "n1", "n2", env={"MARKS": str(marks)})
+        assert kill_connections(postgresql), "while the nodes vote"
+    finally:
+        os.kill(slow, signal.SIGCONT)
+    until(lambda: len(lines(marks)) == 2, "the commands run")
+    kill_connections(postgresql)
+    # Again and again, until all results are in.
+    until(lambda: kill_connections(postgresql) and len(lines(marks)) == 4, "the commands end")
+    job = until(lambda: _complete(fleet, job_id), "the job ends")
+    assert job == {"succeeded": ["n1", "n2"]}
+    assert sorted(lines(marks)) == ["end", "end", "run", "run"]
+    assert fleet.pid("server") == pid
+    fleet.wait_available(["n1", "n2"])
+    assert fleet.cli("job", "start", "true", "n1", "n2").returncode == 0
 
 
 def test_another_process_locks_sqlite_when_the_result_comes(

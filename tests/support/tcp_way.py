@@ -20,7 +20,7 @@ class TcpWay:
             passed on, and the connection breaks before anything comes back.
 
     What comes from the ends that `swallows` names (`client`, `server`) is read and lost, as on a
-    way that died without a word.
+    way that died without a word. The server sees new connections come from `source`.
     """
 
     def __init__(self, host: str, port: int) -> None:
@@ -32,6 +32,7 @@ class TcpWay:
         self.break_after: Watch | None = None
         self.broken = threading.Event()
         self.swallows: frozenset[str] = frozenset()
+        self.source = ""
         self.port = 0
 
     def open(self) -> None:
@@ -72,7 +73,7 @@ class TcpWay:
             while True:
                 client, _ = listening.accept()
                 try:
-                    server = socket.create_connection(self._target)
+                    server = socket.create_connection(self._target, None, (self.source, 0))
                 except OSError:
                     client.close()
                     continue

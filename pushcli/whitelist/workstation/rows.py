@@ -53,7 +53,7 @@ def notes(whitelists: Iterable[NodeWhitelist]) -> dict[str, list[str]]:
     for whitelist in whitelists:
         report = whitelist.in_force
         if report is not None and report.error:
-            found[f"the last good local file is in force: {report.error}"].append(whitelist.node)
+            found[f"what was in force before stays: {report.error}"].append(whitelist.node)
         if report is not None and report.left_out:
             found[f"{report.left_out} more entries did not fit into the report"].append(
                 whitelist.node

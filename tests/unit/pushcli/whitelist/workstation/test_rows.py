@@ -71,7 +71,7 @@ def test_equal_entries_are_one_row_and_differences_stand_beside_each_other() -> 
 def test_a_broken_local_file_is_noted_for_the_nodes_that_have_it() -> None:
     broken = [whitelist(n, [], error="agent.toml: line 3", left_out=1) for n in ("a", "b")]
     assert notes([*broken, whitelist("c", [])]) == {
-        "the last good local file is in force: agent.toml: line 3": ["a", "b"],
+        "what was in force before stays: agent.toml: line 3": ["a", "b"],
         "1 more entries did not fit into the report": ["a", "b"],
     }
 
