@@ -22,7 +22,7 @@ from pushcli_server.core.job_state import Grace, Job, JobSpec
 from pushcli_server.core.node import Node
 from pushcli_server.core.output import CHANNELS
 from pushcli_server.core.replays import Signature
-from pushcli_server.core.states import JobStatus, NodeState
+from pushcli_server.core.states import UNFINISHED, JobStatus, NodeState
 from pushcli_server.feed_log import Event
 from pushcli_server.store import (
     Store,
@@ -225,6 +225,7 @@ def _node_change(change: NodeChange) -> operations.NodeChange:
         started_at=outcome.started_at,
         ended_at=outcome.ended_at,
         partial=None if change.outcome is None else outcome.is_cut_short,
+        reboots=change.reboots or None,
     )
 
 
@@ -443,6 +444,9 @@ def _live(live: LiveJob, grace: Grace, held: Callable[[JobKey, str, str], int]) 
         run_deadline=_or_never(record.run_deadline),
         nodes={node.node: NodeState(node.state) for node in nodes},
         reported={node.node for node in nodes if is_reported(node)},
+        reboots={
+            node.node for node in nodes if node.reboots and NodeState(node.state) in UNFINISHED
+        },
         disowned=set(live.disowned),
     )
     if job.run.captures:

@@ -2,7 +2,10 @@
 
 import os
 import signal
+import time
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -43,27 +46,56 @@ class Machine(Fleet):
         self.boot_id.write_text(f"{uuid.uuid4()}\n")
 
 
-@pytest.mark.parametrize(("command", "state"), [("restart", "succeeded"), ("crash", "crashed")])
-def test_a_node_that_comes_back_has_succeeded_where_that_was_expected(
-    tmp_path: Path, command: str, state: str
-) -> None:
-    out = tmp_path / "pids"
+@contextmanager
+def machine(directory: Path, **settings: object) -> Iterator[Machine]:
+    """Whose agent is there."""
     fleet = Machine(
-        tmp_path / "fleet", ["n1"], whitelist=WHITELIST, settings={"heartbeat_interval": 250}
+        directory, ["n1"], whitelist=WHITELIST, settings={"heartbeat_interval": 250, **settings}
     )
     fleet.directory.mkdir(exist_ok=True)
     fleet.boot()
     with fleet:
         fleet.wait_available(["n1"])
-        job_id = start(fleet, command, "n1", capture_output=True, env={"OUT": str(out)})
-        until(lambda: lines(out), "the command runs")
-        for pid in (fleet.pid("n1"), *map(int, out.read_text().split())):
-            os.kill(pid, signal.SIGKILL)
-        fleet.end_agent("n1", signal.SIGKILL)
+        yield fleet
+
+
+def begins(fleet: Machine, command: str, out: Path) -> str:
+    """A job whose command runs, and with its agent is killed by the node's going down."""
+    job_id = start(fleet, command, "n1", capture_output=True, env={"OUT": str(out)})
+    until(lambda: lines(out), "the command runs")
+    for pid in (fleet.pid("n1"), *map(int, out.read_text().split())):
+        os.kill(pid, signal.SIGKILL)
+    fleet.end_agent("n1", signal.SIGKILL)
+    return job_id
+
+
+@pytest.mark.parametrize(("command", "state"), [("restart", "succeeded"), ("crash", "crashed")])
+def test_a_node_that_comes_back_has_succeeded_where_that_was_expected(
+    tmp_path: Path, command: str, state: str
+) -> None:
+    with machine(tmp_path / "fleet") as fleet:
+        job_id = begins(fleet, command, tmp_path / "pids")
         fleet.wait_available(["n1"], available=False)
         assert fleet.api.job(job_id)["nodes"] == {"running": ["n1"]}
         fleet.boot()
         fleet.start_agent("n1")
         job = job_is(fleet, job_id, "complete")
         assert job["nodes"] == {state: ["n1"]}
+        assert fleet.api.job_output(job_id, "n1", "stdout") == b"restarting\n"
+
+
+def test_the_server_may_be_killed_while_the_node_is_down(tmp_path: Path) -> None:
+    with machine(tmp_path / "fleet", restart_grace=1, lost_grace=1) as fleet:
+        job_id = begins(fleet, "restart", tmp_path / "pids")
+        until(lambda: fleet.api.job(job_id)["nodes"] == {"running": ["n1"]}, "it is stored")
+        fleet.end_server(signal.SIGKILL)
+        fleet.start_server()
+        # Its graces pass, with which it gives up a node that was not expected to go.
+        passed = time.monotonic() + 4
+        until(lambda: time.monotonic() > passed, "nothing happens")
+        assert fleet.api.job(job_id)["nodes"] == {"running": ["n1"]}
+        fleet.boot()
+        fleet.start_agent("n1")
+        job = job_is(fleet, job_id, "complete")
+        assert job["nodes"] == {"succeeded": ["n1"]}
         assert fleet.api.job_output(job_id, "n1", "stdout") == b"restarting\n"

@@ -139,7 +139,8 @@ def _resume(job: Job, event: Resumed, now: float) -> list[Effect]:
     if job.status is JobStatus.VOTING:
         return [WakeAt(job.voting_deadline), *_conclude(job, now)]
     for node in job.unsure:
-        job.lost[node] = math.inf if node in job.unspooled else job.grace_until
+        is_waited_for = node in job.unspooled or node in job.reboots
+        job.lost[node] = math.inf if is_waited_for else job.grace_until
     return [WakeAt(job.run_deadline), WakeAt(job.grace_until), *_conclude(job, now)]
 
 
@@ -239,7 +240,9 @@ def _vote(job: Job, event: NodeEvent, now: float) -> list[Effect]:
         case NodeState.NEW, VoteReceived(ready=True, reboots=reboots):
             if reboots:
                 job.reboots.add(node)
-            return [*_save(job, node, NodeState.READY), Publish("quorum_vote", node, "success")]
+            _set(job, node, NodeState.READY)
+            change = NodeChange(node, NodeState.READY, reboots=reboots)
+            return [SaveNodes([change]), Publish("quorum_vote", node, "success")]
         case NodeState.NEW, VoteReceived(ready=False, reason=reason):
             saved = _save(job, node, NodeState.NACKED, reason or "nacked")
             return [*saved, Publish("quorum_vote", node, "failure")]

@@ -145,12 +145,13 @@ class SaveJob(msgspec.Struct, frozen=True, gc=False):
 
 
 class NodeChange(msgspec.Struct, frozen=True, gc=False):
-    """A node's new state; the reason is one line for the operator."""
+    """A node's new state; the reason is one line for the operator, `reboots` as in its vote."""
 
     node: str
     state: NodeState
     reason: str | None = None
     outcome: Outcome | None = None
+    reboots: bool = False
 
 
 class SaveNodes(msgspec.Struct, frozen=True, gc=False):

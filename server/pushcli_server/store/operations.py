@@ -56,6 +56,8 @@ class NodeChange(msgspec.Struct, frozen=True, kw_only=True):
     ended_at: float | None = None
     partial: bool | None = None
     """Of a node that reported: whether its command was cut short."""
+    reboots: bool | None = None
+    """Whether the command may restart the node."""
 
 
 class UpdateJobNodes(msgspec.Struct, frozen=True):

@@ -115,7 +115,8 @@ class JobNodeRecord(msgspec.Struct, frozen=True, kw_only=True):
     """A node's part in a job; sizes in bytes, `dropped` those that are missing,
     `cut_at` where the first of them would be.
 
-    `partial` says of a node that reported whether its command was cut short.
+    `partial` says of a node that reported whether its command was cut short, `reboots` of one that
+    is ready whether the command may restart it.
     """
 
     node: str
@@ -135,6 +136,7 @@ class JobNodeRecord(msgspec.Struct, frozen=True, kw_only=True):
     stderr_dropped: int | None = None
     stdout_cut_at: int | None = None
     stderr_cut_at: int | None = None
+    reboots: bool | None = None
 
 
 class LiveJob(msgspec.Struct, frozen=True, kw_only=True):

@@ -284,6 +284,8 @@ job_nodes = Table(
     # Where the first of them would be.
     Column("stdout_cut_at", BigInteger),
     Column("stderr_cut_at", BigInteger),
+    # Whether the command may restart the node, as its vote said.
+    Column("reboots", Boolean),
     # Who else refers to a content is asked only where there is one.
     Index(None, "stdout_digest", **_where(f"stdout_digest <> '{EMPTY}'")),
     Index(None, "stderr_digest", **_where(f"stderr_digest <> '{EMPTY}'")),

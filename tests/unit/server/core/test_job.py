@@ -14,6 +14,7 @@ from pushcli_server.core.job_events import (
     Effect,
     Event,
     HeartbeatReceived,
+    NodeChange,
     NodeDeleted,
     NodeDown,
     NodeRestarted,
@@ -305,6 +306,29 @@ def test_a_node_that_the_command_may_restart_is_waited_for_until_the_run_timeout
     assert job.nodes == {A: NodeState.RUNNING, B: NodeState.CRASHED}
     play(job, TimePassed(), now=5000.0)
     assert job.nodes[A] is NodeState.TIMED_OUT
+
+
+def test_it_is_waited_for_after_a_restart_of_the_server_too() -> None:
+    job = started(A, B)
+    play(job, VoteReceived(A, ready=True, reboots=True), yes(B), ran(A), ran(B))
+    play(job, Resumed(), now=10.0)
+    play(job, TimePassed(), now=3000.0)
+    assert job.nodes == {A: NodeState.RUNNING, B: NodeState.CRASHED}
+    play(job, TimePassed(), now=5000.0)
+    assert job.nodes[A] is NodeState.TIMED_OUT
+
+
+def test_a_vote_is_saved_with_whether_the_command_may_restart_the_node() -> None:
+    job = started(A, B, C)
+    changes = [
+        effect.changes
+        for effect in play(job, VoteReceived(A, ready=True, reboots=True), yes(B))
+        if isinstance(effect, SaveNodes)
+    ]
+    assert changes == [
+        [NodeChange(A, NodeState.READY, reboots=True)],
+        [NodeChange(B, NodeState.READY)],
+    ]
 
 
 def test_a_heartbeat_ends_the_wait_for_a_lost_node() -> None:
