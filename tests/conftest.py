@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.support import postgresql
 from tests.support.examples import FAST
 from tests.support.waiting import patient
 
@@ -24,10 +25,18 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
 
-def pytest_configure() -> None:
-    """Take SIGINT back: what a shell starts in the background ignores it, with its children."""
+def pytest_configure(config: pytest.Config) -> None:
+    """Take SIGINT back: what a shell starts in the background ignores it, with its children.
+
+    Where the tests are to run on PostgreSQL and there is none, none of them is to seem well.
+    """
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    if not hasattr(config, "workerinput"):
+        try:
+            postgresql.require_chosen()
+        except postgresql.NoPostgresqlError as error:
+            raise pytest.UsageError(str(error)) from error
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

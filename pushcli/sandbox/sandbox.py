@@ -17,7 +17,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
 
@@ -99,7 +99,7 @@ class Sandbox:
         self._processes.clear()
         end_all(self.directory)
 
-    def __enter__(self) -> "Sandbox":
+    def __enter__(self) -> Self:
         try:
             self.start()
         except BaseException:

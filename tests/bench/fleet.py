@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from tests.bench.machine import cpu_seconds, describe, event_loop
 from tests.bench.simulated_fleet import INTERVAL, SimulatedFleet, shares, simulated_fleet
 from tests.support.memory import rss_mib
-from tests.support.postgresql import throw_away_database
+from tests.support.postgresql import new_database
 from tests.support.simulated import OURS, Plan, simulating
 
 ROUNDS = 5
@@ -232,7 +232,7 @@ def main() -> None:
     parser.add_argument("--postgresql", action="store_true", help="in place of SQLite")
     asked = parser.parse_args()
     if asked.postgresql:
-        with throw_away_database() as url:
+        with new_database() as url:
             measure(asked.count, old=asked.old, database_url=url)
     else:
         measure(asked.count, old=asked.old, database_url="")

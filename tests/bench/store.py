@@ -10,23 +10,18 @@ import statistics
 import sys
 import tempfile
 import time
-import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-
-import psycopg
 
 from pushcli_server.store import Store, operations, records
 from tests.bench.machine import describe
+from tests.support.postgresql import NoPostgresqlError, new_database
 
 NODES = 10_000
 GROUP = 100
 ROUNDS = 7
 COMMITS = 200
-POSTGRESQL = os.environ.get(
-    "PUSHCLI_TEST_POSTGRESQL", "postgresql://postgres@127.0.0.1:5432/postgres"
-)
 
 
 def show(what: str, seconds: list[float], aim: str = "") -> None:
@@ -145,18 +140,13 @@ async def measure(store: Store) -> None:
 @contextmanager
 def postgresql() -> Iterator[str | None]:
     """A throw-away database's URL; None where there is no PostgreSQL."""
-    name = f"pushcli_bench_{uuid.uuid4().hex[:12]}"
-    try:
-        connection = psycopg.connect(POSTGRESQL, autocommit=True, connect_timeout=3)
-    except psycopg.OperationalError:
-        yield None
-        return
-    with connection:
-        connection.execute(f'CREATE DATABASE "{name}"')
+    with ExitStack() as made:
         try:
-            yield POSTGRESQL.rpartition("/")[0] + f"/{name}"
-        finally:
-            connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+            url = made.enter_context(new_database())
+        except NoPostgresqlError:
+            yield None
+        else:
+            yield url
 
 
 def bench(title: str, url: str, directory: Path) -> None:

@@ -1,8 +1,8 @@
 """Chaos for a while, and then the verdict.
 
 `CHAOS_SEED` repeats a run's decisions (not its instants), `CHAOS_SECONDS` says how long things
-die, `CHAOS_DATABASE=postgresql` has the server keep everything there, `CHAOS_KEEP=1` keeps the
-directory of a run that went well, too.
+die, `PUSHCLI_TEST_DATABASE=postgresql` has the server keep everything there, `CHAOS_KEEP=1` keeps
+the directory of a run that went well, too.
 """
 
 import os
@@ -16,20 +16,19 @@ from pathlib import Path
 
 from pushcli import keys
 from pushcli.sandbox.sandbox import ORG
-from pushcli_server import settings
 from tests.chaos import commands, verdict
 from tests.chaos.nodes import OFFERED, simulated_nodes
 from tests.chaos.store import Ended, StoreView
 from tests.chaos.strikes import AIMED, STRIKES, jobs
 from tests.chaos.world import World
 from tests.support.fleet import Fleet
-from tests.support.postgresql import throw_away_database
+from tests.support.postgresql import NONE, NoPostgresqlError, require_chosen
 from tests.support.simulated import Plan
+from tests.support.stored import url_of
 from tests.support.writers import register
 
 SEED = int(os.environ.get("CHAOS_SEED", "1"))
 SECONDS = float(os.environ.get("CHAOS_SECONDS", "150"))
-POSTGRESQL = os.environ.get("CHAOS_DATABASE", "") == "postgresql"
 KEEP = bool(os.environ.get("CHAOS_KEEP"))
 REAL = [f"real{number:02}" for number in range(20)]
 SIMULATED = [f"sim{number:03}" for number in range(200)]
@@ -74,11 +73,8 @@ def make_world(directory: Path, ended: ExitStack) -> World:
     """Everything started, and available."""
     effects = directory / "effects"
     effects.mkdir()
-    values: dict[str, object] = dict(SETTINGS)
-    if POSTGRESQL:
-        values["database_url"] = ended.enter_context(throw_away_database())
     whitelist = commands.whitelist(effects)
-    fleet = Fleet(directory, REAL, whitelist=whitelist, settings=values)
+    fleet = Fleet(directory, REAL, whitelist=whitelist, settings=SETTINGS)
     ended.callback(fleet.stop)
     fleet.make_server()
     key, key_file = keys.generate(), directory / "nodes.pem"
@@ -94,8 +90,7 @@ def make_world(directory: Path, ended: ExitStack) -> World:
     )  # fmt: skip
     simulated = ended.enter_context(simulated_nodes(plan, directory / "journal"))
     fleet.wait_available([*REAL, *SIMULATED])
-    url = settings.load(fleet.server_directory).database(fleet.server_directory)
-    store = StoreView(url)
+    store = StoreView(url_of(fleet))
     ended.callback(store.close)
     chance = random.Random(SEED)
     return World(fleet, store, simulated, SIMULATED, chance=chance, seconds=SECONDS)
@@ -218,4 +213,9 @@ def tracebacks(directory: Path) -> list[str]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        require_chosen()
+        sys.exit(main())
+    except NoPostgresqlError as error:
+        print(error, file=sys.stderr)
+        sys.exit(NONE)

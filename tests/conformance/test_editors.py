@@ -3,18 +3,17 @@ what of it reaches agents of either version.
 """
 
 import json
-import sqlite3
 import time
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 import zmq
+from sqlalchemy import insert
 
 from pushcli import errors, keys
 from pushcli.client import editors
@@ -23,10 +22,12 @@ from pushcli.protocol import limits, wire
 from pushcli.sandbox.sandbox import Sandbox
 from pushcli.whitelist import chain, statements
 from pushcli.whitelist.rsa_numbers import PublicNumbers
+from pushcli_server.store import schema
 from tests.conformance.test_whitelist_channel import next_of
 from tests.support import key_files
 from tests.support.fleet import Fleet
 from tests.support.old_agent import OldAgent, enroll
+from tests.support.stored import database
 from tests.support.waiting import patient
 
 pytestmark = pytest.mark.timeout(120)
@@ -198,7 +199,6 @@ def test_many_statements_with_big_keys_cost_no_agent_its_connection(
 ) -> None:
     # As 0.1.0 let them in: 145 with keys of 8192 bits are more than a message holds.
     big = (1 << (EIGHT - 1)) + 1
-    place = fleet.server_directory
     rows = []
     for number in range(160):
         modulus = big + 2 * number
@@ -208,9 +208,16 @@ def test_many_statements_with_big_keys_cost_no_agent_its_connection(
             "exponent": 65537, "version": 1000 + number, "removed": False,
             "signature": "A" * 1368,
         }  # fmt: skip
-        rows.append((f"key{number}", 1000 + number, said))
+        # As they lie in a store of an earlier version.
+        rows.append(
+            {
+                "org": "sandbox", "key": f"key{number}", "version": 1000 + number,
+                "statement": json.dumps(said), "inherited": True,
+            }
+        )  # fmt: skip
     fleet.end_server()
-    store_by_hand(place, rows)
+    with database(fleet) as connection:
+        connection.execute(insert(schema.whitelist_editors), rows)
     fleet.start_server()
     made = [OldAgent(fleet, context, f"a{uuid.uuid4().hex[:8]}", offers=offers)
             for offers in ("whitelist", "whitelist,editors")]  # fmt: skip
@@ -221,24 +228,13 @@ def test_many_statements_with_big_keys_cost_no_agent_its_connection(
         # All that it has room for, and the newest of them.
         size = len(msgspec.json.encode(earlier))
         assert wire.MAX_BODY_TO_EARLIER - 10_000 < size < wire.MAX_BODY_TO_EARLIER
-        assert earlier["editors"][-1]["version"] >= rows[-1][1]
+        assert earlier["editors"][-1]["version"] >= said["version"]
         assert "chain" not in earlier
         assert later["chain"]
         assert len(msgspec.json.encode(later)) < limits.MAX_STATEMENTS_SIZE + 5000
     finally:
         for agent in made:
             agent.close()
-
-
-def store_by_hand(place: Path, rows: list[tuple[str, int, dict[str, Any]]]) -> None:
-    """Statements of the old form, as they lie in a store of an earlier version."""
-
-    with closing(sqlite3.connect(place / "pushcli.db")) as database, database:
-        database.executemany(
-            "INSERT INTO whitelist_editors (org, key, version, statement, inherited) "
-            "VALUES ('sandbox', ?, ?, ?, TRUE)",
-            [(key, version, json.dumps(said)) for key, version, said in rows],
-        )
 
 
 def test_verifying_does_not_hold_up_others(fleet: Sandbox) -> None:

@@ -1,13 +1,13 @@
 """An organization is deleted: nothing of it is left, and its name may be given again."""
 
 import contextlib
-import sqlite3
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import zmq
+from sqlalchemy import func, select
 
 from pushcli import errors, keys
 from pushcli.sandbox.sandbox import ORG, Sandbox
@@ -16,6 +16,7 @@ from tests.support.feed_reader import FeedReader
 from tests.support.fleet import Fleet
 from tests.support.identities import KEYS, operator, superuser
 from tests.support.old_agent import OldAgent
+from tests.support.stored import database
 from tests.support.waiting import patient, start, until
 
 pytestmark = pytest.mark.timeout(patient(60))
@@ -59,17 +60,14 @@ def fill(server: Sandbox, agent: OldAgent) -> str:
 
 def left(server: Sandbox) -> dict[str, int]:
     """Rows in every table that name the organization, or that only its jobs could have."""
-    database = sqlite3.connect(server.server_directory / "pushcli.db")
     found = {}
-    for table in schema.metadata.sorted_tables:
-        if "org" in table.c:
-            query = f'SELECT count(*) FROM "{table.name}" WHERE org = ?'
-            [found[table.name]] = database.execute(query, (ORG,)).fetchone()
-        elif table.name not in {"users", "organizations"}:
-            [found[table.name]] = database.execute(
-                f'SELECT count(*) FROM "{table.name}"'
-            ).fetchone()
-    database.close()
+    with database(server) as connection:
+        for table in schema.metadata.sorted_tables:
+            rows = select(func.count()).select_from(table)
+            if "org" in table.c:
+                found[table.name] = connection.scalars(rows.where(table.c.org == ORG)).one()
+            elif table.name not in {"users", "organizations"}:
+                found[table.name] = connection.scalars(rows).one()
     return found
 
 

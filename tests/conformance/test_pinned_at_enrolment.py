@@ -1,12 +1,11 @@
 """Whom a node pins that enrolls now: not those whose keys were taken back."""
 
-import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import closing
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from pushcli import keys
 from pushcli.client import editors
@@ -15,6 +14,7 @@ from pushcli.client.credentials import Profile
 from pushcli.sandbox.sandbox import ORG, Sandbox
 from pushcli.whitelist import statements
 from tests.support.fleet import Fleet
+from tests.support.stored import database
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -92,7 +92,7 @@ def test_what_was_taken_back_before_there_was_a_chain_stays_so(fleet: Sandbox) -
     client.close()
     assert "bob" in enrolled(fleet, "e5")
     fleet.end_server()
-    with closing(sqlite3.connect(fleet.server_directory / "pushcli.db")) as database, database:
-        database.execute("UPDATE whitelist_editors SET inherited = TRUE")
+    with database(fleet) as connection:
+        connection.execute(text("UPDATE whitelist_editors SET inherited = TRUE"))
     fleet.start_server()
     assert "bob" not in enrolled(fleet, "e6")

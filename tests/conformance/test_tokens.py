@@ -24,6 +24,7 @@ from tests.support.identities import (
     operator,
     superuser,
 )
+from tests.support.stored import everything
 from tests.support.waiting import patient
 
 pytestmark = pytest.mark.timeout(60)
@@ -89,11 +90,9 @@ def test_a_token_for_several_is_counted_down_and_listed_without_its_secret(serve
         assert listed == {"id": token_id, "uses": left, "node": None, "created_by": ADMIN}
         assert enroll(server, wanted(given, new_name("node"))).status_code == 201
     assert token_id not in {one["id"] for one in operator(server).get("tokens")}
-    database = (server.server_directory / "pushcli.db").read_bytes()
-    wal = server.server_directory / "pushcli.db-wal"
-    database += wal.read_bytes() if wal.exists() else b""
-    assert secret.encode() not in database
-    assert hashlib.sha256(secret.encode()).hexdigest().encode() in database
+    stored = everything(server)
+    assert secret.encode() not in stored
+    assert hashlib.sha256(secret.encode()).hexdigest().encode() in stored
 
 
 @pytest.mark.parametrize("uses", [1, 5])

@@ -27,12 +27,15 @@ def backed_up(fleet: Sandbox, name: str = "backup.tar") -> Path:
     return file
 
 
-def put_back(fleet: Sandbox, file: Path, *arguments: str) -> None:
+def put_back(fleet: Fleet, file: Path, database_url: str | None = None) -> None:
     """In place of the server, whose directory goes."""
+    if database_url is None:
+        database_url = fleet.new_database().get("database_url", "")
     fleet.server_directory.rename(fleet.directory / f"old-{file.name}")
     done = fleet.cli(
-        "server", "restore", str(file), "--dir", str(fleet.server_directory), *arguments
-    )
+        "server", "restore", str(file), "--dir", str(fleet.server_directory),
+        "--set", f"database_url={database_url}",
+    )  # fmt: skip
     assert done.returncode == 0, done
 
 
@@ -77,11 +80,11 @@ def test_it_moves_to_postgresql_and_back(tmp_path: Path) -> None:
         first = start(fleet, "large", "n1", capture_output=True)
         job_is(fleet, first, "complete")
         before = fleet.api.jobs(), fleet.api.get("audit")
-        for file, database in (("one.tar", f"database_url={url}"), ("two.tar", "database_url=")):
+        for file, database in (("one.tar", url), ("two.tar", "")):
             made = backed_up(fleet, file)
             fleet.end_server()
-            put_back(fleet, made, "--set", database)
-            assert (fleet.server_directory / "pushcli.db").exists() == (database[-1] == "=")
+            put_back(fleet, made, database)
+            assert (fleet.server_directory / "pushcli.db").exists() == (not database)
             fleet.start_server()
             assert (fleet.api.jobs(), fleet.api.get("audit")) == before, file
             assert fleet.api.job_output(first, "n1", "stdout") == LARGE
@@ -173,7 +176,9 @@ def test_what_leads_out_of_the_directory_is_left_out(file: Path, tmp_path: Path)
     hostile.write_bytes(file.read_bytes())
     _with_a_way_out(hostile)
     server = tmp_path / "server"
-    done = Sandbox(tmp_path, []).cli("server", "restore", str(hostile), "--dir", str(server))
+    done = Sandbox(tmp_path, []).cli(
+        "server", "restore", str(hostile), "--dir", str(server), "--set", "database_url="
+    )
     assert done.returncode == 0, done
     assert [*tmp_path.rglob("*escaped*")] == []
 

@@ -9,6 +9,7 @@ import pytest
 
 from pushcli.commands.sandbox import SAMPLES
 from pushcli.sandbox.sandbox import Sandbox
+from tests.support.fleet import SlowFleet
 
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```console\n\$ (.*?)```", README, flags=re.DOTALL)
@@ -19,7 +20,7 @@ pytestmark = pytest.mark.timeout(60)
 @pytest.fixture(scope="module")
 def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
     directory = tmp_path_factory.mktemp("sandbox")
-    with Sandbox(directory, ["node1", "node2", "node3"], whitelist=SAMPLES) as fleet:
+    with SlowFleet(directory, ["node1", "node2", "node3"], whitelist=SAMPLES) as fleet:
         fleet.enroll(["node4"])
         yield fleet
 

@@ -8,15 +8,17 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import psycopg
 import pytest
+from sqlalchemy import text
+from sqlalchemy.engine import make_url
 
 from pushcli.errors import PushcliError, ServerError
 from pushcli.sandbox.sandbox import Sandbox
 from tests.support.identities import operator
-from tests.support.postgresql import throw_away_database
+from tests.support.postgresql import on_sqlite, throw_away_database
+from tests.support.stored import away, database
 from tests.support.tcp_way import tcp_way
 from tests.support.waiting import job_is, lines, start, until
 
@@ -93,11 +95,11 @@ def no_trace_of_it(fleet: Sandbox, marks: Path) -> None:
 def test_postgresql_is_away_when_the_result_comes(
     make_fleet: MakeFleet, tmp_path: Path, postgresql: str
 ) -> None:
-    parts = urlsplit(postgresql)
+    there = make_url(postgresql)
     marks, others = tmp_path / "marks", tmp_path / "others"
-    with tcp_way(parts.hostname or "", parts.port or 5432) as way:
-        url = parts._replace(netloc=f"{parts.username}@127.0.0.1:{way.port}").geturl()
-        fleet = make_fleet("n1", database_url=url)
+    with tcp_way(there.host or "", there.port or 5432) as way:
+        url = there.set(host="127.0.0.1", port=way.port)
+        fleet = make_fleet("n1", database_url=url.render_as_string(hide_password=False))
         with away_in_the_middle(fleet, marks, way.close, way.open):
             for said in refusals(fleet, others):
                 assert "the server's database is away (it cannot be reached)" in said
@@ -137,6 +139,7 @@ def test_postgresqls_connections_are_killed_in_every_phase(
     assert fleet.cli("job", "start", "true", "n1", "n2").returncode == 0
 
 
+@on_sqlite("it is about a lock on SQLite's file")
 def test_another_process_locks_sqlite_when_the_result_comes(
     make_fleet: MakeFleet, tmp_path: Path
 ) -> None:
@@ -157,6 +160,7 @@ def test_another_process_locks_sqlite_when_the_result_comes(
     other.close()
 
 
+@on_sqlite("the disk is PostgreSQL's, not the server's")
 def test_the_disk_is_full_when_the_result_comes(make_fleet: MakeFleet, tmp_path: Path) -> None:
     fleet, marks, others = make_fleet("n1"), tmp_path / "marks", tmp_path / "others"
     pid, unlimited = fleet.pid("server"), resource.RLIM_INFINITY
@@ -180,13 +184,10 @@ def test_a_server_whose_database_is_away_can_be_stopped(
     fleet, marks = make_fleet("n1"), tmp_path / "marks"
     start(fleet, "slow-mark", "n1", env={"MARKS": str(marks)})
     until(lambda: lines(marks), "the command runs")
-    with sqlite3.connect(fleet.server_directory / "pushcli.db", isolation_level=None) as other:
-        other.execute("BEGIN EXCLUSIVE")
+    with away(fleet):
         log = fleet.log("server")
         until(lambda: "cannot write" in log.read_text(), "it is noticed")
         assert fleet.end_server(signal.SIGTERM) == 0
-        other.execute("ROLLBACK")
-    other.close()
     assert re.search(r"\d+ changes were not written", log.read_text())
     assert "Traceback" not in log.read_text()
     fleet.start_server()
@@ -199,20 +200,16 @@ def test_a_store_with_rows_that_cannot_be_read(make_fleet: MakeFleet) -> None:
     assert fleet.cli("whitelist", "add", "up", "uptime", "n1", "n2", "-y").returncode == 0
     assert fleet.end_server() == 0
     deep = '{"push_jobs": {"whitelist": {"x": ' + "[" * 500 + "]" * 500 + "}}}"
-    with sqlite3.connect(fleet.server_directory / "pushcli.db") as other:
-        other.execute("UPDATE nodes SET normal = ? WHERE name = 'n1'", [deep])
-        other.execute("UPDATE nodes SET whitelist_report = '{' WHERE name = 'n1'")
-        other.execute(
+    with database(fleet) as connection:
+        for statement in (
+            "UPDATE nodes SET normal = :deep WHERE name = 'n1'",
+            "UPDATE nodes SET whitelist_report = '{' WHERE name = 'n1'",
             "INSERT INTO jobs (id, org, command, status, quorum, run_timeout, capture, requestor,"
-            " created_at, updated_at, env) VALUES (?, 'sandbox', 'x', 'running', 1, 60, 0,"
+            " created_at, updated_at, env) VALUES (:job, 'sandbox', 'x', 'running', 1, 60, FALSE,"
             " 'operator', 1, 1, '{')",
-            ["f" * 32],
-        )
-        other.execute(
-            "INSERT INTO job_nodes (job_id, node, position, state) VALUES (?, 'n1', 0, 'x')",
-            ["f" * 32],
-        )
-    other.close()
+            "INSERT INTO job_nodes (job_id, node, position, state) VALUES (:job, 'n1', 0, 'x')",
+        ):
+            connection.execute(text(statement), {"deep": deep, "job": "f" * 32})
     fleet.start_server()
     fleet.wait_available(["n1", "n2"])
     for command in (

@@ -18,6 +18,7 @@ from pushcli import keys
 from pushcli.exit_status import ExitStatus
 from pushcli.sandbox.sandbox import ORG, Sandbox
 from tests.support.feed_reader import FeedReader
+from tests.support.fleet import Fleet
 from tests.support.waiting import job_is, patient, start, until
 from tests.support.writers import Writer, Writers, register, written
 
@@ -53,7 +54,7 @@ WHITELIST = {
 def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
     directory = tmp_path_factory.mktemp("stream")
     settings = {"heartbeat_interval": 250, "voting_timeout": 10}
-    with Sandbox(directory, ["n1", "n2"], whitelist=WHITELIST, settings=settings) as fleet:
+    with Fleet(directory, ["n1", "n2"], whitelist=WHITELIST, settings=settings) as fleet:
         yield fleet
 
 
@@ -341,7 +342,7 @@ def test_what_cannot_be_followed_is_told(fleet: Sandbox) -> None:
 def test_many_nodes_that_write_at_once_are_all_heard(tmp_path: Path) -> None:
     names = [f"w{number:03d}" for number in range(200)]
     key, size = keys.generate(), 10_000
-    fleet = Sandbox(tmp_path, [], settings={"voting_timeout": 60})
+    fleet = Fleet(tmp_path, [], settings={"voting_timeout": 60})
     try:
         fleet.make_server()
         register(fleet.server_directory, ORG, names, keys.public_pem(key))

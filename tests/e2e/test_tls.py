@@ -7,6 +7,7 @@ import pytest
 
 from pushcli.exit_status import ExitStatus
 from pushcli.sandbox.sandbox import Sandbox
+from tests.support.fleet import SlowFleet
 
 pytestmark = pytest.mark.timeout(60)
 WRONG = "SHA256:" + ":".join(["00"] * 32)
@@ -15,7 +16,7 @@ WRONG = "SHA256:" + ":".join(["00"] * 32)
 @pytest.fixture(scope="module")
 def tls_fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
     directory = tmp_path_factory.mktemp("tls")
-    with Sandbox(directory, ["n1"], whitelist={"true": "true"}, with_tls=True) as fleet:
+    with SlowFleet(directory, ["n1"], whitelist={"true": "true"}, with_tls=True) as fleet:
         yield fleet
 
 

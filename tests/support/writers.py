@@ -179,12 +179,14 @@ def register(directory: Path, org: str, names: Sequence[str], public_pem: str) -
     async def fill() -> None:
         store = Store.open(settings.load(directory).database(directory), directory / "blobs")
         store.start(asyncio.get_running_loop(), lambda _: None)
-        await store.write(
-            *(
-                operations.CreateClient(org=org, name=name, public_key=public_pem, enrolls=True)
-                for name in names
+        try:
+            await store.write(
+                *(
+                    operations.CreateClient(org=org, name=name, public_key=public_pem, enrolls=True)
+                    for name in names
+                )
             )
-        )
-        await store.close()
+        finally:
+            await store.close()
 
     asyncio.run(fill())

@@ -4,34 +4,22 @@ import os
 import subprocess
 import sys
 import tarfile
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
-import psycopg
 import pytest
+
+from tests.support.postgresql import throw_away_database
 
 TAG = "v0.1.0"
 ROOT = Path(__file__).parents[2]
-POSTGRESQL = os.environ.get(
-    "PUSHCLI_TEST_POSTGRESQL", "postgresql://postgres@127.0.0.1:5432/postgres"
-)
 
 
 @pytest.fixture(scope="module")
 def postgresql() -> Iterator[str]:
     """The URL of an empty database, which is dropped afterwards."""
-    try:
-        connection = psycopg.connect(POSTGRESQL, autocommit=True, connect_timeout=3)
-    except psycopg.OperationalError as error:
-        pytest.skip(f"no PostgreSQL to test with: {error}")
-    name = f"pushcli_test_{uuid.uuid4().hex[:12]}"
-    with connection:
-        connection.execute(f'CREATE DATABASE "{name}"'.encode())
-        try:
-            yield POSTGRESQL.rpartition("/")[0] + f"/{name}"
-        finally:
-            connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)'.encode())
+    with throw_away_database() as url:
+        yield url
 
 
 @pytest.fixture(scope="session")

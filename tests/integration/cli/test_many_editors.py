@@ -1,14 +1,13 @@
 """An organization of version 0.1.0 with years of rotations: more keys than reach the agents."""
 
 import json
-import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+from sqlalchemy import insert, update
 
 from pushcli import keys
 from pushcli.exit_status import ExitStatus
@@ -18,14 +17,16 @@ from pushcli.whitelist import following, statements
 from pushcli.whitelist.rsa_numbers import PublicNumbers
 from pushcli.whitelist.standing import Pin, Pins, Standing
 from pushcli.whitelist.statements import EditorStatement
+from pushcli_server.store import schema
 from tests.support import key_files
 from tests.support.fleet import Fleet
+from tests.support.stored import database
 
 pytestmark = pytest.mark.timeout(120)
 COUNT = 295
 
 
-def rotation(fleet: Sandbox, number: int) -> tuple[str, int, str]:
+def rotation(fleet: Sandbox, number: int) -> dict[str, Any]:
     """The operator vouches for one more key: a row as version 0.1.0 stored it."""
     key = key_files.read(Path(fleet.profile.client_key))
     modulus = (1 << 2047) + 2 * number + 1
@@ -36,8 +37,10 @@ def rotation(fleet: Sandbox, number: int) -> tuple[str, int, str]:
     )  # fmt: skip
     signature = statements.signature(key, statements.editor_text(said))
     said = msgspec.structs.replace(said, signature=signature)
-    fingerprint = said.editor_key().fingerprint
-    return fingerprint, said.version, msgspec.json.encode(said).decode()
+    return {
+        "org": ORG, "key": said.editor_key().fingerprint, "version": said.version,
+        "statement": msgspec.json.encode(said).decode(), "inherited": True,
+    }  # fmt: skip
 
 
 @pytest.fixture
@@ -46,12 +49,8 @@ def fleet(tmp_path: Path) -> Iterator[Sandbox]:
     try:
         fleet.make_server()
         rows = [rotation(fleet, number) for number in range(COUNT)]
-        with closing(sqlite3.connect(fleet.server_directory / "pushcli.db")) as database, database:
-            database.executemany(
-                "INSERT INTO whitelist_editors (org, key, version, statement, inherited) "
-                f"VALUES ('{ORG}', ?, ?, ?, TRUE)",
-                rows,
-            )
+        with database(fleet) as connection:
+            connection.execute(insert(schema.whitelist_editors), rows)
         fleet.start_server()
         yield fleet
     finally:
@@ -91,12 +90,13 @@ def test_a_checkpoint_makes_room_and_names_what_it_drops(fleet: Sandbox, tmp_pat
 
 
 def test_a_statement_of_the_far_future_is_shown_as_void(fleet: Sandbox) -> None:
-    with closing(sqlite3.connect(fleet.server_directory / "pushcli.db")) as database, database:
-        fingerprint, _, text = rotation(fleet, 7)
-        said = {**json.loads(text), "version": 2**62}
-        database.execute(
-            "UPDATE whitelist_editors SET version = ?, statement = ? WHERE key = ?",
-            (2**62, json.dumps(said), fingerprint),
+    row = rotation(fleet, 7)
+    fingerprint, version = row["key"], 2**62
+    text = json.dumps({**json.loads(row["statement"]), "version": version})
+    table = schema.whitelist_editors
+    with database(fleet) as connection:
+        connection.execute(
+            update(table).where(table.c.key == fingerprint).values(version=version, statement=text)
         )
     listed = fleet.cli("whitelist", "editors", "list")
     assert listed.returncode == ExitStatus.OK, listed.stderr

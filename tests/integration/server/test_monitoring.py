@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from pushcli_server.settings import Settings
 from pushcli_server.store import Store
 from pushcli_server.store import store as store_module
 from tests.support.fleet import Fleet
+from tests.support.stored import away
 from tests.support.waiting import job_is, start, until
 
 pytestmark = pytest.mark.timeout(120)
@@ -121,9 +121,7 @@ def test_other_addresses_and_proxies_see_no_measurements(
 def test_a_server_that_cannot_store_is_alive_but_not_ready(tmp_path: Path) -> None:
     with Fleet(tmp_path, []) as fleet:
         assert ask(fleet, "/readyz").status_code == 200
-        database = sqlite3.connect(fleet.server_directory / "pushcli.db", isolation_level=None)
-        try:
-            database.execute("BEGIN EXCLUSIVE")
+        with away(fleet):
             # Something to write; it will not be.
             fleet.cli("group", "create", "nobody")
             until(lambda: ask(fleet, "/readyz").status_code == 503, "it is noticed")
@@ -134,8 +132,6 @@ def test_a_server_that_cannot_store_is_alive_but_not_ready(tmp_path: Path) -> No
             found = measured(fleet)
             assert found["pushcli_store_healthy",] == 0
             assert found["pushcli_store_commit_failures_total",] >= 1
-        finally:
-            database.close()
         until(lambda: ask(fleet, "/readyz").status_code == 200, "it is ready again")
 
 

@@ -1,22 +1,17 @@
 """The store's suite runs on SQLite and, where one is reachable, on PostgreSQL."""
 
 import asyncio
-import os
-import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
 
 from pushcli_server.store import Store
+from tests.support.postgresql import throw_away_database
 from tests.support.waiting import patient
 
-POSTGRESQL = os.environ.get(
-    "PUSHCLI_TEST_POSTGRESQL", "postgresql://postgres@127.0.0.1:5432/postgres"
-)
 ON_SQLITE = pytest.mark.parametrize("empty", ["sqlite"], indirect=True)
 ON_POSTGRESQL = pytest.mark.parametrize("empty", ["postgresql"], indirect=True)
 """For a test of what only one of them has."""
@@ -62,18 +57,8 @@ def empty(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
     if request.param == "sqlite":
         yield Database(f"sqlite:///{tmp_path / 'pushcli.db'}", tmp_path / "blobs")
         return
-    name = f"pushcli_test_{uuid.uuid4().hex[:12]}"
-    try:
-        connection = psycopg.connect(POSTGRESQL, autocommit=True, connect_timeout=3)
-    except psycopg.OperationalError as error:
-        pytest.skip(f"no PostgreSQL to test with: {error}")
-    with connection:
-        connection.execute(f'CREATE DATABASE "{name}"')
-        try:
-            url = POSTGRESQL.rpartition("/")[0] + f"/{name}"
-            yield Database(url, tmp_path / "blobs")
-        finally:
-            connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+    with throw_away_database() as url:
+        yield Database(url, tmp_path / "blobs")
 
 
 @pytest.fixture
