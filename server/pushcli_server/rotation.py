@@ -90,7 +90,7 @@ class Rotation:
             except (PushcliError, StoreUnavailable, OSError) as error:
                 # What is served stays; said once, not every second.
                 if str(error) != self._trouble:
-                    _log.warning("%s", error)
+                    _log.warning("cannot look after the server's secrets: %s", error)
                 self._trouble = str(error)
 
     async def _look(self) -> None:

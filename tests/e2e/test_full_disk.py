@@ -1,6 +1,7 @@
 """The server's disk fills up while a job runs: it shows what is stored, and loses nothing."""
 
 import shutil
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -101,10 +102,12 @@ def monitored(fleet: Sandbox) -> tuple[int, int, str]:
     return alive.status, ready.status, str(ready.json.get("error", [""])[0])
 
 
-@pytest.mark.parametrize("part", [".", "blobs"])
-def test_a_full_disk_of_the_server(make_fleet: MakeFleet, tmp_path: Path, part: str) -> None:
+@pytest.mark.parametrize(("part", "restart"), [(".", True), ("blobs", False)])
+def test_a_full_disk_of_the_server(
+    make_fleet: MakeFleet, tmp_path: Path, part: str, restart: bool
+) -> None:
     fleet, disk = make_fleet(part)
-    marks, pid = tmp_path / "marks", fleet.pid("server")
+    marks, log = tmp_path / "marks", fleet.log("server")
     job_id = start(fleet, "late", "n1", capture_output=True, env={"MARKS": str(marks)})
     until(lambda: lines(marks), "the command runs")
     until(lambda: "running" in fleet.api.job(job_id)["nodes"], "that is stored")
@@ -116,13 +119,21 @@ def test_a_full_disk_of_the_server(make_fleet: MakeFleet, tmp_path: Path, part: 
     assert monitored(fleet) == (200, 503, f"the database cannot be written: {FULL}")
     can_be_read(fleet, job_id)
     is_refused(fleet, job_id)
+    if restart:
+        fleet.end_server(signal.SIGKILL)
+        fleet.start_server()
+        until(lambda: monitored(fleet)[1] == 503, "it is noticed again")
+        can_be_read(fleet, job_id)
+        said = f"cannot look after the server's secrets: {FULL}"
+        until(lambda: said in log.read_text(), "what has to wait is named")
     assert spooled.exists(), "the agent keeps what is not stored"
+    pid = fleet.pid("server")
     ballast.unlink()
     assert job_is(fleet, job_id, "complete")["nodes"] == {"succeeded": ["n1"]}
     assert len(fleet.api.job_output(job_id, "n1", "stdout")) == LARGE
     until(lambda: not spooled.exists(), "the result is acknowledged")
     assert (fleet.pid("server"), lines(marks)) == (pid, ["run", "end"])
-    assert "the database can be written again" in fleet.log("server").read_text()
+    assert "the database can be written again" in log.read_text()
     assert [job["id"] for job in fleet.api.jobs()] == [job_id], "what was refused was not done"
     assert operator(fleet)("GET", "groups/meanwhile").status == 404
     assert fleet.cli("job", "start", "true", "n1", "n2").returncode == 0
