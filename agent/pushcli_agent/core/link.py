@@ -7,12 +7,15 @@ from pushcli_agent.core import delivery, live, notes, work
 from pushcli_agent.core.configuration import ServerConfig
 from pushcli_agent.core.effects import Connect, Effect, FetchConfig, Report, SendHeartbeat
 from pushcli_agent.core.events import ConfigFailed
-from pushcli_agent.core.state import MAX_PENDING, Agent, Link
+from pushcli_agent.core.state import MAX_PENDING, Agent, Link, Said
 
 PROOF = 3.0
 """Without a command message for so long, a new connection is taken for dead."""
 FIRST_DELAY = 0.5
 MAX_DELAY = 30.0
+UNREPEATED = 3
+"""Intervals after which a quiet agent repeats in a heartbeat what became of it, if it is still so:
+most jobs are over by then, and of a whole fleet nobody says again what was said."""
 LONGEST_RETRY = 300.0
 """Seconds for which a server may put off an agent, and half of that for not all to come at once."""
 
@@ -153,7 +156,7 @@ def heartbeat(agent: Agent, now: float) -> list[Effect]:
     if config is None:
         raise ValueError("a heartbeat without a configuration")
     interval = config.interval
-    if config.is_quiet and _is_idle(agent):
+    if config.is_quiet:
         # Up to a tenth earlier: a fleet that came back at once is not to be heard at once for ever.
         interval = config.quiet_interval * (1.0 - 0.1 * agent.random())
     # One that was asked for came early: the next is due as if it had been on time.
@@ -161,6 +164,7 @@ def heartbeat(agent: Agent, now: float) -> list[Effect]:
     link.heartbeat_at = on_time if now < on_time < math.inf else now + interval
     if config.is_quiet:
         link.silent_at = min(link.silent_at, now + max(PROOF, config.silence))
+    link.said, link.change_at = _said(agent), math.inf
     pending = tuple(agent.deliveries)[:MAX_PENDING] if config.keeps_results else ()
     whitelist = notes.digest(agent)
     if job is None:
@@ -168,17 +172,20 @@ def heartbeat(agent: Agent, now: float) -> list[Effect]:
     return [SendHeartbeat(job.doing, job.id, pending or None, whitelist)]
 
 
-def keep_pace(agent: Agent, now: float) -> None:
-    """Whoever has something to do is heard at every interval."""
+def note_change(agent: Agent, now: float) -> None:
+    """A quiet agent does not wait for its next heartbeat where the last one is no more true."""
     link, config = agent.link, agent.link.config
-    if config is None or not config.is_quiet or _is_idle(agent):
-        return
-    if now + config.interval < link.heartbeat_at < math.inf:
-        link.heartbeat_at = now + config.interval
+    is_heard = config is not None and config.is_quiet and link.heartbeat_at < math.inf
+    if config is not None and is_heard and _said(agent) != link.said:
+        link.change_at = min(link.change_at, now + UNREPEATED * config.interval)
+    else:
+        link.change_at = math.inf
 
 
-def _is_idle(agent: Agent) -> bool:
-    return agent.job is None and not agent.deliveries
+def _said(agent: Agent) -> Said:
+    job = agent.job
+    doing = None if job is None else (job.doing, job.id)
+    return doing, bool(agent.deliveries)
 
 
 def reconfigure(agent: Agent, now: float) -> list[Effect]:
@@ -196,7 +203,7 @@ def time_passed(agent: Agent, now: float) -> list[Effect]:
         effects += _went_silent(agent, now)
     if now >= link.proof_at:
         effects += _stayed_mute(agent, now)
-    if now >= link.heartbeat_at:
+    if now >= min(link.heartbeat_at, link.change_at):
         effects += heartbeat(agent, now)
     if now >= link.fetch_at:
         effects += fetch(agent)

@@ -38,7 +38,7 @@ def handle(agent: Agent, event: Event, now: float) -> list[Effect]:
         ValueError: an event that cannot be, such as a refusal of what was not asked.
     """
     effects = _handle(agent, event, now)
-    link.keep_pace(agent, now)
+    link.note_change(agent, now)
     return effects
 
 

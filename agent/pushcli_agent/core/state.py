@@ -18,6 +18,10 @@ MAX_PENDING = 64
 """Results that may wait for the server; the protocol bounds the heartbeat's list."""
 
 
+Said = tuple[tuple[JobState, str] | None, bool]
+"""What a heartbeat says of the work here: of the job, if there is one, and whether results wait."""
+
+
 class Phase(Enum):
     """Where the job stands."""
 
@@ -69,12 +73,16 @@ class Link:
     """The operator wants new connections even if the configuration stays the same."""
     fetch_at: float = math.inf
     heartbeat_at: float = math.inf
+    change_at: float = math.inf
+    """When a heartbeat repeats what changed, if it is still so."""
+    said: Said | None = None
+    """What the last heartbeat said."""
     silent_at: float = math.inf
     proof_at: float = math.inf
 
     def deadline(self) -> float:
         """When something is due."""
-        return min(self.fetch_at, self.heartbeat_at, self.silent_at, self.proof_at)
+        return min(self.fetch_at, self.heartbeat_at, self.change_at, self.silent_at, self.proof_at)
 
 
 @dataclass(slots=True)

@@ -41,11 +41,9 @@ def handle(fleet: Fleet, event: Event, now: float) -> list[Effect]:
             brake.time_passed(fleet, subject, now)
             return nodes.time_passed(fleet, subject, at, now)
         case on_fleet.CommitDue():
-            sent = jobs.commit(fleet, event)
-            asked = NodeKey(event.job.org, event.node)
-            return [*sent, *nodes.asked(fleet, asked, now)] if sent else []
+            return _asked(fleet, event, jobs.commit(fleet, event), now)
         case on_fleet.RunDue():
-            return jobs.run(fleet, event)
+            return _asked(fleet, event, jobs.run(fleet, event), now)
         case on_fleet.ResetDue():
             return nodes.reset(fleet, event.node, now)
         case on_fleet.ResultStored():
@@ -90,6 +88,14 @@ def handle(fleet: Fleet, event: Event, now: float) -> list[Effect]:
             return _restore(fleet, event, now)
         case _:
             assert_never(event)
+
+
+def _asked(
+    fleet: Fleet, event: on_fleet.CommitDue | on_fleet.RunDue, sent: list[Effect], now: float
+) -> list[Effect]:
+    """If something was sent: who is there answers it."""
+    node = NodeKey(event.job.org, event.node)
+    return [*sent, *nodes.asked(fleet, node, now)] if sent else []
 
 
 def _restore(fleet: Fleet, event: on_fleet.Restored, now: float) -> list[Effect]:

@@ -204,7 +204,7 @@ def reset(fleet: Fleet, key: NodeKey, now: float) -> list[Effect]:
 
 
 def asked(fleet: Fleet, key: NodeKey, now: float) -> list[Effect]:
-    """A node was asked for its vote: it answers, or it is not there."""
+    """A node was asked for its vote, or to run: it answers, or it is not there."""
     node = fleet.nodes.get(key)
     return [] if node is None else _deliver(fleet, node, node_core.Asked(), now)
 

@@ -56,7 +56,7 @@ class Patience(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def quiet_interval(self) -> float:
-        """Seconds between the heartbeats of agents that have nothing to do (extension `quiet`)."""
+        """Seconds between the heartbeats of agents of whom nothing is asked (extension `quiet`)."""
         return max(self.interval, min(QUIET_INTERVALS * self.interval, LONGEST_QUIET))
 
     @property
@@ -80,7 +80,7 @@ class Node:
     last_peer: bytes | None = None
     """The connection that it spoke on last, also while it is offline."""
     is_quiet: bool = False
-    """It has nothing to do, and sends few heartbeats (extension `quiet`)."""
+    """It sends few heartbeats (extension `quiet`), since the first."""
     sequence: int = -1
     heard_at: float = -math.inf
     """When its current incarnation was heard last."""
@@ -360,7 +360,8 @@ def _received(node: Node, event: Received, now: float) -> list[Effect]:
     node.sequence = message.sequence
     in_rehab = node.phase is Phase.REHAB
     effects += _in_rehab(node, event, now) if in_rehab else _online(node, event, now)
-    _note_pace(node, message)
+    if isinstance(message, messages.Heartbeat):
+        node.is_quiet = extensions.QUIET in node.extensions
     deaf = DEAF_GRACE if node.phase is Phase.REHAB or node.aborts else 0.0
     node.offline_at = now + node.silence + deaf
     return [*effects, *_answer(node, event)]
@@ -370,17 +371,6 @@ def _answer(node: Node, event: Received) -> list[Effect]:
     """Also to one that was displaced: it would take the server for dead."""
     answers = extensions.QUIET in node.extensions and isinstance(event.message, messages.Heartbeat)
     return [SendBeat(event.peer)] if answers else []
-
-
-def _note_pace(node: Node, message: messages.NodeMessage) -> None:
-    """How soon it will be heard again: at every interval while it has something to do."""
-    match message:
-        case messages.Heartbeat(job_state="idle", pending_results=None | []):
-            node.is_quiet = extensions.QUIET in node.extensions
-        case messages.Heartbeat() | messages.AckCommit() | messages.AckRun():
-            node.is_quiet = False
-        case _:
-            pass
 
 
 def _longest_silence(node: Node) -> float:
@@ -494,7 +484,7 @@ def _leave_rehab(node: Node) -> None:
 def _send_abort(node: Node, now: float) -> list[Effect]:
     node.aborts += 1
     node.abort_at = now + ABORT_INTERVAL
-    return [SendAbort()]
+    return [*_expect(node, now + DEAF_GRACE), SendAbort()]
 
 
 def _expelled(node: Node) -> list[Effect]:

@@ -1,4 +1,4 @@
-"""Few heartbeats while there is nothing to do, each answered (extension `quiet`), as scripts."""
+"""Few heartbeats, each answered (extension `quiet`), as scripts."""
 
 import math
 
@@ -31,7 +31,7 @@ def answered(script: Script, seconds: float) -> list[float]:
     return times
 
 
-def test_an_idle_agent_is_heard_at_quiet_intervals() -> None:
+def test_an_agent_is_heard_at_quiet_intervals() -> None:
     assert answered(quiet(), 40) == [10, 20, 30, 40]
 
 
@@ -39,34 +39,50 @@ def test_one_of_many_is_heard_up_to_a_tenth_earlier() -> None:
     assert answered(quiet(1.0), 40) == [9, 18, 27, 36]
 
 
-def test_one_that_has_a_job_is_heard_at_every_interval() -> None:
+def test_one_that_has_a_job_says_so_once_and_is_quiet_as_before() -> None:
     script = quiet()
-    assert answered(script, 13.5) == [10]
+    assert answered(script, 12) == [10]
     script.committed()
-    assert answered(script, 3) == [1, 2, 3]
+    assert answered(script, 25) == [3, 13, 23]
     script.command(messages.Run, job_id=JOB)
-    assert answered(script, 2) == [1, 2]
+    assert answered(script, 14) == [3, 13]
 
 
-def test_and_so_is_one_whose_result_waits() -> None:
+def test_and_so_does_one_whose_result_waits() -> None:
     script = quiet()
     script.running()
     script.ended(Outcome(exit_code=0, started_at=1.0, ended_at=2.0))
-    script.wait(1.5)
-    script.now -= 0.5
-    assert script.agent.job is None
-    assert script.agent.deliveries
-    assert script.agent.link.heartbeat_at <= script.now + QUIET.interval + 0.5
+    (beat,) = [each for each in script.wait(3) if isinstance(each, effects.SendHeartbeat)]
+    assert (beat.job_state, beat.pending_results) == ("idle", (JOB,))
+    script.command(messages.Beat, incarnation_id="server-1")
+    script.command(messages.AckResult, job_id=JOB)
+    assert answered(script, 3) == [3]
 
 
-def test_one_that_is_idle_again_is_quiet_again() -> None:
+def test_several_changes_are_said_once_after_the_first() -> None:
+    script = quiet()
+    script.committed()
+    script.wait(2)
+    script.command(messages.Run, job_id=JOB)
+    assert answered(script, 3) == [1]
+
+
+def test_what_is_over_meanwhile_is_not_said_at_all() -> None:
     script = quiet()
     script.running()
+    script.wait(2)
     script.ended(Outcome(exit_code=0, started_at=1.0, ended_at=2.0))
     script.command(messages.AckResult, job_id=JOB)
-    times = answered(script, 30)
-    assert len(times) <= 4
-    assert times[-1] - times[-2] == 10
+    assert answered(script, 7) == []
+    assert answered(script, 21) == [1, 11, 21]
+
+
+def test_without_a_connection_nothing_is_said() -> None:
+    script = quiet()
+    script.committed()
+    script.take(events.Disconnected())
+    assert script.agent.link.change_at == math.inf
+    assert not [each for each in script.wait(4) if isinstance(each, effects.SendHeartbeat)]
 
 
 def test_a_heartbeat_without_an_answer_means_that_the_server_is_away() -> None:

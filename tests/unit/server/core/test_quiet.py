@@ -1,4 +1,4 @@
-"""Nodes that are heard seldom while they have nothing to do (extension `quiet`), as scripts."""
+"""Nodes that are heard seldom (extension `quiet`), as scripts."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import pytest
 
 from pushcli.protocol import extensions, messages
 from pushcli_server.core import fleet_events as on_fleet
-from pushcli_server.core.node import DEAF_GRACE, Patience
+from pushcli_server.core.node import DEAF_GRACE, Patience, Phase
 from tests.unit.server.core.fleet_script import JOB, RULES, A, Script, of, sent
 
 SILENCE = RULES.patience.silence
@@ -57,11 +57,13 @@ def test_a_quiet_node_may_be_silent_for_so_much_longer() -> None:
 @pytest.mark.parametrize(
     "doing", [{"job_id": JOB.id, "job_state": "running"}, {"pending_results": [JOB.id]}]
 )
-def test_one_that_has_something_to_do_may_not(doing: dict[str, Any]) -> None:
+def test_nor_is_one_that_has_something_to_do_heard_more_often(doing: dict[str, Any]) -> None:
     fleet = quiet()
     fleet.run(A, offered=extensions.ALL)
     fleet.hear(A, **doing)
-    fleet.wait(SILENCE + 0.1)
+    fleet.wait(QUIET + SILENCE - 0.1)
+    assert is_there(fleet)
+    fleet.wait(0.2)
     assert not is_there(fleet)
 
 
@@ -76,24 +78,36 @@ def test_one_that_is_asked_for_its_vote_is_there_or_is_not() -> None:
     assert fleet.job.status.is_final
 
 
-def test_one_that_is_not_asked_after_all_is_not_expected() -> None:
+@pytest.mark.parametrize("due", [on_fleet.CommitDue, on_fleet.RunDue])
+def test_one_that_is_not_asked_after_all_is_not_expected(
+    due: type[on_fleet.CommitDue | on_fleet.RunDue],
+) -> None:
     fleet = quiet()
-    fleet.slow_store = True
-    fleet.start(A)
-    fleet.tell(on_fleet.AbortRequested(job=JOB, requestor="ann", origin=""))
     deadline = fleet.fleet.nodes[A].offline_at
-    assert messages.Commit not in sent(fleet.done, A)
-    fleet.commit()
-    assert messages.Commit not in sent(fleet.done, A)
-    assert fleet.fleet.nodes[A].offline_at >= deadline
+    assert fleet.tell(due(job=JOB, node=A.name)) == []
+    assert fleet.fleet.nodes[A].offline_at == deadline
 
 
-def test_its_vote_shows_that_it_is_heard_at_every_interval_now() -> None:
+def test_one_that_is_to_run_is_there_or_is_not() -> None:
     fleet = quiet()
     fleet.start(A)
     fleet.hear(A, messages.AckCommit, job_id=JOB.id)
-    fleet.wait(SILENCE + 0.1)
+    assert messages.Run in sent(fleet.done, A)
+    fleet.wait(SILENCE + DEAF_GRACE - 0.1)
+    assert is_there(fleet)
+    fleet.wait(0.2)
     assert not is_there(fleet)
+
+
+def test_one_that_is_aborted_is_there_or_is_not() -> None:
+    fleet = quiet()
+    fleet.run(A, offered=extensions.ALL)
+    fleet.hear(A, job_id=JOB.id, job_state="running")
+    fleet.tell(on_fleet.AbortRequested(job=JOB, requestor="ann", origin=""))
+    fleet.wait(SILENCE + DEAF_GRACE - 0.1)
+    assert fleet.fleet.nodes[A].phase is Phase.REHAB
+    fleet.wait(0.2)
+    assert fleet.fleet.nodes[A].phase is Phase.OFFLINE
 
 
 def test_one_whose_connection_ended_is_asked_and_given_up_as_any_other() -> None:

@@ -15,6 +15,8 @@ from tests.unit.server.core.fleet_script import JOB, RULES, A, B, Script, of, re
 OLD = frozenset[str]()
 LONG = 10_000.0
 DOWN = RULES.patience.silence + 0.1
+QUIET_DOWN = RULES.patience.quiet_interval + DOWN
+"""Of an agent that sends few heartbeats."""
 """Seconds of silence that make a node offline."""
 
 
@@ -152,7 +154,7 @@ def test_an_agent_that_spools_is_given_up_after_the_grace_if_it_is_not_heard_of(
 def test_one_that_was_heard_of_is_waited_for_as_ever() -> None:
     again = restarted(running(A, offered=extensions.ALL), A)
     beat(again)
-    again.wait(DOWN + RULES.grace.lost - 1)
+    again.wait(QUIET_DOWN + RULES.grace.lost - 1)
     assert again.state(A) is NodeState.RUNNING
     again.wait(2)
     assert again.state(A) is NodeState.CRASHED
@@ -234,7 +236,7 @@ def test_after_a_long_standstill_agents_return_as_after_a_restart() -> None:
 
 def test_a_standstill_gives_no_time_to_who_was_out_of_contact_for_ever() -> None:
     fleet = running(A, offered=extensions.ALL)
-    fleet.wait(DOWN)
+    fleet.wait(QUIET_DOWN)
     fleet.now += 200.0
     fleet.tell(on_fleet.Stalled(200.0))
     assert fleet.state(A) is NodeState.RUNNING
