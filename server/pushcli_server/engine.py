@@ -29,6 +29,10 @@ from pushcli_server.timers import Timers
 _log = logging.getLogger(__name__)
 CLOCK_STEP = 0.05
 """Seconds by which dates may be off before the fleet is told that the clock was set."""
+BEHIND = 0.25
+"""Seconds for which messages wait before nobody's silence is judged: it may be broken unread."""
+AGAIN = 1.0
+"""Seconds after which it is."""
 Spawn = Callable[[str, Callable[[], Coroutine[Any, Any, None]]], None]
 """Has something done beside everything else; its name is for the log."""
 _LOOK_UPS = 200
@@ -41,6 +45,7 @@ class Engine:
 
     Args:
         spawn: has the store read beside everything else.
+        unread_for: seconds for which a message of a node may have waited to be read.
     """
 
     def __init__(
@@ -56,6 +61,7 @@ class Engine:
         outputs: OutputFeeds,
         notes: Notes,
         spawn: Spawn,
+        unread_for: Callable[[], float] = lambda: 0.0,
     ) -> None:
         self.fleet = fleet
         self.clock = clock
@@ -64,7 +70,7 @@ class Engine:
         self._timers = timers
         self._feeds, self._outputs = feeds, outputs
         self._channel, self._notes = channel, notes
-        self._spawn = spawn
+        self._spawn, self._unread_for = spawn, unread_for
         self._votes: dict[JobKey, asyncio.Event] = {}
         self._new: dict[JobKey, asyncio.Future[None]] = {}
         self._looking: Counter[NodeKey] = Counter()
@@ -188,7 +194,15 @@ class Engine:
 
     def _wake_at(self, effect: on_fleet.WakeAt) -> None:
         passed = on_fleet.TimePassed(effect.subject, effect.at)
-        self._timers.at(effect.at, partial(self.handle, passed))
+        is_node = isinstance(effect.subject, NodeKey)
+        self._timers.at(effect.at, partial(self._look_for if is_node else self.handle, passed))
+
+    def _look_for(self, passed: on_fleet.TimePassed) -> None:
+        """A node is late, if nothing that it said waits to be read."""
+        if self._unread_for() < BEHIND:
+            self.handle(passed)
+        else:
+            self._timers.at(self.clock.now() + AGAIN, partial(self._look_for, passed))
 
     def _withdraw_unless_stored(self, key: JobKey, answer: "asyncio.Future[None]") -> None:
         if answer.exception() is not None:

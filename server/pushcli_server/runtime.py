@@ -118,6 +118,7 @@ async def open_services(
             outputs=outputs,
             notes=Notes(whitelists, checks, facts),
             spawn=tasks.once,
+            unread_for=lambda: channel.unread_for(time.monotonic()),
         )
         for found in (*restored, *held_back):
             guarded(engine.handle, found)

@@ -32,6 +32,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from pushcli import keys
 from pushcli.protocol import extensions, messages, session_keys, signing, wire
 from pushcli.protocol.timestamps import format_iso8601, format_rfc1123
+from pushcli_agent.core.link import UNREPEATED
 
 OURS = extensions.render(
     frozenset({
@@ -112,9 +113,13 @@ class Agent:
     refuses: bool = False
     """Whether it votes no."""
     interval: float = 1.0
-    """Seconds between its heartbeats while it has something to do, ..."""
+    """Seconds; an old agent sends its heartbeats so often, ..."""
     quiet_interval: float = 1.0
-    """... and while it has nothing to do."""
+    """... and one of ours so."""
+    quiet_at: float = 0.0
+    """When its next heartbeat is due, if nothing changes (monotonic)."""
+    said: tuple[str, str | None, bool] | None = None
+    """What the last one said of its work."""
     is_connected: bool = False
     beat_at: float = 0.0
     """When its next heartbeat is due (monotonic)."""
@@ -122,9 +127,9 @@ class Agent:
     """To the server's heartbeats."""
 
     @property
-    def is_idle(self) -> bool:
-        """Whether there is nothing to do."""
-        return self.job_state == "idle" and not self.kept
+    def work(self) -> tuple[str, str | None, bool]:
+        """What there is to do."""
+        return self.job_state, self.job_id, bool(self.kept)
 
     def send(self, kind: type, **fields: object) -> None:
         """Send one message."""
@@ -391,8 +396,7 @@ class Simulation:
             self._by_fd[fd] = agent
             self._epoll.register(fd, select.EPOLLIN | select.EPOLLET)
             # A chance within the first interval, so that not all are heard at once.
-            agent.beat_at = time.monotonic() + random.random() * self._plan.interval
-            heapq.heappush(self._beats, (agent.beat_at, self._numbers[agent.name]))
+            self._beat_at(agent, time.monotonic() + random.random() * self._plan.interval)
             self._read(agent)
 
     def _read(self, agent: Agent) -> None:
@@ -401,8 +405,7 @@ class Simulation:
             _, body = agent.socket.recv_multipart(zmq.NOBLOCK)
             was = agent.job_state
             agent.receive(body)
-            if not agent.is_idle and agent.beat_at > (now := time.monotonic()) + agent.interval:
-                self._schedule(agent, now)
+            self._note_change(agent)
             if agent.job_state == "running" != was:
                 self._running.append(agent)
                 self._ends_at = agent.ends_at
@@ -424,8 +427,22 @@ class Simulation:
                 self._read(agent)
 
     def _schedule(self, agent: Agent, now: float) -> None:
-        agent.beat_at = now + (agent.quiet_interval if agent.is_idle else agent.interval)
-        heapq.heappush(self._beats, (agent.beat_at, self._numbers[agent.name]))
+        agent.said, agent.quiet_at = agent.work, now + agent.quiet_interval
+        self._beat_at(agent, agent.quiet_at)
+
+    def _beat_at(self, agent: Agent, when: float) -> None:
+        agent.beat_at = when
+        heapq.heappush(self._beats, (when, self._numbers[agent.name]))
+
+    def _note_change(self, agent: Agent) -> None:
+        """As our agents do: what became of it is said again, if it is still so."""
+        if agent.work == agent.said:
+            if agent.beat_at != agent.quiet_at:
+                self._beat_at(agent, agent.quiet_at)
+        elif agent.beat_at == agent.quiet_at:
+            soon = time.monotonic() + UNREPEATED * agent.interval
+            if soon < agent.quiet_at:
+                self._beat_at(agent, soon)
 
     def _end_commands(self) -> None:
         """Commands that were to end at a time of day end all at once."""

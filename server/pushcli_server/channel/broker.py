@@ -6,6 +6,7 @@ slice ends only when the socket is empty or the next slice is scheduled.
 """
 
 import asyncio
+import math
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -138,6 +139,7 @@ class Broker:
         self._sequences: dict[bytes, int] = {}
         self._floor = 0
         self._scheduled = False
+        self._unread_since = math.inf
         self._traffic = _Traffic()
         self._closed = False
         self._loop = asyncio.get_running_loop()
@@ -187,6 +189,10 @@ class Broker:
     def connections(self) -> int:
         """How many there are, of nodes and of strangers."""
         return 0 if self._doorman is None else len(self._doorman.crowd)
+
+    def unread_for(self, now: float) -> float:
+        """Seconds for which something may have waited to be read; `now` is monotonic."""
+        return max(0.0, now - self._unread_since)
 
     def close(self) -> None:
         """Stop at once; what was sent has half a second to leave."""
@@ -247,10 +253,13 @@ class Broker:
         # slices that were scheduled twice over would add up to one long block.
         if not self._scheduled and not self._closed:
             self._scheduled = True
+            self._unread_since = min(self._unread_since, time.monotonic())
             self._loop.call_soon(self._drain)
 
     def _wake(self) -> None:
-        if not self._traffic.is_heavy(time.monotonic()):
+        now = time.monotonic()
+        self._unread_since = min(self._unread_since, now)
+        if not self._traffic.is_heavy(now):
             self._schedule()
         elif not self._scheduled and not self._closed:
             # The descriptor stays readable until the socket was read.
@@ -272,6 +281,7 @@ class Broker:
             try:
                 frames = self._socket.recv_multipart(zmq.NOBLOCK, copy=False)
             except zmq.Again:
+                self._unread_since = math.inf
                 return
             self._traffic.count += 1
             # Whatever becomes of one message, those behind it are read: the socket has no

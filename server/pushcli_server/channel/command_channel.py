@@ -150,6 +150,10 @@ class CommandChannel:
         """How many there are, of nodes and of strangers."""
         return sum(broker.connections for broker in self._brokers.values())
 
+    def unread_for(self, now: float) -> float:
+        """Seconds for which something may have waited to be read; `now` is monotonic."""
+        return max((broker.unread_for(now) for broker in self._brokers.values()), default=0.0)
+
     def expel(self, node: NodeKey) -> None:
         """End all connections of a node; it comes back only with a key that is valid."""
         for broker in self._brokers.values():

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from pushcli.protocol import messages, wire
 from pushcli.protocol.drops import DropReason
 from pushcli.protocol.timestamps import parse_rfc1123
-from pushcli_server.channel.broker import MAX_MESSAGE, Broker, MaxBody, rfc1123_now
+from pushcli_server.channel.broker import MAX_MESSAGE, SLICE, Broker, MaxBody, rfc1123_now
 from pushcli_server.channel.crowd import PER_OWNER, Limits
 from pushcli_server.channel.zap import Doorkeeper
 from pushcli_server.core.identity import NodeKey
@@ -223,6 +223,26 @@ def test_a_flood_leaves_the_loop_room_for_its_other_work() -> None:
                 await asyncio.sleep(0)
             assert turns > 1
             assert running.drops.counts[DropReason.SIGNING_METHOD] == 900
+
+
+def test_it_tells_for_how_long_something_may_have_waited_to_be_read() -> None:
+    async def scenario() -> None:
+        async with broker(KEY, lambda: NOW) as (heard, running, socket):
+            socket.send_multipart(wire.seal(GOOD, KEY))
+            await heard.more.wait()
+            while running.unread_for(time.monotonic()):
+                await asyncio.sleep(0)
+            for _ in range(900):
+                socket.send_multipart([b"junk", b"junk"])
+            longest = 0.0
+            while running.drops.counts[DropReason.SIGNING_METHOD] < 900:
+                longest = max(longest, running.unread_for(time.monotonic()))
+                await asyncio.sleep(0)
+            assert longest > SLICE
+            while running.unread_for(time.monotonic()):
+                await asyncio.sleep(0)
+
+    run(scenario)
 
     run(scenario)
 

@@ -9,12 +9,13 @@ import pytest
 
 from pushcli.protocol import messages
 from pushcli.protocol.timestamps import format_rfc1123
+from pushcli_server import engine as engine_module
 from pushcli_server.clock import Clock
 from pushcli_server.core import fleet_events as on_fleet
 from pushcli_server.core.fleet_state import Fleet, Rules
 from pushcli_server.core.identity import NodeKey
-from pushcli_server.core.node import Phase
-from pushcli_server.engine import Engine
+from pushcli_server.core.node import Patience, Phase
+from pushcli_server.engine import BEHIND, Engine
 from pushcli_server.feeds import Feeds
 from pushcli_server.release import Releases
 from pushcli_server.store import Store, operations
@@ -102,6 +103,55 @@ def test_output_leaves_the_room_before_the_database_to_what_cannot_wait(
             vote = messages.NackCommit(**fields, job_id="1" * 32)
             engine.receive(NODE, b"peer", "", vote, "key")
             assert NODE in engine.fleet.nodes
+        finally:
+            timers.close()
+            await store.close()
+
+    asyncio.run(scenario())
+
+
+def test_nobody_is_called_silent_while_messages_wait_to_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nothing: Any = None
+    place = f"sqlite:///{tmp_path}/db", tmp_path / "blobs"
+    Store.create(*place)
+    monkeypatch.setattr(engine_module, "AGAIN", 0.02)
+    unread = BEHIND
+    looked = asyncio.Event()
+
+    def unread_for() -> float:
+        looked.set()
+        return unread
+
+    async def scenario() -> None:
+        nonlocal unread
+        store, releases, clock = Store.open(*place), Releases(), Clock()
+        store.start(asyncio.get_running_loop(), releases.committed)
+        timers = Timers(clock, lambda _: None)
+        patience = Patience(interval=0.05, offline_threshold=1)
+        engine = Engine(
+            Fleet(Rules(patience=patience)), clock=clock, store=store, releases=releases,
+            timers=timers, feeds=Feeds(clock, store.submit, {}), spawn=nothing, channel=nothing,
+            notes=nothing, outputs=nothing, unread_for=unread_for,
+        )  # fmt: skip
+        node = engine.fleet.node(NODE)
+        node.phase, node.incarnation, node.peer = Phase.ONLINE, "i", b"peer"
+        try:
+            message = messages.Heartbeat(
+                node=NODE.name, org=NODE.org, client="vm", protocol_version="2.0", sequence=1,
+                timestamp=format_rfc1123(time.time()), incarnation_id="i", job_state="idle",
+            )  # fmt: skip
+            engine.receive(NODE, b"peer", "", message, "key")
+            async with asyncio.timeout(patient(10)):
+                for _ in range(3):
+                    looked.clear()
+                    await looked.wait()
+                assert clock.now() > node.offline_at
+                assert node.phase is Phase.ONLINE
+                unread = 0.0
+                while node.phase is Phase.ONLINE:
+                    await asyncio.sleep(0.01)
         finally:
             timers.close()
             await store.close()
