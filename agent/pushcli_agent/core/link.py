@@ -7,7 +7,7 @@ from pushcli_agent.core import delivery, live, notes, work
 from pushcli_agent.core.configuration import ServerConfig
 from pushcli_agent.core.effects import Connect, Effect, FetchConfig, Report, SendHeartbeat
 from pushcli_agent.core.events import ConfigFailed
-from pushcli_agent.core.state import MAX_PENDING, Agent, Link, Said
+from pushcli_agent.core.state import MAX_PENDING, Agent, Link, Work
 
 PROOF = 3.0
 """Without a command message for so long, a new connection is taken for dead."""
@@ -164,7 +164,7 @@ def heartbeat(agent: Agent, now: float) -> list[Effect]:
     link.heartbeat_at = on_time if now < on_time < math.inf else now + interval
     if config.is_quiet:
         link.silent_at = min(link.silent_at, now + max(PROOF, config.silence))
-    link.said, link.change_at = _said(agent), math.inf
+    link.said, link.change_at = _work_of(agent), math.inf
     pending = tuple(agent.deliveries)[:MAX_PENDING] if config.keeps_results else ()
     whitelist = notes.digest(agent)
     if job is None:
@@ -176,13 +176,13 @@ def note_change(agent: Agent, now: float) -> None:
     """A quiet agent does not wait for its next heartbeat where the last one is no more true."""
     link, config = agent.link, agent.link.config
     is_heard = config is not None and config.is_quiet and link.heartbeat_at < math.inf
-    if config is not None and is_heard and _said(agent) != link.said:
+    if config is not None and is_heard and _work_of(agent) != link.said:
         link.change_at = min(link.change_at, now + UNREPEATED * config.interval)
     else:
         link.change_at = math.inf
 
 
-def _said(agent: Agent) -> Said:
+def _work_of(agent: Agent) -> Work:
     job = agent.job
     doing = None if job is None else (job.doing, job.id)
     return doing, bool(agent.deliveries)

@@ -18,7 +18,7 @@ MAX_PENDING = 64
 """Results that may wait for the server; the protocol bounds the heartbeat's list."""
 
 
-Said = tuple[tuple[JobState, str] | None, bool]
+Work = tuple[tuple[JobState, str] | None, bool]
 """What a heartbeat says of the work here: of the job, if there is one, and whether results wait."""
 
 
@@ -75,7 +75,7 @@ class Link:
     heartbeat_at: float = math.inf
     change_at: float = math.inf
     """When a heartbeat repeats what changed, if it is still so."""
-    said: Said | None = None
+    said: Work | None = None
     """What the last heartbeat said."""
     silent_at: float = math.inf
     proof_at: float = math.inf
