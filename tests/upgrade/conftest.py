@@ -1,17 +1,20 @@
-"""Databases, and the previous version installed beside the present one."""
+"""Databases, and earlier versions installed beside the present one."""
 
 import os
 import subprocess
 import sys
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 from tests.support.postgresql import throw_away_database
 
-TAG = "v0.1.0"
+RELEASES = {"v0.1.0": "acc08a203a0fbb8612d118da964b402b777e8328"}
+"""Their commits, oldest first, for clones without tags; each release adds its own."""
+Install = Callable[[str], Path]
 ROOT = Path(__file__).parents[2]
 
 
@@ -23,17 +26,44 @@ def postgresql() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def previous(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the version of the tag is installed, without what it depends on."""
-    tree = ("git", "-C", str(ROOT), "rev-parse", "--verify", f"refs/tags/{TAG}^{{tree}}")
-    has_tag = (ROOT / ".git").exists() and not subprocess.run(
-        tree, capture_output=True, check=False
-    ).returncode
-    if not has_tag:
-        pytest.skip(f"this is no clone with the tag {TAG}: `git fetch --tags` gets it")
-    place = tmp_path_factory.mktemp("previous")
+def install(tmp_path_factory: pytest.TempPathFactory) -> Install:
+    """Installs a release, without what it depends on, and says where; each once."""
+
+    @cache
+    def place_of(release: str) -> Path:
+        commit = _commit_of(release)
+        if commit is None:
+            pytest.skip(f"{release} is not in this clone: `git fetch --tags` gets it")
+        return _installed(commit, tmp_path_factory.mktemp(release))
+
+    return place_of
+
+
+@pytest.fixture(scope="session")
+def previous(install: Install) -> Path:
+    """The version whose files are kept (`kept.py`)."""
+    return install("v0.1.0")
+
+
+@pytest.fixture(scope="session")
+def last_release(install: Install) -> Path:
+    """The version that operators have now, while the present one is made."""
+    # Of a release itself it is the one before.
+    tag = _git("describe", "--tags", "--abbrev=0", "--match=v[0-9]*", "HEAD^")
+    return install(tag or list(RELEASES)[-1])
+
+
+def _commit_of(release: str) -> str | None:
+    """None: it is not here. A clone may have the history and no tags."""
+    for name in (f"refs/tags/{release}", RELEASES.get(release)):
+        if name and _git("rev-parse", "--verify", f"{name}^{{tree}}"):
+            return name
+    return None
+
+
+def _installed(commit: str, place: Path) -> Path:
     archive = place / "source.tar"
-    _run("git", "-C", str(ROOT), "archive", f"--output={archive}", TAG)
+    _run("git", "-C", str(ROOT), "archive", f"--output={archive}", commit)
     with tarfile.open(archive) as source:
         source.extractall(place / "source", filter="data")
     wheels, program = place / "wheels", place / "program"
@@ -45,6 +75,14 @@ def previous(tmp_path_factory: pytest.TempPathFactory) -> Path:
     environment = {**os.environ, "PYTHONPATH": str(program), "PYTHONSAFEPATH": "1"}
     _run(sys.executable, "-c", found, str(program), env=environment)
     return program
+
+
+def _git(*arguments: str) -> str:
+    """What it prints; nothing where this is no clone, or it fails."""
+    if not (ROOT / ".git").exists():
+        return ""
+    command = ("git", "-C", str(ROOT), *arguments)
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
 
 
 def _pip(*arguments: str) -> None:

@@ -3,8 +3,7 @@
 import re
 import sqlite3
 import subprocess
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 
@@ -15,61 +14,10 @@ from pushcli.exit_status import ExitStatus
 from pushcli.whitelist import statements
 from tests.support.waiting import patient
 from tests.upgrade.kept import VersionedFleet, restored
+from tests.upgrade.two_versions import NODES, WHITELIST, fleet_of, is_of
 from tests.upgrade.waiting import until
 
 pytestmark = pytest.mark.timeout(90)
-WHITELIST = {
-    "environment": "echo $A; pwd; cat $CHEF_PUSH_JOB_FILE; seq 1 20000; echo oops >&2",
-    "sleep": "sleep 60",
-    "wait": 'echo begun; while [ ! -e "$GO" ]; do sleep 0.05; done; seq 1 4000',
-}
-WIDENED: dict[str, dict[str, object]] = {
-    "environment": {"env": ["A"], "dirs": ["/usr"]},
-    "wait": {"env": ["GO"]},
-}
-"""What jobs may choose: agents of the present version want it said, the previous one's keys do
-not say it.
-"""
-NODES = ("n1",)
-
-
-@contextmanager
-def fleet_of(
-    directory: Path, *, server: Path | None, agents: Path | None
-) -> Iterator[tuple[VersionedFleet, VersionedFleet]]:
-    """A running fleet of two versions: what runs its server, and what its agents and operator.
-
-    Args:
-        server, agents: where a version is installed; None: the present one.
-    """
-    first = VersionedFleet(directory, NODES, program=server)
-    whitelist = (
-        WHITELIST
-        if agents is not None
-        else {
-            name: {"command_line": command, **WIDENED.get(name, {})}
-            for name, command in WHITELIST.items()
-        }
-    )
-    second = VersionedFleet(directory, NODES, program=agents, whitelist=whitelist)
-    second.ports = first.ports
-    try:
-        first.make_server()
-        first.start_server()
-        second.enroll(NODES)
-        for node in NODES:
-            second.start_agent(node)
-        second.wait_available(NODES)
-        yield first, second
-    finally:
-        second.stop()
-        first.stop()
-
-
-def is_of(fleet: VersionedFleet, name: str, program: Path) -> bool:
-    """Whether a process of the fleet runs the version that is installed there."""
-    variables = Path(f"/proc/{fleet.pid(name)}/environ").read_bytes().split(b"\0")
-    return f"PYTHONPATH={program}".encode() in variables
 
 
 def schema(fleet: VersionedFleet) -> str:
