@@ -105,7 +105,7 @@ class Application:
             return answer(200, self._services.status())
         if (monitored := self._monitoring.get(raw)) is not None:
             _allow(request, ("GET",))
-            return monitored(request)
+            return await monitored(request)
         route, path = self._match(raw)
         _allow(request, tuple(route.methods))
         operation = route.methods[request.method]

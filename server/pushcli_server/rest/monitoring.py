@@ -5,7 +5,7 @@ of the fleet and are for the addresses of `monitoring_networks` alone.
 """
 
 import ipaddress
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
@@ -14,7 +14,8 @@ from starlette.responses import Response
 
 from pushcli_server.rest.errors import Refused, answer, not_found
 from pushcli_server.settings import Settings
-from pushcli_server.store import Store
+from pushcli_server.store import Store, reads
+from pushcli_server.store.errors import StoreUnavailable
 
 _FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip", "via")
 """Headers of a proxy: behind it may be anybody, whatever address it has itself."""
@@ -32,25 +33,31 @@ class MonitoringHandlers:
         self._store = store
         self._settings = settings
         self._networks = [ipaddress.ip_network(each) for each in settings.monitoring_networks]
-        self.paths: dict[str, Callable[[Request], Response]] = {
+        self.paths: dict[str, Callable[[Request], Awaitable[Response]]] = {
             "/healthz": self.health,
             "/readyz": self.readiness,
             "/metrics": self.metrics,
         }
 
-    def health(self, request: Request) -> Response:
+    async def health(self, request: Request) -> Response:
         """`GET /healthz`: the event loop turns, or there would be no answer."""
         return answer(200, {"status": "ok"})
 
-    def readiness(self, request: Request) -> Response:
+    async def readiness(self, request: Request) -> Response:
         """`GET /readyz`: 503 while nothing can be stored, so no job can start."""
         if (why := self._store.trouble) is not None:
             raise Refused(503, [f"the database cannot be written: {why}"], {"Retry-After": "5"})
         if self._store.is_full:
             raise Refused(503, ["too much waits for the database"], {"Retry-After": "5"})
+        try:
+            # While nobody writes, nothing else would tell.
+            await self._store.ask(reads.nothing)
+        except StoreUnavailable as error:
+            why = f"the database cannot be read: {error}"
+            raise Refused(503, [why], {"Retry-After": "5"}) from error
         return answer(200, {"status": "ready"})
 
-    def metrics(self, request: Request) -> Response:
+    async def metrics(self, request: Request) -> Response:
         """`GET /metrics`, in Prometheus' text format; for others there is no such path."""
         if not self._may_see(request):
             raise not_found("not found: metrics are for monitoring_networks in server.toml")

@@ -42,6 +42,11 @@ _TEXT_AT_ONCE = 1_000_000
 _ROWS_AT_ONCE = 20
 
 
+def nothing(connection: Connection) -> None:
+    """A question without an answer, for whoever wants to know that there would be one."""
+    connection.execute(select(literal(1)))
+
+
 def job(connection: Connection, org: str, job_id: str) -> JobRecord | None:
     """A job of this organization."""
     jobs = schema.jobs

@@ -316,6 +316,8 @@ class Store:
 
     def _is_unreachable(self) -> None:
         self._unreadable_until = time.monotonic() + _LOOK_AGAIN
+        if self._writer is not None:
+            self._writer.probe()
 
 
 def begin_request(*, old_will_do: bool) -> None:

@@ -101,6 +101,14 @@ class Writer:
             self._wake.notify()
         return self.ticket
 
+    def probe(self) -> None:
+        """Find out whether the database is away, and when it is back; from any thread."""
+        self._notify(self._probe)
+
+    def _probe(self) -> None:
+        if not self.waiting:
+            self.submit(())
+
     def close(self) -> None:
         """Commit what is queued, as far as the database lets us, and end."""
         self._given_up_at = time.monotonic() + _LAST_TRIES

@@ -18,8 +18,9 @@ from pushcli_server.rest.monitoring import MonitoringHandlers
 from pushcli_server.settings import Settings
 from pushcli_server.store import Store
 from pushcli_server.store import store as store_module
+from tests.support import postgresql, stored
 from tests.support.fleet import Fleet
-from tests.support.stored import away
+from tests.support.postgresql import on_sqlite, throw_away_database
 from tests.support.waiting import job_is, start, until
 
 pytestmark = pytest.mark.timeout(120)
@@ -118,10 +119,11 @@ def test_other_addresses_and_proxies_see_no_measurements(
         assert ask(fleet, "/readyz").json() == {"status": "ready"}
 
 
+@on_sqlite("it is about a lock on SQLite's file")
 def test_a_server_that_cannot_store_is_alive_but_not_ready(tmp_path: Path) -> None:
     with Fleet(tmp_path, []) as fleet:
         assert ask(fleet, "/readyz").status_code == 200
-        with away(fleet):
+        with stored.away(fleet):
             # Something to write; it will not be.
             fleet.cli("group", "create", "nobody")
             until(lambda: ask(fleet, "/readyz").status_code == 503, "it is noticed")
@@ -133,6 +135,22 @@ def test_a_server_that_cannot_store_is_alive_but_not_ready(tmp_path: Path) -> No
             assert found["pushcli_store_healthy",] == 0
             assert found["pushcli_store_commit_failures_total",] >= 1
         until(lambda: ask(fleet, "/readyz").status_code == 200, "it is ready again")
+
+
+def test_a_server_whose_database_is_away_is_not_ready_though_nobody_writes(tmp_path: Path) -> None:
+    with (
+        throw_away_database() as url,
+        Fleet(tmp_path, [], settings={"database_url": url}) as fleet,
+    ):
+        assert ask(fleet, "/readyz").status_code == 200
+        with postgresql.away(url):
+            until(lambda: ask(fleet, "/readyz").status_code == 503, "it is noticed")
+            until(lambda: not measured(fleet)["pushcli_store_healthy",], "that is measured")
+            why = "the database cannot be written: it cannot be reached"
+            assert ask(fleet, "/readyz").json() == {"error": [why]}
+            assert ask(fleet, "/healthz").json() == {"status": "ok"}
+        until(lambda: ask(fleet, "/readyz").status_code == 200, "it is ready again")
+        assert measured(fleet)["pushcli_store_healthy",] == 1
 
 
 def test_each_measurement_stands_in_the_documentation(fleet: Sandbox) -> None:
@@ -159,14 +177,14 @@ def asked_by(host: str) -> Request:
 @pytest.mark.parametrize("host", ["127.0.0.1", "::ffff:127.0.0.1", "fe80::1%eth0"])
 def test_an_address_is_the_same_however_a_socket_writes_it(tmp_path: Path, host: str) -> None:
     _, answers = handlers(tmp_path)
-    assert answers.metrics(asked_by(host)).status_code == 200
+    assert asyncio.run(answers.metrics(asked_by(host))).status_code == 200
 
 
 @pytest.mark.parametrize("host", ["192.0.2.1", "::ffff:192.0.2.1", "::1", "", "%127.0.0.1"])
 def test_no_other_address_is_among_them(tmp_path: Path, host: str) -> None:
     _, answers = handlers(tmp_path)
     with pytest.raises(Refused):
-        answers.metrics(asked_by(host))
+        asyncio.run(answers.metrics(asked_by(host)))
 
 
 def test_a_server_whose_database_has_too_much_to_do_is_not_ready(
@@ -176,10 +194,10 @@ def test_a_server_whose_database_has_too_much_to_do_is_not_ready(
 
     async def scenario() -> None:
         store.start(asyncio.get_running_loop(), lambda _: None)
-        assert answers.readiness(asked_by("192.0.2.1")).status_code == 200
+        assert (await answers.readiness(asked_by("192.0.2.1"))).status_code == 200
         monkeypatch.setattr(store_module, "MOST_WAITING", -1)
         with pytest.raises(Refused, match="too much waits"):
-            answers.readiness(asked_by("192.0.2.1"))
+            await answers.readiness(asked_by("192.0.2.1"))
         await store.close()
 
     asyncio.run(scenario())
