@@ -125,6 +125,8 @@ class WhitelistPush:
         self._sent_at: dict[NodeKey, float] = {}
         self._queue: dict[NodeKey, None] = {}
         self._queued = asyncio.Event()
+        self._reading: set[NodeKey] = set()
+        """Nodes whose whitelists are read now, and did not change since."""
         self._stored: dict[NodeKey, bytes] = {}
         self._summaries: dict[NodeKey, Summary] = {}
         self._waiters: list[_Waiter] = []
@@ -140,6 +142,7 @@ class WhitelistPush:
         """Attributes of these nodes were changed, or who may edit them."""
         for name in names:
             key = NodeKey(org, name)
+            self._reading.discard(key)
             self._wanted.pop(key, None)
             self._sent_at.pop(key, None)
             if self._reaches(key):
@@ -148,6 +151,7 @@ class WhitelistPush:
     def forget(self, node: NodeKey) -> None:
         """The node is gone; the next of its name has another whitelist, and another report."""
         self._forgotten += 1
+        self._reading.discard(node)
         self._writes.forget(node)
         for of_nodes in (
             self._wanted, self._held, self._sent_at, self._queue, self._stored, self._summaries,
@@ -241,6 +245,7 @@ class WhitelistPush:
             while self._queue:
                 org = next(iter(self._queue)).org
                 keys = [key for key in self._queue if key.org == org][:_BATCH]
+                self._reading = set(keys)
                 for key in keys:
                     del self._queue[key]
                     self._sent_at[key] = time.monotonic()
@@ -252,7 +257,10 @@ class WhitelistPush:
                     await asyncio.sleep(_RETRY)
                     continue
                 for name, fields in found:
-                    guarded(self._push, NodeKey(org, name), fields)
+                    # What was read of others is not the newest, and a report that rests on it
+                    # confirms nothing: they are read again.
+                    if (key := NodeKey(org, name)) in self._reading:
+                        guarded(self._push, key, fields)
                     # Each may be 300,000 bytes: others have their turn between them.
                     await asyncio.sleep(0)
 
