@@ -9,6 +9,7 @@
 # make hostile   some minutes of attacks on a throw-away fleet; HOSTILE_SEED=... repeats a run
 # make chaos   KILL and STOP of everything at random instants, and nothing may be lost; CHAOS_SEED=... repeats a run
 #             CHAOS_DATABASE=postgresql has the server keep everything there
+# make soak M=10   a fleet of 500 at work for so many minutes, whose memory must stay flat; SOAK_SEED=... repeats a run
 # make lock   renew requirements.lock        make completions  renew completions/
 # make diagrams   renew the state diagrams in docs/architecture.md
 # make screens    renew the main screens that tests compare, and the pictures in docs/pictures/
@@ -19,7 +20,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test test-fast test-postgresql check bench bench-fleet hostile chaos lock completions diagrams screens clean
+.PHONY: demo test test-fast test-postgresql check bench bench-fleet hostile chaos soak lock completions diagrams screens clean
 .DEFAULT_GOAL := test
 
 demo: $(STAMP)
@@ -72,6 +73,12 @@ chaos: $(STAMP)
 	echo "make chaos CHAOS_SEED=$$seed CHAOS_SECONDS=$(CHAOS_SECONDS) CHAOS_DATABASE=$(CHAOS_DATABASE) repeats this run"; \
 	CHAOS_SEED=$$seed CHAOS_SECONDS=$(CHAOS_SECONDS) PUSHCLI_TEST_DATABASE=$(CHAOS_DATABASE) \
 		$(BIN)/python -m tests.chaos
+
+M ?= 10
+soak: $(STAMP)
+	@seed=$${SOAK_SEED:-$$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')}; \
+	echo "make soak M=$(M) SOAK_SEED=$$seed repeats this run"; \
+	SOAK_SEED=$$seed SOAK_MINUTES=$(M) $(BIN)/python -m tests.soak
 
 completions: $(STAMP)
 	@$(BIN)/python -m pushcli.completion.scripts completions

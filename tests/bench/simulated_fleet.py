@@ -2,15 +2,13 @@
 
 import tempfile
 import time
-import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from prometheus_client.parser import text_string_to_metric_families
-
 from pushcli import keys
 from pushcli.sandbox.sandbox import ORG, Sandbox
+from tests.support.metrics import metric
 from tests.support.simulated import Plan, simulating
 from tests.support.writers import register
 
@@ -80,15 +78,7 @@ class SimulatedFleet(Sandbox):
 
     def metric(self, name: str, **labels: str) -> float:
         """A sample of `/metrics`, summed up over its other labels."""
-        base = self.url.partition("/organizations")[0]
-        with urllib.request.urlopen(f"{base}/metrics", timeout=30) as answer:
-            text = answer.read().decode()
-        return sum(
-            sample.value
-            for family in text_string_to_metric_families(text)
-            for sample in family.samples
-            if sample.name == name and labels.items() <= sample.labels.items()
-        )
+        return metric(self, name, **labels)
 
 
 @contextmanager

@@ -22,6 +22,7 @@ from tests.chaos.store import Ended, StoreView
 from tests.chaos.strikes import AIMED, STRIKES, jobs
 from tests.chaos.world import World
 from tests.support.fleet import Fleet
+from tests.support.logs import tracebacks
 from tests.support.postgresql import NONE, NoPostgresqlError, require_chosen
 from tests.support.simulated import Plan
 from tests.support.stored import url_of
@@ -157,7 +158,7 @@ def judge(world: World, directory: Path) -> list[str]:
     found += [f"{path}: still in the spool" for path in _left(world)]
     found += as_shown(world, parts)
     found += output(world, parts)
-    return found + tracebacks(directory)
+    return found + tracebacks(directory / "log")
 
 
 def effects(world: World, directory: Path, which: str) -> list[verdict.Key]:
@@ -201,15 +202,6 @@ def output(world: World, parts: list[Ended]) -> list[str]:
                     f"{part.job} {part.node}: {channel} has {len(got)} bytes of {len(written)}"
                 )
     return found
-
-
-def tracebacks(directory: Path) -> list[str]:
-    """Nothing failed in a way that nobody foresaw."""
-    return [
-        f"{log}: a traceback"
-        for log in sorted((directory / "log").iterdir())
-        if "Traceback" in log.read_text(errors="replace")
-    ]
 
 
 if __name__ == "__main__":

@@ -1,0 +1,1 @@
+"""A fleet at work for some minutes, whose memory must stay flat: `make soak`."""
