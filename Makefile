@@ -5,7 +5,8 @@
 #             databases that are dropped, or on PUSHCLI_TEST_POSTGRESQL=postgresql://USER@HOST/DATABASE
 # make check  formatting, lint, types, import contracts
 # make bench  medians of what operators wait for
-# make bench-fleet N=1000   a simulated fleet against the real server, beside the floor; FLEET="--old --postgresql"
+# make bench-fleet N=1000   a simulated fleet against the real server, beside the floor; FLEET="--old --postgresql";
+#             N="1000 2500" FLEET="--save docs/scaling.md" makes tables and plots of several
 # make hostile   some minutes of attacks on a throw-away fleet; HOSTILE_SEED=... repeats a run
 # make chaos   KILL and STOP of everything at random instants, and nothing may be lost; CHAOS_SEED=... repeats a run
 #             CHAOS_DATABASE=postgresql has the server keep everything there

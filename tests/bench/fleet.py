@@ -1,6 +1,6 @@
 """A simulated fleet against the real server, beside the floor, in one run.
 
-usage: python -m tests.bench.fleet [N] [--old] [--postgresql]
+usage: python -m tests.bench.fleet [N ...] [--old] [--postgresql] [--save PAGE]
 """
 
 import argparse
@@ -13,9 +13,11 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 from tests.bench.machine import cpu_seconds, describe, event_loop
+from tests.bench.scaling import Figures, page
 from tests.bench.simulated_fleet import INTERVAL, SimulatedFleet, shares, simulated_fleet
 from tests.support.memory import rss_mib
 from tests.support.postgresql import new_database
@@ -74,7 +76,7 @@ def job(fleet: SimulatedFleet, command: str, capture: Mapping[str, object] = WHO
 
 def results_phase(fleet: SimulatedFleet, readers: int) -> float:
     """Seconds from the moment when all commands end to the job's end, with so many readers."""
-    moment = time.time() + 6 + readers * 0.02
+    moment = time.time() + 6 + readers * 0.04
     command = f"until:{moment}"
     job_id = fleet.api.start_job({"command": command, "nodes": fleet.names, "capture_output": True})
     reading = watch(fleet, job_id, readers) if readers else None
@@ -90,7 +92,7 @@ def results_phase(fleet: SimulatedFleet, readers: int) -> float:
     return took
 
 
-def captured(fleet: SimulatedFleet, *options: str) -> str:
+def told(fleet: SimulatedFleet, *options: str) -> str:
     """How `job start` tells of three different outputs, of which one is a failure."""
     with subprocess.Popen(
         fleet.command("job", "start", *options, "three outputs", "-a", "-y"),
@@ -119,8 +121,8 @@ def watch(fleet: SimulatedFleet, job_id: str, readers: int) -> "subprocess.Popen
     return process
 
 
-def many_jobs(fleet: SimulatedFleet) -> str:
-    """Jobs of one node each, one after the other over each of some keep-alive connections."""
+def many_jobs(fleet: SimulatedFleet) -> float:
+    """Jobs in a second, of one node each, one after the other over some keep-alive connections."""
     from pushcli.client.api import ApiClient  # noqa: PLC0415 - slow to import
 
     count = min(JOBS, len(fleet.names))
@@ -139,17 +141,21 @@ def many_jobs(fleet: SimulatedFleet) -> str:
     while fleet.metric("pushcli_jobs"):
         time.sleep(0.05)
     took = time.monotonic() - start
-    return f"{count / took:.0f} jobs/s ({count / started:.0f} POSTs/s), no failed request"
+    said = f"{count / took:.0f} jobs/s ({count / started:.0f} POSTs/s), no failed request"
+    print(f"jobs of one node each: {said}", flush=True)
+    return count / took
 
 
-def restarted(fleet: SimulatedFleet) -> str:
-    """How long it takes until all are back after the server was killed."""
+def restarted(fleet: SimulatedFleet) -> float:
+    """Seconds until all are back after the server was killed."""
     fleet.end_server(signal.SIGKILL)
     start = time.monotonic()
     fleet.start_server()
     ready = time.monotonic() - start
     fleet.wait_all()
-    return f"ready after {ready:.2f} s, all back after {time.monotonic() - start:.2f} s"
+    took = time.monotonic() - start
+    print(f"server killed: ready after {ready:.2f} s, all back after {took:.2f} s", flush=True)
+    return took
 
 
 @contextmanager
@@ -160,40 +166,55 @@ def loop_of(fleet: SimulatedFleet, what: str) -> Iterator[None]:
     print(f"  {what}: event loop {event_loop(fleet)}", flush=True)
 
 
-def median_of(measure: Callable[[], float], rounds: int = ROUNDS) -> str:
-    """Median and spread of some rounds, in seconds."""
+def median_of(measure: Callable[[], float], rounds: int = ROUNDS) -> tuple[float, str]:
+    """Median of some rounds, in seconds, and in words with their spread."""
     times = [measure() for _ in range(rounds)]
-    return f"{statistics.median(times):.3f} s ({min(times):.3f} to {max(times):.3f})"
+    median = statistics.median(times)
+    return median, f"{median:.3f} s ({min(times):.3f} to {max(times):.3f})"
 
 
-def at_rest(fleet: SimulatedFleet) -> None:
-    """What heartbeats cost."""
+def at_rest(fleet: SimulatedFleet) -> float:
+    """Processor time of the server in a second, by heartbeats."""
     pid = fleet.pid("server")
     with loop_of(fleet, "at rest"):
         cpu = cpu_seconds(pid)
         time.sleep(IDLE)
         busy = (cpu_seconds(pid) - cpu) / IDLE
     beats = len(fleet.names) / INTERVAL
-    print(f"at rest: {busy:.1%} of a core, {busy / beats * 1e6:.0f} us a heartbeat")
+    print(f"at rest: {busy:.1%} of a core, {busy / beats * 1e6:.0f} us a node and interval")
+    return busy
 
 
-def jobs(fleet: SimulatedFleet, bare: float) -> None:
-    """Jobs over all nodes, POST to complete, medians of some rounds."""
+def jobs(fleet: SimulatedFleet, bare: float) -> tuple[float, float, float, float]:
+    """Jobs over all nodes, POST to complete, medians of some rounds.
+
+    Returns:
+        Seconds of one, the server's processor time for it, seconds with output, and jobs of one
+        node each in a second.
+    """
+    pid = fleet.pid("server")
     with loop_of(fleet, "during these"):
-        whole = median_of(lambda: job(fleet, "true"))
-    print(f"job of `true` over all: {whole}, {float(whole.split()[0]) / bare:.2f} x the floor")
+        used = cpu_seconds(pid)
+        plain, said = median_of(lambda: job(fleet, "true"))
+        used = (cpu_seconds(pid) - used) / ROUNDS
+    print(
+        f"job of `true` over all: {said}, {plain / bare:.2f} x the floor, "
+        f"{used:.2f} s of the server's processor time"
+    )
     with loop_of(fleet, "during these"):
-        print(f"1 KB of output of each: {median_of(lambda: job(fleet, 'distinct'))}")
-    print(f"keeping no output: {median_of(lambda: job(fleet, 'true', {}))}")
-    print(f"output by default: {median_of(lambda: job(fleet, 'true', DEFAULT))}")
+        captured, said = median_of(lambda: job(fleet, "distinct"))
+        print(f"1 KB of output of each: {said}")
+    print(f"keeping no output: {median_of(lambda: job(fleet, 'true', {}))[1]}")
+    print(f"output by default: {median_of(lambda: job(fleet, 'true', DEFAULT))[1]}")
     with loop_of(fleet, "during these"):
-        print(f"jobs of one node each: {many_jobs(fleet)}", flush=True)
+        single = many_jobs(fleet)
+    return plain, used, captured, single
 
 
 def operators(fleet: SimulatedFleet) -> None:
     """What those see who start it and those who watch."""
     for options in (["--capture"], [], ["--no-capture"]):
-        seen = captured(fleet, *options)
+        seen = told(fleet, *options)
         print(f"{' '.join(['job start', *options])}, three outputs: over {seen}", flush=True)
     without = statistics.median(results_phase(fleet, 0) for _ in range(3))
     with loop_of(fleet, "with readers"):
@@ -204,11 +225,10 @@ def operators(fleet: SimulatedFleet) -> None:
     )
 
 
-def measure(count: int, *, old: bool, database_url: str) -> None:
+def measure(count: int, *, old: bool, database_url: str) -> Figures:
     """Run it all and print it."""
-    kind = "old agents" if old else "agents like ours"
-    where = "PostgreSQL" if database_url else "SQLite"
-    print(f"{count} simulated {kind}, {INTERVAL:g} s heartbeats, {where}, on {describe()}")
+    kind, where = in_words(old=old, database_url=database_url)
+    print(f"{count} {kind}, {INTERVAL:g} s heartbeats, {where}, on {describe()}")
     connected, rounds = floor([f"n{number:05}" for number in range(count)])
     bare = statistics.median(rounds)
     print(f"floor: all connected {connected:.2f} s, round {bare:.3f} s (median of {ROUNDS})")
@@ -216,26 +236,47 @@ def measure(count: int, *, old: bool, database_url: str) -> None:
     with simulated_fleet(count, offered=offered, old=old, database_url=database_url) as begun:
         fleet, seconds = begun
         print(f"all configured and available: {seconds:.2f} s")
-        at_rest(fleet)
-        jobs(fleet, bare)
+        rest = at_rest(fleet)
+        plain, used, captured, single = jobs(fleet, bare)
         operators(fleet)
-        print(f"server memory: {rss_mib(fleet.pid('server')):.0f} MiB resident")
+        memory = rss_mib(fleet.pid("server"))
+        print(f"server memory: {memory:.0f} MiB resident")
         print(f"went offline meanwhile: {fleet.metric('pushcli_nodes_went_offline_total'):.0f}")
-        print(f"server killed: {restarted(fleet)}")
+        return Figures(
+            nodes=count, floor=bare, configured=seconds, rest=rest, job=plain, job_used=used,
+            captured=captured, single=single, memory=memory, back=restarted(fleet),
+        )  # fmt: skip
+
+
+def in_words(*, old: bool, database_url: str) -> tuple[str, str]:
+    """What is simulated, and where the server keeps everything."""
+    kind = "simulated old agents" if old else "simulated agents like ours"
+    return kind, "PostgreSQL" if database_url else "SQLite"
 
 
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("count", nargs="?", type=int, default=1000)
+    parser.add_argument("counts", nargs="*", type=int, default=[1000], metavar="N")
     parser.add_argument("--old", action="store_true", help="agents without extensions")
     parser.add_argument("--postgresql", action="store_true", help="in place of SQLite")
+    parser.add_argument("--save", type=Path, metavar="PAGE", help="write tables and plots there")
     asked = parser.parse_args()
-    if asked.postgresql:
-        with new_database() as url:
-            measure(asked.count, old=asked.old, database_url=url)
-    else:
-        measure(asked.count, old=asked.old, database_url="")
+    measured = []
+    with ExitStack() as ended:
+        for count in sorted(asked.counts):
+            # Each fleet has a database of its own.
+            url = ended.enter_context(new_database()) if asked.postgresql else ""
+            measured.append(measure(count, old=asked.old, database_url=url))
+    if asked.save is None:
+        return
+    kind, where = in_words(old=asked.old, database_url="yes" if asked.postgresql else "")
+    asked.save.write_text(
+        page(
+            measured, kind=kind, database=where, interval=INTERVAL, rounds=ROUNDS,
+            machine=describe(), options=" ".join(sys.argv[1 + len(asked.counts) :]),
+        )
+    )  # fmt: skip
 
 
 if __name__ == "__main__":
