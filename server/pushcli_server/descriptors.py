@@ -14,9 +14,11 @@ from pushcli_server.channel.crowd import Limits
 _FILES, _FILES_SHARE = 64, 50
 """Descriptors for all but connections, at least, and the part of all (one in so many)."""
 MAX_REST = 1000
-"""Connections of REST; ..."""
+"""Connections of REST that stay; ..."""
 REST_SHARE, REST_KEPT = 40, 136
 """... where there are few descriptors one in so many of them, but so many at least."""
+_PER_LEAVING = 9
+"""To so many that stay comes one that is told that it cannot (`rest/connections.py`)."""
 _LEAST = 8
 _MOST = 100_000
 """Connections of one port: more than a server has agents."""
@@ -30,7 +32,7 @@ class Shares(NamedTuple):
 
     Args:
         agents: connections to both ports that agents have, together.
-        rest: connections of the REST API.
+        rest: connections of the REST API, those that are being turned away included.
     """
 
     descriptors: int
@@ -57,7 +59,8 @@ def current() -> Shares:
 def shares(limit: int) -> Shares:
     """REST and files have the first 200; of what is left nearly all is for nodes."""
     free = limit - max(_FILES, limit // _FILES_SHARE)
-    rest = min(MAX_REST, max(REST_KEPT, limit // REST_SHARE), max(_LEAST, free // 3))
+    stay = min(MAX_REST, max(REST_KEPT, limit // REST_SHARE), max(_LEAST, free // 3))
+    rest = stay + stay // _PER_LEAVING
     agents = min(2 * _MOST, max(2 * _LEAST, free - rest))
     # Strangers may fill the heartbeat port: half is left for commands, whatever comes there.
     return Shares(limit, agents, _limits(min(_MOST, agents)), _limits(agents // 2), rest)

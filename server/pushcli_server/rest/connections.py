@@ -3,8 +3,8 @@
 A connection is proven while it works on a request whose signature was verified. Everything
 else is kept for strangers: what they sent is counted, and they go first, those that hold most
 or that have been there longest. Whoever goes because others wait to come in is turned away: he is
-told so, for which a tenth of all places is kept. Nothing here does I/O; moments are seconds of
-any clock.
+told so, for which a tenth of all places is kept. Where nobody can go, whoever comes in is. Nothing
+here does I/O; moments are seconds of any clock.
 """
 
 from dataclasses import dataclass
@@ -63,8 +63,12 @@ class Connections:
         return len(self._strangers) + len(self._proven) + len(self._leaving)
 
     def enter(self, connection: Connection, now: float) -> None:
-        """Count a new one, unless it is counted already."""
-        if connection not in self._proven and connection not in self._leaving:
+        """Count a new one, unless it is counted already; it may be turned away at once."""
+        if connection in self._proven or connection in self._leaving:
+            return
+        if connection not in self._strangers and not self._has_place:
+            self._turn_away(connection, now)
+        else:
             self._strangers.setdefault(connection, _Stranger(now))
 
     def leave(self, connection: Connection) -> None:
@@ -98,17 +102,28 @@ class Connections:
             self._drop(max(self._strangers, key=lambda each: self._strangers[each].held))
 
     def make_room(self, now: float) -> bool:
-        """Whether one more may come in; who has been a stranger for too long goes for it."""
-        if len(self) - len(self._leaving) < self.limit - self._most_leaving:
+        """Whether one more may come in; who has been a stranger for too long goes for it.
+
+        Where all are proven nobody goes: who comes in is only told so.
+        """
+        if self._has_place:
             return True
         oldest = self._oldest_stranger(now)
-        if oldest is None or not self._may_leave(now):
+        if (self._strangers and oldest is None) or not self._may_leave(now):
             return False
-        self.dropped += 1
-        self.leave(oldest)
-        self._leaving[oldest] = now
-        oldest.turn_away()
+        if oldest is not None:
+            self.leave(oldest)
+            self._turn_away(oldest, now)
         return True
+
+    @property
+    def _has_place(self) -> bool:
+        return len(self) - len(self._leaving) < self.limit - self._most_leaving
+
+    def _turn_away(self, connection: Connection, now: float) -> None:
+        self.dropped += 1
+        self._leaving[connection] = now
+        connection.turn_away()
 
     def spare(self, now: float) -> bool:
         """Whether one went at once: the first of those that are to go."""

@@ -103,7 +103,7 @@ def test_it_takes_the_descriptors_that_it_may_have_and_says_once_what_is_beyond_
     ):  # fmt: skip
         assert process.stderr is not None
         ready = process.stderr.readline()
-        room = "128 nodes, or 64 with agents of Chef Push Jobs"
+        room = "121 nodes, or 60 with agents of Chef Push Jobs"
         assert ready.endswith(f"; 256 descriptors are enough for {room}\n")
         assert resource.prlimit(process.pid, resource.RLIMIT_NOFILE) == (256, 256)
         for _ in range(100):

@@ -91,11 +91,27 @@ def test_who_has_proven_himself_stays_until_he_rests() -> None:
     made = several(connections, 2)
     connections.prove(made[0])
     connections.prove(made[1])
-    assert not connections.make_room(100.0)
     connections.rest(made[0], 100.0)
     assert not connections.make_room(100.1)
     assert connections.make_room(100.0 + STAY)
     assert turned_away(made) == [0]
+
+
+def test_where_nobody_can_go_newcomers_are_told_that_they_cannot_stay() -> None:
+    connections = Connections(22)
+    for each in several(connections, 20):
+        connections.prove(each)
+    assert connections.make_room(1.0)
+    first, second, third = [*several(connections, 1, 1.0), Connection(), Connection()]
+    assert first.turned_away
+    connections.prove(first)
+    assert connections.make_room(1.1)
+    connections.enter(second, 1.1)
+    assert not connections.make_room(1.0 + LEAVE - 0.01)
+    assert connections.make_room(1.01 + LEAVE)
+    connections.enter(third, 1.01 + LEAVE)
+    assert (first.dropped, second.dropped, third.turned_away) == (True, False, True)
+    assert (connections.dropped, len(connections)) == (3, 22)
 
 
 def test_whoever_holds_most_goes_when_all_hold_too_much() -> None:
