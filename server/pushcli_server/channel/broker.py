@@ -32,6 +32,8 @@ GATHER = 0.003
 _HEAVY = 500.0
 """Messages in each second that are many."""
 _SPAN = 0.05
+_AT_ONCE, _MORE = int(zmq.NOBLOCK), int(zmq.NOBLOCK | zmq.SNDMORE)
+"""Flags as numbers: to combine them anew for each frame takes longer than to send it."""
 MAX_MESSAGE_SKEW = 300.0
 SEND_QUEUE = 200
 RECEIVE_QUEUE = 64
@@ -215,10 +217,13 @@ class Broker:
         if len(body) > wire.MAX_BODY_TO_EARLIER and len(body) > self._max_body(node):
             self.drops.drop(node.name, DropReason.TOO_LARGE, time.monotonic())
             return False
-        frames = wire.seal(body, self._session_key(node))
-        routing_id = peer[len(self._mark) :]
+        header, body = wire.seal(body, self._session_key(node))
+        routing_id, send = peer[len(self._mark) :], self._socket.send
         try:
-            self._socket.send_multipart([routing_id, *frames], zmq.NOBLOCK)
+            # What can fail does so with the first frame.
+            send(routing_id, _MORE)
+            send(header, _MORE)
+            send(body, _AT_ONCE)
         except zmq.Again:
             self.drops.drop(node.name, DropReason.SEND_QUEUE, time.monotonic())
             return False
@@ -279,17 +284,30 @@ class Broker:
         end = time.monotonic() + SLICE
         while time.monotonic() < end:
             try:
-                frames = self._socket.recv_multipart(zmq.NOBLOCK, copy=False)
+                routing_id, frames = self._next_message()
             except zmq.Again:
                 self._unread_since = math.inf
                 return
             self._traffic.count += 1
             # Whatever becomes of one message, those behind it are read: the socket has no
             # edge left that would call us.
-            guarded(self._accept, frames)
+            guarded(self._accept, routing_id, frames)
         self._schedule()
 
-    def _accept(self, frames: "list[zmq.Frame]") -> None:
+    def _next_message(self) -> "tuple[bytes, list[zmq.Frame]]":
+        """Of which peer, and its frames.
+
+        Raises:
+            zmq.Again: there is none.
+        """
+        receive = self._socket.recv
+        routing_id = receive(_AT_ONCE)
+        frames = [receive(_AT_ONCE, copy=False)]
+        while frames[-1].more:
+            frames.append(receive(_AT_ONCE, copy=False))
+        return routing_id, frames
+
+    def _accept(self, routing_id: bytes, frames: "list[zmq.Frame]") -> None:
         address = str(frames[-1].get("Peer-Address"))
         curve_key = str(frames[-1].get("User-Id"))
         node = self._owner(curve_key)
@@ -301,7 +319,7 @@ class Broker:
                 self._doorman.end(frames[-1], address)
             return
         try:
-            message = self._verified([frame.bytes for frame in frames[1:]], node)
+            message = self._verified([frame.bytes for frame in frames], node)
         except Dropped as error:
             self.drops.drop(node.name, error.reason, time.monotonic())
             if isinstance(error, _WrongTime):
@@ -310,7 +328,7 @@ class Broker:
         if self._doorman is not None:
             self._doorman.prove(frames[-1], node, address)
         self._received[type(message)] += 1
-        self._receive(node, self._mark + frames[0].bytes, address, message, curve_key)
+        self._receive(node, self._mark + routing_id, address, message, curve_key)
 
     def _verified(self, frames: list[bytes], node: NodeKey) -> messages.NodeMessage:
         """The message of these frames, if all about it is right.
