@@ -39,9 +39,12 @@ test: $(STAMP)
 test-fast: $(STAMP)
 	@$(BIN)/python -m pytest $(WORKERS) -q -m quick --hypothesis-profile fast tests/unit tests/integration
 
-# Whatever starts servers that keep something, by what it showed in its time: five minutes on two cores.
+# Tests that show what a server keeps, and what becomes of it; with the chaos five minutes on two cores.
 # PUSHCLI_TEST_DATABASE=postgresql does the same for any other test with a fleet.
-POSTGRESQL_TESTS = tests/e2e
+POSTGRESQL_TESTS = tests/integration/server/test_monitoring.py \
+	$(patsubst %,tests/conformance/test_%.py,editors organizations tokens) \
+	$(patsubst %,tests/e2e/test_%.py,backup default_capture identities job_cap jobs kept_output \
+	many_nodes retention store_away streaming survival)
 test-postgresql: CHAOS_SECONDS = 20
 test-postgresql: $(STAMP)
 	@$(BIN)/python -m tests.support.postgresql

@@ -141,10 +141,11 @@ def test_late_output_arrives_though_the_job_is_long_forgotten(fleet: Sandbox) ->
     fleet.end_server()
     fleet.start_server()
     fleet.start_agent("n2")
+    # What there was of it in time is shown before.
+    until(lambda: not spooled.exists(), "the agent need not keep it any longer")
     part = settled(fleet, job_id)["n2"]
     assert (part["state"], part["partial"], part["stdout_size"]) == ("timed_out", True, 300_000)
     assert fleet.api.job_output(job_id, "n2", "stdout") == b"x" * 300_000
-    until(lambda: not spooled.exists(), "the agent need not keep it any longer")
     fleet.wait_available(fleet.nodes)
 
 
