@@ -66,6 +66,11 @@ class Metrics:
             "pushcli_connections", "Connections that are open, by port.", ["port"],
             registry=self.registry,
         )  # fmt: skip
+        self.unread = Gauge(
+            "pushcli_unread_seconds",
+            "How long a message of an agent may have waited to be read.",
+            registry=self.registry,
+        )
 
     def committed(self, seconds: float | None) -> None:
         """A commit took so long; None: it failed."""

@@ -132,6 +132,7 @@ async def open_services(
         lag = LoopLag(metrics.looped)
         metrics.registry.register(Standing(fleet, clock, store, channel))
         metrics.connections.labels("commands").set_function(lambda: channel.connections)
+        metrics.unread.set_function(lambda: channel.unread_for(time.monotonic()))
         metrics.connections.labels("heartbeats").set_function(lambda: broadcast.connections)
         tasks.keep("measuring the event loop", lag.run)
         yield Services(
