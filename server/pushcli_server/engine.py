@@ -32,7 +32,9 @@ CLOCK_STEP = 0.05
 BEHIND = 0.25
 """Seconds for which messages wait before nobody's silence is judged: it may be broken unread."""
 AGAIN = 1.0
-"""Seconds after which it is."""
+"""Seconds after which it is looked at again, ..."""
+LONGEST_BEHIND = 30.0
+"""... and for which it is put off at most: there may always be one who sends more than is read."""
 Spawn = Callable[[str, Callable[[], Coroutine[Any, Any, None]]], None]
 """Has something done beside everything else; its name is for the log."""
 _LOOK_UPS = 200
@@ -198,11 +200,14 @@ class Engine:
         self._timers.at(effect.at, partial(self._look_for if is_node else self.handle, passed))
 
     def _look_for(self, passed: on_fleet.TimePassed) -> None:
-        """A node is late, if nothing that it said waits to be read."""
-        if self._unread_for() < BEHIND:
-            self.handle(passed)
+        """A node is silent, if nothing that it said waits to be read."""
+        now = self.clock.now()
+        node = self.fleet.nodes.get(passed.subject) if isinstance(passed.subject, NodeKey) else None
+        is_silent = node is not None and now - LONGEST_BEHIND < node.offline_at <= now
+        if is_silent and self._unread_for() >= BEHIND:
+            self._timers.at(now + AGAIN, partial(self._look_for, passed))
         else:
-            self._timers.at(self.clock.now() + AGAIN, partial(self._look_for, passed))
+            self.handle(passed)
 
     def _withdraw_unless_stored(self, key: JobKey, answer: "asyncio.Future[None]") -> None:
         if answer.exception() is not None:

@@ -184,7 +184,8 @@ def note_change(agent: Agent, now: float) -> None:
 
 def _work_of(agent: Agent) -> Work:
     job = agent.job
-    doing = None if job is None else (job.doing, job.id)
+    # An abort may take longer than the server waits to hear of us.
+    doing = None if job is None else (job.doing if not job.owed else "aborting", job.id)
     return doing, bool(agent.deliveries)
 
 

@@ -18,8 +18,8 @@ MAX_PENDING = 64
 """Results that may wait for the server; the protocol bounds the heartbeat's list."""
 
 
-Work = tuple[tuple[JobState, str] | None, bool]
-"""What a heartbeat says of the work here: of the job, if there is one, and whether results wait."""
+Work = tuple[tuple[str, str] | None, bool]
+"""What the server hears of the work here: of the job, if there is one, and whether results wait."""
 
 
 class Phase(Enum):

@@ -107,10 +107,11 @@ def _heartbeat(fleet: Fleet, node: Node, message: messages.Heartbeat, now: float
     if extensions.WHITELIST in node.extensions:
         effects.append(on_fleet.CompareWhitelist(node.key, message.whitelist))
     pending = message.pending_results or ()
+    votes_again = extensions.REBOOTS in node.extensions
     for key in list(fleet.busy.get(node.key, ())):
         if (job := fleet.jobs.get(key)) is not None:
             doing = message.job_state if message.job_id == key.id else "idle"
-            beat = on_job.HeartbeatReceived(node.name, doing, key.id in pending)
+            beat = on_job.HeartbeatReceived(node.name, doing, key.id in pending, votes_again)
             effects += jobs.deliver(fleet, job, beat, now)
     return effects
 

@@ -374,9 +374,9 @@ def _heartbeat(job: Job, event: HeartbeatReceived, now: float) -> list[Effect]:
     elif job.status is JobStatus.VOTING:
         job.lost.pop(node, None)
     match job.status, job.nodes[node], event.doing:
-        case JobStatus.VOTING, NodeState.NEW, "committed" if unsure:
+        case JobStatus.VOTING, NodeState.NEW, "committed" if unsure and not event.votes_again:
             return _vote(job, VoteReceived(node, ready=True), now)
-        case JobStatus.VOTING, NodeState.NEW, "idle" if unsure:
+        case JobStatus.VOTING, NodeState.NEW, "idle" | "committed" if unsure:
             return [SendCommit([node])]
         case JobStatus.RUNNING, NodeState.READY, "committed" if unsure:
             return [SendRun([node])]

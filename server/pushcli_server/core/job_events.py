@@ -68,11 +68,13 @@ class HeartbeatReceived(msgspec.Struct, frozen=True, gc=False):
         doing: `idle`, `committed` or `running` this job; a node busy with another job is
             idle in the eyes of this one.
         result_pending: it holds this job's result and will send it.
+        votes_again: asked again it repeats its vote, which says more than that it committed.
     """
 
     node: str
     doing: str
     result_pending: bool = False
+    votes_again: bool = False
 
 
 class Reconnected(msgspec.Struct, frozen=True, gc=False):

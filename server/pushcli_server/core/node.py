@@ -301,23 +301,24 @@ def handle(node: Node, event: Event, now: float) -> list[Effect]:
             return []
         case Asked():
             # While a whole fleet answers, an answer waits for its turn.
-            return _expect(node, now + DEAF_GRACE)
+            _expect(node, now + DEAF_GRACE)
+            return []
         case ConnectionEnded():
             # It may be one before the current one: whoever is there answers.
             if not node.is_quiet or node.peer is None:
                 return []
-            return [*_expect(node, now), SendBeat(node.peer, ask=True)]
+            _expect(node, now)
+            return [SendBeat(node.peer, ask=True)]
         case TimePassed():
             return _time_passed(node, now)
         case _:
             assert_never(event)
 
 
-def _expect(node: Node, now: float) -> list[Effect]:
+def _expect(node: Node, now: float) -> None:
     """A quiet agent is to be heard as soon as any other."""
     if node.is_quiet:
         node.offline_at = min(node.offline_at, now + node.patience.silence)
-    return []
 
 
 def _configured(node: Node, event: Configured, now: float) -> list[Effect]:
@@ -482,9 +483,11 @@ def _leave_rehab(node: Node) -> None:
 
 
 def _send_abort(node: Node, now: float) -> list[Effect]:
+    if not node.aborts:
+        _expect(node, now + DEAF_GRACE)
     node.aborts += 1
     node.abort_at = now + ABORT_INTERVAL
-    return [*_expect(node, now + DEAF_GRACE), SendAbort()]
+    return [SendAbort()]
 
 
 def _expelled(node: Node) -> list[Effect]:

@@ -224,6 +224,8 @@ def test_a_flood_leaves_the_loop_room_for_its_other_work() -> None:
             assert turns > 1
             assert running.drops.counts[DropReason.SIGNING_METHOD] == 900
 
+    run(scenario)
+
 
 def test_it_tells_for_how_long_something_may_have_waited_to_be_read() -> None:
     async def scenario() -> None:
@@ -241,8 +243,6 @@ def test_it_tells_for_how_long_something_may_have_waited_to_be_read() -> None:
             assert longest > SLICE
             while running.unread_for(time.monotonic()):
                 await asyncio.sleep(0)
-
-    run(scenario)
 
     run(scenario)
 

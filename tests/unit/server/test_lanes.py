@@ -20,6 +20,7 @@ QUICK = {
     "identity_reads.client_keys": "of one name",
     "chef_nodes.of_nodes": "one node: asked with one name",
     "whitelist_reads.of_nodes": "one node: asked with one name",
+    "reads.nothing": "nothing",
     "reads.job": "one job",
     "reads.is_own_job": "one job",
     "reads.job_by_request": "one job, by an index",

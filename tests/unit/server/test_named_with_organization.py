@@ -14,7 +14,7 @@ from pushcli_server.store import operations
 QUESTIONS = ("reads", "signatures", "search", "chef_nodes")
 """What the names of modules with questions end with."""
 OF_THE_SERVER = {
-    "reads.live_jobs", "reads.nodes", "reads.feed_events",
+    "reads.nothing", "reads.live_jobs", "reads.nodes", "reads.feed_events",
     "identity_reads.organizations", "identity_reads.organization_exists",
     "identity_reads.all_users", "identity_reads.session_salts",
     # Users are the server's: their names say all.

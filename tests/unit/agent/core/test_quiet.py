@@ -77,6 +77,14 @@ def test_what_is_over_meanwhile_is_not_said_at_all() -> None:
     assert answered(script, 21) == [1, 11, 21]
 
 
+def test_one_that_takes_long_to_end_a_command_says_that_it_lives() -> None:
+    script = quiet()
+    script.running()
+    assert answered(script, 3) == [3]
+    script.command(messages.Abort)
+    assert answered(script, 3) == [3]
+
+
 def test_without_a_connection_nothing_is_said() -> None:
     script = quiet()
     script.committed()

@@ -458,6 +458,14 @@ def test_where_the_vote_may_be_lost_with_a_connection_it_is_one() -> None:
     ]
 
 
+def test_a_vote_that_says_more_is_asked_for_again() -> None:
+    job = started(A, B)
+    beat = HeartbeatReceived(A, "committed", votes_again=True)
+    assert play(job, Reconnected(A), beat) == [SendCommit([A])]
+    play(job, VoteReceived(A, ready=True, reboots=True), yes(B))
+    assert job.reboots == {A}
+
+
 def test_once_the_new_connection_has_spoken_only_ack_commit_is_a_vote() -> None:
     job = started(A, B)
     play(job, Reconnected(A), HeartbeatReceived(A, "idle"))

@@ -110,6 +110,17 @@ def test_one_that_is_aborted_is_there_or_is_not() -> None:
     assert fleet.fleet.nodes[A].phase is Phase.OFFLINE
 
 
+def test_one_that_says_that_it_is_at_it_has_its_time() -> None:
+    fleet = quiet()
+    fleet.run(A, offered=extensions.ALL)
+    fleet.hear(A, job_id=JOB.id, job_state="running")
+    fleet.tell(on_fleet.AbortRequested(job=JOB, requestor="ann", origin=""))
+    fleet.wait(3)
+    fleet.hear(A, job_id=JOB.id, job_state="running")
+    fleet.wait(QUIET)
+    assert fleet.fleet.nodes[A].phase is Phase.REHAB
+
+
 def test_one_whose_connection_ended_is_asked_and_given_up_as_any_other() -> None:
     fleet = quiet()
     fleet.wait(5)
