@@ -71,7 +71,7 @@ hostile: $(STAMP)
 	HOSTILE_SEED=$$seed HOSTILE_SECONDS=$(HOSTILE_SECONDS) $(BIN)/python -m pytest -q tests/hostile
 
 CHAOS_SECONDS ?= 150
-CHAOS_DATABASE ?= sqlite
+CHAOS_DATABASE ?= $(or $(PUSHCLI_TEST_DATABASE),sqlite)
 chaos: $(STAMP)
 	@seed=$${CHAOS_SEED:-$$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')}; \
 	echo "make chaos CHAOS_SEED=$$seed CHAOS_SECONDS=$(CHAOS_SECONDS) CHAOS_DATABASE=$(CHAOS_DATABASE) repeats this run"; \
