@@ -5,7 +5,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
+from psycopg.errors import DeadlockDetected
 from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import OperationalError
 
 from pushcli_server.store.database import make_engine, writing
 from tests.chaos.phases import Part
@@ -79,8 +81,18 @@ class StoreView:
             yield
 
     def _hold(self, connection: Connection) -> None:
-        if self.is_postgresql:
-            connection.execute(text("LOCK TABLE jobs, job_nodes IN EXCLUSIVE MODE"))
+        if not self.is_postgresql:
+            return
+        while True:
+            try:
+                with connection.begin_nested():
+                    connection.execute(text("LOCK TABLE jobs, job_nodes IN EXCLUSIVE MODE"))
+            except OperationalError as error:
+                # The server took one of them before us and waits for the other.
+                if not isinstance(error.orig, DeadlockDetected):
+                    raise
+            else:
+                return
 
     def end_connections(self) -> int:
         """Have PostgreSQL end all connections but ours; how many there were."""
