@@ -82,7 +82,11 @@ async def _run(
             connections = Connections(descriptors.current().rest)
             services.metrics.connections.labels("rest").set_function(lambda: len(connections))
             application = Application(services, config, authenticator(store))
-            http = HttpServer(_uvicorn_config(application, config, directory), connections)
+            http = HttpServer(
+                _uvicorn_config(application, config, directory),
+                connections,
+                answered=application.count,
+            )
             services.tasks.keep("the log", partial(logs.report_left_out, log))
             asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, log.reopen)
             await _serve(http, listener, config, services, certificate, notifier)

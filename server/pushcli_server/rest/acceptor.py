@@ -49,8 +49,18 @@ class HttpAcceptor:
         self._context = context
         self._loop = loop = asyncio.get_running_loop()
         self._beginning: dict[asyncio.Task[None], BoundedHttp] = {}
-        self._logged = -_LOG_INTERVAL
-        self._dropped = 0
+        self._reports = (
+            _Report(
+                lambda: connections.dropped,
+                "REST: connections that proved nothing had to make room (%d now, %d dropped since"
+                " the last such line)",
+            ),
+            _Report(
+                lambda: connections.refused,
+                "REST: all places are taken by requests that are worked on (%d connections now, %d"
+                " refused since the last such line)",
+            ),
+        )
         self._acceptor = Acceptor(
             listener,
             "REST",
@@ -83,7 +93,8 @@ class HttpAcceptor:
         self._beginning[task] = protocol
         protocol.beginning = task
         task.add_done_callback(self._begun)
-        self._report_dropped()
+        for report in self._reports:
+            report.write(len(self._connections), self._loop.time())
 
     async def _connect(self, accepted: socket.socket, protocol: BoundedHttp) -> None:
         tls = {} if self._context is None else _TLS_TIMES
@@ -98,17 +109,28 @@ class HttpAcceptor:
         if task.cancelled() or task.exception() is not None or not protocol.is_made:
             self._connections.leave(protocol)
 
-    def _report_dropped(self) -> None:
-        dropped, now = self._connections.dropped, self._loop.time()
-        if dropped == self._dropped or now - self._logged < _LOG_INTERVAL:
+
+class _Report:
+    """A line of the log about who could not stay; one a minute.
+
+    Args:
+        count: how many there were, so far.
+        text: takes how many connections there are, and how many could not stay since the last.
+    """
+
+    def __init__(self, count: Callable[[], int], text: str) -> None:
+        self._count = count
+        self._text = text
+        self._logged = -_LOG_INTERVAL
+        self._told = 0
+
+    def write(self, present: int, now: float) -> None:
+        """Write it, if there is anything new."""
+        count = self._count()
+        if count == self._told or now - self._logged < _LOG_INTERVAL:
             return
-        _log.warning(
-            "REST: connections that proved nothing had to make room (%d now, %d dropped since the"
-            " last such line)",
-            len(self._connections),
-            dropped - self._dropped,
-        )
-        self._logged, self._dropped = now, dropped
+        _log.warning(self._text, present, count - self._told)
+        self._logged, self._told = now, count
 
 
 _TLS_TIMES = {

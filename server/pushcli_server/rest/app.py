@@ -89,14 +89,20 @@ class Application:
             response = await self._respond(request)
         except Exception as error:
             response = answer_for(error)
-        if incoming.unread and (connection := _connection(request)) is not None:
+        connection = _connection(request)
+        if incoming.unread and connection is not None:
             connection.stop_counting()
-        self._answers.labels(response.status_code).inc()
+        if connection is None or not connection.is_refused:
+            self.count(response.status_code)
         response.headers.update(EXTENSIONS)
         if (why := self._services.store.behind) is not None:
             response.headers[BEHIND] = why
         closes_if_unread(response.headers, incoming)
         await response(scope, incoming, outlasting(send, incoming))
+
+    def count(self, status: int) -> None:
+        """Count an answer, for monitoring; those that are given before a request gets here too."""
+        self._answers.labels(status).inc()
 
     async def _respond(self, request: Request) -> Response:
         raw = signed_path(request)

@@ -49,7 +49,9 @@ class Connections:
         self.limit = limit
         self._most_leaving = max(1, limit // _LEAVING_SHARE)
         self.dropped = 0
-        """How many had to make room, so far."""
+        """How many strangers had to make room, so far."""
+        self.refused = 0
+        """How many could not come in because all places were taken by proven ones, so far."""
         self.held = 0
         """Bytes that strangers hold."""
         self._max_bytes = max_bytes
@@ -67,6 +69,7 @@ class Connections:
         if connection in self._proven or connection in self._leaving:
             return
         if connection not in self._strangers and not self._has_place:
+            self.refused += 1
             self._turn_away(connection, now)
         else:
             self._strangers.setdefault(connection, _Stranger(now))
@@ -113,6 +116,7 @@ class Connections:
             return False
         if oldest is not None:
             self.leave(oldest)
+            self.dropped += 1
             self._turn_away(oldest, now)
         return True
 
@@ -121,13 +125,18 @@ class Connections:
         return len(self) - len(self._leaving) < self.limit - self._most_leaving
 
     def _turn_away(self, connection: Connection, now: float) -> None:
-        self.dropped += 1
         self._leaving[connection] = now
         connection.turn_away()
 
     def spare(self, now: float) -> bool:
         """Whether one went at once: the first of those that are to go."""
-        oldest = next(iter(self._leaving), None) or self._oldest_stranger(now)
+        leaving = next(iter(self._leaving), None)
+        if leaving is not None:
+            # Counted when it was turned away.
+            self.leave(leaving)
+            leaving.drop()
+            return True
+        oldest = self._oldest_stranger(now)
         if oldest is None:
             return False
         self._drop(oldest)

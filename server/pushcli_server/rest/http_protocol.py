@@ -8,7 +8,7 @@ nothing here and are not kept.
 
 import asyncio
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -40,6 +40,7 @@ class BoundedHttp(HttpToolsProtocol):
 
     Args:
         connections: all of the server; none: this one is on its own.
+        answered: called with the status of an answer that the application does not give.
     """
 
     max_head = 65_536
@@ -65,6 +66,7 @@ class BoundedHttp(HttpToolsProtocol):
         _loop: asyncio.AbstractEventLoop | None = None,
         *,
         connections: Connections | None = None,
+        answered: Callable[[int], None] = lambda status: None,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self._connections = Connections(sys.maxsize) if connections is None else connections
@@ -89,6 +91,9 @@ class BoundedHttp(HttpToolsProtocol):
         self._is_carried_out = False
         """Whether what is asked for may be done already."""
         self._is_turned_away = False
+        self._answered = answered
+        self.is_refused = False
+        """Whether it was answered without the application, whose answer goes nowhere then."""
 
     # --- what the application says
 
@@ -323,6 +328,8 @@ class BoundedHttp(HttpToolsProtocol):
     def _write_refusal(
         self, status: HTTPStatus, text: str, more: Mapping[str, str] | None = None
     ) -> None:
+        self.is_refused = True
+        self._answered(status.value)
         body = msgspec.json.encode({"error": [text]})
         headers: dict[str, Any] = {
             "Content-Type": "application/json",

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import uvicorn
 
@@ -21,6 +21,7 @@ class HttpServer(uvicorn.Server):
     Args:
         connections: all of them, with their limit.
         protocol: of each.
+        answered: called with the status of each answer that the application does not give.
     """
 
     def __init__(
@@ -28,8 +29,10 @@ class HttpServer(uvicorn.Server):
         config: uvicorn.Config,
         connections: Connections,
         protocol: type[BoundedHttp] = BoundedHttp,
+        answered: Callable[[int], None] = lambda status: None,
     ) -> None:
         super().__init__(config)
+        self._answered = answered
         self._protocol = protocol
         self.connections = connections
         self._swept = 0.0
@@ -63,5 +66,9 @@ class HttpServer(uvicorn.Server):
 
     def _make(self) -> BoundedHttp:
         return self._protocol(
-            self.config, self.server_state, self.lifespan.state, connections=self.connections
+            self.config,
+            self.server_state,
+            self.lifespan.state,
+            connections=self.connections,
+            answered=self._answered,
         )

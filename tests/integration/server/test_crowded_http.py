@@ -57,7 +57,7 @@ class Slow:
 
 @asynccontextmanager
 async def serving(
-    application: Slow, place: Path | None
+    application: Slow, place: Path | None, answered: Callable[[int], None] = lambda status: None
 ) -> AsyncIterator[tuple[int, ssl.SSLContext | None]]:
     """Its port, and how clients speak TLS to it.
 
@@ -76,7 +76,7 @@ async def serving(
         application, http=BoundedHttp, log_config=None, lifespan="off",
         **files,  # type: ignore[arg-type]
     )  # fmt: skip
-    running = HttpServer(config, Connections(LIMIT))
+    running = HttpServer(config, Connections(LIMIT), answered=answered)
     task = asyncio.create_task(running.serve(sockets=[listener]))
     try:
         yield listener.getsockname()[1], trust
@@ -109,10 +109,15 @@ def run(scenario: Callable[[], Awaitable[None]]) -> None:
 def test_everybody_is_answered(tmp_path: Path, *, with_tls: bool) -> None:
     async def scenario() -> None:
         application = Slow()
-        async with serving(application, tmp_path if with_tls else None) as (port, trust):
+        counted: Counter[int] = Counter()
+        count = counted.update
+        place = tmp_path if with_tls else None
+        async with serving(application, place, lambda status: count([status])) as (port, trust):
             answers = await asyncio.gather(*(ask(port, trust) for _ in range(CLIENTS)))
         found = Counter(status for status, _ in answers)
         assert set(found) == {200, 503}, found
+        # What the application did not answer is counted, too.
+        assert counted == {503: found[503]}
         assert found[200] >= STAY / Slow.pause / 4
         for status, said in answers:
             head, _, body = said.partition(b"\r\n\r\n")

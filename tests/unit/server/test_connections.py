@@ -50,7 +50,7 @@ def test_the_oldest_stranger_is_turned_away_once_he_stayed_for_a_while() -> None
     assert connections.make_room(STAY)
     # He needs a while for it, in a place that is kept for that.
     assert (turned_away(made), dropped(made), len(connections)) == ([0], [], 3)
-    assert connections.dropped == 1
+    assert (connections.dropped, connections.refused) == (1, 0)
     connections.leave(made[0])
     assert len(connections) == 2
 
@@ -84,6 +84,7 @@ def test_where_descriptors_are_short_one_goes_at_once() -> None:
     assert connections.spare(STAY + 0.1)
     assert connections.spare(STAY + 0.1)
     assert (dropped(made), len(connections)) == ([0, 1], 1)
+    assert connections.dropped == 2, "each was counted once"
 
 
 def test_who_has_proven_himself_stays_until_he_rests() -> None:
@@ -111,7 +112,7 @@ def test_where_nobody_can_go_newcomers_are_told_that_they_cannot_stay() -> None:
     assert connections.make_room(1.01 + LEAVE)
     connections.enter(third, 1.01 + LEAVE)
     assert (first.dropped, second.dropped, third.turned_away) == (True, False, True)
-    assert (connections.dropped, len(connections)) == (3, 22)
+    assert (connections.dropped, connections.refused, len(connections)) == (0, 3, 22)
 
 
 def test_whoever_holds_most_goes_when_all_hold_too_much() -> None:
