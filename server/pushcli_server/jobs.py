@@ -35,6 +35,7 @@ from pushcli_server.store import (
 from pushcli_server.store.contents import Content
 from pushcli_server.store.errors import Delayed
 from pushcli_server.store.records import JobNodeRecord, JobRecord
+from pushcli_server.store.store import note_written
 from pushcli_server.views import (
     deleted_output,
     is_partial,
@@ -144,15 +145,19 @@ class JobService:
 
         Raises:
             Delayed: the database went away meanwhile; the job ends when it is back.
+            ResultUnknown: it went away when the job had ended.
             StoreUnavailable: it is away; nothing was done.
         """
         event = on_fleet.AbortRequested(job=key, requestor=by.name, by=by, origin=origin)
         self._store.require_health()
+        is_live = self._engine.fleet.job(key) is not None
         self._engine.handle(event)
         try:
             await self._store.barrier()
         except StoreUnavailable as error:
             raise Delayed(str(error)) from None
+        if is_live:
+            note_written()
         stored = await self._store.ask(reads.job, *key)
         return None if stored is None else stored.status
 

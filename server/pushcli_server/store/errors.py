@@ -49,7 +49,7 @@ class StoreUnavailable(Exception):
 
 
 class OutcomeUnknown(StoreUnavailable):
-    """The connection broke while the change was being made: it may have been."""
+    """The connection broke while the change was being made: it, or a part of it, may have been."""
 
 
 class Delayed(StoreUnavailable):

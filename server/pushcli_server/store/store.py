@@ -176,7 +176,7 @@ class Store:
             CannotApply: one cannot be applied.
             CannotStore: the database cannot hold one.
             StoreUnavailable: the database is away, and nothing was written; or, as
-                `OutcomeUnknown`, that is not known.
+                `OutcomeUnknown`, that is not known, or not all of what this request writes is.
         """
         self.require_health()
         await self.answered(self.begin(*operations, apart=True))
@@ -241,9 +241,9 @@ class Store:
             StoreUnavailable: the database is away, or too much waits for it.
         """
         if self.trouble is not None:
-            raise StoreUnavailable(self.trouble)
+            raise _unwritten(self.trouble)
         if self._writer is not None and self.is_full:
-            raise StoreUnavailable("too much waits to be written")
+            raise _unwritten("too much waits to be written")
 
     async def answered(self, answer: "asyncio.Future[None]") -> None:
         """What became of what `begin` began.
@@ -256,8 +256,11 @@ class Store:
         if not answer.done():
             answer.add_done_callback(asyncio.Future.exception)
             raise OutcomeUnknown(SLOW)
-        answer.result()
-        _written.set(True)
+        try:
+            answer.result()
+        except StoreUnavailable as error:
+            raise _unwritten(str(error)) from None
+        note_written()
 
     async def close(self) -> None:
         """Commit what is queued and close the database."""
@@ -330,8 +333,19 @@ def begin_request(*, old_will_do: bool) -> None:
     _old_will_do.set(old_will_do)
 
 
+def note_written() -> None:
+    """What this request asked for is done, or a part: what fails now is no reason to repeat it."""
+    _written.set(True)
+
+
 def _away(why: str) -> StoreUnavailable:
+    """Of a question."""
     return ResultUnknown(why) if _written.get() else StoreUnavailable(why)
+
+
+def _unwritten(why: str) -> StoreUnavailable:
+    """Of a change, which is surely not made; but others of the same request may be."""
+    return OutcomeUnknown(why) if _written.get() else StoreUnavailable(why)
 
 
 def _prepare(root: Path) -> None:

@@ -239,6 +239,9 @@ def test_what_was_written_is_not_said_to_have_failed(database: Database) -> None
             await asyncio.to_thread(way.close)
             with pytest.raises(ResultUnknown):
                 await store.ask(reads.jobs, "acme")
+            # Nor is it when only a part of it was: whoever repeats it is to look first.
+            with pytest.raises(OutcomeUnknown):
+                await store.write(GROUP)
             await asyncio.to_thread(way.open)
 
         behind.run(scenario)

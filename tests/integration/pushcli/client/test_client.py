@@ -172,6 +172,16 @@ def test_of_a_server_that_is_not_ours_only_reading_is_repeated(
     assert len(server.requests) == 3
 
 
+def test_a_write_that_may_have_been_done_is_not_repeated(
+    server: ApiServer, client: ApiClient
+) -> None:
+    text = "the server's database is away (it cannot be reached); this may have been done"
+    server.answers = [json_answer({"error": [text]}, 503, ours=True)]
+    with pytest.raises(errors.ServerError, match="may have been done"):
+        client.abort_job(JOB)
+    assert len(server.requests) == 1
+
+
 def test_a_date_is_no_number_of_seconds(server: ApiServer, client: ApiClient) -> None:
     server.answers = [busy("Wed, 21 Oct 2026 07:28:00 GMT")]
     with pytest.raises(errors.ServerError) as raised:
