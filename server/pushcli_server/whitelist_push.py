@@ -70,17 +70,30 @@ _UNCONFIRMED = "its agent has not confirmed it yet"
 
 
 class _Waiter:
-    """An edit that waits for agents."""
+    """An edit that waits for agents; made before it goes out."""
 
     def __init__(self, nodes: Iterable[NodeKey], changes: Sequence[Change]) -> None:
         self.left = set(nodes)
         self.refusals: dict[str, str] = {}
         self.errors: dict[NodeKey, str] = {}
-        """What kept agents from it, by what they reported meanwhile."""
+        """What keeps agents from it, by what they reported since it went out."""
+        self._sent: set[NodeKey] = set()
         self.done = asyncio.Event()
         self._changes = changes
         if not self.left:
             self.done.set()
+
+    def sent(self, key: NodeKey) -> None:
+        """The edit, or something newer, goes out."""
+        self._sent.add(key)
+
+    def note(self, key: NodeKey, error: str | None) -> None:
+        """A report that rests on something older."""
+        if error is None:
+            self.errors.pop(key, None)
+        elif key in self._sent:
+            # Else it is about what the node had to take over before.
+            self.errors[key] = error
 
     def confirm(self, key: NodeKey, report: messages.WhitelistReport) -> None:
         """A report that rests on the edit or on something newer."""
@@ -195,8 +208,8 @@ class WhitelistPush:
             if node in waiter.left:
                 if has_it:
                     waiter.confirm(node, message)
-                elif message.error:
-                    waiter.errors[node] = message.error
+                else:
+                    waiter.note(node, message.error)
 
     async def summaries(self, org: str, names: Sequence[str]) -> dict[str, Summary]:
         """The reports in short of those nodes that ever reported."""
@@ -288,6 +301,8 @@ class WhitelistPush:
         if self._reaches(key) and self._held.get(key) != fields["digest"]:
             _log.debug("the whitelist of %s goes out", key.name)
             self._outbox.send(key, messages.Whitelist, **fields)
+            for waiter in self._waiters:
+                waiter.sent(key)
 
     def _knows_chains(self, key: NodeKey) -> bool:
         node = self._fleet.nodes.get(key)
