@@ -44,11 +44,12 @@ def one_line(error: BaseException) -> str:
 
 def reason(error: BaseException) -> str:
     """Why the database is away, for anybody who asks: without addresses or paths."""
-    for each in _chain(error):
-        text = _reason(each)
-        if text is not None:
-            return text
-    return "it cannot be reached"
+    return _reason(cause(error)) or "it cannot be reached"
+
+
+def cause(error: BaseException) -> BaseException:
+    """That of the errors which `reason` tells of: it may not be the last one."""
+    return next((each for each in _chain(error) if _reason(each) is not None), error)
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:

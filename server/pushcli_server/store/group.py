@@ -8,11 +8,13 @@ from typing import NamedTuple
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
 
+from pushcli_server.store import room
 from pushcli_server.store.apply import apply_all, apply_one
 from pushcli_server.store.bulk import is_postgresql
 from pushcli_server.store.faults import is_away
 from pushcli_server.store.files import Files
 from pushcli_server.store.operations import Operation
+from pushcli_server.store.weights import weight_of
 
 
 class Item(NamedTuple):
@@ -44,6 +46,7 @@ class Group:
     def __init__(self, items: Sequence[Item], root: Path) -> None:
         self.items = list(items)
         self.last = items[-1].ticket
+        self._withdrawn: list[Item] = []
         self._files = Files((op for item in items for op in item.operations), root)
         self._tried: tuple[int, Refusals] | None = None
 
@@ -52,8 +55,16 @@ class Group:
         """Whether the last try may have been committed, its confirmation lost."""
         return self._tried is not None
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to write, or nothing any more."""
+        return not any(item.operations for item in self.items)
+
     def commit(self, engine: Engine) -> Refusals:
         """Store everything that can be stored, in one transaction.
+
+        If there is nothing, then because somebody wants to know whether the database is back:
+        what shows that is a write like the one that failed.
 
         Raises:
             Exception: the database or the disk is away (`is_away`), or `InDoubt`; to be tried
@@ -62,6 +73,9 @@ class Group:
         if (refusals := self._outcome(engine)) is not None:
             return refusals
         self._files.finish()
+        if self.is_empty:
+            failed = (weight_of(item.operations) for item in self._withdrawn)
+            room.prove(engine, room.LEAST + max(failed, default=0))
         try:
             return self._commit(engine, _together)
         except Exception as error:
@@ -73,8 +87,7 @@ class Group:
         """Take back what somebody waits for; it was not stored, and will not be."""
         waited_for = [item for item in self.items if item.answer is not None]
         self.items = [item for item in self.items if item.answer is None]
-        for item in waited_for:
-            self._files.abandon(item.operations)
+        self._withdrawn += waited_for
         return waited_for
 
     def _commit(self, engine: Engine, apply: _Apply) -> Refusals:
@@ -90,6 +103,9 @@ class Group:
             for item in self.items:
                 if item.ticket in refusals:
                     self._files.abandon(item.operations)
+            for item in self._withdrawn:
+                # Now, as its files may have been written meanwhile, where the disk was full.
+                self._files.abandon(item.operations)
             self._files.settle(connection)
             if is_postgresql(connection):
                 # A connection that breaks now leaves open what became of it.

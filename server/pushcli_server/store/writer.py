@@ -2,6 +2,8 @@
 
 Nothing ends it. While the database is away it tries again, and what nobody waits for stays in
 its order; what somebody waits for is taken back, so that he can be told that it was not done.
+If nothing is left then, it tries with a write of its own: nobody is told that the database can be
+written before that was seen.
 An operation that the database cannot ever hold is left out by itself.
 """
 
@@ -18,7 +20,7 @@ from sqlalchemy import Engine
 
 from pushcli_server.store.database import writing
 from pushcli_server.store.errors import CannotApply, CannotStore, StoreUnavailable
-from pushcli_server.store.faults import one_line, reason
+from pushcli_server.store.faults import cause, one_line, reason
 from pushcli_server.store.group import Group, Item, Refusals
 from pushcli_server.store.operations import Operation
 from pushcli_server.store.weights import weight_of
@@ -147,7 +149,8 @@ class Writer:
                 if self._closing.wait(pause) and (
                     pause > _LONGEST_PAUSE / 2 or time.monotonic() >= self._given_up_at
                 ):
-                    _log.error("%d changes were not written", len(group.items) + len(self._queue))
+                    if left := len(self._queue) + (0 if group.is_empty else len(group.items)):
+                        _log.error("%d changes were not written", left)
                     return False
                 pause = min(pause * 2, _LONGEST_PAUSE)
             else:
@@ -171,7 +174,7 @@ class Writer:
 
     def _give_back(self, group: Group, error: Exception) -> None:
         """The database is away: what somebody waits for is not done, unless that is in doubt."""
-        _log.error("cannot write to the database, trying again: %s", one_line(error))
+        _log.error("cannot write to the database, trying again: %s", one_line(cause(error)))
         why = reason(error)
         self._notify(self._on_health, why)
         with self._wake:
@@ -183,6 +186,9 @@ class Writer:
             withdrawn += group.withdraw()
             self._in_hand = len(group.items)
         self._notify(self._withdraw, withdrawn, why)
+        if group.is_empty and not group.in_doubt:
+            # Nothing of it is to come: who reads need not wait until the database is back.
+            self._notify(self._on_commit, self._done_up_to(group.last))
 
     def _withdraw(self, items: list[Item], why: str) -> None:
         self.bytes -= sum(weight_of(item.operations) for item in items)

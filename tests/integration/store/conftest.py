@@ -25,6 +25,8 @@ class Database:
         self.root = root
         self.released: list[int] = []
         self.refused: list[int] = []
+        self.written: list[float | None] = []
+        """Seconds of each commit; None: it failed."""
 
     def create(self) -> None:
         """Make its tables."""
@@ -34,7 +36,7 @@ class Database:
     async def opened(self) -> AsyncIterator[Store]:
         """A started store; what it released and refused is collected here."""
         store = Store.open(self.url, self.root)
-        store.start(asyncio.get_running_loop(), self.released.append)
+        store.start(asyncio.get_running_loop(), self.released.append, self.written.append)
         try:
             yield store
         finally:
