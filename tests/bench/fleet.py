@@ -24,6 +24,8 @@ from tests.support.postgresql import new_database
 from tests.support.simulated import OURS, Plan, simulating
 
 ROUNDS = 5
+SETTLING = 15.0
+"""Seconds after which what follows a configuration is over: whitelists, facts."""
 IDLE = 10.0
 READERS = 500
 JOBS = 1000
@@ -176,6 +178,7 @@ def median_of(measure: Callable[[], float], rounds: int = ROUNDS) -> tuple[float
 def at_rest(fleet: SimulatedFleet) -> float:
     """Processor time of the server in a second, by heartbeats."""
     pid = fleet.pid("server")
+    time.sleep(SETTLING)
     with loop_of(fleet, "at rest"):
         cpu = cpu_seconds(pid)
         time.sleep(IDLE)
