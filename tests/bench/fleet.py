@@ -230,7 +230,7 @@ def operators(fleet: SimulatedFleet) -> None:
 
 def measure(count: int, *, old: bool, database_url: str) -> Figures:
     """Run it all and print it."""
-    kind, where = in_words(old=old, database_url=database_url)
+    kind, where = in_words(old=old, postgresql=bool(database_url))
     print(f"{count} {kind}, {INTERVAL:g} s heartbeats, {where}, on {describe()}")
     connected, rounds = floor([f"n{number:05}" for number in range(count)])
     bare = statistics.median(rounds)
@@ -251,10 +251,10 @@ def measure(count: int, *, old: bool, database_url: str) -> Figures:
         )  # fmt: skip
 
 
-def in_words(*, old: bool, database_url: str) -> tuple[str, str]:
+def in_words(*, old: bool, postgresql: bool) -> tuple[str, str]:
     """What is simulated, and where the server keeps everything."""
     kind = "simulated old agents" if old else "simulated agents like ours"
-    return kind, "PostgreSQL" if database_url else "SQLite"
+    return kind, "PostgreSQL" if postgresql else "SQLite"
 
 
 def main() -> None:
@@ -265,21 +265,20 @@ def main() -> None:
     parser.add_argument("--postgresql", action="store_true", help="in place of SQLite")
     parser.add_argument("--save", type=Path, metavar="PAGE", help="write tables and plots there")
     asked = parser.parse_args()
-    measured = []
+    kind, where = in_words(old=asked.old, postgresql=asked.postgresql)
+    measured: list[Figures] = []
     with ExitStack() as ended:
         for count in sorted(asked.counts):
             # Each fleet has a database of its own.
             url = ended.enter_context(new_database()) if asked.postgresql else ""
             measured.append(measure(count, old=asked.old, database_url=url))
-    if asked.save is None:
-        return
-    kind, where = in_words(old=asked.old, database_url="yes" if asked.postgresql else "")
-    asked.save.write_text(
-        page(
-            measured, kind=kind, database=where, interval=INTERVAL, rounds=ROUNDS,
-            machine=describe(), options=" ".join(sys.argv[1 + len(asked.counts) :]),
-        )
-    )  # fmt: skip
+            # What was measured is not lost if a larger fleet fails.
+            if asked.save is not None:
+                text = page(
+                    measured, kind=kind, database=where, interval=INTERVAL, rounds=ROUNDS,
+                    machine=describe(), options=" ".join(sys.argv[1 + len(asked.counts) :]),
+                )  # fmt: skip
+                asked.save.write_text(text)
 
 
 if __name__ == "__main__":
