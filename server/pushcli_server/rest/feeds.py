@@ -7,6 +7,7 @@ that does not read is cut off.
 
 import asyncio
 import contextlib
+import random
 from collections.abc import AsyncIterator
 from typing import Protocol
 
@@ -74,6 +75,16 @@ class FeedHandlers:
 
 
 _HEADERS = {"X-Accel-Buffering": "no", "Cache-Control": "no-cache"}
+
+
+def rest_of(readers: int, shortest: float = 0.0) -> float:
+    """Seconds between news and their reading.
+
+    By up to a half more or less: those who woke together do not all read in one turn of the event
+    loop.
+    """
+    rest = min(shortest + REST_PER_READER * readers, LONGEST_REST)
+    return rest * (0.5 + random.random())  # noqa: S311
 
 
 class Read(Protocol):
@@ -161,4 +172,4 @@ class EventStream(Streamed):
             elif not await self._log.news(self._position, KEEPALIVE):
                 yield b":keepalive\n"
             else:
-                await asyncio.sleep(min(REST_PER_READER * self._log.readers, LONGEST_REST))
+                await asyncio.sleep(rest_of(self._log.readers))

@@ -19,7 +19,7 @@ from pushcli_server.core.identity import JobKey
 from pushcli_server.output_feeds import OutputFeeds
 from pushcli_server.output_log import OutputLog, Part
 from pushcli_server.rest.errors import Refused, not_found
-from pushcli_server.rest.feeds import KEEPALIVE, LONGEST_REST, REST_PER_READER, Streamed
+from pushcli_server.rest.feeds import KEEPALIVE, Streamed, rest_of
 from pushcli_server.rest.request import Allowed, Call
 from pushcli_server.store import StoreUnavailable
 
@@ -96,8 +96,7 @@ class OutputStream(Streamed):
                 yield self._event("end", self._number, {})
                 return
             if await self._log.news(self._number, LOOK):
-                readers = self._log.readers
-                await asyncio.sleep(min(REST + REST_PER_READER * readers, LONGEST_REST))
+                await asyncio.sleep(rest_of(self._log.readers, REST))
                 continue
             silent += LOOK
             if silent >= KEEPALIVE:
