@@ -25,7 +25,7 @@ class LoopLag:
         observe: is given each sample.
     """
 
-    def __init__(self, observe: Callable[[Sample], None], samples: int = 60_000) -> None:
+    def __init__(self, observe: Callable[[Sample], None], samples: int = 6_000) -> None:
         self._observe = observe
         self._samples: deque[Sample] = deque(maxlen=samples)
 
