@@ -150,11 +150,13 @@ class JobService:
         """
         event = on_fleet.AbortRequested(job=key, requestor=by.name, by=by, origin=origin)
         self._store.require_health()
-        is_live = self._engine.fleet.job(key) is not None
+        is_live = key in self._engine.fleet.jobs
         self._engine.handle(event)
         try:
             await self._store.barrier()
         except StoreUnavailable as error:
+            if not is_live:
+                raise
             raise Delayed(str(error)) from None
         if is_live:
             note_written()

@@ -1,20 +1,31 @@
 """What REST asks about organizations: one goes, with all that is live in it."""
 
+import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 
 from pushcli_server.core import fleet_events as on_fleet
 from pushcli_server.core.identity import Requestor
-from pushcli_server.engine import Engine
+from pushcli_server.engine import Engine, Spawn
 from pushcli_server.store import Store, StoreUnavailable, operations, organizations
 from pushcli_server.store.errors import OutcomeUnknown
 
+_log = logging.getLogger(__name__)
+_AGAIN = 60.0
+"""Seconds after which is tried again what the database could not do."""
+
 
 class OrganizationService:
-    """Closes and opens organizations."""
+    """Closes and opens organizations.
 
-    def __init__(self, engine: Engine, store: Store) -> None:
+    Args:
+        spawn: has something done beside everything else.
+    """
+
+    def __init__(self, engine: Engine, store: Store, spawn: Spawn) -> None:
         self._engine = engine
         self._store = store
+        self._spawn = spawn
 
     async def delete(
         self,
@@ -46,10 +57,24 @@ class OrganizationService:
                 await self._store.write(operations.PurgeOrganization(org))
             await write(operations.DeleteOrganization(org), audit)
         except StoreUnavailable as error:
-            # Its jobs are aborted, and some of it may be gone.
+            # Its jobs are aborted, and some of it may be gone, or all of it.
+            self._drop_unused()
             raise OutcomeUnknown(str(error)) from error
-        # Nobody waits for it: the organization is gone, whatever comes of this.
-        self._store.submit(operations.DropUnusedBlobs())
+        self._drop_unused()
+
+    def _drop_unused(self) -> None:
+        """Nobody waits for it, and nothing behind it: the organization is gone all the same."""
+        self._spawn("dropping what no organization refers to", self._dropped)
+
+    async def _dropped(self) -> None:
+        while True:
+            try:
+                await self._store.write(operations.DropUnusedBlobs())
+            except StoreUnavailable as error:
+                _log.warning("content that is not referred to is still stored: %s", error)
+                await asyncio.sleep(_AGAIN)
+            else:
+                return
 
     def created(self, org: str) -> None:
         """There is one of this name now, perhaps again."""

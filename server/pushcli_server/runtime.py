@@ -146,7 +146,7 @@ async def open_services(
                 engine, store, settings, lambda: rotation.current, incarnation_id
             ),
             brake=BrakeService(engine, store),
-            organizations=OrganizationService(engine, store),
+            organizations=OrganizationService(engine, store, tasks.once),
             whitelists=whitelists,
             checks=checks,
             feeds=feeds,

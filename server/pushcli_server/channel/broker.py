@@ -32,6 +32,8 @@ GATHER = 0.003
 _HEAVY = 500.0
 """Messages in each second that are many."""
 _SPAN = 0.05
+_FRAMES = 3
+"""Of a message that are looked at: one of ours has two, and what has more is refused whole."""
 _AT_ONCE, _MORE = int(zmq.NOBLOCK), int(zmq.NOBLOCK | zmq.SNDMORE)
 """Flags as numbers: to combine them anew for each frame takes longer than to send it."""
 MAX_MESSAGE_SKEW = 300.0
@@ -304,7 +306,9 @@ class Broker:
         routing_id = receive(_AT_ONCE)
         frames = [receive(_AT_ONCE, copy=False)]
         while frames[-1].more:
-            frames.append(receive(_AT_ONCE, copy=False))
+            frame = receive(_AT_ONCE, copy=False)
+            # A hostile peer may send millions of them.
+            frames[_FRAMES - 1 :] = [frame]
         return routing_id, frames
 
     def _accept(self, routing_id: bytes, frames: "list[zmq.Frame]") -> None:

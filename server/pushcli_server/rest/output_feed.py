@@ -82,12 +82,13 @@ class OutputStream(Streamed):
             _log.warning("a feed of output was broken off: %s", error, extra={"job": self._key.id})
 
     async def _followed(self) -> AsyncIterator[bytes]:
-        silent = 0.0
+        loop = asyncio.get_running_loop()
+        sent_at = loop.time()
         # The headers leave with the first bytes: the reader knows that it is heard.
         yield b":output\n"
         while True:
             async for chunk in self._news():
-                silent = 0.0
+                sent_at = loop.time()
                 yield chunk
             if self._outputs.is_over(self._key):
                 await self._outputs.refresh(self._key, self._log)
@@ -97,10 +98,9 @@ class OutputStream(Streamed):
                 return
             if await self._log.news(self._number, LOOK):
                 await asyncio.sleep(rest_of(self._log.readers, REST))
-                continue
-            silent += LOOK
-            if silent >= KEEPALIVE:
-                silent = 0.0
+            # Also where there is news, of nodes that this reader did not ask for.
+            if loop.time() - sent_at >= KEEPALIVE:
+                sent_at = loop.time()
                 yield b":keepalive\n"
 
     async def _news(self) -> AsyncIterator[bytes]:

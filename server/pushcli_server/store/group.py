@@ -75,7 +75,7 @@ class Group:
         self._files.finish()
         if self.is_empty:
             failed = (weight_of(item.operations) for item in self._withdrawn)
-            room.prove(engine, room.LEAST + max(failed, default=0))
+            room.prove(engine, max(failed, default=0))
         try:
             return self._commit(engine, _together)
         except Exception as error:

@@ -12,21 +12,28 @@ from pushcli_server.store import schema
 
 LEAST = 65_536
 """Bytes for which there must be room, more than most changes and their indexes take."""
+MOST = 65_536
+"""Bytes that are looked for beyond these, of what failed."""
+_DIGEST = "room"
+"""Of no content: it is removed whatever its size, also if a crash left it."""
 
 
-def prove(engine: Engine, size: int) -> None:
-    """Commit so many bytes, and their removal: a write that needs pages, and leaves nothing.
+def prove(engine: Engine, failed: int) -> None:
+    """Commit some bytes, and their removal: a write that needs pages, and leaves nothing.
+
+    Args:
+        failed: bytes of what could not be written. Of a large one only so much counts that what
+            waits behind, which may be small, does not wait for room that it does not need.
 
     Raises:
         Exception: the database is away (`is_away`).
     """
-    # Bytes that no database can compress, but the same each time: what a crash between the two
-    # commits leaves goes with the next.
-    data = hashlib.shake_256(b"room").digest(size)
-    digest, table = hashlib.sha256(data).hexdigest(), schema.blobs
-    gone = delete(table).where(table.c.digest == digest)
+    # Bytes that no database can compress.
+    size = LEAST + min(failed, MOST)
+    data, table = hashlib.shake_256(b"room").digest(size), schema.blobs
+    gone = delete(table).where(table.c.digest == _DIGEST)
     with engine.begin() as connection:
         connection.execute(gone)
-        connection.execute(insert(table), {"digest": digest, "size": size, "data": data})
+        connection.execute(insert(table), {"digest": _DIGEST, "size": size, "data": data})
     with engine.begin() as connection:
         connection.execute(gone)

@@ -611,3 +611,19 @@ def test_an_unproven_peers_frame_has_a_bound() -> None:
                 assert await asyncio.to_thread(peer.is_hung_up)
 
     run(scenario)
+
+
+def test_a_message_of_many_frames_is_refused_and_those_behind_it_are_read() -> None:
+    async def scenario() -> None:
+        async with broker(KEY, lambda: NOW) as (heard, running, socket):
+            header, body = wire.seal(GOOD, KEY)
+            socket.send_multipart([header, body, *[b""] * 5000])
+            socket.send_multipart([header])
+            socket.send_multipart([header, body])
+            while not heard:
+                heard.more.clear()
+                await heard.more.wait()
+            assert running.drops.counts.total() == 2
+            assert len(heard) == 1
+
+    run(scenario)
