@@ -45,6 +45,7 @@ from pushcli.errors import PushcliError
 from pushcli.sandbox.sandbox import ORG
 from tests.soak import jobs, operators, past
 from tests.soak.churn import NEW, Guests, comers
+from tests.soak.nodes import staying
 from tests.soak.report import Count, Series, counts, growing, slopes
 from tests.soak.samples import Sampler, Stored, descriptors, threads
 from tests.soak.trend import Bound
@@ -52,7 +53,7 @@ from tests.soak.world import World
 from tests.support.fleet import Fleet
 from tests.support.logs import tracebacks
 from tests.support.memory import rss_mib
-from tests.support.simulated import OURS, Plan, simulating
+from tests.support.simulated import OURS, Plan
 from tests.support.writers import register
 
 SEED = int(os.environ.get("SOAK_SEED", "1"))
@@ -136,10 +137,11 @@ def run(directory: Path, ended: ExitStack) -> list[str]:
         before, warm_at, were = counted(world), time.monotonic() - since, number_of_jobs(world)
     print(f"{warm_at:5.0f} s  warm", flush=True)
     watch(world, since, looks, warm_at + (1 - WARMING) * SECONDS)
-    world.over()
+    with world.at_rest("guest"):
+        after = settled(world, before)
+        world.over()
     for worker in workers:
-        worker.join(120)
-    after = settled(world, before)
+        worker.join()
     for sampler in looks:
         sampler.end()
     samples = {name: found for sampler in looks for name, found in sampler.samples.items()}
@@ -153,7 +155,7 @@ def run(directory: Path, ended: ExitStack) -> list[str]:
             f"{more} jobs after the warm-up are too few to judge anything: give a larger M"
         )
     wrong += [sampler.failure for sampler in looks if sampler.failure]
-    return world.complaints + wrong + at_the_end(world, workers)
+    return world.complaints + wrong + at_the_end(world)
 
 
 def make_world(directory: Path, ended: ExitStack) -> tuple[World, Guests]:
@@ -173,7 +175,7 @@ def make_world(directory: Path, ended: ExitStack) -> tuple[World, Guests]:
         nodes=SIMULATED, interval=INTERVAL, key_file=str(key_file),
         extensions=OURS, url=fleet.url.partition("/organizations")[0],
     )  # fmt: skip
-    ended.enter_context(simulating(plan))
+    ended.enter_context(staying(plan))
     world = World(
         fleet, real=REAL, simulated=SIMULATED, comers=COMERS, guests=GUESTS, seed=SEED
     )  # fmt: skip
@@ -298,9 +300,9 @@ def watch(world: World, since: float, looks: list[Sampler], until: float) -> Non
         time.sleep(0.2)
 
 
-def at_the_end(world: World, workers: list[threading.Thread]) -> list[str]:
+def at_the_end(world: World) -> list[str]:
     """What must hold when nothing is done any more."""
-    wrong = [f"{worker.name}: a step does not end" for worker in workers if worker.is_alive()]
+    wrong = []
     if live := world.live_jobs():
         wrong.append(f"{live} jobs are not over at the end")
     with suppress(AssertionError):

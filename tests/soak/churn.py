@@ -58,28 +58,28 @@ class Guests:
         self._world.until_available(self.names)
 
     def go(self) -> None:
-        """Without a word. Every other time they are missed; else they are back before that."""
+        """Without a word. The new ones are deleted, every other time before they are missed."""
         self._process.close()
         if self._generation % 2:
-            self._world.until_available(self.names, available=False)
+            self._world.until_offline(self.names)
         ran = self._world.fleet.cli("node", "delete", "-y", *self._new)
         assert ran.returncode == 0, f"`node delete`: {ran.stderr.strip()[-300:]}"
         self._world.done["nodes enrolled and deleted"] += len(self._new)
         self._new = []
+        self._world.until_offline(self._world.guests)
 
     def step(self, world: World, chance: random.Random) -> None:
         """They go and come back. A job that runs on them then ends somehow."""
-        begun, there = world.went_offline(), len(self.names)
+        begun, most = world.went_offline(), 2 * len(self.names)
         until = f"until:{time.time() + 5 * chance.random()}"
         job = world.post(until, self.names, quorum=1, capture_output=True)
         world.until(lambda: world.job(job)["status"] != "voting", f"job {job} runs")
         self.go()
         self.come()
-        # Who is configured and not heard of until all are is missed once more.
-        most = there + len(self.names)
-        world.may_go_offline += min(most, world.went_offline() - begun)
         world.done[f"jobs {world.until_over(job)['status']}"] += 1
         done(world, world.post("true", self.names), {"succeeded": self.names})
+        # Each once, and once more if it was configured long before it could connect.
+        world.may_go_offline += min(most, world.went_offline() - begun)
         world.done["generations of guests"] += 1
 
     def close(self) -> None:

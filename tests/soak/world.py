@@ -137,18 +137,24 @@ class World:
             time.sleep(pause)
         return value
 
-    def until_available(self, names: Sequence[str], *, available: bool = True) -> None:
-        """All of these may be asked to run jobs, or none of them may."""
+    def until_available(self, names: Sequence[str]) -> None:
+        """All of these may be asked to run jobs."""
+        self._until_all(names, "availability", "available")
+
+    def until_offline(self, names: Sequence[str]) -> None:
+        """None of these was heard of in time."""
+        self._until_all(names, "status", "offline")
+
+    def _until_all(self, names: Sequence[str], field: str, value: str) -> None:
         wanted = set(names)
 
         def there() -> bool:
             states = self.expect(200, "GET", "pushy/node_states")
-            are = {s["node_name"] for s in states if s["availability"] == "available"}
-            return wanted <= are if available else not wanted & are
+            return wanted <= {s["node_name"] for s in states if s[field] == value}
 
         # It is a long answer.
-        words = f"{len(wanted)} nodes are {'' if available else 'un'}available"
-        self.until(there, f"{words}: {', '.join(sorted(wanted)[:5])}", pause=0.5)
+        words = f"{len(wanted)} nodes are {value}: {', '.join(sorted(wanted)[:5])}"
+        self.until(there, words, pause=0.5)
 
     def until_each_available(self, names: Sequence[str]) -> None:
         """The same, of a few."""
