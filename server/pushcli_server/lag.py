@@ -27,7 +27,7 @@ class LoopLag:
             they would take eight times the memory, and ten minutes to get there.
     """
 
-    def __init__(self, observe: Callable[[Sample], None], samples: int = 6_000) -> None:
+    def __init__(self, observe: Callable[[Sample], None], samples: int = 60_000) -> None:
         self._observe = observe
         self._lags, self._used = (array("d", bytes(8 * samples)) for _ in range(2))
         self._size, self._count = samples, 0

@@ -1,6 +1,7 @@
 """Each distinct output of a job is known by its digest, and fetched once."""
 
 import hashlib
+import select
 import subprocess
 
 import pytest
@@ -119,6 +120,10 @@ def test_the_command_line_shows_each_output_once(server: Sandbox, agents: list[O
         env=server.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     ) as process:  # fmt: skip
         assert process.stdout is not None
+        # The command line may take longer to start than the server bears their silence.
+        while not select.select([process.stdout], [], [], 0.2)[0]:
+            for agent in agents:
+                agent.heartbeat()
         job = process.stdout.readline().split()[-1]
         take_part(agents, job)
         rest = process.stdout.read().splitlines()
