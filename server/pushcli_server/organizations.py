@@ -11,7 +11,7 @@ from pushcli_server.store import Store, StoreUnavailable, operations, organizati
 from pushcli_server.store.errors import OutcomeUnknown
 
 _log = logging.getLogger(__name__)
-_AGAIN = 60.0
+_AGAIN = 5.0
 """Seconds after which is tried again what the database could not do."""
 
 
