@@ -1,7 +1,6 @@
 """The database of a running server goes away and comes back: the server stays, jobs end well."""
 
 import os
-import re
 import resource
 import signal
 import sqlite3
@@ -188,7 +187,6 @@ def test_a_server_whose_database_is_away_can_be_stopped(
         log = fleet.log("server")
         until(lambda: "cannot write" in log.read_text(), "it is noticed")
         assert fleet.end_server(signal.SIGTERM) == 0
-    assert re.search(r"\d+ changes were not written", log.read_text())
     assert "Traceback" not in log.read_text()
     fleet.start_server()
     [job] = fleet.api.jobs()
