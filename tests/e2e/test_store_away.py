@@ -1,6 +1,7 @@
 """The database of a running server goes away and comes back: the server stays, jobs end well."""
 
 import os
+import re
 import resource
 import signal
 import sqlite3
@@ -16,6 +17,7 @@ from sqlalchemy.engine import make_url
 from pushcli.errors import PushcliError, ServerError
 from pushcli.sandbox.sandbox import Sandbox
 from tests.support.identities import operator
+from tests.support.metrics import metric
 from tests.support.postgresql import on_sqlite, throw_away_database
 from tests.support.stored import away, database
 from tests.support.tcp_way import tcp_way
@@ -186,7 +188,9 @@ def test_a_server_whose_database_is_away_can_be_stopped(
     with away(fleet):
         log = fleet.log("server")
         until(lambda: "cannot write" in log.read_text(), "it is noticed")
+        until(lambda: metric(fleet, "pushcli_store_waiting_bytes") > 0, "the result waits")
         assert fleet.end_server(signal.SIGTERM) == 0
+    assert re.search(r"[1-9]\d* changes were not written", log.read_text())
     assert "Traceback" not in log.read_text()
     fleet.start_server()
     [job] = fleet.api.jobs()
