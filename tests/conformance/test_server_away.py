@@ -114,3 +114,22 @@ def test_after_a_reconnect_it_is_one(server: Sandbox, agent: OldAgent) -> None:
     agent.heartbeat("committed", job)
     agent.expect("ack")
     assert agent.expect("run")["job_id"] == job
+
+
+def test_who_reconnects_while_it_makes_ready_may_vote_twice(
+    server: Sandbox, agent: OldAgent
+) -> None:
+    job = start(server, "x", agent.name)
+    agent.expect("commit")
+    agent.connect()
+    # Not ready yet, so that it is asked again; its vote crosses that.
+    agent.heartbeat("idle")
+    agent.expect("ack")
+    agent.expect("commit")
+    agent.send("ack_commit", job)
+    agent.expect("run")
+    agent.send("ack_commit", job)
+    agent.send("ack_run", job)
+    agent.send("succeeded", job)
+    assert job_is(server, job, "complete")["nodes"] == {"succeeded": [agent.name]}
+    assert agent.receive(0.2) is None

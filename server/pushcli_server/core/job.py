@@ -43,6 +43,7 @@ from pushcli_server.core.states import UNFINISHED, JobStatus, NodeState
 IDLE_BEATS = 2
 """So many idle heartbeats in a row end the work of a node that should be at it: one may
 have crossed our message."""
+VOTED_YES = (NodeState.READY, NodeState.RUNNING)
 
 
 def handle(job: Job, event: Event, now: float) -> list[Effect]:
@@ -69,6 +70,8 @@ def handle(job: Job, event: Event, now: float) -> list[Effect]:
         case Reconnected():
             if job.has_unfinished(event.node):
                 job.unsure.add(event.node)
+            effects = []
+        case VoteReceived() if _is_repeated(job, event):
             effects = []
         case (
             VoteReceived()
@@ -270,6 +273,12 @@ def _vote(job: Job, event: NodeEvent, now: float) -> list[Effect]:
             return _reset(node)
 
 
+def _is_repeated(job: Job, vote: VoteReceived) -> bool:
+    """Whether a node says again what it said, because it was asked again."""
+    said = VOTED_YES if vote.ready else (NodeState.NACKED,)
+    return vote.node in job.asked_again and job.nodes[vote.node] in said
+
+
 # --- one node's message, while running
 
 
@@ -375,8 +384,10 @@ def _heartbeat(job: Job, event: HeartbeatReceived, now: float) -> list[Effect]:
         job.lost.pop(node, None)
     match job.status, job.nodes[node], event.doing:
         case JobStatus.VOTING, NodeState.NEW, "committed" if unsure and not event.votes_again:
+            job.asked_again.add(node)
             return _vote(job, VoteReceived(node, ready=True), now)
         case JobStatus.VOTING, NodeState.NEW, "idle" | "committed" if unsure:
+            job.asked_again.add(node)
             return [SendCommit([node])]
         case JobStatus.RUNNING, NodeState.READY, "committed" if unsure:
             return [SendRun([node])]

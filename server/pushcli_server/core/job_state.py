@@ -68,6 +68,8 @@ class Job:
     """Nodes out of contact while at work, and when we give them up."""
     unsure: set[str] = field(default_factory=set)
     """Nodes to which our last message, or whose answer, may not have come through."""
+    asked_again: set[str] = field(default_factory=set)
+    """Nodes that were asked for a vote that may have been under way: it may come twice."""
     grace_until: float = -math.inf
     """Until then, after we were away, silence ends no node's part."""
     unspooled: set[str] = field(default_factory=set)

@@ -473,6 +473,42 @@ def test_once_the_new_connection_has_spoken_only_ack_commit_is_a_vote() -> None:
     assert feed(play(job, yes(A))) == ["quorum_vote a success"]
 
 
+def asked_again(vote: VoteReceived) -> Job:
+    """A job whose node A was asked again while its vote was under way, which came."""
+    job = started(A, B, quorum=1)
+    play(job, Reconnected(A), HeartbeatReceived(A, "idle"), vote, yes(B))
+    assert job.status is JobStatus.RUNNING
+    return job
+
+
+@pytest.mark.parametrize("voted", [yes(A), VoteReceived(A, ready=False, reason="no")])
+def test_a_vote_that_was_asked_for_again_may_come_again(voted: VoteReceived) -> None:
+    job = asked_again(voted)
+    before = job.nodes[A]
+    assert play(job, voted) == []
+    assert job.nodes[A] is before
+
+
+def test_a_vote_that_a_heartbeat_stood_for_may_still_come() -> None:
+    job = started(A)
+    play(job, Reconnected(A), HeartbeatReceived(A, "committed"))
+    assert play(job, yes(A)) == []
+    play(job, RunAnswered(A, started=True))
+    assert play(job, yes(A)) == []
+
+
+def test_another_vote_than_the_first_is_no_repetition() -> None:
+    job = asked_again(yes(A))
+    play(job, VoteReceived(A, ready=False, reason="changed its mind"))
+    assert job.nodes[A] is NodeState.CRASHED
+
+
+def test_a_vote_that_nobody_asked_for_again_is_out_of_turn() -> None:
+    job = running(A)
+    play(job, yes(A))
+    assert job.nodes[A] is NodeState.CRASHED
+
+
 def test_a_deleted_clients_vote_is_over() -> None:
     job = started(A, B)
     effects = play(job, NodeDeleted(A))
