@@ -70,14 +70,14 @@ class AdmissionService:
         common = extensions.ALL & (offered or frozenset())
         salt = ""
         if by_client:
-            generation, salt = await self._registered(node, requestor_key)
+            deletions, salt = await self._registered(node, requestor_key)
             request = on_fleet.ConfigurationRequested(
                 node=node,
                 curve_key=curve_key,
                 offered=common,
                 adopts=frozenset(adopts),
                 agent=agent,
-                generation=generation,
+                deletions=deletions,
                 session_salt=salt,
                 signature=signature,
                 repeated=repeated,
@@ -107,22 +107,22 @@ class AdmissionService:
         await self._store.barrier()
         self._engine.handle(
             on_fleet.ConfigurationStored(
-                node=request.node, curve_key=request.curve_key, generation=request.generation
+                node=request.node, curve_key=request.curve_key, deletions=request.deletions
             )
         )
 
     async def _registered(self, node: NodeKey, key: RSAPublicKey) -> tuple[int, str]:
-        """How often clients of this name were deleted, at a moment when there is one with
+        """How many clients had been deleted at a moment when there is one of this name with
         this key, and that client's salt.
         """
         deletions = self._engine.fleet.deletions
         while True:
-            before = deletions[node]
+            before = deletions.count
             found = await self._store.ask(identity_reads.client_keys, *node)
             salts = [salt for pem, salt in found if keys.load_public_key(pem) == key]
             if not salts:
                 raise ClientGone
-            if deletions[node] == before:
+            if not deletions.since(before, node):
                 return before, salts[0]
 
     def observe_clock(self, node: NodeKey, signed_at: float) -> None:

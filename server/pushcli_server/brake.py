@@ -74,12 +74,11 @@ class BrakeService:
             StoreUnavailable: none is.
         """
         async with self._turn:
-            deletions = self._engine.fleet.deletions
-            generations = {name: deletions[NodeKey(org, name)] for name in names}
+            deletions = self._engine.fleet.deletions.count
             await self._require_nodes(org, names)
             record = brake_records.pause_record(pause, self._engine.clock.offset())
             await write(operations.SetPauses(org, names, record), *audit)
-            self._engine.handle(on_fleet.PausesStored(org, generations, pause))
+            self._engine.handle(on_fleet.PausesStored(org, names, pause, deletions))
 
     async def _require_nodes(self, org: str, names: Sequence[str]) -> None:
         there = await self._store.lists.ask(
@@ -108,4 +107,5 @@ class BrakeService:
         """
         async with self._turn:
             await write(operations.SetPauses(org, names, None), *audit)
-            self._engine.handle(on_fleet.PausesStored(org, dict.fromkeys(names, 0), None))
+            deletions = self._engine.fleet.deletions.count
+            self._engine.handle(on_fleet.PausesStored(org, names, None, deletions))

@@ -37,9 +37,9 @@ async def load(store: Store, clock: Clock) -> list[on_fleet.FreezeStored | on_fl
         by = _requestor(org, frozen)
         found.append(on_fleet.FreezeStored(org, Freeze(reason=frozen.reason, by=by, at=frozen.at)))
     # Of one request, they are one object.
-    pauses: dict[tuple[str, PauseRecord], dict[str, int]] = {}
+    pauses: dict[tuple[str, PauseRecord], list[str]] = {}
     for org, node, paused in await store.ask(brake_reads.pauses, clock.date()):
-        pauses.setdefault((org, paused), {})[node] = 0
+        pauses.setdefault((org, paused), []).append(node)
     for (org, paused), nodes in pauses.items():
         pause = Pause(
             reason=paused.reason,
@@ -47,7 +47,7 @@ async def load(store: Store, clock: Clock) -> list[on_fleet.FreezeStored | on_fl
             at=paused.at,
             until=paused.until - clock.offset(),
         )
-        found.append(on_fleet.PausesStored(org, nodes, pause))
+        found.append(on_fleet.PausesStored(org, nodes, pause, deletions=0))
     return found
 
 

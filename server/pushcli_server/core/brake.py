@@ -41,9 +41,10 @@ def set_freeze(fleet: Fleet, event: on_fleet.FreezeStored) -> list[Effect]:
 def set_pauses(fleet: Fleet, event: on_fleet.PausesStored) -> list[Effect]:
     """Nodes are paused, or take part again; those that were deleted meanwhile do not count."""
     effects: list[Effect] = []
-    for name, generation in event.nodes.items():
+    for name in event.nodes:
         key = NodeKey(event.org, name)
-        if event.pause is None or fleet.deletions[key] != generation or key.org in fleet.closed:
+        is_gone = key.org in fleet.closed or fleet.deletions.since(event.deletions, key)
+        if event.pause is None or is_gone:
             fleet.pauses.pop(key, None)
         else:
             fleet.pauses[key] = event.pause

@@ -8,7 +8,7 @@ All are many and short-lived, and none is part of a cycle: the collector need no
 (`gc=False`).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -117,7 +117,7 @@ class ConfigurationRequested(msgspec.Struct, frozen=True, kw_only=True, gc=False
         curve_key: the agent's, Z85; like all but the node, it is not signed.
         offered: the extensions that both sides have.
         adopts: ids of jobs that a restarted agent still has.
-        generation: the node's `generation` when its client was seen in the store.
+        deletions: of clients, as counted before its client was seen in the store.
         session_salt: of that client; what the node's session key is derived from, too.
         agent: what it says that it is, if anything.
         signature: of the request.
@@ -129,7 +129,7 @@ class ConfigurationRequested(msgspec.Struct, frozen=True, kw_only=True, gc=False
     curve_key: str
     offered: frozenset[str]
     adopts: frozenset[str]
-    generation: int
+    deletions: int
     session_salt: str = ""
     agent: str | None = None
     signature: Signature | None = None
@@ -141,7 +141,7 @@ class ConfigurationStored(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     node: NodeKey
     curve_key: str
-    generation: int
+    deletions: int
 
 
 class ClientDeleted(msgspec.Struct, frozen=True, gc=False):
@@ -179,12 +179,14 @@ class PausesStored(msgspec.Struct, frozen=True, gc=False):
     """An operator paused nodes, which is durable; None: he lets them take part again.
 
     Args:
-        nodes: names, each with the node's `generation` when its client was seen in the store.
+        nodes: their names.
+        deletions: of clients, as counted before theirs were seen in the store.
     """
 
     org: str
-    nodes: Mapping[str, int]
+    nodes: Sequence[str]
     pause: Pause | None
+    deletions: int
 
 
 class ClockDiffers(msgspec.Struct, frozen=True, gc=False):

@@ -238,7 +238,7 @@ def configure(fleet: Fleet, event: on_fleet.ConfigurationRequested, now: float) 
 
     One that is repeated changes nothing, and its key is admitted beside the node's own.
     """
-    if fleet.deletions[event.node] != event.generation:
+    if fleet.deletions.since(event.deletions, event.node):
         raise ClientGone
     fleet.admissions.require_free(event.curve_key, event.node)
     node = fleet.node(event.node)
@@ -267,7 +267,7 @@ def _change_key(fleet: Fleet, node: Node, curve_key: str) -> None:
 
 def admit(fleet: Fleet, event: on_fleet.ConfigurationStored, now: float) -> list[Effect]:
     """The key counts from now on, unless its client was deleted meanwhile."""
-    if fleet.deletions[event.node] != event.generation:
+    if fleet.deletions.since(event.deletions, event.node):
         raise ClientGone
     admission = Admission(event.node, now + fleet.rules.lifetime)
     fleet.admissions.admit(event.curve_key, admission)
@@ -279,7 +279,7 @@ def expel(fleet: Fleet, key: NodeKey, now: float) -> list[Effect]:
 
     Its connections end; whatever still comes on them is dropped unread.
     """
-    fleet.deletions[key] += 1
+    fleet.deletions.note(key)
     fleet.admissions.forget(key)
     fleet.late.pop(key, None)
     fleet.pauses.pop(key, None)

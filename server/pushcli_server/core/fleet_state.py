@@ -12,6 +12,7 @@ from pushcli.protocol.timestamps import format_minute
 from pushcli_server.core import fleet_events as on_fleet
 from pushcli_server.core.admissions import Admissions
 from pushcli_server.core.brake_state import Freeze, Pause
+from pushcli_server.core.deletions import Deletions
 from pushcli_server.core.fleet_events import Effect
 from pushcli_server.core.gathering import Budget, Gathering
 from pushcli_server.core.identity import JobKey, NodeKey
@@ -72,8 +73,7 @@ class Fleet:
     """An agent sends one output at a time: so there is one for each node at most."""
     went_offline: Counter[str] = field(default_factory=Counter)
     """How often nodes of an organization were not heard of in time."""
-    deletions: Counter[NodeKey] = field(default_factory=Counter)
-    """How often the client of a node, or of another name, was deleted."""
+    deletions: Deletions = field(default_factory=Deletions)
     offset: float = 0.0
     """From the times that `handle` is given to the date: what the clock was set by."""
     freezes: dict[str, Freeze] = field(default_factory=dict)

@@ -323,7 +323,7 @@ class World:
 
     def _configure(self, machine: Machine, adopts: frozenset[str]) -> None:
         """The answer waits for the store, as REST does."""
-        generation = self.fleet.deletions[machine.key]
+        deletions = self.fleet.deletions.count
         curve_key = machine.curve_key
         self.tell(
             on_fleet.ConfigurationRequested(
@@ -331,14 +331,12 @@ class World:
                 curve_key=curve_key,
                 offered=self.offered,
                 adopts=adopts,
-                generation=generation,
+                deletions=deletions,
             )
         )
         self.commit()
         self.tell(
-            on_fleet.ConfigurationStored(
-                node=machine.key, curve_key=curve_key, generation=generation
-            )
+            on_fleet.ConfigurationStored(node=machine.key, curve_key=curve_key, deletions=deletions)
         )
 
     # --- time

@@ -12,7 +12,7 @@ from tests.unit.server.core.fleet_script import A, B, Script
 
 def paused(fleet: Script, node: NodeKey, until: float) -> None:
     pause = Pause(reason="disk", by=Requestor("user", "", "ann"), at=0.0, until=until)
-    fleet.tell(on_fleet.PausesStored(node.org, {node.name: 0}, pause))
+    fleet.tell(on_fleet.PausesStored(node.org, [node.name], pause, 0))
 
 
 def states(fleet: Script) -> dict[tuple[str, str], int]:

@@ -101,7 +101,7 @@ class Script:
         Args:
             repeated: with the signature of a request before.
         """
-        generation = self.fleet.deletions[node]
+        deletions = self.fleet.deletions.count
         begin = len(self.done)
         self.tell(
             on_fleet.ConfigurationRequested(
@@ -109,13 +109,13 @@ class Script:
                 curve_key=key,
                 offered=offered,
                 adopts=adopts,
-                generation=generation,
+                deletions=deletions,
                 repeated=repeated,
             )
         )
         if repeated:
             return self.done[begin:]
-        stored = on_fleet.ConfigurationStored(node=node, curve_key=key, generation=generation)
+        stored = on_fleet.ConfigurationStored(node=node, curve_key=key, deletions=deletions)
         self.tell(stored)
         return self.done[begin:]
 

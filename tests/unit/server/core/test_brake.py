@@ -20,8 +20,8 @@ def pause(until: float = 1100.0) -> Pause:
 
 
 def paused(fleet: Script, *nodes: NodeKey, until: float = 1100.0) -> None:
-    generations = {node.name: fleet.fleet.deletions[node] for node in nodes}
-    fleet.tell(on_fleet.PausesStored("acme", generations, pause(until)))
+    names, deletions = [node.name for node in nodes], fleet.fleet.deletions.count
+    fleet.tell(on_fleet.PausesStored("acme", names, pause(until), deletions))
 
 
 def asked(effects: list[on_fleet.Effect]) -> list[str]:
@@ -128,7 +128,7 @@ def test_a_resumed_node_is_asked_again() -> None:
     fleet = Script()
     fleet.bring(A)
     paused(fleet, A)
-    fleet.tell(on_fleet.PausesStored("acme", {"a": 0}, None))
+    fleet.tell(on_fleet.PausesStored("acme", ["a"], None, 0))
     assert asked(fleet.start(A)) == ["a"]
 
 
@@ -149,7 +149,7 @@ def test_a_deleted_node_leaves_no_pause_to_the_next_of_its_name() -> None:
     fleet.tell(on_fleet.ClientDeleted(A))
     assert fleet.fleet.pauses == {}
     # One that was under way while the client was deleted.
-    fleet.tell(on_fleet.PausesStored("acme", {"a": 0}, pause()))
+    fleet.tell(on_fleet.PausesStored("acme", ["a"], pause(), 0))
     assert fleet.fleet.pauses == {}
 
 

@@ -341,12 +341,12 @@ def test_a_key_is_admitted_only_once_it_is_saved() -> None:
     fleet = Script()
     request = on_fleet.ConfigurationRequested(
         node=A, curve_key="k", offered=extensions.ALL, adopts=frozenset(),
-        generation=0,
+        deletions=0,
     )  # fmt: skip
     [saved] = of(on_fleet.SaveNode, fleet.tell(request))
     assert saved.node.curve_key == "k"
     assert not fleet.fleet.admits("k", fleet.now)
-    fleet.tell(on_fleet.ConfigurationStored(node=A, curve_key="k", generation=0))
+    fleet.tell(on_fleet.ConfigurationStored(node=A, curve_key="k", deletions=0))
     assert fleet.fleet.admits("k", fleet.now)
     assert fleet.fleet.admissions.owner("k") == A
 
@@ -398,12 +398,12 @@ def test_of_two_nodes_that_ask_with_one_key_at_once_one_is_admitted() -> None:
                 curve_key="k",
                 offered=extensions.ALL,
                 adopts=frozenset(),
-                generation=0,
+                deletions=0,
             )
         )
-    fleet.tell(on_fleet.ConfigurationStored(node=A, curve_key="k", generation=0))
+    fleet.tell(on_fleet.ConfigurationStored(node=A, curve_key="k", deletions=0))
     with pytest.raises(KeyOfAnotherNode):
-        fleet.tell(on_fleet.ConfigurationStored(node=B, curve_key="k", generation=0))
+        fleet.tell(on_fleet.ConfigurationStored(node=B, curve_key="k", deletions=0))
     fleet.tell(on_fleet.ClientDeleted(B))
     assert fleet.fleet.admits("k", fleet.now)
     fleet.tell(on_fleet.ClientDeleted(A))
@@ -420,10 +420,10 @@ def test_a_key_that_was_never_admitted_takes_nobodys_place() -> None:
                 curve_key=key,
                 offered=extensions.ALL,
                 adopts=frozenset(),
-                generation=0,
+                deletions=0,
             )
         )
-    fleet.tell(on_fleet.ConfigurationStored(node=A, curve_key="second", generation=0))
+    fleet.tell(on_fleet.ConfigurationStored(node=A, curve_key="second", deletions=0))
     node = fleet.fleet.nodes[A]
     assert (node.curve_key, node.previous_curve_key) == ("second", "first")
 
@@ -434,12 +434,12 @@ def test_a_deleted_client_is_admitted_no_more(deleted: str) -> None:
     fleet.bring(A)
     request = on_fleet.ConfigurationRequested(
         node=A, curve_key="k", offered=extensions.ALL,
-        adopts=frozenset(), generation=0,
+        adopts=frozenset(), deletions=0,
     )  # fmt: skip
     if deleted == "while it was saved":
         fleet.tell(request)
     fleet.tell(on_fleet.ClientDeleted(A))
-    stored = on_fleet.ConfigurationStored(node=A, curve_key="k", generation=0)
+    stored = on_fleet.ConfigurationStored(node=A, curve_key="k", deletions=0)
     with pytest.raises(ClientGone):
         fleet.tell(request if deleted == "before the request" else stored)
     assert not fleet.fleet.admits("k", fleet.now)
@@ -451,7 +451,7 @@ def test_a_request_that_comes_after_the_deletion_makes_no_node() -> None:
     fleet.tell(on_fleet.ClientDeleted(A))
     request = on_fleet.ConfigurationRequested(
         node=A, curve_key="k", offered=extensions.ALL, adopts=frozenset(),
-        generation=0,
+        deletions=0,
     )  # fmt: skip
     with pytest.raises(ClientGone):
         fleet.tell(request)

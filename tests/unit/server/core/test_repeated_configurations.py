@@ -114,7 +114,7 @@ def test_a_deleted_client_has_no_key_beside_its_own_either() -> None:
 def test_a_repeat_from_before_the_deletion_admits_nobody() -> None:
     fleet = served()
     request = on_fleet.ConfigurationRequested(
-        node=A, curve_key="k", offered=extensions.ALL, adopts=frozenset(), generation=0,
+        node=A, curve_key="k", offered=extensions.ALL, adopts=frozenset(), deletions=0,
         repeated=True,
     )  # fmt: skip
     fleet.tell(on_fleet.ClientDeleted(A))
