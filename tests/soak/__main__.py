@@ -50,6 +50,7 @@ from tests.soak.report import Count, Series, counts, growing, slopes
 from tests.soak.samples import Sampler, Stored, descriptors, threads
 from tests.soak.trend import Bound
 from tests.soak.world import World
+from tests.support import postgresql
 from tests.support.fleet import Fleet
 from tests.support.logs import tracebacks
 from tests.support.memory import rss_mib
@@ -95,6 +96,9 @@ Step = Callable[[World, random.Random], None]
 
 def main() -> int:
     """The exit status."""
+    if postgresql.IS_CHOSEN:
+        print("soak: it looks into SQLite's file: unset PUSHCLI_TEST_DATABASE", file=sys.stderr)
+        return 2
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by a signal"))
     directory = Path(tempfile.mkdtemp(prefix="pushcli-soak-"))
     try:
