@@ -43,7 +43,8 @@ class Incoming:
         event = _command(body)
         message = event.message if isinstance(event, CommandReceived) else _outline.decode(body)
         self._check_time(message.timestamp)
-        if message.sequence <= self._sequence:
+        # An old server counts for a node, whatever its connection, and begins anew at any time.
+        if self._config.extensions and message.sequence <= self._sequence:
             detail = f"{message.sequence} after {self._sequence}"
             raise Dropped(DropReason.REPLAY, detail)
         self._sequence = message.sequence

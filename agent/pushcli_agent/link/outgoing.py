@@ -143,7 +143,9 @@ class Outgoing:
 
     def _text(self, effect: SendResult, channel: OutputChannel, size: int, room: int) -> str:
         data = self._all(effect, channel, min(size, room))
-        return fit(data.decode("utf-8", "replace"), size - len(data), room)
+        # Where PostgreSQL keeps text a NUL is none: an old server would lose all of it.
+        text = data.decode("utf-8", "replace").replace("\0", "\ufffd")
+        return fit(text, size - len(data), room)
 
 
 def fit(text: str, missing: int, room: int) -> str:

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pushcli.protocol import messages, wire
+from pushcli.protocol import extensions, messages, wire
 from pushcli.protocol.timestamps import format_rfc1123
 from pushcli_agent.core.events import CommandReceived, MalformedReceived
 from pushcli_agent.link.incoming import Incoming
@@ -24,9 +24,11 @@ SERVER_KEY = rsa.generate_private_key(65537, 2048)
 NUMBERS = SERVER_KEY.public_key().public_numbers()
 
 
-def incoming() -> Incoming:
+def incoming(offered: frozenset[str] = extensions.ALL) -> Incoming:
     modulus = NUMBERS.n.to_bytes(256, "big")
-    return Incoming(config(session_key=KEY, modulus=modulus, exponent=NUMBERS.e))
+    return Incoming(
+        config(session_key=KEY, modulus=modulus, exponent=NUMBERS.e, extensions=offered)
+    )
 
 
 def body(kind: str = "ack", sequence: int = 1, late: float = 0.0, **fields: Any) -> bytes:
@@ -48,6 +50,12 @@ def test_a_sequence_that_does_not_rise_is_a_replay_until_there_is_a_new_connecti
             channel.command(wire.seal(body(sequence=sequence), KEY))
     channel.new_connection()
     channel.command(wire.seal(body(sequence=1), KEY))
+
+
+def test_an_old_server_may_count_anew_at_any_time() -> None:
+    old = incoming(offered=frozenset())
+    for sequence in (34, 1, 2, 2):
+        old.command(wire.seal(body("abort", sequence), KEY))
 
 
 @pytest.mark.parametrize("late", [301, -302])

@@ -73,10 +73,11 @@ def test_a_bare_result_for_an_old_server_has_the_old_agent_s_keys() -> None:
 
 
 def test_a_captured_result_for_an_old_server_carries_both_channels_as_text() -> None:
-    captured = outcome(capture=True, stdout_size=3, stderr_size=0)
-    body = written(SendResult(JOB, captured, ResultForm.TEXT, spooled=False), b"a\xff\n")
+    captured = outcome(capture=True, stdout_size=4, stderr_size=0)
+    body = written(SendResult(JOB, captured, ResultForm.TEXT, spooled=False), b"a\xff\0\n")
     assert set(body) == recorded("succeeded", stderr="err-line\n")
-    assert (body["stdout"], body["stderr"]) == ("a�\n", "")
+    # Its PostgreSQL takes no NUL.
+    assert (body["stdout"], body["stderr"]) == ("a��\n", "")
 
 
 def test_a_kept_result_says_how_the_command_ended() -> None:
