@@ -30,8 +30,8 @@ demo: $(STAMP)
 	@echo '  export PATH="$(CURDIR)/$(BIN):$$PATH"'
 	@echo '  pushcli sandbox'
 
-# Three for two cores: half of what a test does is to wait. A file's tests share its servers.
-WORKERS = -n $$(( (3 * $$(getconf _NPROCESSORS_ONLN) + 1) / 2 )) --dist loadfile --no-loadscope-reorder
+# Two for each core: half of what a test does is to wait. A file's tests share its servers.
+WORKERS = -n $$(( 2 * $$(getconf _NPROCESSORS_ONLN) )) --dist loadfile --no-loadscope-reorder
 
 test: $(STAMP)
 	@$(BIN)/python -m pytest $(WORKERS) -q

@@ -16,7 +16,7 @@ from pushcli_server.core.gathering import Budget, channel_limit
 from pushcli_server.core.identity import JobKey, NodeKey
 from pushcli_server.core.job_state import Job
 from pushcli_server.core.node import Node
-from pushcli_server.core.states import UNFINISHED
+from pushcli_server.core.states import AT_WORK, UNFINISHED
 
 ENDED_KEPT = 5.0
 """Seconds for which an ended job swallows late messages and its feed can be had."""
@@ -232,6 +232,12 @@ def why_nacked(fleet: Fleet, node: Node, message: messages.NackCommit) -> str | 
         return message.reason
     job = min(found, key=lambda job: job.created_at)
     return f"busy with job {job.id} of {job.requestor} since {format_minute(job.created_at)}"
+
+
+def is_at_work(fleet: Fleet, node: NodeKey) -> bool:
+    """Whether the node has taken on a live job."""
+    found = (fleet.jobs.get(key) for key in fleet.busy.get(node, ()))
+    return any(job is not None and job.nodes[node.name] in AT_WORK for job in found)
 
 
 def deliver_to_all_of(

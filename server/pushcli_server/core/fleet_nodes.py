@@ -175,6 +175,8 @@ def _translate(fleet: Fleet, node: Node, effect: node_core.Effect, now: float) -
             return jobs.deliver_to_all_of(fleet, node, on_job.NodeDeleted(node.name), now)
         case node_core.NotifyReconnected():
             return jobs.deliver_to_all_of(fleet, node, on_job.Reconnected(node.name), now)
+        case node_core.NotifyOutOfRehab():
+            return jobs.deliver_to_all_of(fleet, node, on_job.OutOfRehab(node.name), now)
         case node_core.SaveNode():
             return [on_fleet.SaveNode(node)]
         case _:
@@ -199,9 +201,14 @@ def time_passed(fleet: Fleet, key: NodeKey, at: float, now: float) -> list[Effec
 
 
 def reset(fleet: Fleet, key: NodeKey, now: float) -> list[Effect]:
-    """A job has its node aborted; what it is reset for is saved."""
+    """A job has its node aborted; what it is reset for is saved.
+
+    A node that is at another job has not taken this one on: an abort would end that one.
+    """
     node = fleet.nodes.get(key)
-    return [] if node is None else _deliver(fleet, node, node_core.ResetRequested(), now)
+    if node is None or jobs.is_at_work(fleet, key):
+        return []
+    return _deliver(fleet, node, node_core.ResetRequested(), now)
 
 
 def asked(fleet: Fleet, key: NodeKey, now: float) -> list[Effect]:

@@ -27,6 +27,9 @@ CONFIGURATIONS_PER_SECOND = 200
 on meanwhile, and 10,000 nodes have theirs within a minute."""
 
 
+ANSWERS = (messages.AckCommit, messages.NackCommit, messages.AckRun, messages.NackRun)
+
+
 class Rules(msgspec.Struct, frozen=True, kw_only=True):
     """What the server's settings say about the fleet.
 
@@ -101,13 +104,16 @@ class Fleet:
         return max(self.rules.patience.quiet_interval, len(self.nodes) / CONFIGURATIONS_PER_SECOND)
 
     def is_routine(self, key: NodeKey, message: messages.NodeMessage) -> bool:
-        """Whether a message is what a node in service says all the time."""
+        """Whether a message is what a node in service says all the time, or a short answer that
+        it gives once to each question: one that is not heard is not said again.
+        """
         node = self.nodes.get(key)
-        return (
-            isinstance(message, messages.Heartbeat)
-            and node is not None
-            and node.incarnation == message.incarnation_id
-        )
+        if node is None or node.incarnation != message.incarnation_id:
+            return False
+        if isinstance(message, ANSWERS):
+            job = self.jobs.get(JobKey(key.org, message.job_id or ""))
+            return job is not None and job.has_unfinished(key.name)
+        return isinstance(message, messages.Heartbeat)
 
     def is_voting(self, key: JobKey) -> bool:
         """Whether the vote of this job goes on."""

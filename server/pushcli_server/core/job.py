@@ -19,6 +19,7 @@ from pushcli_server.core.job_events import (
     NodeDeleted,
     NodeDown,
     NodeRestarted,
+    OutOfRehab,
     Publish,
     Reconnected,
     Reset,
@@ -43,7 +44,6 @@ from pushcli_server.core.states import UNFINISHED, JobStatus, NodeState
 IDLE_BEATS = 2
 """So many idle heartbeats in a row end the work of a node that should be at it: one may
 have crossed our message."""
-VOTED_YES = (NodeState.READY, NodeState.RUNNING)
 
 
 def handle(job: Job, event: Event, now: float) -> list[Effect]:
@@ -71,7 +71,10 @@ def handle(job: Job, event: Event, now: float) -> list[Effect]:
             if job.has_unfinished(event.node):
                 job.unsure.add(event.node)
             effects = []
-        case VoteReceived() if _is_repeated(job, event):
+        case OutOfRehab():
+            is_asked = job.nodes[event.node] is NodeState.NEW
+            effects = _ask_again(job, event.node) if is_asked else []
+        case VoteReceived() | RunAnswered() if _is_repeated(job, event):
             effects = []
         case (
             VoteReceived()
@@ -140,6 +143,11 @@ def _resume(job: Job, event: Resumed, now: float) -> list[Effect]:
     """After a restart of ours nobody is in contact."""
     _be_patient(job, event.unspooled, now)
     if job.status is JobStatus.VOTING:
+        # Who voted yes and does not come back is given up, should the job run; the others' silence
+        # ends with the vote.
+        for node in job.unsure:
+            if job.nodes[node] is NodeState.READY:
+                job.lost[node] = job.grace_until
         return [WakeAt(job.voting_deadline), *_conclude(job, now)]
     for node in job.unsure:
         is_waited_for = node in job.unspooled or node in job.reboots
@@ -157,6 +165,7 @@ def _stalled(job: Job, event: Stalled, now: float) -> list[Effect]:
 def _be_patient(job: Job, unspooled: frozenset[str], now: float) -> None:
     """We were away: nothing is known of what was under way, and agents need time to return."""
     job.unsure = {node for node, state in job.nodes.items() if state in UNFINISHED}
+    job.asked_again |= job.unsure
     at_work = job.status is JobStatus.RUNNING
     job.unspooled = job.unsure & unspooled if at_work else set()
     job.grace_until = now + job.grace.restart
@@ -273,10 +282,26 @@ def _vote(job: Job, event: NodeEvent, now: float) -> list[Effect]:
             return _reset(node)
 
 
-def _is_repeated(job: Job, vote: VoteReceived) -> bool:
-    """Whether a node says again what it said, because it was asked again."""
-    said = VOTED_YES if vote.ready else (NodeState.NACKED,)
-    return vote.node in job.asked_again and job.nodes[vote.node] in said
+def _is_repeated(job: Job, event: VoteReceived | RunAnswered) -> bool:
+    """Whether a node, which was asked again, answers what its first answer has settled."""
+    state = job.nodes[event.node]
+    if event.node not in job.asked_again:
+        return False
+    match event:
+        case VoteReceived(ready=True):
+            return state in (NodeState.READY, NodeState.RUNNING)
+        case VoteReceived():
+            return state is NodeState.NACKED
+        case RunAnswered():
+            return job.status is JobStatus.RUNNING and state is not NodeState.READY
+        case _:
+            assert_never(event)
+
+
+def _ask_again(job: Job, node: str) -> list[Effect]:
+    """For its vote, where what it was asked, or what it answered, may be lost."""
+    job.asked_again.add(node)
+    return [SendCommit([node])]
 
 
 # --- one node's message, while running
@@ -298,7 +323,7 @@ def _run(job: Job, event: NodeEvent, now: float) -> list[Effect]:
             return [*saved, *_reset(node), Publish("run_complete", node, nacked)]
         case ResultReceived() if state is NodeState.RUNNING:
             return _result(job, event)
-        case ResultReceived() if event.spooled or node in job.unspooled:
+        case ResultReceived() if event.spooled or node in job.unspooled or node in job.unsure:
             # It was told to run, and that it does so was lost.
             return [*_running(job, node), *_result(job, event)]
         case NodeDown(spools=True) if node in job.reboots:
@@ -387,9 +412,9 @@ def _heartbeat(job: Job, event: HeartbeatReceived, now: float) -> list[Effect]:
             job.asked_again.add(node)
             return _vote(job, VoteReceived(node, ready=True), now)
         case JobStatus.VOTING, NodeState.NEW, "idle" | "committed" if unsure:
-            job.asked_again.add(node)
-            return [SendCommit([node])]
+            return _ask_again(job, node)
         case JobStatus.RUNNING, NodeState.READY, "committed" if unsure:
+            job.asked_again.add(node)
             return [SendRun([node])]
         case JobStatus.RUNNING, NodeState.READY, "running":
             return _running(job, node)

@@ -77,6 +77,12 @@ class HeartbeatReceived(msgspec.Struct, frozen=True, gc=False):
     votes_again: bool = False
 
 
+class OutOfRehab(msgspec.Struct, frozen=True, gc=False):
+    """The node was reset, for another job: what it said meanwhile was not heard."""
+
+    node: str
+
+
 class Reconnected(msgspec.Struct, frozen=True, gc=False):
     """The same agent on a new connection: what was under way to it may be lost."""
 
@@ -126,6 +132,7 @@ Event = (
     | RunAnswered
     | ResultReceived
     | HeartbeatReceived
+    | OutOfRehab
     | Reconnected
     | NodeDown
     | NodeRestarted

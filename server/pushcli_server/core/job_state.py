@@ -69,7 +69,7 @@ class Job:
     unsure: set[str] = field(default_factory=set)
     """Nodes to which our last message, or whose answer, may not have come through."""
     asked_again: set[str] = field(default_factory=set)
-    """Nodes that were asked for a vote that may have been under way: it may come twice."""
+    """Nodes to which was sent again what they may have had: their answers may come twice."""
     grace_until: float = -math.inf
     """Until then, after we were away, silence ends no node's part."""
     unspooled: set[str] = field(default_factory=set)

@@ -264,6 +264,10 @@ class NotifyReconnected(msgspec.Struct, frozen=True, gc=False):
     """Same agent, new connection."""
 
 
+class NotifyOutOfRehab(msgspec.Struct, frozen=True, gc=False):
+    """It has dropped everything, and what it said until then was not heard."""
+
+
 class SaveNode(msgspec.Struct, frozen=True, gc=False):
     """Store its incarnation."""
 
@@ -277,6 +281,7 @@ Effect = (
     | NotifyRestarted
     | NotifyDeleted
     | NotifyReconnected
+    | NotifyOutOfRehab
     | SaveNode
 )
 
@@ -400,7 +405,7 @@ def _new_incarnation(node: Node, incarnation: str, now: float) -> list[Effect]:
 def _new_connection(node: Node, peer: bytes) -> list[Effect]:
     """An old agent wants to hear something at once, or it takes the channel for dead."""
     node.peer, node.sequence = peer, -1
-    node.aborts, node.settle_at = 0, math.inf
+    node.aborts, node.abort_at, node.settle_at = 0, math.inf, math.inf
     if node.phase is Phase.REHAB:
         return []
     if node.reset_on_return:
@@ -415,14 +420,16 @@ def _in_rehab(node: Node, event: Received, now: float) -> list[Effect]:
         case messages.Aborted() if node.aborts:
             node.aborts -= 1
             if node.aborts == 0:
-                _leave_rehab(node)
-            else:
-                node.settle_at = min(node.settle_at, now + SETTLE)
+                return _leave_rehab(node)
+            node.settle_at = min(node.settle_at, now + SETTLE)
             return []
         case messages.Succeeded(spooled=True) | messages.Failed(spooled=True) | messages.Output():
             return [Forward(event.message)]
         case messages.Facts() | messages.WhitelistReport() | messages.Checked():
             return [Forward(event.message)]
+        case messages.NackCommit() if event.interest is Interest.ACTIVE:
+            # It crossed our abort, and stays true: another job waits for no vote of this node.
+            return [Forward(event.message), *([] if node.aborts else _send_abort(node, now))]
         case _:
             return [] if node.aborts else _send_abort(node, now)
 
@@ -476,10 +483,11 @@ def _enter_rehab(node: Node, now: float) -> list[Effect]:
     return _send_abort(node, now)
 
 
-def _leave_rehab(node: Node) -> None:
+def _leave_rehab(node: Node) -> list[Effect]:
     """Aborts that are still unanswered stay counted: their answers may come yet."""
     node.phase = Phase.ONLINE
     node.abort_at = node.settle_at = math.inf
+    return [NotifyOutOfRehab()]
 
 
 def _send_abort(node: Node, now: float) -> list[Effect]:
@@ -506,7 +514,7 @@ def _time_passed(node: Node, now: float) -> list[Effect]:
         _go_offline(node)
         return [NotifyDown(node.spools)]
     if now >= node.settle_at:
-        _leave_rehab(node)
-    elif now >= node.abort_at:
+        return _leave_rehab(node)
+    if now >= node.abort_at:
         return _send_abort(node, now)
     return []

@@ -41,6 +41,8 @@ class NodeState(StrEnum):
 
 
 UNFINISHED = frozenset({NodeState.NEW, NodeState.READY, NodeState.RUNNING})
+AT_WORK = frozenset({NodeState.READY, NodeState.RUNNING})
+"""Of a node that has taken the job on, and takes on no other."""
 TROUBLED = frozenset({
     NodeState.NACKED, NodeState.UNAVAILABLE, NodeState.FAILED, NodeState.CRASHED,
     NodeState.TIMED_OUT, NodeState.ABORTED,

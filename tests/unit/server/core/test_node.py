@@ -17,6 +17,7 @@ from pushcli_server.core.node import (
     Node,
     NotifyDeleted,
     NotifyDown,
+    NotifyOutOfRehab,
     NotifyReconnected,
     NotifyRestarted,
     Patience,
@@ -68,7 +69,7 @@ def test_an_unknown_agent_is_aborted_and_available_once_it_says_so() -> None:
     node = unknown_node()
     assert hear(node) == [SaveNode(), SendAbort()]
     assert (node.phase, node.available(0.0)) == (Phase.REHAB, False)
-    assert hear(node, messages.Aborted) == []
+    assert hear(node, messages.Aborted) == [NotifyOutOfRehab()]
     assert node.available(0.0)
 
 
