@@ -54,7 +54,8 @@ class MemoryStore:
     def _update(self, job_id: str, change: operations.NodeChange) -> None:
         part = self.job_nodes[job_id][change.node]
         final = part.state not in {"new", "ready", "running"}
-        assert not final, f"{change.node} ended {part.state}, then became {change.state}"
+        # One that could not even be asked is told of with the job, and the reason follows.
+        assert not final or change.state == part.state, f"{change.node} ended {part.state}, then became {change.state}"
         self.job_nodes[job_id][change.node] = msgspec.structs.replace(
             part, **msgspec.structs.asdict(change)
         )

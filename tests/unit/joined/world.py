@@ -22,6 +22,7 @@ from pushcli_agent.core.state import Agent
 from pushcli_agent.link.outgoing import Identity, Outgoing
 from pushcli_server import persistence
 from pushcli_server.core import fleet_events as on_fleet
+from pushcli_server.core import fleet_jobs
 from pushcli_server.core.fleet import handle as fleet_handle
 from pushcli_server.core.fleet_state import Fleet, Rules
 from pushcli_server.core.identity import JobKey, NodeKey
@@ -82,6 +83,8 @@ class World:
         self.server_number = 0
         self.acknowledged: set[str] = set()
         """Nodes whose result the server said is stored."""
+        self.aborted_at_work = False
+        """Whether a node was aborted that had taken on a job which is not over."""
         self.voted: set[str] = set()
         """Nodes whose vote for the job was stored."""
         self.queue: deque[operations.Operation | on_fleet.Held] = deque()
@@ -98,17 +101,17 @@ class World:
 
     # --- the server
 
-    def start_job(self, quorum: int, run_timeout: float = 60.0) -> None:
+    def start_job(self, quorum: int, run_timeout: float = 60.0, key: JobKey = KEY) -> None:
         spec = JobSpec(
             run=RunSpec(command="x", run_timeout=run_timeout),
             nodes=tuple(self.machines),
             quorum=quorum,
         )
-        self.tell(on_fleet.JobRequested(job=KEY, spec=spec, requestor="ann", origin="here"))
+        self.tell(on_fleet.JobRequested(job=key, spec=spec, requestor="ann", origin="here"))
         self.commit()
 
-    def abort_job(self) -> None:
-        self.tell(on_fleet.AbortRequested(job=KEY, requestor="ann", origin="here"))
+    def abort_job(self, key: JobKey = KEY) -> None:
+        self.tell(on_fleet.AbortRequested(job=key, requestor="ann", origin="here"))
 
     def tell(self, event: on_fleet.Event) -> None:
         """One event, and its effects; the store commits at once unless it is slow."""
@@ -129,7 +132,7 @@ class World:
                 self._note_vote(item)
 
     def _note_vote(self, operation: operations.Operation) -> None:
-        if isinstance(operation, operations.UpdateJobNodes):
+        if isinstance(operation, operations.UpdateJobNodes) and operation.job_id == JOB:
             self.voted |= {c.node for c in operation.changes if c.state == "ready"}
 
     def _perform(self, effect: on_fleet.Effect) -> None:
@@ -169,9 +172,11 @@ class World:
     def _send(self, node: NodeKey, peer: bytes, message: messages.CommandMessage) -> None:
         """To the connection that the server means; lost if that is gone."""
         machine = self.machines.get(node.name) if node.org == ORG else None
-        if isinstance(message, messages.Run):
+        if isinstance(message, messages.Run) and message.job_id == JOB:
             self._check_run(node.name)
-        if isinstance(message, messages.AckResult):
+        if isinstance(message, messages.Abort):
+            self.aborted_at_work |= fleet_jobs.is_at_work(self.fleet, node)
+        if isinstance(message, messages.AckResult) and message.job_id == JOB:
             self.acknowledged.add(node.name)
         if machine is not None and machine.peer == peer:
             machine.sequence += 1
