@@ -55,7 +55,9 @@ class MemoryStore:
         part = self.job_nodes[job_id][change.node]
         final = part.state not in {"new", "ready", "running"}
         # One that could not even be asked is told of with the job, and the reason follows.
-        assert not final or change.state == part.state, f"{change.node} ended {part.state}, then became {change.state}"
+        assert not final or change.state == part.state, (
+            f"{change.node} ended {part.state}, then became {change.state}"
+        )
         self.job_nodes[job_id][change.node] = msgspec.structs.replace(
             part, **msgspec.structs.asdict(change)
         )

@@ -37,9 +37,9 @@ def step(world: World, what: str | float, name: str) -> None:
             # Nobody falls silent.
             for _ in range(int(what)):
                 world.pass_time(1.0)
-                for each, its in world.machines.items():
-                    world.connect(its)
-                    step(world, "exchange", each)
+                for each in world.machines.values():
+                    world.connect(each)
+                    step(world, "exchange", each.key.name)
         case "to server":
             world.deliver_to_server(one)
         case "to agent":
