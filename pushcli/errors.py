@@ -90,6 +90,10 @@ class NotFound(PushcliError):
     """What was named does not exist, or nothing matched."""
 
 
+class NotOffered(NotFound):
+    """Only a pushcli server can do it, and the server is none."""
+
+
 class OutputLost(PushcliError):
     """Standard output cannot be written: its disk is full, or it failed."""
 

@@ -36,6 +36,8 @@ class ExitStatus(IntEnum):
     """Standard output cannot be written; what was asked for may be done all the same."""
     FROZEN = 15
     """No job starts: an administrator froze them."""
+    NOT_OFFERED = 16
+    """Only a pushcli server can do it, and the server is none."""
     INTERRUPTED = 130
 
 
@@ -47,6 +49,7 @@ _BY_ERROR: dict[type[errors.PushcliError], ExitStatus] = {
     errors.ServerUnreachable: ExitStatus.UNREACHABLE,
     errors.RequestRefused: ExitStatus.USAGE,
     errors.NotFound: ExitStatus.NOT_FOUND,
+    errors.NotOffered: ExitStatus.NOT_OFFERED,
     errors.Frozen: ExitStatus.FROZEN,
     errors.OutputLost: ExitStatus.OUTPUT_LOST,
 }

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 import msgspec
 
 from pushcli import errors, keys
-from pushcli.client import feed
+from pushcli.client import feed, foreign
 from pushcli.client.answers import decoded
 from pushcli.client.credentials import Profile
 from pushcli.client.feed import FeedEvent
@@ -69,8 +69,13 @@ class ApiClient:
 
     @property
     def extensions(self) -> frozenset[str]:
-        """What the server offers beyond the old API, as its last answer said."""
+        """What who serves jobs offers beyond the old API, as its last answer said."""
         return self._http.extensions
+
+    @property
+    def last_extensions(self) -> frozenset[str]:
+        """The same of who answered last; users, groups and nodes may be a Chef Infra Server's."""
+        return self._http.last_extensions
 
     @property
     def behind(self) -> str:
@@ -79,7 +84,7 @@ class ApiClient:
 
     def offers(self, extension: str) -> bool:
         """Whether the server offers this; it is asked if it said nothing yet."""
-        if not self.extensions:
+        if not self._http.has_answered:
             try:
                 self.get(f"pushy/own_jobs/{'0' * 32}")
             except errors.ServerUnreachable:
@@ -88,6 +93,11 @@ class ApiClient:
                 # A refusal, too, says what the server can.
                 pass
         return extension in self.extensions
+
+    @property
+    def is_foreign(self) -> bool:
+        """Whether the server is not ours; it is asked if it said nothing yet."""
+        return not self.offers("") and self._http.has_answered and not self.extensions
 
     def close(self) -> None:
         """Close the connections."""
@@ -136,9 +146,11 @@ class ApiClient:
         Args:
             spec: the body; its `pushcli`, if any, is only for servers that know such options.
         """
+        if (misfit := foreign.misfit(spec)) is not None and self.is_foreign:
+            raise misfit
         headers = {REQUEST_ID: str(uuid.uuid4())}
         options = spec.get(run_wire.OPTIONS_KEY, {})
-        if run_wire.CAPTURE in options and not self._captures_by_default():
+        if run_wire.CAPTURE in options and not self.offers(run_wire.DEFAULT_CAPTURE):
             # Nobody asked for it: no server that does not know it is troubled with it.
             spec = run_wire.without(spec, run_wire.CAPTURE)
         try:
@@ -147,19 +159,13 @@ class ApiClient:
             understood = run_wire.understood(spec, self.extensions)
             if understood == spec:
                 raise
-            _require_whole(spec, understood)
+            _require_whole(spec, understood, self.extensions)
             answer = self._start_job(understood, headers)
         uri = answer.get("uri") if isinstance(answer, dict) else None
         job_id = uri[-32:] if isinstance(uri, str) else ""
         if not names.is_job_id(job_id):
             raise errors.ServerError("the server did not say which job it started")
         return job_id
-
-    def _captures_by_default(self) -> bool:
-        extension = run_wire.DEFAULT_CAPTURE
-        return extension in self.extensions or (
-            not self._http.has_answered and self.offers(extension)
-        )
 
     def _start_job(self, spec: dict[str, Any], headers: dict[str, str]) -> Any:
         body = _distinct(msgspec.json.encode(spec))
@@ -309,11 +315,12 @@ class ApiClient:
 
     def node_states(self) -> Any:
         """All nodes and whether they are available."""
-        return self.get("pushy/node_states")
+        states = self.get("pushy/node_states")
+        return list(map(foreign.readable_state, states)) if isinstance(states, list) else states
 
     def node_state(self, node: str) -> Any:
         """One node and whether it is available."""
-        return self.get(f"pushy/node_states/{quoted(node)}")
+        return foreign.readable_state(self.get(f"pushy/node_states/{quoted(node)}"))
 
     def _repeat_is_safe(self) -> bool:
         """Whether the server, once it is back, knows the request id: it starts the job once."""
@@ -340,7 +347,9 @@ def _count(text: str) -> int | None:
     return int(text) if text.isascii() and text.isdigit() and len(text) < 20 else None
 
 
-def _require_whole(wanted: dict[str, Any], understood: dict[str, Any]) -> None:
+def _require_whole(
+    wanted: dict[str, Any], understood: dict[str, Any], offered: frozenset[str]
+) -> None:
     """Without its input or its secrets a command would do something else.
 
     Raises:
@@ -348,13 +357,9 @@ def _require_whole(wanted: dict[str, Any], understood: dict[str, Any]) -> None:
     """
     before, after = (each.get(run_wire.OPTIONS_KEY, {}) for each in (wanted, understood))
     if run_wire.STDIN in before and run_wire.STDIN not in after:
-        raise errors.RequestRefused(
-            "this server cannot give commands standard input", "upgrade it, or send a --file"
-        )
+        raise foreign.cannot(offered, "give commands standard input", "send a --file")
     if run_wire.SECRET_ENV in before and run_wire.SECRET_ENV not in after:
-        raise errors.RequestRefused(
-            "this server cannot keep variables secret", "leave out --secret-env, or upgrade it"
-        )
+        raise foreign.cannot(offered, "keep variables secret", "leave out --secret-env")
 
 
 def _distinct(body: bytes) -> bytes:

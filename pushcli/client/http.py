@@ -31,7 +31,7 @@ from pushcli.client.limits import Deadline, Limits
 from pushcli.client.proxy import proxy_for
 from pushcli.errors import Busy, ConfigError, PushcliError
 from pushcli.protocol import names, signing
-from pushcli.protocol.headers import BEHIND, EXTENSIONS
+from pushcli.protocol.headers import API_VERSION, BEHIND, CHEF_VERSION, EXTENSIONS
 from pushcli.protocol.timestamps import format_iso8601
 
 if TYPE_CHECKING:
@@ -50,6 +50,10 @@ _SOONEST = 0.5
 """Seconds after which a server that is busy is asked again, whatever it says."""
 _AS_IT_IS = "/%:@!$&'()*+,;=~"
 """Characters of a path that are not escaped, or are an escape already."""
+_CHEF = "16.12.3"
+"""The version of Chef's tools that we speak like."""
+_API = "1"
+"""Of Chef's server API, as knife has it for users and clients."""
 
 
 class Server(msgspec.Struct, frozen=True, kw_only=True):
@@ -94,6 +98,7 @@ class Requestor:
             user=self.name,
             timestamp=format_iso8601(time.time()),
             version=self._version,
+            api_version=_API,
         )
 
 
@@ -121,8 +126,11 @@ class HttpClient:
         tls.require_safe_url(server.url)
         self.requestor = requestor
         self.extensions: frozenset[str] = frozenset()
+        """Of who serves `pushy/`."""
         self.has_answered = False
         """Whether `extensions` are what the server said."""
+        self.last_extensions: frozenset[str] = frozenset()
+        """Of who answered last: beside a Chef Infra Server that serves all else."""
         self.behind = ""
         """Why what the server said last may be out of date, if it may."""
         self.base = server.url.rstrip("/")
@@ -167,7 +175,7 @@ class HttpClient:
                 # Nothing was done: ours says so, of another only reading is repeated.
                 wait = max(busy.after, _SOONEST) * (1.0 + 0.5 * random.random())  # noqa: S311
                 waited += wait
-                if waited > self._limits.patience or not (method == "GET" or self.extensions):
+                if waited > self._limits.patience or not (method == "GET" or self.last_extensions):
                     raise
             time.sleep(wait)
 
@@ -176,12 +184,20 @@ class HttpClient:
     ) -> Response:
         target, sent = self._signed(method, path, params, body, headers)
         response = self._traced(method, target, sent, body)
-        self.extensions = _extensions(response.headers)
-        self.has_answered = True
+        self._hear(path, response)
         self.behind = response.headers.get(BEHIND, "")
         if not 200 <= response.status < 300:
-            raise self._refusal(response)
+            raise self._refusal(response, path)
         return response
+
+    def _hear(self, path: str, response: Response) -> None:
+        """Note what who answered can do, if the answer tells."""
+        said = _extensions(response.headers)
+        self.last_extensions = said
+        # What fails may be a proxy, which knows nothing of the server behind it.
+        is_word = response.status < (400 if self.extensions else 500)
+        if said or (path.startswith("pushy/") and is_word):
+            self.extensions, self.has_answered = said, True
 
     def stream(
         self,
@@ -208,7 +224,8 @@ class HttpClient:
             with connection.streamed(target, sent, silence) as answer:
                 if not 200 <= answer.status < 300:
                     content = answer.read(_REFUSAL)
-                    raise self._refusal(Response(answer.status, answer.headers, content))
+                    refused = Response(answer.status, answer.headers, content)
+                    raise self._refusal(refused, path)
                 while block := answer.read1(_BLOCK):
                     yield block
                 is_whole = answer.isclosed()
@@ -227,7 +244,10 @@ class HttpClient:
         """What is asked for, with its query, and the headers that prove who asks."""
         whole = f"{self._root}{path}" if path.startswith("/") else f"{self._path}/{path}"
         target = quote(whole, safe=_AS_IT_IS)
-        sent = {"User-Agent": f"pushcli/{__version__}", **headers}
+        sent = {
+            "User-Agent": f"pushcli/{__version__}", CHEF_VERSION: _CHEF, API_VERSION: _API,
+            **headers,
+        }  # fmt: skip
         if body:
             sent.setdefault("Content-Type", "application/json")
         if self.requestor is not None:
@@ -286,10 +306,15 @@ class HttpClient:
             return failures.of_exchange(error, self.base, deadline)
         return failures.of_connecting(error, self._server, deadline, proxied=bool(self._proxy))
 
-    def _refusal(self, response: Response) -> PushcliError:
-        # Where nothing fails it is never loaded, which a fetched configuration would pay for.
-        from pushcli.client import failures  # noqa: PLC0415
+    def _refusal(self, response: Response, path: str) -> PushcliError:
+        # Where nothing fails they are never loaded, which a fetched configuration would pay for.
+        from pushcli.client import failures, foreign  # noqa: PLC0415
 
+        offered: frozenset[str] | None = _extensions(response.headers)
+        if not offered:
+            offered = (path.startswith("pushy/") and self.extensions) or None
+        if (lacking := foreign.not_offered(path, response, offered)) is not None:
+            return lacking
         if self.requestor is None:
             return failures.of_answer(response, self.base, "")
         remedy, name = self.requestor.remedy, self.requestor.name

@@ -36,7 +36,7 @@ def show(app: App, name: str) -> None:
 def add(app: App, name: str, members: Members) -> None:
     """Put members in; who is in already stays."""
     before = _get(app.client, name)
-    if EXTENSION in app.client.extensions:
+    if EXTENSION in app.client.last_extensions:
         app.client.post(f"groups/{quoted(name)}/members", members)
     else:
         now = checked(before, Group)
@@ -55,7 +55,7 @@ def remove(app: App, name: str, members: Members) -> None:
     out = [(kind, who) for kind, names in members.items() for who in names]
     if strangers := [who for kind, who in out if who not in _of(before, kind)]:
         raise NotFound(f"not in the group {name}: {', '.join(strangers)}", "see `group show`")
-    if EXTENSION in app.client.extensions:
+    if EXTENSION in app.client.last_extensions:
         _remove_each(app.client, name, out)
     else:
         stay = {kind: [w for w in _of(before, kind) if (kind, w) not in out] for kind in KINDS}

@@ -47,7 +47,8 @@ def user_names(app: App, *, everywhere: bool = False) -> list[str]:
 
 def show_client(app: App, name: str) -> None:
     """One client."""
-    client = checked(app.client.get(f"clients/{quoted(name)}"), Object)
+    path = f"clients/{quoted(name)}"
+    client = _with_key(app, checked(app.client.get(path), Object), path)
     if not app.is_text:
         app.emit(client)
         return
@@ -72,15 +73,28 @@ def show_user(app: App, name: str) -> None:
 
 
 def _find_user(app: App, name: str) -> Object:
+    path = f"users/{quoted(name)}"
     try:
-        return checked(app.client.get(f"users/{quoted(name)}"), Object)
+        return _with_key(app, checked(app.client.get(path), Object), path)
     except NotFound as error:
         try:
-            found = checked(app.client.get(f"/users/{quoted(name)}"), Object)
+            found = checked(app.client.get(f"/{path}"), Object)
         except PushcliError:
             raise error from None
         app.note(f"{name} does not belong to this organization")
+        return _with_key(app, found, f"/{path}")
+
+
+def _with_key(app: App, found: Object, path: str) -> Object:
+    """The user or client with the key called `default`, which Chef's servers keep elsewhere."""
+    if "public_key" in found:
         return found
+    try:
+        key = checked(app.client.get(f"{path}/keys/default"), Object)
+    except PushcliError:
+        # It may have none, or none that whoever asks may see.
+        return found
+    return {**found, "public_key": key.get("public_key")}
 
 
 def create_client(

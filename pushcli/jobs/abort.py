@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from pushcli.errors import NotFound, PermissionDenied, PushcliError, ServerError
+from pushcli.errors import NotFound, NotOffered, PermissionDenied, PushcliError, ServerError
 from pushcli.escape import escape_line
 from pushcli.jobs.model import PENDING, JobView, NodeResult
 from pushcli.jobs.results import node_results
@@ -12,6 +12,8 @@ from pushcli.jobs.watch import look
 from pushcli.terminal.context import App
 from pushcli.terminal.folding import fold
 
+ABORTING = "abort"
+"""The extension: without it the server cannot end a job."""
 CONFIRMING = 8.0
 """Seconds: agents give a command 5 s to end, and kill it then."""
 _LOOK = 0.2
@@ -80,6 +82,9 @@ def abort(app: App, job_ids: Sequence[str]) -> None:
     for job_id in dict.fromkeys(job_ids):
         try:
             done.append(_begun(app, job_id))
+        except NotOffered:
+            # Nor is it for any other.
+            raise
         except PushcliError as error:
             failed.append((job_id, error))
     try:

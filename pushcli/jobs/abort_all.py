@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from pushcli.client.answers import checked
-from pushcli.errors import PushcliError
+from pushcli.errors import NotOffered, PushcliError
 from pushcli.escape import escape_line
 from pushcli.jobs.model import JobView
 from pushcli.terminal.asking import agrees
@@ -28,6 +28,9 @@ def abort_all(app: App) -> None:
         for job in live:
             try:
                 status = app.client.abort_job(job.id)
+            except NotOffered:
+                # Nor is it for any other.
+                raise
             except PushcliError as error:
                 failed.append((job, error))
                 continue

@@ -6,7 +6,7 @@ from typing import Any, Literal
 import msgspec
 
 from pushcli.client.answers import checked
-from pushcli.errors import NotFound, RequestRefused
+from pushcli.errors import NotOffered, RequestRefused
 from pushcli.exit_status import ExitStatus
 from pushcli.jobs.freezing import warn_if_frozen
 from pushcli.jobs.model import NodeResult
@@ -32,7 +32,7 @@ def dry_run(app: App, request: Mapping[str, Any]) -> ExitStatus:
     """Tell whether the quorum would hold, and who would not take part and why.
 
     Raises:
-        RequestRefused: the server cannot ask its agents.
+        NotOffered: the server cannot ask its agents.
     """
     keys = ("command", "nodes", "user", "dir", "env")
     question = {key: request[key] for key in keys if key in request}
@@ -63,11 +63,9 @@ def dry_run(app: App, request: Mapping[str, Any]) -> ExitStatus:
 def _ask(app: App, question: Mapping[str, Any]) -> Any:
     try:
         return app.client.post("pushy/checks", question)
-    except NotFound as error:
-        raise RequestRefused(
-            "this server cannot ask its agents without starting a job",
-            "leave out --dry-run; only pushcli's own server can do it",
-        ) from error
+    except NotOffered as error:
+        error.remedy = f"leave out --dry-run; {error.remedy}"
+        raise
     except RequestRefused as error:
         if "stdin" in question and run_wire.STDIN not in app.client.extensions:
             raise RequestRefused(

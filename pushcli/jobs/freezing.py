@@ -1,12 +1,10 @@
 """No job starts, until somebody says that they may again."""
 
-from typing import Any
-
 import msgspec
 
 from pushcli import durations
 from pushcli.client.answers import checked
-from pushcli.errors import NotFound, PushcliError
+from pushcli.errors import PushcliError
 from pushcli.escape import escape_line
 from pushcli.terminal.context import App
 from pushcli.terminal.times import dated
@@ -26,7 +24,7 @@ class Freeze(msgspec.Struct, frozen=True, kw_only=True):
 
 def freeze(app: App, reason: str) -> None:
     """No job of the organization starts from now on; those that run go on."""
-    raw = _ask(app, lambda: app.client.put(_PATH, {"reason": reason}))
+    raw = app.client.put(_PATH, {"reason": reason})
     checked(raw, Freeze)
     if not app.is_text:
         app.emit(dated(raw, "since"))
@@ -37,7 +35,7 @@ def freeze(app: App, reason: str) -> None:
 
 def unfreeze(app: App) -> None:
     """Jobs may start again."""
-    raw = _ask(app, lambda: app.client.delete(_PATH))
+    raw = app.client.delete(_PATH)
     before = checked(raw, Freeze)
     if not app.is_text:
         app.emit(dated(raw, "since"))
@@ -63,17 +61,3 @@ def warn_if_frozen(app: App) -> None:
 def _words(state: Freeze) -> str:
     since = durations.local(state.since)
     return escape_line(f"frozen by {state.by} since {since}: {state.reason}")
-
-
-def _ask(app: App, request: Any) -> Any:
-    """The answer to a request.
-
-    Raises:
-        NotFound: the server knows no such thing.
-    """
-    try:
-        return request()
-    except NotFound as error:
-        if EXTENSION in app.client.extensions:
-            raise
-        raise NotFound("this server cannot freeze jobs", "it is not a pushcli server") from error

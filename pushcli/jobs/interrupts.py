@@ -33,6 +33,9 @@ class Decision(StrEnum):
 
 
 QUESTION = "   [a]bort it, [d]etach and let it go on, [c]ontinue watching?  "
+_WITHOUT_ABORT = (
+    "   Aborting is not offered here: [d]etach and let it go on, [c]ontinue watching?  "
+)
 
 
 class Terminated(KeyboardInterrupt):
@@ -76,7 +79,7 @@ def understood(answer: str, default: Decision) -> Decision | None:
 
 def decide(
     app: App, policy: OnInterrupt, interrupt: KeyboardInterrupt, question: str,
-    is_moot: Callable[[], bool], default: Decision = Decision.ABORT,
+    is_moot: Callable[[], bool], default: Decision = Decision.ABORT, *, can_abort: bool = True,
 ) -> Decision:  # fmt: skip
     """What becomes of the job that an interrupt came under.
 
@@ -84,6 +87,7 @@ def decide(
         default: the answer of who only presses Enter, or Ctrl-C again.
         question: names who still runs what.
         is_moot: whether the job is over meanwhile; called while the answer is waited for.
+        can_abort: whether the server can end jobs; where it cannot, who is asked detaches instead.
     """
     if isinstance(interrupt, Terminated):
         return Decision.DETACH
@@ -91,19 +95,25 @@ def decide(
         case OnInterrupt.ABORT:
             return Decision.ABORT
         case OnInterrupt.ASK if app.can_ask and app.stderr.isatty():
-            return _asked(app, question, is_moot, default)
+            return _asked(app, question, is_moot, default, can_abort=can_abort)
         case _:
             return Decision.DETACH
 
 
-def _asked(app: App, question: str, is_moot: Callable[[], bool], default: Decision) -> Decision:
+def _asked(
+    app: App, question: str, is_moot: Callable[[], bool], default: Decision, *, can_abort: bool
+) -> Decision:
     app.note(question)
+    choices = QUESTION if can_abort else _WITHOUT_ABORT
+    if not can_abort and default is Decision.ABORT:
+        default = Decision.DETACH
     try:
         while True:
-            line = answer(app, f"{QUESTION}[{default.value[0]}] ", is_moot)
+            line = answer(app, f"{choices}[{default.value[0]}] ", is_moot)
             if line is None:
                 return Decision.CONTINUE
-            if (decision := understood(line, default)) is not None:
+            decision = understood(line, default)
+            if decision is not None and (can_abort or decision is not Decision.ABORT):
                 return decision
     except (Terminated, click.Abort):
         return Decision.DETACH

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from pushcli.errors import NotFound, UsageError
+from pushcli.client import foreign
+from pushcli.errors import NotFound, PushcliError, UsageError
 from pushcli.jobs.for_programs import job_as_data
 from pushcli.jobs.named import SHORT, shortest
 from pushcli.jobs.outcome import outcome
@@ -85,7 +86,7 @@ def _found(app: App, looked: Looked) -> Iterator[tuple[ListedJob, dict[str, Any]
         page = _page(app, looked, asked if after is None else {**asked, "after": after})
         pairs = list(zip(page.jobs, page.raw, strict=True))
         if not page.paged:
-            yield from _picked(pairs, looked)
+            yield from _picked(app, pairs, looked)
             return
         yield from pairs
         left, after = left - len(pairs), page.next
@@ -101,19 +102,19 @@ def _page(app: App, looked: Looked, query: dict[str, str]) -> JobPage:
     except NotFound:
         if "own-jobs" in app.client.extensions:
             raise
-        raise _cannot("--by") from None
+        raise _cannot(app, "--by") from None
 
 
 def _picked(
-    pairs: list[tuple[ListedJob, dict[str, Any]]], looked: Looked
+    app: App, pairs: list[tuple[ListedJob, dict[str, Any]]], looked: Looked
 ) -> list[tuple[ListedJob, dict[str, Any]]]:
     """Of all the jobs of an older server, which tells less of them."""
     if looked.node is not None:
-        raise _cannot("--node")
+        raise _cannot(app, "--node")
     if looked.requestor not in (None, ME):
-        raise _cannot("--by")
+        raise _cannot(app, "--by")
     if outcomes := [status for status in looked.statuses if status in OUTCOMES]:
-        raise _cannot(f"--status {outcomes[0]}")
+        raise _cannot(app, f"--status {outcomes[0]}")
     fits = re.compile(fnmatch.translate(looked.command or "*")).match
     return [
         (job, raw)
@@ -124,8 +125,9 @@ def _picked(
     ]
 
 
-def _cannot(option: str) -> UsageError:
-    return UsageError(f"this server cannot look for jobs with {option}", "leave it out")
+def _cannot(app: App, option: str) -> PushcliError:
+    what = f"look for jobs with {option}"
+    return foreign.cannot(app.client.extensions, what, f"leave out {option}")
 
 
 def _write(app: App, jobs: list[ListedJob]) -> None:

@@ -6,6 +6,7 @@ Every command that takes a job's id takes all three: its parameter is of the typ
 
 from collections.abc import Sequence
 
+from pushcli.client import foreign
 from pushcli.errors import NotFound, UsageError
 from pushcli.escape import escape_line
 from pushcli.jobs.pages import ListedJob, page_of
@@ -41,9 +42,8 @@ def _last(app: App) -> str:
     except NotFound:
         if "own-jobs" in app.client.extensions:
             raise
-        raise NotFound(
-            f"this server cannot tell which job is {LAST_JOB}", "see `pushcli job list`"
-        ) from None
+        what = f"tell which job is {LAST_JOB}"
+        raise foreign.cannot(app.client.extensions, what, "see `pushcli job list`") from None
     if not found.jobs:
         raise NotFound(
             f"{escape_line(app.client.name)} has not started a job yet", "see `pushcli job list`"

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from pushcli.errors import OutputLost, PushcliError
 from pushcli.exit_status import ExitStatus
-from pushcli.jobs.abort import Abort, confirm, remarks
+from pushcli.jobs.abort import ABORTING, Abort, confirm, remarks
 from pushcli.jobs.at_once import Interrupted
 from pushcli.jobs.excerpts import FAILED, Excerpts, fetch_excerpts, print_excerpts
 from pushcli.jobs.fetch import fetch_outputs, unfetched
@@ -96,7 +96,10 @@ def wait(
                     _leave(app, job_id, tracker)
                     raise
                 question = interrupted(tracker, job_id, tracker.command, tracker.unfinished)
-                match decide(app, on_interrupt, interrupt, question, is_over, default):
+                can_abort = ABORTING in app.client.extensions
+                match decide(
+                    app, on_interrupt, interrupt, question, is_over, default, can_abort=can_abort
+                ):
                     case Decision.DETACH:
                         _leave(app, job_id, tracker)
                         raise
@@ -172,7 +175,10 @@ def _leave(app: App, job_id: str, tracker: Tracker) -> None:
         return
     app.note(f"{phase(tracker)}: {tally(tracker)}")
     same = same_server(app)
-    app.note(f"STILL RUNNING: pushcli job abort {job_id}{same}")
+    if ABORTING in app.client.extensions:
+        app.note(f"STILL RUNNING: pushcli job abort {job_id}{same}")
+    else:
+        app.note("STILL RUNNING: aborting it is not offered here")
     app.note(f"  to watch it: pushcli job watch {job_id}{same}")
 
 

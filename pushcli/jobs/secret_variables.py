@@ -4,7 +4,8 @@ from collections.abc import Iterable
 
 import click
 
-from pushcli.errors import RequestRefused, UsageError
+from pushcli.client import foreign
+from pushcli.errors import UsageError
 from pushcli.protocol import run_wire
 from pushcli.terminal.context import App
 
@@ -26,9 +27,8 @@ def read_secrets(app: App, names: Iterable[str], env: Iterable[str] = ()) -> dic
     secrets = {name: _value(app, name) for name in wanted}
     if secrets and not app.client.offers(run_wire.SECRETS):
         # Asked before it is sent: who does not know it may write it down.
-        raise RequestRefused(
-            "this server cannot keep variables secret", "leave out --secret-env, or upgrade it"
-        )
+        what = "keep variables secret"
+        raise foreign.cannot(app.client.extensions, what, "leave out --secret-env")
     return secrets or None
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pushcli import durations
-from pushcli.errors import NotFound, PermissionDenied, UsageError
+from pushcli.client import foreign
+from pushcli.errors import NotFound, PermissionDenied
 from pushcli.escape import decode, escape_line
 from pushcli.jobs.fetch import fetch_outputs, unfetched
 from pushcli.jobs.folded import print_folded
@@ -99,9 +100,8 @@ def follow_output(app: App, wanted: Wanted) -> None:
     """
     _require_captured(app, wanted.job)
     if EXTENSION not in app.client.extensions:
-        raise UsageError(
-            "this server does not tell output while it is written", "leave out --follow"
-        )
+        what = "tell output while it is written"
+        raise foreign.cannot(app.client.extensions, what, "leave out --follow")
     if wanted.job.is_over:
         chosen = _chosen(app, wanted)
         if not any(_is_kept(one) for one in chosen):

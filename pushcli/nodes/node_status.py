@@ -9,9 +9,10 @@ from typing import Any
 import msgspec
 
 from pushcli import durations
+from pushcli.client import foreign
 from pushcli.client.answers import checked
 from pushcli.client.paths import quoted
-from pushcli.errors import PermissionDenied, UsageError
+from pushcli.errors import PermissionDenied
 from pushcli.escape import escape_line
 from pushcli.nodes import targets
 from pushcli.protocol.names import by_number
@@ -85,7 +86,8 @@ def show(
     if EXTENSION in app.client.extensions:
         raw = _detailed(app, raw)
     elif unseen_for is not None:
-        raise UsageError("this server does not tell when it heard of nodes", "see its log")
+        what = "tell when it heard of nodes"
+        raise foreign.cannot(app.client.extensions, what, "see its log")
     if unseen_for is not None:
         latest = time.time() - unseen_for
         unseen = [(one.last_contact or 0.0) <= latest for one in checked(raw, list[_Detail])]

@@ -1,18 +1,14 @@
 """Nodes that take no part in jobs for a while, and why."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import msgspec
 
 from pushcli import durations
 from pushcli.client.answers import checked
-from pushcli.errors import NotFound
 from pushcli.terminal.context import App
 from pushcli.terminal.folding import fold
 from pushcli.terminal.times import dated
-
-EXTENSION = "pause"
 
 
 class _Answer(msgspec.Struct, frozen=True):
@@ -23,7 +19,7 @@ class _Answer(msgspec.Struct, frozen=True):
 def pause(app: App, names: Sequence[str], *, reason: str, seconds: float) -> None:
     """These nodes vote against every job until then."""
     asked = {"nodes": list(names), "reason": reason, "seconds": seconds}
-    raw = _post(app, "pushy/pauses", asked)
+    raw = app.client.post("pushy/pauses", asked)
     paused = checked(raw, _Answer)
     if not app.is_text:
         app.emit(dated(raw, "until"))
@@ -34,7 +30,7 @@ def pause(app: App, names: Sequence[str], *, reason: str, seconds: float) -> Non
 
 def resume(app: App, names: Sequence[str]) -> None:
     """These nodes take part in jobs again."""
-    raw = _post(app, "pushy/resumes", {"nodes": list(names)})
+    raw = app.client.post("pushy/resumes", {"nodes": list(names)})
     resumed = checked(raw, _Answer).nodes
     if not app.is_text:
         app.emit(raw)
@@ -48,12 +44,3 @@ def resume(app: App, names: Sequence[str]) -> None:
 
 def _counted(names: Sequence[str]) -> str:
     return fold(names) if len(names) == 1 else f"{fold(names)} ({len(names)})"
-
-
-def _post(app: App, path: str, value: dict[str, Any]) -> Any:
-    try:
-        return app.client.post(path, value)
-    except NotFound as error:
-        if EXTENSION in app.client.extensions:
-            raise
-        raise NotFound("this server cannot pause nodes", "it is not a pushcli server") from error

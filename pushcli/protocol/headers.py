@@ -16,6 +16,9 @@ OUTPUT_PARTIAL = "X-Pushcli-Output-Partial"
 """On a command's output, `1`: the command was cut short, this is what it wrote until then."""
 API_VERSION = "X-Ops-Server-API-Version"
 """Of Chef's server API: what the client speaks."""
+CHEF_VERSION = "X-Chef-Version"
+"""Of Chef's tools: `16.12.3`. Without it the nginx before a Chef Infra Server never asks it, and
+answers 200 with a page."""
 NEEDS = "X-Pushcli-Needs"
 """On a refusal (403): `GROUP; KIND; ACTION`: in which group this `user` or `client` is missing, and
 what that keeps him from; without a group it takes a superuser."""

@@ -51,6 +51,16 @@ SCRIPTS = {
         pushcli job unfreeze >&2 || exit 98
         exit $status
     """,
+    # A server of another kind, which says no more than that it has no such path.
+    ExitStatus.NOT_OFFERED: """
+        python3 -u -m http.server --bind 127.0.0.1 0 > log 2>&1 &
+        until grep -q port log; do sleep 0.1; done
+        port=$(sed -n 's/.* port \\([0-9]*\\) .*/\\1/p' log)
+        pushcli audit --server-url "http://127.0.0.1:$port/organizations/acme"
+        status=$?
+        kill $!
+        exit $status
+    """,
     ExitStatus.INTERRUPTED: """
         job=$(pushcli job start --quiet -b sleep n1) || exit 99
         timeout --preserve-status --signal INT 3 pushcli job wait "$job"

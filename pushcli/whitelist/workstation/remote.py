@@ -56,11 +56,9 @@ def check(app: App, nodes: Sequence[str], request: str) -> dict[str, Verdict]:
     """Ask the nodes' agents what they would do, without doing it.
 
     Raises:
-        RequestRefused: the server cannot ask.
+        NotOffered: the server cannot ask.
     """
-    answer = ours_only(
-        app, lambda: app.client.post("pushy/checks", {"command": request, "nodes": list(nodes)})
-    )
+    answer = app.client.post("pushy/checks", {"command": request, "nodes": list(nodes)})
     verdicts = checked(answer, dict[str, dict[str, Verdict]]).get("nodes", {})
     for node in nodes:
         if node not in verdicts:
@@ -70,7 +68,7 @@ def check(app: App, nodes: Sequence[str], request: str) -> dict[str, Verdict]:
 
 def known_editors(app: App) -> editors.Known:
     """What operators said about editors."""
-    return ours_only(app, lambda: editors.read(app.client))
+    return editors.read(app.client)
 
 
 def signed_with(app: App, key: str) -> list[SignedEntry]:
@@ -87,20 +85,6 @@ def _either(app: App, ours: Callable[[], T], chefs: Callable[[], T]) -> T:
         if EXTENSION in app.client.extensions:
             raise
     return chefs()
-
-
-def ours_only(app: App, call: Callable[[], T]) -> T:
-    """What a pushcli server answers.
-
-    Raises:
-        RequestRefused: it is none.
-    """
-    try:
-        return call()
-    except (NotFound, RequestRefused, ServerError) as error:
-        if EXTENSION in app.client.extensions:
-            raise
-        raise RequestRefused("this server cannot do that", "only a pushcli server can") from error
 
 
 @contextmanager

@@ -112,7 +112,7 @@ def running_responder() -> Iterator[Responder]:
             self.end_headers()
             self.wfile.write(answer.body)
 
-        do_GET = do_POST = _answer  # noqa: N815 - the names that http.server looks for
+        do_GET = do_POST = do_PUT = do_DELETE = _answer  # noqa: N815 - the names that http.server looks for
 
         def log_message(self, *_: object) -> None:
             """Silent."""

@@ -96,4 +96,4 @@ def test_a_server_of_0_1_0_cannot_check_an_environment(home: Home, responder: Re
 
 def test_an_old_server_cannot_tell(home: Home, responder: Responder) -> None:
     responder.say("POST", "checks", json_answer({"error": ["not found"]}, 404, old=True))
-    assert_one_line(home.run(*ASK, *NODES), ExitStatus.USAGE, "without starting a job", "--dry-run")
+    assert_one_line(home.run(*ASK, *NODES), ExitStatus.NOT_OFFERED, "ask agents", "--dry-run")

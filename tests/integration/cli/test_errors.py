@@ -311,6 +311,8 @@ def test_a_file_may_have_a_name_that_is_no_text(home: Home, responder: Responder
 def test_a_timeout_is_what_the_operator_means(
     home: Home, responder: Responder, text: str, seconds: float
 ) -> None:
+    # The original takes no fraction, so it has to be ours.
+    responder.say("GET", "node_states", json_answer([{"node_name": "a", "availability": "x"}]))
     responder.say("POST", "jobs", json_answer({"uri": f"http://x/{JOB_ID}"}, 201))
     assert home.run("job", "start", "-b", "--timeout", text, "true", "a").status == 0
     [asked] = [body for method, _, body in responder.requests if method == "POST"]

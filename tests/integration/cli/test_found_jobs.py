@@ -9,7 +9,7 @@ from pushcli.exit_status import ExitStatus
 from pushcli.sandbox.sandbox import ADMIN
 from tests.integration.cli.operated import Operated
 from tests.integration.cli.program import Home, assert_one_line
-from tests.integration.cli.responder import JOB_ID, Answer, Responder, job
+from tests.integration.cli.responder import JOB_ID, Answer, Responder, job, json_answer
 from tests.integration.cli.terminal import on_terminal
 
 pytestmark = pytest.mark.timeout(90)
@@ -126,7 +126,7 @@ def test_an_older_server_gives_all_and_what_it_cannot_look_for_is_refused(
         assert [entry["id"] for entry in shown] == [SECOND]
     for options in (["--node", "a"], ["--by", "ann"], ["--by", "me"], ["--status", "failed"]):
         refused = home.run("job", "list", *options)
-        assert_one_line(refused, ExitStatus.USAGE, "this server cannot look for jobs", options[0])
+        assert_one_line(refused, ExitStatus.NOT_OFFERED, "look for jobs with", options[0])
 
 
 SQUARES = [n * n for n in range(1, 22)]
@@ -292,6 +292,7 @@ def test_one_that_cannot_be_aborted_does_not_keep_the_others(
     home: Home, responder: Responder
 ) -> None:
     running(responder, JOB_ID, [])
+    responder.say("POST", f"jobs/{SECOND}/abort", json_answer({"error": ["not found"]}, 404))
     result = home.run("job", "abort", SECOND, JOB_ID)
     assert result.stdout == f"{JOB_ID}: Aborted.\n"
     assert result.status == ExitStatus.NOT_FOUND

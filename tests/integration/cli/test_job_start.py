@@ -360,6 +360,6 @@ def test_a_command_is_not_run_without_what_it_is_to_read(home: Home, responder: 
 def test_a_server_that_keeps_no_secrets_is_sent_none(home: Home, responder: Responder) -> None:
     responder.accept_job(COMPLETE)
     result = home.run(*START, "--secret-env", "TOKEN", TOKEN="hidden")
-    assert_one_line(result, ExitStatus.USAGE, "cannot keep variables secret")
+    assert_one_line(result, ExitStatus.NOT_OFFERED, "can keep variables secret")
     assert responder.count("POST", "jobs") == 0
     assert not any(b"hidden" in body for _, _, body in responder.requests)

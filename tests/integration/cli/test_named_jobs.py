@@ -73,4 +73,4 @@ def test_a_server_that_knows_nobodys_own_jobs_knows_no_last_one(
 ) -> None:
     responder.say("GET", "jobs", json_answer([job("complete")], old=True))
     refused = home.run("job", "status", "@last")
-    assert_one_line(refused, ExitStatus.NOT_FOUND, "this server cannot tell", "job list")
+    assert_one_line(refused, ExitStatus.NOT_OFFERED, "can tell which job", "job list")

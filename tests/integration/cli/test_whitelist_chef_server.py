@@ -13,7 +13,14 @@ import pytest
 
 from pushcli import keys
 from pushcli.cli import root
-from pushcli.errors import NotFound, PushcliError, RequestRefused, ServerError, UsageError
+from pushcli.errors import (
+    NotFound,
+    NotOffered,
+    PushcliError,
+    RequestRefused,
+    ServerError,
+    UsageError,
+)
 from pushcli.exit_status import ExitStatus
 from pushcli.terminal.context import App
 from pushcli.whitelist.statements import Record, holds, public_numbers
@@ -302,7 +309,8 @@ def test_what_it_cannot_do_is_said(
     chef: ChefServer, key_file: Path, arguments: tuple[str, ...]
 ) -> None:
     chef.nodes = {"a": node("a")}
-    with pytest.raises(RequestRefused, match="only a pushcli server can"):
+    refused = "not offered by a Chef Infra Server: only a pushcli server can"
+    with pytest.raises(NotOffered, match=refused):
         run(key_file, *arguments)
 
 
