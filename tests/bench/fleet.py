@@ -27,7 +27,7 @@ ROUNDS = 5
 SETTLING = 15.0
 """Seconds after which what follows a configuration is over: whitelists, facts."""
 IDLE = 10.0
-READERS = 500
+READERS = 400
 JOBS = 1000
 CONNECTIONS = 20
 

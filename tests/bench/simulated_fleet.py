@@ -48,9 +48,9 @@ class SimulatedFleet(Sandbox):
         plans = [
             Plan(
                 nodes=share, interval=INTERVAL, key_file=str(key_file), url=url,
-                extensions=offered, old=old,
+                extensions=offered, old=old, address=f"127.0.0.{number}",
             )
-            for share in shares(self.names)
+            for number, share in enumerate(shares(self.names), 2)
         ]  # fmt: skip
         with simulating(*plans):
             yield self.wait_all()

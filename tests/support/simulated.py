@@ -62,6 +62,13 @@ class Plan(msgspec.Struct, kw_only=True):
     old: bool = False
     """Whether they listen to the server's heartbeats too, over a second connection each."""
 
+    address: str = ""
+    """Theirs: of one address a server takes so many connections only."""
+
+    def way_to(self, server: str) -> str:
+        """A server's ZeroMQ address as libzmq is given it, with ours."""
+        return server.replace("tcp://", f"tcp://{self.address}:0;") if self.address else server
+
     @property
     def fetch(self) -> bool:
         """Whether the configuration comes from a server; else it is given here."""
@@ -284,14 +291,14 @@ def connect(
     socket.curve_publickey, socket.curve_secretkey = public, secret
     socket.linger = 0
     socket.reconnect_ivl, socket.reconnect_ivl_max = 100, 2000
-    socket.connect(config.command_addr)
+    socket.connect(plan.way_to(config.command_addr))
     run = f"sim-{config.name}-{public[:8]!r}"
     return kind(
         config.name, socket, config.session_key, plan.org, run,
         refuses=config.name in plan.refusing,
         keeps_results=extensions.RESULTS in plan.extensions.split(","),
         interval=plan.interval, quiet_interval=config.quiet_interval,
-        listening=listen(context, config.heartbeat_addr) if config.heartbeat_addr else None,
+        listening=listen(context, plan.way_to(config.heartbeat_addr)) if config.heartbeat_addr else None,
     )  # fmt: skip
 
 
