@@ -41,6 +41,9 @@ COMMANDS = {
     "config": Lazy(
         "pushcli.commands.config:config", "Add profiles: servers, and who you are there."
     ),
+    "migrate": Lazy(
+        "pushcli.commands.migrate:migrate", "Make our configuration of that of Chef Push Jobs."
+    ),
     "completion": Lazy(
         "pushcli.commands.completion:completion", "Print or install shell completion."
     ),

@@ -120,6 +120,7 @@ server init --dir SERVER --org sandbox --admin operator
 server install --dir SERVER --root PLACE/image
 agent install --root PLACE/image --dry-run
 server init --dir PLACE/server --org acme --admin ann --profile y
+migrate agent PLACE/client.rb --dir PLACE/migrated -y
 user rotate-key
 node delete n1 -y
 """
@@ -175,6 +176,7 @@ def test_answers_have_the_shapes_that_are_documented(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "public.pem").write_text(keys.public_pem(keys.generate()))
+    (tmp_path / "client.rb").write_text("chef_server_url 'https://x/organizations/acme'\n")
     whitelist = {"true": "true", "fail": r"printf 'x\377'; exit 3"}
     wrong = []
     with Sandbox(tmp_path / "fleet", ["n1"], whitelist=whitelist) as fleet:

@@ -1,0 +1,118 @@
+"""`pushcli migrate`: from Chef Push Jobs, file by file."""
+# ruff: noqa: PLC0415
+
+import os
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from pushcli.commands.installing import dry_run_option
+from pushcli.terminal.command_groups import CommandGroup
+from pushcli.terminal.context import App
+from pushcli.terminal.options import agent_directory_option, output_options
+
+_FILE = click.Path(path_type=Path)
+_root_option: Callable[[Any], Any] = click.option(
+    "--root",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Read the files of the system below DIR, such as an image, instead of this one's.",
+)
+
+
+@click.group(cls=CommandGroup)
+@output_options
+def migrate() -> None:
+    """Make our configuration of that of Chef Push Jobs; its files stay as they are."""
+
+
+@migrate.command()
+@click.argument("file", type=_FILE, required=False)
+@agent_directory_option
+@_root_option
+@click.option(
+    "--unsafe-substitution",
+    "unsafe",
+    is_flag=True,
+    help="Where only that keeps a pattern's meaning, paste requests into its command as they are, "
+    "as the old client does: who may start a job may then run anything.",
+)
+@dry_run_option
+@output_options
+@click.pass_obj
+def agent(
+    app: App, file: Path | None, directory: Path | None, root: Path | None, unsafe: bool,
+    dry_run: bool,
+) -> None:  # fmt: skip
+    """Make agent.toml of a Chef Push Jobs client's FILE, for the same node and key.
+
+    Without FILE it is the first of chef-push-client.rb, push-jobs-client.rb and client.rb in
+    /etc/chef. It is Ruby, and is read without being run: what is not a literal is left out, and
+    listed. Patterns that would match less than they do there are listed, too.
+
+    \b
+    Examples:
+      pushcli migrate agent --dry-run
+      pushcli migrate agent /etc/chef/push-jobs-client.rb --dir /var/lib/pushcli/agent
+    """
+    import socket
+
+    from pushcli.migration import agent as migration
+    from pushcli.migration import finding, writing
+    from pushcli.migration.reading import authorities, statements
+    from pushcli_agent import config
+
+    system, path = _system(file, root)
+    path = path or system.first(finding.AGENT)
+    draft = migration.draft(
+        statements(system, path, app.env), file=path, host_name=socket.getfqdn(), unsafe=unsafe
+    )
+    place = config.directory(directory, app.env).absolute()
+    trusted, remarks = authorities(system, draft.trust)
+    files = []
+    if trusted:
+        files.append(
+            writing.NewFile(
+                path=place / "ca.pem", content="".join(trusted),
+                summary=f"{len(trusted)} certificate{'s' if len(trusted) > 1 else ''}",
+            )
+        )  # fmt: skip
+    text = migration.text(draft, ca_file="ca.pem" if trusted else None)
+    _require_loadable(text, path)
+    files.append(writing.NewFile(path=place / config.FILE, content=text))
+    usual = place == config.directory(None, app.env)
+    writing.carry_out(
+        app, files, [*draft.remarks, *remarks], source=str(system.place(path)), dry_run=dry_run,
+        then=["systemctl disable --now chef-push-jobs-client  # or what runs the old client here",
+              f"pushcli agent start{'' if usual else f' --dir {shlex.quote(str(place))}'}"],
+    )  # fmt: skip
+
+
+def _system(file: Path | None, root: Path | None) -> tuple[Any, str | None]:
+    """Whose files are read, and the whole path of the one that was given."""
+    from pushcli.errors import UsageError
+    from pushcli.migration.finding import System
+
+    if file is not None and root is not None:
+        raise UsageError("--root is for finding FILE", "give one of them")
+    return System(root), None if file is None else os.path.abspath(file)  # noqa: PTH100
+
+
+def _require_loadable(text: str, source: str) -> None:
+    """Have the agent read it, as it will."""
+    import tempfile
+
+    from pushcli.errors import ConfigError
+    from pushcli_agent import config
+
+    with tempfile.TemporaryDirectory() as place:
+        file = Path(place) / config.FILE
+        file.write_text(text, encoding="utf-8")
+        try:
+            config.load(file, config.Overrides())
+        except ConfigError as error:
+            error.message = error.message.replace(str(file), source)
+            raise
