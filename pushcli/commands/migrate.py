@@ -26,7 +26,7 @@ _root_option: Callable[[Any], Any] = click.option(
 @click.group(cls=CommandGroup)
 @output_options
 def migrate() -> None:
-    """Make our configuration of that of Chef Push Jobs; its files stay as they are."""
+    """Make our configuration of that of Chef Push Jobs."""
 
 
 @migrate.command()
@@ -56,7 +56,7 @@ def agent(
     \b
     Examples:
       pushcli migrate agent --dry-run
-      pushcli migrate agent /etc/chef/push-jobs-client.rb --dir /var/lib/pushcli/agent
+      pushcli migrate agent /etc/chef/client.rb --dir /var/lib/pushcli/agent
     """
     import socket
 

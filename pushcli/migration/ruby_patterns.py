@@ -266,7 +266,7 @@ def _is_one_kind(low: str, high: str) -> bool:
 
 
 def _reaches(parts: list[_Part]) -> tuple[bool, bool]:
-    """Whether what it finds begins where the request begins, and ends where it ends."""
+    """Two answers: does what it finds begin where the request begins, and end where it ends?"""
     depth = 0
     for part in parts:
         depth += (part.kind == "(") - (part.kind == ")")
