@@ -298,7 +298,9 @@ def connect(
         refuses=config.name in plan.refusing,
         keeps_results=extensions.RESULTS in plan.extensions.split(","),
         interval=plan.interval, quiet_interval=config.quiet_interval,
-        listening=listen(context, plan.way_to(config.heartbeat_addr)) if config.heartbeat_addr else None,
+        listening=(
+            listen(context, plan.way_to(config.heartbeat_addr)) if config.heartbeat_addr else None
+        ),
     )  # fmt: skip
 
 
