@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from pushcli.commands.installing import dry_run_option
+from pushcli.commands.server_place import directory_option, place_of
 from pushcli.terminal.command_groups import CommandGroup
 from pushcli.terminal.context import App
 from pushcli.terminal.options import agent_directory_option, output_options
@@ -88,6 +89,91 @@ def agent(
         app, files, [*draft.remarks, *remarks], source=str(system.place(path)), dry_run=dry_run,
         then=["systemctl disable --now chef-push-jobs-client  # or what runs the old client here",
               f"pushcli agent start{'' if usual else f' --dir {shlex.quote(str(place))}'}"],
+    )  # fmt: skip
+
+
+@migrate.command()
+@click.argument("files", metavar="[FILE]...", type=_FILE, nargs=-1)
+@directory_option
+@_root_option
+@dry_run_option
+@output_options
+@click.pass_obj
+def server(
+    app: App, files: tuple[Path, ...], directory: Path | None, root: Path | None, dry_run: bool
+) -> None:
+    """Make server.toml of a Chef Push Jobs server's FILEs; `server init` goes on from there.
+
+    FILEs are opscode-push-jobs-server.rb, chef-server-running.json and private-chef-secrets.json;
+    without any they are looked for in /etc/opscode-push-jobs-server and /etc/opscode. The first
+    is Ruby, and is read without being run. No key and no password is copied.
+
+    \b
+    Examples:
+      pushcli migrate server --dry-run
+      pushcli migrate server opscode-push-jobs-server.rb chef-server-running.json
+    """
+    import msgspec
+
+    from pushcli.errors import ConfigError
+    from pushcli.migration import finding, reading, writing
+    from pushcli.migration import server as migration
+    from pushcli_server import settings
+
+    system, _ = _system(files[0] if files else None, root)
+    paths = [os.path.abspath(file) for file in files]  # noqa: PTH100
+    found = reading.server_files(system, paths or list(system.there(finding.SERVER)), app.env)
+    draft = migration.draft(
+        found.statements, file=found.ruby, running=found.running, secrets=found.secrets,
+        known=frozenset(settings.Settings.__struct_fields__),
+    )  # fmt: skip
+    source = ", ".join(str(system.place(path)) for path in found.paths)
+    try:
+        made = msgspec.convert(draft.settings, settings.Settings)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{source}: {error}".replace("`", ""), "fix it there") from error
+    place = place_of(directory)
+    text = settings.render(settings.check(made, source))
+    where = "" if place == place_of(None) else f" --dir {shlex.quote(str(place))}"
+    writing.carry_out(
+        app, [writing.NewFile(path=place / settings.FILE, content=text)], draft.remarks,
+        source=source, dry_run=dry_run,
+        then=["opscode-push-jobs-server-ctl stop",
+              f"pushcli server init --org ORG --admin USER --no-tls{where}",
+              f"pushcli server start{where}"],
+    )  # fmt: skip
+
+
+@migrate.command()
+@click.argument("file", type=_FILE, required=False)
+@click.option("--name", metavar="NAME", default="", help="Profile to make of FILE.")
+@dry_run_option
+@output_options
+@click.pass_obj
+def workstation(app: App, file: Path | None, name: str, dry_run: bool) -> None:
+    """Make profiles of knife's FILE, and of ~/.chef/credentials.
+
+    Without FILE it is what knife reads: config.rb or knife.rb in $KNIFE_HOME, in .chef here or
+    above, or in ~/.chef; and ~/.chef/credentials. Ruby is read without being run. No key is
+    copied: profiles say where it lies.
+
+    \b
+    Examples:
+      pushcli migrate workstation --dry-run
+      pushcli migrate workstation ~/.chef/knife.rb --name acme
+    """
+    from pushcli.migration import knife, writing
+    from pushcli.migration.finding import System
+    from pushcli.migration.reading import authorities
+
+    home = Path(app.env.get("HOME") or Path.home())
+    target = app.options.config or home / ".pushcli" / "credentials"
+    found = knife.read(System(None), file, home, app.env, name)
+    trusted, remarks = authorities(System(None), found.draft.trust)
+    files, more = knife.additions(target, found.draft.profiles, trusted)
+    writing.carry_out(
+        app, [*files, *more], [*found.draft.remarks, *remarks],
+        source=", ".join(found.paths), dry_run=dry_run, then=["pushcli node status"],
     )  # fmt: skip
 
 

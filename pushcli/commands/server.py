@@ -75,10 +75,10 @@ def init(
     """
     from pushcli.client.credentials import add_profile, require_writable
     from pushcli_server import settings
-    from pushcli_server.init import create, prepare
+    from pushcli_server.init import create, is_prepared, prepare
 
     place = place_of(directory)
-    config = settings.Settings()
+    config = settings.load(place) if is_prepared(place) else settings.Settings()
     changes = [*values, *([f"server_name={server_name}"] if server_name else [])]
     if changes:
         config = settings.with_values(config, changes, "--set")

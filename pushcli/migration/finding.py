@@ -17,6 +17,13 @@ AGENT = (
     "/etc/chef/client.rb",
 )
 """The first of them that is there is what the original reads."""
+SERVER = (
+    "/etc/opscode-push-jobs-server/opscode-push-jobs-server.rb",
+    "/etc/opscode/chef-server-running.json",
+    "/etc/opscode/private-chef-secrets.json",
+    "/etc/opscode-push-jobs-server/opscode-push-jobs-server-secrets.json",
+)
+"""The original server reads what is there of these."""
 
 
 class System:

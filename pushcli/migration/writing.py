@@ -2,7 +2,7 @@
 
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -26,8 +26,22 @@ class NewFile(msgspec.Struct, frozen=True, kw_only=True):
     summary: str = ""
 
 
+class Addition(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that is to stand in a file beside what is there.
+
+    Args:
+        add: puts it there.
+    """
+
+    path: Path
+    content: str
+    is_there: bool
+    add: Callable[[], object]
+    summary: str = ""
+
+
 def carry_out(
-    app: App, files: Sequence[NewFile], remarks: Sequence[Remark], *, source: str,
+    app: App, files: Sequence[NewFile | Addition], remarks: Sequence[Remark], *, source: str,
     dry_run: bool, then: Sequence[str],
 ) -> None:  # fmt: skip
     """Write files that are not there yet.
@@ -41,9 +55,9 @@ def carry_out(
     """
     missing = [file for file in files if not _is_there(file)]
     _show(app, files, remarks, source)
-    written: list[NewFile] = []
+    written: list[NewFile | Addition] = []
     if missing and not dry_run:
-        if not agrees(app, f"Write {' and '.join(str(file.path) for file in missing)}?"):
+        if not agrees(app, f"Write {_named(missing)}?"):
             return
         for file in missing:
             _write(file)
@@ -60,18 +74,19 @@ def carry_out(
             }
         )  # fmt: skip
         return
-    for file in missing:
-        app.print(escape_line(f"{'Would write' if dry_run else 'Wrote'} {file.path}"))
-    if not missing:
-        names = " and ".join(str(file.path) for file in files)
-        app.print(escape_line(f"{names}: there already: nothing was changed"))
+    if missing:
+        app.print(escape_line(f"{'Would write' if dry_run else 'Wrote'} {_named(missing)}"))
+    else:
+        app.print(escape_line(f"{_named(files)}: there already: nothing was changed"))
     if not dry_run:
         app.print("\nThen:")
         for command in then:
             app.print(f"  {escape_line(command)}")
 
 
-def _show(app: App, files: Sequence[NewFile], remarks: Sequence[Remark], source: str) -> None:
+def _show(
+    app: App, files: Sequence[NewFile | Addition], remarks: Sequence[Remark], source: str
+) -> None:
     if not app.is_text:
         return
     app.print(escape_line(f"From {source}"))
@@ -86,7 +101,13 @@ def _show(app: App, files: Sequence[NewFile], remarks: Sequence[Remark], source:
         app.print("")
 
 
-def _is_there(file: NewFile) -> bool:
+def _named(files: Sequence[NewFile | Addition]) -> str:
+    return " and ".join(dict.fromkeys(str(file.path) for file in files))
+
+
+def _is_there(file: NewFile | Addition) -> bool:
+    if isinstance(file, Addition):
+        return file.is_there
     try:
         content = file.path.read_bytes()
     except FileNotFoundError:
@@ -100,8 +121,11 @@ def _is_there(file: NewFile) -> bool:
     return True
 
 
-def _write(file: NewFile) -> None:
+def _write(file: NewFile | Addition) -> None:
     """Write it whole or not at all, for its owner alone."""
+    if isinstance(file, Addition):
+        file.add()
+        return
     place = file.path.parent
     try:
         place.mkdir(mode=0o700, parents=True, exist_ok=True)

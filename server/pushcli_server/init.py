@@ -60,7 +60,7 @@ def prepare(directory: Path, *, org: str, admin: str) -> bool:
     """
     _check_names(org, admin)
     try:
-        if (directory / settings.FILE).exists():
+        if (directory / settings.FILE).exists() and not is_prepared(directory):
             _require_owner(directory)
             _bring_up_to_date(directory, org)
             return False
@@ -71,6 +71,15 @@ def prepare(directory: Path, *, org: str, admin: str) -> bool:
             "run it as its owner, or give another --dir",
         ) from error
     return True
+
+
+def is_prepared(directory: Path) -> bool:
+    """Whether there are settings alone, of which a server is to be made."""
+    try:
+        return [path.name for path in directory.iterdir()] == [settings.FILE]
+    except OSError:
+        # Whoever goes on finds out.
+        return False
 
 
 def create(
@@ -174,6 +183,8 @@ def _check_names(org: str, admin: str) -> None:
 
 
 def _require_room(directory: Path) -> None:
+    if is_prepared(directory):
+        return
     if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
         raise ConfigError(
             f"{directory} is not empty and holds no server", "give an empty or a new directory"

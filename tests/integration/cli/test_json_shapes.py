@@ -121,6 +121,8 @@ server install --dir SERVER --root PLACE/image
 agent install --root PLACE/image --dry-run
 server init --dir PLACE/server --org acme --admin ann --profile y
 migrate agent PLACE/client.rb --dir PLACE/migrated -y
+migrate server PLACE/server.rb --dir PLACE/prepared -y
+migrate workstation PLACE/knife.rb --name knife --dry-run
 user rotate-key
 node delete n1 -y
 """
@@ -177,6 +179,10 @@ def test_answers_have_the_shapes_that_are_documented(
 ) -> None:
     (tmp_path / "public.pem").write_text(keys.public_pem(keys.generate()))
     (tmp_path / "client.rb").write_text("chef_server_url 'https://x/organizations/acme'\n")
+    (tmp_path / "server.rb").write_text("opscode_pushy_server['vip'] = 'x.example.com'\n")
+    (tmp_path / "knife.rb").write_text(
+        "chef_server_url 'https://x/organizations/acme'\nnode_name 'a'\nclient_key '/a.pem'\n"
+    )
     whitelist = {"true": "true", "fail": r"printf 'x\377'; exit 3"}
     wrong = []
     with Sandbox(tmp_path / "fleet", ["n1"], whitelist=whitelist) as fleet:
