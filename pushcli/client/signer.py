@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from pushcli.whitelist import chain, statements
+from pushcli.whitelist.rsa_numbers import PublicNumbers
 from pushcli.whitelist.statements import Change, Signed
 
 if TYPE_CHECKING:
@@ -22,6 +23,11 @@ class Signer:
     def fingerprint(self) -> str:
         """What the key is known by."""
         return statements.fingerprint(self._key)
+
+    @property
+    def public(self) -> PublicNumbers:
+        """The public half of the key."""
+        return statements.public_numbers(self._key)
 
     @property
     def link(self) -> chain.Signer:

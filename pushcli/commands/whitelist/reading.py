@@ -44,7 +44,7 @@ def list_(app: App, selection: Selection, local: Path | None) -> None:
         found = remote.all_names(app)
     else:
         found = select(app, selection.or_everything, with_object=True)
-    showing.show_list(app, remote.read(app, found))
+    showing.show_list(app, remote.look(app, found))
 
 
 @whitelist.command()
@@ -66,7 +66,7 @@ def show(app: App, selection: Selection, name: str, local: Path | None) -> None:
     if local is not None:
         one_entry.show_local(app, local, name)
     else:
-        one_entry.show(app, remote.read(app, nodes), name)
+        one_entry.show(app, remote.look(app, nodes, name), name)
 
 
 @whitelist.command()

@@ -21,7 +21,7 @@ from pushcli.terminal.options import operator_options
 from pushcli.terminal.params import Seconds
 from pushcli.whitelist.pattern import is_pattern
 from pushcli.whitelist.statements import Change
-from pushcli.whitelist.workstation import changing, edit_node, remote
+from pushcli.whitelist.workstation import changing, edit_node
 from pushcli.whitelist.workstation import local as local_whitelist
 
 
@@ -176,13 +176,12 @@ def copy(app: App, *, source: str | None, selection: Selection, local: Path | No
         assert local is not None  # noqa: S101 - see above
         found = select(app, selection, with_object=True)
         return changing.copy(app, local_whitelist.entries(local), found, str(local))
-    entries = {one.name: one.value for one in remote.read(app, [source])[0].entries}
     if local is not None:
         refuse_nodes(selection)
-        changing.put_locally(app, local, entries)
+        changing.put_locally(app, local, changing.entries_of(app, source))
         return ExitStatus.OK
     targets = select(app, selection, with_object=True)
-    return changing.copy(app, entries, targets, source)
+    return changing.copy(app, changing.entries_of(app, source), targets, source)
 
 
 def _entry_name(expression: str) -> str:

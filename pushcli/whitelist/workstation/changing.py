@@ -144,8 +144,15 @@ def remove(app: App, nodes: Sequence[str], name: str) -> ExitStatus:
     return make(app, having, [Change(name)])
 
 
+def entries_of(app: App, source: str) -> dict[str, Any]:
+    """What is copied from a node."""
+    [whitelist] = remote.read(app, [source])
+    return {entry.name: entry.value for entry in whitelist.entries}
+
+
 def copy(app: App, entries: Mapping[str, Any], nodes: Sequence[str], source: str) -> ExitStatus:
-    """Put the entries onto these nodes, signed for them.
+    """Put the entries onto these nodes, signed for them; on the source itself that signs what is
+    there.
 
     Raises:
         NotFound: there are none.
@@ -154,6 +161,8 @@ def copy(app: App, entries: Mapping[str, Any], nodes: Sequence[str], source: str
     if not entries:
         raise NotFound(f"nothing to copy: {source} has no entries", "see `pushcli whitelist list`")
     changes = [Change(name, canonical(name, value, local=False)) for name, value in entries.items()]
+    if source in nodes:
+        app.note(f"{source} is copied to itself: its entries get your signature")
     return make(app, nodes, changes)
 
 

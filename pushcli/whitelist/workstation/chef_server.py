@@ -9,30 +9,96 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from pushcli.client.paths import quoted
 from pushcli.errors import NotFound, PushcliError, RequestRefused, ServerError
 from pushcli.protocol.attributes import LEVELS, NORMAL
 from pushcli.whitelist.statements import Change, next_version
 from pushcli.whitelist.workstation.partial import naming_what_is_done
-from pushcli.whitelist.workstation.views import NodeWhitelist, ServerEntry
+from pushcli.whitelist.workstation.verifying import Signers
+from pushcli.whitelist.workstation.views import NodeWhitelist, ServerEntry, Signature
 
 if TYPE_CHECKING:
     from pushcli.client.api import ApiClient
 
 _NAMED = 10
 """Names in one line of an error."""
+_PLACES = (
+    (NORMAL,), (NORMAL, "push_jobs"), (NORMAL, "push_jobs", "whitelist"),
+    (NORMAL, "push_jobs", "whitelist_signatures"),
+)  # fmt: skip
+"""What is written to, from the outside to the inside."""
+_KINDS: dict[type, str] = {
+    type(None): "null", str: "text", list: "a list", bool: "true or false",
+}  # fmt: skip
 
 Step = Callable[[str], None]
 """Told each node that is done."""
 
 
 def read(client: "ApiClient", nodes: Sequence[str], step: Step) -> list[NodeWhitelist]:
-    """The whitelists of these nodes, in their order; nobody says what is in force there."""
+    """The whitelists of these nodes, in their order; nobody says what is in force there.
+
+    Raises:
+        RequestRefused: the attributes of one are in the way.
+    """
     found = []
     for node in nodes:
-        found.append(_view(node, _get(client, node)))
+        content = _get(client, node)
+        if (fault := _fault(content)) is not None:
+            fault.message = f"{node}: {fault.message}"
+            raise fault
+        found.append(_view(node, content))
         step(node)
     return found
+
+
+def look(
+    client: "ApiClient", nodes: Sequence[str], step: Step, name: str | None = None
+) -> tuple[list[NodeWhitelist], dict[str, RequestRefused]]:
+    """The same to be shown: with what signatures prove, and apart why a node's cannot be read.
+
+    Args:
+        name: of the entry that is shown; None: of all.
+    """
+    found, faults = [], {}
+    signers = Signers(client)
+    for node in nodes:
+        content = _get(client, node)
+        if (fault := _fault(content)) is not None:
+            faults[node] = fault
+        else:
+            found.append(_verified(_view(node, content), content, signers, name))
+        step(node)
+    return found, faults
+
+
+def verified(
+    client: "ApiClient", whitelist: NodeWhitelist, signers: Signers, name: str
+) -> NodeWhitelist:
+    """What our server says of a node, with what a record in its object proves of the entry."""
+    return _verified(whitelist, _get(client, whitelist.node), signers, name)
+
+
+def _verified(
+    whitelist: NodeWhitelist, content: Mapping[str, Any], signers: Signers, name: str | None
+) -> NodeWhitelist:
+    """The whitelist with what the records in the node object prove of its entries."""
+    records = _attribute(content, NORMAL, "whitelist_signatures")
+    values = _attribute(content, NORMAL, "whitelist")
+
+    def judged(entry: ServerEntry) -> ServerEntry:
+        if entry.signer is None or name not in (None, entry.name):
+            return entry
+        signature = signers.judge(
+            records.get(entry.name), node=whitelist.node, name=entry.name,
+            value=values.get(entry.name),
+        )  # fmt: skip
+        signer = None if signature is Signature.MISMATCH else entry.signer
+        return msgspec.structs.replace(entry, signature=signature, signer=signer)
+
+    return msgspec.structs.replace(whitelist, entries=list(map(judged, whitelist.entries)))
 
 
 def change(
@@ -59,6 +125,8 @@ def change(
 
 def _change(client: "ApiClient", node: str, changes: Sequence[Change]) -> None:
     content = _get(client, node)
+    if (fault := _fault(content)) is not None:
+        raise fault
     for one in changes:
         _check(content, one)
     seen = [
@@ -109,6 +177,20 @@ def _get(client: "ApiClient", node: str) -> dict[str, Any]:
     if not isinstance(content, dict) or content.get("name") != node:
         raise ServerError(f"the answer for {node} is not a node", "is the URL a Chef Server's?")
     return content
+
+
+def _fault(content: Mapping[str, Any]) -> RequestRefused | None:
+    """The error for attributes that no whitelist can be read from, or written to; None: it can."""
+    for place in _PLACES:
+        found: Any = content
+        for key in place:
+            # What holds it was looked at before.
+            found = found.get(key, {})
+        if not isinstance(found, dict):
+            kind = _KINDS.get(type(found), "a number")
+            where = ".".join(place)
+            return RequestRefused(f"{where} is {kind}, not an object", "see `knife node edit`")
+    return None
 
 
 def _view(node: str, content: Mapping[str, Any]) -> NodeWhitelist:

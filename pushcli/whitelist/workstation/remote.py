@@ -6,11 +6,13 @@ from typing import Any, TypeVar
 
 from pushcli.client import editors
 from pushcli.client.answers import checked
-from pushcli.errors import NotFound, RequestRefused, ServerError
+from pushcli.errors import NotFound, PermissionDenied, RequestRefused, ServerError
 from pushcli.protocol.names import by_number
 from pushcli.terminal.context import App, is_terminal
+from pushcli.terminal.folding import fold
 from pushcli.whitelist.statements import Change
 from pushcli.whitelist.workstation import chef_server, our_server
+from pushcli.whitelist.workstation.verifying import Signers
 from pushcli.whitelist.workstation.views import EditOutcome, NodeWhitelist, SignedEntry, Verdict
 
 EXTENSION = "whitelist"
@@ -35,6 +37,52 @@ def read(app: App, nodes: Sequence[str]) -> list[NodeWhitelist]:
             return chef_server.read(app.client, nodes, step)
 
     return _either(app, lambda: our_server.read(app.client, nodes), on_chef_server)
+
+
+def look(app: App, nodes: Sequence[str], name: str | None = None) -> list[NodeWhitelist]:
+    """The same to be shown: nodes whose attributes are in the way are noted and left out.
+
+    Where no agent tells whether an entry holds, its signature is verified here; on our server,
+    which takes a request a node, only that of one entry.
+
+    Args:
+        name: of the entry that is shown; None: of all.
+
+    Raises:
+        RequestRefused: none of the nodes can be read.
+    """
+
+    def on_our_server() -> list[NodeWhitelist]:
+        signers = Signers(app.client)
+        found = our_server.read(app.client, nodes)
+        return found if name is None else [_verified(app, one, name, signers) for one in found]
+
+    def on_chef_server() -> list[NodeWhitelist]:
+        with _bar(app, len(nodes)) as step:
+            found, faults = chef_server.look(app.client, nodes, step, name)
+        alike: dict[str, list[str]] = {}
+        for node, fault in faults.items():
+            alike.setdefault(str(fault) if found else fault.message, []).append(node)
+        if faults and not found:
+            first = next(iter(faults.values()))
+            first.message = "; ".join(f"{fold(names)}: {why}" for why, names in alike.items())
+            raise first
+        for why, names in alike.items():
+            app.note(f"{fold(names)}: {why}")
+        return found
+
+    return _either(app, on_our_server, on_chef_server)
+
+
+def _verified(app: App, one: NodeWhitelist, name: str, signers: Signers) -> NodeWhitelist:
+    entry = one.entry(name)
+    if one.in_force is not None or entry is None or entry.signer is None:
+        return one
+    try:
+        return chef_server.verified(app.client, one, signers, name)
+    except (NotFound, PermissionDenied):
+        # Who may see whitelists need not be one who may see nodes.
+        return one
 
 
 def change(app: App, nodes: Sequence[str], changes: Sequence[Change]) -> EditOutcome | None:

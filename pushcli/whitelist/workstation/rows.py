@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from pushcli.protocol.attributes import NORMAL
-from pushcli.whitelist.workstation.views import EntryInForce, NodeWhitelist, ServerEntry
+from pushcli.whitelist.workstation.views import EntryInForce, NodeWhitelist, ServerEntry, Signature
 
 IN_FORCE = "in force"
 LOCAL = "local"
@@ -93,8 +93,12 @@ def _state(
     else:
         said = "not yet in force"
     marks = [said]
-    if entry.signer is None:
+    if entry.signature is Signature.MISMATCH:
+        marks.append("unsigned: changed since it was signed")
+    elif entry.signer is None:
         marks.append("unsigned")
+    elif entry.signature is Signature.UNKNOWN_KEY:
+        marks.append(f"signed with no known key of {entry.signer}")
     if entry.level != NORMAL:
         marks.append(f"set at {entry.level}")
     return ", ".join(marks)

@@ -1,5 +1,6 @@
 """Whitelists as the server tells of them, checked (docs/api.md)."""
 
+from enum import StrEnum
 from typing import Any
 
 import msgspec
@@ -7,14 +8,29 @@ import msgspec
 from pushcli.protocol.attributes import NORMAL
 
 
+class Signature(StrEnum):
+    """What became of verifying who signed an entry."""
+
+    HOLDS = "holds"
+    MISMATCH = "does not match"
+    """The entry was changed since, or the record is no record."""
+    UNKNOWN_KEY = "unknown key"
+    """It was made with a key that the server does not list as the signer's."""
+
+
 class ServerEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """An entry in the node's attributes; the signer of an unsigned one is None."""
+    """An entry in the node's attributes; the signer of an unsigned one is None.
+
+    Args:
+        signature: verified here, where no agent tells; None: it was not.
+    """
 
     name: str
     value: Any
     level: str = NORMAL
     signer: str | None = None
     version: int | None = None
+    signature: Signature | None = None
 
 
 class EntryInForce(msgspec.Struct, frozen=True, kw_only=True):

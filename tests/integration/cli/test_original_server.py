@@ -146,3 +146,25 @@ def test_on_interrupt_abort_says_that_it_cannot(home: Home, lacking: Responder) 
     _, errors = process.communicate(timeout=15)
     assert process.returncode == ExitStatus.NOT_OFFERED
     assert f"pushcli: error: {ORIGINAL} abort jobs" in errors
+
+
+def test_what_fails_before_it_says_nothing_of_it(home: Home, responder: Responder) -> None:
+    bad_gateway = Answer(502, b"<html>Bad Gateway</html>", "text/html")
+    for path in ("node_states", f"own_jobs/{'0' * 32}"):
+        responder.say("GET", path, bad_gateway)
+    responder.say("POST", "jobs", json_answer({"uri": f"http://x/{JOB_ID}"}, 201))
+    assert home.run("job", "start", "-b", "--timeout", "1.5", "true", "a").status == ExitStatus.OK
+
+
+def test_a_refusal_without_the_header_is_no_other_server(home: Home, responder: Responder) -> None:
+    responder.say("GET", f"jobs/{JOB_ID}", json_answer(job("complete")))
+    responder.say("POST", f"jobs/{JOB_ID}/abort", page(404))
+    refused = home.run("job", "abort", JOB_ID)
+    assert_one_line(refused, ExitStatus.NOT_FOUND, "not found")
+
+
+def test_an_older_server_of_ours_is_to_be_upgraded(home: Home, responder: Responder) -> None:
+    older = {"X-Pushcli-Extensions": "abort,job-nodes"}
+    responder.say("DELETE", "freeze", Answer(404, b'{"error": ["not found"]}', headers=older))
+    refused = home.run("job", "unfreeze")
+    assert_one_line(refused, ExitStatus.NOT_OFFERED, "this server cannot freeze jobs: upgrade it")

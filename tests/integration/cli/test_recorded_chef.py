@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from pushcli import keys
-from pushcli.errors import NotFound
+from pushcli.errors import NotFound, NotOffered
 from tests.integration.cli.in_process import run
-from tests.integration.cli.played_server import playing
-from tests.integration.cli.recorded_chef import RecordedChef
+from tests.integration.cli.played_server import URL, playing
+from tests.integration.cli.recorded_chef import HTML, RecordedChef
 
 
 @pytest.fixture
@@ -47,6 +47,31 @@ def test_the_key_of_a_user_or_client_is_read_where_chef_keeps_it(
     assert "SHA256:" in run(key_file, kind, "show", name).stdout
     told = json.loads(run(key_file, kind, "show", name, "-F", "json").stdout)
     assert told["public_key"].startswith("-----BEGIN PUBLIC KEY-----")
+
+
+def test_beside_chef_our_server_still_is_what_it_is(chef: RecordedChef, key_file: Path) -> None:
+    ours = {"X-Pushcli-Extensions": "job-options,own-jobs,default-capture"}
+    found = {"total": 1, "start": 0, "rows": [{"url": "", "data": {"name": "web01"}}]}
+    chef.instead = {
+        ("POST", "search/node"): (200, {}, json.dumps(found)),
+        ("GET", "pushy/node_states"): (200, ours, "[]"),
+        ("GET", f"pushy/own_jobs/{'0' * 32}"): (404, ours, "{}"),
+        ("POST", "pushy/jobs"): (201, ours, json.dumps({"uri": f"{URL}/pushy/jobs/{'a' * 32}"})),
+    }
+    # It takes what the original does not, and knows what to keep of the output.
+    run(key_file, "job", "start", "-b", "true", "-s", "role:web", "--timeout", "1.5")
+    body = json.loads(chef.calls[-1].body)
+    assert (body["run_timeout"], body["pushcli"]) == (1.5, {"capture": "default"})
+
+
+@pytest.mark.parametrize("command", ["audit", "node token list"])
+def test_what_only_ours_has_is_not_offered(
+    chef: RecordedChef, key_file: Path, command: str
+) -> None:
+    for path in ("audit", "tokens"):
+        chef.instead["GET", path] = (404, {"Content-Type": "text/html"}, HTML)
+    with pytest.raises(NotOffered, match="not offered by a Chef Infra Server: only a pushcli"):
+        run(key_file, *command.split())
 
 
 def test_who_is_not_there_is_said(chef: RecordedChef, key_file: Path) -> None:
