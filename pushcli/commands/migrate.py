@@ -69,7 +69,7 @@ def agent(
     system, path = _system(file, root)
     path = path or system.first(finding.AGENT)
     draft = migration.draft(
-        statements(system, path, app.env), file=path, host_name=socket.getfqdn(), unsafe=unsafe
+        statements(system, path, app.env), file=path, host_name=socket.getfqdn, unsafe=unsafe
     )
     place = config.directory(directory, app.env).absolute()
     trusted, remarks = authorities(system, draft.trust)

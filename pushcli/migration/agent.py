@@ -1,7 +1,7 @@
 """The original agent's configuration as agent.toml."""
 
 import posixpath
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import msgspec
@@ -52,13 +52,13 @@ class AgentDraft(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def draft(
-    statements: Iterable[Statement], *, file: str, host_name: str, unsafe: bool
+    statements: Iterable[Statement], *, file: str, host_name: Callable[[], str], unsafe: bool
 ) -> AgentDraft:
     """Our settings for those of a file.
 
     Args:
         file: its whole path.
-        host_name: this machine's, for a node without a name.
+        host_name: gives this machine's name, for a node without one.
         unsafe: where only that keeps a pattern's meaning, requests are pasted into its command.
 
     Raises:
@@ -99,11 +99,12 @@ def text(made: AgentDraft, *, ca_file: str | None) -> str:
     return "".join(lines)
 
 
-def _node_name(read: Settings, host_name: str) -> str:
+def _node_name(read: Settings, host_name: Callable[[], str]) -> str:
     if read.is_unread("node_name") or read.text("node_name"):
         return read.require("node_name")
-    read.changed("node_name", f"not set there: {host_name}, as this machine is called")
-    return host_name
+    name = host_name()
+    read.changed("node_name", f"not set there: {name}, as this machine is called")
+    return name
 
 
 def _path(read: Settings, name: str) -> str | None:

@@ -14,6 +14,9 @@ from pushcli.whitelist import entry, pattern, toml_text
 DEFAULT = {"chef-client": "chef-client"}
 """What the original runs where nothing is said."""
 
+_SHOWN = 100
+"""Characters of a name."""
+
 
 class Entries(msgspec.Struct, kw_only=True):
     """Entries as they stand in `[whitelist]`, and what is to be said of them."""
@@ -60,11 +63,15 @@ class _LeftOut(Exception):
 def _shown(key: Value) -> str:
     match key:
         case Regexp(source, flags):
-            return f"whitelist /{source}/{flags}"
+            return f"whitelist /{_cut(source)}/{flags}"
         case Unread(line, text):
             return f"whitelist, line {line}, {text}"
         case _:
-            return f"whitelist {plain(key) or repr(key)!s}"
+            return f"whitelist {_cut(plain(key) or repr(key))}"
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _SHOWN else text[:_SHOWN] + "..."
 
 
 def _command(value: Value) -> tuple[str, dict[str, Value]]:

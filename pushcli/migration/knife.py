@@ -42,15 +42,13 @@ def read(system: System, file: Path | None, home: Path, env: Mapping[str, str], 
     draft = WorkstationDraft()
     if credentials is not None:
         context = credentials.parent / "context"
-        active = system.read(str(context)).strip() if context.exists() else ""
+        active = system.read(str(context)).strip() if _is_there(context) else ""
         draft = workstation.from_credentials(
             toml_tables(system, str(credentials)), active, file=str(credentials)
         )
     if ruby is not None:
-        beside = frozenset(path.name for path in ruby.parent.iterdir())
-        made = workstation.from_knife(
-            statements(system, str(ruby), env), file=str(ruby), name=name, beside=beside
-        )
+        found = statements(system, str(ruby), env)
+        made = workstation.from_knife(found, file=str(ruby), name=name, beside=_names_beside(ruby))
         draft = workstation.joined(draft, made)
     if not draft.profiles:
         raise ConfigError(f"{credentials} has no profile that can be used", "look into it")
@@ -91,6 +89,21 @@ def additions(
     return files, added
 
 
+def _is_there(path: Path) -> bool:
+    """Whether there is something, if only something that cannot be read: reading it tells why."""
+    try:
+        return path.exists()
+    except OSError:
+        return True
+
+
+def _names_beside(file: Path) -> frozenset[str]:
+    try:
+        return frozenset(path.name for path in file.parent.iterdir())
+    except OSError:
+        return frozenset()
+
+
 def _given(file: Path) -> tuple[Path | None, Path | None]:
     path = file.absolute()
     return (path, None) if path.suffix == ".rb" else (None, path)
@@ -98,11 +111,11 @@ def _given(file: Path) -> tuple[Path | None, Path | None]:
 
 def _credentials(home: Path) -> Path | None:
     path = home / ".chef" / "credentials"
-    return path if path.exists() else None
+    return path if _is_there(path) else None
 
 
 def _first_ruby(home: Path, env: Mapping[str, str]) -> Path | None:
-    return next((path for path in _rubies(home, env) if path.exists()), None)
+    return next((path for path in _rubies(home, env) if _is_there(path)), None)
 
 
 def _rubies(home: Path, env: Mapping[str, str]) -> Iterator[Path]:

@@ -12,6 +12,7 @@ from itertools import zip_longest
 import msgspec
 
 from pushcli.migration.ruby_values import Regexp
+from pushcli.whitelist.pattern import MAX_EXPRESSION
 
 _TOKEN = re.compile(
     r"""
@@ -78,6 +79,8 @@ def translate(regexp: Regexp) -> Translated:
     """
     if extra := set(regexp.flags) - set("imounse"):
         raise Untranslatable(f"the flag {''.join(sorted(extra))} has no counterpart")
+    if len(regexp.source) > MAX_EXPRESSION:
+        raise Untranslatable(f"more than {MAX_EXPRESSION} characters")
     parts, names = _parts(regexp.source)
     flags = "".join(sorted({"i": "i", "m": "s"}[f] for f in set(regexp.flags) & {"i", "m"}))
     text = "".join(part.text for part in parts)
@@ -293,7 +296,7 @@ def _harmless(parts: list[_Part]) -> frozenset[int]:
     """
     found: set[int] = set()
     for start, part in enumerate(parts):
-        if not part.group:
+        if not 0 < part.group <= _MAX_REFERENCE:
             continue
         end = _closing(parts, start)
         inside = parts[start + 1 : end]

@@ -164,6 +164,17 @@ def test_credentials_that_are_something_else(home: Home, content: bytes) -> None
     assert_one_line(migrate(home, str(file), "-y"), ExitStatus.CONFIG, "credentials")
 
 
+@pytest.mark.parametrize("name", ["nosuch/knife.rb", "nosuch", ".chef", "x/../nosuch.rb"])
+def test_places_that_hold_no_file(home: Home, name: str) -> None:
+    assert_one_line(migrate(home, name, "-y"), ExitStatus.CONFIG, "cannot read", "check the path")
+
+
+def test_a_directory_of_certificates_that_is_something_else(home: Home) -> None:
+    write(home, "knife.rb", KNIFE + "trusted_certs_dir '/proc/self/mem'")
+    assert "there is no certificate" in migrate(home, "-y").stdout
+    assert load_profile(None, home.env).ca_file is None
+
+
 def test_a_key_is_never_read(home: Home) -> None:
     write(home, "knife.rb", KNIFE)
     key = keys.private_pem(keys.generate()).decode()

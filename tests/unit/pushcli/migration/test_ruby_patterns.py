@@ -43,6 +43,11 @@ def test_an_extended_expression_is_refused() -> None:
         translate(Regexp("a b", "x"))
 
 
+def test_long_expressions_are_refused_at_once() -> None:
+    with pytest.raises(Untranslatable, match="more than 1000 characters"):
+        translate(Regexp("(a)" * 100_000, ""))
+
+
 @pytest.mark.parametrize(
     ("source", "is_whole"),
     [
