@@ -14,9 +14,10 @@ from pushcli_server.core.fleet_nodes import ClientGone
 from pushcli_server.core.identity import NodeKey
 from pushcli_server.core.replays import Signature
 from pushcli_server.engine import Engine
+from pushcli_server.identities import Identities
 from pushcli_server.secrets import Secrets
 from pushcli_server.settings import Settings
-from pushcli_server.store import Store, identity_reads
+from pushcli_server.store import Store
 
 
 class AdmissionService:
@@ -30,12 +31,14 @@ class AdmissionService:
         self,
         engine: Engine,
         store: Store,
+        identities: Identities,
         settings: Settings,
         secrets: Callable[[], Secrets],
         incarnation_id: str,
     ) -> None:
         self._engine = engine
         self._store = store
+        self._identities = identities
         self._settings = settings
         self._secrets = secrets
         self._incarnation_id = incarnation_id
@@ -118,7 +121,7 @@ class AdmissionService:
         deletions = self._engine.fleet.deletions
         while True:
             before = deletions.count
-            found = await self._store.ask(identity_reads.client_keys, *node)
+            found = await self._identities.client_keys(*node)
             salts = [salt for pem, salt in found if keys.load_public_key(pem) == key]
             if not salts:
                 raise ClientGone

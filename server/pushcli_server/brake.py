@@ -11,7 +11,8 @@ from pushcli_server.core import fleet_events as on_fleet
 from pushcli_server.core.brake_state import Freeze, Pause
 from pushcli_server.core.identity import NodeKey
 from pushcli_server.engine import Engine
-from pushcli_server.store import Store, identity_reads, operations
+from pushcli_server.identities import Identities
+from pushcli_server.store import Store, operations
 from pushcli_server.store.errors import OutcomeUnknown
 
 Write = Callable[..., Awaitable[None]]
@@ -29,9 +30,10 @@ class UnknownNodes(Exception):
 class BrakeService:
     """Holds jobs and nodes back, and lets them go."""
 
-    def __init__(self, engine: Engine, store: Store) -> None:
+    def __init__(self, engine: Engine, store: Store, identities: Identities) -> None:
         self._engine = engine
         self._store = store
+        self._identities = identities
         # What is stored last must also be what holds.
         self._turn = asyncio.Lock()
 
@@ -81,10 +83,7 @@ class BrakeService:
             self._engine.handle(on_fleet.PausesStored(org, names, pause, deletions))
 
     async def _require_nodes(self, org: str, names: Sequence[str]) -> None:
-        there = await self._store.lists.ask(
-            identity_reads.existing_clients, [(org, name) for name in names]
-        )
-        if unknown := [name for name in names if (org, name) not in there]:
+        if unknown := await self._identities.unknown_clients(org, names):
             raise UnknownNodes(unknown)
 
     async def paused(self, org: str, names: Sequence[str]) -> list[str]:

@@ -23,10 +23,10 @@ from pushcli_server.core.job_state import JobSpec
 from pushcli_server.core.replays import Signature
 from pushcli_server.core.states import TROUBLED, NodeState
 from pushcli_server.engine import Engine
+from pushcli_server.identities import Identities
 from pushcli_server.store import (
     Store,
     StoreUnavailable,
-    identity_reads,
     job_pages,
     operations,
     output_reads,
@@ -77,9 +77,10 @@ class Output(NamedTuple):
 class JobService:
     """Starts, shows and ends jobs."""
 
-    def __init__(self, engine: Engine, store: Store) -> None:
+    def __init__(self, engine: Engine, store: Store, identities: Identities) -> None:
         self._engine = engine
         self._store = store
+        self._identities = identities
         self._asking: WeakValueDictionary[tuple[str, str, str], asyncio.Lock] = (
             WeakValueDictionary()
         )
@@ -132,7 +133,7 @@ class JobService:
 
     async def requestor(self, by: Requestor) -> str:
         """What agents and feeds are told of who asks: the name, unless it is a user's."""
-        if by.kind == "client" and await self._store.ask(identity_reads.user_exists, by.name):
+        if by.kind == "client" and await self._identities.user_exists(by.org, by.name):
             # With a blank it is nobody's name: no entry has it among its `operators`.
             return f"client {by.name}"[:_LONGEST]
         return by.name

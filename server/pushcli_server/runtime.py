@@ -28,6 +28,7 @@ from pushcli_server.engine import Engine
 from pushcli_server.facts import Facts
 from pushcli_server.feeds import Feeds
 from pushcli_server.guarded import guarded
+from pushcli_server.identities import OwnIdentities
 from pushcli_server.jobs import JobService
 from pushcli_server.lag import LoopLag
 from pushcli_server.metrics import Metrics, Standing
@@ -72,7 +73,7 @@ async def open_services(
         stack.push_async_callback(store.close)
         timers = Timers(clock, lambda seconds: engine.handle(on_fleet.Stalled(seconds)))
         stack.callback(timers.close)
-        incarnation_id = str(uuid.uuid4())
+        incarnation_id, identities = str(uuid.uuid4()), OwnIdentities(store)
         fleet = Fleet(rules_of(settings), incarnation_id)
         # Signatures are of the clock that signed times are held against.
         try:
@@ -140,12 +141,13 @@ async def open_services(
             fleet=fleet,
             clock=clock,
             store=store,
-            jobs=JobService(engine, store),
+            identities=identities,
+            jobs=JobService(engine, store, identities),
             nodes=NodeService(fleet, clock, store, whitelists, facts),
             admission=AdmissionService(
-                engine, store, settings, lambda: rotation.current, incarnation_id
+                engine, store, identities, settings, lambda: rotation.current, incarnation_id
             ),
-            brake=BrakeService(engine, store),
+            brake=BrakeService(engine, store, identities),
             organizations=OrganizationService(engine, store, tasks.once),
             whitelists=whitelists,
             checks=checks,

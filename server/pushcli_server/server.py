@@ -28,6 +28,7 @@ from pushcli_server.rest.auth import Authenticator
 from pushcli_server.rest.connections import Connections
 from pushcli_server.rest.http_protocol import BoundedHttp
 from pushcli_server.rest.http_server import HttpServer
+from pushcli_server.rest.rights import Rights
 from pushcli_server.runtime import open_services
 from pushcli_server.secrets import Keyring
 from pushcli_server.services import Services
@@ -81,7 +82,9 @@ async def _run(
         async with open_services(directory, config, keyring, store) as services:
             connections = Connections(descriptors.current().rest)
             services.metrics.connections.labels("rest").set_function(lambda: len(connections))
-            application = Application(services, config, authenticator(store))
+            rights = Rights(services.identities, store)
+            asked_by = authenticator(services.identities, rights)
+            application = Application(services, config, asked_by)
             http = HttpServer(
                 _uvicorn_config(application, config, directory),
                 connections,

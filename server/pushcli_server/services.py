@@ -10,6 +10,7 @@ from pushcli_server.clock import Clock
 from pushcli_server.core.fleet_state import Fleet
 from pushcli_server.core.node import Phase
 from pushcli_server.feeds import Feeds
+from pushcli_server.identities import Identities
 from pushcli_server.jobs import JobService
 from pushcli_server.lag import LoopLag
 from pushcli_server.metrics import Metrics
@@ -30,6 +31,7 @@ class Services:
     fleet: Fleet
     clock: Clock
     store: Store
+    identities: Identities
     jobs: JobService
     nodes: NodeService
     admission: AdmissionService

@@ -7,17 +7,18 @@ import asyncio
 import sys
 from pathlib import Path
 
+from pushcli_server.identities import Identities
 from pushcli_server.rest.auth import Authenticator
+from pushcli_server.rest.rights import Rights
 from pushcli_server.server import run
-from pushcli_server.store import Store
 
 
 def main(directory: str, now: float) -> None:
     """Serve as `pushcli server start` does, but for the time."""
 
     class Clocked(Authenticator):
-        def __init__(self, store: Store) -> None:
-            super().__init__(store, lambda: now)
+        def __init__(self, identities: Identities, rights: Rights) -> None:
+            super().__init__(identities, rights, lambda: now)
 
     asyncio.run(run(Path(directory), Clocked))
 

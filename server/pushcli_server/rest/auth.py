@@ -14,12 +14,12 @@ from pushcli import keys
 from pushcli.errors import KeyFileError
 from pushcli.protocol import verification
 from pushcli.protocol.verification import SignedHeaders
-from pushcli_server.rest import rights
+from pushcli_server.identities import Identities
 from pushcli_server.rest.errors import Refused, not_found, unauthenticated
 from pushcli_server.rest.refusing import READING, WRITING, Needs, action, forbidden
 from pushcli_server.rest.request import signed_path
-from pushcli_server.rest.rights import ADMINS, READERS, WRITERS
-from pushcli_server.store import Store, StoreUnavailable, identity_reads
+from pushcli_server.rest.rights import ADMINS, READERS, WRITERS, Rights
+from pushcli_server.store import StoreUnavailable
 from pushcli_server.store.records import Principal
 
 
@@ -59,8 +59,11 @@ class Authenticator:
         now: seconds since the epoch; injected by tests that replay recorded requests.
     """
 
-    def __init__(self, store: Store, now: Callable[[], float] = time.time) -> None:
-        self._store = store
+    def __init__(
+        self, identities: Identities, rights: Rights, now: Callable[[], float] = time.time
+    ) -> None:
+        self._identities = identities
+        self._rights = rights
         self._now = now
 
     def headers(self, request: Request, at: float | None = None) -> SignedHeaders:
@@ -87,7 +90,7 @@ class Authenticator:
         Raises:
             Refused: no such organization, unknown name, wrong signature.
         """
-        candidates = await self._store.ask(identity_reads.candidates, org, signed.user)
+        candidates = await self._identities.candidates(org, signed.user)
         if candidates is None:
             raise not_found(f"organization '{org}' does not exist.")
         if not candidates:
@@ -140,40 +143,40 @@ class Authenticator:
         """
         if principal.superuser:
             return
-        store = self._store
+        rights = self._rights
         match access:
             case Access.CONFIG if principal.kind == "client":
                 if principal.name != path["node"]:
                     raise Refused(403, ["Client and node name must match"])
                 return
             case Access.READ | Access.CONFIG:
-                allowed = await rights.may_read(store, org, principal)
+                allowed = await rights.may_read(org, principal)
             case Access.WRITE:
-                allowed = await rights.may_write(store, org, principal)
+                allowed = await rights.may_write(org, principal)
             case Access.OWN_JOB:
-                allowed = await self._may_see(org, principal, path["job"])
+                allowed = await rights.may_see(org, principal, path["job"])
             case Access.OUTPUT | Access.OWN_OUTPUT:
                 allowed = await self._may_read_output(org, principal, path["job"], access)
             case Access.MEMBER:
-                allowed = not principal.validator or await self._is_admin(org, principal)
+                allowed = not principal.validator or await rights.is_admin(org, principal)
             case Access.ADMIN:
-                allowed = await self._is_admin(org, principal)
+                allowed = await rights.is_admin(org, principal)
             case Access.SUPERUSER:
                 allowed = False
             case Access.CLIENTS:
-                allowed = principal.validator or await self._is_admin(org, principal)
+                allowed = principal.validator or await rights.is_admin(org, principal)
             case Access.OWN_CLIENT:
                 itself = _is(principal, "client", path["client"]) and not principal.validator
-                allowed = itself or await self._is_admin(org, principal)
+                allowed = itself or await rights.is_admin(org, principal)
             case Access.OWN_USER:
                 itself = _is(principal, "user", path["user"])
-                allowed = itself or await self._is_admin(org, principal)
+                allowed = itself or await rights.is_admin(org, principal)
             case _:
                 assert_never(access)
         if not allowed:
             needs = await self._needs(org, access, url)
             # He can let himself in.
-            is_admin = bool(org) and await self._is_admin(org, principal)
+            is_admin = bool(org) and await rights.is_admin(org, principal)
             raise forbidden(principal, needs, is_admin=is_admin)
 
     async def still_allowed(
@@ -190,7 +193,7 @@ class Authenticator:
         What was so stays so while the database is away.
         """
         try:
-            found = await self._store.ask(identity_reads.candidates, org, principal.name)
+            found = await self._identities.candidates(org, principal.name)
             same = (one for one in found or () if _is(one, principal.kind, principal.name))
             now = next((one for one in same if key in _keys_of(one)), None)
             if now is None or not (_belongs(now) or not org):
@@ -205,35 +208,24 @@ class Authenticator:
     async def _needs(self, org: str, access: Access, url: str) -> Needs:
         """The group that decides; whoever joins it may."""
         match access:
-            case Access.OUTPUT | Access.OWN_OUTPUT if not await self._exists(org, READERS):
+            case Access.OUTPUT | Access.OWN_OUTPUT if not await self._rights.has_readers(org):
                 # Only what was captured by default is refused then.
                 return Needs(ADMINS, "read output of others' jobs that was captured by default")
             case Access.READ | Access.CONFIG | Access.OWN_JOB | Access.OUTPUT | Access.OWN_OUTPUT:
                 return Needs(READERS, READING)
             case Access.WRITE:
-                return Needs(WRITERS if await self._exists(org, WRITERS) else ADMINS, WRITING)
+                return Needs(WRITERS if await self._rights.has_writers(org) else ADMINS, WRITING)
             case _:
                 return Needs(ADMINS if org else "", action(url, org))
-
-    async def _exists(self, org: str, group: str) -> bool:
-        return await self._store.ask(identity_reads.group_exists, org, group)
-
-    async def _is_admin(self, org: str, principal: Principal) -> bool:
-        return await rights.is_admin(self._store, org, principal)
-
-    async def _may_see(self, org: str, principal: Principal, job: str) -> bool:
-        return await rights.may_read(self._store, org, principal) or await rights.owns(
-            self._store, org, principal, job
-        )
 
     async def _may_read_output(
         self, org: str, principal: Principal, job: str, access: Access
     ) -> bool:
-        match await rights.default_output(self._store, org, principal, job):
+        match await self._rights.default_output(org, principal, job):
             case None if access is Access.OUTPUT:
-                return await rights.may_read(self._store, org, principal)
+                return await self._rights.may_read(org, principal)
             case None:
-                return await self._may_see(org, principal, job)
+                return await self._rights.may_see(org, principal, job)
             case allowed:
                 return allowed
 

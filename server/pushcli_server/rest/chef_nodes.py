@@ -13,7 +13,7 @@ from pushcli_server.rest.errors import Refused, answer, not_found
 from pushcli_server.rest.pieces import mapping
 from pushcli_server.rest.refusing import for_admins
 from pushcli_server.rest.request import Call
-from pushcli_server.rest.rights import is_admin
+from pushcli_server.rest.rights import Rights
 from pushcli_server.settings import Settings
 from pushcli_server.store import CannotApply, Store, chef_nodes, operations, stored_json
 from pushcli_server.store.errors import Changed, Exists
@@ -57,8 +57,11 @@ class _Node(msgspec.Struct, kw_only=True):
 class ChefNodeHandlers:
     """Handlers for node objects."""
 
-    def __init__(self, store: Store, settings: Settings, nodes: NodeService) -> None:
+    def __init__(
+        self, store: Store, rights: Rights, settings: Settings, nodes: NodeService
+    ) -> None:
         self._store = store
+        self._rights = rights
         self._settings = settings
         self._nodes = nodes
 
@@ -78,7 +81,7 @@ class ChefNodeHandlers:
 
     async def create(self, call: Call) -> Response:
         """`POST nodes`: by admins, and by a node's own client."""
-        may_any = await is_admin(self._store, call.org, call.principal)
+        may_any = await self._rights.is_admin(call.org, call.principal)
         if not may_any and call.principal.kind != "client":
             raise for_admins(call.principal, "create nodes")
         new = content.parse(call, _Node, "node")

@@ -12,7 +12,7 @@ from pushcli_server.rest.errors import Refused, answer, not_found
 from pushcli_server.rest.pieces import mapping
 from pushcli_server.rest.refusing import for_admins
 from pushcli_server.rest.request import Call
-from pushcli_server.rest.rights import ADMINS, is_admin
+from pushcli_server.rest.rights import ADMINS, Rights
 from pushcli_server.settings import Settings
 from pushcli_server.store import Store, identity_reads, operations
 from pushcli_server.store.errors import OutcomeUnknown
@@ -42,8 +42,11 @@ class _Change(msgspec.Struct, kw_only=True):
 class ClientHandlers:
     """Handlers for clients."""
 
-    def __init__(self, store: Store, settings: Settings, admission: AdmissionService) -> None:
+    def __init__(
+        self, store: Store, rights: Rights, settings: Settings, admission: AdmissionService
+    ) -> None:
         self._store = store
+        self._rights = rights
         self._settings = settings
         self._admission = admission
 
@@ -106,7 +109,7 @@ class ClientHandlers:
             ops.append(
                 operations.AddMember(*member) if change.admin else operations.RemoveMember(*member)
             )
-        if said and not await is_admin(self._store, call.org, call.principal):
+        if said and not await self._rights.is_admin(call.org, call.principal):
             raise for_admins(call.principal, "change what clients may do")
         public_key, private_key = await content.next_key(
             call,

@@ -8,13 +8,13 @@ from starlette.responses import Response
 from pushcli.protocol import headers, limits
 from pushcli_server.core.identity import JobKey, Requestor
 from pushcli_server.jobs import JobService, NoSuchNode
-from pushcli_server.rest import job_pages, rights, stored
+from pushcli_server.rest import job_pages, stored
 from pushcli_server.rest.errors import Refused, answer, not_found
 from pushcli_server.rest.job_request import InvalidJob, parse
 from pushcli_server.rest.pieces import array, listed
 from pushcli_server.rest.request import Asked, Call
+from pushcli_server.rest.rights import Rights
 from pushcli_server.settings import Settings
-from pushcli_server.store import Store
 
 _HOST = re.compile(r"[A-Za-z0-9._-]{1,255}(:[0-9]{1,5})?|\[[0-9A-Fa-f:.]{2,64}\](:[0-9]{1,5})?")
 _REQUEST_ID = re.compile(r"[\x21-\x7e]{1,255}")
@@ -23,9 +23,9 @@ _REQUEST_ID = re.compile(r"[\x21-\x7e]{1,255}")
 class JobHandlers:
     """Handlers for jobs."""
 
-    def __init__(self, jobs: JobService, store: Store, settings: Settings) -> None:
+    def __init__(self, jobs: JobService, rights: Rights, settings: Settings) -> None:
         self._jobs = jobs
-        self._store = store
+        self._rights = rights
         self._settings = settings
 
     async def index(self, call: Call) -> Response:
@@ -86,7 +86,7 @@ class JobHandlers:
         if troubled not in {"true", "false"}:
             raise Refused(400, ["troubled must be true or false"])
         key = _key(call)
-        may = await rights.default_output(self._store, call.org, call.principal, key.id)
+        may = await self._rights.default_output(call.org, call.principal, key.id)
         try:
             nodes = await self._jobs.nodes(
                 key, query.get("after", ""), limit, troubled=troubled == "true",

@@ -25,6 +25,7 @@ from pushcli_server.rest.organizations import OrganizationHandlers
 from pushcli_server.rest.output_feed import OutputFeedHandlers
 from pushcli_server.rest.principals import PrincipalHandlers
 from pushcli_server.rest.request import Asked, Call
+from pushcli_server.rest.rights import Rights
 from pushcli_server.rest.search import SearchHandlers
 from pushcli_server.rest.tokens import TokenHandlers
 from pushcli_server.rest.users import UserHandlers
@@ -102,18 +103,19 @@ class Route:
 
 def routes(services: Services, settings: Settings) -> list[Route]:
     """The whole API but `/pushy/_status`."""
+    rights = Rights(services.identities, services.store)
     return [
-        *_jobs(services, settings),
+        *_jobs(services, settings, rights),
         *_brake(services),
-        *_nodes(services, settings),
+        *_nodes(services, settings, rights),
         *_whitelists(services),
-        *_identities(services, settings),
+        *_identities(services, settings, rights),
         *_outside(services, settings),
     ]
 
 
-def _jobs(services: Services, settings: Settings) -> list[Route]:
-    jobs = JobHandlers(services.jobs, services.store, settings)
+def _jobs(services: Services, settings: Settings, rights: Rights) -> list[Route]:
+    jobs = JobHandlers(services.jobs, rights, settings)
     feeds = FeedHandlers(services.feeds, services.jobs, services.clock)
     return [
         _below(
@@ -171,10 +173,10 @@ def _brake(services: Services) -> list[Route]:
     ]
 
 
-def _nodes(services: Services, settings: Settings) -> list[Route]:
+def _nodes(services: Services, settings: Settings, rights: Rights) -> list[Route]:
     nodes, store = NodeHandlers(services.nodes, services.admission), services.store
     objects, search = (
-        ChefNodeHandlers(store, settings, services.nodes),
+        ChefNodeHandlers(store, rights, settings, services.nodes),
         SearchHandlers(store, settings),
     )
     return [
@@ -234,10 +236,10 @@ def _whitelists(services: Services) -> list[Route]:
     ]
 
 
-def _identities(services: Services, settings: Settings) -> list[Route]:
+def _identities(services: Services, settings: Settings, rights: Rights) -> list[Route]:
     store = services.store
     clients, members = (
-        ClientHandlers(store, settings, services.admission),
+        ClientHandlers(store, rights, settings, services.admission),
         MemberHandlers(store, settings),
     )
     groups, tokens = GroupHandlers(store, settings), TokenHandlers(store)

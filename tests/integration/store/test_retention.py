@@ -17,6 +17,7 @@ from pushcli_server.core.fleet_state import Fleet
 from pushcli_server.core.identity import JobKey
 from pushcli_server.core.retention import Rules
 from pushcli_server.engine import Engine
+from pushcli_server.identities import OwnIdentities
 from pushcli_server.jobs import JobService
 from pushcli_server.output_feeds import OutputFeeds
 from pushcli_server.retention import Kept, Retention
@@ -386,7 +387,7 @@ def test_whoever_asks_while_it_is_deleted_gets_it_or_is_told_that_it_is_gone(
         for module in (contents, output_reads):
             monkeypatch.setattr(module, "path_of", path_of)
         key = JobKey("acme", job_id(40))
-        service = JobService(cast("Engine", None), store)
+        service = JobService(cast("Engine", None), store, OwnIdentities(store))
         found: object
         match asked:
             case "by name":
