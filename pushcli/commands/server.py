@@ -28,8 +28,8 @@ def server() -> None:
 
 @server.command()
 @directory_option
-@click.option("--org", required=True, metavar="ORG", help="Name of the organization to make.")
-@click.option("--admin", required=True, metavar="USER", help="Its first user, an administrator.")
+@click.option("--org", metavar="ORG", help="Name of the organization to make.")
+@click.option("--admin", metavar="USER", help="Its first user, an administrator.")
 @click.option(
     "--server-name",
     metavar="NAME",
@@ -61,8 +61,8 @@ def server() -> None:
 def init(
     app: App,
     directory: Path | None,
-    org: str,
-    admin: str,
+    org: str | None,
+    admin: str | None,
     server_name: str | None,
     with_tls: bool | None,
     values: tuple[str, ...],
@@ -71,22 +71,31 @@ def init(
 ) -> None:
     """Make a server: its directory, keys, database, organization and first user.
 
+    With --set identity=chef these two are on a Chef Infra Server, and neither is made.
+
     Example: pushcli server init --org acme --admin ann
     """
     from pushcli.client.credentials import add_profile, require_writable
     from pushcli_server import settings
-    from pushcli_server.init import create, is_prepared, prepare
+    from pushcli_server.init import create, create_beside_chef, is_prepared, prepare
 
     place = place_of(directory)
     config = settings.load(place) if is_prepared(place) else settings.Settings()
     changes = [*values, *([f"server_name={server_name}"] if server_name else [])]
     if changes:
         config = settings.with_values(config, changes, "--set")
+    beside_chef = config.identity == "chef"
+    _require_names(org, admin, beside_chef=beside_chef)
     if not prepare(place, org=org, admin=admin):
         if app.is_text:
             app.print(f"{place} already holds a server: nothing was changed")
         else:
             app.emit({"directory": str(place), "created": False})
+        return
+    tls = with_tls if with_tls is not None else _needs_tls(config)
+    if org is None or admin is None:
+        fingerprint = create_beside_chef(place, config=config, with_tls=tls)
+        _print_beside_chef(app, place, config.api_url, fingerprint)
         return
     credentials = Path.home() / ".pushcli" / "credentials"
     require_writable(credentials)
@@ -95,7 +104,7 @@ def init(
         org=org,
         admin=admin,
         config=config,
-        with_tls=with_tls if with_tls is not None else _needs_tls(config),
+        with_tls=tls,
         with_validator=with_validator,
     )
     names = [profile] if profile else ["default", org]
@@ -231,6 +240,29 @@ def _needs_tls(config: "Settings") -> bool:
     from pushcli.tls import is_loopback_host
 
     return not config.tls and not is_loopback_host(config.server_name)
+
+
+def _require_names(org: str | None, admin: str | None, *, beside_chef: bool) -> None:
+    from pushcli.errors import UsageError
+
+    if beside_chef and (org or admin):
+        raise UsageError(
+            "organizations and users are on the Chef Infra Server", "leave out --org and --admin"
+        )
+    if not beside_chef and not (org and admin):
+        raise UsageError(f"no {'--admin' if org else '--org'} given", "give --org and --admin")
+
+
+def _print_beside_chef(app: App, place: Path, url: str, fingerprint: str | None) -> None:
+    if not app.is_text:
+        made = {"directory": str(place), "created": True, "url": url, "fingerprint": fingerprint}
+        app.emit(made)
+        return
+    app.print(f"Made a server in {place} for {url}, whose users are on the Chef Infra Server")
+    if fingerprint:
+        app.print(f"Certificate fingerprint: {fingerprint}")
+    where = "" if place == place_of(None) else f" --dir {shlex.quote(str(place))}"
+    app.print(f"\nStart it:\n  pushcli server start{where}")
 
 
 def _profile_values(admin: str, made: "Made") -> dict[str, str]:

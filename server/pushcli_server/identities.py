@@ -1,10 +1,25 @@
 """Who there is and who belongs where, wherever that is known."""
 
 from collections.abc import Sequence
+from contextvars import ContextVar
 from typing import Protocol
 
 from pushcli_server.store import Store, identity_reads
 from pushcli_server.store.records import Principal
+
+_age: ContextVar[float] = ContextVar("bearable age", default=0.0)
+
+
+def bear(age: float) -> None:
+    """What this request may be answered by: what was known so many seconds ago, where those who
+    know better do not answer.
+    """
+    _age.set(age)
+
+
+def bearable_age() -> float:
+    """The same, as it was said."""
+    return _age.get()
 
 
 class Identities(Protocol):

@@ -5,8 +5,9 @@ import errno
 import os
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
@@ -26,6 +27,7 @@ from pushcli_server.store import (
 )
 from pushcli_server.store.records import AuditRecord, TokenRecord
 
+T = TypeVar("T")
 SUPERUSER = "pivotal"
 TOKEN_LIFE = 86_400.0
 """Seconds for which the first node can enroll with the token that a new server has."""
@@ -47,8 +49,11 @@ class Made(msgspec.Struct, frozen=True, kw_only=True):
     token: str
 
 
-def prepare(directory: Path, *, org: str, admin: str) -> bool:
+def prepare(directory: Path, *, org: str | None, admin: str | None) -> bool:
     """What must be known before a server is made.
+
+    Args:
+        org, admin: None: these are on a Chef Infra Server.
 
     Returns:
         False if there is one in the directory: its database is brought up to date, and it
@@ -58,7 +63,8 @@ def prepare(directory: Path, *, org: str, admin: str) -> bool:
         UsageError: names that cannot be.
         ConfigError, StoreError: something is in the way.
     """
-    _check_names(org, admin)
+    if org is not None and admin is not None:
+        _check_names(org, admin)
     try:
         if (directory / settings.FILE).exists() and not is_prepared(directory):
             _require_owner(directory)
@@ -96,10 +102,28 @@ def create(
     Raises:
         UsageError, ConfigError, StartError, StoreError: something is in the way.
     """
-    try:
-        return _make(directory, org, admin, config, with_tls, with_validator)
-    except OSError as error:
-        raise _cannot_make(directory, error) from error
+
+    def build(place: Path) -> Made:
+        return _build(place, directory, org, admin, config, with_tls, with_validator)
+
+    return _make(directory, build)
+
+
+def create_beside_chef(directory: Path, *, config: Settings, with_tls: bool) -> str | None:
+    """Make a server whose users, clients and groups are those of a Chef Infra Server.
+
+    Returns:
+        The fingerprint of its certificate, if one was made.
+
+    Raises:
+        UsageError, ConfigError, StartError, StoreError: something is in the way.
+    """
+
+    def build(place: Path) -> str | None:
+        _, fingerprint = _build_bare(place, config, with_tls)
+        return fingerprint
+
+    return _make(directory, build)
 
 
 def _cannot_make(directory: Path, error: OSError) -> StartError:
@@ -117,7 +141,7 @@ def _require_owner(directory: Path) -> None:
         )
 
 
-def _bring_up_to_date(directory: Path, org: str) -> None:
+def _bring_up_to_date(directory: Path, org: str | None) -> None:
     existing = settings.load(directory)
     url = existing.database(directory)
     if not existing.database_url and not (directory / settings.DATABASE).exists():
@@ -127,7 +151,7 @@ def _bring_up_to_date(directory: Path, org: str) -> None:
             "restore it from a backup, or make a new server in another directory",
         )
     Store.create(url, directory / "blobs")
-    if not asyncio.run(_has(url, directory / "blobs", org)):
+    if org is not None and not asyncio.run(_has(url, directory / "blobs", org)):
         raise ConfigError(
             f"the server in {directory} has no organization {org!r}",
             "give the one that it was made with, or another --dir",
@@ -142,14 +166,15 @@ async def _has(database: str, blobs: Path, org: str) -> bool:
         await store.close()
 
 
-def _make(
-    directory: Path,
-    org: str,
-    admin: str,
-    config: Settings,
-    with_tls: bool,
-    with_validator: bool,
-) -> Made:
+def _make(directory: Path, build: Callable[[Path], T]) -> T:
+    """Build a server, and put it where it belongs."""
+    try:
+        return _moved(directory, build)
+    except OSError as error:
+        raise _cannot_make(directory, error) from error
+
+
+def _moved(directory: Path, build: Callable[[Path], T]) -> T:
     """Build beside the directory and move it there whole.
 
     One that exists, and is empty, is filled: it may be a mounted volume, or the only place
@@ -163,7 +188,7 @@ def _make(
     workplace = directory if exists else directory.parent
     with tempfile.TemporaryDirectory(dir=workplace, prefix=".pushcli-") as name:
         place = Path(name) / "server"
-        made = _build(place, directory, org, admin, config, with_tls, with_validator)
+        made = build(place)
         if not exists:
             place.rename(directory)
             return made
@@ -191,17 +216,9 @@ def _require_room(directory: Path) -> None:
         )
 
 
-def _build(
-    place: Path,
-    final: Path,
-    org: str,
-    admin: str,
-    config: Settings,
-    with_tls: bool,
-    with_validator: bool,
-) -> Made:
+def _build_bare(place: Path, config: Settings, with_tls: bool) -> tuple[Settings, str | None]:
+    """All but who there is; the settings as they are written, and the fingerprint."""
     place.mkdir(mode=0o700)
-    (place / "keys").mkdir(mode=0o700)
     if with_tls:
         if config.tls:
             raise UsageError("tls_cert is given already", "leave out --tls")
@@ -211,6 +228,21 @@ def _build(
     # A database's URL may hold a password.
     keys.write_secret(place / settings.FILE, settings.render(config).encode())
     secrets.create(place)
+    Store.create(config.database(place), place / "blobs")
+    return config, fingerprint
+
+
+def _build(
+    place: Path,
+    final: Path,
+    org: str,
+    admin: str,
+    config: Settings,
+    with_tls: bool,
+    with_validator: bool,
+) -> Made:
+    config, fingerprint = _build_bare(place, config, with_tls)
+    (place / "keys").mkdir(mode=0o700)
     validator = validator_name(org)
     holders = (admin, SUPERUSER, *([validator] if with_validator else []))
     pairs = {name: keys.generate() for name in holders}
@@ -218,7 +250,6 @@ def _build(
         keys.write_private_key(place / "keys" / f"{name}.pem", pair)
     public = {name: keys.public_pem(pair) for name, pair in pairs.items()}
     database = config.database(place)
-    Store.create(database, place / "blobs")
     token, text = tokens.make(
         org, node=None, uses=1, expires_in=TOKEN_LIFE, by=admin, at=time.time()
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import zmq
 
-from pushcli.errors import StoreError
+from pushcli.errors import ConfigError, StoreError
 from pushcli_server import brake_records, descriptors, listener, persistence, signed_writes
 from pushcli_server.admission import AdmissionService
 from pushcli_server.brake import BrakeService
@@ -28,7 +28,7 @@ from pushcli_server.engine import Engine
 from pushcli_server.facts import Facts
 from pushcli_server.feeds import Feeds
 from pushcli_server.guarded import guarded
-from pushcli_server.identities import OwnIdentities
+from pushcli_server.identities import Identities, OwnIdentities
 from pushcli_server.jobs import JobService
 from pushcli_server.lag import LoopLag
 from pushcli_server.metrics import Metrics, Standing
@@ -43,7 +43,7 @@ from pushcli_server.rotation import Rotation
 from pushcli_server.secrets import Keyring, Secrets
 from pushcli_server.services import Services
 from pushcli_server.settings import Settings, seconds_kept
-from pushcli_server.store import Store, StoreUnavailable
+from pushcli_server.store import Store, StoreUnavailable, identity_reads
 from pushcli_server.supervised import Tasks
 from pushcli_server.timers import Timers
 from pushcli_server.whitelist_push import WhitelistPush
@@ -73,12 +73,14 @@ async def open_services(
         stack.push_async_callback(store.close)
         timers = Timers(clock, lambda seconds: engine.handle(on_fleet.Stalled(seconds)))
         stack.callback(timers.close)
-        incarnation_id, identities = str(uuid.uuid4()), OwnIdentities(store)
+        incarnation_id = str(uuid.uuid4())
+        identities = _identities(stack, directory, settings, store, clock)
         fleet = Fleet(rules_of(settings), incarnation_id)
         # Signatures are of the clock that signed times are held against.
         try:
             writes = await signed_writes.load(store, Replays(), time.time)
             kept = await persistence.load_feeds(store)
+            await _require_nobody_else(settings, store)
             restored = await persistence.load(store, rules_of(settings).grace, clock.now())
             held_back = await brake_records.load(store, clock)
         except StoreUnavailable as error:
@@ -158,6 +160,54 @@ async def open_services(
             tasks=tasks,
             writes=writes,
         )
+
+
+async def _require_nobody_else(settings: Settings, store: Store) -> None:
+    """Of two who know who there is, one would be wrong.
+
+    Raises:
+        ConfigError: the store has users, and so has the Chef Infra Server.
+    """
+    if settings.identity == "own":
+        return
+    users = await store.lists.ask(identity_reads.all_users)
+    if users:
+        raise ConfigError(
+            'identity = "chef", but this server has users of its own',
+            "make another one: pushcli server init --set identity=chef ...",
+        )
+
+
+def _identities(
+    stack: contextlib.AsyncExitStack,
+    directory: Path,
+    settings: Settings,
+    store: Store,
+    clock: Clock,
+) -> Identities:
+    """Who knows who there is.
+
+    Raises:
+        ConfigError, KeyFileError: what the settings say of a Chef Infra Server cannot be used.
+    """
+    if settings.identity == "own":
+        return OwnIdentities(store)
+    # Not loaded where it is not used.
+    from pushcli_server.chef.client import ChefClient, ChefServer  # noqa: PLC0415
+    from pushcli_server.chef.identities import ChefIdentities  # noqa: PLC0415
+
+    client = ChefClient(
+        ChefServer(
+            url=settings.chef_server_url.rstrip("/"),
+            user=settings.chef_user,
+            key=directory / settings.chef_key,
+            ca_file=directory / settings.chef_ca_file if settings.chef_ca_file else None,
+            fingerprint=settings.chef_fingerprint or None,
+            direct_url=settings.chef_direct_url.rstrip("/") or None,
+        )
+    )
+    stack.callback(client.close)
+    return ChefIdentities(client, store, settings.chef_cache, clock.now)
 
 
 def rules_of(settings: Settings) -> Rules:

@@ -5,17 +5,19 @@ import math
 import re
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
 import msgspec
 
 from pushcli import durations, toml_settings
 from pushcli.errors import ConfigError
-from pushcli.tls import is_loopback_host
+from pushcli.tls import is_loopback_host, pin_digest
 
 FILE = "server.toml"
 DATABASE = "pushcli.db"
 FOREVER = "forever"
 _PORTS = ("api_port", "command_port", "server_heartbeat_port")
+_CHEF = ("chef_server_url", "chef_key", "chef_ca_file", "chef_fingerprint", "chef_direct_url")
 _ADVERTISED_PORTS = ("advertised_command_port", "advertised_heartbeat_port")
 _LABEL = r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 _HOST_NAME = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(\.{_LABEL})*")
@@ -50,6 +52,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     audit_retention: str = "forever"
     default_capture: bool = True
     database_url: str = ""
+    identity: Literal["own", "chef"] = "own"
+    chef_server_url: str = ""
+    chef_user: str = "pivotal"
+    chef_key: str = ""
+    chef_ca_file: str = ""
+    chef_fingerprint: str = ""
+    chef_direct_url: str = ""
+    chef_cache: float = 30
     tls_cert: str = ""
     tls_key: str = ""
     trusted_proxies: list[str] = []
@@ -127,6 +137,14 @@ _COMMENTS = {
     "job_retention": 'How long a job is kept after its end: 365d, or "forever".',
     "audit_retention": 'How long a line of the audit trail is kept: 365d, or "forever".',
     "database_url": 'postgresql://HOST/NAME, or "" for SQLite in this directory.',
+    "identity": "own, or chef: users, clients and groups are those of a Chef Infra Server.",
+    "chef_server_url": "Its URL, without an organization.",
+    "chef_user": "As whom it is asked: somebody who may read every organization's groups.",
+    "chef_key": "That user's private key (PEM).",
+    "chef_ca_file": 'The CAs (PEM) that prove it; "" is the system\'s.',
+    "chef_fingerprint": "Its certificate's fingerprint, in place of CAs: SHA256:AA:BB:...",
+    "chef_direct_url": "Where principals are answered unsigned, on loopback: http://127.0.0.1:8000.",
+    "chef_cache": "Seconds for which its answers count.",
     "tls_cert": 'Certificate (PEM) for REST; "" is plain HTTP, on loopback only.',
     "tls_key": "Private key (PEM) of that certificate.",
     "trusted_proxies": "Addresses or networks whose X-Forwarded-Proto is believed.",
@@ -182,6 +200,7 @@ def check(settings: Settings, source: str) -> Settings:
     for name in ("job_retention", "audit_retention"):
         _retention(source, name, getattr(settings, name), 3600)
     _addresses(source, settings)
+    _chef(source, settings)
     if bool(settings.tls_cert) != bool(settings.tls_key):
         raise ConfigError(f"{source}: tls_cert and tls_key go together", "set both or neither")
     if not settings.tls and not is_loopback_host(settings.listen_host):
@@ -274,6 +293,50 @@ def _addresses(source: str, settings: Settings) -> None:
         raise ConfigError(
             f"{source}: zeromq_listen_address is {zeromq!r}",
             "give tcp://* or tcp://ADDRESS, without a port",
+        )
+
+
+def _chef(source: str, settings: Settings) -> None:
+    _within(source, "chef_cache", settings.chef_cache, 0, 300)
+    given = {name: getattr(settings, name) for name in _CHEF}
+    if settings.identity == "own":
+        if unused := [name for name, value in given.items() if value]:
+            raise ConfigError(
+                f'{source}: {unused[0]} says nothing while identity is "own"',
+                'set identity = "chef", or remove it',
+            )
+        return
+    for name in ("chef_server_url", "chef_user", "chef_key"):
+        if not getattr(settings, name):
+            raise ConfigError(f'{source}: identity = "chef" needs {name}', f"set {name}")
+    if "/organizations/" in settings.chef_server_url:
+        raise ConfigError(
+            f"{source}: chef_server_url is {settings.chef_server_url!r}",
+            "give it without /organizations/ORG: this server serves all of them",
+        )
+    if settings.chef_ca_file and settings.chef_fingerprint:
+        raise ConfigError(
+            f"{source}: chef_ca_file and chef_fingerprint exclude each other", "set one of them"
+        )
+    for name in ("chef_server_url", "chef_direct_url"):
+        if url := getattr(settings, name):
+            _url(source, name, url)
+    if settings.chef_fingerprint:
+        pin_digest(settings.chef_fingerprint)
+
+
+def _url(source: str, name: str, url: str) -> None:
+    try:
+        parts = urlsplit(url)
+        sound = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:
+        sound = False
+    if not sound or parts.username or parts.query or parts.fragment:
+        raise ConfigError(f"{source}: {name} is {url!r}", "give https://HOST or https://HOST:PORT")
+    if parts.scheme == "http" and not is_loopback_host(parts.hostname or ""):
+        raise ConfigError(
+            f"{source}: {name} is plain HTTP over a network, where keys could be changed",
+            "give https, or a loopback address",
         )
 
 

@@ -39,11 +39,17 @@ class Answer(NamedTuple):
 
 
 _writes = itertools.count()
+_EARLIEST = 850
+"""Seconds: 15 minutes and more are too many."""
 
 
 def _moment(method: str) -> str:
-    """When a request is signed: no two writes at the same second, which would be one repeated."""
-    earlier = 0 if method == "GET" else next(_writes) % 600
+    """When a request is signed: no two writes at the same second, which would be one repeated.
+
+    It gets later with each write, as the clock does: were it to get earlier, a write in each second
+    would have them all at one.
+    """
+    earlier = 0 if method == "GET" else _EARLIEST - next(_writes) % _EARLIEST
     return format_iso8601(time.time() - earlier)
 
 

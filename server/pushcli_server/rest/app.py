@@ -20,6 +20,7 @@ from pushcli.protocol.headers import BEHIND
 from pushcli.protocol.verification import SignedHeaders
 from pushcli_server.core.identity import NodeKey
 from pushcli_server.core.replays import Signature, Verdict
+from pushcli_server.identities import bear
 from pushcli_server.rest import clocks
 from pushcli_server.rest.accept import accepts
 from pushcli_server.rest.auth import Access, Authenticator
@@ -54,6 +55,9 @@ from pushcli_server.store.records import Principal
 from pushcli_server.store.store import begin_request
 
 _TOO_OLD = "this request may have been carried out already: send a new one"
+LOOKING, CONFIGURING = 300.0, 86_400.0
+"""Seconds for which what is known of somebody counts while it cannot be asked: to look at
+something, and for the configuration of a node. To change anything it counts for none."""
 BODIES = 67_108_864
 BODIES_EACH = 16_777_216
 """Bytes of bodies that are worked on: of all, and of one requestor."""
@@ -113,12 +117,17 @@ class Application:
             _allow(request, ("GET",))
             return await monitored(request)
         route, path = self._match(raw)
+        if route.is_identities and self._settings.identity == "chef":
+            where = self._settings.chef_server_url
+            raise not_found(f"not here: users, clients, groups and nodes are on {where}")
         _allow(request, tuple(route.methods))
         operation = route.methods[request.method]
         if isinstance(operation, Unsigned):
             begin_request(old_will_do=False)
             return await self._unsigned(request, operation, path)
-        begin_request(old_will_do=operation.only_looks(request.method))
+        only_looks = operation.only_looks(request.method)
+        begin_request(old_will_do=only_looks)
+        bear(LOOKING if only_looks else CONFIGURING if operation.access is Access.CONFIG else 0.0)
         return await self._authorized(request, operation, path)
 
     def _match(self, raw: str) -> tuple[Route, dict[str, str]]:

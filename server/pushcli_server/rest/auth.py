@@ -14,6 +14,7 @@ from pushcli import keys
 from pushcli.errors import KeyFileError
 from pushcli.protocol import verification
 from pushcli.protocol.verification import SignedHeaders
+from pushcli_server.chef.answers import ChefAway, ChefRefuses
 from pushcli_server.identities import Identities
 from pushcli_server.rest.errors import Refused, not_found, unauthenticated
 from pushcli_server.rest.refusing import READING, WRITING, Needs, action, forbidden
@@ -190,7 +191,7 @@ class Authenticator:
     ) -> bool:
         """Whether who was let in would be again: is there, with this key, and may.
 
-        What was so stays so while the database is away.
+        What was so stays so while nobody can be asked.
         """
         try:
             found = await self._identities.candidates(org, principal.name)
@@ -201,7 +202,7 @@ class Authenticator:
             await self.authorize(org, now, access, path, url)
         except Refused:
             return False
-        except StoreUnavailable:
+        except (StoreUnavailable, ChefAway, ChefRefuses):
             return True
         return True
 

@@ -10,6 +10,7 @@ from starlette.requests import Request
 
 from pushcli.protocol import verification
 from pushcli_server.admission import AdmissionService
+from pushcli_server.chef.answers import ChefAway, ChefRefuses
 from pushcli_server.core.identity import NodeKey
 from pushcli_server.rest.auth import Authenticator
 from pushcli_server.rest.errors import Refused
@@ -27,7 +28,12 @@ async def observe(
     if skew.user != node.name:
         return
     with contextlib.suppress(
-        Refused, StoreUnavailable, verification.UnsupportedVersion, verification.BadHeader
+        Refused,
+        StoreUnavailable,
+        ChefAway,
+        ChefRefuses,
+        verification.UnsupportedVersion,
+        verification.BadHeader,
     ):
         signed = authenticator.headers(request, at=skew.signed_at)
         signers = await authenticator.signers(node.org, signed, request)

@@ -100,6 +100,11 @@ class Route:
     pattern: re.Pattern[str]
     methods: dict[str, Operation | Unsigned]
 
+    @property
+    def is_identities(self) -> bool:
+        """Whether it is about who and what there is, which a Chef Infra Server may have."""
+        return not re.search(r"/(pushy/|audit\Z)", self.pattern.pattern)
+
 
 def routes(services: Services, settings: Settings) -> list[Route]:
     """The whole API but `/pushy/_status`."""

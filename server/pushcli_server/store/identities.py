@@ -15,6 +15,7 @@ from pushcli_server.store import (
     schema,
     tokens,
 )
+from pushcli_server.store.bulk import insert_rows
 from pushcli_server.store.errors import LastAdministrator, Missing, ReservedName
 from pushcli_server.store.identity_keys import first_key, forget_keys
 from pushcli_server.store.memberships import keeping_an_administrator, leave_groups
@@ -133,6 +134,12 @@ def _clients(connection: Connection, ops: Sequence[operations.CreateClient]) -> 
             chef_nodes.enroll(connection, op.org, op.name, op.created_at)
 
 
+def _known_clients(connection: Connection, ops: Sequence[operations.KnowClient]) -> None:
+    names = ("org", "name", "validator", "older_jobs_until", "session_salt")
+    rows = [(op.org, op.name, False, 0.0, "") for op in ops]
+    insert_rows(connection, schema.clients, names, rows, ignore=True)
+
+
 def _newest_job(connection: Connection, org: str) -> float:
     """When it was made. Jobs are held against jobs: clocks that are set change nothing then."""
     jobs = schema.jobs
@@ -183,6 +190,7 @@ BATCHES: dict[type, Callable[[Connection, Any], None]] = {
     operations.UpdateUser: _update_users,
     operations.DeleteUser: _delete_users,
     operations.CreateClient: _clients,
+    operations.KnowClient: _known_clients,
     operations.UpdateClient: _update_clients,
     operations.DeleteClient: _delete_clients,
     operations.AssociateUser: _associate,

@@ -357,6 +357,15 @@ class CreateClient(msgspec.Struct, frozen=True, kw_only=True):
     created_at: float = 0.0
 
 
+class KnowClient(msgspec.Struct, frozen=True):
+    """A client whose keys are on a Chef Infra Server: what is stored of its node stands under its
+    name. It had the name all the time; one that is known already stays as it is.
+    """
+
+    org: str
+    name: str
+
+
 class UpdateClient(msgspec.Struct, frozen=True, kw_only=True):
     """A client becomes a validator, or a plain one."""
 
@@ -545,6 +554,7 @@ Operation = (
     | UpdateUser
     | DeleteUser
     | CreateClient
+    | KnowClient
     | UpdateClient
     | DeleteClient
     | AssociateUser

@@ -1,0 +1,100 @@
+"""Asks a Chef Infra Server, beside the event loop."""
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from urllib.parse import quote
+
+import msgspec
+
+from pushcli.client.connection import Response
+from pushcli.client.http import HttpClient, Requestor, Server
+from pushcli.client.limits import Limits
+from pushcli.errors import PushcliError
+from pushcli.keys import load_private_key
+from pushcli_server.chef.answers import ChefAway
+
+TIMEOUT = 5.0
+"""Seconds for a question, its wait for a turn included."""
+TURNS = 16
+"""Questions at a time."""
+_VERSIONS = {"X-Ops-Server-API-Version": "1", "X-Chef-Version": "16.12.3"}
+"""Chef's nginx lets nobody through without the second."""
+_UNSIGNED = dict.fromkeys(
+    ("X-Ops-UserId", "X-Ops-Sign", "X-Ops-Timestamp", "X-Ops-Content-Hash"), ""
+)
+_LIMITS = Limits(
+    connect=TIMEOUT, silence=TIMEOUT, total=TIMEOUT, size=32 * 1024 * 1024, patience=0.0
+)
+
+
+class ChefServer(msgspec.Struct, frozen=True, kw_only=True):
+    """Where it is, what proves it, and as whom we ask.
+
+    Args:
+        url: without an organization.
+        direct_url: where `principals` is answered without a signature, on loopback.
+    """
+
+    url: str
+    user: str
+    key: Path
+    ca_file: Path | None = None
+    fingerprint: str | None = None
+    direct_url: str | None = None
+
+
+class ChefClient:
+    """Puts questions to it.
+
+    Raises:
+        ConfigError, KeyFileError: a URL, CA file or key that cannot be used.
+    """
+
+    def __init__(self, server: ChefServer) -> None:
+        requestor = Requestor(
+            server.user, load_private_key(server.key), version="1.3", remedy="check chef_key"
+        )
+        place = Server(
+            url=server.url, ca_file=server.ca_file, fingerprint=server.fingerprint,
+            remedy="give chef_ca_file or chef_fingerprint",
+        )  # fmt: skip
+        self._signed = HttpClient(place, requestor, limits=_LIMITS)
+        self._direct = None
+        if server.direct_url is not None:
+            self._direct = HttpClient(Server(url=server.direct_url), None, limits=_LIMITS)
+        self._threads = ThreadPoolExecutor(TURNS, thread_name_prefix="chef")
+
+    async def ask(self, org: str, *parts: str, unsigned: bool = False) -> Response:
+        """GET what is below the organization; whatever the answer, it comes back.
+
+        Args:
+            unsigned: it needs no signature, so that it may be asked directly.
+
+        Raises:
+            ChefAway: there is no answer.
+        """
+        path = "/".join(quote(part, safe="") for part in ("", "organizations", org, *parts))
+        direct = self._direct if unsigned else None
+        client, headers = (self._signed, _VERSIONS)
+        if direct is not None:
+            client, headers = direct, {**_VERSIONS, **_UNSIGNED}
+        loop = asyncio.get_running_loop()
+        asked = loop.run_in_executor(self._threads, _ask, client, path, headers)
+        try:
+            return await asyncio.wait_for(asked, TIMEOUT)
+        except TimeoutError:
+            raise ChefAway(f"no answer from {client.base} within {TIMEOUT:g} s") from None
+        except PushcliError as error:
+            raise ChefAway(error.message) from None
+
+    def close(self) -> None:
+        """Ask no more; what is under way is left to its end."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        for client in (self._signed, self._direct):
+            if client is not None:
+                client.close()
+
+
+def _ask(client: HttpClient, path: str, headers: dict[str, str]) -> Response:
+    return client.answer("GET", path, headers=headers)

@@ -1,0 +1,180 @@
+"""Identities of a Chef Infra Server: asked of it, and remembered for a while."""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Hashable, Sequence
+from typing import TypeVar, cast
+
+from pushcli_server.chef import answers
+from pushcli_server.chef.answers import ChefAway, Group, Owner
+from pushcli_server.chef.client import ChefClient
+from pushcli_server.chef.kept import Kept
+from pushcli_server.identities import bearable_age
+from pushcli_server.store import CannotApply, Store, identity_reads, operations
+from pushcli_server.store.records import Principal
+
+T = TypeVar("T")
+NAMES = 50_000
+"""Users, clients and groups that are remembered."""
+MOST_GROUPS = 500
+"""That lie within one group, however deep."""
+MOST_WAITING = 5_000
+"""Questions under way."""
+_PAUSE = 1.0
+"""Seconds for which it is not asked again after it did not answer."""
+
+
+class ChefIdentities:
+    """Those of a Chef Infra Server.
+
+    An answer counts for `fresh` seconds. Where the next does not come, it counts for as long as
+    the request may bear (`identities.bearable_age`).
+
+    Args:
+        store: keeps what belongs to an organization; ours know nobody in it.
+        fresh: seconds.
+        now: seconds of a clock that does not jump.
+    """
+
+    def __init__(
+        self, client: ChefClient, store: Store, fresh: float, now: Callable[[], float]
+    ) -> None:
+        self._client = client
+        self._store = store
+        self._fresh = fresh
+        self._now = now
+        self._kept: Kept[Hashable, object] = Kept(NAMES)
+        self._asking: dict[Hashable, asyncio.Task[object]] = {}
+        self._met: set[str] = set()
+        self._met_clients: set[tuple[str, str]] = set()
+        self._away: tuple[float, str] | None = None
+
+    async def candidates(self, org: str, name: str) -> list[Principal] | None:
+        """See `Identities`; outside of the organizations there is nobody."""
+        if not org:
+            return []
+        owners = await self._owners(org, name)
+        if owners is None:
+            return None
+        await self._meet(org)
+        return [
+            Principal(
+                kind=owner.kind, name=name, public_keys=owner.public_keys,
+                associated=owner.is_member,
+            )
+            for owner in owners
+        ]  # fmt: skip
+
+    async def is_member(self, org: str, principal: Principal, group: str) -> bool:
+        """See `Identities`. Groups that hold each other are looked at once."""
+        seen, level = {group}, [group]
+        while level:
+            found = await asyncio.gather(*(self._group(org, name) for name in level))
+            groups = [one for one in found if one is not None]
+            for one in groups:
+                members = one.users if principal.kind == "user" else one.clients
+                if principal.name in members:
+                    return True
+            inner = (answers.within(name, org) for one in groups for name in one.groups)
+            level = list(dict.fromkeys(name for name in inner if name and name not in seen))
+            seen.update(level)
+            if len(seen) > MOST_GROUPS:
+                raise answers.ChefRefuses(
+                    f"more than {MOST_GROUPS} groups lie within {group} of {org}: have fewer"
+                )
+        return False
+
+    async def group_exists(self, org: str, group: str) -> bool:
+        """See `Identities`."""
+        return await self._group(org, group) is not None
+
+    async def user_exists(self, org: str, name: str) -> bool:
+        """See `Identities`."""
+        return any(owner.kind == "user" for owner in await self._owners(org, name) or ())
+
+    async def client_keys(self, org: str, name: str) -> list[tuple[str, str]]:
+        """See `Identities`. There are no salts: a client there is known by its name alone."""
+        owners = await self._owners(org, name) or ()
+        found = [key for owner in owners if owner.kind == "client" for key in owner.public_keys]
+        if found:
+            await self._meet_client(org, name)
+        return [(key, "") for key in found]
+
+    async def unknown_clients(self, org: str, names: Sequence[str]) -> list[str]:
+        """See `Identities`."""
+
+        async def ask() -> frozenset[str]:
+            answer = await self._client.ask(org, "clients")
+            return answers.names(answer.status, answer.content, "clients")
+
+        there = await self._learned(("clients", org), ask)
+        return [name for name in names if name not in there]
+
+    def forget(self) -> None:
+        """Ask anew of everybody."""
+        self._kept.forget()
+        self._away = None
+
+    async def _meet(self, org: str) -> None:
+        """What is stored of an organization stands under its name."""
+        if org in self._met:
+            return
+        if not await self._store.ask(identity_reads.organization_exists, org):
+            with contextlib.suppress(CannotApply):
+                await self._store.write(operations.CreateOrganization(org))
+        self._met.add(org)
+
+    async def _meet_client(self, org: str, name: str) -> None:
+        """What is stored of a node stands under its client's name."""
+        if (org, name) in self._met_clients:
+            return
+        await self._store.write(operations.KnowClient(org, name))
+        self._met_clients.add((org, name))
+
+    async def _owners(self, org: str, name: str) -> list[Owner] | None:
+        async def ask() -> list[Owner] | None:
+            answer = await self._client.ask(org, "principals", name, unsigned=True)
+            return answers.owners(answer.status, answer.content, name)
+
+        return await self._learned(("principals", org, name), ask)
+
+    async def _group(self, org: str, name: str) -> Group | None:
+        async def ask() -> Group | None:
+            answer = await self._client.ask(org, "groups", name)
+            return answers.group(answer.status, answer.content, name)
+
+        return await self._learned(("groups", org, name), ask)
+
+    async def _learned(self, key: Hashable, ask: Callable[[], Awaitable[T]]) -> T:
+        """What is known of it, or what the server says; once for all who wait for that."""
+        known = self._kept.find(key)
+        if known is not None and known.is_within(self._fresh, self._now()):
+            return cast("T", known.value)
+        try:
+            return await self._asked(key, ask)
+        except ChefAway:
+            if known is not None and known.is_within(bearable_age(), self._now()):
+                return cast("T", known.value)
+            raise
+
+    async def _asked(self, key: Hashable, ask: Callable[[], Awaitable[T]]) -> T:
+        task = self._asking.get(key)
+        if task is None:
+            if self._away is not None and self._now() < self._away[0]:
+                raise ChefAway(self._away[1])
+            if len(self._asking) >= MOST_WAITING:
+                raise ChefAway(f"{MOST_WAITING} questions wait for its answers")
+            task = self._asking[key] = asyncio.ensure_future(self._put(key, ask))
+            task.add_done_callback(lambda done: self._over(key, done))
+        # Who goes away while he waits ends it for nobody else.
+        return cast("T", await asyncio.shield(task))
+
+    async def _put(self, key: Hashable, ask: Callable[[], Awaitable[object]]) -> object:
+        value = await ask()
+        self._kept.put(key, value, self._now())
+        return value
+
+    def _over(self, key: Hashable, task: "asyncio.Task[object]") -> None:
+        del self._asking[key]
+        if not task.cancelled() and isinstance(error := task.exception(), ChefAway):
+            self._away = (self._now() + _PAUSE, str(error))

@@ -1,0 +1,226 @@
+"""Users, clients and groups are on a Chef Infra Server: who is let in, also while it is away."""
+
+import signal
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from pushcli import keys
+from pushcli.exit_status import ExitStatus
+from pushcli.sandbox.sandbox import ADMIN, ORG
+from tests.support import key_files
+from tests.support.beside_chef import BesideChef
+from tests.support.chef_server import ChefServer, chef_server
+from tests.support.fleet import Fleet
+from tests.support.identities import KEYS, Signer, operator
+from tests.support.waiting import until
+
+pytestmark = [pytest.mark.timeout(90), pytest.mark.slow]
+SUPERUSER_KEY = KEYS[3]
+JOB = {"command": "true", "nodes": ["n1"]}
+READERS, WRITERS = "pushy_job_readers", "pushy_job_writers"
+
+
+@pytest.fixture
+def chef() -> Iterator[ChefServer]:
+    with chef_server(SUPERUSER_KEY.public_key()) as chef:
+        yield chef
+
+
+@pytest.fixture
+def fleet(tmp_path: Path, chef: ChefServer) -> Iterator[BesideChef]:
+    with BesideChef(tmp_path, chef, SUPERUSER_KEY, chef_cache=1) as fleet:
+        yield fleet
+
+
+def may(asks: Signer) -> tuple[int, int]:
+    """What somebody gets who looks at jobs, and who starts one."""
+    return asks("GET", "pushy/jobs").status, asks("POST", "pushy/jobs", JOB).status
+
+
+def test_groups_decide_as_ever(fleet: BesideChef, chef: ChefServer) -> None:
+    bob, carol = fleet.user("bob", KEYS[0]), fleet.user("carol", KEYS[1])
+    stranger = fleet.user("stranger", KEYS[2], org="")
+    assert may(operator(fleet)) == (200, 201)
+    # Without a group of readers everybody may look.
+    assert may(bob) == (200, 403)
+    assert may(stranger) == (403, 403)
+    assert bob.signing_with(KEYS[1])("GET", "pushy/jobs").status == 401
+    assert Signer(fleet, "nobody", KEYS[0])("GET", "pushy/jobs").status == 401
+    assert bob("GET", "/organizations/nowhere/pushy/jobs").status == 404
+    chef.groups[ORG, READERS] = {"groups": ["inner"]}
+    chef.groups[ORG, "inner"] = {"users": ["bob"], "groups": ["elsewhere::inner", READERS, "gone"]}
+    chef.groups[ORG, WRITERS] = {"users": ["carol"]}
+    time.sleep(1.1)
+    assert may(bob) == (200, 403)
+    assert may(carol) == (403, 201)
+    # Who administrates starts nothing where there is a group for that.
+    assert may(operator(fleet)) == (403, 403)
+
+
+def test_a_user_and_a_client_of_one_name_are_two(fleet: BesideChef, chef: ChefServer) -> None:
+    user, client = fleet.user("both", KEYS[0]), fleet.client("both", KEYS[1])
+    chef.groups[ORG, WRITERS] = {"clients": ["both"]}
+    assert (may(user)[1], may(client)[1]) == (403, 201)
+
+
+def test_keys_that_are_added_and_revoked_count_within_the_cache(
+    fleet: BesideChef, chef: ChefServer
+) -> None:
+    bob = fleet.user("bob", KEYS[0])
+    assert bob("GET", "pushy/jobs").status == 200
+    chef.keys[ORG, "user", "bob"] = [keys.public_pem(KEYS[1]), keys.public_pem(KEYS[2])]
+    time.sleep(1.1)
+    assert bob("GET", "pushy/jobs").status == 401
+    for key in (KEYS[1], KEYS[2]):
+        assert bob.signing_with(key)("GET", "pushy/jobs").status == 200
+
+
+def test_a_node_gets_its_configuration_and_no_other(fleet: BesideChef) -> None:
+    fleet.enroll(["n1"])
+    fleet.start_agent("n1")
+    fleet.wait_available(["n1"])
+    done = fleet.cli("job", "start", "true", "n1")
+    assert done.returncode == 0, done.stderr
+    node = Signer(fleet, "n1", key_files.read(fleet.agent_directory("n1") / "client.pem"))
+    refused = node("GET", "pushy/config/n2", query="?ccpk=x")
+    assert (refused.status, refused.error) == (403, ["Client and node name must match"])
+
+
+def test_a_job_outlives_that_the_server_is_killed_while_chef_is_away(
+    fleet: BesideChef, chef: ChefServer
+) -> None:
+    fleet.enroll(["n1"])
+    fleet.start_agent("n1")
+    fleet.wait_available(["n1"])
+    job_id = fleet.api.start_job({"command": "sleep", "nodes": ["n1"]})
+    until(lambda: fleet.api.job(job_id)["status"] == "running", "it runs")
+    chef.fault = "failing"
+    fleet.end_server(signal.SIGKILL)
+    fleet.start_server()
+    time.sleep(3.0)
+    chef.fault = ""
+    until(lambda: operator(fleet).get(f"pushy/jobs/{job_id}")["status"] == "complete", "it ends")
+    [part] = fleet.api.job_nodes(job_id)
+    assert (part["state"], part.get("reason")) == ("succeeded", None)
+
+
+def test_it_is_asked_once_for_many_and_for_as_long_as_an_answer_counts(
+    tmp_path: Path, chef: ChefServer
+) -> None:
+    with BesideChef(tmp_path, chef, SUPERUSER_KEY) as fleet:
+        bob = fleet.user("bob", KEYS[0])
+        chef.delay = 0.3
+        with ThreadPoolExecutor(20) as pool:
+            asked = [pool.submit(bob, "GET", "pushy/jobs") for _ in range(20)]
+            assert {done.result().status for done in asked} == {200}
+        bob("GET", "pushy/jobs")
+        of_bob = f"/organizations/{ORG}/principals/bob"
+        assert chef.asked[of_bob] == 1
+        assert max(chef.asked.values()) == 1
+
+
+@pytest.mark.parametrize(
+    ("fault", "status", "words"),
+    [
+        ("half", 503, "the connection broke"),
+        ("garbage", 502, "what is no answer of Chef's API"),
+        ("nonsense", 502, "what is no answer of Chef's API"),
+        ("redirect", 502, "redirects"),
+        ("failing", 503, "it failed (500"),
+        ("endless", 503, "is larger than"),
+    ],
+)
+def test_what_it_says_wrongly_lets_nobody_in(
+    fleet: BesideChef, chef: ChefServer, fault: str, status: int, words: str
+) -> None:
+    chef.fault = fault
+    answer = operator(fleet)("GET", "pushy/jobs")
+    assert answer.status == status, answer
+    [said] = answer.error
+    assert words in said
+    assert "\n" not in said
+    assert answer.headers.get("retry-after") == ("5" if status == 503 else None)
+    chef.fault = ""
+    until(lambda: operator(fleet)("GET", "pushy/jobs").status == 200, "he is let in")
+
+
+def test_a_wrong_key_of_ours_is_told(tmp_path: Path, chef: ChefServer) -> None:
+    with BesideChef(tmp_path, chef, KEYS[0]) as fleet:
+        answer = operator(fleet)("GET", "pushy/jobs")
+        assert answer.status == 502
+        assert "check chef_user and chef_key" in answer.error[0]
+
+
+def test_while_it_is_slow_others_are_not(fleet: BesideChef, chef: ChefServer) -> None:
+    fleet.user("bob", KEYS[0])
+    assert operator(fleet)("GET", "pushy/jobs").status == 200
+    chef.delay = 30.0
+    bob = Signer(fleet, "bob", KEYS[0])
+    with ThreadPoolExecutor(1) as pool:
+        begun = time.monotonic()
+        slow = pool.submit(bob, "GET", "pushy/jobs")
+        # What is known of the operator is old, and bears looking.
+        assert slow.result().status == 503
+        assert 4.0 < time.monotonic() - begun < 15.0
+    assert "within 5 s" in slow.result().error[0]
+    chef.delay = 0.0
+
+
+def test_while_it_is_away_who_is_known_looks_and_nodes_come_but_nothing_starts(
+    fleet: BesideChef, chef: ChefServer
+) -> None:
+    fleet.enroll(["n1"])
+    fleet.start_agent("n1")
+    fleet.wait_available(["n1"])
+    assert may(operator(fleet)) == (200, 201)
+    fleet.user("bob", KEYS[1])
+    chef.fault = "failing"
+    time.sleep(1.1)
+    assert may(operator(fleet)) == (200, 503)
+    # A new run of the agent asks for its configuration, and its key is known.
+    fleet.end_agent("n1")
+    fleet.start_agent("n1")
+    fleet.wait_available(["n1"])
+    unknown = Signer(fleet, "bob", KEYS[1])("GET", "pushy/jobs")
+    assert unknown.status == 503
+    assert "the Chef Infra Server cannot be asked" in unknown.error[0]
+    chef.fault = ""
+    until(lambda: may(operator(fleet)) == (200, 201), "it is back")
+
+
+def test_who_is_let_in_is_the_one_of_this_name(fleet: BesideChef, chef: ChefServer) -> None:
+    # Whoever answers for another name lets him in as nobody.
+    chef.keys[ORG, "user", "mallory"] = [keys.public_pem(KEYS[0])]
+    assert Signer(fleet, ADMIN, KEYS[0])("GET", "pushy/jobs").status == 401
+
+
+def test_who_there_is_is_told_over_there(fleet: BesideChef) -> None:
+    for method, path in (
+        ("GET", "clients"), ("POST", "users"), ("GET", "groups/admins"), ("GET", "nodes/n1"),
+        ("POST", "search/node"), ("GET", "principals/ann"), ("POST", "tokens"), ("POST", "enroll"),
+        ("GET", "/users"), ("GET", "/organizations"), ("DELETE", f"/organizations/{ORG}"),
+    ):  # fmt: skip
+        answer = operator(fleet)(method, path, {} if method == "POST" else None)
+        assert answer.status == 404, path
+        assert answer.error == [
+            f"not here: users, clients, groups and nodes are on {fleet.chef.url}"
+        ], path
+    assert operator(fleet)("GET", "audit").status == 200
+
+
+def test_a_server_with_users_of_its_own_does_not_start(tmp_path: Path, chef: ChefServer) -> None:
+    with Fleet(tmp_path, []) as fleet:
+        fleet.end_server()
+        key = tmp_path / "chef.pem"
+        keys.write_private_key(key, SUPERUSER_KEY)
+        with (fleet.server_directory / "server.toml").open("a") as file:
+            file.write(f'identity = "chef"\nchef_server_url = "{chef.url}"\n')
+            file.write(f'chef_key = "{key}"\n')
+        ran = fleet.cli("server", "start", "--dir", str(fleet.server_directory))
+        assert ran.returncode == ExitStatus.CONFIG
+        assert "this server has users of its own" in ran.stderr
+        assert ran.stderr.count("\n") == 1
