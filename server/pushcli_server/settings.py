@@ -314,10 +314,6 @@ def _chef(source: str, settings: Settings) -> None:
             f"{source}: chef_server_url is {settings.chef_server_url!r}",
             "give it without /organizations/ORG: this server serves all of them",
         )
-    if settings.chef_ca_file and settings.chef_fingerprint:
-        raise ConfigError(
-            f"{source}: chef_ca_file and chef_fingerprint exclude each other", "set one of them"
-        )
     for name in ("chef_server_url", "chef_direct_url"):
         if url := getattr(settings, name):
             _url(source, name, url)

@@ -127,8 +127,8 @@ def test_it_is_asked_once_for_many_and_for_as_long_as_an_answer_counts(
     ("fault", "status", "words"),
     [
         ("half", 503, "the connection broke"),
-        ("garbage", 502, "what is no answer of Chef's API"),
-        ("nonsense", 502, "what is no answer of Chef's API"),
+        ("garbage", 502, "something that is not an answer of Chef's API"),
+        ("nonsense", 502, "something that is not an answer of Chef's API"),
         ("redirect", 502, "redirects"),
         ("failing", 503, "it failed (500"),
         ("endless", 503, "is larger than"),
@@ -153,6 +153,17 @@ def test_a_wrong_key_of_ours_is_told(tmp_path: Path, chef: ChefServer) -> None:
         answer = operator(fleet)("GET", "pushy/jobs")
         assert answer.status == 502
         assert "check chef_user and chef_key" in answer.error[0]
+
+
+def test_principals_may_be_asked_directly(tmp_path: Path, chef: ChefServer) -> None:
+    with (
+        chef_server(SUPERUSER_KEY.public_key()) as direct,
+        BesideChef(tmp_path, chef, SUPERUSER_KEY, chef_direct_url=direct.url) as fleet,
+    ):
+        direct.keys = chef.keys
+        assert operator(fleet)("POST", "pushy/jobs", JOB).status == 201
+        assert {path.split("/")[3] for path in direct.asked} == {"principals"}
+        assert {path.split("/")[3] for path in chef.asked} == {"groups"}
 
 
 def test_while_it_is_slow_others_are_not(fleet: BesideChef, chef: ChefServer) -> None:

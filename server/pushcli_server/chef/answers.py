@@ -168,7 +168,7 @@ def _decoded(content: bytes, kind: type[T], what: str) -> T:
     try:
         return msgspec.json.decode(content, type=kind)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        raise _unexpected(what, "what is no answer of Chef's API") from None
+        raise _unexpected(what, "something that is not an answer of Chef's API") from None
 
 
 def _unexpected(what: str, said: str) -> ChefRefuses:

@@ -18,8 +18,6 @@ TIMEOUT = 5.0
 """Seconds for a question, its wait for a turn included."""
 TURNS = 16
 """Questions at a time."""
-_VERSIONS = {"X-Ops-Server-API-Version": "1", "X-Chef-Version": "16.12.3"}
-"""Chef's nginx lets nobody through without the second."""
 _UNSIGNED = dict.fromkeys(
     ("X-Ops-UserId", "X-Ops-Sign", "X-Ops-Timestamp", "X-Ops-Content-Hash"), ""
 )
@@ -76,9 +74,7 @@ class ChefClient:
         """
         path = "/".join(quote(part, safe="") for part in ("", "organizations", org, *parts))
         direct = self._direct if unsigned else None
-        client, headers = (self._signed, _VERSIONS)
-        if direct is not None:
-            client, headers = direct, {**_VERSIONS, **_UNSIGNED}
+        client, headers = (self._signed, {}) if direct is None else (direct, _UNSIGNED)
         loop = asyncio.get_running_loop()
         asked = loop.run_in_executor(self._threads, _ask, client, path, headers)
         try:

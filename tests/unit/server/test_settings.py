@@ -22,6 +22,9 @@ CHANGED = Settings(
     max_job_output_bytes=2**20, max_stored_output_bytes=2**21, output_retention="1d12h",
     max_stored_jobs=5000, job_retention="1w", audit_retention="52w", default_capture=False,
     database_url="postgresql://db/pushcli",
+    identity="chef", chef_server_url="https://chef.example.com", chef_user="push",
+    chef_key="chef.pem", chef_ca_file="ca.pem", chef_fingerprint="ab" * 32,
+    chef_direct_url="http://127.0.0.1:8000", chef_cache=5,
     tls_cert="c \"'\u2603.pem", tls_key="k.pem", trusted_proxies=["10.0.0.0/8", "::1"],
     monitoring_networks=[],
     log_level="debug", log_format="json", log_target="file", log_file="server.log",
@@ -232,3 +235,36 @@ def test_how_long_something_is_kept_is_a_time_or_for_ever() -> None:
     assert settings.seconds_kept("36h") == 36 * 3600
     forever = settings.check(Settings(output_retention="forever"), "x").output_retention
     assert settings.seconds_kept(forever) == math.inf
+
+
+CHEF = 'identity = "chef"\nchef_server_url = "https://chef.example.com"\nchef_key = "pivotal.pem"\n'
+
+
+def test_a_chef_server_is_named_whole(tmp_path: Path) -> None:
+    assert settings.load(write(tmp_path, CHEF)).chef_user == "pivotal"
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ('chef_server_url = ""', "needs chef_server_url"),
+        ('chef_key = ""', "needs chef_key"),
+        ('chef_server_url = "https://chef.example.com/organizations/acme"', "without"),
+        ('chef_server_url = "http://chef.example.com"', "plain HTTP over a network"),
+        ('chef_server_url = "ftp://chef.example.com"', "give https://HOST"),
+        ('chef_server_url = "https://ann:secret@chef.example.com"', "give https://HOST"),
+        ('chef_server_url = "https://chef.example.com:99999"', "give https://HOST"),
+        ('chef_direct_url = "http://192.0.2.1:8000"', "plain HTTP over a network"),
+        ('chef_fingerprint = "SHA256:12"', "invalid certificate fingerprint"),
+        ("chef_cache = 301", "give 0 to 300"),
+        ('identity = "own"', "says nothing while identity is"),
+        ('identity = "both"', "identity"),
+        ('chef_urk = "x"', "chef_"),
+    ],
+)
+def test_what_cannot_be_of_a_chef_server_is_refused(
+    tmp_path: Path, changed: str, words: str
+) -> None:
+    name = changed.partition(" ")[0]
+    kept = [line for line in CHEF.splitlines() if not line.startswith(f"{name} ")]
+    assert words in message(tmp_path, "\n".join([*kept, changed]))
