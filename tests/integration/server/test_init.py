@@ -407,3 +407,42 @@ def test_a_mistake_in_the_command_line_is_one_line(
     assert (done.returncode, done.stdout) == (status, "")
     assert told in one_line(done.stderr)
     assert not (tmp_path / "s").exists()
+
+
+BESIDE_CHEF = [
+    "--set", "identity=chef", "--set", "chef_server_url=https://chef.example.com",
+    "--set", "chef_key=/etc/opscode/pivotal.pem",
+]  # fmt: skip
+
+
+def test_beside_a_chef_server_nobody_is_made(tmp_path: Path) -> None:
+    place, home = tmp_path / "server", tmp_path / "home"
+    home.mkdir()
+    done = pushcli(home, ["server", "init", "--dir", place, *BESIDE_CHEF, "--tls"])
+    assert done.returncode == 0, done.stderr
+    assert "Certificate fingerprint: SHA256:" in done.stdout
+    assert f"pushcli server start --dir {place}" in done.stdout
+    assert "key:" not in done.stdout
+    assert not (place / "keys").exists()
+    assert not (home / ".pushcli").exists()
+    assert stat.S_IMODE((place / "server.toml").stat().st_mode) == 0o600
+    assert settings.load(place).identity == "chef"
+    again = pushcli(home, ["server", "init", "--dir", place, *BESIDE_CHEF])
+    assert (again.returncode, "nothing was changed" in again.stdout) == (0, True)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ([*BESIDE_CHEF, "--org", "acme"], "leave out --org and --admin"),
+        ([*BESIDE_CHEF, "--admin", "ann"], "leave out --org and --admin"),
+        (BESIDE_CHEF[:4], "needs chef_key"),
+        (["--admin", "ann"], "no --org given"),
+        ([], "no --org given"),
+    ],
+)
+def test_who_there_is_is_known_in_one_place(tmp_path: Path, options: list[str], words: str) -> None:
+    done = pushcli(tmp_path, ["server", "init", "--dir", tmp_path / "server", *options])
+    assert done.returncode in {ExitStatus.USAGE, ExitStatus.CONFIG}
+    assert words in one_line(done.stderr)
+    assert not (tmp_path / "server").exists()
