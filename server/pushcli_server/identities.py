@@ -48,7 +48,7 @@ class Identities(Protocol):
     async def client_keys(self, org: str, name: str) -> list[tuple[str, str]]:
         """The valid keys of a client (PEM), each with the salt of its session key."""
 
-    async def unknown_clients(self, org: str, names: Sequence[str]) -> list[str]:
+    async def unknown_clients(self, org: str, wanted: Sequence[str]) -> list[str]:
         """Those of the names that no client of the organization has."""
 
 
@@ -79,8 +79,8 @@ class OwnIdentities:
         """See `Identities`."""
         return await self._store.ask(identity_reads.client_keys, org, name)
 
-    async def unknown_clients(self, org: str, names: Sequence[str]) -> list[str]:
+    async def unknown_clients(self, org: str, wanted: Sequence[str]) -> list[str]:
         """See `Identities`."""
-        pairs = [(org, name) for name in names]
+        pairs = [(org, name) for name in wanted]
         there = await self._store.lists.ask(identity_reads.existing_clients, pairs)
-        return [name for name in names if (org, name) not in there]
+        return [name for name in wanted if (org, name) not in there]

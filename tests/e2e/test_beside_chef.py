@@ -155,6 +155,12 @@ def test_a_wrong_key_of_ours_is_told(tmp_path: Path, chef: ChefServer) -> None:
         assert "check chef_user and chef_key" in answer.error[0]
 
 
+@pytest.mark.parametrize("name", ["..", ".", "a/b", "../groups/admins", "x" * 300, "%2e%2e"])
+def test_no_name_leads_elsewhere(fleet: BesideChef, chef: ChefServer, name: str) -> None:
+    assert Signer(fleet, name, KEYS[0])("GET", "pushy/jobs").status == 401
+    assert not any("principals" in path for path in chef.asked)
+
+
 def test_principals_may_be_asked_directly(tmp_path: Path, chef: ChefServer) -> None:
     with (
         chef_server(SUPERUSER_KEY.public_key()) as direct,

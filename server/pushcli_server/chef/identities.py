@@ -5,6 +5,7 @@ import contextlib
 from collections.abc import Awaitable, Callable, Hashable, Sequence
 from typing import TypeVar, cast
 
+from pushcli.protocol import names
 from pushcli_server.chef import answers
 from pushcli_server.chef.answers import ChefAway, Group, Owner
 from pushcli_server.chef.client import ChefClient
@@ -16,6 +17,8 @@ from pushcli_server.store.records import Principal
 T = TypeVar("T")
 NAMES = 50_000
 """Users, clients and groups that are remembered."""
+STRANGERS = 1_000
+"""Names that nobody has, likewise."""
 MOST_GROUPS = 500
 """That lie within one group, however deep."""
 MOST_WAITING = 5_000
@@ -44,6 +47,8 @@ class ChefIdentities:
         self._fresh = fresh
         self._now = now
         self._kept: Kept[Hashable, object] = Kept(NAMES)
+        # Strangers name whom they like: that takes nobody's place who is there.
+        self._unknown: Kept[Hashable, object] = Kept(STRANGERS)
         self._asking: dict[Hashable, asyncio.Task[object]] = {}
         self._met: set[str] = set()
         self._met_clients: set[tuple[str, str]] = set()
@@ -100,7 +105,7 @@ class ChefIdentities:
             await self._meet_client(org, name)
         return [(key, "") for key in found]
 
-    async def unknown_clients(self, org: str, names: Sequence[str]) -> list[str]:
+    async def unknown_clients(self, org: str, wanted: Sequence[str]) -> list[str]:
         """See `Identities`."""
 
         async def ask() -> frozenset[str]:
@@ -108,11 +113,12 @@ class ChefIdentities:
             return answers.names(answer.status, answer.content, "clients")
 
         there = await self._learned(("clients", org), ask)
-        return [name for name in names if name not in there]
+        return [name for name in wanted if name not in there]
 
     def forget(self) -> None:
         """Ask anew of everybody."""
         self._kept.forget()
+        self._unknown.forget()
         self._away = None
 
     async def _meet(self, org: str) -> None:
@@ -132,6 +138,12 @@ class ChefIdentities:
         self._met_clients.add((org, name))
 
     async def _owners(self, org: str, name: str) -> list[Owner] | None:
+        # They become part of a path.
+        if not names.is_organization_name(org):
+            return None
+        if not names.is_node_name(name):
+            return []
+
         async def ask() -> list[Owner] | None:
             answer = await self._client.ask(org, "principals", name, unsigned=True)
             return answers.owners(answer.status, answer.content, name)
@@ -139,6 +151,9 @@ class ChefIdentities:
         return await self._learned(("principals", org, name), ask)
 
     async def _group(self, org: str, name: str) -> Group | None:
+        if not names.is_node_name(name):
+            return None
+
         async def ask() -> Group | None:
             answer = await self._client.ask(org, "groups", name)
             return answers.group(answer.status, answer.content, name)
@@ -147,7 +162,7 @@ class ChefIdentities:
 
     async def _learned(self, key: Hashable, ask: Callable[[], Awaitable[T]]) -> T:
         """What is known of it, or what the server says; once for all who wait for that."""
-        known = self._kept.find(key)
+        known = self._kept.find(key) or self._unknown.find(key)
         if known is not None and known.is_within(self._fresh, self._now()):
             return cast("T", known.value)
         try:
@@ -171,7 +186,12 @@ class ChefIdentities:
 
     async def _put(self, key: Hashable, ask: Callable[[], Awaitable[object]]) -> object:
         value = await ask()
-        self._kept.put(key, value, self._now())
+        if value:
+            self._kept.put(key, value, self._now())
+            self._unknown.drop(key)
+        else:
+            self._unknown.put(key, value, self._now())
+            self._kept.drop(key)
         return value
 
     def _over(self, key: Hashable, task: "asyncio.Task[object]") -> None:

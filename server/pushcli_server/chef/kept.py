@@ -39,6 +39,10 @@ class Kept(Generic[K, V]):
         while len(self._learned) > self._limit:
             self._learned.popitem(last=False)
 
+    def drop(self, key: K) -> None:
+        """Of this nothing is known any more."""
+        self._learned.pop(key, None)
+
     def forget(self) -> None:
         """All of it."""
         self._learned.clear()

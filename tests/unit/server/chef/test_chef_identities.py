@@ -1,0 +1,173 @@
+"""How often a Chef Infra Server is asked, and what counts while it does not answer."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from http.client import HTTPMessage
+from typing import Any, cast
+
+import pytest
+
+from pushcli.client.connection import Response
+from pushcli_server import identities as asked_for
+from pushcli_server.chef import identities
+from pushcli_server.chef.answers import ChefAway, ChefRefuses
+from pushcli_server.chef.client import ChefClient
+from pushcli_server.chef.identities import ChefIdentities
+from pushcli_server.store.records import Principal
+
+ANN = Principal(kind="user", name="ann", public_keys=(), associated=True)
+
+
+class Chef:
+    """Stands for the other server: it has groups, and may be away."""
+
+    def __init__(self) -> None:
+        self.groups: dict[str, list[str]] = {"admins": [], "ops": []}
+        self.members = {"ops": ["ann"]}
+        self.asked: list[str] = []
+        self.is_away = False
+        self.answers_when = asyncio.Event()
+        self.answers_when.set()
+
+    async def ask(self, org: str, *parts: str, unsigned: bool = False) -> Response:
+        self.asked.append(parts[-1])
+        await self.answers_when.wait()
+        if self.is_away:
+            raise ChefAway("it is away")
+        name = parts[-1]
+        if name not in self.groups:
+            return Response(404, HTTPMessage(), b'{"error":["Cannot load group"]}')
+        body = {"users": self.members.get(name, []), "groups": self.groups[name]}
+        return Response(200, HTTPMessage(), json.dumps(body).encode())
+
+
+class World:
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.chef = Chef()
+        client = cast("ChefClient", self.chef)
+        self.identities = ChefIdentities(client, cast("Any", None), 30.0, lambda: self.now)
+
+    async def exists(self, name: str, *, bears: float = 0.0) -> bool:
+        asked_for.bear(bears)
+        return await self.identities.group_exists("acme", name)
+
+
+def played(play: Callable[[World], Awaitable[None]]) -> None:
+    async def run() -> None:
+        await play(World())
+
+    asyncio.run(run())
+
+
+def test_an_answer_counts_for_so_long_and_then_it_is_asked_again() -> None:
+    async def play(world: World) -> None:
+        for seconds, times in ((0.0, 1), (30.0, 1), (0.1, 2)):
+            world.now += seconds
+            assert await world.exists("ops")
+            assert world.chef.asked == ["ops"] * times
+
+    played(play)
+
+
+def test_who_wait_for_one_answer_ask_once_and_one_may_go_away() -> None:
+    async def play(world: World) -> None:
+        world.chef.answers_when.clear()
+        waiting = [asyncio.ensure_future(world.exists("ops")) for _ in range(5)]
+        await asyncio.sleep(0)
+        waiting[0].cancel()
+        await asyncio.sleep(0)
+        world.chef.answers_when.set()
+        found = await asyncio.gather(*waiting, return_exceptions=True)
+        assert found[1:] == [True] * 4
+        assert isinstance(found[0], asyncio.CancelledError)
+        assert world.chef.asked == ["ops"]
+
+    played(play)
+
+
+def test_while_it_is_away_what_was_known_counts_for_as_long_as_the_request_bears() -> None:
+    async def play(world: World) -> None:
+        assert await world.exists("ops")
+        world.chef.is_away = True
+        world.now += 100.0
+        assert await world.exists("ops", bears=100.0)
+        for bears in (99.0, 0.0):
+            with pytest.raises(ChefAway):
+                await world.exists("ops", bears=bears)
+        with pytest.raises(ChefAway):
+            await world.exists("admins", bears=1e6)
+
+    played(play)
+
+
+def test_it_is_left_alone_for_a_moment_when_it_did_not_answer() -> None:
+    async def play(world: World) -> None:
+        world.chef.is_away = True
+        for _ in range(3):
+            with pytest.raises(ChefAway, match="it is away"):
+                await world.exists("ops")
+        assert len(world.chef.asked) == 1
+        world.chef.is_away = False
+        world.now += 1.0
+        assert await world.exists("ops")
+
+    played(play)
+
+
+def test_groups_that_hold_each_other_are_asked_for_once() -> None:
+    async def play(world: World) -> None:
+        world.chef.groups = {"admins": ["a", "b"], "a": ["b", "admins"], "b": ["a"], "ops": []}
+        assert not await world.identities.is_member("acme", ANN, "admins")
+        assert sorted(world.chef.asked) == ["a", "admins", "b"]
+        world.chef.groups["b"] = ["acme::ops"]
+        world.now += 31.0
+        assert await world.identities.is_member("acme", ANN, "admins")
+
+    played(play)
+
+
+def test_no_group_leads_on_without_an_end() -> None:
+    async def play(world: World) -> None:
+        world.chef.groups = {f"g{n}": [f"g{n + 1}"] for n in range(2000)}
+        with pytest.raises(ChefRefuses, match="more than 500 groups"):
+            await world.identities.is_member("acme", ANN, "g0")
+        assert len(world.chef.asked) <= 500
+
+    played(play)
+
+
+def test_names_that_nobody_has_take_nobodys_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(identities, "NAMES", 2)
+
+    async def play(world: World) -> None:
+        assert await world.exists("ops")
+        for number in range(50):
+            assert not await world.exists(f"no{number}")
+        world.chef.asked.clear()
+        assert await world.exists("ops")
+        assert not await world.exists("no49")
+        assert world.chef.asked == []
+        # There now, and gone again.
+        world.chef.groups["no49"] = []
+        world.now += 31.0
+        assert await world.exists("no49")
+        del world.chef.groups["no49"]
+        world.now += 31.0
+        assert not await world.exists("no49")
+        assert not await world.exists("no49")
+
+    played(play)
+
+
+def test_what_is_forgotten_is_asked_for() -> None:
+    async def play(world: World) -> None:
+        assert await world.exists("ops")
+        assert not await world.exists("none")
+        world.identities.forget()
+        await world.exists("ops")
+        await world.exists("none")
+        assert world.chef.asked == ["ops", "none"] * 2
+
+    played(play)
