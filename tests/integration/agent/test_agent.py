@@ -343,7 +343,7 @@ def test_an_old_server_gets_results_once_and_nothing_that_it_does_not_know(
     server.run(peer, JOB, "binary", capture=True)
     result = server.expect("succeeded", job_id=JOB).body
     assert set(result) == OLD_KEYS | {"stdout", "stderr"}
-    assert (result["stdout"], result["stderr"]) == ("�\0�", "")
+    assert (result["stdout"], result["stderr"]) == ("���", "")
     assert set(server.types_for(1.5)) == {"heartbeat"}
     assert set(server.seen[-1].body) == OLD_KEYS | {"job_state"}
     server.run(peer, OTHER, "large", capture=True)
