@@ -135,11 +135,12 @@ def server(
     place = place_of(directory)
     text = settings.render(settings.check(made, source))
     where = "" if place == place_of(None) else f" --dir {shlex.quote(str(place))}"
+    whose = "" if made.identity == "chef" else " --org ORG --admin USER"
     writing.carry_out(
         app, [writing.NewFile(path=place / settings.FILE, content=text)], draft.remarks,
         source=source, dry_run=dry_run,
         then=["opscode-push-jobs-server-ctl stop",
-              f"pushcli server init --org ORG --admin USER --no-tls{where}",
+              f"pushcli server init{whose} --no-tls{where}",
               f"pushcli server start{where}"],
     )  # fmt: skip
 

@@ -28,7 +28,7 @@ _OTHERS = {
 }
 _FIXED: dict[str, Value] = {"max_body_size": 65536, "validate_client_node_name": True}
 _SECRETS = {
-    "superuser_key": "a key, and keys are not copied",
+    "superuser_key": "a key, and keys are not copied: chef_key names its file",
     "pushy_priv_key": "not needed: agents fetch the new server's key",
     "pushy_pub_key": "not needed: agents fetch the new server's key",
     "sql_password": "a password, and passwords are not copied",
@@ -70,6 +70,7 @@ def draft(
             settings[name] = _literal(table, name, file)
     settings["heartbeat_interval"] = _interval(read, table, file)
     settings["server_name"] = _server_name(read, table, chef, file)
+    settings |= _identity(read, chef)
     _proxies(read, settings, table, chef)
     if "chef_api_version" in table and "chef_api_version" in known:
         settings["chef_api_version"] = _literal(table, "chef_api_version", file)
@@ -130,6 +131,31 @@ def _server_name(
         "lb.api_fqdn of chef-server-running.json",
         "give chef-server-running.json, too",
     )
+
+
+def _identity(read: Settings, chef: Mapping[str, Any]) -> dict[str, Any]:
+    """Who knows who there is: the Chef Infra Server, as before."""
+    fqdn = _mapping(chef, "lb").get("api_fqdn")
+    if not isinstance(fqdn, str) or not fqdn:
+        read.left_out(
+            "identity",
+            "no Chef Infra Server is named, so that users and clients are the server's own: give "
+            "chef-server-running.json to go on with those that there are",
+        )
+        return {}
+    found = {
+        "identity": "chef", "chef_server_url": f"https://{fqdn}",
+        "chef_key": "/etc/opscode/pivotal.pem",
+    }  # fmt: skip
+    if chef.get("topology") in {None, "standalone"}:
+        found["chef_direct_url"] = "http://127.0.0.1:8000"
+    read.changed(
+        "identity",
+        f"users, clients and groups stay on the Chef Infra Server {found['chef_server_url']}; who "
+        f"runs the server must be able to read {found['chef_key']}, and where no authority of the "
+        "system signed its certificate, set chef_ca_file or chef_fingerprint",
+    )
+    return found
 
 
 def _proxies(

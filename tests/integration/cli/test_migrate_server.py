@@ -79,6 +79,10 @@ def test_the_originals_files_become_server_toml(home: Home) -> None:
     assert made.server_name == "push.example.com"
     assert made.zeromq_listen_address == "tcp://*"
     assert made.is_trusted_proxy("127.0.0.1")
+    assert (made.identity, made.chef_server_url) == ("chef", "https://chef.example.com")
+    assert (made.chef_user, made.chef_key) == ("pivotal", "/etc/opscode/pivotal.pem")
+    assert made.chef_direct_url == "http://127.0.0.1:8000"
+    assert "must be able to read /etc/opscode/pivotal.pem" in said["identity"]
     file = home.path / "server" / "server.toml"
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     for name in ("down_threshold", "decay_window", "detect_offline_nodes_interval",
@@ -107,6 +111,25 @@ def test_a_server_can_be_made_of_it(home: Home) -> None:
     assert "already holds a server" in again.stdout
     # Of a server that is there nothing is overwritten, and nothing need be.
     assert "nothing was changed" in migrate(home).stdout
+
+
+def test_where_a_chef_server_is_named_it_knows_who_there_is(home: Home) -> None:
+    tier = {"private_chef": {**RUNNING["private_chef"], "topology": "tier"}}
+    write(home, ruby=RUBY, running=tier)
+    place = home.path / "server"
+    then = migrate(home, "-y").stdout.partition("Then:")[2]
+    assert f"pushcli server init --no-tls --dir {place}" in then
+    # Port 8000 is on the machine that has Chef's API, which may be another one.
+    assert settings.load(place).chef_direct_url == ""
+    made = home.run("server", "init", "--no-tls", "--dir", "server")
+    assert made.status == ExitStatus.OK, made
+    assert (settings.load(place).identity, (place / "keys").exists()) == ("chef", False)
+
+
+def test_where_none_is_named_that_is_said(home: Home) -> None:
+    write(home, ruby=RUBY)
+    assert remarks(home)["identity"].startswith("left out: no Chef Infra Server is named")
+    assert settings.load(home.path / "server").identity == "own"
 
 
 def test_what_is_not_set_is_as_in_the_original(home: Home) -> None:
