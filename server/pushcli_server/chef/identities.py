@@ -24,7 +24,7 @@ MOST_GROUPS = 500
 MOST_WAITING = 5_000
 """Questions under way."""
 _PAUSE = 1.0
-"""Seconds for which it is not asked again after it did not answer."""
+"""Seconds for which it is not asked the same again after it did not answer."""
 
 
 class ChefIdentities:
@@ -52,7 +52,8 @@ class ChefIdentities:
         self._asking: dict[Hashable, asyncio.Task[object]] = {}
         self._met: set[str] = set()
         self._met_clients: set[tuple[str, str]] = set()
-        self._away: tuple[float, str] | None = None
+        # A name for which it fails keeps nobody else waiting.
+        self._failed: Kept[Hashable, str] = Kept(STRANGERS)
 
     async def candidates(self, org: str, name: str) -> list[Principal] | None:
         """See `Identities`; outside of the organizations there is nobody."""
@@ -119,7 +120,7 @@ class ChefIdentities:
         """Ask anew of everybody."""
         self._kept.forget()
         self._unknown.forget()
-        self._away = None
+        self._failed.forget()
 
     async def _meet(self, org: str) -> None:
         """What is stored of an organization stands under its name."""
@@ -175,8 +176,9 @@ class ChefIdentities:
     async def _asked(self, key: Hashable, ask: Callable[[], Awaitable[T]]) -> T:
         task = self._asking.get(key)
         if task is None:
-            if self._away is not None and self._now() < self._away[0]:
-                raise ChefAway(self._away[1])
+            failed = self._failed.find(key)
+            if failed is not None and failed.is_within(_PAUSE, self._now()):
+                raise ChefAway(failed.value)
             if len(self._asking) >= MOST_WAITING:
                 raise ChefAway(f"{MOST_WAITING} questions wait for its answers")
             task = self._asking[key] = asyncio.ensure_future(self._put(key, ask))
@@ -197,4 +199,4 @@ class ChefIdentities:
     def _over(self, key: Hashable, task: "asyncio.Task[object]") -> None:
         del self._asking[key]
         if not task.cancelled() and isinstance(error := task.exception(), ChefAway):
-            self._away = (self._now() + _PAUSE, str(error))
+            self._failed.put(key, str(error), self._now())
