@@ -317,6 +317,12 @@ def _chef(source: str, settings: Settings) -> None:
     for name in ("chef_server_url", "chef_direct_url"):
         if url := getattr(settings, name):
             _url(source, name, url)
+    direct = settings.chef_direct_url
+    if direct and not is_loopback_host(urlsplit(direct).hostname or ""):
+        raise ConfigError(
+            f"{source}: chef_direct_url is {direct!r}, where whoever answers could be anybody",
+            "give the Chef server's own port on this machine, such as http://127.0.0.1:8000",
+        )
     if settings.chef_fingerprint:
         pin_digest(settings.chef_fingerprint)
 

@@ -4,7 +4,10 @@ Its answers have the shapes that real ones were recorded with (`test_recorded_sh
 them). What nobody recorded is answered with 599, and is told by `unexpected`.
 """
 
+import contextlib
 import json
+import socket
+import ssl
 import threading
 import time
 from collections import Counter
@@ -42,12 +45,21 @@ class ChefServer:
         self.unexpected: list[str] = []
         self.fault = ""
         self.delay = 0.0
+        self.connections: set[socket.socket] = set()
+        self.redirects_to = "http://127.0.0.1:1/elsewhere"
+        self.scheme = "http"
         self.port = 0
 
     @property
     def url(self) -> str:
         """Without an organization."""
-        return f"http://127.0.0.1:{self.port}"
+        return f"{self.scheme}://127.0.0.1:{self.port}"
+
+    def hang_up(self) -> None:
+        """End every connection, as a restart does."""
+        for connection in list(self.connections):
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
 
     def answer(self, path: str, version: int) -> tuple[int, Any]:
         """Status and body of a GET."""
@@ -93,6 +105,14 @@ class _Handler(BaseHTTPRequestHandler):
     chef: ChefServer
     protocol_version = "HTTP/1.1"
 
+    def setup(self) -> None:
+        super().setup()
+        self.chef.connections.add(self.connection)
+
+    def finish(self) -> None:
+        self.chef.connections.discard(self.connection)
+        super().finish()
+
     def do_GET(self) -> None:
         """Answer, or do what the fault says."""
         chef = self.chef
@@ -107,7 +127,7 @@ class _Handler(BaseHTTPRequestHandler):
             case "nonsense":
                 self._send(200, b'{"principals": 5, "users": "x"}')
             case "redirect":
-                self._send(302, b"", Location="http://127.0.0.1:1/elsewhere")
+                self._send(302, b"", Location=chef.redirects_to)
             case "failing":
                 self._send(500, b"internal server error")
             case "endless":
@@ -153,17 +173,29 @@ class _Handler(BaseHTTPRequestHandler):
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
+    tls: ssl.SSLContext | None = None
+
+    def finish_request(self, request: Any, client_address: Any) -> None:
+        """In the connection's own thread: who takes long over a handshake keeps nobody waiting."""
+        if self.tls is None:
+            super().finish_request(request, client_address)
+            return
+        with self.tls.wrap_socket(request, server_side=True) as secure:
+            super().finish_request(secure, client_address)
 
     def handle_error(self, request: object, client_address: object) -> None:
         """Who asked is gone: it had waited long enough."""
 
 
 @contextmanager
-def chef_server(superuser_key: RSAPublicKey) -> Iterator[ChefServer]:
-    """One that answers on loopback."""
+def chef_server(
+    superuser_key: RSAPublicKey, tls: ssl.SSLContext | None = None
+) -> Iterator[ChefServer]:
+    """One that answers on loopback, over TLS if it has a certificate."""
     chef = ChefServer(superuser_key)
     handler = type("Handler", (_Handler,), {"chef": chef})
     with _Server(("127.0.0.1", 0), handler) as server:
+        server.tls, chef.scheme = tls, "http" if tls is None else "https"
         chef.port = server.server_address[1]
         thread = threading.Thread(target=server.serve_forever, args=(0.05,))
         thread.start()

@@ -22,6 +22,10 @@ class ChefAway(Exception):
     """It does not answer, or says that it cannot; the text says why."""
 
 
+class ChefUnproven(ChefAway):
+    """Who answers there does not prove to be it: nothing was asked, and it does not mend itself."""
+
+
 class ChefRefuses(Exception):
     """It answers what we cannot use; the text says what, and what to look at."""
 

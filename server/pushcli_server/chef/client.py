@@ -1,6 +1,7 @@
 """Asks a Chef Infra Server, beside the event loop."""
 
 import asyncio
+import ssl
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import quote
@@ -12,7 +13,8 @@ from pushcli.client.http import HttpClient, Requestor, Server
 from pushcli.client.limits import Limits
 from pushcli.errors import PushcliError
 from pushcli.keys import load_private_key
-from pushcli_server.chef.answers import ChefAway
+from pushcli.tls import NotPinned
+from pushcli_server.chef.answers import ChefAway, ChefUnproven
 
 TIMEOUT = 5.0
 """Seconds for a question, its wait for a turn included."""
@@ -71,6 +73,7 @@ class ChefClient:
 
         Raises:
             ChefAway: there is no answer.
+            ChefUnproven: its certificate is not trusted, or not the pinned one.
         """
         path = "/".join(quote(part, safe="") for part in ("", "organizations", org, *parts))
         direct = self._direct if unsigned else None
@@ -82,6 +85,8 @@ class ChefClient:
         except TimeoutError:
             raise ChefAway(f"no answer from {client.base} within {TIMEOUT:g} s") from None
         except PushcliError as error:
+            if isinstance(error.__cause__, (ssl.SSLCertVerificationError, NotPinned)):
+                raise ChefUnproven(str(error)) from None
             raise ChefAway(error.message) from None
 
     def close(self) -> None:

@@ -53,7 +53,7 @@ class ChefIdentities:
         self._met: set[str] = set()
         self._met_clients: set[tuple[str, str]] = set()
         # A name for which it fails keeps nobody else waiting.
-        self._failed: Kept[Hashable, str] = Kept(STRANGERS)
+        self._failed: Kept[Hashable, ChefAway] = Kept(STRANGERS)
 
     async def candidates(self, org: str, name: str) -> list[Principal] | None:
         """See `Identities`; outside of the organizations there is nobody."""
@@ -178,7 +178,7 @@ class ChefIdentities:
         if task is None:
             failed = self._failed.find(key)
             if failed is not None and failed.is_within(_PAUSE, self._now()):
-                raise ChefAway(failed.value)
+                raise type(failed.value)(*failed.value.args)
             if len(self._asking) >= MOST_WAITING:
                 raise ChefAway(f"{MOST_WAITING} questions wait for its answers")
             task = self._asking[key] = asyncio.ensure_future(self._put(key, ask))
@@ -199,4 +199,4 @@ class ChefIdentities:
     def _over(self, key: Hashable, task: "asyncio.Task[object]") -> None:
         del self._asking[key]
         if not task.cancelled() and isinstance(error := task.exception(), ChefAway):
-            self._failed.put(key, str(error), self._now())
+            self._failed.put(key, error, self._now())

@@ -8,7 +8,7 @@ import msgspec
 from starlette.responses import Response
 
 from pushcli.protocol import headers, limits, verification
-from pushcli_server.chef.answers import ChefAway, ChefRefuses
+from pushcli_server.chef.answers import ChefAway, ChefRefuses, ChefUnproven
 from pushcli_server.core.admissions import KeyOfAnotherNode
 from pushcli_server.core.brake import Frozen
 from pushcli_server.core.brake_state import Freeze
@@ -137,12 +137,12 @@ def _refused(error: Exception) -> Refused:
             return _away(error, "this is done as soon as it is back")
         case StoreUnavailable():
             return _away(error, "try again")
+        case ChefRefuses() | ChefUnproven():
+            _log.error("Chef Infra Server: %s", error)
+            return Refused(502, [f"the Chef Infra Server cannot be used: {error}"])
         case ChefAway():
             said = f"the Chef Infra Server cannot be asked: {error}; try again"
             return Refused(503, [said], {"Retry-After": "5"})
-        case ChefRefuses():
-            _log.error("Chef Infra Server: %s", error)
-            return Refused(502, [f"the Chef Infra Server cannot be used: {error}"])
         case _:
             _log.error("a request failed", exc_info=error)
             return Refused(500, ["the server failed; its log says why"])

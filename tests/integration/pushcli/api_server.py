@@ -13,12 +13,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
-from pushcli import tls
 from pushcli.protocol import verification
 
 OURS = {"X-Pushcli-Extensions": "abort,job-nodes,request-id"}
@@ -117,26 +115,6 @@ def running(context: ssl.SSLContext | None = None) -> Iterator[ApiServer]:
         server.shutdown()
         thread.join()
         server.server_close()
-
-
-class Certificate(NamedTuple):
-    """A self-signed certificate, ready to serve and to be trusted."""
-
-    file: Path
-    fingerprint: str
-    context: ssl.SSLContext
-
-
-def certificate(directory: Path, names: list[str]) -> Certificate:
-    """Make one for these names."""
-    pem, key = tls.make_self_signed(names)
-    directory.mkdir(exist_ok=True)
-    files = directory / "cert.pem", directory / "key.pem"
-    files[0].write_text(pem)
-    files[1].write_bytes(key)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(*files)
-    return Certificate(files[0], tls.certificate_fingerprint(pem), context)
 
 
 @contextmanager

@@ -11,7 +11,9 @@ from pushcli.client.api import ApiClient
 from pushcli.client.credentials import Profile
 from pushcli.client.limits import Limits
 from tests.integration.pushcli import api_server
-from tests.integration.pushcli.api_server import ApiServer, Certificate
+from tests.integration.pushcli.api_server import ApiServer
+from tests.support import certificates
+from tests.support.certificates import Certificate
 from tests.support.waiting import patient
 
 Connect = Callable[..., ApiClient]
@@ -33,7 +35,7 @@ def server() -> Iterator[ApiServer]:
 @pytest.fixture
 def certificate(tmp_path: Path) -> Certificate:
     """For 127.0.0.1 and push.example.com."""
-    return api_server.certificate(tmp_path / "tls", ["127.0.0.1", "push.example.com"])
+    return certificates.self_signed(tmp_path / "tls", ["127.0.0.1", "push.example.com"])
 
 
 @pytest.fixture

@@ -13,8 +13,10 @@ import pytest
 from pushcli import tls
 from pushcli.errors import ConfigError, ServerUnreachable
 from tests.integration.pushcli import api_server
-from tests.integration.pushcli.api_server import ApiServer, Certificate
+from tests.integration.pushcli.api_server import ApiServer
 from tests.integration.pushcli.conftest import Connect
+from tests.support import certificates
+from tests.support.certificates import Certificate
 from tests.support.waiting import patient
 
 OTHER_PIN = "SHA256:" + "AB" * 32
@@ -37,7 +39,7 @@ def handshake(url: str, trust: tls.ServerTrust) -> None:
 def test_a_context_trusts_the_pin_or_the_ca_file_and_nothing_else(
     certificate: Certificate, tmp_path: Path
 ) -> None:
-    other = api_server.certificate(tmp_path / "other", ["127.0.0.1"])
+    other = certificates.self_signed(tmp_path / "other", ["127.0.0.1"])
     with api_server.running(certificate.context) as server:
         handshake(server.url, tls.ServerTrust(fingerprint=certificate.fingerprint))
         handshake(server.url, tls.ServerTrust(ca_file=certificate.file))
@@ -83,7 +85,7 @@ def test_a_client_talks_to_a_server_that_the_ca_file_proves(
 def test_a_certificate_for_another_name_is_not_trusted_by_ca_file(
     tmp_path: Path, connect: Connect
 ) -> None:
-    elsewhere = api_server.certificate(tmp_path / "elsewhere", ["elsewhere.example.com"])
+    elsewhere = certificates.self_signed(tmp_path / "elsewhere", ["elsewhere.example.com"])
     with api_server.running(elsewhere.context) as server:
         with pytest.raises(ServerUnreachable, match="certificate is not trusted"):
             connect(server.url, ca_file=elsewhere.file).jobs()
@@ -163,7 +165,7 @@ def test_a_bundle_of_the_environment_does_not_widen_the_trust(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     server, _ = behind_proxy
-    other = api_server.certificate(tmp_path / "other", ["push.example.com"])
+    other = certificates.self_signed(tmp_path / "other", ["push.example.com"])
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate.file))
     with pytest.raises(ServerUnreachable, match="not trusted"):
         connect(BEHIND_PROXY, ca_file=other.file).jobs()

@@ -255,6 +255,7 @@ def test_a_chef_server_is_named_whole(tmp_path: Path) -> None:
         ('chef_server_url = "https://ann:secret@chef.example.com"', "give https://HOST"),
         ('chef_server_url = "https://chef.example.com:99999"', "give https://HOST"),
         ('chef_direct_url = "http://192.0.2.1:8000"', "plain HTTP over a network"),
+        ('chef_direct_url = "https://chef.example.com"', "on this machine"),
         ('chef_fingerprint = "SHA256:12"', "invalid certificate fingerprint"),
         ("chef_cache = 301", "give 0 to 300"),
         ('identity = "own"', "says nothing while identity is"),
