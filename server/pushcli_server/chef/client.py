@@ -13,8 +13,8 @@ from pushcli.client.http import HttpClient, Requestor, Server
 from pushcli.client.limits import Limits
 from pushcli.errors import PushcliError
 from pushcli.keys import load_private_key
+from pushcli.protocol.chef_answers import ChefAway, ChefUnproven
 from pushcli.tls import NotPinned
-from pushcli_server.chef.answers import ChefAway, ChefUnproven
 
 TIMEOUT = 5.0
 """Seconds for a question, its wait for a turn included."""

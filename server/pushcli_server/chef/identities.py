@@ -5,9 +5,9 @@ import contextlib
 from collections.abc import Awaitable, Callable, Hashable, Sequence
 from typing import TypeVar, cast
 
+from pushcli.protocol import chef_answers as answers
 from pushcli.protocol import names
-from pushcli_server.chef import answers
-from pushcli_server.chef.answers import ChefAway, Group, Owner
+from pushcli.protocol.chef_answers import ChefAway, Group, Owner
 from pushcli_server.chef.client import ChefClient
 from pushcli_server.chef.kept import Kept
 from pushcli_server.identities import bearable_age

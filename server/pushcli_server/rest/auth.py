@@ -13,8 +13,8 @@ from starlette.requests import Request
 from pushcli import keys
 from pushcli.errors import KeyFileError
 from pushcli.protocol import verification
+from pushcli.protocol.chef_answers import ChefAway, ChefRefuses
 from pushcli.protocol.verification import SignedHeaders
-from pushcli_server.chef.answers import ChefAway, ChefRefuses
 from pushcli_server.identities import Identities
 from pushcli_server.rest.errors import Refused, not_found, unauthenticated
 from pushcli_server.rest.refusing import READING, WRITING, Needs, action, forbidden

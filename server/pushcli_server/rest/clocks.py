@@ -9,8 +9,8 @@ import contextlib
 from starlette.requests import Request
 
 from pushcli.protocol import verification
+from pushcli.protocol.chef_answers import ChefAway, ChefRefuses
 from pushcli_server.admission import AdmissionService
-from pushcli_server.chef.answers import ChefAway, ChefRefuses
 from pushcli_server.core.identity import NodeKey
 from pushcli_server.rest.auth import Authenticator
 from pushcli_server.rest.errors import Refused

@@ -8,7 +8,7 @@ import msgspec
 from starlette.responses import Response
 
 from pushcli.protocol import headers, limits, verification
-from pushcli_server.chef.answers import ChefAway, ChefRefuses, ChefUnproven
+from pushcli.protocol.chef_answers import ChefAway, ChefRefuses, ChefUnproven
 from pushcli_server.core.admissions import KeyOfAnotherNode
 from pushcli_server.core.brake import Frozen
 from pushcli_server.core.brake_state import Freeze

@@ -9,9 +9,9 @@ from typing import Any, cast
 import pytest
 
 from pushcli.client.connection import Response
+from pushcli.protocol.chef_answers import ChefAway, ChefRefuses
 from pushcli_server import identities as asked_for
 from pushcli_server.chef import identities
-from pushcli_server.chef.answers import ChefAway, ChefRefuses
 from pushcli_server.chef.client import ChefClient
 from pushcli_server.chef.identities import ChefIdentities
 from pushcli_server.store.records import Principal

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pushcli_server.chef import answers
-from pushcli_server.chef.answers import ChefAway, ChefRefuses, Group, Owner
+from pushcli.protocol import chef_answers as answers
+from pushcli.protocol.chef_answers import ChefAway, ChefRefuses, Group, Owner
 
 RECORDED = Path(__file__).parents[3] / "vectors" / "chef_server.jsonl"
 PEM = "-----BEGIN PUBLIC KEY-----\nx\n-----END PUBLIC KEY-----\n"
