@@ -78,6 +78,10 @@ class Conflict(RequestRefused):
     """It exists already, or cannot be as things are (409)."""
 
 
+class UnknownApiVersion(RequestRefused):
+    """The server does not speak this version of Chef's server API (406)."""
+
+
 class Outdated(RequestRefused):
     """Somebody signed something newer meanwhile (409); `version` is the newest that there is."""
 

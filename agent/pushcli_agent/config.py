@@ -117,6 +117,7 @@ def load(file: Path, overrides: Overrides) -> AgentSettings:
     Raises:
         ConfigError: the file is missing or wrong, or a value makes no sense.
     """
+    _require_ours(file)
     settings = toml_settings.load(file, AgentSettings)
     given = {k: v for k, v in msgspec.structs.asdict(overrides).items() if v is not None}
     merged = {**msgspec.structs.asdict(settings), **given}
@@ -126,6 +127,17 @@ def load(file: Path, overrides: Overrides) -> AgentSettings:
         raise ConfigError(f"a value on the command line is wrong: {error}") from error
     _check(settings, file)
     return _absolute(settings, file.parent.absolute())
+
+
+def _require_ours(file: Path) -> None:
+    if file.suffix == ".rb":
+        raise ConfigError(f"{file} is Ruby", f"make {FILE} of it: `pushcli migrate agent {file}`")
+    if not file.exists():
+        raise ConfigError(
+            f"there is no {file}",
+            "run `pushcli agent enroll` first, or, with the key of a Chef client, "
+            "`pushcli migrate agent`",
+        )
 
 
 def _check(settings: AgentSettings, file: Path) -> None:

@@ -122,6 +122,10 @@ def of_answer(response: "Response", base: str, remedy: str, name: str = "") -> e
             return errors.NotFound(text or "not found", f"check the name, and the URL {base}")
         case 409 if response.headers.get(VERSION, "").isdecimal():
             return errors.Outdated(text, int(response.headers[VERSION]))
+        case 406 if text == "invalid-x-ops-server-api-version":
+            return errors.UnknownApiVersion(
+                "the server does not speak this version of Chef's server API", "upgrade it"
+            )
         case code if 400 <= code < 500:
             reason = text or "no reason given"
             kind = errors.Conflict if code == 409 else errors.RequestRefused

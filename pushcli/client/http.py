@@ -52,7 +52,7 @@ _AS_IT_IS = "/%:@!$&'()*+,;=~"
 """Characters of a path that are not escaped, or are an escape already."""
 _CHEF = "16.12.3"
 """The version of Chef's tools that we speak like."""
-_API = "1"
+API = "1"
 """Of Chef's server API, as knife has it for users and clients."""
 
 
@@ -75,17 +75,27 @@ class Requestor:
 
     Args:
         remedy: what to do where the server does not accept the signature.
+        api_version: of Chef's server API that is spoken.
 
     Raises:
         ConfigError: no user or client has such a name.
     """
 
-    def __init__(self, name: str, key: "RSAPrivateKey", *, version: str, remedy: str) -> None:
+    def __init__(
+        self,
+        name: str,
+        key: "RSAPrivateKey",
+        *,
+        version: str,
+        remedy: str,
+        api_version: str = API,
+    ) -> None:
         if not names.is_node_name(name):
             raise ConfigError(f"invalid user or client name {name!r}", remedy)
         self.name = name
         self.key = key
         self.remedy = remedy
+        self.api_version = api_version
         self._version = version
 
     def headers(self, method: str, path: str, body: bytes) -> dict[str, str]:
@@ -98,7 +108,7 @@ class Requestor:
             user=self.name,
             timestamp=format_iso8601(time.time()),
             version=self._version,
-            api_version=_API,
+            api_version=self.api_version,
         )
 
 
@@ -254,7 +264,7 @@ class HttpClient:
         whole = f"{self._root}{path}" if path.startswith("/") else f"{self._path}/{path}"
         target = quote(whole, safe=_AS_IT_IS)
         sent = {
-            "User-Agent": f"pushcli/{__version__}", CHEF_VERSION: _CHEF, API_VERSION: _API,
+            "User-Agent": f"pushcli/{__version__}", CHEF_VERSION: _CHEF, API_VERSION: API,
             **headers,
         }  # fmt: skip
         if body:

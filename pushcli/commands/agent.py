@@ -115,6 +115,11 @@ def enroll(
             fingerprint=fingerprint,
         )
     )  # fmt: skip
+    if enrolled.missing is not None:
+        app.note(
+            f"{node_name} has no node object, which whitelists are kept in ({enrolled.missing}): "
+            "chef-client makes one at its first run"
+        )
     if not app.is_text:
         app.emit(
             {"node_name": node_name, "configuration": str(enrolled.settings),

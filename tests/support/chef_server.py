@@ -12,13 +12,15 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
+from pushcli.keys import load_public_key
 from pushcli.protocol import verification
 
 SUPERUSER = "pivotal"
@@ -33,7 +35,10 @@ class ChefServer:
         superuser_key: of `pivotal`, whose signature is asked for.
 
     `keys` has the public keys (PEM) of users and clients, by organization, kind and name; a user of
-    no organization is under the empty one. `fault` says what is wrong with it, if anything.
+    no organization is under the empty one. `fault` says what is wrong with it, if anything, and
+    `instead` has other answers, by method and path. Clients may not look at groups, unless
+    `groups_are_open`; `newest` is the version of the API that it knows. As nginx before it
+    does, it hands on to `push_jobs` what is for that server.
     """
 
     def __init__(self, superuser_key: RSAPublicKey) -> None:
@@ -43,6 +48,13 @@ class ChefServer:
         self.organizations = {"sandbox"}
         self.asked: Counter[str] = Counter()
         self.unexpected: list[str] = []
+        self.nodes: dict[tuple[str, str], dict[str, Any]] = {}
+        self.validators: set[str] = set()
+        self.groups_are_open = False
+        self.newest = 2
+        self.instead: dict[tuple[str, str], tuple[int, Any]] = {}
+        self.push_jobs = ""
+        self.signers: list[tuple[str, str, str]] = []
         self.fault = ""
         self.delay = 0.0
         self.connections: set[socket.socket] = set()
@@ -61,7 +73,40 @@ class ChefServer:
             with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
 
-    def answer(self, path: str, version: int) -> tuple[int, Any]:
+    def owner(self, org: str, name: str) -> tuple[str, list[RSAPublicKey]]:
+        """The kind and the keys of who has this name."""
+        if name == SUPERUSER:
+            return "user", [self.superuser_key]
+        of = [(org, "client"), (org, "user"), ("", "user")]
+        found = [(kind, self.keys.get((where, kind, name), [])) for where, kind in of]
+        kind, pems = next((one for one in found if one[1]), ("", []))
+        return kind, [load_public_key(pem) for pem in pems]
+
+    def make(self, path: str, value: Any, by: str, version: int) -> tuple[int, Any]:
+        """Status and body of a POST."""
+        match [unquote(part) for part in path.split("/")[1:]], value:
+            case ["organizations", org, *_], _ if org not in self.organizations:
+                return 404, {"error": [f"organization '{org}' does not exist."]}
+            case ["organizations", org, "clients"], {"name": name, "public_key": key}:
+                if by not in self.validators:
+                    return 403, {"error": ["missing create permission"]}
+                if (org, "client", name) in self.keys:
+                    return 409, {"error": ["Client already exists"]}
+                self.keys[org, "client", name] = [key]
+                uri = f"{self.url}/organizations/{org}/clients/{name}"
+                held = {"name": "default", "public_key": key, "expiration_date": "infinity"}
+                named = {"chef_key": {**held, "uri": f"{uri}/keys/default"}}
+                return 201, {"uri": uri, **(named if version else {"public_key": key})}
+            case ["organizations", org, "nodes"], {"name": name}:
+                if (org, name) in self.nodes:
+                    return 409, {"error": ["Node already exists"]}
+                self.nodes[org, name] = value
+                return 201, {"uri": f"{self.url}/organizations/{org}/nodes/{name}"}
+            case _:
+                self.unexpected.append(path)
+                return 599, {"error": ["nobody recorded this"]}
+
+    def answer(self, path: str, version: int, by: str = SUPERUSER) -> tuple[int, Any]:
         """Status and body of a GET."""
         match [unquote(part) for part in path.split("/")[1:]]:
             case ["organizations", org, *_] if org not in self.organizations:
@@ -69,6 +114,8 @@ class ChefServer:
             case ["organizations", org, "principals", name]:
                 return self._principals(org, name, version)
             case ["organizations", org, "groups", name]:
+                if self.owner(org, by)[0] == "client" and not self.groups_are_open:
+                    return 403, {"error": [f"No permission for group {name}"]}
                 return self._group(org, name)
             case ["organizations", org, "clients"]:
                 of = [name for where, kind, name in self.keys if (where, kind) == (org, "client")]
@@ -115,7 +162,16 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """Answer, or do what the fault says."""
+        self._serve()
+
+    do_POST = do_PUT = do_GET  # noqa: N815 - as they are called
+
+    def _serve(self) -> None:
         chef = self.chef
+        body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
+        if "/pushy/" in self.path and chef.push_jobs:
+            self._hand_on(body)
+            return
         chef.asked[self.path] += 1
         time.sleep(chef.delay)
         match chef.fault:
@@ -134,25 +190,59 @@ class _Handler(BaseHTTPRequestHandler):
                 self._send(200, b'{"principals":[' + b" " * (40 * 2**20) + b"]}")
             case _ if self.headers.get("X-Chef-Version", "").count(".") != 2:
                 self._send(200, _WELCOME, kind="text/html")
-            case _ if not self._is_signed():
-                self._send(401, json.dumps({"error": ["Invalid signature"]}).encode())
+            case _ if self._version > chef.newest:
+                refusal = {"error": "invalid-x-ops-server-api-version", "message": "not supported"}
+                self._send(406, json.dumps(refusal).encode())
             case _:
-                version = int(self.headers.get("X-Ops-Server-API-Version", "0"))
-                status, body = chef.answer(self.path, version)
-                self._send(status, json.dumps(body).encode(), version=version)
+                status, answer = self._answer(body)
+                sent = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
+                self._send(status, sent, version=self._version)
 
-    def _is_signed(self) -> bool:
-        if "/principals/" in self.path and not self.headers.get("X-Ops-UserId"):
-            return True
+    @property
+    def _version(self) -> int:
+        return int(self.headers.get("X-Ops-Server-API-Version", "0"))
+
+    def _answer(self, body: bytes) -> tuple[int, Any]:
+        chef = self.chef
+        by = "" if self._needs_none() else self._signer(body)
+        if by is None:
+            return 401, {"error": ["Invalid signature"]}
+        chef.signers.append((by, self.command, self.path))
+        if (other := chef.instead.get((self.command, self.path))) is not None:
+            return other
+        if self.command == "GET":
+            return chef.answer(self.path, self._version, by)
+        return chef.make(self.path, json.loads(body), by, self._version)
+
+    def _needs_none(self) -> bool:
+        return "/principals/" in self.path and not self.headers.get("X-Ops-UserId")
+
+    def _signer(self, body: bytes) -> str | None:
+        """Who signed it; None: nobody who may."""
         headers = {name.lower(): value for name, value in self.headers.items()}
         try:
             signed = verification.parse_headers(headers, time.time())
         except ValueError:
-            return False
-        key = self.chef.superuser_key
-        return signed.user == SUPERUSER and verification.verify_head(
-            signed, key, method="GET", path=self.path
+            return None
+        _, keys = self.chef.owner(self.path.split("/")[2], signed.user)
+        fits = any(
+            verification.verify(signed, key, method=self.command, path=self.path, body=body)
+            for key in keys
         )
+        return signed.user if fits else None
+
+    def _hand_on(self, body: bytes) -> None:
+        with closing(HTTPConnection(urlsplit(self.chef.push_jobs).netloc, timeout=30.0)) as there:
+            there.request(self.command, self.path, body or None, dict(self.headers))
+            answer = there.getresponse()
+            content = answer.read()
+        self.send_response(answer.status)
+        for name, value in answer.getheaders():
+            if name.lower() not in {"content-length", "transfer-encoding", "connection"}:
+                self.send_header(name, value)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
 
     def _send(
         self, status: int, body: bytes, *, kind: str = "application/json", version: int = 0,

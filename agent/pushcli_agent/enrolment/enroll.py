@@ -1,7 +1,8 @@
 """Enrolment: the node makes its key, the server learns the public half.
 
 The private key never leaves the node. What can be written before the server is asked is
-written by then, and gets its name after it agreed: a refusal leaves nothing half done.
+written by then, and gets its name after it agreed: a refusal leaves nothing half done. Where it is
+not known whether the server agreed, the key stays, and the next enrolment goes on with it.
 """
 
 import json
@@ -10,13 +11,22 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 from pushcli import errors, keys, tls
 from pushcli.client.http import Server
 from pushcli.protocol import names
 from pushcli_agent import config
 from pushcli_agent.enrolment import pinned
-from pushcli_agent.enrolment.register import Token, Validator, register
+from pushcli_agent.enrolment.register import (
+    Registered,
+    Token,
+    Validator,
+    is_refusal,
+    make_node_object,
+    register,
+    registered,
+)
 from pushcli_agent.whitelist import editors
 from pushcli_agent.whitelist.editors import Editor
 
@@ -43,10 +53,12 @@ class Enrolled(msgspec.Struct, frozen=True, kw_only=True):
     Args:
         settings: the agent's configuration file.
         editors: whose edits the agent takes; None: the server knows of none.
+        missing: why a Chef Infra Server has no node object of it; None: it has.
     """
 
     settings: Path
     editors: Sequence[Editor] | None
+    missing: str | None = None
 
 
 def enroll(wanted: Enrolment) -> Enrolled:
@@ -79,20 +91,48 @@ def enroll(wanted: Enrolment) -> Enrolled:
 
 def _enroll(wanted: Enrolment, server: Server) -> Enrolled:
     place = wanted.directory
-    with _prepared(place) as (key_file, editors_file, settings_file):
-        key = keys.generate()
-        keys.write_private_key(key_file, key)
-        keys.write_secret(settings_file, _settings(wanted).encode())
-        keys.write_secret(editors_file, pinned.content(wanted.trusted))
-        answer = register(server, wanted.credential, wanted.node_name, key)
+    with _prepared(wanted) as (key_file, editors_file, settings_file):
+        key, answer = _registered(wanted, server, key_file)
+        missing = None if answer.by_ours else _lacking(server, wanted.node_name, key)
         key_file.rename(place / config.KEY_FILE)
         if wanted.trusted:
             editors_file.rename(place / editors.FILE)
         settings = settings_file.rename(place / config.FILE)
-    accepted = wanted.trusted or pinned.parse_answer(answer.get("editors"))
+    accepted = wanted.trusted or pinned.parse_answer(answer.editors)
     if accepted is not None and not wanted.trusted:
         _pin(place / editors.FILE, accepted)
-    return Enrolled(settings=settings, editors=accepted)
+    return Enrolled(settings=settings, editors=accepted, missing=missing)
+
+
+def _registered(
+    wanted: Enrolment, server: Server, key_file: Path
+) -> tuple[RSAPrivateKey, Registered]:
+    """The node's key, and what the server answered; a key that it may have by now is kept."""
+    node = wanted.node_name
+    if key_file.exists():
+        key = keys.load_private_key(key_file)
+        # An enrolment broke off: whatever became of it, a second client is not wanted.
+        known = registered(server, node, key)
+        return key, known or register(server, wanted.credential, node, key)
+    key = keys.generate()
+    keys.write_private_key(key_file, key)
+    try:
+        return key, register(server, wanted.credential, node, key)
+    except errors.PushcliError as error:
+        if is_refusal(error):
+            key_file.unlink()
+        else:
+            error.remedy = "enroll again in any case: the same key is used, if it is registered"
+        raise
+
+
+def _lacking(server: Server, node: str, key: RSAPrivateKey) -> str | None:
+    """Why there is no node object; None: there is one."""
+    try:
+        make_node_object(server, node, key)
+    except errors.PushcliError as error:
+        return error.message
+    return None
 
 
 def _pin(file: Path, accepted: Sequence[Editor]) -> None:
@@ -113,22 +153,42 @@ def _refuse_a_second(directory: Path) -> None:
 
 
 @contextmanager
-def _prepared(directory: Path) -> Iterator[tuple[Path, Path, Path]]:
-    """Names for the files to be; afterwards neither they nor a new empty directory are left."""
+def _prepared(wanted: Enrolment) -> Iterator[tuple[Path, Path, Path]]:
+    """Names for the files to be, of which all but the key are written.
+
+    Afterwards neither they nor a new empty directory are left, but for a key that is kept, and
+    the settings that say whose it is.
+    """
+    directory = wanted.directory
     is_new = not directory.exists()
     names = (config.KEY_FILE, editors.FILE, config.FILE)
-    files = [directory / f".{name}.new" for name in names]
+    files = key_file, editors_file, settings_file = [directory / f".{name}.new" for name in names]
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for file in files:
+        if not _is_kept(key_file, settings_file, wanted):
+            key_file.unlink(missing_ok=True)
+        for file in (editors_file, settings_file):
             file.unlink(missing_ok=True)
-        yield files[0], files[1], files[2]
+        keys.write_secret(settings_file, _settings(wanted).encode())
+        keys.write_secret(editors_file, pinned.content(wanted.trusted))
+        yield key_file, editors_file, settings_file
     finally:
         if directory.is_dir():
-            for file in files:
+            for file in (editors_file,) if key_file.exists() else files:
                 file.unlink(missing_ok=True)
             if is_new and not any(directory.iterdir()):
                 directory.rmdir()
+
+
+def _is_kept(key_file: Path, settings_file: Path, wanted: Enrolment) -> bool:
+    """Whether the key of an enrolment that broke off is there, for this node and server."""
+    try:
+        keys.load_private_key(key_file)
+        settings = config.load(settings_file, config.Overrides())
+    except errors.ConfigError:
+        return False
+    said = (settings.chef_server_url, settings.node_name)
+    return said == (wanted.server_url, wanted.node_name)
 
 
 def _settings(wanted: Enrolment) -> str:

@@ -65,7 +65,10 @@ def content(editors: Iterable[Editor]) -> bytes:
 def describe(editors: Sequence[Editor] | None, *, by_server: bool) -> Iterator[str]:
     """Lines for the person who enrolls, who alone can tell whether the keys are the right ones."""
     if editors is None:
-        yield "The server named no editors: it cannot change this node's whitelist"
+        yield (
+            "The server named no editors: it cannot change this node's whitelist. Pin one: "
+            "`pushcli agent editors add NAME FILE`"
+        )
         return
     if not editors:
         yield "Its whitelist cannot be edited on the server: none of the editors' keys is usable"

@@ -3,13 +3,10 @@
 With our own server it is in tests/e2e and wherever a fleet is made.
 """
 
-import json
+import signal
 import subprocess
 import sys
-import threading
-import time
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -17,67 +14,36 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 from pushcli import keys
-from pushcli.protocol import verification
 from pushcli_agent import config
 from pushcli_agent.config import Overrides
+from tests.support.chef_server import ChefServer, chef_server
+from tests.support.identities import KEYS
+from tests.support.waiting import until
 
-
-class Registry:
-    """Takes clients that the validator registers."""
-
-    def __init__(self, validator: RSAPrivateKey) -> None:
-        self.validator = validator.public_key()
-        self.refuse: tuple[int, str] | None = None
-        self.clients: dict[str, str] = {}
-        self.signers: list[str] = []
-        self.http = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
-        self.url = f"http://127.0.0.1:{self.http.server_port}/organizations/acme"
-
-    def take(self, path: str, headers: dict[str, str], body: bytes) -> tuple[int, Any]:
-        """Answer one POST."""
-        signed = verification.parse_headers(headers, time.time())
-        self.signers.append(signed.user)
-        if not verification.verify(signed, self.validator, method="POST", path=path, body=body):
-            return 401, {"error": ["Invalid signature for user or client"]}
-        if self.refuse is not None:
-            return self.refuse[0], {"error": [self.refuse[1]]}
-        value = json.loads(body)
-        if path != "/organizations/acme/clients" or set(value) != {"name", "public_key"}:
-            return 400, {"error": ["unexpected"]}
-        if value["name"] in self.clients:
-            return 409, {"error": ["Client already exists"]}
-        self.clients[value["name"]] = value["public_key"]
-        return 201, {"uri": f"{self.url}/clients/{value['name']}"}
-
-
-def _handler(registry: Registry) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            headers = {name.lower(): value for name, value in self.headers.items()}
-            status, value = registry.take(self.path, headers, body)
-            answer = json.dumps(value).encode()
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(answer)))
-            self.end_headers()
-            self.wfile.write(answer)
-
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    return Handler
+CLIENTS, NODES = "/organizations/acme/clients", "/organizations/acme/nodes"
 
 
 @pytest.fixture
-def registry(server_key: RSAPrivateKey) -> Iterator[Registry]:
-    """A server that knows the validator."""
-    running = Registry(server_key)
-    thread = threading.Thread(target=running.http.serve_forever, args=(0.05,))
-    thread.start()
-    yield running
-    running.http.shutdown()
-    thread.join()
-    running.http.server_close()
+def chef(server_key: RSAPrivateKey) -> Iterator[ChefServer]:
+    """A server that knows the validator, by two names."""
+    with chef_server(KEYS[3].public_key()) as chef:
+        chef.organizations = {"acme"}
+        chef.validators = {"acme-validator", "enroller"}
+        for name in chef.validators:
+            chef.keys["acme", "client", name] = [keys.public_pem(server_key)]
+        yield chef
+
+
+def url_of(chef: ChefServer) -> str:
+    return f"{chef.url}/organizations/acme"
+
+
+def registered(chef: ChefServer) -> dict[str, list[str]]:
+    """The clients that are there now, with their keys."""
+    return {
+        name: held for (_, kind, name), held in chef.keys.items()
+        if kind == "client" and name not in chef.validators
+    }  # fmt: skip
 
 
 @pytest.fixture
@@ -88,13 +54,18 @@ def validator(tmp_path: Path, server_key: RSAPrivateKey) -> Path:
     return path
 
 
+def command(directory: Path, url: str, validator: Path, *more: str) -> list[str]:
+    return [
+        sys.executable, "-m", "pushcli", "agent", "enroll", "--server", url,
+        "--validator", str(validator), "--node-name", "web01", "--dir", str(directory), *more,
+    ]  # fmt: skip
+
+
 def enroll(directory: Path, url: str, validator: Path, *more: str) -> tuple[int, str, str]:
     """Exit status, standard output, standard error."""
     done = subprocess.run(
-        [sys.executable, "-m", "pushcli", "agent", "enroll", "--server", url,
-         "--validator", str(validator), "--node-name", "web01", "--dir", str(directory), *more],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        command(directory, url, validator, *more), capture_output=True, text=True, check=False
+    )
     return done.returncode, done.stdout, done.stderr
 
 
@@ -104,16 +75,16 @@ def assert_one_line(text: str) -> None:
 
 
 def test_the_node_makes_its_key_and_registers_the_public_half(
-    registry: Registry, validator: Path, tmp_path: Path
+    chef: ChefServer, validator: Path, tmp_path: Path
 ) -> None:
     directory = tmp_path / "new" / "agent"
-    status, stdout, stderr = enroll(directory, registry.url, validator)
+    status, stdout, stderr = enroll(directory, url_of(chef), validator)
     assert (status, stderr) == (0, "")
     assert "web01 is enrolled" in stdout
     assert stdout.endswith(f"Start it: pushcli agent start --dir {directory}\n")
     key = keys.load_private_key(directory / "client.pem")
-    assert registry.clients == {"web01": keys.public_pem(key)}
-    assert registry.signers == ["acme-validator"]
+    assert registered(chef) == {"web01": [keys.public_pem(key)]}
+    assert chef.signers == [("acme-validator", "POST", CLIENTS), ("web01", "POST", NODES)]
     assert directory.stat().st_mode & 0o777 == 0o700
     assert sorted(path.name for path in directory.iterdir()) == ["agent.toml", "client.pem"]
     for path in directory.iterdir():
@@ -128,25 +99,25 @@ def test_the_node_makes_its_key_and_registers_the_public_half(
 
 
 def test_what_proves_the_server_and_another_validator_are_taken_over(
-    registry: Registry, validator: Path, tmp_path: Path
+    chef: ChefServer, validator: Path, tmp_path: Path
 ) -> None:
     pin = "SHA256:" + ":".join(["AB"] * 32)
     directory = tmp_path / "agent"
     status, _, stderr = enroll(
-        directory, registry.url, validator, "--fingerprint", pin, "--validator-name", "enroller"
+        directory, url_of(chef), validator, "--fingerprint", pin, "--validator-name", "enroller"
     )
     assert (status, stderr) == (0, "")
-    assert registry.signers == ["enroller"]
+    assert chef.signers[0] == ("enroller", "POST", CLIENTS)
     assert config.load(directory / "agent.toml", Overrides()).fingerprint == pin
 
 
 def test_a_second_enrolment_says_what_is_there_and_changes_nothing(
-    registry: Registry, validator: Path, tmp_path: Path
+    chef: ChefServer, validator: Path, tmp_path: Path
 ) -> None:
     directory = tmp_path / "agent"
-    enroll(directory, registry.url, validator)
+    enroll(directory, url_of(chef), validator)
     before = {path.name: path.read_bytes() for path in directory.iterdir()}
-    status, _, stderr = enroll(directory, registry.url, validator)
+    status, _, stderr = enroll(directory, url_of(chef), validator)
     assert status == 9
     assert_one_line(stderr)
     assert "is already enrolled: it contains agent.toml" in stderr
@@ -154,60 +125,167 @@ def test_a_second_enrolment_says_what_is_there_and_changes_nothing(
 
 
 def test_a_key_without_settings_is_not_overwritten(
-    registry: Registry, validator: Path, tmp_path: Path
+    chef: ChefServer, validator: Path, tmp_path: Path
 ) -> None:
     directory = tmp_path / "agent"
     directory.mkdir()
     (directory / "client.pem").write_text("precious")
-    status, _, stderr = enroll(directory, registry.url, validator)
+    status, _, stderr = enroll(directory, url_of(chef), validator)
     assert status == 9
     assert "it contains client.pem" in stderr
     assert (directory / "client.pem").read_text() == "precious"
-    assert registry.clients == {}
+    assert registered(chef) == {}
 
 
 @pytest.mark.parametrize(
     ("refusal", "status", "text"),
     [
-        ((403, "no access"), 6, "no access"),
-        ((409, "Client already exists"), 2, "web01 is already registered"),
-        ((500, "oops"), 10, "oops"),
+        ((403, "missing create permission"), 6, "acme-validator may not register nodes"),
+        ((404, "organization 'acme' does not exist."), 8, "does not exist"),
+        ((409, "Client already exists"), 2, "web01 is already registered: choose another"),
+        ((400, "Field 'name' invalid"), 2, "Field 'name' invalid"),
     ],
 )
 def test_a_refused_enrolment_leaves_nothing_behind(
-    registry: Registry,
+    chef: ChefServer,
     validator: Path,
     tmp_path: Path,
     refusal: tuple[int, str],
     status: int,
     text: str,
 ) -> None:
-    registry.refuse = refusal
+    chef.instead["POST", CLIENTS] = (refusal[0], {"error": [refusal[1]]})
     directory = tmp_path / "agent"
-    code, _, stderr = enroll(directory, registry.url, validator)
+    code, _, stderr = enroll(directory, url_of(chef), validator)
     assert code == status
     assert_one_line(stderr)
     assert text in stderr
     assert not directory.exists()
 
 
-def test_a_wrong_validator_key_is_told_plainly(registry: Registry, tmp_path: Path) -> None:
+FAILURES = [
+    (500, {"error": ["oops"]}, "oops"),
+    (200, b"<html>Chef Server</html>", "not JSON"),
+    (201, {"error": "no"}, "unexpected answer"),
+    (201, [[1]], "unexpected answer"),
+    (302, b"", "redirect"),
+    (201, {"uri": "u", "chef_key": {"public_key": keys.public_pem(KEYS[1])}}, "another key"),
+    (201, {"uri": "u", "public_key": "none"}, "another key"),
+]
+
+
+@pytest.mark.parametrize(("status", "answer", "text"), FAILURES)
+def test_a_key_that_may_be_registered_is_kept_and_used_the_next_time(
+    chef: ChefServer, validator: Path, tmp_path: Path, status: int, answer: Any, text: str
+) -> None:
+    chef.instead["POST", CLIENTS] = (status, answer)
+    directory = tmp_path / "agent"
+    code, _, stderr = enroll(directory, url_of(chef), validator)
+    assert code == 10, stderr
+    assert_one_line(stderr)
+    assert text in stderr
+    assert "enroll again" in stderr
+    kept = directory / ".client.pem.new"
+    assert kept.stat().st_mode & 0o777 == 0o600
+    pem = kept.read_bytes()
+    chef.instead.clear()
+    assert enroll(directory, url_of(chef), validator)[0] == 0
+    assert (directory / "client.pem").read_bytes() == pem
+    assert sorted(path.name for path in directory.iterdir()) == ["agent.toml", "client.pem"]
+
+
+def test_who_is_killed_while_the_server_answers_goes_on_where_he_was(
+    chef: ChefServer, validator: Path, tmp_path: Path
+) -> None:
+    chef.delay = 60.0
+    directory = tmp_path / "agent"
+    running = subprocess.Popen(command(directory, url_of(chef), validator))
+    until(lambda: chef.asked[CLIENTS] == 1, "it asks")
+    running.send_signal(signal.SIGKILL)
+    running.wait()
+    chef.delay = 0.0
+    # It did what was asked; nobody heard of it.
+    pem = keys.public_pem(keys.load_private_key(directory / ".client.pem.new"))
+    chef.keys["acme", "client", "web01"] = [pem]
+    status, stdout, stderr = enroll(directory, url_of(chef), validator)
+    assert (status, stderr) == (0, "")
+    assert "web01 is enrolled" in stdout
+    assert registered(chef) == {"web01": [pem]}
+    assert keys.public_pem(keys.load_private_key(directory / "client.pem")) == pem
+    assert ("acme-validator", "POST", CLIENTS) not in chef.signers
+
+
+def test_a_kept_key_is_not_lost_by_a_refusal_nor_used_for_another_node(
+    chef: ChefServer, validator: Path, tmp_path: Path
+) -> None:
+    directory = tmp_path / "agent"
+    chef.fault = "half"
+    assert enroll(directory, url_of(chef), validator)[0] == 7
+    pem = (directory / ".client.pem.new").read_bytes()
+    chef.fault = ""
+    chef.instead["POST", CLIENTS] = (403, {"error": ["no"]})
+    assert enroll(directory, url_of(chef), validator)[0] == 6
+    assert (directory / ".client.pem.new").read_bytes() == pem
+    chef.instead.clear()
+    # Somebody else has the name meanwhile: that is nobody's to overwrite.
+    chef.keys["acme", "client", "web01"] = [keys.public_pem(KEYS[1])]
+    status, _, stderr = enroll(directory, url_of(chef), validator)
+    assert status == 2
+    assert "already registered" in stderr
+    assert enroll(directory, url_of(chef), validator, "--node-name", "web02")[0] == 0
+    assert (directory / "client.pem").read_bytes() != pem
+    assert registered(chef)["web01"] == [keys.public_pem(KEYS[1])]
+
+
+def test_a_server_of_version_0_is_asked_in_its_words(
+    chef: ChefServer, validator: Path, tmp_path: Path
+) -> None:
+    chef.newest = 0
+    status, _, stderr = enroll(tmp_path / "agent", url_of(chef), validator)
+    assert (status, stderr) == (0, "")
+    assert list(registered(chef)) == ["web01"]
+    assert list(chef.nodes) == [("acme", "web01")]
+
+
+def test_a_node_object_that_is_there_stays(
+    chef: ChefServer, validator: Path, tmp_path: Path
+) -> None:
+    there = {"name": "web01", "run_list": ["role[web]"]}
+    chef.nodes["acme", "web01"] = there
+    status, _, stderr = enroll(tmp_path / "agent", url_of(chef), validator)
+    assert (status, stderr) == (0, "")
+    assert chef.nodes == {("acme", "web01"): {"name": "web01", "run_list": ["role[web]"]}}
+
+
+def test_without_a_node_object_the_node_is_enrolled_and_told(
+    chef: ChefServer, validator: Path, tmp_path: Path
+) -> None:
+    chef.instead["POST", NODES] = (403, {"error": ["missing create permission"]})
+    status, stdout, stderr = enroll(tmp_path / "agent", url_of(chef), validator)
+    assert status == 0
+    assert "web01 is enrolled" in stdout
+    assert_one_line(stderr)
+    assert "web01 has no node object" in stderr
+    assert "missing create permission" in stderr
+
+
+def test_a_wrong_validator_key_is_told_plainly(chef: ChefServer, tmp_path: Path) -> None:
     other = tmp_path / "other.pem"
     keys.write_private_key(other, keys.generate())
-    code, _, stderr = enroll(tmp_path / "agent", registry.url, other)
+    code, _, stderr = enroll(tmp_path / "agent", url_of(chef), other)
     assert code == 6
     assert_one_line(stderr)
     assert "check --validator" in stderr
 
 
 def test_a_directory_that_was_there_stays_when_enrolment_fails(
-    registry: Registry, validator: Path, tmp_path: Path
+    chef: ChefServer, validator: Path, tmp_path: Path
 ) -> None:
-    registry.refuse = (500, "oops")
+    chef.instead["POST", CLIENTS] = (403, {"error": ["no"]})
     directory = tmp_path / "agent"
     directory.mkdir()
     (directory / ".client.pem.new").write_text("left by a crash")
-    enroll(directory, registry.url, validator)
+    enroll(directory, url_of(chef), validator)
     assert list(directory.iterdir()) == []
 
 
@@ -231,10 +309,10 @@ def test_a_server_that_cannot_be_used_is_one_line(
 
 
 def test_a_place_that_cannot_be_written_is_one_line(
-    registry: Registry, validator: Path, tmp_path: Path
+    chef: ChefServer, validator: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "file").touch()
-    code, _, stderr = enroll(tmp_path / "file" / "agent", registry.url, validator)
+    code, _, stderr = enroll(tmp_path / "file" / "agent", url_of(chef), validator)
     assert code == 9
     assert_one_line(stderr)
-    assert registry.clients == {}
+    assert registered(chef) == {}
