@@ -74,7 +74,7 @@ async def open_services(
         timers = Timers(clock, lambda seconds: engine.handle(on_fleet.Stalled(seconds)))
         stack.callback(timers.close)
         incarnation_id = str(uuid.uuid4())
-        identities = _identities(stack, directory, settings, store, clock)
+        identities = _identities(stack, directory, settings, store, clock, tasks)
         fleet = Fleet(rules_of(settings), incarnation_id)
         # Signatures are of the clock that signed times are held against.
         try:
@@ -184,6 +184,7 @@ def _identities(
     settings: Settings,
     store: Store,
     clock: Clock,
+    tasks: Tasks,
 ) -> Identities:
     """Who knows who there is.
 
@@ -194,6 +195,7 @@ def _identities(
         return OwnIdentities(store)
     # Not loaded where it is not used.
     from pushcli_server.chef.client import ChefClient, ChefServer  # noqa: PLC0415
+    from pushcli_server.chef.forgetting import Forgetting  # noqa: PLC0415
     from pushcli_server.chef.identities import ChefIdentities  # noqa: PLC0415
 
     client = ChefClient(
@@ -207,7 +209,9 @@ def _identities(
         )
     )
     stack.callback(client.close)
-    return ChefIdentities(client, store, settings.chef_cache, clock.now)
+    identities = ChefIdentities(client, store, settings.chef_cache, clock.now)
+    tasks.keep("forgetting what Chef said", Forgetting(directory, identities.forget).run)
+    return identities
 
 
 def rules_of(settings: Settings) -> Rules:

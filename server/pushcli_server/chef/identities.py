@@ -117,7 +117,8 @@ class ChefIdentities:
         return [name for name in wanted if name not in there]
 
     def forget(self) -> None:
-        """Ask anew of everybody."""
+        """Ask anew of everybody, also of whom an answer is under way: it may be of before."""
+        self._asking.clear()
         self._kept.forget()
         self._unknown.forget()
         self._failed.forget()
@@ -187,16 +188,24 @@ class ChefIdentities:
         return cast("T", await asyncio.shield(task))
 
     async def _put(self, key: Hashable, ask: Callable[[], Awaitable[object]]) -> object:
+        # Of then it may be, however long it was on its way.
+        asked_at = self._now()
         value = await ask()
+        if self._asking.get(key) is not asyncio.current_task():
+            return value
         if value:
-            self._kept.put(key, value, self._now())
+            self._kept.put(key, value, asked_at)
             self._unknown.drop(key)
         else:
-            self._unknown.put(key, value, self._now())
+            self._unknown.put(key, value, asked_at)
             self._kept.drop(key)
         return value
 
     def _over(self, key: Hashable, task: "asyncio.Task[object]") -> None:
+        error = None if task.cancelled() else task.exception()
+        if self._asking.get(key) is not task:
+            # Forgotten meanwhile.
+            return
         del self._asking[key]
-        if not task.cancelled() and isinstance(error := task.exception(), ChefAway):
+        if isinstance(error, ChefAway):
             self._failed.put(key, error, self._now())

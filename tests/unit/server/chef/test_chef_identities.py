@@ -30,15 +30,21 @@ class Chef:
         self.answers_when = asyncio.Event()
         self.answers_when.set()
 
+    async def was_asked(self, times: int) -> None:
+        while len(self.asked) < times:
+            await asyncio.sleep(0)
+
     async def ask(self, org: str, *parts: str, unsigned: bool = False) -> Response:
         self.asked.append(parts[-1])
+        name = parts[-1]
+        groups = self.groups.get(name)
+        body = {"users": self.members.get(name, []), "groups": groups}
+        # It was looked up; now it is on its way.
         await self.answers_when.wait()
         if self.is_away:
             raise ChefAway("it is away")
-        name = parts[-1]
-        if name not in self.groups:
+        if groups is None:
             return Response(404, HTTPMessage(), b'{"error":["Cannot load group"]}')
-        body = {"users": self.members.get(name, []), "groups": self.groups[name]}
         return Response(200, HTTPMessage(), json.dumps(body).encode())
 
 
@@ -171,5 +177,47 @@ def test_what_is_forgotten_is_asked_for() -> None:
         await world.exists("ops")
         await world.exists("none")
         assert world.chef.asked == ["ops", "none"] * 2
+
+    played(play)
+
+
+def test_an_answer_that_was_under_way_when_all_was_forgotten_counts_for_nobody_else() -> None:
+    async def play(world: World) -> None:
+        for is_away in (False, True):
+            world.chef.answers_when.clear()
+            before = asyncio.ensure_future(world.identities.is_member("acme", ANN, "ops"))
+            await world.chef.was_asked(1)
+            world.chef.members["ops"] = []
+            world.identities.forget()
+            after = asyncio.ensure_future(world.identities.is_member("acme", ANN, "ops"))
+            await world.chef.was_asked(2)
+            world.chef.is_away = is_away
+            world.chef.answers_when.set()
+            if is_away:
+                found = await asyncio.gather(before, after, return_exceptions=True)
+                assert [type(one) for one in found] == [ChefAway, ChefAway]
+                return
+            assert (await before, await after) == (True, False)
+            # What came after that is kept.
+            assert not await world.identities.is_member("acme", ANN, "ops")
+            assert world.chef.asked == ["ops", "ops"]
+            world.chef.members["ops"] = ["ann"]
+            world.chef.asked.clear()
+            world.identities.forget()
+
+    played(play)
+
+
+def test_an_answer_is_as_old_as_its_question() -> None:
+    async def play(world: World) -> None:
+        world.chef.answers_when.clear()
+        asking = asyncio.ensure_future(world.exists("ops"))
+        await world.chef.was_asked(1)
+        world.now += 5.0
+        world.chef.answers_when.set()
+        assert await asking
+        world.now += 25.1
+        await world.exists("ops")
+        assert world.chef.asked == ["ops", "ops"]
 
     played(play)
