@@ -5,12 +5,12 @@ size, `SOAK_KEEP=1` keeps the directory of a run that went well, too, with all s
 
 What is judged, and why so. Resident memory is noisy: allocators keep what they were given, and
 grow in steps of a MiB. So the judge draws a line of least squares through a sample of each second,
-and calls only that growth which is too steep *and* more than such steps: of a server at this work,
-whose garbage was collected in full once a minute, 5 MiB in the first 15 minutes, and 0.3 MiB in the
-five after these. So ten minutes show a leak of
+and calls only that growth which is too steep *and* more than such steps: of a server at this work
+5 MiB in the first 15 minutes, and 0.3 MiB in the five after these. So ten minutes show a leak of
 2 KiB for each job, thirty one of 1 KiB; of agents, which hardly grow, one of 4 KiB for each job
-that they run. The database's file grows by some MiB when much is written before a minute's
-deletions, and stays so.
+that they run. What only a full collection of garbage takes away is a leak here, too: the server
+has one in hours (`server.py`). The database's file grows by some MiB when much is written before a
+minute's deletions, and stays so.
 
 The first third of a run is not judged. What is used for the first time is loaded then: compiled
 statements, SQLite's caches (2 MiB for each connection), threads and their arenas. And what the

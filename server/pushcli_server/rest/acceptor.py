@@ -8,12 +8,14 @@ import asyncio
 import logging
 import socket
 import ssl
-from asyncio import selector_events, sslproto
+import traceback
+from asyncio import sslproto
 from collections.abc import Callable
 
 from pushcli_server.accepting import Acceptor
+from pushcli_server.rest import transport
 from pushcli_server.rest.connections import Connections
-from pushcli_server.rest.http_protocol import BUFFER, BoundedHttp
+from pushcli_server.rest.http_protocol import BoundedHttp
 
 HANDSHAKE_TIMEOUT = 10.0
 SHUTDOWN_TIMEOUT = 5.0
@@ -72,9 +74,9 @@ class HttpAcceptor:
 
     def start(self) -> None:
         """Begin to accept."""
-        # A connection reads so much at once; with TLS each has a buffer of this size for good.
+        # With TLS each connection has a buffer of this size for good.
         sslproto.SSLProtocol.max_size = _TLS_BUFFER
-        selector_events._SelectorSocketTransport.max_size = BUFFER  # type: ignore[attr-defined]
+        transport.install()
         self._acceptor.resume()
 
     def close(self) -> None:
@@ -105,9 +107,14 @@ class HttpAcceptor:
     def _begun(self, task: asyncio.Task[None]) -> None:
         protocol = self._beginning.pop(task)
         protocol.beginning = None
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            # Its frames hold what ended with it, and that holds it.
+            traceback.clear_frames(error.__traceback__)
         # A handshake that fails is the other side's affair: scanners fail all day.
-        if task.cancelled() or task.exception() is not None or not protocol.is_made:
+        if task.cancelled() or error is not None or not protocol.is_made:
             self._connections.leave(protocol)
+            protocol.parser = None  # type: ignore[assignment]
 
 
 class _Report:

@@ -19,11 +19,10 @@ from uvicorn.server import ServerState
 
 from pushcli_server.rest.connections import Connections
 from pushcli_server.rest.errors import EXTENSIONS, Refused
+from pushcli_server.rest.transport import BUFFER
 
 _PIECE = 8_192
 """Bytes that are fed at once: counting is as exact as this."""
-BUFFER = 65_536
-"""Bytes that a connection reads at once, and that it holds of what a client has not read."""
 
 
 _TOO_MANY = "too many connections at once; try again"
@@ -139,6 +138,10 @@ class BoundedHttp(HttpToolsProtocol):
         self._disarm()
         self._connections.leave(self)
         super().connection_lost(exc)
+        self._unset_keepalive_if_required()
+        # All lead back here: only the garbage collector would take us away.
+        self.cycle = self.scope = None  # type: ignore[assignment]
+        self.pipeline.clear()
 
     @property
     def is_made(self) -> bool:

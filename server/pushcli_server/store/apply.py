@@ -1,12 +1,13 @@
 """Operations as SQL. Runs of one kind become one statement for many rows."""
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import cache
 from itertools import chain
 from typing import Any
 
 import msgspec
 from msgspec.structs import astuple
-from sqlalchemy import Connection, Table, bindparam, case, delete, update
+from sqlalchemy import Connection, Insert, Table, bindparam, case, delete, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 
@@ -178,23 +179,26 @@ def _save_nodes(connection: Connection, ops: Sequence[operations.SaveNode]) -> N
     ]
     if not rows:
         return
-    dialect = postgresql if is_postgresql(connection) else sqlite
+    connection.execute(_saved_node(is_postgresql(connection)), rows)
+
+
+@cache
+def _saved_node(on_postgresql: bool) -> Insert:
+    # Made once: its `excluded` is a copy of the table, which refers to itself.
     nodes = schema.nodes
-    statement = dialect.insert(nodes)
+    dialect = postgresql if on_postgresql else sqlite
+    statement: postgresql.Insert = dialect.insert(nodes)
     changed = (
         "incarnation", "curve_key", "previous_curve_key", "configured_at", "extensions",
         "agent",
     )  # fmt: skip
-    connection.execute(
-        statement.on_conflict_do_update(
-            index_elements=["org", "name"],
-            set_={
-                **{name: statement.excluded[name] for name in changed},
-                # An object that was deleted while its agent went on is there again.
-                "revision": case((nodes.c.revision == 0, 1), else_=nodes.c.revision),
-            },
-        ),
-        rows,
+    return statement.on_conflict_do_update(
+        index_elements=["org", "name"],
+        set_={
+            **{name: statement.excluded[name] for name in changed},
+            # An object that was deleted while its agent went on is there again.
+            "revision": case((nodes.c.revision == 0, 1), else_=nodes.c.revision),
+        },
     )
 
 

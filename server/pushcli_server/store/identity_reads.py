@@ -5,10 +5,21 @@ Each takes a connection and answers from what is committed; `Store.ask` puts the
 
 import time
 from collections.abc import Iterable, Sequence
+from functools import cache
 from typing import Any
 
 import msgspec
-from sqlalchemy import CTE, ColumnElement, Connection, and_, or_, select
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    Connection,
+    Select,
+    Text,
+    and_,
+    bindparam,
+    or_,
+    select,
+)
 
 from pushcli_server.store import schema
 from pushcli_server.store.records import (
@@ -25,6 +36,7 @@ ADMINS = "admins"
 DEFAULT_KEY = "default"
 _CHUNK = 500
 """Names in one statement."""
+_ORG = bindparam("org", type_=Text)
 
 
 def organizations(connection: Connection) -> list[str]:
@@ -205,7 +217,7 @@ def client_keys(connection: Connection, org: str, name: str) -> list[tuple[str, 
     return [(row.public_key, row.session_salt) for row in connection.execute(query)]
 
 
-def is_valid_at(now: float) -> ColumnElement[bool]:
+def is_valid_at(now: float | BindParameter[float]) -> ColumnElement[bool]:
     """The condition that a row of `keys` counts at this time."""
     expires_at = schema.keys.c.expires_at
     return or_(expires_at.is_(None), expires_at > now)
@@ -261,66 +273,82 @@ def group(connection: Connection, org: str, name: str) -> GroupRecord | None:
 
 def is_member(connection: Connection, org: str, kind: str, name: str, group: str) -> bool:
     """Whether a user or client is in the group, or in one that is, however deep."""
-    members = schema.group_members
-    query = select(members.c.member).where(
-        members.c.org == org,
-        members.c.kind == kind,
-        members.c.member == name,
-        members.c.group_name.in_(select(_within(org, group).c.name)),
-    )
-    return connection.execute(query.limit(1)).first() is not None
+    asked = {"org": org, "kind": kind, "member": name, "within": group}
+    return connection.execute(_is_member(), asked).first() is not None
 
 
 def is_administrated(connection: Connection, org: str) -> bool:
     """Whether anybody who belongs to the organization is in `admins`."""
-    members, users, clients = schema.group_members, schema.organization_users, schema.clients
-    within = and_(
-        members.c.org == org, members.c.group_name.in_(select(_within(org, ADMINS).c.name))
+    asked = {"org": org, "within": ADMINS}
+    return any(connection.execute(query, asked).first() is not None for query in _administrating())
+
+
+# Queries about groups are made once: what makes up a recursive one refers to itself, so that
+# only the garbage collector would take it away.
+
+
+@cache
+def _is_member() -> Select[tuple[str]]:
+    members = schema.group_members
+    query = select(members.c.member).where(
+        members.c.org == _ORG,
+        members.c.kind == bindparam("kind"),
+        members.c.member == bindparam("member"),
+        members.c.group_name.in_(_within()),
     )
+    return query.limit(1)
+
+
+@cache
+def _administrating() -> tuple[Select[tuple[str]], ...]:
+    members, users, clients = schema.group_members, schema.organization_users, schema.clients
+    within = and_(members.c.org == _ORG, members.c.group_name.in_(_within()))
     of_users = and_(users.c.org == members.c.org, users.c.name == members.c.member)
     of_clients = and_(clients.c.org == members.c.org, clients.c.name == members.c.member)
-    return any(
-        connection.execute(
-            select(members.c.member)
-            .join(table, belongs)
-            .where(within, members.c.kind == kind)
-            .limit(1)
-        ).first()
-        is not None
+    return tuple(
+        select(members.c.member).join(table, belongs).where(within, members.c.kind == kind).limit(1)
         for kind, table, belongs in (("user", users, of_users), ("client", clients, of_clients))
     )
 
 
-def _within(org: str, group: str) -> CTE:
-    """The group, if there is one, and all groups in it."""
+@cache
+def _editors() -> Select[Any]:
+    members, associated, table = schema.group_members, schema.organization_users, schema.keys
+    return (
+        select(table.c.name, table.c.public_key)
+        .distinct()
+        .join(associated, and_(associated.c.org == _ORG, associated.c.name == table.c.name))
+        .join(members, and_(members.c.org == _ORG, members.c.member == table.c.name))
+        .where(
+            table.c.kind == "user",
+            members.c.kind == "user",
+            members.c.group_name.in_(_within()),
+            is_valid_at(bindparam("now", type_=table.c.expires_at.type)),
+        )
+        .order_by(table.c.name, table.c.public_key)
+    )
+
+
+def _within() -> Select[tuple[str]]:
+    """The group `within`, if there is one, and all groups in it."""
     members, groups = schema.group_members, schema.groups
     # UNION drops what was seen: groups that hold each other end the recursion.
-    nested = select(groups.c.name).where(groups.c.org == org, groups.c.name == group)
+    nested = select(groups.c.name).where(
+        groups.c.org == _ORG, groups.c.name == bindparam("within", type_=Text)
+    )
     within = nested.cte("within", recursive=True)
-    return within.union(
+    every = within.union(
         select(members.c.member).where(
-            members.c.org == org, members.c.kind == "group", members.c.group_name == within.c.name
+            members.c.org == _ORG, members.c.kind == "group", members.c.group_name == within.c.name
         )
     )
+    return select(every.c.name)
 
 
 def editors(connection: Connection, org: str) -> list[EditorRecord]:
     """The valid keys of the users in `admins`, by name: who may sign whitelists at first."""
-    members, associated, table = schema.group_members, schema.organization_users, schema.keys
-    query = (
-        select(table.c.name, table.c.public_key)
-        .distinct()
-        .join(associated, and_(associated.c.org == org, associated.c.name == table.c.name))
-        .join(members, and_(members.c.org == org, members.c.member == table.c.name))
-        .where(
-            table.c.kind == "user",
-            members.c.kind == "user",
-            members.c.group_name.in_(select(_within(org, ADMINS).c.name)),
-            is_valid_at(time.time()),
-        )
-    )
-    rows = connection.execute(query.order_by(table.c.name, table.c.public_key))
-    return [EditorRecord(*row) for row in rows]
+    asked = {"org": org, "within": ADMINS, "now": time.time()}
+    return [EditorRecord(*row) for row in connection.execute(_editors(), asked)]
 
 
 # --- tokens
