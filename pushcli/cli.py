@@ -42,7 +42,8 @@ COMMANDS = {
         "pushcli.commands.config:config", "Add profiles: servers, and who you are there."
     ),
     "migrate": Lazy(
-        "pushcli.commands.migrate:migrate", "Make our configuration of that of Chef Push Jobs."
+        "pushcli.commands.migrate:migrate",
+        "Take over the settings and the history of Chef Push Jobs.",
     ),
     "completion": Lazy(
         "pushcli.commands.completion:completion", "Print or install shell completion."

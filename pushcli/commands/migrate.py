@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from pushcli.commands.installing import dry_run_option
+from pushcli.commands.migrate_history import history
 from pushcli.commands.server_place import directory_option, place_of
 from pushcli.terminal.command_groups import CommandGroup
 from pushcli.terminal.context import App
@@ -27,7 +28,7 @@ _root_option: Callable[[Any], Any] = click.option(
 @click.group(cls=CommandGroup)
 @output_options
 def migrate() -> None:
-    """Make our configuration of that of Chef Push Jobs."""
+    """Take over the settings and the history of Chef Push Jobs."""
 
 
 @migrate.command()
@@ -176,6 +177,9 @@ def workstation(app: App, file: Path | None, name: str, dry_run: bool) -> None:
         app, [*files, *more], [*found.draft.remarks, *remarks],
         source=", ".join(found.paths), dry_run=dry_run, then=["pushcli node status"],
     )  # fmt: skip
+
+
+migrate.add_command(history)
 
 
 def _system(file: Path | None, root: Path | None) -> tuple[Any, str | None]:

@@ -142,7 +142,7 @@ def _write(app: App, jobs: list[ListedJob]) -> None:
     digits = 32 if app.is_wide else shortest([job.id for job in jobs] or ["0" * SHORT])
     outcomes = [outcome(job) for job in jobs]
     rows = [
-        (job.id[:digits], when.text(job.created), _who(job), job.command, _count(job), ended.text,
+        (job.id[:digits], when.text(job.created), job.who, job.command, _count(job), ended.text,
          job.origin or "", _number(job.quorum), job.batch or "")
         for job, ended in zip(jobs, outcomes, strict=True)
     ]  # fmt: skip
@@ -165,13 +165,7 @@ _COLUMNS = (
 def _more(job: ListedJob) -> tuple[str, ...]:
     ended = outcome(job)
     quorum, batch = _number(job.quorum), job.batch or ""
-    return _who(job), _count(job), ended.text, job.origin or "", quorum, batch
-
-
-def _who(job: ListedJob) -> str:
-    """A client is called one: a user may have its name."""
-    who = job.requestor or ""
-    return f"client {who}" if who and job.requestor_kind == "client" else who
+    return job.who, _count(job), ended.text, job.origin or "", quorum, batch
 
 
 def _count(job: ListedJob) -> str:

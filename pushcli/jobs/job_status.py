@@ -125,11 +125,10 @@ def _phase(job: JobView, listed: ListedJob | None) -> str:
 
 
 def _by(listed: ListedJob | None) -> str:
-    if listed is None or listed.requestor is None:
+    if listed is None or not listed.who:
         return ""
-    kind = "client " if listed.requestor_kind == "client" else ""
     origin = f" from {escape_line(listed.origin)}" if listed.origin else ""
-    return f"by {kind}{escape_line(listed.requestor)}{origin}"
+    return f"by {escape_line(listed.who)}{origin}"
 
 
 def _when(job: JobView) -> str:

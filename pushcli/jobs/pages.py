@@ -40,6 +40,17 @@ class ListedJob(msgspec.Struct, frozen=True, kw_only=True):
     batch: str | None = None
 
     @property
+    def who(self) -> str:
+        """Who started it, for people: a client is called one, a user may have its name.
+
+        Of jobs that were taken over from the original server nobody knows; an older server of ours
+        does not say.
+        """
+        if not self.requestor:
+            return "" if self.node_count is None else "(unknown)"
+        return f"client {self.requestor}" if self.requestor_kind == "client" else self.requestor
+
+    @property
     def created(self) -> float:
         """Seconds since the epoch; 0 if the server says no date."""
         try:

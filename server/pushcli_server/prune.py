@@ -9,13 +9,13 @@ from typing import Any
 
 import msgspec
 
-from pushcli.errors import StartError
-from pushcli_server import listener, settings
+from pushcli_server import settings
 from pushcli_server.clock import Clock
 from pushcli_server.core.retention import DAY, Ended, expired, is_plausible, surplus
 from pushcli_server.retention import Kept, Retention
 from pushcli_server.runtime import kept_by
 from pushcli_server.settings import Settings
+from pushcli_server.stopped import alone
 from pushcli_server.store import Store, database, retention_reads
 
 _EVERYTHING = 2**31
@@ -115,16 +115,11 @@ def require_stopped(directory: Path) -> None:
 
 
 def _alone(config: Settings) -> socket.socket:
-    """The server's port, held."""
-    try:
-        return listener.listen(
-            config.listen_host, config.api_port, ("api_port", "api_listen_address")
-        )
-    except StartError as error:
-        raise StartError(
-            "the server is running, and deletes what is old by itself, every minute",
-            "see what that is with --dry-run, or stop the server first",
-        ) from error
+    return alone(
+        config,
+        why=", and deletes what is old by itself, every minute",
+        remedy="see what that is with --dry-run, or stop the server first",
+    )
 
 
 async def _delete(store: Store, config: Settings) -> None:

@@ -89,7 +89,7 @@ def listed_job(job: Described, record: JobRecord, states: Mapping[str, int]) -> 
     """
     is_over = record.status not in LIVE
     more = {
-        "requestor": record.owner or record.requestor,
+        "requestor": record.owner or record.requestor or None,
         "requestor_kind": record.owner_kind,
         "origin": record.origin,
         "quorum": record.quorum,

@@ -37,8 +37,8 @@ class ChefServer:
     `keys` has the public keys (PEM) of users and clients, by organization, kind and name; a user of
     no organization is under the empty one. `fault` says what is wrong with it, if anything, and
     `instead` has other answers, by method and path. Clients may not look at groups, unless
-    `groups_are_open`; `newest` is the version of the API that it knows. As nginx before it
-    does, it hands on to `push_jobs` what is for that server.
+    `groups_are_open`; `guids` are the organizations' ids, `newest` the version of the API that it
+    knows. As nginx before it does, it hands on to `push_jobs` what is for that server.
     """
 
     def __init__(self, superuser_key: RSAPublicKey) -> None:
@@ -46,6 +46,7 @@ class ChefServer:
         self.keys: dict[tuple[str, str, str], list[str]] = {}
         self.groups: dict[tuple[str, str], dict[str, list[str]]] = {}
         self.organizations = {"sandbox"}
+        self.guids: dict[str, str] = {}
         self.asked: Counter[str] = Counter()
         self.unexpected: list[str] = []
         self.nodes: dict[tuple[str, str], dict[str, Any]] = {}
@@ -109,8 +110,13 @@ class ChefServer:
     def answer(self, path: str, version: int, by: str = SUPERUSER) -> tuple[int, Any]:
         """Status and body of a GET."""
         match [unquote(part) for part in path.split("/")[1:]]:
+            case ["organizations"]:
+                return 200, {org: f"{self.url}/organizations/{org}" for org in self.organizations}
             case ["organizations", org, *_] if org not in self.organizations:
                 return 404, {"not_found": "org", "error": f"Cannot find org {org}"}
+            case ["organizations", org]:
+                guid = self.guids.get(org, "0" * 32)
+                return 200, {"name": org, "full_name": org, "guid": guid}
             case ["organizations", org, "principals", name]:
                 return self._principals(org, name, version)
             case ["organizations", org, "groups", name]:
@@ -224,7 +230,7 @@ class _Handler(BaseHTTPRequestHandler):
             signed = verification.parse_headers(headers, time.time())
         except ValueError:
             return None
-        _, keys = self.chef.owner(self.path.split("/")[2], signed.user)
+        _, keys = self.chef.owner(f"{self.path}/".split("/")[2], signed.user)
         fits = any(
             verification.verify(signed, key, method=self.command, path=self.path, body=body)
             for key in keys

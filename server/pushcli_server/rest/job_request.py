@@ -94,14 +94,14 @@ def _check_types(job: _Object) -> None:
     """Key by key, in the order of the protocol's table."""
     nodes = job.get("nodes")
     checks = (
-        (_is_text(job.get("command")), COMMAND),
+        (is_text(job.get("command")), COMMAND),
         (isinstance(nodes, list) and all(_is_name(node) for node in nodes), NODES),
         (_is_amount(job.get("run_timeout", 0), limits.MAX_RUN_TIMEOUT), TIMEOUT),
         (_is_amount(job.get("quorum", 0), limits.MAX_QUORUM), QUORUM),
-        (_is_text(job.get("user", "")), UNKNOWN),
-        (_is_text(job.get("dir", "")), UNKNOWN),
+        (is_text(job.get("user", "")), UNKNOWN),
+        (is_text(job.get("dir", "")), UNKNOWN),
         (_is_environment(job.get("env", _Object([]))), UNKNOWN),
-        (_is_text(job.get("file", "")), FILE),
+        (is_text(job.get("file", "")), FILE),
         (isinstance(job.get("capture_output", False), bool), CAPTURE),
         (_are_options(job.get(run_wire.OPTIONS_KEY, {})), OPTIONS),
         (all(key in KEYS for key in job), KEY),
@@ -118,10 +118,15 @@ def _check_values(job: _Object) -> None:
     if env.repeats or not env.keys().isdisjoint(secrets):
         raise InvalidJob(ENV_DUPLICATE)
     if "file" in job:
-        _check_file(job["file"])
+        check_file(job["file"])
 
 
-def _check_file(file: str) -> None:
+def check_file(file: str) -> None:
+    """A job's file must be one.
+
+    Raises:
+        InvalidJob: it is not.
+    """
     kind, separator, content = file.partition(":")
     if not separator or kind not in {"raw", "base64"}:
         raise InvalidJob(FILE)
@@ -136,8 +141,8 @@ def _check_file(file: str) -> None:
         raise InvalidJob(FILE_SIZE)
 
 
-def _is_text(value: Any) -> bool:
-    """A string that a database and a process can hold: no NUL, no half of a surrogate pair."""
+def is_text(value: Any) -> bool:
+    """Whether a database and a process can hold the string: no NUL, no half of a surrogate pair."""
     if not isinstance(value, str) or "\0" in value:
         return False
     try:
@@ -148,7 +153,7 @@ def _is_text(value: Any) -> bool:
 
 
 def _is_name(value: Any) -> bool:
-    return _is_text(value) and len(value) <= MAX_NAME
+    return is_text(value) and len(value) <= MAX_NAME
 
 
 def _are_options(value: Any) -> bool:
@@ -166,7 +171,7 @@ def _is_option(name: str, value: Any) -> bool:
     if name == run_wire.SECRET_ENV:
         return _is_environment(value) and not value.repeats
     if name == run_wire.STDIN:
-        return _is_text(value) and _is_content(value)
+        return is_text(value) and _is_content(value)
     if name == run_wire.CAPTURE:
         return bool(value == run_wire.DEFAULT)
     return name == "exact_env" and isinstance(value, bool)
@@ -175,7 +180,7 @@ def _is_option(name: str, value: Any) -> bool:
 def _is_content(value: str) -> bool:
     """Whether this is content as a file has it, within the same bound."""
     try:
-        _check_file(value)
+        check_file(value)
     except InvalidJob:
         return False
     return True
@@ -190,5 +195,5 @@ def _is_amount(value: Any, most: int) -> bool:
 
 def _is_environment(value: Any) -> bool:
     return isinstance(value, _Object) and all(
-        _is_text(name) and _is_text(text) for name, text in value.items()
+        is_text(name) and is_text(text) for name, text in value.items()
     )

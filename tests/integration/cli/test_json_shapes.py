@@ -125,6 +125,7 @@ server init --dir PLACE/server --org acme --admin ann --profile y
 migrate agent PLACE/client.rb --dir PLACE/migrated -y
 migrate server PLACE/server.rb --dir PLACE/prepared -y
 migrate workstation PLACE/knife.rb --name knife --dry-run
+migrate history URL --dir PLACE/restored --dry-run
 user rotate-key
 node delete n1 -y
 """

@@ -1,0 +1,331 @@
+"""Jobs of the original server into the store, each with its nodes and output, or not at all.
+
+What is there already stays as it is: a repeat adds what is missing, and so an import that broke
+off goes on.
+"""
+
+import asyncio
+import socket
+import time
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from pushcli.errors import StoreError
+from pushcli.protocol import names
+from pushcli_server import settings
+from pushcli_server.importing.original_job import LeftOut, Taken, taken
+from pushcli_server.importing.source import Captured, Named, Output, Source, Unreadable
+from pushcli_server.importing.tally import Tally
+from pushcli_server.runtime import kept_by
+from pushcli_server.settings import Settings
+from pushcli_server.stopped import alone
+from pushcli_server.store import (
+    CannotApply,
+    CannotStore,
+    Store,
+    StoreUnavailable,
+    identity_reads,
+    operations,
+    retention,
+)
+from pushcli_server.store.weights import weight_of
+
+_IN_MEMORY = 8 * 1024 * 1024
+"""Bytes of a job's output; what is beyond goes through files."""
+_TOGETHER = 50
+"""Jobs, and bytes, in one transaction."""
+_BYTES = 16 * 1024 * 1024
+Progress = Callable[[int], None]
+"""Is told how many jobs were looked at."""
+
+
+class Found(msgspec.Struct, kw_only=True):
+    """What an import did, or would do.
+
+    Args:
+        jobs: taken over; `there` were so before, `left_out` cannot be.
+        nodes: their parts in these jobs.
+        captured: jobs whose output was asked for.
+        outputs: of nodes; known once they are taken over.
+        expired: jobs that `job_retention` deletes as soon as the server runs.
+    """
+
+    jobs: int = 0
+    there: int = 0
+    left_out: int = 0
+    nodes: int = 0
+    captured: int = 0
+    outputs: int = 0
+    output_bytes: int = 0
+    expired: int = 0
+    organizations: set[str] = msgspec.field(default_factory=set)
+    tally: Tally = msgspec.field(default_factory=Tally)
+
+    def leave_out(self, why: str, job_id: str) -> None:
+        """One job is not taken over."""
+        self.left_out += 1
+        self.tally.add("left out", "jobs", why, job_id)
+
+
+class _Job(NamedTuple):
+    taken: Taken
+    remarks: Sequence[str]
+    changes: tuple[operations.Operation, ...] = ()
+    outputs: int = 0
+    output_bytes: int = 0
+    weight: int = 0
+
+
+def require_stopped(directory: Path) -> None:
+    """Nobody else may write.
+
+    Raises:
+        StartError: the server runs.
+        ConfigError: there is no server, or its settings are wrong.
+    """
+    _alone(settings.load(directory)).close()
+
+
+def survey(
+    directory: Path, source: Source, organizations: Mapping[str, str], progress: Progress
+) -> Found:
+    """What would be taken over; the server may be running.
+
+    Args:
+        organizations: our names of those that the source names otherwise.
+
+    Raises:
+        ConfigError: there is no server, or its settings are wrong.
+        StoreError: its database cannot be used.
+        PushcliError: the source cannot be read.
+    """
+    config = settings.load(directory)
+
+    async def look() -> Found:
+        store = Store.open(config.database(directory), directory / "blobs")
+        try:
+            return await _Import(store, config, source, organizations, progress).run(write=False)
+        finally:
+            await store.close()
+
+    return _whole(look)
+
+
+def bring_in(
+    directory: Path, source: Source, organizations: Mapping[str, str], progress: Progress
+) -> Found:
+    """Take it over.
+
+    Args, Raises: as `survey`.
+
+    Raises:
+        StartError: the server runs.
+    """
+    config = settings.load(directory)
+
+    async def write() -> Found:
+        store = Store.open(config.database(directory), directory / "blobs")
+        store.start(asyncio.get_running_loop(), lambda _: None)
+        try:
+            return await _Import(store, config, source, organizations, progress).run(write=True)
+        finally:
+            await store.close()
+
+    with _alone(config):
+        return _whole(write)
+
+
+def _alone(config: Settings) -> socket.socket:
+    return alone(config, why="", remedy="stop it first; --dry-run needs no stop")
+
+
+def _whole(run: Callable[[], Coroutine[None, None, Found]]) -> Found:
+    try:
+        return asyncio.run(run())
+    except StoreUnavailable as error:
+        raise StoreError(
+            f"the database went away: {error}", "run it again: it goes on where it stopped"
+        ) from error
+
+
+class _Import:
+    def __init__(
+        self, store: Store, config: Settings, source: Source, organizations: Mapping[str, str],
+        progress: Progress,
+    ) -> None:  # fmt: skip
+        self._store = store
+        self._config = config
+        self._source = source
+        self._names = organizations
+        self._progress = progress
+        self._now = time.time()
+        self._found = Found()
+        self._there: dict[str, bool] = {}
+        """Organizations, and whether our store has them."""
+        self._writing: list[tuple[_Job, asyncio.Future[None]]] = []
+
+    async def run(self, *, write: bool) -> Found:
+        looked_at = 0
+        batches = self._source.jobs()
+        while (batch := await asyncio.to_thread(next, batches, None)) is not None:
+            for named in await self._new(batch):
+                await self._job(named, write=write)
+            looked_at += len(batch)
+            self._progress(looked_at)
+        await self._settle()
+        return self._found
+
+    async def _new(self, batch: Sequence[Named]) -> list[Named]:
+        """Those that are not there, and may be ours."""
+        for named in batch:
+            if not names.is_job_id(named.job_id):
+                self._found.leave_out("the id is not 32 hex digits", named.job_id)
+        valid = [named for named in dict.fromkeys(batch) if names.is_job_id(named.job_id)]
+        ids = [named.job_id for named in valid]
+        there = await self._store.lists.ask(retention.existing_jobs, ids)
+        self._found.there += len(there)
+        return [named for named in valid if named.job_id not in there]
+
+    async def _job(self, named: Named, *, write: bool) -> None:
+        found, job_id = self._found, named.job_id
+        try:
+            org = await self._organization(named.org, write=write)
+            job = await asyncio.to_thread(self._read, job_id, org, write=write)
+        except (LeftOut, Unreadable) as error:
+            found.leave_out(str(error), job_id)
+            return
+        if job is None:
+            return
+        if not write:
+            self._count(job)
+            return
+        self._writing.append((job, self._store.begin(*job.changes)))
+        weight = sum(each.weight for each, _ in self._writing)
+        if len(self._writing) >= _TOGETHER or weight >= _BYTES:
+            await self._settle()
+
+    async def _settle(self) -> None:
+        """Wait for what is being written."""
+        writing, self._writing = self._writing, []
+        for job, answer in writing:
+            try:
+                await self._store.answered(answer)
+            except (CannotApply, CannotStore) as error:
+                why = f"our database cannot hold it: {error}"
+                self._found.leave_out(why, job.taken.record.id)
+            else:
+                self._count(job)
+
+    def _count(self, job: _Job) -> None:
+        found, record = self._found, job.taken.record
+        found.jobs += 1
+        found.nodes += len(job.taken.parts)
+        found.captured += record.capture
+        found.outputs += job.outputs
+        found.output_bytes += job.output_bytes
+        found.organizations.add(record.org)
+        found.expired += record.updated_at <= self._now - kept_by(self._config).jobs.age
+        for why in dict.fromkeys(job.remarks):
+            found.tally.add("changed", "jobs", why, record.id)
+        for why in job.taken.left_out:
+            found.tally.add("left out", "nodes of jobs", why, record.id)
+
+    async def _organization(self, said: str, *, write: bool) -> str:
+        org = self._names.get(said)
+        if org is None:
+            raise LeftOut(
+                f"the name of its organization {said} is not known: give --organization {said}=NAME"
+            )
+        if org not in self._there:
+            self._there[org] = await self._store.ask(identity_reads.organization_exists, org)
+        if self._there[org]:
+            return org
+        if self._config.identity != "chef":
+            raise LeftOut(f"there is no organization {org} on this server: make it first")
+        if write:
+            # As where it is met for the first time: it is on the Chef Infra Server.
+            await self._store.write(operations.CreateOrganization(org))
+            self._there[org] = True
+        return org
+
+    def _read(self, job_id: str, org: str, *, write: bool) -> _Job | None:
+        original = self._source.job(job_id)
+        if original is None:
+            return None
+        made = taken(original, org, self._now)
+        if not write:
+            return _Job(made, made.remarks)
+        outputs = _Outputs(self._store, made, self._config.max_job_output_bytes)
+        try:
+            for output in self._source.outputs(original):
+                outputs.add(output)
+        except Unreadable as error:
+            outputs.remarks.append(f"its output, or a part of it, cannot be read: {error}")
+        except OSError as error:
+            raise StoreError(
+                f"cannot write to {self._store.root}: {error.strerror}", "make room for output"
+            ) from error
+        changes = [
+            operations.NodeChange(node=part.node, state=part.state, reason=part.reason)
+            for part in made.parts
+            if part.reason is not None
+        ]
+        insert = operations.InsertJob(
+            made.record, [(part.node, part.state) for part in made.parts], made.file
+        )
+        update = (operations.UpdateJobNodes(job_id, changes),) if changes else ()
+        return _Job(
+            made, [*made.remarks, *outputs.remarks], (insert, *update, *outputs.changes),
+            outputs=len(outputs.changes), output_bytes=outputs.size,
+            weight=weight_of((insert, *update, *outputs.changes)),
+        )  # fmt: skip
+
+
+class _Outputs:
+    """A job's output as what is written of it."""
+
+    def __init__(self, store: Store, made: Taken, most: int) -> None:
+        self.changes: list[operations.StoreOutput] = []
+        self.remarks: list[str] = []
+        self.size = 0
+        self._store = store
+        self._job_id = made.record.id
+        self._nodes = {part.node for part in made.parts}
+        self._most = most
+        self._in_memory = 0
+
+    def add(self, output: Output) -> None:
+        """What a node's command wrote."""
+        if output.node not in self._nodes:
+            self.remarks.append("output of a node that the job does not have: left out")
+            return
+        stdout, stdout_dropped = self._content(output.stdout, "stdout")
+        stderr, stderr_dropped = self._content(output.stderr, "stderr")
+        self.changes.append(
+            operations.StoreOutput(
+                job_id=self._job_id, node=output.node,
+                stdout=stdout, stderr=stderr,
+                stdout_dropped=stdout_dropped, stderr_dropped=stderr_dropped,
+                stdout_size=output.stdout.size - stdout_dropped,
+                stderr_size=output.stderr.size - stderr_dropped,
+                stdout_cut_at=output.stdout.size - stdout_dropped if stdout_dropped else None,
+                stderr_cut_at=output.stderr.size - stderr_dropped if stderr_dropped else None,
+            )
+        )  # fmt: skip
+
+    def _content(self, channel: Captured, name: str) -> tuple[bytes | Path, int]:
+        """What is kept, and how many bytes of the end are not."""
+        data = channel.data[: max(self._most - self.size, 0)]
+        self.size += len(data)
+        dropped = channel.size - len(data)
+        if dropped:
+            self.remarks.append("output is cut: there is too much of it")
+        if self._in_memory + len(data) <= _IN_MEMORY:
+            self._in_memory += len(data)
+            return data, dropped
+        path = self._store.incoming(f"{self._job_id}.import{len(self.changes)}.{name}")
+        path.write_bytes(data)
+        return path, dropped

@@ -1,0 +1,275 @@
+"""The original server's PostgreSQL database, as far as it tells what jobs there were.
+
+Text is read as bytes: databases of old installations may hold any (SQL_ASCII). Times are asked for
+as seconds: drivers fail on `infinity`, and on years that Python has no dates for.
+"""
+# ruff: noqa: S608 - what is put into the queries is ours
+
+from collections.abc import Iterator
+from typing import Any
+
+from sqlalchemy import Connection, Engine, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
+
+from pushcli.errors import ConfigError, StoreError
+from pushcli_server.importing.original_job import MAX_NODES, MAX_TEXT, OriginalJob
+from pushcli_server.importing.source import MAX_OUTPUT, Captured, Named, Output, Unreadable
+from pushcli_server.store import database
+from pushcli_server.store.faults import one_line
+
+JOB_STATUS = (
+    "voting", "running", "complete", "quorum_failed", "aborted", "new", "timed_out", "crashed",
+)  # fmt: skip
+NODE_STATUS = (
+    "new", "ready", "running", "succeeded", "failed", "aborted", "unavailable", "nacked", "faulty",
+    "was_ready", "crashed", "timed_out",
+)  # fmt: skip
+"""By their numbers."""
+_IDS = 500
+_ROWS = 8
+"""Outputs that are read at a time."""
+_STATEMENT = 60
+"""Seconds for one."""
+_NEEDED = {
+    "jobs": {"id", "org_id", "command", "status", "run_timeout", "created_at", "updated_at"},
+    "job_nodes": {"job_id", "org_id", "node_name", "status"},
+}
+_OPTIONS = {"job_user": "user", "dir": "dir", "env": "env", "job_file": "file"}
+_OUTPUT = {"job_id", "node_name", "stdout", "stderr"}
+_COLUMNS = """
+SELECT table_name, column_name FROM information_schema.columns
+WHERE table_schema = ANY (current_schemas(false))
+AND table_name IN ('jobs', 'job_nodes', 'job_options', 'job_output')
+"""
+_ID = "CAST(convert_from(:id, :encoding) AS character(32))"
+
+
+class OriginalDatabase:
+    """Reads it, and changes nothing.
+
+    Args:
+        url: `postgresql://USER@HOST/NAME`.
+
+    Raises:
+        ConfigError: no such URL, or its driver is not installed.
+        StoreError: it cannot be read, or is another program's.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._engine = _engine(url)
+        try:
+            self._connection = self._engine.connect()
+            self._connection.execution_options(isolation_level="AUTOCOMMIT")
+            self._encoding = _prepare(self._connection)
+            self._columns = _columns(self._connection)
+            _require_history(self._engine, self._columns)
+        except SQLAlchemyError as error:
+            self._engine.dispose()
+            raise _unreadable(self._engine, error) from error
+        except BaseException:
+            self._engine.dispose()
+            raise
+
+    @property
+    def name(self) -> str:
+        """The URL without its password."""
+        return _shown(self._engine)
+
+    def close(self) -> None:
+        """End the session."""
+        self._connection.close()
+        self._engine.dispose()
+
+    def jobs(self) -> Iterator[list[Named]]:
+        """See `Source`; in the order of their ids, so that no transaction stays open."""
+        last: bytes | None = None
+        while rows := self._ids_after(last):
+            yield [Named(_decoded(row.id), _decoded(row.org_id)) for row in rows]
+            last = bytes(rows[-1].id)
+
+    def _ids_after(self, last: bytes | None) -> list[Any]:
+        where = "" if last is None else f"WHERE id > {_ID}"
+        query = (
+            "SELECT textsend(CAST(id AS text)) AS id, textsend(CAST(org_id AS text)) AS org_id"
+            f" FROM jobs {where} ORDER BY jobs.id LIMIT {_IDS}"
+        )
+        try:
+            return self._rows(query, b"" if last is None else last)
+        except SQLAlchemyError as error:
+            raise _unreadable(self._engine, error) from error
+
+    def job(self, job_id: str) -> OriginalJob | None:
+        """See `Source`."""
+        row = next(iter(self._one_jobs(self._job_query(), job_id)), None)
+        if row is None:
+            return None
+        remarks: list[str] = []
+        command = _text(row.command, "command", remarks)
+        options = self._options(job_id, remarks)
+        return OriginalJob(
+            id=job_id, command=command, status=_word(JOB_STATUS, row.status),
+            run_timeout=row.run_timeout, quorum=row.quorum,
+            created_at=row.created_at, updated_at=row.updated_at,
+            parts=self._parts(job_id), remarks=remarks, **options,
+        )  # fmt: skip
+
+    def _job_query(self) -> str:
+        quorum = "quorum" if "quorum" in self._columns["jobs"] else "NULL AS quorum"
+        return (
+            f"SELECT substring(textsend(command) from 1 for {MAX_TEXT + 1}) AS command, status,"
+            f" run_timeout, {quorum},"
+            " CAST(extract(epoch FROM created_at) AS double precision) AS created_at,"
+            " CAST(extract(epoch FROM updated_at) AS double precision) AS updated_at"
+            f" FROM jobs WHERE id = {_ID}"
+        )
+
+    def _options(self, job_id: str, remarks: list[str]) -> dict[str, Any]:
+        there = self._columns.get("job_options", set())
+        texts = [name for name in _OPTIONS if name in there]
+        wanted = [
+            f"substring(textsend(CAST({name} AS text)) from 1 for {MAX_TEXT + 1}) AS {name}"
+            for name in texts
+        ]
+        wanted += ["capture"] if "capture" in there else []
+        if "job_id" not in there or not wanted:
+            return {}
+        query = f"SELECT {', '.join(wanted)} FROM job_options WHERE job_id = {_ID}"
+        row = next(iter(self._one_jobs(query, job_id)), None)
+        if row is None:
+            return {}
+        found: dict[str, Any] = {
+            _OPTIONS[name]: _text(getattr(row, name), _OPTIONS[name], remarks) for name in texts
+        }
+        return found | ({"capture": row.capture is True} if "capture" in there else {})
+
+    def _parts(self, job_id: str) -> list[tuple[str, str]]:
+        query = (
+            "SELECT textsend(node_name) AS node_name, status FROM job_nodes"
+            f" WHERE job_id = {_ID} AND org_id = (SELECT org_id FROM jobs WHERE id = {_ID})"
+            f" ORDER BY job_nodes.node_name LIMIT {MAX_NODES + 1}"
+        )
+        rows = self._one_jobs(query, job_id)
+        return [(_decoded(row.node_name), _word(NODE_STATUS, row.status)) for row in rows]
+
+    def outputs(self, job: OriginalJob) -> Iterator[Output]:
+        """See `Source`."""
+        if not self._columns.get("job_output", set()) >= _OUTPUT:
+            return
+        channels = ", ".join(
+            f"substring(textsend({name}) from 1 for {MAX_OUTPUT}) AS {name},"
+            f" length(textsend({name})) AS {name}_size"
+            for name in ("stdout", "stderr")
+        )
+        query = (
+            f"SELECT textsend(node_name) AS node_name, {channels} FROM job_output"
+            f" WHERE job_id = {_ID} AND job_output.node_name > convert_from(:after, :encoding)"
+            f" ORDER BY job_output.node_name LIMIT {_ROWS}"
+        )
+        after = b""
+        while rows := self._one_jobs(query, job.id, after=after):
+            for row in rows:
+                yield Output(
+                    _decoded(row.node_name),
+                    Captured(bytes(row.stdout or b""), row.stdout_size or 0),
+                    Captured(bytes(row.stderr or b""), row.stderr_size or 0),
+                )
+            after = bytes(rows[-1].node_name)
+
+    def _one_jobs(self, query: str, job_id: str, **more: Any) -> list[Any]:
+        """Rows about one job: what is wrong with them concerns no other."""
+        try:
+            return self._rows(query, job_id.encode(), **more)
+        except SQLAlchemyError as error:
+            if isinstance(error, DBAPIError) and error.connection_invalidated:
+                raise _unreadable(self._engine, error) from error
+            raise Unreadable(one_line(error)) from error
+        except ValueError as error:
+            raise Unreadable(str(error)) from error
+
+    def _rows(self, query: str, job_id: bytes, **more: Any) -> list[Any]:
+        values = {"id": job_id, "encoding": self._encoding, **more}
+        used = {name: value for name, value in values.items() if f":{name}" in query}
+        return list(self._connection.execute(text(query), used))
+
+
+def _engine(url: str) -> Engine:
+    if not url.startswith(("postgresql://", "postgres://")):
+        raise ConfigError("SOURCE is not a postgresql:// URL", "give postgresql://USER@HOST/NAME")
+    try:
+        # What the driver asks first it wants as text.
+        return database.make_engine(
+            make_url(url).update_query_dict({"client_encoding": "UTF8"}).render_as_string(False)
+        )
+    except ArgumentError as error:
+        raise ConfigError("SOURCE is not a URL", "give postgresql://USER@HOST/NAME") from error
+    except ConfigError as error:
+        error.message = error.message.replace("database_url", "SOURCE")
+        raise
+
+
+def _shown(engine: Engine) -> str:
+    """As it was given, but without its password."""
+    url = engine.url.set(drivername="postgresql").difference_update_query(["client_encoding"])
+    return url.render_as_string(hide_password=True)
+
+
+def _prepare(connection: Connection) -> str:
+    """Nothing is written, nothing waits for ever, and no text is refused; its encoding."""
+    connection.execute(text("SET default_transaction_read_only = on"))
+    connection.execute(text(f"SET statement_timeout = '{_STATEMENT}s'"))
+    encoding = str(connection.execute(text("SHOW server_encoding")).scalar())
+    # The server would refuse to give out as UTF-8 what it never checked.
+    encoding = "SQL_ASCII" if encoding == "SQL_ASCII" else "UTF8"
+    connection.execute(text(f"SET client_encoding = '{encoding}'"))
+    return encoding
+
+
+def _columns(connection: Connection) -> dict[str, set[str]]:
+    found: dict[str, set[str]] = {}
+    for row in connection.execute(text(_COLUMNS)):
+        table, column = (
+            part.decode() if isinstance(part, bytes) else str(part)
+            for part in (row.table_name, row.column_name)
+        )
+        found.setdefault(table, set()).add(column)
+    return found
+
+
+def _require_history(engine: Engine, columns: dict[str, set[str]]) -> None:
+    for table, needed in _NEEDED.items():
+        missing = sorted(needed - columns.get(table, set()))
+        if missing:
+            what = f"column {table}.{missing[0]}" if table in columns else f"table {table}"
+            raise StoreError(
+                f"{_shown(engine)} has no {what}, or it may not be seen",
+                "name the database of the old server (opscode_pushy), and a user that may read it",
+            )
+
+
+def _unreadable(engine: Engine, error: Exception) -> StoreError:
+    why = one_line(error)
+    return StoreError(
+        f"cannot read {_shown(engine)}: {why}",
+        "check SOURCE, the password (PGPASSWORD or ~/.pgpass) and the rights of its user",
+    )
+
+
+def _word(words: tuple[str, ...], number: object) -> str:
+    if isinstance(number, int) and 0 <= number < len(words):
+        return words[number]
+    return str(number)
+
+
+def _text(value: Any, what: str, remarks: list[str]) -> str | None:
+    if value is None:
+        return None
+    try:
+        return bytes(value).decode()
+    except UnicodeDecodeError:
+        remarks.append(f"the {what} is not UTF-8: what is not is replaced")
+        return _decoded(value)
+
+
+def _decoded(value: Any) -> str:
+    return bytes(value or b"").decode("utf-8", "replace")

@@ -1,0 +1,558 @@
+"""`pushcli migrate history`: the original server's jobs in ours."""
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from pushcli import keys
+from pushcli.exit_status import ExitStatus
+from pushcli.sandbox.sandbox import ORG
+from pushcli_server import settings
+from tests.integration.cli.program import Home, Result, assert_one_line
+from tests.integration.cli.responder import Answer, Responder, json_answer
+from tests.support.beside_chef import BesideChef
+from tests.support.chef_server import chef_server
+from tests.support.fleet import Fleet, SlowFleet
+from tests.support.original_database import ACME, OriginalDatabase, original_database
+from tests.support.postgresql import on_sqlite
+
+pytestmark = pytest.mark.timeout(90)
+ONE, TWO, THREE = ("1" * 32, "2" * 32, "3" * 32)
+AS_ORG = f"--organization={ACME}={ORG}"
+
+
+@pytest.fixture
+def fleet(tmp_path: Path) -> Iterator[Fleet]:
+    """A server that does not run."""
+    fleet = Fleet(tmp_path / "fleet", [])
+    fleet.make_server()
+    yield fleet
+    fleet.stop()
+
+
+@pytest.fixture
+def home(fleet: Fleet) -> Home:
+    """The home of its operator."""
+    return Home(fleet.credentials.parent.parent)
+
+
+@pytest.fixture
+def database() -> Iterator[OriginalDatabase]:
+    with original_database() as database:
+        yield database
+
+
+def migrate(fleet: SlowFleet, home: Home, source: str, *arguments: str) -> Result:
+    place = str(fleet.server_directory)
+    return home.run("migrate", "history", source, "--dir", place, *arguments)
+
+
+def told(fleet: SlowFleet, home: Home, source: str, *arguments: str) -> dict[str, Any]:
+    """What it says to programs."""
+    result = migrate(fleet, home, source, "-y", "-F", "json", *arguments)
+    assert result.status == ExitStatus.OK, result
+    answer: dict[str, Any] = json.loads(result.stdout)
+    return answer
+
+
+def remarks(answer: dict[str, Any]) -> dict[str, tuple[str, int]]:
+    """By reason: kind and how many."""
+    return {one["why"]: (one["kind"], one["count"]) for one in answer["remarks"]}
+
+
+def shown(home: Home, *arguments: str) -> Any:
+    result = home.run(*arguments, "--profile", ORG, "-F", "json")
+    assert result.status == ExitStatus.OK, result
+    return json.loads(result.stdout)
+
+
+def test_jobs_states_and_output_are_those_of_our_server_afterwards(
+    fleet: Fleet, home: Home, database: OriginalDatabase
+) -> None:
+    database.job(ONE, quorum=2, nodes={"web1": 3, "web2": 4})
+    database.options(
+        ONE, user="deploy", directory="/srv", env='{"A":"b"}', capture=True, file="raw:text"
+    )
+    database.output(ONE, "web1", "fine\nä", "")
+    database.output(ONE, "web2", "", "no such file\n")
+    database.job(TWO, command="true", status=3, nodes={"web1": 9, "web2": 7, "web3": 6})
+    answer = told(fleet, home, database.url, AS_ORG)
+    assert (answer["jobs"], answer["nodes"], answer["outputs"]) == (2, 5, 2)
+    assert answer["organizations"] == [ORG]
+    assert answer["remarks"] == []
+    fleet.start_server()
+    job = fleet.api.job(ONE, include_file=True)
+    assert job == {
+        "id": ONE, "command": "chef-client", "status": "complete", "run_timeout": 300,
+        "created_at": "Fri, 04 Sep 2026 23:01:02 GMT",
+        "updated_at": "Fri, 04 Sep 2026 23:17:56 GMT",
+        "user": "deploy", "dir": "/srv", "env": {"A": "b"}, "capture_output": True,
+        "file": "raw:text", "nodes": {"succeeded": ["web1"], "failed": ["web2"]},
+    }  # fmt: skip
+    assert fleet.api.job(TWO)["nodes"] == {
+        "was_ready": ["web1"], "nacked": ["web2"], "unavailable": ["web3"],
+    }  # fmt: skip
+    assert fleet.api.job_output(ONE, "web1", "stdout") == "fine\nä".encode()
+    assert fleet.api.job_output(ONE, "web2", "stderr") == b"no such file\n"
+    listed = {job["id"]: job for job in shown(home, "job", "list")}
+    assert listed[ONE]["quorum"] == 2
+    assert "requestor" not in listed[ONE]
+    assert "by (unknown)" in home.run("job", "status", ONE, "--profile", ORG).stdout
+    assert "(unknown)" in home.run("job", "list", "--profile", ORG).stdout
+    output = home.run("job", "output", ONE, "--profile", ORG)
+    assert "no such file" in output.stdout
+
+
+def test_a_second_run_adds_what_is_new_and_nothing_else(
+    fleet: Fleet, home: Home, database: OriginalDatabase
+) -> None:
+    database.job(ONE, nodes={"web1": 3})
+    assert told(fleet, home, database.url, AS_ORG)["jobs"] == 1
+    database.job(TWO, nodes={"web1": 3})
+    database.session.execute("UPDATE jobs SET command = 'changed there'")
+    answer = told(fleet, home, database.url, AS_ORG)
+    assert (answer["jobs"], answer["there"], answer["left_out"]) == (1, 1, 0)
+    fleet.start_server()
+    assert fleet.api.job(ONE)["command"] == "chef-client"
+    assert len(fleet.api.jobs()) == 2
+
+
+def test_a_dry_run_and_a_no_change_nothing(
+    fleet: Fleet, home: Home, database: OriginalDatabase
+) -> None:
+    database.job(ONE, nodes={"web1": 3})
+    dry = migrate(fleet, home, database.url, AS_ORG, "--dry-run")
+    assert dry.status == ExitStatus.OK, dry
+    assert f"Would import 1 jobs of {ORG}, with the states of 1 nodes" in dry.stdout
+    asked = migrate(fleet, home, database.url, AS_ORG)
+    assert asked.status == ExitStatus.USAGE
+    assert asked.stderr.endswith("no terminal to confirm on: pass -y\n")
+    assert told(fleet, home, database.url, AS_ORG)["there"] == 0
+
+
+def test_it_writes_only_while_the_server_is_stopped(
+    fleet: Fleet, home: Home, database: OriginalDatabase
+) -> None:
+    database.job(ONE)
+    fleet.start_server()
+    refused = migrate(fleet, home, database.url, AS_ORG, "-y")
+    assert_one_line(refused, ExitStatus.ERROR, "the server is running", "--dry-run")
+    assert migrate(fleet, home, database.url, AS_ORG, "--dry-run").status == ExitStatus.OK
+    assert fleet.api.jobs() == []
+
+
+@pytest.mark.parametrize(
+    ("status", "word"), [(0, "voting"), (1, "running"), (5, "new"), (7, "crashed")]
+)
+def test_what_was_not_over_ends_and_says_why(
+    fleet: Fleet, home: Home, database: OriginalDatabase, status: int, word: str
+) -> None:
+    database.job(ONE, status=status, nodes={"a": 0, "b": 1, "c": 2, "d": 3, "e": 8})
+    answer = told(fleet, home, database.url, AS_ORG)
+    why = {"crashed": "crashed with the old server: aborted"}.get(
+        word, f"was {word} when it was imported: aborted"
+    )
+    assert remarks(answer) == {why: ("changed", 1)}
+    fleet.start_server()
+    job = fleet.api.job(ONE)
+    assert job["status"] == "aborted"
+    ready = "was_ready" if word in {"voting", "new"} else "crashed"
+    states = {node: state for state, nodes in job["nodes"].items() for node in nodes}
+    assert states == {
+        "a": "unavailable", "b": ready, "c": "crashed", "d": "succeeded", "e": "crashed",
+    }  # fmt: skip
+    reasons = {part["node"]: part.get("reason") for part in fleet.api.job_nodes(ONE)}
+    when = "when the old server crashed" if word == "crashed" else "when the job was imported"
+    assert reasons == {
+        "a": f"had not voted {when}", "b": f"was ready {when}", "c": f"was running {when}",
+        "d": None, "e": "faulty, says the old server",
+    }  # fmt: skip
+
+
+def test_one_bad_row_never_ends_the_import(
+    fleet: Fleet, home: Home, database: OriginalDatabase
+) -> None:
+    database.job("XYZ")
+    database.job("A" * 32)
+    database.job("0" * 32, status=17)
+    database.job("01" * 16, created_at="infinity")
+    database.job("02" * 16, created_at="2999-01-01")
+    database.job("03" * 16, created_at="0044-03-15 BC")
+    database.job("04" * 16, command="x" * 1_000_001)
+    database.job("05" * 16, updated_at="-infinity")
+    database.job("06" * 16, updated_at="2026-09-01", run_timeout=None, quorum=None)
+    database.job("07" * 16, nodes={"web1": 3, "web2": 42, "no such name": 3})
+    database.options("07" * 16, env="[1,2]", file="nothing", user="  ")
+    database.job("08" * 16, org="f" * 32)
+    database.job("09" * 16, run_timeout=-1, quorum=-5)
+    database.job(ONE, nodes={"web1": 3})
+    database.session.execute(
+        "INSERT INTO job_nodes VALUES (%s, %s, 'alien', 3, now(), now())", [ONE, "e" * 32]
+    )
+    database.output(ONE, "nobody", "lost")
+    answer = told(fleet, home, database.url, AS_ORG)
+    assert remarks(answer) == {
+        "the id is not 32 hex digits": ("left out", 2),
+        "there is no job status 17": ("left out", 1),
+        "created_at is not a time": ("left out", 2),
+        "created_at is in the future": ("left out", 1),
+        "the command and its environment are over 1,000,000 characters": ("left out", 1),
+        "updated_at is not a time: the same as created_at": ("changed", 1),
+        "updated_at is before created_at: the same": ("changed", 1),
+        "run_timeout is not known: 3600, which is the default": ("changed", 1),
+        "the quorum is not known: the number of nodes, which is the default": ("changed", 2),
+        "the environment is not one of strings: left out": ("changed", 1),
+        "its file is not one: left out": ("changed", 1),
+        "there is no node state 42": ("left out", 1),
+        "no node can have the name": ("left out", 1),
+        "output of a node that the job does not have: left out": ("changed", 1),
+        f"the name of its organization {'f' * 32} is not known: give "
+        f"--organization {'f' * 32}=NAME": ("left out", 1),
+    }
+    assert (answer["jobs"], answer["left_out"], answer["nodes"]) == (5, 8, 2)
+    fleet.start_server()
+    assert fleet.api.job(ONE)["nodes"] == {"succeeded": ["web1"]}
+    assert fleet.api.job("09" * 16)["run_timeout"] == -1
+    listed = {job["id"]: job for job in shown(home, "job", "list")}
+    assert listed["06" * 16]["duration"] == 0
+    assert len(listed) == 5
+
+
+def test_an_organization_that_is_not_here_is_told(
+    fleet: Fleet, home: Home, database: OriginalDatabase
+) -> None:
+    database.job(ONE)
+    answer = told(fleet, home, database.url, f"--organization={ACME}=acme")
+    assert remarks(answer) == {
+        "there is no organization acme on this server: make it first": ("left out", 1)
+    }
+    wrong = migrate(fleet, home, database.url, "--organization=acme=acme")
+    assert_one_line(wrong, ExitStatus.USAGE, "--organization acme=acme")
+
+
+def test_text_of_any_encoding_is_read(fleet: Fleet, home: Home) -> None:
+    """Databases of old installations have none, and take any bytes."""
+    with original_database(encoding="SQL_ASCII") as database:
+        database.job(ONE, nodes={"web1": 3}, command="x")
+        database.session.execute(r"UPDATE jobs SET command = E'caf\xe9 \xc3\xa4'")
+        database.output(ONE, "web1", "x")
+        database.session.execute(r"UPDATE job_output SET stdout = E'\xff\xfe'")
+        database.job(TWO, nodes={"web1": 3})
+        database.session.execute(
+            r"INSERT INTO jobs SELECT E'\xe9', org_id, command, status, 1,"
+            r" last_updated_by, created_at, updated_at FROM jobs LIMIT 1"
+        )
+        answer = told(fleet, home, database.url, AS_ORG)
+    assert remarks(answer) == {
+        "the command is not UTF-8: what is not is replaced": ("changed", 1),
+        "the id is not 32 hex digits": ("left out", 1),
+    }
+    fleet.start_server()
+    assert fleet.api.job(ONE)["command"] == "caf\N{REPLACEMENT CHARACTER} ä"
+    assert fleet.api.job_output(ONE, "web1", "stdout") == b"\xff\xfe"
+
+
+def test_output_of_any_size_is_taken_over_or_cut(
+    fleet: Fleet, home: Home, database: OriginalDatabase
+) -> None:
+    sizes = {"a": 5 * 2**20, "b": 4 * 2**20, "c": 4 * 2**20, "d": 100_000, "e": 10}
+    database.job(ONE, nodes=dict.fromkeys(sizes, 3))
+    for node, size in sizes.items():
+        database.session.execute(
+            "INSERT INTO job_output VALUES (%s, %s, repeat(%s, %s), '')", [ONE, node, node, size]
+        )
+    answer = told(fleet, home, database.url, AS_ORG)
+    assert remarks(answer) == {"output is cut: there is too much of it": ("changed", 1)}
+    fleet.start_server()
+    for node, size in sizes.items():
+        kept = min(size, 4 * 2**20)
+        output = fleet.api.job_output_marked(ONE, node, "stdout")
+        assert output.data == node.encode() * kept
+        assert (output.dropped, output.cut_at) == (size - kept, kept if size > kept else None)
+    assert not list((fleet.server_directory / "blobs/incoming").iterdir())
+
+
+def test_a_jobs_output_is_bounded_as_that_of_others(
+    fleet: Fleet, home: Home, database: OriginalDatabase
+) -> None:
+    file = fleet.server_directory / settings.FILE
+    file.write_text(f"max_job_output_bytes = 65536\n{file.read_text()}")
+    database.job(ONE, nodes={"a": 3, "b": 3})
+    database.output(ONE, "a", "a" * 65_534)
+    database.output(ONE, "b", "0123456789", "more")
+    told(fleet, home, database.url, AS_ORG)
+    fleet.start_server()
+    outputs = [fleet.api.job_output_marked(ONE, node, "stdout") for node in "ab"]
+    assert [(one.data[-3:], one.dropped) for one in outputs] == [(b"aaa", 0), (b"01", 8)]
+    assert fleet.api.job_output_marked(ONE, "b", "stderr")[:2] == (b"", 4)
+
+
+def test_a_row_that_cannot_be_read_is_one_job_less(
+    fleet: Fleet, home: Home, database: OriginalDatabase
+) -> None:
+    for job_id in (ONE, TWO, THREE):
+        database.job(job_id, nodes={"web1": 3})
+        database.output(job_id, "web1", "x")
+    database.session.execute("""
+        ALTER TABLE jobs RENAME TO jobs_kept;
+        CREATE VIEW jobs AS SELECT id, org_id, command, status, last_updated_by, created_at,
+          updated_at, quorum, 1 / (CASE WHEN id LIKE '1%' THEN 0 ELSE 1 END) AS run_timeout
+          FROM jobs_kept;
+        ALTER TABLE job_output RENAME TO output_kept;
+        CREATE VIEW job_output AS SELECT job_id, node_name, stderr,
+          CAST(1 / (CASE WHEN job_id LIKE '2%' THEN 0 ELSE 1 END) AS text) AS stdout
+          FROM output_kept;
+    """)
+    answer = told(fleet, home, database.url, AS_ORG)
+    assert remarks(answer) == {
+        "division by zero": ("left out", 1),
+        "its output, or a part of it, cannot be read: division by zero": ("changed", 1),
+    }
+    assert (answer["jobs"], answer["outputs"]) == (2, 1)
+
+
+def test_old_schemas_without_options_and_output_are_read(
+    fleet: Fleet, home: Home, database: OriginalDatabase
+) -> None:
+    database.job(ONE, nodes={"web1": 3})
+    database.session.execute("DROP TABLE job_options, job_output; ALTER TABLE jobs DROP quorum")
+    assert told(fleet, home, database.url, AS_ORG)["jobs"] == 1
+
+
+def test_another_programs_database_and_one_that_is_away_are_one_line(
+    fleet: Fleet, home: Home, database: OriginalDatabase
+) -> None:
+    database.session.execute("ALTER TABLE jobs DROP COLUMN command CASCADE")
+    assert_one_line(
+        migrate(fleet, home, database.url, "-y"), ExitStatus.ERROR, "has no column jobs.command"
+    )
+    database.session.execute("DROP TABLE jobs CASCADE")
+    assert_one_line(migrate(fleet, home, database.url, "-y"), ExitStatus.ERROR, "has no table jobs")
+    away = "postgresql://somebody:secret@127.0.0.1:1/x"
+    found = migrate(fleet, home, away, "-y")
+    assert_one_line(found, ExitStatus.ERROR, "cannot read postgresql://somebody:***@127.0.0.1:1/x")
+    assert "secret" not in found.stderr
+    assert_one_line(
+        migrate(fleet, home, "mysql://x/y", "-y"), ExitStatus.USAGE, "SOURCE is neither"
+    )
+
+
+def test_the_old_database_is_only_read(
+    fleet: Fleet, home: Home, database: OriginalDatabase
+) -> None:
+    """A function that would write says that it may not."""
+    database.job(ONE)
+    database.session.execute("""
+        CREATE FUNCTION writes() RETURNS integer LANGUAGE plpgsql AS
+          $$BEGIN DELETE FROM job_nodes; RETURN 1; END$$;
+        ALTER TABLE jobs RENAME TO jobs_kept;
+        CREATE VIEW jobs AS SELECT id, org_id, command, status, last_updated_by, created_at,
+          updated_at, quorum, writes() AS run_timeout FROM jobs_kept;
+    """)
+    result = migrate(fleet, home, database.url, AS_ORG, "-y")
+    assert_one_line(result, ExitStatus.ERROR, "DELETE in a read-only transaction")
+
+
+def test_imported_jobs_are_pruned_as_others(
+    fleet: Fleet, home: Home, database: OriginalDatabase
+) -> None:
+    database.job(ONE, created_at="2019-01-01", updated_at="2019-01-01", nodes={"a": 3})
+    database.job(TWO, created_at="2026-09-01", updated_at="2026-09-01", nodes={"a": 3})
+    answer = told(fleet, home, database.url, AS_ORG)
+    assert (answer["jobs"], answer["expired"]) == (2, 1)
+    place = str(fleet.server_directory)
+    assert home.run("server", "prune", "--dir", place, "-y").stdout.startswith("Deleted 1 jobs")
+    fleet.start_server()
+    assert [job["id"] for job in fleet.api.jobs()] == [TWO]
+
+
+def test_an_import_that_broke_off_goes_on(
+    fleet: Fleet, home: Home, database: OriginalDatabase
+) -> None:
+    """A job is there with all that belongs to it, or not at all."""
+    count = 120
+    for number in range(count):
+        job_id = database.job(f"{number:032x}", nodes={"web1": 3})
+        database.output(job_id, "web1", f"{number}")
+    database.session.execute(f"""
+        ALTER TABLE job_output RENAME TO output_kept;
+        CREATE VIEW job_output AS SELECT job_id, node_name, stderr, CASE
+          WHEN job_id = '{110:032x}' THEN stdout || CAST(pg_advisory_xact_lock(7) AS text)
+          ELSE stdout END AS stdout FROM output_kept;
+    """)
+    with psycopg.connect(database.url) as blocking:
+        blocking.execute("SELECT pg_advisory_xact_lock(7)")
+        place = str(fleet.server_directory)
+        process = home.start("migrate", "history", database.url, "--dir", place, AS_ORG, "-y")
+        waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'advisory'"
+        while database.session.execute(waiting).fetchone() == (0,):
+            assert process.poll() is None
+        process.kill()
+        process.communicate()
+    answer = told(fleet, home, database.url, AS_ORG)
+    assert 100 <= answer["there"] <= 110
+    assert answer["jobs"] == count - answer["there"]
+    fleet.start_server()
+    found = {fleet.api.job_output(f"{n:032x}", "web1", "stdout") for n in range(count)}
+    assert found == {f"{n}".encode() for n in range(count)}
+
+
+# --- over REST, in the shapes that were recorded (vectors/original_server.txt)
+
+
+@pytest.fixture
+def original(responder: Responder) -> Responder:
+    """The original server with two jobs."""
+    one = {
+        "id": ONE, "command": "show-env", "status": "complete", "run_timeout": 30,
+        "created_at": "Mon, 23 Nov 2026 22:04:48 GMT",
+        "updated_at": "Mon, 23 Nov 2026 22:04:48 GMT", "user": "root", "dir": "/tmp",
+        "env": {"FOO": "bar", "FOOTWO": "x y"}, "capture_output": True,
+    }  # fmt: skip
+    two = {
+        "id": TWO, "command": "sleep5", "status": "running", "run_timeout": 3600,
+        "created_at": "2026-11-23 22:05:29", "updated_at": "soon", "env": {},
+    }  # fmt: skip
+    responder.say("GET", "jobs", json_answer([one | {"file_specified": True}, two], old=True))
+    nodes = {"succeeded": ["web1"], "failed": ["web2"], "nacked": ["web3"]}
+    whole = one | {"file": "raw:x", "nodes": nodes}
+    responder.say("GET", f"jobs/{ONE}", json_answer(whole, old=True))
+    responder.say("GET", f"jobs/{TWO}", json_answer(two | {"nodes": {"running": ["web1"]}}))
+    for node, channel, data in (
+        ("web1", "stdout", b"bar\0\xff"), ("web1", "stderr", b""),
+        ("web2", "stdout", b"y" * (5 * 2**20)), ("web2", "stderr", b"no"),
+    ):  # fmt: skip
+        octets = Answer(body=data, content_type="application/octet-stream")
+        responder.say("GET", f"jobs/{ONE}/output/{node}/{channel}", octets)
+    return responder
+
+
+@pytest.fixture
+def signed(key_file: Path) -> tuple[str, ...]:
+    """As whom the original is asked."""
+    return "-u", "admin", "-k", str(key_file)
+
+
+def rename_organization(fleet: Fleet) -> None:
+    """The responder's is called acme."""
+    with closing(sqlite3.connect(fleet.server_directory / "pushcli.db")) as ours, ours:
+        ours.execute("INSERT INTO organizations VALUES ('acme')")
+
+
+@on_sqlite("the organization is put into the file")
+def test_jobs_come_over_rest_too(
+    fleet: Fleet, home: Home, original: Responder, signed: tuple[str, ...]
+) -> None:
+    rename_organization(fleet)
+    answer = told(fleet, home, original.url, *signed)
+    assert remarks(answer) == {
+        "the quorum is not known: the number of nodes, which is the default": ("changed", 2),
+        "output is cut: there is too much of it": ("changed", 1),
+        "created_at names no zone: UTC": ("changed", 1),
+        "was running when it was imported: aborted": ("changed", 1),
+        "updated_at is not a time: the same as created_at": ("changed", 1),
+    }
+    assert (answer["jobs"], answer["nodes"], answer["outputs"]) == (2, 4, 2)
+    with closing(sqlite3.connect(fleet.server_directory / "pushcli.db")) as ours:
+        jobs = ours.execute(
+            "SELECT id, status, quorum, created_at, env, requestor FROM jobs ORDER BY id"
+        ).fetchall()
+        parts = ours.execute(
+            "SELECT job_id, node, state, stdout_size, stdout_dropped FROM job_nodes"
+            " ORDER BY job_id, position"
+        ).fetchall()
+        [stdout] = ours.execute(
+            "SELECT data FROM blobs JOIN job_nodes ON digest = stdout_digest WHERE node = 'web1'"
+        ).fetchone()
+    assert jobs == [
+        (ONE, "complete", 3, 1795471488.0, '{"FOO": "bar", "FOOTWO": "x y"}', ""),
+        (TWO, "aborted", 1, 1795471529.0, "{}", ""),
+    ]
+    assert parts == [
+        (ONE, "web1", "succeeded", 5, 0), (ONE, "web2", "failed", 4 * 2**20, 2**20),
+        (ONE, "web3", "nacked", None, None), (TWO, "web1", "crashed", None, None),
+    ]  # fmt: skip
+    assert stdout == b"bar\0\xff"
+    assert told(fleet, home, original.url, *signed)["there"] == 2
+
+
+@on_sqlite("the organization is put into the file")
+def test_what_a_hostile_server_says_of_one_job_costs_that_job(
+    fleet: Fleet, home: Home, original: Responder, signed: tuple[str, ...]
+) -> None:
+    rename_organization(fleet)
+    ids = [f"{number:032x}" for number in range(8)]
+    listed = [{"id": one} for one in [*ids, ONE]] + [{"id": 5}, 7, None, {"id": "../x"}, {}]
+    original.say("GET", "jobs", json_answer(listed, old=True))
+    for job_id, said_of_it in zip(ids, (
+        json_answer({"error": "no"}, 500), json_answer([1]), Answer(body=b"\0\xff"),
+        json_answer({"id": ONE}), json_answer({"id": ids[4], "status": ["complete"]}),
+        json_answer({"id": ids[5], "status": "complete", "created_at": "Mon, 23 Nov 2026 22:04:48"
+                     " GMT", "command": "a\0b", "nodes": 7}),
+        json_answer({"id": ids[6], "status": "complete", "created_at": "Mon, 23 Nov 2026 22:04:48"
+                     " GMT", "command": "x", "run_timeout": 10**40, "env": {"A": 7}, "user": 5,
+                     "nodes": {"succeeded": [5, "ok", "../..", "ok"], "odd": ["x"], "failed": 3}}),
+    ), strict=False):  # fmt: skip
+        original.say("GET", f"jobs/{job_id}", said_of_it)
+    answer = told(fleet, home, original.url, *signed)
+    assert (answer["jobs"], answer["nodes"], answer["left_out"]) == (2, 4, 6 + 5)
+    said = remarks(answer)
+    for why, count in (
+        ("the server's answer is another thing than this job", 2),
+        ("there is no job status ['complete']", 1), ("the command holds a NUL", 1),
+        ("the id is not 32 hex digits", 5), ("no node can have the name", 1),
+        ("the job has the node twice", 1), ("there is no node state odd", 1),
+        ("the user is not text: left out", 1), ("the server failed (500): no", 1),
+        ("the server's answer is not JSON", 1),
+        ("run_timeout is not known: 3600, which is the default", 1),
+        ("the environment is not one of strings: left out", 1),
+    ):  # fmt: skip
+        assert said[why][1] == count, (why, said)
+
+
+def test_a_server_that_refuses_or_is_away_is_one_line(
+    fleet: Fleet, home: Home, responder: Responder, signed: tuple[str, ...]
+) -> None:
+    responder.say("GET", "jobs", json_answer({"error": ["Invalid signature"]}, 401))
+    refused = migrate(fleet, home, responder.url, *signed, "-y")
+    assert_one_line(refused, ExitStatus.NOT_ALLOWED, "Invalid signature")
+    responder.say("GET", "jobs", json_answer({"jobs": 5}))
+    odd = migrate(fleet, home, responder.url, *signed, "-y")
+    assert_one_line(odd, ExitStatus.ERROR, "list of jobs is not one")
+    away = migrate(fleet, home, "http://127.0.0.1:1/organizations/acme", *signed, "-y")
+    assert_one_line(away, ExitStatus.UNREACHABLE, "cannot")
+
+
+# --- beside a Chef Infra Server, which knows the organizations' names
+
+
+def test_names_of_organizations_are_asked_of_chef(
+    tmp_path: Path, database: OriginalDatabase
+) -> None:
+    key = keys.generate()
+    with chef_server(key.public_key()) as chef:
+        chef.guids = {ORG: ACME}
+        (tmp_path / "fleet").mkdir()
+        fleet = BesideChef(tmp_path / "fleet", chef, key)
+        try:
+            fleet.make_server()
+            home = Home(fleet.credentials.parent.parent)
+            database.job(ONE, nodes={"web1": 3})
+            database.job(TWO, org="f" * 32)
+            dry = migrate(fleet, home, database.url, "--dry-run")
+            assert "Would import 1 jobs of sandbox" in dry.stdout, dry
+            answer = told(fleet, home, database.url)
+            assert (answer["jobs"], answer["left_out"]) == (1, 1)
+            fleet.start_server()
+            assert [job["id"] for job in fleet.api.jobs()] == [ONE]
+            chef.fault = "failing"
+            broken = migrate(fleet, home, database.url, "--dry-run")
+            assert_one_line(broken, ExitStatus.ERROR, "the server failed (500)")
+        finally:
+            fleet.stop()

@@ -1,0 +1,106 @@
+"""The original Push Jobs server's PostgreSQL database, made as its own schema makes it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+from sqlalchemy.engine import make_url
+
+from tests.support.postgresql import throw_away_database
+
+ACME = "0123456789abcdef0123456789abcdef"
+"""The id of its organization."""
+COMPLETE = 2
+_SCHEMA = """
+CREATE TABLE job_status (id integer NOT NULL PRIMARY KEY, description text NOT NULL);
+INSERT INTO job_status VALUES (0, 'voting'), (1, 'running'), (2, 'complete'), (3, 'quorum_failed'),
+  (4, 'aborted'), (5, 'new'), (6, 'timed_out'), (7, 'crashed');
+CREATE TABLE jobs (
+  id character(32) NOT NULL PRIMARY KEY, org_id character(32) NOT NULL, command text NOT NULL,
+  status integer NOT NULL, run_timeout integer, last_updated_by character(32) NOT NULL,
+  created_at timestamp without time zone NOT NULL, updated_at timestamp without time zone NOT NULL,
+  quorum integer);
+CREATE TABLE job_nodes (
+  job_id character(32) REFERENCES jobs(id) ON UPDATE CASCADE ON DELETE CASCADE,
+  org_id character(32) NOT NULL, node_name text NOT NULL, UNIQUE (job_id, org_id, node_name),
+  status integer NOT NULL, created_at timestamp without time zone NOT NULL,
+  updated_at timestamp without time zone NOT NULL);
+CREATE TABLE job_options (
+  job_id character(32) NOT NULL PRIMARY KEY
+    REFERENCES jobs(id) ON UPDATE CASCADE ON DELETE CASCADE,
+  job_user character(32), dir text, env text, capture boolean, job_file text);
+CREATE TABLE job_output (
+  job_id character(32) NOT NULL REFERENCES jobs(id) ON UPDATE CASCADE ON DELETE CASCADE,
+  node_name text NOT NULL, UNIQUE (job_id, node_name), stdout text NOT NULL, stderr text NOT NULL);
+"""
+
+
+class OriginalDatabase:
+    """Jobs are put into it as the original did."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.session = psycopg.connect(url, autocommit=True)
+        self.session.execute(_SCHEMA)
+
+    def job(
+        self, job_id: str, *, org: str = ACME, command: Any = "chef-client",
+        status: int = COMPLETE, run_timeout: int | None = 300, quorum: int | None = 1,
+        created_at: str = "2026-09-04 23:01:02", updated_at: str = "2026-09-04 23:17:56",
+        nodes: dict[str, int] | None = None,
+    ) -> str:  # fmt: skip
+        """A job and its nodes; returns its id."""
+        self.session.execute(
+            "INSERT INTO jobs VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)",
+            [job_id, org, command, status, run_timeout, job_id, created_at, updated_at, quorum],
+        )
+        for node, state in (nodes or {}).items():
+            self.session.execute(
+                "INSERT INTO job_nodes VALUES (%s, %s, %s, %s, %s, %s)",
+                [job_id, org, node, state, created_at, updated_at],
+            )
+        return job_id
+
+    def options(
+        self, job_id: str, *, user: str | None = None, directory: str | None = None,
+        env: str | None = None, capture: bool | None = None, file: str | None = None,
+    ) -> None:  # fmt: skip
+        """What a job was started with."""
+        self.session.execute(
+            "INSERT INTO job_options VALUES (%s, %s, %s, %s, %s, %s)",
+            [job_id, user, directory, env, capture, file],
+        )
+
+    def output(self, job_id: str, node: str, stdout: Any, stderr: Any = "") -> None:
+        """What a node wrote."""
+        self.session.execute(
+            "INSERT INTO job_output VALUES (%s, %s, %s, %s)", [job_id, node, stdout, stderr]
+        )
+
+
+@contextmanager
+def original_database(*, encoding: str = "") -> Iterator[OriginalDatabase]:
+    """An empty one; the test is skipped where there is no PostgreSQL.
+
+    Args:
+        encoding: another one than that of the databases beside it.
+    """
+    with throw_away_database() as url:
+        made = url
+        name = f"{make_url(url).database}_ascii"
+        if encoding:
+            with psycopg.connect(url, autocommit=True) as session:
+                session.execute(
+                    f"CREATE DATABASE {name} ENCODING '{encoding}' LC_COLLATE 'C' LC_CTYPE 'C'"
+                    " TEMPLATE template0"
+                )
+            made = make_url(url).set(database=name).render_as_string(hide_password=False)
+        database = OriginalDatabase(made)
+        try:
+            yield database
+        finally:
+            database.session.close()
+            if encoding:
+                with psycopg.connect(url, autocommit=True) as session:
+                    session.execute(f"DROP DATABASE {name} WITH (FORCE)")
