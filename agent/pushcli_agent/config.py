@@ -52,6 +52,8 @@ class AgentSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     whitelist_source: Literal["local", "server", "both"] = "both"
     accept_unsigned_whitelist: bool = False
     """Whether entries of the server that no editor signed count too."""
+    trust_editors_on_first_use: bool = False
+    """Whether the users in the group `admins` are pinned as editors, once, where none are."""
     roles: list[str] = []
     """With `tags` and `attributes` what searches find the node by, beside what it is."""
     tags: list[str] = []

@@ -17,6 +17,7 @@ from pushcli_agent.core import effects, events
 from pushcli_agent.core.configuration import ServerConfig
 from pushcli_agent.core.machine import handle
 from pushcli_agent.core.state import Agent
+from pushcli_agent.first_use.first_use import FirstUse
 from pushcli_agent.link.channel import Channel
 from pushcli_agent.link.config_request import ConfigRequest
 from pushcli_agent.link.fetcher import Fetcher
@@ -52,6 +53,7 @@ class Loop:
         whitelists: WhitelistInForce,
         outgoing: Outgoing,
         housekeeping: Housekeeping,
+        first_use: FirstUse,
         signals: Signals,
         notifier: Notifier,
         request: Callable[[tuple[str, ...]], ConfigRequest],
@@ -64,6 +66,7 @@ class Loop:
         self._whitelists = whitelists
         self._outgoing = outgoing
         self._housekeeping = housekeeping
+        self._first_use = first_use
         self._signals = signals
         self._notifier = notifier
         self._request = request
@@ -86,6 +89,7 @@ class Loop:
                 self._handle_answer,
                 self._handle_time,
                 self._keep_house,
+                self._pin_editors,
                 self._look_at_files,
                 log.tick,
             ):
@@ -110,7 +114,7 @@ class Loop:
         poller = zmq.Poller()
         for socket in self._channel.sockets:
             poller.register(socket, zmq.POLLIN)
-        for fd in (self._signals.fd, self._fetcher.fd, *self._jobs.fds()):
+        for fd in (self._signals.fd, self._fetcher.fd, self._first_use.fd, *self._jobs.fds()):
             if fd >= 0:
                 poller.register(fd, zmq.POLLIN)
         now = time.monotonic()
@@ -118,6 +122,7 @@ class Loop:
             self._agent.deadline(),
             self._jobs.deadline(now),
             self._housekeeping.due_at,
+            self._first_use.due_at,
             self._whitelists.due_at,
             self._notifier.due_at,
         )
@@ -137,7 +142,7 @@ class Loop:
         for ended in self._jobs.ended():
             self._handle(ended)
         if self._signals.consume_child():
-            orphans.reap({*self._jobs.children(), self._fetcher.pid})
+            orphans.reap({*self._jobs.children(), self._fetcher.pid, self._first_use.pid})
 
     def _handle_messages(self) -> None:
         for event in self._channel.receive():
@@ -155,6 +160,12 @@ class Loop:
 
     def _keep_house(self) -> None:
         self._housekeeping.work(time.monotonic())
+
+    def _pin_editors(self) -> None:
+        if self._first_use.fd >= 0:
+            self._first_use.receive()
+        else:
+            self._first_use.work(time.monotonic())
 
     def _look_at_files(self) -> None:
         if time.monotonic() >= self._whitelists.due_at:
@@ -190,8 +201,9 @@ class Loop:
                 self._send(effect)
             case effects.LookAtOutput(job_id=job_id):
                 self._feedback.append(self._jobs.grown(job_id))
-            case effects.SendWhitelistReport(policy=policy):
+            case effects.SendWhitelistReport(policy=policy, pins=pins):
                 more = self._jobs.policy_report() if policy else {}
+                more |= self._whitelists.pins_report() if pins else {}
                 self._send_note(
                     messages.WhitelistReport, lambda room: self._whitelists.report(room, more)
                 )

@@ -23,6 +23,7 @@ from pushcli.systemd import notify
 from pushcli_agent import boot, config, lock, log, orphans
 from pushcli_agent.config import AgentSettings, Overrides
 from pushcli_agent.core.state import Agent
+from pushcli_agent.first_use.first_use import FirstUse
 from pushcli_agent.link.channel import Channel
 from pushcli_agent.link.config_request import ConfigRequest
 from pushcli_agent.link.fetcher import Fetcher
@@ -71,7 +72,7 @@ def run(file: Path, overrides: Overrides) -> None:
     if settings.open:
         _log.warning("open: %s", _opened(settings))
     jobs, channel, fetcher = Jobs(settings, boot.current()), Channel(), Fetcher()
-    whitelists = WhitelistInForce(settings, file)
+    whitelists, first_use = WhitelistInForce(settings, file), FirstUse(settings, file.parent)
     try:
         Loop(
             agent=Agent(random=random.random),
@@ -81,6 +82,7 @@ def run(file: Path, overrides: Overrides) -> None:
             whitelists=whitelists,
             outgoing=Outgoing(_identity(settings), jobs.read),
             housekeeping=Housekeeping(Path(settings.file_dir), settings.file_dir_expiry),
+            first_use=first_use,
             signals=signals,
             notifier=notifier,
             request=partial(_request, settings, jobs, channel.public_key.decode("ascii")),
@@ -88,6 +90,7 @@ def run(file: Path, overrides: Overrides) -> None:
         ).run()
     finally:
         fetcher.stop()
+        first_use.stop()
         channel.close()
         _log.info("agent stopped")
         os.close(held)

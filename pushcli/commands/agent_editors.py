@@ -102,5 +102,5 @@ def remove(app: App, what: str, directory: Path | None) -> None:
         app.print(escape_line(f"{key} is no longer trusted on this node"))
     if not app.is_text:
         app.emit({"removed": gone})
-    if not any(state == "pinned" for _, _, state in pinned.rows(place)):
+    if not any(state.startswith("pinned") for _, _, state in pinned.rows(place)):
         app.note("no key is pinned now: no editor can vouch for another")

@@ -36,6 +36,10 @@ _OPEN = (
     "# for those that make programs run something else. A list of names ends that; likewise\n"
     "# allowed_dirs and allowed_users.\n"
 )
+_EDITORS = (
+    "# Nobody may change the whitelist on the server until an editor's key is pinned here:\n"
+    "# `pushcli agent editors add NAME FILE`, or trust_editors_on_first_use = true.\n"
+)
 
 
 class AgentDraft(msgspec.Struct, frozen=True, kw_only=True):
@@ -94,6 +98,7 @@ def text(made: AgentDraft, *, ca_file: str | None) -> str:
     lines += [f"{toml_text.pair(name, value)}\n" for name, value in settings.items()]
     if "allowed_overwritable_env_vars" not in settings:
         lines.append("\n" + _OPEN)
+    lines.append("\n" + _EDITORS)
     lines.append("\n[whitelist]\n")
     lines += [f"{toml_text.pair(name, value)}\n" for name, value in made.whitelist.items()]
     return "".join(lines)

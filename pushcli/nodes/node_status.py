@@ -54,6 +54,12 @@ class _Paused(msgspec.Struct, frozen=True):
     until: float
 
 
+class _Pinned(msgspec.Struct, frozen=True):
+    editor: str
+    key: str
+    first_use: bool = False
+
+
 class _Detail(msgspec.Struct, frozen=True):
     """What our server adds to a node's availability (docs/extensions.md)."""
 
@@ -64,6 +70,7 @@ class _Detail(msgspec.Struct, frozen=True):
     """Seconds; only where what the node says is refused for it."""
     whitelist: _Whitelist | None = None
     open: list[str] = []
+    pinned: list[_Pinned] = []
     agent: str | None = None
     last_contact: float | None = None
     """Seconds since the epoch."""
@@ -107,6 +114,8 @@ def show(
         app.note(escape_line(f"{unknown.what}: {unknown.remedy}"))
     for opened, nodes in _open(details.values()).items():
         app.note(escape_line(f"{fold(nodes)}: open: {opened} (see docs/whitelist.md)"))
+    for pinned, nodes in _pinned(details.values(), all_of_them=bool(app.options.verbose)).items():
+        app.note(escape_line(f"{fold(nodes)}: {pinned}"))
     for name, detail in details.items():
         if detail.clock_ahead is not None:
             app.note(escape_line(f"{name}: {detail.reason}; synchronize it"))
@@ -157,6 +166,24 @@ def _open(details: Iterable[_Detail]) -> dict[str, list[str]]:
     for detail in details:
         if detail.open:
             found[", ".join(detail.open)].append(detail.node_name)
+    return found
+
+
+def _pinned(details: Iterable[_Detail], *, all_of_them: bool) -> dict[str, list[str]]:
+    """Whose edits nodes accept by themselves, with those nodes.
+
+    Args:
+        all_of_them: else those alone that they took on first use, which nobody compared.
+    """
+    found: dict[str, list[str]] = defaultdict(list)
+    for detail in details:
+        first = [f"{one.editor} {one.key}" for one in detail.pinned if one.first_use]
+        others = [f"{one.editor} {one.key}" for one in detail.pinned if not one.first_use]
+        if first:
+            words = f"editors pinned on first use: {', '.join(first)}"
+            found[words].append(detail.node_name)
+        if others and all_of_them:
+            found[f"editors pinned: {', '.join(others)}"].append(detail.node_name)
     return found
 
 

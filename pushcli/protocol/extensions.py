@@ -18,6 +18,8 @@ OUTPUT = "output"
 """`output` and `ack_output` messages: output of any size and any bytes."""
 PARTIAL = "partial"
 """Results of what was aborted or lost its supervisor, and how much output is missing."""
+PINS = "pins"
+"""`pinned` in `whitelist_report`: the editors' keys that a node trusts by itself."""
 POLICY = "policy"
 """`exact_env` in `commit`, `env` in `check`, `keys` and `open` in `whitelist_report`: what of a
 job a node lets its caller choose.
@@ -50,7 +52,7 @@ WHITELIST = "whitelist"
 """`whitelist` and `whitelist_report` messages; `whitelist` in heartbeats."""
 
 ALL = frozenset({
-    ADOPT, CAPTURE, CHECKS, EDITORS, FACTS, OUTPUT, PARTIAL, POLICY, QUIET, REASON, REBOOTS,
+    ADOPT, CAPTURE, CHECKS, EDITORS, FACTS, OUTPUT, PARTIAL, PINS, POLICY, QUIET, REASON, REBOOTS,
     REQUESTOR, RESULTS, SECRETS, SPLAY, STDIN, STREAM, TIMEOUT, WHITELIST,
 })  # fmt: skip
 

@@ -28,6 +28,8 @@ Identifier = Annotated[str, msgspec.Meta(max_length=64, pattern=r"^[!-~]*\Z")]
 Line = Annotated[str, msgspec.Meta(pattern=r"^[^\0]*\Z")]
 
 
+MAX_PINNED = 64
+"""Keys that a report names."""
 _MAX_DETAIL = 200
 
 
@@ -304,6 +306,15 @@ class EntryRefused(msgspec.Struct, frozen=True, kw_only=True):
     reason: Line
 
 
+class PinnedKey(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A key that the node trusts by itself; `first_use`: because a server named it once."""
+
+    editor: Line
+    key: Identifier
+    """Its fingerprint."""
+    first_use: bool = False
+
+
 class WhitelistReport(AgentMessage, frozen=True, kw_only=True, tag="whitelist_report"):
     """Extension `whitelist`: what is in force on the node."""
 
@@ -319,6 +330,8 @@ class WhitelistReport(AgentMessage, frozen=True, kw_only=True, tag="whitelist_re
     """Extension `policy`: the keys of entries that this agent knows."""
     open: Annotated[list[Identifier], msgspec.Meta(max_length=16)] | None = None
     """Extension `policy`: what of a job is its caller's choice here (`env`, `dir`, `user`)."""
+    pinned: Annotated[list[PinnedKey], msgspec.Meta(max_length=MAX_PINNED)] | None = None
+    """Extension `pins`: the editors' keys that the node trusts by itself, the first of them."""
 
 
 class Checked(AgentMessage, frozen=True, kw_only=True, tag="checked"):

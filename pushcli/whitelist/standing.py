@@ -10,10 +10,11 @@ from pushcli.whitelist.rsa_numbers import PublicNumbers
 
 
 class Pin(NamedTuple):
-    """A key that the node trusts by itself."""
+    """A key that the node trusts by itself; `first_use`: because a server named it once."""
 
     name: str
     key: PublicNumbers
+    first_use: bool = False
 
 
 class Pins(NamedTuple):

@@ -51,6 +51,9 @@ class Identities(Protocol):
     async def unknown_clients(self, org: str, wanted: Sequence[str]) -> list[str]:
         """Those of the names that no client of the organization has."""
 
+    async def administrators(self, org: str) -> list[str]:
+        """The users in `admins` and in the groups within it, by name."""
+
 
 class OwnIdentities:
     """Those of our own store."""
@@ -84,3 +87,8 @@ class OwnIdentities:
         pairs = [(org, name) for name in wanted]
         there = await self._store.lists.ask(identity_reads.existing_clients, pairs)
         return [name for name in wanted if (org, name) not in there]
+
+    async def administrators(self, org: str) -> list[str]:
+        """See `Identities`: those of them that have a valid key."""
+        found = await self._store.lists.ask(identity_reads.editors, org)
+        return sorted({editor.name for editor in found})

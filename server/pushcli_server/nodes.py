@@ -83,8 +83,13 @@ class NodeService:
         status["whitelist"] = None
         if report is not None:
             whitelist = msgspec.structs.asdict(report)
-            opened = whitelist.pop("open")
+            opened, pinned = whitelist.pop("open"), whitelist.pop("pinned")
             status["whitelist"] = whitelist
+            if pinned is not None:
+                status["pinned"] = [
+                    {"editor": one.editor, "key": one.key, "first_use": one.first_use}
+                    for one in pinned
+                ]
             if opened is not None:
                 status["open"] = opened
         return status

@@ -42,6 +42,8 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     refused: int
     open: list[str] | None
     """What of a job is its caller's choice there; None: its agent does not report that."""
+    pinned: list[messages.PinnedKey] | None
+    """The editors' keys that the node trusts by itself; None likewise."""
 
 
 class _Report(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -55,6 +57,7 @@ class _Report(msgspec.Struct, kw_only=True, omit_defaults=True):
     left_out: int
     keys: list[str] | None = None
     open: list[str] | None = None
+    pinned: list[messages.PinnedKey] | None = None
 
 
 class Settled(msgspec.Struct, frozen=True):
@@ -201,6 +204,7 @@ class WhitelistPush:
             entries=len(message.entries) + message.left_out,
             refused=len(message.refused),
             open=message.open,
+            pinned=message.pinned,
         )
         self._save(node, message, at)
         has_it = message.digest is not None and message.digest == self._wanted.get(node)
@@ -234,6 +238,7 @@ class WhitelistPush:
             left_out=message.left_out,
             keys=message.keys,
             open=message.open,
+            pinned=message.pinned,
         )
         said = msgspec.json.encode(msgspec.structs.replace(stored, at=0.0))
         fingerprint = hashlib.sha256(said).digest()
@@ -327,6 +332,7 @@ def _stored_summaries(connection: Any, org: str, names: Sequence[str]) -> list[t
             entries=len(stored.entries) + stored.left_out,
             refused=len(stored.refused),
             open=stored.open,
+            pinned=stored.pinned,
         )
         found.append((name, summary))
     return found

@@ -75,6 +75,7 @@ ENDPOINTS = [
     Endpoint("GET", f"pushy/job_status_feed/{JOB}", "read"),
     Endpoint("GET", f"pushy/jobs_status_feed/{JOB}", "read"),
     Endpoint("GET", "pushy/freeze", "member"),
+    Endpoint("GET", "pushy/administrators", "member"),
     Endpoint("PUT", "pushy/freeze", "admin"),
     Endpoint("DELETE", "pushy/freeze", "admin"),
     Endpoint("POST", "pushy/pauses", "write"),

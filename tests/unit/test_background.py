@@ -36,7 +36,7 @@ KNOWN = {
     ("server.py", "main", "signal"): "ignored until the log is there",
     ("client.py", "__init__", "ThreadPoolExecutor"): "each question in it is awaited",
     ("client.py", "ask", "run_in_executor"): "awaited; of one that took too long nothing is heard",
-    ("identities.py", "is_member", "gather"): "awaited, with what it raises",
+    ("identities.py", "_within", "gather"): "awaited, with what it raises",
     ("identities.py", "_asked", "ensure_future"): "awaited by whoever waits for its answer",
     ("identities.py", "_asked", "add_done_callback"): "takes it from a dict, and its failure",
     ("engine.py", "start", "add_done_callback"): "withdraws a job; the loop logs what fails",
@@ -70,7 +70,7 @@ KNOWN = {
     # The agent, whose loop tries each of its steps by itself.
     ("signals.py", "__init__", "signal"): "adds to a set",
     ("signals.py", "__init__", "set_wakeup_fd"): "a pipe that nobody waits for",
-    ("fetcher.py", "__init__", "Popen"): "its end and its answer are events",
+    ("child.py", "__init__", "Popen"): "its end and its answer are events",
     ("drain.py", "leave_drain", "fork"): "a process of its own, which reads and throws away",
     ("drain.py", "_become_small", "signal"): "of that process",
     ("drain.py", "_become_small", "set_wakeup_fd"): "of that process",

@@ -108,9 +108,15 @@ class SendFacts(msgspec.Struct, frozen=True):
 
 
 class SendWhitelistReport(msgspec.Struct, frozen=True):
-    """Send what is in force; `policy`: and what else the server may know of the policy."""
+    """Send what is in force.
+
+    Args:
+        policy: and what else the server may know of the policy.
+        pins: and which editors' keys are pinned.
+    """
 
     policy: bool = False
+    pins: bool = False
 
 
 class ApplyWhitelist(msgspec.Struct, frozen=True):

@@ -59,7 +59,11 @@ def _facts(agent: Agent) -> list[Effect]:
 def _report(agent: Agent) -> list[Effect]:
     if not agent.link.connected or not _offered(agent, extensions.WHITELIST):
         return []
-    return [SendWhitelistReport(policy=_offered(agent, extensions.POLICY))]
+    return [
+        SendWhitelistReport(
+            policy=_offered(agent, extensions.POLICY), pins=_offered(agent, extensions.PINS)
+        )
+    ]
 
 
 def _offered(agent: Agent, extension: str) -> bool:

@@ -150,8 +150,10 @@ def rows(directory: Path) -> list[tuple[str, str, str]]:
     standing = server_whitelist.standing(directory)
     names = {_fingerprint(one): one.name for one in known.editors}
     found = []
+    first = {_fingerprint(one) for one in known.editors if one.first_use}
     for key, name in names.items():
-        state = "taken back by editors" if key in standing.taken_back else "pinned"
+        pinned = "pinned on first use" if key in first else "pinned"
+        state = "taken back by editors" if key in standing.taken_back else pinned
         found.append((name, key, "distrusted here" if key in known.distrusted else state))
     for key, vouched in standing.vouched.items():
         if key not in names or key in standing.taken_back:

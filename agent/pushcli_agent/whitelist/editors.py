@@ -24,12 +24,13 @@ MAX_SIZE = 4 * 1024 * 1024
 """Bytes of the file."""
 
 
-class Editor(msgspec.Struct, frozen=True):
-    """Somebody who may edit; `public_key` is PEM."""
+class Editor(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Somebody who may edit; `public_key` is PEM; `first_use`: taken so from a server."""
 
     name: str
     public_key: str
     fingerprint: str = ""
+    first_use: bool = False
 
 
 class Content(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -77,7 +78,10 @@ def load(file: Path) -> Pins:
         ConfigError: as for `read`.
     """
     content = read(file)
-    pins = [Pin(one.name, rsa_numbers.from_pem(one.public_key)) for one in content.editors]
+    pins = [
+        Pin(one.name, rsa_numbers.from_pem(one.public_key), one.first_use)
+        for one in content.editors
+    ]
     return Pins({pin.key.fingerprint: pin for pin in pins}, frozenset(content.distrusted))
 
 

@@ -91,6 +91,10 @@ class WhitelistInForce:
         ]
         return "; ".join(error for error in found if error) or None
 
+    def pins_report(self) -> dict[str, Any]:
+        """What the server may know of the pinned keys: fields of `messages.WhitelistReport`."""
+        return {} if self._server is None else {"pinned": self._server.pinned()}
+
     def report(self, max_body: int, more: Mapping[str, Any]) -> dict[str, Any]:
         """The fields of the report, for a message of `max_body` bytes; entries by name.
 

@@ -17,7 +17,7 @@ import msgspec
 
 from pushcli.errors import ConfigError
 from pushcli.protocol import limits, messages
-from pushcli.protocol.messages import EntryRefused, ServerEntry
+from pushcli.protocol.messages import EntryRefused, PinnedKey, ServerEntry
 from pushcli.whitelist import following, statements
 from pushcli.whitelist.chain import Unreadable
 from pushcli.whitelist.entry import Entry, InvalidEntry, parse
@@ -133,6 +133,17 @@ class ServerWhitelist:
         """Why something is not as it should be; one line."""
         found = [self._error, self._pinned.error, self._known.editors_error]
         return "; ".join(error for error in found if error) or None
+
+    def pinned(self) -> list[PinnedKey]:
+        """The pinned keys that count, for the report."""
+        pins = self._pinned.pins
+        counting = [key for key in pins.trusted if self._is_pinned(key)]
+        return [
+            PinnedKey(
+                editor=_line(pins.trusted[key].name), key=key, first_use=pins.trusted[key].first_use
+            )
+            for key in counting[: messages.MAX_PINNED]
+        ]
 
     def apply(self, message: messages.Whitelist) -> Sequence[Void]:
         """Check everything and go by what holds; kept on disk before it counts.

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Hashable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Sequence
 from typing import TypeVar, cast
 
 from pushcli.protocol import chef_answers as answers
@@ -21,6 +21,8 @@ STRANGERS = 1_000
 """Names that nobody has, likewise."""
 MOST_GROUPS = 500
 """That lie within one group, however deep."""
+MOST_ADMINISTRATORS = 1_000
+"""That one organization may have."""
 MOST_WAITING = 5_000
 """Questions under way."""
 _PAUSE = 1.0
@@ -72,15 +74,32 @@ class ChefIdentities:
         ]  # fmt: skip
 
     async def is_member(self, org: str, principal: Principal, group: str) -> bool:
-        """See `Identities`. Groups that hold each other are looked at once."""
+        """See `Identities`."""
+        async for one in self._within(org, group):
+            members = one.users if principal.kind == "user" else one.clients
+            if principal.name in members:
+                return True
+        return False
+
+    async def administrators(self, org: str) -> list[str]:
+        """See `Identities`."""
+        users: set[str] = set()
+        async for group in self._within(org, identity_reads.ADMINS):
+            users |= group.users
+        if len(users) > MOST_ADMINISTRATORS:
+            raise answers.ChefRefuses(
+                f"more than {MOST_ADMINISTRATORS} users administrate {org}: have fewer"
+            )
+        return sorted(users)
+
+    async def _within(self, org: str, group: str) -> AsyncIterator[Group]:
+        """This group and those within it. Groups that hold each other are looked at once."""
         seen, level = {group}, [group]
         while level:
             found = await asyncio.gather(*(self._group(org, name) for name in level))
             groups = [one for one in found if one is not None]
             for one in groups:
-                members = one.users if principal.kind == "user" else one.clients
-                if principal.name in members:
-                    return True
+                yield one
             inner = (answers.within(name, org) for one in groups for name in one.groups)
             level = list(dict.fromkeys(name for name in inner if name and name not in seen))
             seen.update(level)
@@ -88,7 +107,6 @@ class ChefIdentities:
                 raise answers.ChefRefuses(
                     f"more than {MOST_GROUPS} groups lie within {group} of {org}: have fewer"
                 )
-        return False
 
     async def group_exists(self, org: str, group: str) -> bool:
         """See `Identities`."""

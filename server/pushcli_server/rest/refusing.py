@@ -14,6 +14,7 @@ _ACTIONS = {
     "pushy/whitelist": "change whitelists",
     "pushy/whitelist_editors": "change who may edit whitelists",
     "pushy/editors": "change who may edit whitelists",
+    "pushy/administrators": "look at who administrates",
     "nodes": "look at and change nodes",
     "search": "search nodes",
     "principals": "look at users and clients",

@@ -8,6 +8,7 @@ from enum import Enum, auto
 from starlette.responses import Response
 
 from pushcli_server.rest import enroll
+from pushcli_server.rest.administrators import AdministratorHandlers
 from pushcli_server.rest.audit import AuditHandlers
 from pushcli_server.rest.auth import Access
 from pushcli_server.rest.brake import BrakeHandlers
@@ -236,6 +237,10 @@ def _whitelists(services: Services) -> list[Route]:
             "pushy/editors",
             GET=Operation(chain.show, _READ),
             POST=Operation(chain.append, _ADMIN),
+        ),
+        _below(
+            "pushy/administrators",
+            GET=Operation(AdministratorHandlers(services.identities).index, _MEMBER),
         ),
         _below("pushy/editors/entries", GET=Operation(chain.entries, _ADMIN)),
     ]

@@ -31,7 +31,7 @@ def test_a_new_connection_hears_of_facts_and_whitelist() -> None:
     assert script.take(events.Connected()) == [
         msgspec.structs.replace(heartbeat(), whitelist="d0"),
         effects.SendFacts(FACTS),
-        effects.SendWhitelistReport(policy=True),
+        effects.SendWhitelistReport(policy=True, pins=True),
     ]
     script.take(events.Disconnected())
     assert effects.SendFacts(FACTS) in script.take(events.Connected())
@@ -50,7 +50,9 @@ def test_a_whitelist_is_taken_and_reported() -> None:
     script = connected(Script())
     taken = script.take(events.CommandReceived(WHITELIST))
     assert taken == [effects.ApplyWhitelist(WHITELIST)]
-    assert script.take(events.WhitelistChanged("d1")) == [effects.SendWhitelistReport(policy=True)]
+    assert script.take(events.WhitelistChanged("d1")) == [
+        effects.SendWhitelistReport(policy=True, pins=True)
+    ]
     beat = next(e for e in script.wait(1.0) if isinstance(e, effects.SendHeartbeat))
     assert beat.whitelist == "d1"
 
@@ -64,7 +66,7 @@ def test_a_change_without_a_connection_waits_for_one() -> None:
     script = started(Script())
     script.take(events.Configured(NEW, FACTS))
     assert script.take(events.WhitelistChanged("d1")) == []
-    assert effects.SendWhitelistReport(policy=True) in script.take(events.Connected())
+    assert effects.SendWhitelistReport(policy=True, pins=True) in script.take(events.Connected())
 
 
 def test_a_server_of_0_1_0_is_not_told_of_the_policy() -> None:

@@ -114,7 +114,8 @@ def test_what_an_entry_lets_a_command_read_comes_to_it_whole(tmp_path: Path) -> 
 
 ELSEWHERE = {
     "chef_server_url", "node_name", "client_key", "ca_file", "fingerprint", "signing_version",
-    "whitelist", "whitelist_source", "accept_unsigned_whitelist", "roles", "tags", "attributes",
+    "whitelist", "whitelist_source", "accept_unsigned_whitelist",
+    "trust_editors_on_first_use", "roles", "tags", "attributes",
     "lock_dir", "file_dir", "file_dir_expiry", "spool_dir", "max_output_bytes",
     "default_capture", "jobs_outlive_agent", "log_level", "log_location",
 }  # fmt: skip

@@ -246,3 +246,24 @@ def test_a_damaged_file_of_editors_is_refused(tmp_path: Path, text: str) -> None
     (tmp_path / editors.FILE).write_text(text)
     with pytest.raises(ConfigError, match=r"editors\.json"):
         opened(tmp_path)
+
+
+def test_the_report_names_the_pinned_keys_that_count_and_how_they_came(tmp_path: Path) -> None:
+    first = {"name": "bob", "public_key": keys.public_pem(BOB), "first_use": True}
+    pin(tmp_path, ann=ANN, eve=EVE)
+    found = json.loads((tmp_path / editors.FILE).read_text())
+    found["editors"].append(first)
+    found["distrusted"] = [statements.fingerprint(EVE)]
+    (tmp_path / editors.FILE).write_text(json.dumps(found))
+    assert opened(tmp_path).pinned() == [
+        messages.PinnedKey(editor="ann", key=statements.fingerprint(ANN)),
+        messages.PinnedKey(editor="bob", key=statements.fingerprint(BOB), first_use=True),
+    ]
+
+
+def test_what_came_on_first_use_signs_like_any_other(tmp_path: Path) -> None:
+    first = {"name": "bob", "public_key": keys.public_pem(BOB), "first_use": True}
+    (tmp_path / editors.FILE).write_text(json.dumps({"editors": [first]}))
+    whitelist = opened(tmp_path)
+    whitelist.apply(message(signed("uptime", key=BOB, signer="bob")))
+    assert in_force(whitelist) == {"uptime": "uptime"}

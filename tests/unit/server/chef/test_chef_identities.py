@@ -136,6 +136,26 @@ def test_groups_that_hold_each_other_are_asked_for_once() -> None:
     played(play)
 
 
+def test_administrators_are_those_in_groups_within_too() -> None:
+    async def play(world: World) -> None:
+        world.chef.groups = {"admins": ["ops", "other::far", "gone"], "ops": ["admins"]}
+        world.chef.members = {"admins": ["carl", "ann"], "ops": ["bob", "ann"]}
+        assert await world.identities.administrators("acme") == ["ann", "bob", "carl"]
+        assert world.chef.asked == ["admins", "ops", "gone"]
+
+    played(play)
+
+
+def test_so_many_administrators_are_no_answer() -> None:
+    async def play(world: World) -> None:
+        many = [f"u{n}" for n in range(identities.MOST_ADMINISTRATORS + 1)]
+        world.chef.members = {"admins": many}
+        with pytest.raises(ChefRefuses, match="have fewer"):
+            await world.identities.administrators("acme")
+
+    played(play)
+
+
 def test_no_group_leads_on_without_an_end() -> None:
     async def play(world: World) -> None:
         world.chef.groups = {f"g{n}": [f"g{n + 1}"] for n in range(2000)}

@@ -1,0 +1,1 @@
+"""Editors that a node takes from a Chef Infra Server, once."""
