@@ -1,7 +1,9 @@
 """`pushcli server`: beside a Chef Infra Server."""
 # ruff: noqa: PLC0415
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -9,6 +11,9 @@ from pushcli.commands.server_place import become_owner, directory_option, place_
 from pushcli.terminal.command_groups import Command
 from pushcli.terminal.context import App
 from pushcli.terminal.options import output_options
+
+if TYPE_CHECKING:
+    from pushcli_server.chef.comparing import Comparison, Who
 
 
 @click.command("forget-identities", cls=Command)
@@ -32,3 +37,178 @@ def forget_identities(app: App, directory: Path | None) -> None:
         app.print(f"The server in {place} forgot what its Chef Infra Server said")
     else:
         app.emit({"directory": str(place), "forgotten": True})
+
+
+@click.command("use-chef", cls=Command)
+@directory_option
+@click.option(
+    "--set",
+    "values",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="A setting of server.toml that begins with chef_; may be repeated.",
+)
+@click.option("--dry-run", is_flag=True, help="Only show what would change for whom.")
+@click.option(
+    "--force",
+    is_flag=True,
+    help="Also where nobody who may start jobs or administrate here may do so there.",
+)
+@output_options
+@click.pass_obj
+def use_chef(
+    app: App, directory: Path | None, values: tuple[str, ...], dry_run: bool, force: bool
+) -> None:
+    """Go by the users, clients and groups of a Chef Infra Server, and no longer by your own.
+
+    Shows who of this server is missing there, whose keys differ, and who loses what groups allow,
+    asks, and sets identity = "chef" in server.toml. Jobs, output and signed whitelist entries stay,
+    and so do this server's users, clients and groups, for `pushcli server use-own`. Stop the
+    server first, but for --dry-run.
+
+    \b
+    Examples:
+      pushcli server use-chef --dry-run --set chef_server_url=https://chef.example.com \\
+        --set chef_key=/etc/opscode/pivotal.pem
+    """
+    from pushcli.errors import ConfigError
+    from pushcli.terminal.asking import agrees
+    from pushcli_server import settings
+    from pushcli_server.chef import moving
+
+    place = place_of(directory)
+    become_owner(place)
+    config = moving.chef_settings(place, values)
+    if not dry_run:
+        moving.require_stopped(place)
+    own = moving.own(config, place)
+    is_done = settings.load(place) == config and (own.allows_chef or not own.has_users)
+    found = [] if is_done else moving.comparisons(config, place, own.sides)
+    answer = {"directory": str(place), "url": config.chef_server_url, "dry_run": dry_run}
+    if app.is_text:
+        _print_comparisons(app, config.chef_server_url, found)
+    locked_out = [one for one in found if one.locks_out]
+    if locked_out and not force:
+        who = "; ".join(f"{_named(one.lost)} in {one.organization}" for one in locked_out)
+        refusal = f"nobody would be left who may start jobs or administrate: {who}"
+        remedy = "add one of them to a group there, or give --force"
+        if not dry_run:
+            raise ConfigError(refusal, remedy)
+        app.note(f"{refusal}: {remedy}")
+    changes = not (dry_run or is_done)
+    if changes:
+        if not agrees(app, f"Go by the users, clients and groups of {config.chef_server_url}?"):
+            return
+        moving.use_chef(place, config, own.sides)
+    if not app.is_text:
+        organizations = [_comparison(one) for one in found]
+        app.emit({**answer, "changed": changes, "organizations": organizations})
+    elif is_done:
+        app.print(f"{place} goes by {config.chef_server_url} already: nothing was changed")
+    elif changes:
+        app.print(f"Set identity to chef in {place / settings.FILE}; the way back is use-own")
+
+
+@click.command("use-own", cls=Command)
+@directory_option
+@output_options
+@click.pass_obj
+def use_own(app: App, directory: Path | None) -> None:
+    """Go by this server's own users, clients and groups again: the way back from use-chef.
+
+    They are as they were. The chef_ settings in server.toml become comments. Nodes that
+    registered with the Chef Infra Server meanwhile have no key here. Stop the server first.
+
+    Example: pushcli server use-own --dir /var/lib/pushcli/server
+    """
+    from pushcli.errors import ConfigError
+    from pushcli.terminal.asking import agrees
+    from pushcli.terminal.folding import fold
+    from pushcli_server import settings
+    from pushcli_server.chef import moving
+
+    place = place_of(directory)
+    become_owner(place)
+    moving.require_stopped(place)
+    config = settings.load(place)
+    own = moving.own(config, place)
+    if not own.has_users:
+        raise ConfigError(
+            f"the server in {place} has no users of its own",
+            "make another one with `pushcli server init --org ORG --admin USER`",
+        )
+    is_done = config.identity == "own" and not own.allows_chef
+    if not is_done:
+        if app.is_text and own.keyless:
+            app.print(f"Without a key here, until they are enrolled again: {fold(own.keyless)}")
+        if not agrees(app, "Go by this server's own users, clients and groups again?"):
+            return
+        moving.use_own(place, own.sides)
+    if not app.is_text:
+        keyless = own.keyless
+        app.emit({"directory": str(place), "changed": not is_done, "keyless": keyless})
+    elif is_done:
+        app.print(f"{place} goes by its own already: nothing was changed")
+    else:
+        app.print(f"Set identity to own in {place / settings.FILE}")
+
+
+def _print_comparisons(app: App, url: str, found: Sequence["Comparison"]) -> None:
+    for one in found:
+        app.print(f"{one.organization} on {url}:")
+        for line in _lines(one):
+            app.print(f"  {line}")
+        app.print("")
+
+
+def _lines(one: "Comparison") -> Iterator[str]:
+
+    if not one.exists:
+        yield "there is no such organization"
+    elif one.is_same:
+        yield "everybody is there, with the same keys and in the same groups"
+    if one.exists and one.missing:
+        yield f"missing: {_named(one.missing)}"
+    for other in one.other_keys:
+        yield f"other keys: {other.who.kind} {other.who.name}"
+        for where, fingerprints in (("here", other.here), ("there", other.there)):
+            if fingerprints:
+                yield f"  only {where}: {' '.join(fingerprints)}"
+    for group in dict.fromkeys(one.group for one in one.outside):
+        outside = [each.who for each in one.outside if each.group == group]
+        yield f"not in {group} there: {_named(outside)}"
+    if one.kept:
+        yield f"may still start jobs or administrate: {_named(one.kept)}"
+    if one.lost:
+        yield f"may no longer start jobs or administrate: {_named(one.lost)}"
+
+
+def _named(some: Sequence["Who"]) -> str:
+    """Users and clients, those of a kind together."""
+    from pushcli.terminal.folding import fold
+
+    kinds = {kind: [who.name for who in some if who.kind == kind] for kind in ("user", "client")}
+    return "; ".join(
+        f"{kind}{'s' if len(names) > 1 else ''} {fold(names)}"
+        for kind, names in kinds.items()
+        if names
+    )
+
+
+def _comparison(one: "Comparison") -> dict[str, object]:
+    def people(some: Sequence["Who"]) -> list[dict[str, str]]:
+        return [{"kind": who.kind, "name": who.name} for who in some]
+
+    return {
+        "name": one.organization, "exists": one.exists, "missing": people(one.missing),
+        "other_keys": [
+            {"kind": other.who.kind, "name": other.who.name, "here": other.here,
+             "there": other.there}
+            for other in one.other_keys
+        ],
+        "outside": [
+            {"group": each.group, "kind": each.who.kind, "name": each.who.name}
+            for each in one.outside
+        ],
+        "kept": people(one.kept), "lost": people(one.lost),
+    }  # fmt: skip

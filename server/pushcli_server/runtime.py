@@ -166,15 +166,15 @@ async def _require_nobody_else(settings: Settings, store: Store) -> None:
     """Of two who know who there is, one would be wrong.
 
     Raises:
-        ConfigError: the store has users, and so has the Chef Infra Server.
+        ConfigError: the store has users, and nobody agreed that they count no longer.
     """
-    if settings.identity == "own":
+    if settings.identity == "own" or await store.ask(identity_reads.allows_chef):
         return
     users = await store.lists.ask(identity_reads.all_users)
     if users:
         raise ConfigError(
             'identity = "chef", but this server has users of its own',
-            "make another one: pushcli server init --set identity=chef ...",
+            "see who is missing there with `pushcli server use-chef --dry-run`",
         )
 
 
@@ -194,20 +194,11 @@ def _identities(
     if settings.identity == "own":
         return OwnIdentities(store)
     # Not loaded where it is not used.
-    from pushcli_server.chef.client import ChefClient, ChefServer  # noqa: PLC0415
+    from pushcli_server.chef.client import ChefClient, chef_server  # noqa: PLC0415
     from pushcli_server.chef.forgetting import Forgetting  # noqa: PLC0415
     from pushcli_server.chef.identities import ChefIdentities  # noqa: PLC0415
 
-    client = ChefClient(
-        ChefServer(
-            url=settings.chef_server_url.rstrip("/"),
-            user=settings.chef_user,
-            key=directory / settings.chef_key,
-            ca_file=directory / settings.chef_ca_file if settings.chef_ca_file else None,
-            fingerprint=settings.chef_fingerprint or None,
-            direct_url=settings.chef_direct_url.rstrip("/") or None,
-        )
-    )
+    client = ChefClient(chef_server(directory, settings))
     stack.callback(client.close)
     identities = ChefIdentities(client, store, settings.chef_cache, clock.now)
     tasks.keep("forgetting what Chef said", Forgetting(directory, identities.forget).run)

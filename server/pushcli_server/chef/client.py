@@ -15,6 +15,7 @@ from pushcli.errors import PushcliError
 from pushcli.keys import load_private_key
 from pushcli.protocol.chef_answers import ChefAway, ChefUnproven
 from pushcli.tls import NotPinned
+from pushcli_server.settings import Settings
 
 TIMEOUT = 5.0
 """Seconds for a question, its wait for a turn included."""
@@ -42,6 +43,18 @@ class ChefServer(msgspec.Struct, frozen=True, kw_only=True):
     ca_file: Path | None = None
     fingerprint: str | None = None
     direct_url: str | None = None
+
+
+def chef_server(directory: Path, settings: Settings) -> ChefServer:
+    """What the settings say; files are relative to the server's directory."""
+    return ChefServer(
+        url=settings.chef_server_url.rstrip("/"),
+        user=settings.chef_user,
+        key=directory / settings.chef_key,
+        ca_file=directory / settings.chef_ca_file if settings.chef_ca_file else None,
+        fingerprint=settings.chef_fingerprint or None,
+        direct_url=settings.chef_direct_url.rstrip("/") or None,
+    )
 
 
 class ChefClient:

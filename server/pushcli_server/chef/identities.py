@@ -117,12 +117,14 @@ class ChefIdentities:
         return any(owner.kind == "user" for owner in await self._owners(org, name) or ())
 
     async def client_keys(self, org: str, name: str) -> list[tuple[str, str]]:
-        """See `Identities`. There are no salts: a client there is known by its name alone."""
+        """See `Identities`. The salt is the one that its client had here before, if any."""
         owners = await self._owners(org, name) or ()
         found = [key for owner in owners if owner.kind == "client" for key in owner.public_keys]
-        if found:
-            await self._meet_client(org, name)
-        return [(key, "") for key in found]
+        if not found:
+            return []
+        await self._meet_client(org, name)
+        salt = await self._store.ask(identity_reads.session_salt, org, name)
+        return [(key, salt) for key in found]
 
     async def unknown_clients(self, org: str, wanted: Sequence[str]) -> list[str]:
         """See `Identities`."""

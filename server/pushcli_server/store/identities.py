@@ -140,6 +140,15 @@ def _known_clients(connection: Connection, ops: Sequence[operations.KnowClient])
     insert_rows(connection, schema.clients, names, rows, ignore=True)
 
 
+def _allow_chef(connection: Connection, ops: Sequence[operations.AllowChef]) -> None:
+    rows = [(op.url, op.at) for op in ops]
+    insert_rows(connection, schema.chef_allowed, ("url", "at"), rows, ignore=True)
+
+
+def _refuse_chef(connection: Connection, ops: Sequence[operations.RefuseChef]) -> None:
+    connection.execute(delete(schema.chef_allowed))
+
+
 def _newest_job(connection: Connection, org: str) -> float:
     """When it was made. Jobs are held against jobs: clocks that are set change nothing then."""
     jobs = schema.jobs
@@ -191,6 +200,8 @@ BATCHES: dict[type, Callable[[Connection, Any], None]] = {
     operations.DeleteUser: _delete_users,
     operations.CreateClient: _clients,
     operations.KnowClient: _known_clients,
+    operations.AllowChef: _allow_chef,
+    operations.RefuseChef: _refuse_chef,
     operations.UpdateClient: _update_clients,
     operations.DeleteClient: _delete_clients,
     operations.AssociateUser: _associate,

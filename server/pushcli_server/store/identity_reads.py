@@ -187,6 +187,30 @@ def client(connection: Connection, org: str, name: str) -> ClientRecord | None:
     )
 
 
+def everybody(connection: Connection, org: str) -> dict[tuple[str, str], tuple[str, ...]]:
+    """The valid keys (PEM) of all users and clients of an organization, by kind and name."""
+    found: dict[tuple[str, str], tuple[str, ...]] = {
+        **{("user", name): () for name in users(connection, org)},
+        **{("client", name): () for name in clients(connection, org)},
+    }
+    table, members = schema.keys, schema.organization_users
+    of_users = and_(
+        table.c.kind == "user", table.c.name.in_(select(members.c.name).where(members.c.org == org))
+    )
+    of_clients = and_(table.c.kind == "client", table.c.org == org)
+    query = select(table.c.kind, table.c.name, table.c.public_key).where(
+        or_(of_users, of_clients), is_valid_at(time.time())
+    )
+    for kind, name, key in connection.execute(query):
+        found[kind, name] += (key,)
+    return found
+
+
+def allows_chef(connection: Connection) -> bool:
+    """Whether those of a Chef Infra Server may count though there are users here."""
+    return connection.execute(select(schema.chef_allowed.c.url)).first() is not None
+
+
 # --- keys
 
 
@@ -275,6 +299,23 @@ def is_member(connection: Connection, org: str, kind: str, name: str, group: str
     """Whether a user or client is in the group, or in one that is, however deep."""
     asked = {"org": org, "kind": kind, "member": name, "within": group}
     return connection.execute(_is_member(), asked).first() is not None
+
+
+def members(connection: Connection, org: str, group: str) -> list[tuple[str, str]]:
+    """Kind and name of the users and clients in the group, or in one that is, however deep."""
+    table = schema.group_members
+    query = select(table.c.kind, table.c.member).where(
+        table.c.org == _ORG, table.c.kind != "group", table.c.group_name.in_(_within())
+    )
+    asked = {"org": org, "within": group}
+    return [(row.kind, row.member) for row in connection.execute(query.distinct(), asked)]
+
+
+def session_salt(connection: Connection, org: str, name: str) -> str:
+    """The salt of a client; empty where there is none."""
+    table = schema.clients
+    query = select(table.c.session_salt).where(table.c.org == org, table.c.name == name)
+    return connection.scalar(query) or ""
 
 
 def is_administrated(connection: Connection, org: str) -> bool:

@@ -366,6 +366,17 @@ class KnowClient(msgspec.Struct, frozen=True):
     name: str
 
 
+class AllowChef(msgspec.Struct, frozen=True, kw_only=True):
+    """Users, clients and groups of a Chef Infra Server may count in place of those here."""
+
+    url: str
+    at: float
+
+
+class RefuseChef(msgspec.Struct, frozen=True):
+    """They may no longer."""
+
+
 class UpdateClient(msgspec.Struct, frozen=True, kw_only=True):
     """A client becomes a validator, or a plain one."""
 
@@ -555,6 +566,8 @@ Operation = (
     | DeleteUser
     | CreateClient
     | KnowClient
+    | AllowChef
+    | RefuseChef
     | UpdateClient
     | DeleteClient
     | AssociateUser

@@ -73,6 +73,15 @@ clients = Table(
     Column("session_salt", String(32), nullable=False),
 )
 
+# There is a row where users, clients and groups of a Chef Infra Server may count though there
+# are some here.
+chef_allowed = Table(
+    "chef_allowed",
+    metadata,
+    Column("url", Text, primary_key=True),
+    Column("at", Time, nullable=False),
+)
+
 keys = Table(
     "keys",
     metadata,

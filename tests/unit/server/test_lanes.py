@@ -18,6 +18,8 @@ QUICK = {
     "identity_reads.user": "one user",
     "identity_reads.user_exists": "one user",
     "identity_reads.client_keys": "of one name",
+    "identity_reads.session_salt": "one client",
+    "identity_reads.allows_chef": "at the start",
     "chef_nodes.of_nodes": "one node: asked with one name",
     "whitelist_reads.of_nodes": "one node: asked with one name",
     "reads.nothing": "nothing",

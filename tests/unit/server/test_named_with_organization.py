@@ -16,7 +16,7 @@ QUESTIONS = ("reads", "signatures", "search", "chef_nodes")
 OF_THE_SERVER = {
     "reads.nothing", "reads.live_jobs", "reads.nodes", "reads.feed_events",
     "identity_reads.organizations", "identity_reads.organization_exists",
-    "identity_reads.all_users", "identity_reads.session_salts",
+    "identity_reads.all_users", "identity_reads.session_salts", "identity_reads.allows_chef",
     # Users are the server's: their names say all.
     "identity_reads.user", "identity_reads.user_exists",
     # It is given pairs of organization and name.
@@ -41,6 +41,7 @@ OF_THE_WHOLE_SERVER = {
     # What is oldest, of all organizations.
     "DeleteOutput", "DeleteJobs", "DeleteAudit",
     "CreateOrganization", "CreateUser", "UpdateUser", "DeleteUser", "ForgetSignatures",
+    "AllowChef", "RefuseChef",
 }  # fmt: skip
 IN_A_RECORD = {"SaveNode", "PutNode", "Audit", "CreateToken", "RememberSignature"}
 

@@ -4,17 +4,21 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from http.client import HTTPMessage
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
+from pushcli import keys
 from pushcli.client.connection import Response
 from pushcli.protocol.chef_answers import ChefAway, ChefRefuses
 from pushcli_server import identities as asked_for
 from pushcli_server.chef import identities
 from pushcli_server.chef.client import ChefClient
 from pushcli_server.chef.identities import ChefIdentities
+from pushcli_server.store import Store, identity_reads, operations
 from pushcli_server.store.records import Principal
+from tests.support.identities import KEYS
 
 ANN = Principal(kind="user", name="ann", public_keys=(), associated=True)
 
@@ -241,3 +245,30 @@ def test_an_answer_is_as_old_as_its_question() -> None:
         assert world.chef.asked == ["ops", "ops"]
 
     played(play)
+
+
+def test_a_client_keeps_the_salt_that_it_had_here(tmp_path: Path) -> None:
+    url, blobs = f"sqlite:///{tmp_path / 'a.db'}", tmp_path / "blobs"
+    Store.create(url, blobs)
+    pem = keys.public_pem(KEYS[0])
+
+    class Clients(Chef):
+        async def ask(self, org: str, *parts: str, unsigned: bool = False) -> Response:
+            row = {"name": parts[-1], "type": "client", "public_key": pem}
+            return Response(200, HTTPMessage(), json.dumps({"principals": [row]}).encode())
+
+    async def play() -> None:
+        store = Store.open(url, blobs)
+        store.start(asyncio.get_running_loop(), lambda _: None)
+        await store.write(
+            operations.CreateOrganization("acme"),
+            operations.CreateClient(org="acme", name="n1", public_key=pem),
+        )
+        salts = await store.ask(identity_reads.session_salts)
+        asks = ChefIdentities(cast("ChefClient", Clients()), store, 30.0, lambda: 0.0)
+        assert await asks.client_keys("acme", "n1") == [(pem, salts["acme", "n1"])]
+        assert salts["acme", "n1"]
+        assert await asks.client_keys("acme", "n2") == [(pem, "")]
+        await store.close()
+
+    asyncio.run(play())
