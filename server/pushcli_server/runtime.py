@@ -74,7 +74,7 @@ async def open_services(
         timers = Timers(clock, lambda seconds: engine.handle(on_fleet.Stalled(seconds)))
         stack.callback(timers.close)
         incarnation_id = str(uuid.uuid4())
-        identities = _identities(stack, directory, settings, store, clock, tasks)
+        identities = _identities(stack, directory, settings, store, clock, tasks, metrics)
         fleet = Fleet(rules_of(settings), incarnation_id)
         # Signatures are of the clock that signed times are held against.
         try:
@@ -185,6 +185,7 @@ def _identities(
     store: Store,
     clock: Clock,
     tasks: Tasks,
+    metrics: Metrics,
 ) -> Identities:
     """Who knows who there is.
 
@@ -197,10 +198,12 @@ def _identities(
     from pushcli_server.chef.client import ChefClient, chef_server  # noqa: PLC0415
     from pushcli_server.chef.forgetting import Forgetting  # noqa: PLC0415
     from pushcli_server.chef.identities import ChefIdentities  # noqa: PLC0415
+    from pushcli_server.chef.measured import Measured  # noqa: PLC0415
 
     client = ChefClient(chef_server(directory, settings))
     stack.callback(client.close)
-    identities = ChefIdentities(client, store, settings.chef_cache, clock.now)
+    measured = Measured(metrics.registry)
+    identities = ChefIdentities(client, store, settings.chef_cache, clock.now, measured)
     tasks.keep("forgetting what Chef said", Forgetting(directory, identities.forget).run)
     return identities
 

@@ -22,6 +22,8 @@ from pushcli.sandbox.sandbox import Sandbox
 from pushcli_server import settings
 from pushcli_server.rest.routes import routes
 from pushcli_server.store import Store, operations
+from tests.support.beside_chef import BesideChef
+from tests.support.chef_server import ChefServer, chef_server
 from tests.support.fleet import Fleet
 from tests.support.waiting import patient
 
@@ -150,6 +152,24 @@ ENDPOINTS = [
 UNSIGNED = {"enroll"}
 
 
+def expected_beside_chef(organization: str, principal: str, endpoint: Endpoint) -> int | None:
+    """The same where users, clients and groups are on a Chef Infra Server.
+
+    It alone has them, and says nothing of superusers and validators.
+    """
+    path = endpoint.path
+    if not path.startswith("pushy/") and path not in {"audit", "/audit"}:
+        return 404
+    if path.startswith("/"):
+        return 401
+    if principal == SUPERUSER:
+        return 403
+    is_member = principal in {*USERS, *CLIENTS}
+    if is_member and endpoint.access == "member":
+        return None
+    return expected(organization, principal, endpoint.access)
+
+
 def expected(organization: str, principal: str, access: str) -> int | None:
     """401 or 403; None: it passes, and something else is said."""
     groups = ORGANIZATIONS[organization]
@@ -246,6 +266,80 @@ async def _filled(database: str, blobs: Path) -> None:
     await fill(Store.open(database, blobs))
 
 
+@pytest.fixture(scope="module")
+def beside_chef(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+    """The same on a Chef Infra Server; the server's own store has all of them otherwise."""
+    directory = tmp_path_factory.mktemp("beside")
+    superuser_key = keys.generate()
+    with chef_server(superuser_key.public_key()) as chef:
+        fill_chef(chef)
+        fleet = BesideChef(directory, chef, superuser_key)
+        fleet.make_server()
+        place = fleet.server_directory
+        database = settings.load(place).database(place)
+        asyncio.run(fill_contrary(Store.open(database, place / "blobs")))
+        fleet.start_server()
+        yield fleet
+        fleet.stop()
+
+
+def fill_chef(chef: ChefServer) -> None:
+    pem = keys.public_pem(KEY)
+    chef.organizations |= {*ORGANIZATIONS, "elsewhere"}
+    # Users of the server that do not belong to the organization.
+    for name in (SUPERUSER, "stranger"):
+        chef.keys["", "user", name] = [pem]
+    for organization, groups in ORGANIZATIONS.items():
+        for name in USERS:
+            chef.keys[organization, "user", name] = [pem]
+        for name in CLIENTS:
+            chef.keys[organization, "client", name] = [pem]
+        # Two deep, and round in a circle.
+        chef.groups[organization, "team"] = {
+            "users": ["nested"], "clients": ["plain"], "groups": ["teams"],
+        }  # fmt: skip
+        # One elsewhere of the same name is another one.
+        chef.groups[organization, "teams"] = {"groups": ["team", "elsewhere::others", "gone"]}
+        chef.groups[organization, "others"] = {"users": [*USERS], "clients": [*CLIENTS]}
+        for group in groups:
+            members = MEMBERS[group]
+            chef.groups[organization, group] = {
+                "users": ["stranger", SUPERUSER, *(members & {*USERS} - {"nested"})],
+                "clients": [*(members & {*CLIENTS})],
+                "groups": [f"{organization}::teams"] if "nested" in members else [],
+            }
+
+
+async def fill_contrary(store: Store) -> None:
+    """Everybody may everything here, by other keys; and who is unknown there has the right one."""
+    store.start(asyncio.get_running_loop(), lambda _: None)
+    right, wrong = keys.public_pem(KEY), keys.public_pem(WRONG_KEY)
+    users = (*USERS, "stranger")
+    await store.write(
+        operations.AllowChef(url="x", at=0.0),
+        operations.CreateOrganization("nowhere"),
+        *(operations.CreateUser(name=name, public_key=wrong) for name in users),
+        *(operations.CreateUser(name=n, public_key=right, superuser=True)
+          for n in (SUPERUSER, "unknown")),
+    )  # fmt: skip
+    for organization in (*ORGANIZATIONS, "nowhere"):
+        if organization != "nowhere":
+            await store.write(operations.CreateOrganization(organization))
+        for name in (*users, "unknown", SUPERUSER):
+            await store.write(operations.AssociateUser(organization, name))
+        for name in CLIENTS:
+            await store.write(
+                operations.CreateClient(org=organization, name=name, public_key=wrong)
+            )
+        for group in (READERS, WRITERS, ADMINS):
+            await store.write(operations.CreateGroup(organization, group))
+            members = [("user", name) for name in (*users, "unknown", SUPERUSER)]
+            members += [("client", name) for name in CLIENTS]
+            for kind, name in members:
+                await store.write(operations.AddMember(organization, group, kind, name))
+    await store.close()
+
+
 def ask(
     connection: http.client.HTTPConnection, path: str, method: str, user: str, key: RSAPrivateKey,
     headers_of_answer: dict[str, str] | None = None, value: object = None,
@@ -265,24 +359,39 @@ def ask(
     return response.status, response.read().decode()
 
 
+@pytest.mark.parametrize("identity", ["own", "chef"])
 @pytest.mark.parametrize("principal", PRINCIPALS)
 @pytest.mark.parametrize("organization", ORGANIZATIONS)
-def test_every_endpoint(crowded: Sandbox, organization: str, principal: str) -> None:
+def test_every_endpoint(
+    request: pytest.FixtureRequest, organization: str, principal: str, identity: str
+) -> None:
+    fleet = request.getfixturevalue({"own": "crowded", "chef": "beside_chef"}[identity])
     name = {"wrong key": "admin"}.get(principal, principal)
     key = WRONG_KEY if principal == "wrong key" else KEY
-    connection = http.client.HTTPConnection("127.0.0.1", crowded.ports[0], timeout=patient(10))
+    connection = http.client.HTTPConnection("127.0.0.1", fleet.ports[0], timeout=patient(10))
     wrong = []
     for endpoint in ENDPOINTS:
         path = endpoint.path
         if not path.startswith("/"):
             path = f"/organizations/{organization}/{path}"
         status, text = ask(connection, path, endpoint.method, name, key)
-        wanted = expected(organization, principal, endpoint.access)
+        wanted = (
+            expected(organization, principal, endpoint.access)
+            if identity == "own"
+            else expected_beside_chef(organization, principal, endpoint)
+        )
         passed = status not in {401, 403} if wanted is None else status == wanted
         if not passed or status >= 500:
             wrong.append(f"{endpoint.method} {endpoint.path}: {status} instead of {wanted} {text}")
     connection.close()
     assert wrong == []
+
+
+def test_an_organization_that_only_the_own_store_has_is_not_there(beside_chef: Sandbox) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", beside_chef.ports[0], timeout=patient(10))
+    status, _ = ask(connection, "/organizations/nowhere/pushy/jobs", "GET", SUPERUSER, KEY)
+    connection.close()
+    assert status == 404
 
 
 @pytest.mark.parametrize("principal", ["plain", "reader", "other-node", "validator"])

@@ -2,11 +2,13 @@
 
 import signal
 import time
+import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from pushcli import keys
 from pushcli.exit_status import ExitStatus
@@ -16,6 +18,7 @@ from tests.support.beside_chef import BesideChef
 from tests.support.chef_server import ChefServer, chef_server
 from tests.support.fleet import Fleet
 from tests.support.identities import KEYS, Signer, operator
+from tests.support.metrics import metric
 from tests.support.waiting import until
 
 pytestmark = [pytest.mark.timeout(90), pytest.mark.slow]
@@ -77,6 +80,30 @@ def test_keys_that_are_added_and_revoked_count_within_the_cache(
     assert bob("GET", "pushy/jobs").status == 401
     for key in (KEYS[1], KEYS[2]):
         assert bob.signing_with(key)("GET", "pushy/jobs").status == 200
+
+
+def test_a_member_who_leaves_while_his_job_runs_may_do_nothing_more_and_it_runs_on(
+    fleet: BesideChef, chef: ChefServer
+) -> None:
+    fleet.enroll(["n1"])
+    fleet.start_agent("n1")
+    fleet.wait_available(["n1"])
+    carol = fleet.user("carol", KEYS[1])
+    chef.groups[ORG, READERS] = {"users": [ADMIN]}
+    chef.groups[ORG, WRITERS] = {"groups": ["team"]}
+    chef.groups[ORG, "team"] = {"users": ["carol"]}
+    time.sleep(1.1)
+    made = carol.post("pushy/jobs", {"command": "sleep", "nodes": ["n1"]})
+    job = f"pushy/jobs/{made['id']}"
+    until(lambda: carol.get(job)["status"] == "running", "it runs")
+    chef.groups[ORG, "team"] = {"users": []}
+    time.sleep(1.1)
+    # Not even her own job, which is one of those who may start some.
+    for method, path in (("GET", job), ("POST", f"{job}/abort"), ("POST", "pushy/jobs")):
+        body = JOB if method == "POST" else None
+        assert carol(method, path, body).status == 403, path
+    until(lambda: operator(fleet).get(job)["status"] == "complete", "it ends")
+    assert operator(fleet).get(job)["nodes"] == {"succeeded": ["n1"]}
 
 
 def test_a_node_gets_its_configuration_and_no_other(fleet: BesideChef) -> None:
@@ -146,6 +173,36 @@ def test_what_it_says_wrongly_lets_nobody_in(
     assert answer.headers.get("retry-after") == ("5" if status == 503 else None)
     chef.fault = ""
     until(lambda: operator(fleet)("GET", "pushy/jobs").status == 200, "he is let in")
+
+
+def test_measurements_tell_what_it_was_asked(fleet: BesideChef, chef: ChefServer) -> None:
+    for status, fault in ((200, ""), (200, "failing"), (502, "garbage")):
+        chef.fault = fault
+        time.sleep(1.1 if fault else 0.0)
+        assert operator(fleet)("GET", "pushy/jobs").status == status
+    counted = {
+        outcome: metric(fleet, "pushcli_chef_questions_total", outcome=outcome)
+        for outcome in ("answered", "away", "refused")
+    }
+    assert sum(counted.values()) == chef.asked.total()
+    assert counted == {"answered": 2, "away": 2, "refused": 1}
+    assert metric(fleet, "pushcli_chef_questions_total", kind="principals") == 3
+    assert metric(fleet, "pushcli_chef_question_seconds_count") == chef.asked.total()
+    for age, least in (("fresh", 1), ("stale", 2)):
+        assert metric(fleet, "pushcli_chef_remembered_answers_total", age=age) >= least
+    assert metric(fleet, "pushcli_chef_kept") == 2
+    page = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
+    assert [name for name in names(fleet) if f"`{name}" not in page] == []
+
+
+def names(fleet: BesideChef) -> list[str]:
+    """Of what it measures of Chef."""
+    base = fleet.url.partition("/organizations")[0]
+    with urllib.request.urlopen(f"{base}/metrics", timeout=30) as answer:
+        families = text_string_to_metric_families(answer.read().decode())
+    found = [one.name for one in families if one.name.startswith("pushcli_chef_")]
+    assert len(found) >= 4
+    return found
 
 
 def test_a_wrong_key_of_ours_is_told(tmp_path: Path, chef: ChefServer) -> None:

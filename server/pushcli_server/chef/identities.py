@@ -2,19 +2,22 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import TypeVar, cast
 
 from pushcli.protocol import chef_answers as answers
 from pushcli.protocol import names
-from pushcli.protocol.chef_answers import ChefAway, Group, Owner
+from pushcli.protocol.chef_answers import ChefAway, ChefRefuses, Group, Owner
 from pushcli_server.chef.client import ChefClient
 from pushcli_server.chef.kept import Kept
+from pushcli_server.chef.measured import Answering, Measured
 from pushcli_server.identities import bearable_age
 from pushcli_server.store import CannotApply, Store, identity_reads, operations
 from pushcli_server.store.records import Principal
 
 T = TypeVar("T")
+Key = tuple[str, ...]
+"""Of a question: its kind, and what it is about."""
 NAMES = 50_000
 """Users, clients and groups that are remembered."""
 STRANGERS = 1_000
@@ -42,20 +45,27 @@ class ChefIdentities:
     """
 
     def __init__(
-        self, client: ChefClient, store: Store, fresh: float, now: Callable[[], float]
+        self,
+        client: ChefClient,
+        store: Store,
+        fresh: float,
+        now: Callable[[], float],
+        measured: Measured,
     ) -> None:
         self._client = client
         self._store = store
         self._fresh = fresh
         self._now = now
-        self._kept: Kept[Hashable, object] = Kept(NAMES)
+        self._measured = measured
+        measured.count_kept(lambda: len(self._kept) + len(self._unknown))
+        self._kept: Kept[Key, object] = Kept(NAMES)
         # Strangers name whom they like: that takes nobody's place who is there.
-        self._unknown: Kept[Hashable, object] = Kept(STRANGERS)
-        self._asking: dict[Hashable, asyncio.Task[object]] = {}
+        self._unknown: Kept[Key, object] = Kept(STRANGERS)
+        self._asking: dict[Key, asyncio.Task[object]] = {}
         self._met: set[str] = set()
         self._met_clients: set[tuple[str, str]] = set()
         # A name for which it fails keeps nobody else waiting.
-        self._failed: Kept[Hashable, ChefAway] = Kept(STRANGERS)
+        self._failed: Kept[Key, ChefAway] = Kept(STRANGERS)
 
     async def candidates(self, org: str, name: str) -> list[Principal] | None:
         """See `Identities`; outside of the organizations there is nobody."""
@@ -104,7 +114,7 @@ class ChefIdentities:
             level = list(dict.fromkeys(name for name in inner if name and name not in seen))
             seen.update(level)
             if len(seen) > MOST_GROUPS:
-                raise answers.ChefRefuses(
+                raise ChefRefuses(
                     f"more than {MOST_GROUPS} groups lie within {group} of {org}: have fewer"
                 )
 
@@ -182,19 +192,21 @@ class ChefIdentities:
 
         return await self._learned(("groups", org, name), ask)
 
-    async def _learned(self, key: Hashable, ask: Callable[[], Awaitable[T]]) -> T:
+    async def _learned(self, key: Key, ask: Callable[[], Awaitable[T]]) -> T:
         """What is known of it, or what the server says; once for all who wait for that."""
         known = self._kept.find(key) or self._unknown.find(key)
         if known is not None and known.is_within(self._fresh, self._now()):
+            self._measured.remembered("fresh")
             return cast("T", known.value)
         try:
             return await self._asked(key, ask)
         except ChefAway:
             if known is not None and known.is_within(bearable_age(), self._now()):
+                self._measured.remembered("stale")
                 return cast("T", known.value)
             raise
 
-    async def _asked(self, key: Hashable, ask: Callable[[], Awaitable[T]]) -> T:
+    async def _asked(self, key: Key, ask: Callable[[], Awaitable[T]]) -> T:
         task = self._asking.get(key)
         if task is None:
             failed = self._failed.find(key)
@@ -207,10 +219,18 @@ class ChefIdentities:
         # Who goes away while he waits ends it for nobody else.
         return cast("T", await asyncio.shield(task))
 
-    async def _put(self, key: Hashable, ask: Callable[[], Awaitable[object]]) -> object:
+    async def _put(self, key: Key, ask: Callable[[], Awaitable[object]]) -> object:
         # Of then it may be, however long it was on its way.
         asked_at = self._now()
-        value = await ask()
+        outcome: Answering = "away"
+        try:
+            value = await ask()
+            outcome = "answered"
+        except ChefRefuses:
+            outcome = "refused"
+            raise
+        finally:
+            self._measured.asked(key[0], outcome, self._now() - asked_at)
         if self._asking.get(key) is not asyncio.current_task():
             return value
         if value:
@@ -221,7 +241,7 @@ class ChefIdentities:
             self._kept.drop(key)
         return value
 
-    def _over(self, key: Hashable, task: "asyncio.Task[object]") -> None:
+    def _over(self, key: Key, task: "asyncio.Task[object]") -> None:
         error = None if task.cancelled() else task.exception()
         if self._asking.get(key) is not task:
             # Forgotten meanwhile.

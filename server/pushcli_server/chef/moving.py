@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import msgspec
+from prometheus_client import CollectorRegistry
 
 from pushcli import keys, toml_settings
 from pushcli.errors import ConfigError, ServerUnreachable, StoreError
@@ -21,6 +22,7 @@ from pushcli_server import settings, settings_text
 from pushcli_server.chef.client import TURNS, ChefClient, chef_server
 from pushcli_server.chef.comparing import Comparison, Membership, Side, Who, compare
 from pushcli_server.chef.identities import ChefIdentities
+from pushcli_server.chef.measured import Measured
 from pushcli_server.rest.rights import ADMINS, READERS, WRITERS
 from pushcli_server.settings import Settings
 from pushcli_server.stopped import alone
@@ -139,7 +141,8 @@ async def _asking(
     try:
         client = ChefClient(chef_server(directory, config))
         try:
-            yield client, ChefIdentities(client, store, _AGE, time.monotonic)
+            measured = Measured(CollectorRegistry())
+            yield client, ChefIdentities(client, store, _AGE, time.monotonic, measured)
         finally:
             client.close()
     finally:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from pushcli import keys
 from pushcli.client.connection import Response
@@ -16,6 +17,7 @@ from pushcli_server import identities as asked_for
 from pushcli_server.chef import identities
 from pushcli_server.chef.client import ChefClient
 from pushcli_server.chef.identities import ChefIdentities
+from pushcli_server.chef.measured import Measured
 from pushcli_server.store import Store, identity_reads, operations
 from pushcli_server.store.records import Principal
 from tests.support.identities import KEYS
@@ -30,7 +32,7 @@ class Chef:
         self.groups: dict[str, list[str]] = {"admins": [], "ops": []}
         self.members = {"ops": ["ann"]}
         self.asked: list[str] = []
-        self.is_away = False
+        self.is_away = self.is_wrong = False
         self.answers_when = asyncio.Event()
         self.answers_when.set()
 
@@ -47,6 +49,8 @@ class Chef:
         await self.answers_when.wait()
         if self.is_away:
             raise ChefAway("it is away")
+        if self.is_wrong:
+            return Response(200, HTTPMessage(), b"nonsense")
         if groups is None:
             return Response(404, HTTPMessage(), b'{"error":["Cannot load group"]}')
         return Response(200, HTTPMessage(), json.dumps(body).encode())
@@ -57,7 +61,13 @@ class World:
         self.now = 1000.0
         self.chef = Chef()
         client = cast("ChefClient", self.chef)
-        self.identities = ChefIdentities(client, cast("Any", None), 30.0, lambda: self.now)
+        self.registry = CollectorRegistry()
+        measured = Measured(self.registry)
+        store = cast("Any", None)
+        self.identities = ChefIdentities(client, store, 30.0, lambda: self.now, measured)
+
+    def measured(self, name: str, **labels: str) -> float:
+        return self.registry.get_sample_value(f"pushcli_chef_{name}", labels) or 0.0
 
     async def exists(self, name: str, *, bears: float = 0.0) -> bool:
         asked_for.bear(bears)
@@ -265,10 +275,44 @@ def test_a_client_keeps_the_salt_that_it_had_here(tmp_path: Path) -> None:
             operations.CreateClient(org="acme", name="n1", public_key=pem),
         )
         salts = await store.ask(identity_reads.session_salts)
-        asks = ChefIdentities(cast("ChefClient", Clients()), store, 30.0, lambda: 0.0)
+        measured = Measured(CollectorRegistry())
+        asks = ChefIdentities(cast("ChefClient", Clients()), store, 30.0, lambda: 0.0, measured)
         assert await asks.client_keys("acme", "n1") == [(pem, salts["acme", "n1"])]
         assert salts["acme", "n1"]
         assert await asks.client_keys("acme", "n2") == [(pem, "")]
         await store.close()
 
     asyncio.run(play())
+
+
+def test_what_is_asked_and_what_was_known_is_counted() -> None:
+    async def play(world: World) -> None:
+        world.chef.answers_when.clear()
+        first, second = (asyncio.ensure_future(world.exists("ops")) for _ in range(2))
+        await world.chef.was_asked(1)
+        world.now += 0.3
+        world.chef.answers_when.set()
+        assert await asyncio.gather(first, second) == [True, True]
+        assert not await world.exists("none")
+        assert await world.exists("ops")
+        world.now += 31.0
+        world.chef.is_away = True
+        assert await world.exists("ops", bears=100.0)
+        with pytest.raises(ChefAway):
+            # So soon it is not asked again.
+            await world.exists("ops")
+        world.now += 2.0
+        world.chef.is_away, world.chef.is_wrong = False, True
+        with pytest.raises(ChefRefuses):
+            await world.exists("ops")
+        for outcome, times in (("answered", 2), ("away", 1), ("refused", 1)):
+            assert world.measured("questions_total", kind="groups", outcome=outcome) == times
+        assert world.measured("question_seconds_count", kind="groups") == 4
+        assert world.measured("question_seconds_sum", kind="groups") == pytest.approx(0.3)
+        assert world.measured("remembered_answers_total", age="fresh") == 1
+        assert world.measured("remembered_answers_total", age="stale") == 1
+        assert world.measured("kept") == 2
+        world.identities.forget()
+        assert world.measured("kept") == 0
+
+    played(play)
