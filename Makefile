@@ -7,6 +7,7 @@
 # make bench  medians of what operators wait for
 # make bench-fleet N=1000   a simulated fleet against the real server, beside the floor; FLEET="--old --postgresql";
 #             N="1000 2500" FLEET="--save docs/scaling.md" makes tables and plots of several
+# make bench-chef N=1000   a simulated fleet that fetches its configurations beside a Chef Infra Server
 # make hostile   some minutes of attacks on a throw-away fleet; HOSTILE_SEED=... repeats a run
 # make chaos   KILL and STOP of everything at random instants, and nothing may be lost; CHAOS_SEED=... repeats a run
 #             CHAOS_DATABASE=postgresql has the server keep everything there
@@ -21,7 +22,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test test-fast test-postgresql check bench bench-fleet hostile chaos soak lock completions diagrams screens clean
+.PHONY: demo test test-fast test-postgresql check bench bench-fleet bench-chef hostile chaos soak lock completions diagrams screens clean
 .DEFAULT_GOAL := test
 
 demo: $(STAMP)
@@ -63,6 +64,9 @@ bench: $(STAMP)
 N ?= 1000
 bench-fleet: $(STAMP)
 	@$(BIN)/python -m tests.bench.fleet $(N) $(FLEET)
+
+bench-chef: $(STAMP)
+	@$(BIN)/python -m tests.bench.chef $(N)
 
 HOSTILE_SECONDS ?= 40
 hostile: $(STAMP)

@@ -5,9 +5,12 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from http.client import HTTPConnection
 from pathlib import Path
+from typing import Any
 
 import pytest
+import zmq
 from prometheus_client.parser import text_string_to_metric_families
 
 from pushcli import keys
@@ -19,6 +22,7 @@ from tests.support.chef_server import ChefServer, chef_server
 from tests.support.fleet import Fleet
 from tests.support.identities import KEYS, Signer, operator
 from tests.support.metrics import metric
+from tests.support.simulated import Plan, fetch
 from tests.support.waiting import until
 
 pytestmark = [pytest.mark.timeout(90), pytest.mark.slow]
@@ -94,7 +98,8 @@ def test_a_member_who_leaves_while_his_job_runs_may_do_nothing_more_and_it_runs_
     chef.groups[ORG, "team"] = {"users": ["carol"]}
     time.sleep(1.1)
     made = carol.post("pushy/jobs", {"command": "sleep", "nodes": ["n1"]})
-    job = f"pushy/jobs/{made['id']}"
+    job_id = made["uri"].rpartition("/")[2]
+    job = f"pushy/jobs/{job_id}"
     until(lambda: carol.get(job)["status"] == "running", "it runs")
     chef.groups[ORG, "team"] = {"users": []}
     time.sleep(1.1)
@@ -103,7 +108,7 @@ def test_a_member_who_leaves_while_his_job_runs_may_do_nothing_more_and_it_runs_
         body = JOB if method == "POST" else None
         assert carol(method, path, body).status == 403, path
     until(lambda: operator(fleet).get(job)["status"] == "complete", "it ends")
-    assert operator(fleet).get(job)["nodes"] == {"succeeded": ["n1"]}
+    assert [part["state"] for part in fleet.api.job_nodes(job_id)] == ["succeeded"]
 
 
 def test_a_node_gets_its_configuration_and_no_other(fleet: BesideChef) -> None:
@@ -148,6 +153,36 @@ def test_it_is_asked_once_for_many_and_for_as_long_as_an_answer_counts(
         of_bob = f"/organizations/{ORG}/principals/bob"
         assert chef.asked[of_bob] == 1
         assert max(chef.asked.values()) == 1
+
+
+def test_for_configurations_it_is_asked_once_for_each_node_and_age(
+    tmp_path: Path, chef: ChefServer
+) -> None:
+    nodes = [f"n{number}" for number in range(40)]
+    for node in nodes:
+        chef.keys[ORG, "client", node] = [keys.public_pem(KEYS[0])]
+    of_nodes = {f"/organizations/{ORG}/principals/{node}" for node in nodes}
+    with BesideChef(tmp_path, chef, SUPERUSER_KEY, chef_cache=300) as fleet:
+        directory = str(fleet.server_directory)
+        plan = Plan(nodes=nodes, interval=1.0, url=fleet.url.partition("/organizations")[0])
+        chef.delay = 0.05
+        for times in (1, 2):
+            with ThreadPoolExecutor(16) as pool:
+                # Each three times, and some at the same time.
+                fetched = [pool.submit(configuration, plan, node) for node in nodes * 3]
+                assert all(one.result()["encoded_session_key"] for one in fetched)
+            assert {path: chef.asked[path] for path in of_nodes} == dict.fromkeys(of_nodes, times)
+            assert fleet.cli("server", "forget-identities", "--dir", directory).returncode == 0
+        assert chef.asked.keys() == of_nodes
+
+
+def configuration(plan: Plan, node: str) -> Any:
+    """Of a node whose key is the first one."""
+    connection = HTTPConnection(plan.url.removeprefix("http://"), timeout=30)
+    try:
+        return fetch(connection, plan, KEYS[0], node, zmq.curve_keypair()[0].decode())
+    finally:
+        connection.close()
 
 
 @pytest.mark.parametrize(
