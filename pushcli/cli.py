@@ -43,7 +43,7 @@ COMMANDS = {
     ),
     "migrate": Lazy(
         "pushcli.commands.migrate:migrate",
-        "Take over the settings and the history of Chef Push Jobs.",
+        "Take over settings, history and identities of Chef's programs.",
     ),
     "completion": Lazy(
         "pushcli.commands.completion:completion", "Print or install shell completion."

@@ -11,6 +11,7 @@ import click
 
 from pushcli.commands.installing import dry_run_option
 from pushcli.commands.migrate_history import history
+from pushcli.commands.migrate_identities import identities
 from pushcli.commands.server_place import directory_option, place_of
 from pushcli.terminal.command_groups import CommandGroup
 from pushcli.terminal.context import App
@@ -28,7 +29,7 @@ _root_option: Callable[[Any], Any] = click.option(
 @click.group(cls=CommandGroup)
 @output_options
 def migrate() -> None:
-    """Take over the settings and the history of Chef Push Jobs."""
+    """Take over settings, history and identities of Chef's programs."""
 
 
 @migrate.command()
@@ -180,6 +181,7 @@ def workstation(app: App, file: Path | None, name: str, dry_run: bool) -> None:
 
 
 migrate.add_command(history)
+migrate.add_command(identities)
 
 
 def _system(file: Path | None, root: Path | None) -> tuple[Any, str | None]:

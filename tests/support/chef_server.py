@@ -123,12 +123,54 @@ class ChefServer:
                 if self.owner(org, by)[0] == "client" and not self.groups_are_open:
                     return 403, {"error": [f"No permission for group {name}"]}
                 return self._group(org, name)
+            case ["organizations", org, "users"]:
+                return 200, [{"user": {"username": name}} for name in self._named(org, "user")]
+            case ["organizations", org, "groups"]:
+                of = [name for where, name in self.groups if where == org]
+                return 200, {name: f"{self.url}/organizations/{org}/groups/{name}" for name in of}
+            case ["organizations", org, "nodes"]:
+                of = [name for where, name in self.nodes if where == org]
+                return 200, {name: f"{self.url}/organizations/{org}/nodes/{name}" for name in of}
+            case ["organizations", org, "nodes", name]:
+                found = self.nodes.get((org, name))
+                if found is None:
+                    return 404, {"error": [f"node '{name}' not found"]}
+                return 200, found
+            case ["organizations", org, "users" | "clients" as kind, name, *rest]:
+                return self._person(org, kind[:-1], name, rest)
             case ["organizations", org, "clients"]:
                 of = [name for where, kind, name in self.keys if (where, kind) == (org, "client")]
                 return 200, {name: f"{self.url}/organizations/{org}/clients/{name}" for name in of}
             case _:
                 self.unexpected.append(path)
                 return 599, {"error": ["nobody recorded this"]}
+
+    def _named(self, org: str, kind: str) -> list[str]:
+        return [name for where, what, name in self.keys if (where, what) == (org, kind)]
+
+    def _person(self, org: str, kind: str, name: str, rest: list[str]) -> tuple[int, Any]:
+        pems = self.keys.get((org, kind, name))
+        if pems is None:
+            return 404, {"error": [f"Cannot load {kind} {name}"]}
+        uri = f"{self.url}/organizations/{org}/{kind}s/{name}/keys"
+        held = {f"key{place}" if place else "default": pem for place, pem in enumerate(pems)}
+        match rest:
+            case [] if kind == "user":
+                return 200, {"username": name, "display_name": name, "email": f"{name}@x.example"}
+            case []:
+                said = {"json_class": "Chef::ApiClient", "chef_type": "client", "admin": False}
+                is_one = name in self.validators
+                return 200, {
+                    "name": name, "clientname": name, "orgname": org, "validator": is_one, **said,
+                }  # fmt: skip
+            case ["keys"]:
+                return 200, [{"name": key, "uri": f"{uri}/{key}", "expired": False} for key in held]
+            case ["keys", key] if key in held:
+                return 200, {
+                    "name": key, "public_key": held[key], "expiration_date": "infinity",
+                }  # fmt: skip
+            case _:
+                return 404, {"error": ["no such key"]}
 
     def _principals(self, org: str, name: str, version: int) -> tuple[int, Any]:
         rows = [

@@ -25,7 +25,7 @@ _Policy = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_.:-]{1,255}\Z")]
 _Attributes = dict[str, Any]
 
 
-class _Node(msgspec.Struct, kw_only=True):
+class NodeBody(msgspec.Struct, kw_only=True):
     """What is read of a body; Chef's tools send more, which says nothing here."""
 
     name: str | None = None
@@ -84,7 +84,7 @@ class ChefNodeHandlers:
         may_any = await self._rights.is_admin(call.org, call.principal)
         if not may_any and call.principal.kind != "client":
             raise for_admins(call.principal, "create nodes")
-        new = content.parse(call, _Node, "node")
+        new = content.parse(call, NodeBody, "node")
         if not may_any and not _is_own(call, new.name):
             raise for_admins(call.principal, "create nodes")
         name = content.require_name(new.name)
@@ -100,7 +100,7 @@ class ChefNodeHandlers:
     async def update(self, call: Call) -> Response:
         """`PUT nodes/NAME`; with `If-Match` only if nobody changed it meanwhile."""
         present = await self._present(call)
-        new = content.parse(call, _Node, "node")
+        new = content.parse(call, NodeBody, "node")
         if new.name not in (None, present.name):
             raise Refused(400, ["the name of a node does not change"])
         revision = _matched(call, present)

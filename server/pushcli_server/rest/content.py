@@ -67,15 +67,24 @@ def public_pem(text: str) -> str:
         Refused: 400.
     """
     try:
-        key = keys.load_public_key(text)
+        return require_usable(text)
     except KeyFileError as error:
         raise Refused(400, [f"public_key: {error.message}"]) from error
+
+
+def require_usable(pem: str) -> str:
+    """The same, wherever the key comes from.
+
+    Raises:
+        KeyFileError: the server accepts none such.
+    """
+    key = keys.load_public_key(pem)
     if key.key_size > MAX_BITS:
         # Each signature would take the server long, and agents pin no such key.
-        raise Refused(400, [f"public_key: more than {MAX_BITS} bits"])
+        raise KeyFileError(f"more than {MAX_BITS} bits")
     if key.public_numbers().e > MAX_EXPONENT:
         # Anybody can have the server verify with it, who knows the name that has it.
-        raise Refused(400, ["public_key: its exponent is too large"])
+        raise KeyFileError("its exponent is too large")
     return keys.public_pem(key)
 
 

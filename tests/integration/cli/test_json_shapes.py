@@ -129,6 +129,7 @@ migrate agent PLACE/client.rb --dir PLACE/migrated -y
 migrate server PLACE/server.rb --dir PLACE/prepared -y
 migrate workstation PLACE/knife.rb --name knife --dry-run
 migrate history URL --dir PLACE/restored --dry-run
+migrate identities URL --dir PLACE/restored --dry-run
 user rotate-key
 node delete n1 -y
 """
