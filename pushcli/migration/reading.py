@@ -12,6 +12,9 @@ from pushcli.migration.ruby_values import Statement
 from pushcli.migration.settings_read import Remark
 from pushcli.protocol import nesting
 
+_MAX_CERTIFICATES = 16 * 1024 * 1024
+"""Characters of all files of certificates together."""
+
 
 def statements(system: System, path: str, env: Mapping[str, str]) -> list[Statement]:
     """What a Ruby file says.
@@ -39,12 +42,32 @@ def authorities(system: System, trusted: trust.Trust | None) -> tuple[list[str],
     files = system.certificate_files(trusted.directory)
     if trusted.file is not None:
         files.append(trusted.file)
-    found = trust.certificates([system.read(file) for file in files])
+    found = trust.certificates(_texts(system, files))
     if not found:
         why = f"there is no certificate in {' or '.join([trusted.directory, *files])}"
         return [], [Remark("note", "ca_file", f"{why}: the system's authorities are trusted")]
     why = "only the certificates from there are trusted, not the system's authorities too"
     return found, [Remark("changed", "ca_file", f"{', '.join(files)}: {why}")]
+
+
+def _texts(system: System, files: list[str]) -> list[str]:
+    """What is in files, which may be many.
+
+    Raises:
+        ConfigError: one cannot be read, or they are too large together.
+    """
+    texts: list[str] = []
+    size = 0
+    for file in files:
+        texts.append(system.read(file))
+        size += len(texts[-1])
+        if size > _MAX_CERTIFICATES:
+            raise ConfigError(
+                f"the certificates in {', '.join(files[:3])} ... are larger than "
+                f"{_MAX_CERTIFICATES:,} characters",
+                "are these the right files?",
+            )
+    return texts
 
 
 def json_object(system: System, path: str) -> dict[str, Any]:

@@ -82,8 +82,13 @@ def end_of_statement(text: str, start: int) -> int:
                     blocks.append(found.start())
             case "word" if piece == "end" and blocks:
                 blocks.pop()
-            case "end" if not brackets and not blocks and not _goes_on(text, place):
-                return place
+            case "end" if not brackets and not blocks:
+                # The next line may be a part of this statement: `.method`.
+                call = _CALL.match(text, place)
+                if call is None:
+                    return place
+                # Past all lines between: looked through from each of them, they would take hours.
+                place = call.end()
         begins = _begins(kind, piece, begins)
     for opened in (brackets, blocks):
         if opened:
@@ -114,11 +119,6 @@ def _has_condition(text: str, blocks: list[int], place: int) -> bool:
     if not blocks or text.find("\n", blocks[-1], place) >= 0:
         return False
     return _LOOP.match(text, blocks[-1]) is not None
-
-
-def _goes_on(text: str, place: int) -> bool:
-    """Whether the next line is a part of this statement: `.method`."""
-    return _CALL.match(text, place) is not None
 
 
 def _behind_documents(text: str, place: int, documents: list[tuple[int, str]]) -> int:

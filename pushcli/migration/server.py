@@ -1,5 +1,6 @@
 """The original server's configuration as settings of server.toml."""
 
+import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -24,7 +25,7 @@ _OTHERS = {
     "dir": "it is the directory of the server: --dir",
     "enable": "the service is enabled with systemctl",
     "ha": "there is one server",
-    "chef_api_version": "it is not sent",
+    "chef_api_version": "requests name a version that every Chef Infra Server takes",
 }
 _FIXED: dict[str, Value] = {"max_body_size": 65536, "validate_client_node_name": True}
 _SECRETS = {
@@ -183,7 +184,12 @@ def _history(read: Settings, chef: Mapping[str, Any]) -> None:
 
     place = f"{found('vip', '127.0.0.1')}:{found('port', 5432)}"
     name = found("database_name", "opscode_pushy")
-    read.note("postgresql", f"its jobs stay in database {name} on {place}")
+    user = found("sql_ro_user", "opscode_pushy_ro")
+    read.note(
+        "postgresql",
+        f"its jobs stay in database {name} on {place}: `pushcli migrate history "
+        f"{shlex.quote(f'postgresql://{user}@{place}/{name}')}` takes them over",
+    )
     for other in ("bootstrap", "oc_chef_pedant"):
         if read.table(other):
             read.left_out(other, "the server has no such setting")

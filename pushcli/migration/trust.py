@@ -9,7 +9,7 @@ from pushcli.errors import ConfigError
 from pushcli.migration.settings_read import Settings
 
 _CERTIFICATE = re.compile(
-    r"-----BEGIN CERTIFICATE-----\s+[A-Za-z0-9+/=\s]+?-----END CERTIFICATE-----"
+    r"-----BEGIN CERTIFICATE-----\s[A-Za-z0-9+/=\s]++-----END CERTIFICATE-----"
 )
 
 

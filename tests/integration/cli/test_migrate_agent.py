@@ -350,6 +350,16 @@ def test_places_that_hold_no_file(home: Home) -> None:
         assert_one_line(result, ExitStatus.CONFIG, words)
 
 
+def test_certificates_are_bounded_together(home: Home) -> None:
+    write(home, MINIMAL)
+    place = home.path / "system" / "etc" / "chef" / "trusted_certs"
+    place.mkdir(exist_ok=True)
+    for number in range(5):
+        (place / f"{number}.crt").write_bytes(b"x" * (4 * 1024 * 1024))
+    result = migrate(home, "-y")
+    assert_one_line(result, ExitStatus.CONFIG, "are larger than 16,777,216 characters")
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
 def test_a_file_that_may_not_be_read(home: Home) -> None:
     write(home, MINIMAL).chmod(0)

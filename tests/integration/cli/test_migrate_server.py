@@ -92,7 +92,8 @@ def test_the_originals_files_become_server_toml(home: Home) -> None:
         assert said[name].startswith("left out: ")
     assert said["max_body_size"] == "changed: always 65536"
     assert "validate_client_node_name" not in said
-    assert "db.example.com:5432" in said["postgresql"]
+    source = "postgresql://opscode_pushy_ro@db.example.com:5432/opscode_pushy"
+    assert f"pushcli migrate history {source}`" in said["postgresql"]
     assert "HUSH" not in str(said) + file.read_text() + migrate(home).stdout
 
 

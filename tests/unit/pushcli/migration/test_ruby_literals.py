@@ -225,6 +225,7 @@ def test_half_files_and_huge_ones_are_refused_in_a_line(half: str, words: str) -
         "\\\n" * 200_000, "if a\n" * 100_000, "do " * 200_000, "'" * 500_001, "x" * 500_000,
         "a [" + "f()," * 15_000 + "]", "a {" * 50_000, '"#{' * 100_000, "a ||" * 100_000,
         "<<A " * 50_000, "a.b" * 100_000, "a\n." * 100_000, "a = b ?\n" * 50_000,
+        "a(b)" + "\n" * 200_000 + ".c", "a(b)" + "\n#" * 100_000 + "\n.c",
     ],
 )  # fmt: skip
 def test_no_text_takes_long(hostile: str) -> None:
