@@ -11,9 +11,13 @@ import psycopg
 import pytest
 
 from pushcli import keys
+from pushcli.errors import StartError
 from pushcli.exit_status import ExitStatus
 from pushcli.sandbox.sandbox import ORG
-from pushcli_server import settings
+from pushcli_server import listener, settings
+from pushcli_server.importing.history import bring_in
+from pushcli_server.importing.original_rest import OriginalRest
+from pushcli_server.importing.source import Named
 from tests.integration.cli.program import Home, Result, assert_one_line
 from tests.integration.cli.responder import Answer, Responder, json_answer
 from tests.support.beside_chef import BesideChef
@@ -412,14 +416,14 @@ def original(responder: Responder) -> Responder:
     one = {
         "id": ONE, "command": "show-env", "status": "complete", "run_timeout": 30,
         "created_at": "Mon, 23 Nov 2026 22:04:48 GMT",
-        "updated_at": "Mon, 23 Nov 2026 22:04:48 GMT", "user": "root", "dir": "/tmp",
+        "updated_at": "Mon, 23 Nov 2026 22:04:48 GMT", "user": "root".ljust(32), "dir": "/tmp",
         "env": {"FOO": "bar", "FOOTWO": "x y"}, "capture_output": True,
     }  # fmt: skip
     two = {
         "id": TWO, "command": "sleep5", "status": "running", "run_timeout": 3600,
         "created_at": "2026-11-23 22:05:29", "updated_at": "soon", "env": {},
     }  # fmt: skip
-    responder.say("GET", "jobs", json_answer([one | {"file_specified": True}, two], old=True))
+    responder.say("GET", "jobs", json_answer([one | {"file_specified": True}, two, two], old=True))
     nodes = {"succeeded": ["web1"], "failed": ["web2"], "nacked": ["web3"]}
     whole = one | {"file": "raw:x", "nodes": nodes}
     responder.say("GET", f"jobs/{ONE}", json_answer(whole, old=True))
@@ -461,7 +465,7 @@ def test_jobs_come_over_rest_too(
     assert (answer["jobs"], answer["nodes"], answer["outputs"]) == (2, 4, 2)
     with closing(sqlite3.connect(fleet.server_directory / "pushcli.db")) as ours:
         jobs = ours.execute(
-            "SELECT id, status, quorum, created_at, env, requestor FROM jobs ORDER BY id"
+            "SELECT id, status, quorum, created_at, env, user, requestor FROM jobs ORDER BY id"
         ).fetchall()
         parts = ours.execute(
             "SELECT job_id, node, state, stdout_size, stdout_dropped FROM job_nodes"
@@ -471,8 +475,8 @@ def test_jobs_come_over_rest_too(
             "SELECT data FROM blobs JOIN job_nodes ON digest = stdout_digest WHERE node = 'web1'"
         ).fetchone()
     assert jobs == [
-        (ONE, "complete", 3, 1795471488.0, '{"FOO": "bar", "FOOTWO": "x y"}', ""),
-        (TWO, "aborted", 1, 1795471529.0, "{}", ""),
+        (ONE, "complete", 3, 1795471488.0, '{"FOO": "bar", "FOOTWO": "x y"}', "root", ""),
+        (TWO, "aborted", 1, 1795471529.0, "{}", None, ""),
     ]
     assert parts == [
         (ONE, "web1", "succeeded", 5, 0), (ONE, "web2", "failed", 4 * 2**20, 2**20),
@@ -527,6 +531,23 @@ def test_a_server_that_refuses_or_is_away_is_one_line(
     assert_one_line(odd, ExitStatus.ERROR, "list of jobs is not one")
     away = migrate(fleet, home, "http://127.0.0.1:1/organizations/acme", *signed, "-y")
     assert_one_line(away, ExitStatus.UNREACHABLE, "cannot")
+
+
+def test_a_server_that_is_started_meanwhile_finds_its_port_taken(
+    fleet: Fleet, original: Responder
+) -> None:
+    config = settings.load(fleet.server_directory)
+
+    class Asked(OriginalRest):
+        """Somebody starts the server just then."""
+
+        def jobs(self) -> Iterator[list[Named]]:
+            with pytest.raises(StartError, match="cannot listen"):
+                listener.listen(config.listen_host, config.api_port, ("", ""))
+            return iter([])
+
+    source = Asked(fleet.api, "", ORG)
+    assert bring_in(fleet.server_directory, source, {}, lambda _: None).jobs == 0
 
 
 # --- beside a Chef Infra Server, which knows the organizations' names

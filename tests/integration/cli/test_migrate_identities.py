@@ -13,13 +13,16 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from pushcli import keys
+from pushcli.errors import StartError
 from pushcli.exit_status import ExitStatus
 from pushcli.sandbox.sandbox import ORG
-from pushcli_server import settings
+from pushcli_server import listener, settings
+from pushcli_server.importing.chef_directory import Directory
+from pushcli_server.importing.identities import run
 from tests.integration.cli.program import Home, Result, assert_one_line
 from tests.support.chef_server import SUPERUSER, ChefServer, chef_server
 from tests.support.fleet import Fleet
-from tests.support.identities import Signer
+from tests.support.identities import Signer, operator, superuser
 
 pytestmark = pytest.mark.timeout(90)
 ANN, BOB, WEB = (keys.generate() for _ in range(3))
@@ -153,6 +156,40 @@ def test_nothing_is_overwritten_and_a_namesake_gets_no_rights(
     fleet.start_server()
     assert fleet.api.get("groups/secret")["users"] == ["ann"]
     assert fleet.api.get("nodes/web01")["run_list"] == ["recipe[base]"]
+
+
+def test_whoever_is_on_our_server_already_joins_the_organization(
+    fleet: Fleet, home: Home, chef: ChefServer
+) -> None:
+    """As of another organization that came before; and validators stay what they are."""
+    fleet.start_server()
+    superuser(fleet).post("/users", {"username": "ann", "public_key": keys.public_pem(ANN)})
+    for name in ("web01", "maker"):
+        operator(fleet).post("clients", {"name": name, "public_key": keys.public_pem(WEB)})
+    fleet.end_server()
+    chef.keys[ORG, "client", "maker"] = [keys.public_pem(WEB)]
+    chef.validators = {"maker"}
+    answer = told(fleet, home, chef)
+    assert answer["users"] == of(2)
+    assert answer["keys"] == 2
+    assert answer["clients"] == of(0, there=1, others=1)
+    assert ("differs", "clients", "only one of the two is a validator", "maker") in remarks(answer)
+    assert told(fleet, home, chef)["users"] == of(0, there=2)
+    fleet.start_server()
+    assert Signer(fleet, "ann", ANN).get("groups/admins")["users"] == ["ann", "operator"]
+
+
+def test_a_name_has_as_many_keys_as_ours_may_have(
+    fleet: Fleet, home: Home, chef: ChefServer
+) -> None:
+    chef.keys[ORG, "user", "ann"] = [keys.public_pem(ANN)] * 22
+    chef.keys[ORG, "user", "bob"] = [keys.public_pem(BOB)] * 201
+    answer = told(fleet, home, chef)
+    assert answer["users"] == of(1, others=1)
+    counts = {(one["what"], one["why"]): one["count"] for one in answer["remarks"]}
+    assert counts["keys of users", "more than 20 of one name"] == 2
+    assert counts["users", "it has more than 200 keys"] == 1
+    assert told(fleet, home, chef)["users"] == of(0, there=1, others=1)
 
 
 def test_keys_of_every_age_are_read_and_others_named(
@@ -298,3 +335,21 @@ def test_it_is_refused_where_it_cannot_be(fleet: Fleet, home: Home, chef: ChefSe
     file.write_text(settings.render(settings.with_values(config, values, "the test")))
     refused = migrate(fleet, home, chef, "--dry-run")
     assert_one_line(refused, ExitStatus.CONFIG, "identity = 'chef'")
+
+
+def test_a_server_that_is_started_meanwhile_finds_its_port_taken(fleet: Fleet) -> None:
+    config = settings.load(fleet.server_directory)
+
+    class Asked(Directory):
+        """Somebody starts the server just then."""
+
+        def users(self) -> list[str]:
+            with pytest.raises(StartError, match="cannot listen"):
+                listener.listen(config.listen_host, config.api_port, ("", ""))
+            return []
+
+        def names(self, kind: str) -> list[str]:
+            return []
+
+    source = Asked(fleet.api, ORG, 0.0)
+    assert run(fleet.server_directory, source, ORG, lambda *_: None, write=True).is_empty
