@@ -189,14 +189,22 @@ class HttpClient:
                     raise
             time.sleep(wait)
 
-    def answer(self, method: str, path: str, *, headers: dict[str, str]) -> Response:
+    def answer(
+        self,
+        method: str,
+        path: str,
+        *,
+        headers: dict[str, str],
+        params: Params | None = None,
+        body: bytes = b"",
+    ) -> Response:
         """Send a request; also a refusal comes back.
 
         Raises:
             PushcliError: there is no answer.
         """
-        target, sent = self._signed(method, path, None, b"", headers)
-        return self._traced(method, target, sent, b"")
+        target, sent = self._signed(method, path, params, body, headers)
+        return self._traced(method, target, sent, body)
 
     def _answered(
         self, method: str, path: str, params: Params | None, body: bytes, headers: dict[str, str]

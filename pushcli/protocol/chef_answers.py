@@ -70,7 +70,9 @@ class _Principals(msgspec.Struct):
         return [_Row(self.name, self.type, self.public_key, self.org_member)]
 
 
-class _Missing(msgspec.Struct):
+class Missing(msgspec.Struct):
+    """What a 404 says."""
+
     not_found: str = ""
     error: str | list[str] = ""
 
@@ -92,14 +94,14 @@ def owners(status: int, content: bytes, name: str) -> list[Owner] | None:
     """
     what = f"principals/{name}"
     if status == 404:
-        missing = _decoded(content, _Missing, what)
+        missing = decoded(content, Missing, what)
         if not missing.not_found and not missing.error:
-            raise _unexpected(what, "a 404 that does not say what is missing")
+            raise unexpected(what, "a 404 that does not say what is missing")
         return None if missing.not_found == "org" else []
-    _require(status, content, what)
-    found = _decoded(content, _Principals, what).rows
+    require_success(status, content, what)
+    found = decoded(content, _Principals, what).rows
     if len(found) > MAX_KEYS:
-        raise _unexpected(what, f"more than {MAX_KEYS} keys")
+        raise unexpected(what, f"more than {MAX_KEYS} keys")
     both = (_owner("user", name, found), _owner("client", name, found))
     return [owner for owner in both if owner is not None]
 
@@ -124,12 +126,12 @@ def group(status: int, content: bytes, name: str) -> Group | None:
     """
     what = f"groups/{name}"
     if status == 404:
-        _decoded(content, _Missing, what)
+        decoded(content, Missing, what)
         return None
-    _require(status, content, what)
-    said = _decoded(content, _Group, what)
+    require_success(status, content, what)
+    said = decoded(content, _Group, what)
     if max(len(said.users), len(said.clients)) > MAX_MEMBERS or len(said.groups) > MAX_GROUPS:
-        raise _unexpected(what, "too many members")
+        raise unexpected(what, "too many members")
     return Group(
         users=frozenset(said.users), clients=frozenset(said.clients), groups=tuple(said.groups)
     )
@@ -141,8 +143,8 @@ def names(status: int, content: bytes, what: str) -> frozenset[str]:
     Raises:
         ChefAway, ChefRefuses: it is no answer to that.
     """
-    _require(status, content, what)
-    return frozenset(_decoded(content, dict[str, str], what))
+    require_success(status, content, what)
+    return frozenset(decoded(content, dict[str, str], what))
 
 
 def within(group: str, org: str) -> str | None:
@@ -154,7 +156,12 @@ def within(group: str, org: str) -> str | None:
     return name if not separator or owner == org else None
 
 
-def _require(status: int, content: bytes, what: str) -> None:
+def require_success(status: int, content: bytes, what: str) -> None:
+    """It is an answer.
+
+    Raises:
+        ChefAway, ChefRefuses: it is none.
+    """
     if status == 200:
         return
     if status in (401, 403):
@@ -165,15 +172,21 @@ def _require(status: int, content: bytes, what: str) -> None:
         raise ChefRefuses(f"it redirects {what} ({status}): give its final URL as chef_server_url")
     if status >= 500:
         raise ChefAway(f"it failed ({status} for {what})")
-    raise _unexpected(what, f"status {status}")
+    raise unexpected(what, f"status {status}")
 
 
-def _decoded(content: bytes, kind: type[T], what: str) -> T:
+def decoded(content: bytes, kind: type[T], what: str) -> T:
+    """What it says.
+
+    Raises:
+        ChefRefuses: it says something else.
+    """
     try:
         return msgspec.json.decode(content, type=kind)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        raise _unexpected(what, "something that is not an answer of Chef's API") from None
+        raise unexpected(what, "something that is not an answer of Chef's API") from None
 
 
-def _unexpected(what: str, said: str) -> ChefRefuses:
+def unexpected(what: str, said: str) -> ChefRefuses:
+    """The error for an answer that is none."""
     return ChefRefuses(f"it answers {what} with {said}: check chef_server_url")

@@ -16,6 +16,8 @@ MAX_QUORUM = 2**31 - 1
 """Nodes that a job may need: more than there can be."""
 MAX_CHANGES = 1_000
 """Entries of whitelists that one edit changes, on as many nodes as it likes."""
+MAX_ANNOUNCED = 500
+"""Nodes of a Chef Infra Server that one request says were changed."""
 MAX_LEAVES = 200_000
 """Entries times nodes of one edit: what one signature covers."""
 MAX_VERSION = 2**62

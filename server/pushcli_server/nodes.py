@@ -1,7 +1,7 @@
 """What REST asks about nodes: who is there, and why not."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
@@ -14,20 +14,44 @@ from pushcli_server.store import Store, chef_nodes
 from pushcli_server.whitelist_push import Summary, WhitelistPush
 
 
+class NodesElsewhere(Protocol):
+    """Nodes of a Chef Infra Server."""
+
+    async def names(self, org: str) -> tuple[list[str], list[str]]:
+        """The nodes that there are, and those that were deleted and may still be connected."""
+
+    async def read(self, org: str, names: Sequence[str]) -> list[str]:
+        """Read these nodes now; agents hear of what changed. Returns those that there are not."""
+
+    async def refresh(self, org: str, names: Sequence[str]) -> None:
+        """The same for somebody who looks at them, where it is possible and not just done."""
+
+
 class NodeService:
-    """Shows nodes' states, and hears of changes to node objects."""
+    """Shows nodes' states, and hears of changes to node objects.
+
+    Args:
+        elsewhere: None: the nodes are our own.
+    """
 
     def __init__(
-        self, fleet: Fleet, clock: Clock, store: Store, whitelists: WhitelistPush, facts: Facts
+        self,
+        fleet: Fleet,
+        clock: Clock,
+        store: Store,
+        whitelists: WhitelistPush,
+        facts: Facts,
+        elsewhere: NodesElsewhere | None = None,
     ) -> None:
         self._fleet = fleet
         self._clock = clock
         self._store = store
         self._whitelists = whitelists
         self._facts = facts
+        self.elsewhere = elsewhere
 
     async def states(self, org: str) -> Iterator[dict[str, str]]:
-        """The body of `GET node_states`: all enrolled nodes, by name."""
+        """The body of `GET node_states`: all nodes that there are, by name."""
         names = await self._names(org)
         return (self.state(NodeKey(org, name)) for name in names)
 
@@ -45,7 +69,7 @@ class NodeService:
         }
 
     async def statuses(self, org: str) -> Iterator[dict[str, Any]]:
-        """What is known of all enrolled nodes, by name; more than their states."""
+        """What is known of all nodes that there are, by name; more than their states."""
         return await self._statuses(org, await self._names(org))
 
     async def status(self, key: NodeKey) -> dict[str, Any]:
@@ -53,8 +77,16 @@ class NodeService:
         return next(await self._statuses(key.org, [key.name]))
 
     async def _names(self, org: str) -> list[str]:
+        if self.elsewhere is not None:
+            there, gone = await self.elsewhere.names(org)
+            # Whose agent comes before chef-client has made its node object is a node, too.
+            return sorted({*there, *(self._connected(org) - set(gone))})
         names = set(await self._store.lists.ask(chef_nodes.enrolled, org))
         return sorted(names | {node.name for node in self._fleet.nodes if node.org == org})
+
+    def _connected(self, org: str) -> set[str]:
+        nodes = self._fleet.nodes.items()
+        return {key.name for key, node in nodes if key.org == org and node.peer is not None}
 
     async def _statuses(self, org: str, names: list[str]) -> Iterator[dict[str, Any]]:
         reports = await self._whitelists.summaries(org, names)

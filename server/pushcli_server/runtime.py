@@ -6,6 +6,7 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import zmq
 
@@ -48,6 +49,9 @@ from pushcli_server.supervised import Tasks
 from pushcli_server.timers import Timers
 from pushcli_server.whitelist_push import WhitelistPush
 
+if TYPE_CHECKING:
+    from pushcli_server.chef.nodes import ChefNodes
+
 
 @contextlib.asynccontextmanager
 async def open_services(
@@ -74,7 +78,6 @@ async def open_services(
         timers = Timers(clock, lambda seconds: engine.handle(on_fleet.Stalled(seconds)))
         stack.callback(timers.close)
         incarnation_id = str(uuid.uuid4())
-        identities = _identities(stack, directory, settings, store, clock, tasks, metrics)
         fleet = Fleet(rules_of(settings), incarnation_id)
         # Signatures are of the clock that signed times are held against.
         try:
@@ -107,8 +110,11 @@ async def open_services(
             is_free,
         )
         outbox = Outbox(fleet, channel)
-        whitelists = WhitelistPush(fleet, outbox, clock, store)
+        whitelists = WhitelistPush(fleet, outbox, clock, store, settings.identity)
         tasks.keep("sending whitelists", whitelists.run)
+        identities, elsewhere = _known_by(
+            stack, tasks, directory, settings, store, clock, whitelists, metrics
+        )
         checks, facts = Checks(fleet, outbox, clock), Facts(store)
         engine = Engine(
             fleet,
@@ -145,7 +151,7 @@ async def open_services(
             store=store,
             identities=identities,
             jobs=JobService(engine, store, identities),
-            nodes=NodeService(fleet, clock, store, whitelists, facts),
+            nodes=NodeService(fleet, clock, store, whitelists, facts, elsewhere),
             admission=AdmissionService(
                 engine, store, identities, settings, lambda: rotation.current, incarnation_id
             ),
@@ -178,34 +184,50 @@ async def _require_nobody_else(settings: Settings, store: Store) -> None:
         )
 
 
-def _identities(
+def _known_by(
     stack: contextlib.AsyncExitStack,
+    tasks: Tasks,
     directory: Path,
     settings: Settings,
     store: Store,
     clock: Clock,
-    tasks: Tasks,
+    whitelists: WhitelistPush,
     metrics: Metrics,
-) -> Identities:
-    """Who knows who there is.
+) -> tuple[Identities, "ChefNodes | None"]:
+    """Whoever knows who there is, and which nodes there are, where that is not this server.
 
     Raises:
         ConfigError, KeyFileError: what the settings say of a Chef Infra Server cannot be used.
     """
     if settings.identity == "own":
-        return OwnIdentities(store)
+        return OwnIdentities(store), None
     # Not loaded where it is not used.
+    from pushcli_server.chef import nodes  # noqa: PLC0415
     from pushcli_server.chef.client import ChefClient, chef_server  # noqa: PLC0415
     from pushcli_server.chef.forgetting import Forgetting  # noqa: PLC0415
     from pushcli_server.chef.identities import ChefIdentities  # noqa: PLC0415
     from pushcli_server.chef.measured import Measured  # noqa: PLC0415
 
-    client = ChefClient(chef_server(directory, settings))
+    server = chef_server(directory, settings)
+    client = ChefClient(server)
     stack.callback(client.close)
+    # Nobody who wants to be let in waits behind questions about nodes.
+    apart = ChefClient(server, turns=nodes.TURNS, timeout=nodes.TIMEOUT)
+    stack.callback(apart.close)
+    found = nodes.ChefNodes(
+        apart,
+        store,
+        settings.chef_poll,
+        whitelists.changed,
+        nodes.NodeMetrics(metrics.registry),
+        clock.now,
+        clock.date,
+    )
+    tasks.keep("looking at nodes of the Chef Infra Server", found.run)
     measured = Measured(metrics.registry)
-    identities = ChefIdentities(client, store, settings.chef_cache, clock.now, measured)
+    identities = ChefIdentities(client, store, settings.chef_cache, clock.now, measured, found.meet)
     tasks.keep("forgetting what Chef said", Forgetting(directory, identities.forget).run)
-    return identities
+    return identities, found
 
 
 def rules_of(settings: Settings) -> Rules:

@@ -60,6 +60,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     chef_fingerprint: str = ""
     chef_direct_url: str = ""
     chef_cache: float = 30
+    chef_poll: float = 60
     tls_cert: str = ""
     tls_key: str = ""
     trusted_proxies: list[str] = []
@@ -145,6 +146,7 @@ _COMMENTS = {
     "chef_fingerprint": "Its certificate's fingerprint, in place of CAs: SHA256:AA:BB:...",
     "chef_direct_url": "Where principals are answered unsigned, on loopback: http://127.0.0.1:8000.",
     "chef_cache": "Seconds for which its answers count.",
+    "chef_poll": "Seconds between two looks at its nodes; 0: one look at the start.",
     "tls_cert": 'Certificate (PEM) for REST; "" is plain HTTP, on loopback only.',
     "tls_key": "Private key (PEM) of that certificate.",
     "trusted_proxies": "Addresses or networks whose X-Forwarded-Proto is believed.",
@@ -298,6 +300,8 @@ def _addresses(source: str, settings: Settings) -> None:
 
 def _chef(source: str, settings: Settings) -> None:
     _within(source, "chef_cache", settings.chef_cache, 0, 300)
+    if settings.chef_poll:
+        _within(source, "chef_poll", settings.chef_poll, 1, 3600)
     given = {name: getattr(settings, name) for name in _CHEF}
     if settings.identity == "own":
         if unused := [name for name, value in given.items() if value]:

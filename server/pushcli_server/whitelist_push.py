@@ -90,6 +90,12 @@ class _Waiter:
         """The edit, or something newer, goes out."""
         self._sent.add(key)
 
+    def has(self, key: NodeKey) -> None:
+        """The agent reported the same before: it was told by others, or nothing changed."""
+        self.left.discard(key)
+        if not self.left:
+            self.done.set()
+
     def note(self, key: NodeKey, error: str | None) -> None:
         """A report that rests on something older."""
         if error is None:
@@ -122,7 +128,11 @@ class _Waiter:
 
 
 class WhitelistPush:
-    """Sends whitelists to agents, and keeps what they report."""
+    """Sends whitelists to agents, and keeps what they report.
+
+    Args:
+        keeper: of the nodes' attributes.
+    """
 
     def __init__(
         self,
@@ -130,11 +140,13 @@ class WhitelistPush:
         outbox: Outbox,
         clock: Clock,
         store: Store,
+        keeper: whitelist_reads.Keeper = "own",
     ) -> None:
         self._fleet = fleet
         self._outbox = outbox
         self._clock = clock
         self._store = store
+        self._keeper = keeper
         self._writes = Latest(store)
         self._wanted: dict[NodeKey, str] = {}
         self._held: dict[NodeKey, str | None] = {}
@@ -290,7 +302,7 @@ class WhitelistPush:
         latest = int((self._clock.date() + limits.MAX_AHEAD) * 1_000_000)
         try:
             return await self._store.lists.ask(
-                whitelist_reads.messages_to, org, names, chained, latest
+                whitelist_reads.messages_to, org, names, chained, latest, self._keeper
             )
         except StoreUnavailable:
             raise
@@ -303,7 +315,10 @@ class WhitelistPush:
 
     def _push(self, key: NodeKey, fields: dict[str, Any]) -> None:
         self._wanted[key] = fields["digest"]
-        if self._reaches(key) and self._held.get(key) != fields["digest"]:
+        if self._held.get(key) == fields["digest"]:
+            for waiter in self._waiters:
+                waiter.has(key)
+        elif self._reaches(key):
             _log.debug("the whitelist of %s goes out", key.name)
             self._outbox.send(key, messages.Whitelist, **fields)
             for waiter in self._waiters:

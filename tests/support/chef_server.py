@@ -16,7 +16,7 @@ from contextlib import closing, contextmanager
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
@@ -29,7 +29,7 @@ _WELCOME = b"<html><title>Chef Server</title></html>"
 
 
 class ChefServer:
-    """Organizations, with their users, clients and groups.
+    """Organizations, with their users, clients, groups and nodes.
 
     Args:
         superuser_key: of `pivotal`, whose signature is asked for.
@@ -106,6 +106,45 @@ class ChefServer:
             case _:
                 self.unexpected.append(path)
                 return 599, {"error": ["nobody recorded this"]}
+
+    def edit(self, org: str, name: str, **levels: Any) -> None:
+        """As `knife node edit` does: the node is put whole, and made if it is not there."""
+        node = self.nodes.get((org, name)) or {
+            "name": name, "chef_environment": "_default", "json_class": "Chef::Node",
+            "automatic": {}, "normal": {}, "chef_type": "node", "default": {}, "override": {},
+            "run_list": [],
+        }  # fmt: skip
+        self.nodes[org, name] = {**node, **levels}
+
+    def put(self, path: str, value: Any) -> tuple[int, Any]:
+        """Status and body of a PUT, which any user may."""
+        match [unquote(part) for part in path.split("/")[1:]]:
+            case ["organizations", org, "nodes", name] if (org, name) in self.nodes:
+                self.nodes[org, name] = value
+                return 200, value
+            case ["organizations", _, "nodes", name]:
+                return 404, {"error": [f"node '{name}' not found"]}
+            case _:
+                self.unexpected.append(path)
+                return 599, {"error": ["nobody recorded this"]}
+
+    def find(self, path: str, query: str, wanted: dict[str, list[str]]) -> tuple[int, Any]:
+        """Status and body of a partial search for all nodes."""
+        asked = dict(parse_qsl(query))
+        if asked.get("q") != "*:*":
+            self.unexpected.append(f"{path}?{query}")
+            return 599, {"error": ["nobody recorded this"]}
+        org = path.split("/")[2]
+        names = sorted(name for where, name in self.nodes if where == org)
+        start, rows = int(asked.get("start", 0)), int(asked.get("rows", 1000))
+        found = [
+            {
+                "url": f"{self.url}/organizations/{org}/nodes/{name}",
+                "data": {key: _value(self.nodes[org, name], way) for key, way in wanted.items()},
+            }
+            for name in names[start : start + rows]
+        ]
+        return 200, {"total": len(names), "start": start, "rows": found}
 
     def answer(self, path: str, version: int, by: str = SUPERUSER) -> tuple[int, Any]:
         """Status and body of a GET."""
@@ -220,7 +259,7 @@ class _Handler(BaseHTTPRequestHandler):
         if "/pushy/" in self.path and chef.push_jobs:
             self._hand_on(body)
             return
-        chef.asked[self.path] += 1
+        chef.asked[self._path] += 1
         time.sleep(chef.delay)
         match chef.fault:
             case "half":
@@ -247,6 +286,11 @@ class _Handler(BaseHTTPRequestHandler):
                 self._send(status, sent, version=self._version)
 
     @property
+    def _path(self) -> str:
+        """As it is signed: without the query."""
+        return self.path.partition("?")[0]
+
+    @property
     def _version(self) -> int:
         return int(self.headers.get("X-Ops-Server-API-Version", "0"))
 
@@ -258,11 +302,15 @@ class _Handler(BaseHTTPRequestHandler):
         if by is None:
             return 401, {"error": ["Invalid signature"]}
         chef.signers.append((by, self.command, self.path))
-        if (other := chef.instead.get((self.command, self.path))) is not None:
+        if (other := chef.instead.get((self.command, self._path))) is not None:
             return other
         if self.command == "GET":
-            return chef.answer(self.path, self._version, by)
-        return chef.make(self.path, json.loads(body), by, self._version)
+            return chef.answer(self._path, self._version, by)
+        if self.command == "PUT":
+            return chef.put(self._path, json.loads(body))
+        if self._path.endswith("/search/node"):
+            return chef.find(self._path, self.path.partition("?")[2], json.loads(body))
+        return chef.make(self._path, json.loads(body), by, self._version)
 
     def _signer(self, body: bytes) -> str | None:
         """Who signed it; None: nobody who may."""
@@ -273,7 +321,7 @@ class _Handler(BaseHTTPRequestHandler):
             return None
         _, keys = self.chef.owner(f"{self.path}/".split("/")[2], signed.user)
         fits = any(
-            verification.verify(signed, key, method=self.command, path=self.path, body=body)
+            verification.verify(signed, key, method=self.command, path=self._path, body=body)
             for key in keys
         )
         return signed.user if fits else None
@@ -305,6 +353,23 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - as it is called
         """Say nothing."""
+
+
+def _value(node: dict[str, Any], way: list[str]) -> Any:
+    """By its way through the merged attributes, of which the index is made."""
+    merged: Any = {}
+    for level in ("default", "normal", "override", "automatic"):
+        merged = _merged(merged, node.get(level))
+    found: Any = {**(merged or {}), "name": node["name"]}
+    for key in way:
+        found = found.get(key) if isinstance(found, dict) else None
+    return found
+
+
+def _merged(below: Any, above: Any) -> Any:
+    if isinstance(below, dict) and isinstance(above, dict):
+        return below | {key: _merged(below.get(key), value) for key, value in above.items()}
+    return above
 
 
 class _Server(ThreadingHTTPServer):

@@ -39,6 +39,7 @@ KNOWN = {
     ("identities.py", "_within", "gather"): "awaited, with what it raises",
     ("identities.py", "_each", "gather"): "awaited, with what it raises",
     ("identities.py", "_each", "to_thread"): "gathered, and awaited, with what it raises",
+    ("nodes.py", "_ask_all", "gather"): "awaited, with what it raises",
     ("identities.py", "_asked", "ensure_future"): "awaited by whoever waits for its answer",
     ("identities.py", "_asked", "add_done_callback"): "takes it from a dict, and its failure",
     ("moving.py", "_there", "gather"): "awaited, with what it raises",

@@ -183,7 +183,9 @@ def print_outcome(app: App, nodes: Sequence[str], outcome: EditOutcome | None) -
     """Print how many nodes go by it now, and why the others do not."""
     if outcome is None:
         if app.is_text:
-            app.print(f"written to {_count(len(nodes))}; chef-client brings it to the agents")
+            # Ours looks there now and then.
+            who = "the server" if remote.is_beside_chef(app) else "chef-client"
+            app.print(f"written to {_count(len(nodes))}; {who} brings it to the agents")
         else:
             app.emit({"nodes": len(nodes), "written": len(nodes)})
         return ExitStatus.OK

@@ -6,12 +6,12 @@ from typing import Any, TypeVar
 
 from pushcli.client import editors
 from pushcli.client.answers import checked
-from pushcli.errors import NotFound, PermissionDenied, RequestRefused, ServerError
+from pushcli.errors import NotFound, PermissionDenied, PushcliError, RequestRefused, ServerError
 from pushcli.protocol.names import by_number
 from pushcli.terminal.context import App, is_terminal
 from pushcli.terminal.folding import fold
 from pushcli.whitelist.statements import Change
-from pushcli.whitelist.workstation import chef_server, our_server
+from pushcli.whitelist.workstation import announcing, chef_server, our_server
 from pushcli.whitelist.workstation.verifying import Signers
 from pushcli.whitelist.workstation.views import EditOutcome, NodeWhitelist, SignedEntry, Verdict
 
@@ -86,16 +86,22 @@ def _verified(app: App, one: NodeWhitelist, name: str, signers: Signers) -> Node
 
 
 def change(app: App, nodes: Sequence[str], changes: Sequence[Change]) -> EditOutcome | None:
-    """Sign the changes and make them; None: on a server that cannot tell what is in force.
+    """Sign the changes and make them; None: where nobody can tell what is in force.
 
     Raises:
         NotFound: a node does not exist.
         PushcliError: what is done already stands in the message.
     """
 
-    def on_chef_server() -> None:
+    def on_chef_server() -> EditOutcome | None:
+        done: list[str] = []
         with _bar(app, len(nodes)) as step:
-            chef_server.change(app.client, nodes, changes, step)
+            try:
+                chef_server.change(app.client, nodes, changes, _noting(done, step))
+            except PushcliError:
+                announcing.announce(app.client, done, changes)
+                raise
+        return announcing.announce(app.client, done, changes)
 
     return _either(app, lambda: our_server.change(app.client, nodes, changes), on_chef_server)
 
@@ -130,9 +136,22 @@ def _either(app: App, ours: Callable[[], T], chefs: Callable[[], T]) -> T:
     try:
         return ours()
     except (NotFound, RequestRefused, ServerError):
-        if EXTENSION in app.client.extensions:
+        if EXTENSION in app.client.extensions and not is_beside_chef(app):
             raise
     return chefs()
+
+
+def is_beside_chef(app: App) -> bool:
+    """Whether the server said that it leaves nodes to a Chef Infra Server, and looks there."""
+    return announcing.EXTENSION in app.client.extensions
+
+
+def _noting(done: list[str], step: chef_server.Step) -> chef_server.Step:
+    def noted(node: str) -> None:
+        done.append(node)
+        step(node)
+
+    return noted
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 import asyncio
 import ssl
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import quote
@@ -24,9 +25,8 @@ TURNS = 16
 _UNSIGNED = dict.fromkeys(
     ("X-Ops-UserId", "X-Ops-Sign", "X-Ops-Timestamp", "X-Ops-Content-Hash"), ""
 )
-_LIMITS = Limits(
-    connect=TIMEOUT, silence=TIMEOUT, total=TIMEOUT, size=32 * 1024 * 1024, patience=0.0
-)
+_MAX_ANSWER = 32 * 1024 * 1024
+_NOTHING: Mapping[str, str] = {}
 
 
 class ChefServer(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,11 +60,19 @@ def chef_server(directory: Path, settings: Settings) -> ChefServer:
 class ChefClient:
     """Puts questions to it.
 
+    Args:
+        turns: questions at a time.
+        timeout: seconds for a question, its wait for a turn included.
+
     Raises:
         ConfigError, KeyFileError: a URL, CA file or key that cannot be used.
     """
 
-    def __init__(self, server: ChefServer) -> None:
+    def __init__(self, server: ChefServer, *, turns: int = TURNS, timeout: float = TIMEOUT) -> None:
+        self._timeout = timeout
+        limits = Limits(
+            connect=TIMEOUT, silence=timeout, total=timeout, size=_MAX_ANSWER, patience=0.0
+        )
         requestor = Requestor(
             server.user, load_private_key(server.key), version="1.3", remedy="check chef_key"
         )
@@ -72,17 +80,25 @@ class ChefClient:
             url=server.url, ca_file=server.ca_file, fingerprint=server.fingerprint,
             remedy="give chef_ca_file or chef_fingerprint",
         )  # fmt: skip
-        self._signed = HttpClient(place, requestor, limits=_LIMITS)
+        self._signed = HttpClient(place, requestor, limits=limits)
         self._direct = None
         if server.direct_url is not None:
-            self._direct = HttpClient(Server(url=server.direct_url), None, limits=_LIMITS)
-        self._threads = ThreadPoolExecutor(TURNS, thread_name_prefix="chef")
+            self._direct = HttpClient(Server(url=server.direct_url), None, limits=limits)
+        self._threads = ThreadPoolExecutor(turns, thread_name_prefix="chef")
 
-    async def ask(self, org: str, *parts: str, unsigned: bool = False) -> Response:
+    async def ask(
+        self,
+        org: str,
+        *parts: str,
+        unsigned: bool = False,
+        query: Mapping[str, str] = _NOTHING,
+        body: bytes = b"",
+    ) -> Response:
         """GET what is below the organization; whatever the answer, it comes back.
 
         Args:
             unsigned: it needs no signature, so that it may be asked directly.
+            body: of a question that takes one, which is a POST then.
 
         Raises:
             ChefAway: there is no answer.
@@ -92,11 +108,12 @@ class ChefClient:
         direct = self._direct if unsigned else None
         client, headers = (self._signed, {}) if direct is None else (direct, _UNSIGNED)
         loop = asyncio.get_running_loop()
-        asked = loop.run_in_executor(self._threads, _ask, client, path, headers)
+        asked = loop.run_in_executor(self._threads, _ask, client, path, headers, query, body)
         try:
-            return await asyncio.wait_for(asked, TIMEOUT)
+            return await asyncio.wait_for(asked, self._timeout)
         except TimeoutError:
-            raise ChefAway(f"no answer from {client.base} within {TIMEOUT:g} s") from None
+            within = f"within {self._timeout:g} s"
+            raise ChefAway(f"no answer from {client.base} {within}") from None
         except PushcliError as error:
             if isinstance(error.__cause__, (ssl.SSLCertVerificationError, NotPinned)):
                 raise ChefUnproven(str(error)) from None
@@ -110,5 +127,8 @@ class ChefClient:
                 client.close()
 
 
-def _ask(client: HttpClient, path: str, headers: dict[str, str]) -> Response:
-    return client.answer("GET", path, headers=headers)
+def _ask(
+    client: HttpClient, path: str, headers: dict[str, str], query: Mapping[str, str], body: bytes
+) -> Response:
+    method = "POST" if body else "GET"
+    return client.answer(method, path, headers=headers, params=query, body=body)

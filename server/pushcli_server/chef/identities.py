@@ -42,6 +42,7 @@ class ChefIdentities:
         store: keeps what belongs to an organization; ours know nobody in it.
         fresh: seconds.
         now: seconds of a clock that does not jump.
+        met: is told of each organization that there is, once.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class ChefIdentities:
         fresh: float,
         now: Callable[[], float],
         measured: Measured,
+        met: Callable[[str], object] = lambda org: None,
     ) -> None:
         self._client = client
         self._store = store
@@ -59,6 +61,7 @@ class ChefIdentities:
         self._measured = measured
         measured.count_kept(lambda: len(self._kept) + len(self._unknown))
         self._kept: Kept[Key, object] = Kept(NAMES)
+        self._tell_met = met
         # Strangers name whom they like: that takes nobody's place who is there.
         self._unknown: Kept[Key, object] = Kept(STRANGERS)
         self._asking: dict[Key, asyncio.Task[object]] = {}
@@ -161,6 +164,7 @@ class ChefIdentities:
             with contextlib.suppress(CannotApply):
                 await self._store.write(operations.CreateOrganization(org))
         self._met.add(org)
+        self._tell_met(org)
 
     async def _meet_client(self, org: str, name: str) -> None:
         """What is stored of a node stands under its client's name."""

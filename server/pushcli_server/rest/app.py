@@ -25,6 +25,7 @@ from pushcli_server.rest import clocks
 from pushcli_server.rest.accept import accepts
 from pushcli_server.rest.auth import Access, Authenticator
 from pushcli_server.rest.errors import (
+    BESIDE_CHEF,
     EXTENSIONS,
     NO_SUCH_PATH,
     Refused,
@@ -81,6 +82,7 @@ class Application:
         self._monitoring = MonitoringHandlers(
             services.metrics.registry, services.store, settings
         ).paths
+        self._extensions = BESIDE_CHEF if settings.identity == "chef" else EXTENSIONS
         self._bodies = Shares(BODIES, BODIES_EACH, "large requests")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -98,7 +100,7 @@ class Application:
             connection.stop_counting()
         if connection is None or not connection.is_refused:
             self.count(response.status_code)
-        response.headers.update(EXTENSIONS)
+        response.headers.update(self._extensions)
         if (why := self._services.store.behind) is not None:
             response.headers[BEHIND] = why
         closes_if_unread(response.headers, incoming)

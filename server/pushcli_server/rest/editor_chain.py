@@ -15,6 +15,7 @@ from pushcli_server.rest import versions
 from pushcli_server.rest.content import parse as parse_body
 from pushcli_server.rest.errors import Refused, answer
 from pushcli_server.rest.request import Call
+from pushcli_server.settings import Settings
 from pushcli_server.store import Store, editor_chain, operations, whitelist_reads
 from pushcli_server.store.errors import InvalidStatement, Outdated, WhitelistConflict
 from pushcli_server.whitelist_push import WhitelistPush
@@ -38,9 +39,10 @@ class _Append(msgspec.Struct, forbid_unknown_fields=True):
 class EditorChainHandlers:
     """Handlers for statements about editors."""
 
-    def __init__(self, store: Store, sending: WhitelistPush) -> None:
+    def __init__(self, store: Store, sending: WhitelistPush, settings: Settings) -> None:
         self._store = store
         self._sending = sending
+        self._settings = settings
 
     async def show(self, call: Call) -> Response:
         """`GET pushy/editors`: what there is, and what the next statement has to name."""
@@ -88,7 +90,9 @@ class EditorChainHandlers:
         key = call.http.query_params.get("key", "")
         if not key.startswith("SHA256:") or len(key) > limits.MAX_FINGERPRINT:
             raise Refused(400, ["give the fingerprint of a key"])
-        found = await self._store.lists.ask(whitelist_reads.entries_signed_with, call.org, key)
+        found = await self._store.lists.ask(
+            whitelist_reads.entries_signed_with, call.org, key, self._settings.identity
+        )
         entries = [{"node": one.node, "name": one.name, "value": one.value} for one in found]
         return answer(200, {"entries": entries})
 

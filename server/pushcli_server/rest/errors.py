@@ -39,6 +39,8 @@ EXTENSIONS = {
     )
 }
 """On every answer: what the server can do beyond the old one."""
+BESIDE_CHEF = {headers.EXTENSIONS: f"{EXTENSIONS[headers.EXTENSIONS]},nodes-on-chef"}
+"""The same of one whose nodes are on a Chef Infra Server."""
 NO_SUCH_PATH = (
     "not found: roles, environments, data bags, cookbooks and policies are a Chef Infra Server's"
 )

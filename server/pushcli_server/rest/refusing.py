@@ -12,6 +12,7 @@ WRITING = "start and abort jobs or pause nodes"
 _ACTIONS = {
     "pushy/freeze": "freeze jobs",
     "pushy/whitelist": "change whitelists",
+    "pushy/node_changes": "change whitelists",
     "pushy/whitelist_editors": "change who may edit whitelists",
     "pushy/editors": "change who may edit whitelists",
     "pushy/administrators": "look at who administrates",

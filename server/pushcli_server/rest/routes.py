@@ -114,7 +114,7 @@ def routes(services: Services, settings: Settings) -> list[Route]:
         *_jobs(services, settings, rights),
         *_brake(services),
         *_nodes(services, settings, rights),
-        *_whitelists(services),
+        *_whitelists(services, settings),
         *_identities(services, settings, rights),
         *_outside(services, settings),
     ]
@@ -215,17 +215,26 @@ def _nodes(services: Services, settings: Settings, rights: Rights) -> list[Route
     ]
 
 
-def _whitelists(services: Services) -> list[Route]:
+def _whitelists(services: Services, settings: Settings) -> list[Route]:
     whitelists = WhitelistHandlers(
-        services.store, services.whitelists, services.checks, services.nodes, services.jobs
+        services.store,
+        services.whitelists,
+        services.checks,
+        services.nodes,
+        services.jobs,
+        settings,
     )
-    chain = EditorChainHandlers(services.store, services.whitelists)
+    chain = EditorChainHandlers(services.store, services.whitelists, settings)
     return [
         _below("pushy/checks", POST=Operation(whitelists.check, _READ, repeat=Repeat.HARMLESS)),
         _below(
             "pushy/whitelist",
             GET=Operation(whitelists.index, _READ),
             POST=Operation(whitelists.edit, _ADMIN),
+        ),
+        _below(
+            "pushy/node_changes",
+            POST=Operation(whitelists.announce, _ADMIN, repeat=Repeat.HARMLESS),
         ),
         _below("pushy/whitelist/(?P<node>[^/]+)", GET=Operation(whitelists.show, _READ)),
         _below(

@@ -1,6 +1,7 @@
 """`pushy/whitelist`, `pushy/checks`: ours (docs/extensions.md)."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import msgspec
@@ -20,11 +21,15 @@ from pushcli_server.rest.content import parse as parse_body
 from pushcli_server.rest.errors import Refused, answer, not_found
 from pushcli_server.rest.pieces import array
 from pushcli_server.rest.request import Call
+from pushcli_server.rest.turns import Shares
+from pushcli_server.settings import Settings
 from pushcli_server.store import Store, operations, stored_json, whitelist_reads
 from pushcli_server.store.errors import Outdated, UnknownNodes, WhitelistConflict
 from pushcli_server.store.whitelist_reads import NodeWhitelist
 from pushcli_server.whitelist_push import WhitelistPush
 
+_ANNOUNCEMENTS = 4
+"""That are worked on at a time, one of each requestor."""
 _LISTED = 20
 """Nodes that stand in an audit record's target; more are counted there."""
 _Name = Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
@@ -44,6 +49,10 @@ class _Edit(msgspec.Struct, forbid_unknown_fields=True):
     signer: _Name
     key: _Name
     signature: Annotated[str, msgspec.Meta(max_length=2048)]
+
+
+class _Announcement(msgspec.Struct, forbid_unknown_fields=True):
+    nodes: Annotated[list[_Name], msgspec.Meta(min_length=1, max_length=limits.MAX_ANNOUNCED)]
 
 
 class _Check(msgspec.Struct, forbid_unknown_fields=True):
@@ -66,16 +75,22 @@ class WhitelistHandlers:
         checks: Checks,
         nodes: NodeService,
         jobs: JobService,
+        settings: Settings,
     ) -> None:
         self._store = store
         self._sending = sending
         self._checks = checks
         self._nodes = nodes
         self._jobs = jobs
+        self._settings = settings
+        self._announcements = Shares(_ANNOUNCEMENTS, 1, "announcements")
 
     async def show(self, call: Call) -> Response:
         """`GET pushy/whitelist/NODE`."""
-        found = await self._store.ask(whitelist_reads.of_nodes, call.org, [call.path["node"]])
+        asked = call.org, _known_names([call.path["node"]])
+        if self._nodes.elsewhere is not None:
+            await self._nodes.elsewhere.refresh(*asked)
+        found = await self._store.ask(whitelist_reads.of_nodes, *asked, self._settings.identity)
         if not found:
             raise not_found(f"no such node: {call.path['node']}")
         return answer(200, _view(found[0]))
@@ -83,7 +98,11 @@ class WhitelistHandlers:
     async def index(self, call: Call) -> Response:
         """`GET pushy/whitelist?node=A&node=B`."""
         names = _known_names(call.http.query_params.getlist("node"))
-        known = await self._store.lists.ask(whitelist_reads.of_nodes, call.org, names)
+        if self._nodes.elsewhere is not None:
+            await self._nodes.elsewhere.refresh(call.org, names)
+        known = await self._store.lists.ask(
+            whitelist_reads.of_nodes, call.org, names, self._settings.identity
+        )
         found = {one.node: one for one in known}
         missing = [name for name in names if name not in found]
         if missing:
@@ -93,6 +112,9 @@ class WhitelistHandlers:
 
     async def edit(self, call: Call) -> Response:
         """`POST pushy/whitelist`: signed changes on many nodes, all or none."""
+        if self._nodes.elsewhere is not None:
+            where = self._settings.chef_server_url
+            raise not_found(f"not here: whitelists are attributes of the nodes on {where}")
         edit = parse_body(call, _Edit, "request")
         latest = versions.latest(call)
         versions.check(call, edit.version)
@@ -121,7 +143,22 @@ class WhitelistHandlers:
         except WhitelistConflict as error:
             raise Refused(409, [str(error)]) from None
         self._nodes.changed(call.org, nodes)
-        settled = await self._sending.settled(call.org, nodes, changes)
+        return await self._settled(call.org, nodes, changes)
+
+    async def announce(self, call: Call) -> Response:
+        """`POST pushy/node_changes`: nodes were changed on the Chef Infra Server."""
+        if self._nodes.elsewhere is None:
+            raise not_found("not here: this server keeps the nodes' attributes itself")
+        nodes = _known_names(parse_body(call, _Announcement, "request").nodes)
+        async with self._announcements.share((call.org, call.principal.kind, call.principal.name)):
+            if missing := await self._nodes.elsewhere.read(call.org, nodes):
+                raise not_found(f"no such node: {', '.join(missing[:10])}")
+        # Of those that did not change, too, it is told what their agents have.
+        self._sending.changed(call.org, nodes)
+        return await self._settled(call.org, nodes, ())
+
+    async def _settled(self, org: str, nodes: Sequence[str], changes: Sequence[Change]) -> Response:
+        settled = await self._sending.settled(org, nodes, changes)
         return answer(
             200,
             {

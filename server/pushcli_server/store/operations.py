@@ -11,6 +11,7 @@ from pushcli_server.store.records import (
     AuditRecord,
     FreezeRecord,
     JobRecord,
+    MirroredNode,
     NodeObject,
     NodeRecord,
     PauseRecord,
@@ -199,6 +200,14 @@ class SetAutomatic(msgspec.Struct, frozen=True, kw_only=True):
     org: str
     name: str
     automatic: str
+
+
+class MirrorNodes(msgspec.Struct, frozen=True):
+    """A Chef Infra Server says this of nodes; nothing needs to be known any more of others."""
+
+    org: str
+    nodes: Sequence[MirroredNode]
+    forgotten: Sequence[str] = ()
 
 
 class SetFreeze(msgspec.Struct, frozen=True):
@@ -548,6 +557,7 @@ Operation = (
     | PutNode
     | DeleteNode
     | SetAutomatic
+    | MirrorNodes
     | SetFreeze
     | SetPauses
     | EditWhitelists

@@ -73,6 +73,24 @@ class NodeObject(msgspec.Struct, frozen=True, kw_only=True):
     revision: int = 0
 
 
+class MirroredNode(msgspec.Struct, frozen=True, kw_only=True):
+    """What a Chef Infra Server says of a node's `push_jobs`; levels are JSON texts.
+
+    Args:
+        there: it exists; else it was deleted.
+        shown: a digest of what search showed when it was read.
+        digest: of the levels.
+    """
+
+    name: str
+    there: bool
+    shown: str
+    digest: str
+    default: str
+    normal: str
+    override: str
+
+
 class JobRecord(msgspec.Struct, frozen=True, kw_only=True):
     """A job. `env` and `secret_names` are JSON text; deadlines that were never set are None.
 

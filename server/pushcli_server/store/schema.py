@@ -155,6 +155,23 @@ nodes = Table(
     Column("whitelist_report", Text),
 )
 
+# What a Chef Infra Server says of its nodes, apart from what was ours: only of `push_jobs`, as a
+# level's JSON text, `{}` where it says nothing.
+mirrored_nodes = Table(
+    "mirrored_nodes",
+    metadata,
+    Column("org", ForeignKey("organizations.name"), primary_key=True),
+    Column("name", String(255), primary_key=True),
+    # Or it was deleted there, and its agent may not know yet.
+    Column("there", Boolean, nullable=False),
+    # Digests: of what search showed when the levels were read, and of the levels.
+    Column("shown", String(64), nullable=False),
+    Column("digest", String(64), nullable=False),
+    Column("default", Text, nullable=False),
+    Column("normal", Text, nullable=False),
+    Column("override", Text, nullable=False),
+)
+
 # Organizations whose jobs do not start, and who wanted that, when and why.
 freezes = Table(
     "freezes",

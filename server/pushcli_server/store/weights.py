@@ -36,6 +36,11 @@ def _of_node(op: operations.PutNode) -> int:
     return sum(len(level) for level in levels)
 
 
+def _of_mirrored(op: operations.MirrorNodes) -> int:
+    levels = ((node.default, node.normal, node.override) for node in op.nodes)
+    return sum(len(level) for node in levels for level in node)
+
+
 _WEIGH: dict[type, Callable[[Any], int]] = {
     operations.InsertJob: _of_insert,
     operations.UpdateJobNodes: _of_changes,
@@ -44,6 +49,7 @@ _WEIGH: dict[type, Callable[[Any], int]] = {
     operations.LateResult: lambda op: len(op.detail),
     operations.AppendEvent: lambda op: len(op.data),
     operations.PutNode: _of_node,
+    operations.MirrorNodes: _of_mirrored,
     operations.SetAutomatic: lambda op: len(op.automatic),
     operations.SaveWhitelistReport: lambda op: len(op.report),
 }

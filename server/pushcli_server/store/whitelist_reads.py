@@ -3,14 +3,17 @@
 Each takes a connection and answers from what is committed; `Store.ask` puts them.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Collection, Iterator, Sequence
+from typing import Any, Literal, NamedTuple
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Column, ColumnElement, Connection, Table, select
 
 from pushcli_server.core import whitelist as core
 from pushcli_server.store import editor_chain, schema
 
+Keeper = Literal["own", "chef"]
+"""Who keeps the nodes' attributes: this server, or a Chef Infra Server."""
+_TABLES: dict[Keeper, Table] = {"own": schema.nodes, "chef": schema.mirrored_nodes}
 _CHUNK = 500
 """Names in one statement."""
 MAX_ENTRIES = 20_000
@@ -33,26 +36,43 @@ class SignedEntry(NamedTuple):
     value: Any
 
 
-def of_nodes(connection: Connection, org: str, names: Sequence[str]) -> list[NodeWhitelist]:
+def of_nodes(
+    connection: Connection, org: str, names: Sequence[str], keeper: Keeper = "own"
+) -> list[NodeWhitelist]:
     """The whitelists of those nodes that there are."""
-    nodes = schema.nodes
-    columns = (
-        nodes.c.name, nodes.c.default, nodes.c.normal, nodes.c.override, nodes.c.whitelist_report,
-    )  # fmt: skip
+    there = () if keeper == "own" else (schema.mirrored_nodes.c.there,)
+    return _of_nodes(connection, org, names, _TABLES[keeper], *there)
+
+
+def _of_nodes(
+    connection: Connection,
+    org: str,
+    names: Sequence[str],
+    table: Table,
+    *only: ColumnElement[bool],
+) -> list[NodeWhitelist]:
+    columns = (table.c.name, table.c.default, table.c.normal, table.c.override)
+    reported = dict(reports(connection, org, names))
     return [
         NodeWhitelist(
             row.name,
             core.of_attributes(row.default, row.normal, row.override),
-            row.whitelist_report,
+            reported.get(row.name),
         )
-        for row in rows_of(connection, org, names, columns)
+        for row in rows_of(connection, org, names, columns, *only)
     ]
 
 
 def messages_to(
-    connection: Connection, org: str, names: Sequence[str], chained: Collection[str], latest: int
+    connection: Connection,
+    org: str,
+    names: Sequence[str],
+    chained: Collection[str],
+    latest: int,
+    keeper: Keeper = "own",
 ) -> list[tuple[str, dict[str, Any]]]:
-    """For each of those nodes that there are, the fields of its `whitelist` message.
+    """For each of those nodes that there are, the fields of its `whitelist` message; those that
+    were deleted on a Chef Infra Server have none any more, and hear of that.
 
     Args:
         chained: those whose agents know the chain of statements about editors.
@@ -61,14 +81,16 @@ def messages_to(
     said = editor_chain.travelling(connection, org, latest)
     return [
         (node, core.message_fields(whitelist, said, chained=node in chained))
-        for node, whitelist, _ in of_nodes(connection, org, names)
+        for node, whitelist, _ in _of_nodes(connection, org, names, _TABLES[keeper])
     ]
 
 
-def entries_signed_with(connection: Connection, org: str, key: str) -> list[SignedEntry]:
+def entries_signed_with(
+    connection: Connection, org: str, key: str, keeper: Keeper = "own"
+) -> list[SignedEntry]:
     """The entries of all nodes that were signed with a key (fingerprint), at most `MAX_ENTRIES`."""
     found: list[SignedEntry] = []
-    nodes = schema.nodes
+    nodes = _TABLES[keeper]
     query = select(nodes.c.name, nodes.c.default, nodes.c.normal, nodes.c.override).where(
         nodes.c.org == org, nodes.c.normal.contains(key, autoescape=True)
     )
@@ -92,12 +114,18 @@ def reports(connection: Connection, org: str, names: Sequence[str]) -> list[tupl
 
 
 def rows_of(
-    connection: Connection, org: str, names: Sequence[str], columns: Iterable[Any]
+    connection: Connection,
+    org: str,
+    names: Sequence[str],
+    columns: Sequence[Column[Any]],
+    *only: ColumnElement[bool],
 ) -> Iterator[Any]:
-    """These columns of those nodes that there are."""
-    nodes = schema.nodes
+    """These columns, of one table, of those nodes that there are.
+
+    Args:
+        only: what must be so besides.
+    """
+    table = columns[0].table
     for start in range(0, len(names), _CHUNK):
-        query = select(*columns).where(
-            nodes.c.org == org, nodes.c.name.in_(names[start : start + _CHUNK])
-        )
-        yield from connection.execute(query)
+        some = table.c.name.in_(names[start : start + _CHUNK])
+        yield from connection.execute(select(*columns).where(table.c.org == org, some, *only))

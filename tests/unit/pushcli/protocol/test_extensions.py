@@ -6,14 +6,14 @@ from pathlib import Path
 import msgspec
 
 from pushcli.protocol import extensions, messages
-from pushcli_server.rest.errors import EXTENSIONS
+from pushcli_server.rest.errors import BESIDE_CHEF, EXTENSIONS
 
 TEXT = (Path(__file__).parents[4] / "docs" / "extensions.md").read_text(encoding="utf-8")
 ROWS = re.findall(r"^\| `([\w-]+)` \| (.*?) \|", TEXT, flags=re.MULTILINE)
 
 
 def test_the_documented_extensions_are_those_of_the_program() -> None:
-    rest = set(EXTENSIONS["X-Pushcli-Extensions"].split(","))
+    rest = set(BESIDE_CHEF["X-Pushcli-Extensions"].split(","))
     assert {name for name, _ in ROWS} == extensions.ALL | rest
     assert f"extensions={extensions.render(extensions.ALL)}" in TEXT
     assert EXTENSIONS["X-Pushcli-Extensions"] in TEXT

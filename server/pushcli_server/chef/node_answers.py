@@ -1,0 +1,186 @@
+"""What a Chef Infra Server's answers say of nodes: which there are, what search shows of them,
+and of their attributes what whitelists are made of. Pure.
+
+Search shows attributes merged, and cannot be asked for a level (oc_erchef looks the path up in
+what it indexes). Whose signature an entry has depends on its level: so what search shows only
+tells which nodes changed, and those are read whole.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import msgspec
+
+from pushcli.protocol import names, nesting
+from pushcli.protocol.chef_answers import (
+    ChefRefuses,
+    Missing,
+    decoded,
+    require_success,
+    unexpected,
+)
+
+MAX_NODES = 100_000
+"""Of an organization."""
+MAX_ATTRIBUTES = 1_000_000
+"""Characters of a node's `push_jobs`, all levels together, as JSON."""
+PUSH_JOBS = "push_jobs"
+WANTED = msgspec.json.encode({"name": ["name"], PUSH_JOBS: [PUSH_JOBS]})
+"""The body of a search for what a page is made of."""
+NOTHING = ""
+"""Shown of a node without such attributes."""
+_OF_A_NODE = "/nodes/"
+"""Stands in its URL."""
+_EMPTY = "{}"
+
+
+class Attributes(NamedTuple):
+    """A node's `push_jobs` by level, as JSON texts: `{}`, or an object with that key alone."""
+
+    default: str
+    normal: str
+    override: str
+
+    @property
+    def digest(self) -> str:
+        """Another one for other attributes."""
+        return hashlib.sha256("\n".join(self).encode()).hexdigest()
+
+
+NO_ATTRIBUTES = Attributes(_EMPTY, _EMPTY, _EMPTY)
+
+
+class Page(NamedTuple):
+    """What search shows of some nodes.
+
+    Args:
+        total: nodes that the search found, in all pages.
+        shown: for each node a digest of its merged attributes, `NOTHING` if it has none.
+        strange: rows that say nothing of a node.
+    """
+
+    total: int
+    shown: Mapping[str, str]
+    strange: int
+
+
+class _Page(msgspec.Struct):
+    total: int
+    rows: list[msgspec.Raw]
+
+
+class _Data(msgspec.Struct):
+    name: str
+    push_jobs: msgspec.Raw = msgspec.Raw(b"null")
+
+
+class _Row(msgspec.Struct):
+    data: _Data
+
+
+class _Node(msgspec.Struct):
+    name: str
+    default: msgspec.Raw = msgspec.Raw(b"{}")
+    normal: msgspec.Raw = msgspec.Raw(b"{}")
+    override: msgspec.Raw = msgspec.Raw(b"{}")
+
+
+class _Level(msgspec.Struct):
+    push_jobs: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+
+
+_UNREADABLE = (msgspec.MsgspecError, nesting.TooNested, ValueError, RecursionError)
+_row = msgspec.json.Decoder(_Row)
+_level = msgspec.json.Decoder(_Level)
+
+
+def listed(status: int, content: bytes) -> frozenset[str]:
+    """Of `GET organizations/ORG/nodes`: the names of all; what is none is left out.
+
+    Raises:
+        ChefAway, ChefRefuses: it is no answer to that.
+    """
+    require_success(status, content, "nodes")
+    found = decoded(content, dict[str, Any], "nodes")
+    if len(found) > MAX_NODES:
+        raise unexpected("nodes", f"more than {MAX_NODES} names")
+    nodes = {name for name, url in found.items() if isinstance(url, str) and _OF_A_NODE in url}
+    if found and not nodes:
+        raise unexpected("nodes", "a list of other things")
+    return frozenset(filter(names.is_node_name, nodes))
+
+
+def page(status: int, content: bytes) -> Page:
+    """Of `POST organizations/ORG/search/node` with `WANTED`.
+
+    A row that is none, or of a node of no possible name, is counted and changes nothing else; of
+    a node that comes twice the later row counts.
+
+    Raises:
+        ChefAway, ChefRefuses: it is no answer to that.
+    """
+    require_success(status, content, "search/node")
+    found = decoded(content, _Page, "search/node")
+    shown: dict[str, str] = {}
+    strange = 0
+    for raw in found.rows:
+        try:
+            data = _row.decode(raw).data
+            if not names.is_node_name(data.name):
+                raise ValueError(data.name)
+            shown[data.name] = _shown(data.push_jobs)
+        except _UNREADABLE:
+            strange += 1
+    return Page(found.total, shown, strange)
+
+
+def _shown(push_jobs: msgspec.Raw) -> str:
+    value = _read(push_jobs)
+    if value is None:
+        return NOTHING
+    return hashlib.sha256(msgspec.json.encode(value, order="sorted")).hexdigest()
+
+
+def attributes(status: int, content: bytes, name: str) -> Attributes | None:
+    """Of `GET organizations/ORG/nodes/NAME`; None: there is no such node.
+
+    A level that is no object counts as empty, as everywhere.
+
+    Raises:
+        ChefAway, ChefRefuses: it is no answer to that.
+    """
+    what = f"nodes/{name}"
+    if status == 404:
+        if not isinstance(decoded(content, Missing, what).error, list):
+            # That there is no such organization is a text.
+            raise unexpected(what, "a 404 that is not about a node")
+        return None
+    require_success(status, content, what)
+    node = decoded(content, _Node, what)
+    if node.name != name:
+        raise unexpected(what, "another node")
+    try:
+        found = Attributes(*map(_text, (node.default, node.normal, node.override)))
+    except _UNREADABLE:
+        raise ChefRefuses(f"its {PUSH_JOBS} attributes cannot be read") from None
+    if sum(map(len, found)) > MAX_ATTRIBUTES:
+        raise ChefRefuses(
+            f"its {PUSH_JOBS} attributes take more than {MAX_ATTRIBUTES:,} characters"
+        )
+    return found
+
+
+def _text(level: msgspec.Raw) -> str:
+    try:
+        push_jobs = _level.decode(level).push_jobs
+    except msgspec.ValidationError:
+        return _EMPTY
+    if push_jobs is msgspec.UNSET:
+        return _EMPTY
+    return msgspec.json.encode({PUSH_JOBS: _read(push_jobs)}, order="sorted").decode()
+
+
+def _read(raw: msgspec.Raw) -> Any:
+    nesting.require_bounded(bytes(raw))
+    return msgspec.json.decode(raw)
