@@ -35,7 +35,14 @@ from pushcli_server.services import Services
 from pushcli_server.settings import Settings
 from pushcli_server.store import Store
 
+_log = logging.getLogger(__name__)
+
 _SWITCH_INTERVAL = 0.0005
+_NO_PROXY = (
+    "REST is plain HTTP on loopback, so operators and nodes come through a proxy, but"
+    " trusted_proxies names none: the addresses of jobs would begin with http://, which knife"
+    " cannot follow, so that it starts a job twice; add the proxy's address"
+)
 
 
 async def run(
@@ -116,6 +123,8 @@ async def _serve(
                 f"ready, REST on {config.api_url}, commands on port {config.command_port}, "
                 f"heartbeats on port {config.server_heartbeat_port}; {_capacity()}"
             )
+            if config.is_behind_somebody and not config.trusted_proxies:
+                _log.warning("%s", _NO_PROXY)
             _print(ready)
             notifier.ready(ready)
             if notifier.due_at < math.inf:

@@ -103,13 +103,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         """The database's URL; by default a file in the server's directory."""
         return self.database_url or f"sqlite:///{(directory / DATABASE).absolute()}"
 
-    def is_trusted_proxy(self, address: str) -> bool:
-        """Whether a peer at this address may say what scheme its client used."""
-        try:
-            peer = ipaddress.ip_address(address)
-        except ValueError:
-            return False
-        return any(peer in ipaddress.ip_network(proxy) for proxy in self.trusted_proxies)
+    @property
+    def is_behind_somebody(self) -> bool:
+        """Whether others than this machine's programs can reach REST only through a proxy."""
+        serves_others = self.identity == "chef" or not is_loopback_host(self.server_name)
+        return serves_others and not self.tls and is_loopback_host(self.listen_host)
 
 
 _COMMENTS = {
@@ -149,7 +147,7 @@ _COMMENTS = {
     "chef_poll": "Seconds between two looks at its nodes; 0: one look at the start.",
     "tls_cert": 'Certificate (PEM) for REST; "" is plain HTTP, on loopback only.',
     "tls_key": "Private key (PEM) of that certificate.",
-    "trusted_proxies": "Addresses or networks whose X-Forwarded-Proto is believed.",
+    "trusted_proxies": "Addresses or networks of proxies, whose X-Forwarded-* are believed.",
     "monitoring_networks": "Addresses or networks that may read /metrics.",
     "log_level": "debug, info, warning or error: what is logged, and what is graver.",
     "log_format": "console for people, json for programs.",

@@ -5,6 +5,8 @@ association, group, `Accept`; then the handler: existence, Content-Type, content
 signature has been verified nothing of the body is read: its digest is in the headers.
 """
 
+import asyncio
+import logging
 from dataclasses import replace
 from functools import partial
 from urllib.parse import unquote
@@ -34,6 +36,7 @@ from pushcli_server.rest.errors import (
     carried_out,
     not_found,
 )
+from pushcli_server.rest.forwarded import Overlooked, Proxies
 from pushcli_server.rest.http_protocol import BoundedHttp
 from pushcli_server.rest.jobs import started
 from pushcli_server.rest.monitoring import MonitoringHandlers
@@ -54,6 +57,8 @@ from pushcli_server.settings import Settings
 from pushcli_server.signed_writes import Attempt
 from pushcli_server.store.records import Principal
 from pushcli_server.store.store import begin_request
+
+_log = logging.getLogger(__name__)
 
 _TOO_OLD = "this request may have been carried out already: send a new one"
 LOOKING, CONFIGURING = 300.0, 86_400.0
@@ -83,6 +88,8 @@ class Application:
             services.metrics.registry, services.store, settings
         ).paths
         self._extensions = BESIDE_CHEF if settings.identity == "chef" else EXTENSIONS
+        self._proxies = Proxies(settings.trusted_proxies)
+        self._overlooked = Overlooked()
         self._bodies = Shares(BODIES, BODIES_EACH, "large requests")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -91,6 +98,7 @@ class Application:
             return
         incoming = Incoming(receive, Headers(scope=scope))
         request = Request(scope, incoming)
+        self._look_for_proxies(request)
         try:
             response = await self._respond(request)
         except Exception as error:
@@ -147,9 +155,13 @@ class Application:
         if (connection := _connection(request)) is not None:
             connection.carry_out()
         at = self._services.clock.date()
+        origin, scheme = self._came_from(request)
         return await operation.handler(
-            Asked(http=request, body=body, org=path["org"], path=path, at=at)
-        )
+            Asked(
+                http=request, body=body, org=path["org"], path=path, at=at, origin=origin,
+                scheme=scheme,
+            )
+        )  # fmt: skip
 
     async def _authorized(
         self, request: Request, operation: Operation, path: dict[str, str]
@@ -190,12 +202,15 @@ class Application:
         await self._authenticator.authorize(org, principal, *needed)
         if not accepts(request.headers.get("accept"), operation.produces):
             raise Refused(406, [f"only {operation.produces} is available here"])
+        origin, scheme = self._came_from(request)
         call = Call(
             http=request,
             body=body,
             org=org,
             path=path,
             at=self._services.clock.date(),
+            origin=origin,
+            scheme=scheme,
             principal=principal,
             key=key,
             allowed=partial(self._authenticator.still_allowed, org, principal, key, *needed),
@@ -204,6 +219,21 @@ class Application:
         if repeat is Repeat.HARMLESS or (repeat is Repeat.TOLD and principal.kind == "user"):
             return await operation.handler(call)
         return await self._once(operation.handler, call, signature_of(call, signed), repeat)
+
+    def _came_from(self, request: Request) -> tuple[str, str]:
+        """The client's address and the scheme that it used, as far as they can be known."""
+        peer, headers = _peer(request), request.headers
+        origin = self._proxies.client(peer, headers.getlist("x-forwarded-for"))
+        own, said = request.url.scheme, headers.getlist("x-forwarded-proto")
+        return origin, self._proxies.scheme(peer, own, said)
+
+    def _look_for_proxies(self, request: Request) -> None:
+        """Warn of one that nobody made known."""
+        peer = _peer(request)
+        if not self._proxies.trusts(peer):
+            now = asyncio.get_running_loop().time()
+            if (line := self._overlooked.note(peer, request.headers, now)) is not None:
+                _log.warning("%s", line)
 
     async def _once(
         self, handler: Handler, call: Call, signature: Signature, repeat: Repeat
@@ -222,6 +252,10 @@ class Application:
             if attempt is Verdict.TOO_OLD:
                 raise Refused(409, [_TOO_OLD])
             raise carried_out()
+
+
+def _peer(request: Request) -> str:
+    return request.client.host if request.client else ""
 
 
 def _connection(request: Request) -> BoundedHttp | None:

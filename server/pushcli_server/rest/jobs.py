@@ -150,15 +150,10 @@ def started(call: Call, settings: Settings, job_id: str) -> Response:
 
 def base_url(call: Asked, settings: Settings) -> str:
     """Scheme and host as the client named them."""
-    request = call.http
-    scheme = request.url.scheme
-    forwarded = request.headers.get("x-forwarded-proto", "").lower()
-    if forwarded in {"http", "https"} and settings.is_trusted_proxy(call.origin):
-        scheme = forwarded
-    host = request.headers.get("host", "")
+    host = call.http.headers.get("host", "")
     if not _HOST.fullmatch(host):
         host = settings.api_url.partition("://")[2]
-    return f"{scheme}://{host.removesuffix(':80').removesuffix(':443')}"
+    return f"{call.scheme}://{host.removesuffix(':80').removesuffix(':443')}"
 
 
 def _request_id(call: Call) -> str | None:

@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from pushcli_server.rest.errors import Refused, answer, not_found
+from pushcli_server.rest.forwarded import Proxies, parse
 from pushcli_server.settings import Settings
 from pushcli_server.store import Store, reads
 from pushcli_server.store.errors import StoreUnavailable
@@ -31,7 +32,7 @@ class MonitoringHandlers:
     def __init__(self, registry: CollectorRegistry, store: Store, settings: Settings) -> None:
         self._registry = registry
         self._store = store
-        self._settings = settings
+        self._proxies = Proxies(settings.trusted_proxies)
         self._networks = [ipaddress.ip_network(each) for each in settings.monitoring_networks]
         self.paths: dict[str, Callable[[Request], Awaitable[Response]]] = {
             "/healthz": self.health,
@@ -67,15 +68,10 @@ class MonitoringHandlers:
     def _may_see(self, request: Request) -> bool:
         if request.client is None or any(name in request.headers for name in _FORWARDED):
             return False
-        if self._settings.is_trusted_proxy(request.client.host):
+        if self._proxies.trusts(request.client.host):
             return False
-        try:
-            address = ipaddress.ip_address(request.client.host)
-        except ValueError:
-            return False
-        if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
-            address = address.ipv4_mapped
-        return any(address in network for network in self._networks)
+        address = parse(request.client.host)
+        return address is not None and any(address in network for network in self._networks)
 
 
 _TYPE = CONTENT_TYPE_PLAIN_0_0_4

@@ -33,6 +33,8 @@ class Asked:
         org: empty outside of the organizations.
         path: the parts of the path that the route names.
         at: the server's time, seconds since the epoch.
+        origin: the address of whoever sent it, for the audit trail.
+        scheme: as he named it, `http` or `https`.
     """
 
     http: Request
@@ -40,11 +42,8 @@ class Asked:
     org: str
     path: dict[str, str]
     at: float
-
-    @property
-    def origin(self) -> str:
-        """The peer's address, for the audit trail."""
-        return self.http.client.host if self.http.client else ""
+    origin: str
+    scheme: str
 
     def require_json(self) -> None:
         """The body's type must be JSON.

@@ -78,7 +78,7 @@ def test_the_originals_files_become_server_toml(home: Home) -> None:
     assert (made.server_heartbeat_port, made.api_port) == (20000, 20003)
     assert made.server_name == "push.example.com"
     assert made.zeromq_listen_address == "tcp://*"
-    assert made.is_trusted_proxy("127.0.0.1")
+    assert made.trusted_proxies == ["127.0.0.1"]
     assert (made.identity, made.chef_server_url) == ("chef", "https://chef.example.com")
     assert (made.chef_user, made.chef_key) == ("pivotal", "/etc/opscode/pivotal.pem")
     assert made.chef_direct_url == "http://127.0.0.1:8000"

@@ -32,7 +32,7 @@ def test_unauthenticated_work_is_bounded(monkeypatch: pytest.MonkeyPatch) -> Non
         store: Any = SlowStore()
         enrolments = EnrolmentHandlers(store, Settings())
         http: Any = None
-        asked = Asked(http=http, body=b"{}", org="acme", path={}, at=0.0)
+        asked = Asked(http=http, body=b"{}", org="acme", path={}, at=0.0, origin="", scheme="http")
         tasks = [asyncio.create_task(enrolments.enroll(asked)) for _ in range(25)]
         await asyncio.sleep(0)
         done, _ = await asyncio.wait(tasks, timeout=0.1)

@@ -194,18 +194,19 @@ def test_the_url_puts_an_ipv6_address_in_brackets() -> None:
 
 
 @pytest.mark.parametrize(
-    ("proxies", "peer", "trusted"),
+    ("more", "is_behind"),
     [
-        ([], "127.0.0.1", False),
-        (["127.0.0.1"], "127.0.0.1", True),
-        (["10.0.0.0/8", "::1"], "10.200.3.4", True),
-        (["10.0.0.0/8", "::1"], "::1", True),
-        (["10.0.0.0/8"], "11.0.0.1", False),
-        (["10.0.0.0/8"], "", False),
+        ({}, False),
+        ({"server_name": "push.example.com"}, True),
+        ({"server_name": "::1"}, False),
+        ({"server_name": "push.example.com", "tls_cert": "c", "tls_key": "k"}, False),
+        ({"identity": "chef"}, True),
     ],
 )
-def test_a_trusted_proxy(proxies: list[str], peer: str, trusted: bool) -> None:
-    assert Settings(trusted_proxies=proxies).is_trusted_proxy(peer) is trusted
+def test_plain_http_on_loopback_for_others_is_behind_a_proxy(
+    more: dict[str, Any], is_behind: bool
+) -> None:
+    assert Settings(**more).is_behind_somebody is is_behind
 
 
 def test_values_of_the_command_line_are_json_or_plain_text() -> None:
