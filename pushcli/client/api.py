@@ -33,6 +33,8 @@ RESTART_PATIENCE = 5.0
 _RETRY = 0.25
 _NAMED = 100
 """Nodes that are named in a request."""
+_NAMED_SIZE = 4_000
+"""Characters of their names together: proxies take lines of 8 KB as they come."""
 _BLANKS = 24
 _BLANK = b" \t"
 
@@ -244,7 +246,9 @@ class ApiClient:
             PushcliError: the server refused, or the connection broke.
         """
         headers = {"Accept": feed.MEDIA_TYPE, **({"Last-Event-ID": last} if last else {})}
-        params = {"nodes": ",".join(nodes)} if 0 < len(nodes) <= _NAMED else None
+        named = ",".join(nodes)
+        are_few = 0 < len(nodes) <= _NAMED and len(named) <= _NAMED_SIZE
+        params = {"nodes": named} if are_few else None
         path, parser = f"pushy/jobs/{quoted(job_id)}/output_feed", feed.EventParser()
         for block in self._http.stream(path, params=params, headers=headers, silence=feed.SILENCE):
             yield parser.feed(block)

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from pushcli import errors, tls
 from pushcli.escape import escape_line
-from pushcli.protocol.headers import ADMIN, FROZEN, NEEDS, VERSION
+from pushcli.protocol.headers import ADMIN, EXTENSIONS, FROZEN, NEEDS, VERSION
 from pushcli.protocol.names import is_node_name
 
 if TYPE_CHECKING:
@@ -99,6 +99,8 @@ def of_answer(response: "Response", base: str, remedy: str, name: str = "") -> e
         name: of who asked.
     """
     text = error_text(response.content)
+    if (failed := _of_proxy(response)) is not None:
+        return failed
     match response.status:
         case 401 if "clock" in text:
             return errors.AuthenticationError(text)
@@ -145,6 +147,36 @@ def of_answer(response: "Response", base: str, remedy: str, name: str = "") -> e
             return errors.ServerError(
                 f"the server failed ({code})" + (f": {text}" if text else ""), "see its log"
             )
+
+
+def _of_proxy(response: "Response") -> errors.PushcliError | None:
+    """The error where a proxy answered with a page of its own; None: it did not."""
+    kind = response.headers.get("Content-Type", "")
+    if response.headers.get(EXTENSIONS) or not kind.lower().startswith("text/html"):
+        return None
+    front = "a proxy before the server"
+    match response.status:
+        case 413:
+            return errors.RequestRefused(
+                f"{front} takes no request as large as this (413)",
+                "raise its limit (nginx: client_max_body_size)",
+            )
+        case 414 | 431:
+            return errors.RequestRefused(
+                f"{front} takes no headers as long as these ({response.status})",
+                "raise its limit (nginx: large_client_header_buffers), or name fewer nodes",
+            )
+        case 502 | 503:
+            return errors.ServerError(
+                f"{front} cannot reach it ({response.status})",
+                "is the server running, where the proxy looks for it?",
+            )
+        case 504:
+            return errors.ServerError(
+                f"{front} got no answer from it in time (504)",
+                "what was asked for may be done; see the server's log",
+            )
+    return None
 
 
 def _retry_after(text: str) -> float | None:

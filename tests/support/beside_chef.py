@@ -1,5 +1,6 @@
 """A fleet whose users, clients and groups are on a Chef Infra Server."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,12 @@ class BesideChef(SlowFleet):
     """A server of ours beside a Chef Infra Server, on which its operator is an administrator."""
 
     def __init__(
-        self, directory: Path, chef: ChefServer, superuser_key: RSAPrivateKey, **settings: Any
-    ) -> None:
+        self, directory: Path, chef: ChefServer, superuser_key: RSAPrivateKey, *,
+        whitelist: Mapping[str, Any] = WHITELIST, **settings: Any,
+    ) -> None:  # fmt: skip
         self.chef = chef
+        self.trust: dict[str, str] = {}
+        """What proves the certificate at the URL, in profiles and in `agent.toml`."""
         self.chef_key = directory / f"{SUPERUSER}.pem"
         if not self.chef_key.exists():
             keys.write_private_key(self.chef_key, superuser_key)
@@ -29,7 +33,7 @@ class BesideChef(SlowFleet):
             "identity": "chef", "chef_server_url": chef.url, "chef_key": str(self.chef_key),
             **settings,
         }  # fmt: skip
-        super().__init__(directory, [], whitelist=WHITELIST, settings=own)
+        super().__init__(directory, [], whitelist=whitelist, settings=own)
 
     def make_server(self) -> None:
         """By `pushcli server init`, with nobody in it."""
@@ -42,6 +46,7 @@ class BesideChef(SlowFleet):
         self.chef.keys[ORG, "user", ADMIN] = [keys.public_pem(key)]
         self.chef.groups[ORG, "admins"] = {"users": [ADMIN]}
         profile = {"client_name": ADMIN, "client_key": str(file), "chef_server_url": self.url}
+        profile |= self.trust
         assert add_profile(self.credentials, "sandbox", profile)
 
     def enroll_node(self, node: str) -> None:
@@ -53,6 +58,7 @@ class BesideChef(SlowFleet):
         self.chef.keys[ORG, "client", node] = [keys.public_pem(key)]
         (directory / "agent.toml").write_text(
             f'chef_server_url = "{self.url}"\nnode_name = "{node}"\nclient_key = "client.pem"\n'
+            + "".join(f'{name} = "{value}"\n' for name, value in self.trust.items())
         )
 
     def user(self, name: str, key: RSAPrivateKey, *, org: str = ORG) -> Signer:

@@ -5,6 +5,7 @@ import http.client
 import itertools
 import json
 import socket
+import ssl
 import time
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -58,6 +59,9 @@ class Raw:
 
     def __init__(self, fleet: Sandbox) -> None:
         self.port = fleet.ports[0]
+        self.context: ssl.SSLContext | None = None
+        """For TLS, where there is a proxy that speaks it."""
+        self.source = "127.0.0.1"
         self.key: RSAPrivateKey = key_files.read(Path(fleet.profile.client_key))
 
     def __call__(
@@ -95,7 +99,7 @@ class Raw:
             headers = {**headers, "Content-Length": str(len(body))}
         lines = [f"{method} {target} HTTP/1.1", *(f"{k}: {v}" for k, v in headers.items())]
         head = "\r\n".join([*lines, "Connection: close", "", ""]).encode("utf-8", "replace")
-        with socket.create_connection(("127.0.0.1", self.port), timeout=patient(10)) as connection:
+        with self.connected() as connection:
             # It may be refused before all of it was read.
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):
                 connection.sendall(head + body)
@@ -105,3 +109,9 @@ class Raw:
             found = {name.lower(): value for name, value in response.getheaders()}
             response.close()
         return Answer(response.status, found, content)
+
+    def connected(self) -> socket.socket:
+        """A connection, with TLS where that is spoken."""
+        at = ("127.0.0.1", self.port)
+        plain = socket.create_connection(at, patient(10), source_address=(self.source, 0))
+        return plain if self.context is None else self.context.wrap_socket(plain)

@@ -127,6 +127,42 @@ def test_a_refusal_is_raised_as_what_it_is(
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("status", "error", "words"),
+    [
+        (413, errors.RequestRefused, "takes no request as large as this (413): raise its limit"),
+        (414, errors.RequestRefused, "takes no headers as long as these (414)"),
+        (431, errors.RequestRefused, "takes no headers as long as these (431)"),
+        (502, errors.ServerError, "cannot reach it (502): is the server running"),
+        (503, errors.ServerError, "cannot reach it (503)"),
+        (504, errors.ServerError, "got no answer from it in time (504)"),
+        (404, errors.NotFound, "not found"),
+    ],
+)
+def test_a_page_of_a_proxy_is_one_line(
+    server: ApiServer, client: ApiClient, status: int, error: type[errors.PushcliError], words: str
+) -> None:
+    page = json_answer("<html>\n<center>nginx</center>", status, ours=False)
+    page.headers = {"Content-Type": "text/html; charset=utf-8"}
+    server.answers = [page]
+    with pytest.raises(error) as caught:
+        client.jobs()
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert ("a proxy before the server" in str(caught.value)) is (status != 404)
+
+
+def test_what_the_server_says_itself_is_no_proxys_page(
+    server: ApiServer, client: ApiClient
+) -> None:
+    page = json_answer({"error": ["full"]}, 503)
+    page.headers = {**page.headers, "Content-Type": "text/html"}
+    server.answers = [page]
+    with pytest.raises(errors.ServerError) as caught:
+        client.jobs()
+    assert str(caught.value) == "the server failed (503): full: see its log"
+
+
 def busy(after: str, *, ours: bool = True) -> Answer:
     answer = json_answer({"error": ["too many connections at once; try again"]}, 503, ours=ours)
     answer.headers = {**answer.headers, "Retry-After": after}
