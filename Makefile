@@ -12,6 +12,7 @@
 # make chaos   KILL and STOP of everything at random instants, and nothing may be lost; CHAOS_SEED=... repeats a run
 #             CHAOS_DATABASE=postgresql has the server keep everything there
 # make soak M=10   a fleet of 500 at work for so many minutes, whose memory must stay flat; SOAK_SEED=... repeats a run
+# make bundle   an archive in dist/ for installing an agent where no package index is in reach; BUNDLE="--python 3.12"
 # make lock   renew requirements.lock        make completions  renew completions/
 # make diagrams   renew the state diagrams in docs/architecture.md
 # make screens    renew the main screens that tests compare, and the pictures in docs/pictures/
@@ -22,7 +23,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test test-fast test-postgresql check bench bench-fleet bench-chef hostile chaos soak lock completions diagrams screens clean
+.PHONY: demo test test-fast test-postgresql check bench bench-fleet bench-chef hostile chaos soak bundle lock completions diagrams screens clean
 .DEFAULT_GOAL := test
 
 demo: $(STAMP)
@@ -87,6 +88,9 @@ soak: $(STAMP)
 	@seed=$${SOAK_SEED:-$$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')}; \
 	echo "make soak M=$(M) SOAK_SEED=$$seed repeats this run"; \
 	SOAK_SEED=$$seed SOAK_MINUTES=$(M) $(BIN)/python -m tests.soak
+
+bundle: $(STAMP)
+	@$(BIN)/python -m bundle $(BUNDLE)
 
 completions: $(STAMP)
 	@$(BIN)/python -m pushcli.completion.scripts completions
