@@ -40,7 +40,7 @@ def locked(lock: str, names: Iterable[str]) -> str:
     Raises:
         ValueError: one is not in it.
     """
-    blocks = {
+    blocks: dict[str, str] = {
         canonicalize_name(block.partition("==")[0]): _without_comments(block)
         for block in re.split(r"(?m)^(?=[A-Za-z0-9])", lock)
         if "==" in block

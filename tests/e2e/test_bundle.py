@@ -50,7 +50,7 @@ def unpacked(made: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def installed(unpacked: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def installed(unpacked: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One installation, which tests leave alone."""
     target = tmp_path_factory.mktemp("a node") / "pushcli"
     done = install(unpacked, target)

@@ -48,6 +48,8 @@ class BehindProxy(BesideChef):
         port: where the proxy listens, with TLS.
     """
 
+    whitelist = WHITELIST
+
     def __init__(
         self, directory: Path, chef: ChefServer, superuser_key: RSAPrivateKey, *, port: int,
         certificate: Certificate, **settings: Any,
@@ -58,7 +60,7 @@ class BehindProxy(BesideChef):
             "chef_fingerprint": certificate.fingerprint,
         }
         settings = {**there, **settings}
-        super().__init__(directory, chef, superuser_key, whitelist=WHITELIST, **settings)
+        super().__init__(directory, chef, superuser_key, **settings)
         self.trust = {"fingerprint": certificate.fingerprint}
 
     @property

@@ -19,10 +19,12 @@ WHITELIST = {"true": "true", "sleep": "sleep 3; echo done"}
 class BesideChef(SlowFleet):
     """A server of ours beside a Chef Infra Server, on which its operator is an administrator."""
 
+    whitelist: Mapping[str, Any] = WHITELIST
+    """Of each node."""
+
     def __init__(
-        self, directory: Path, chef: ChefServer, superuser_key: RSAPrivateKey, *,
-        whitelist: Mapping[str, Any] = WHITELIST, **settings: Any,
-    ) -> None:  # fmt: skip
+        self, directory: Path, chef: ChefServer, superuser_key: RSAPrivateKey, **settings: Any
+    ) -> None:
         self.chef = chef
         self.trust: dict[str, str] = {}
         """What proves the certificate at the URL, in profiles and in `agent.toml`."""
@@ -33,7 +35,7 @@ class BesideChef(SlowFleet):
             "identity": "chef", "chef_server_url": chef.url, "chef_key": str(self.chef_key),
             **settings,
         }  # fmt: skip
-        super().__init__(directory, [], whitelist=whitelist, settings=own)
+        super().__init__(directory, [], whitelist=self.whitelist, settings=own)
 
     def make_server(self) -> None:
         """By `pushcli server init`, with nobody in it."""
