@@ -6,8 +6,10 @@ import re
 import signal
 import ssl
 import subprocess
+import threading
 import time
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -127,16 +129,16 @@ def check_live_output(fleet: BehindProxy, mark: Path) -> None:
     """A line is there while its command runs, by the feeds of output and of states."""
     mark.unlink(missing_ok=True)
     arguments = ("job", "start", "wait", NODE, "--env", f"MARK={mark}", "--follow")
-    process, job_id = _begun(fleet, *arguments)
-    assert _line(process) == f"{NODE} | first"
-    names: list[str] = []
-    for events in fleet.api.job_feed(job_id):
-        names += [event.name for event in events]
-        if "run_start" in names:
-            break
-    assert not mark.exists()
-    mark.touch()
-    out, notes = process.communicate(timeout=patient(20))
+    with _begun(fleet, *arguments) as (process, job_id):
+        assert _line(process) == f"{NODE} | first"
+        names: list[str] = []
+        for events in fleet.api.job_feed(job_id):
+            names += [event.name for event in events]
+            if "run_start" in names:
+                break
+        assert not mark.exists()
+        mark.touch()
+        out, notes = process.communicate(timeout=patient(20))
     assert process.returncode == ExitStatus.OK, notes
     assert out.splitlines()[0] == f"{NODE} | last"
 
@@ -144,10 +146,10 @@ def check_live_output(fleet: BehindProxy, mark: Path) -> None:
 def check_abort(fleet: BehindProxy) -> None:
     """Ctrl-C ends the job where that was asked for."""
     policy = ("--on-interrupt", "abort")
-    process, job_id = _begun(fleet, "job", "start", "sleep", NODE, "--follow", *policy)
-    assert _line(process) == f"{NODE} | begun"
-    process.send_signal(signal.SIGINT)
-    _, notes = process.communicate(timeout=patient(20))
+    with _begun(fleet, "job", "start", "sleep", NODE, "--follow", *policy) as (process, job_id):
+        assert _line(process) == f"{NODE} | begun"
+        process.send_signal(signal.SIGINT)
+        _, notes = process.communicate(timeout=patient(20))
     assert process.returncode == ExitStatus.ABORTED, notes
     job_is(fleet, job_id, "aborted")
 
@@ -215,13 +217,22 @@ def check_sizes(fleet: BehindProxy) -> None:
         assert (answer.status, "error" in answer.json) == (status, True)
 
 
-def _begun(fleet: BehindProxy, *arguments: str) -> "tuple[subprocess.Popen[str], str]":
-    """A command that starts a job, and the job's id."""
+@contextmanager
+def _begun(fleet: BehindProxy, *arguments: str) -> "Iterator[tuple[subprocess.Popen[str], str]]":
+    """A command that starts a job, and the job's id; it is ended if that takes too long."""
     process = subprocess.Popen(
         fleet.command(*arguments), env=fleet.environment, text=True, stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
-    return process, _line(process).rpartition(" ")[2]
+    # Lines are waited for without a limit, and come to an end with the process.
+    limit = threading.Timer(patient(20), process.kill)
+    limit.start()
+    try:
+        yield process, _line(process).rpartition(" ")[2]
+    finally:
+        limit.cancel()
+        process.kill()
+        process.communicate()
 
 
 def _line(process: "subprocess.Popen[str]") -> str:
