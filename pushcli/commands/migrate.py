@@ -127,7 +127,6 @@ def server(
     found = reading.server_files(system, paths or list(system.there(finding.SERVER)), app.env)
     draft = migration.draft(
         found.statements, file=found.ruby, running=found.running, secrets=found.secrets,
-        known=frozenset(settings.Settings.__struct_fields__),
     )  # fmt: skip
     source = ", ".join(str(system.place(path)) for path in found.paths)
     try:

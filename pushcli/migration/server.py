@@ -25,7 +25,7 @@ _OTHERS = {
     "dir": "it is the directory of the server: --dir",
     "enable": "the service is enabled with systemctl",
     "ha": "there is one server",
-    "chef_api_version": "requests name a version that every Chef Infra Server takes",
+    "chef_api_version": "no Chef Infra Server is asked",
 }
 _FIXED: dict[str, Value] = {"max_body_size": 65536, "validate_client_node_name": True}
 _SECRETS = {
@@ -46,7 +46,7 @@ class ServerDraft(msgspec.Struct, frozen=True, kw_only=True):
 
 def draft(
     statements: Iterable[Statement], *, file: str, running: Mapping[str, Any],
-    secrets: Mapping[str, Any], known: frozenset[str],
+    secrets: Mapping[str, Any],
 ) -> ServerDraft:  # fmt: skip
     """Our settings for those of the original.
 
@@ -55,7 +55,6 @@ def draft(
         file: its path.
         running: chef-server-running.json.
         secrets: private-chef-secrets.json, or what came before it.
-        known: the settings that our server has.
 
     Raises:
         ConfigError: something is wrong, or the server has no name.
@@ -73,7 +72,7 @@ def draft(
     settings["server_name"] = _server_name(read, table, chef, file)
     settings |= _identity(read, chef)
     _proxies(read, settings, table, chef)
-    if "chef_api_version" in table and "chef_api_version" in known:
+    if "chef_api_version" in table and settings.get("identity") == "chef":
         settings["chef_api_version"] = _literal(table, "chef_api_version", file)
     for name, value in table.items():
         if name in settings or name in {"server_name_advertised", "vip"}:

@@ -17,6 +17,7 @@ FILE = "server.toml"
 DATABASE = "pushcli.db"
 FOREVER = "forever"
 _PORTS = ("api_port", "command_port", "server_heartbeat_port")
+_VERSION = re.compile(r"[0-9]{1,4}(?:\.[0-9]{1,4}){2}")
 _CHEF = ("chef_server_url", "chef_key", "chef_ca_file", "chef_fingerprint", "chef_direct_url")
 _ADVERTISED_PORTS = ("advertised_command_port", "advertised_heartbeat_port")
 _LABEL = r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
@@ -61,6 +62,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     chef_direct_url: str = ""
     chef_cache: float = 30
     chef_poll: float = 60
+    chef_api_version: str = "16.12.3"
     tls_cert: str = ""
     tls_key: str = ""
     trusted_proxies: list[str] = []
@@ -145,6 +147,7 @@ _COMMENTS = {
     "chef_direct_url": "Where principals are answered unsigned, on loopback: http://127.0.0.1:8000.",
     "chef_cache": "Seconds for which its answers count.",
     "chef_poll": "Seconds between two looks at its nodes; 0: one look at the start.",
+    "chef_api_version": "X-Chef-Version of questions to it: the version of a chef-client.",
     "tls_cert": 'Certificate (PEM) for REST; "" is plain HTTP, on loopback only.',
     "tls_key": "Private key (PEM) of that certificate.",
     "trusted_proxies": "Addresses or networks of proxies, whose X-Forwarded-* are believed.",
@@ -300,6 +303,11 @@ def _chef(source: str, settings: Settings) -> None:
     _within(source, "chef_cache", settings.chef_cache, 0, 300)
     if settings.chef_poll:
         _within(source, "chef_poll", settings.chef_poll, 1, 3600)
+    if not _VERSION.fullmatch(settings.chef_api_version):
+        raise ConfigError(
+            f"{source}: chef_api_version is {settings.chef_api_version!r}",
+            "give the version of a chef-client, such as 16.12.3",
+        )
     given = {name: getattr(settings, name) for name in _CHEF}
     if settings.identity == "own":
         if unused := [name for name, value in given.items() if value]:

@@ -55,6 +55,13 @@ def test_a_file_of_its_authorities_proves_it(tmp_path: Path, certificate: Certif
 def test_its_fingerprint_proves_it(tmp_path: Path, certificate: Certificate) -> None:
     with chef_server(SUPERUSER_KEY.public_key(), certificate.context) as chef:
         assert lets_in(tmp_path, chef, chef_fingerprint=certificate.fingerprint)
+        assert chef.tools == {"16.12.3"}
+
+
+def test_it_is_asked_as_the_version_that_it_wants(tmp_path: Path) -> None:
+    with chef_server(SUPERUSER_KEY.public_key()) as chef:
+        assert lets_in(tmp_path, chef, chef_api_version="11.1.0")
+        assert chef.tools == {"11.1.0"}
 
 
 def test_whom_nobody_vouches_for_is_asked_nothing(tmp_path: Path, certificate: Certificate) -> None:

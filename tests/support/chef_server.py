@@ -55,6 +55,7 @@ class ChefServer:
         self.newest = 2
         self.instead: dict[tuple[str, str], tuple[int, Any]] = {}
         self.push_jobs = ""
+        self.tools: set[str] = set()
         self.signers: list[tuple[str, str, str]] = []
         self.fault = ""
         self.delay = 0.0
@@ -260,6 +261,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._hand_on(body)
             return
         chef.asked[self._path] += 1
+        chef.tools.add(self.headers.get("X-Chef-Version", ""))
         time.sleep(chef.delay)
         match chef.fault:
             case "half":

@@ -15,6 +15,7 @@ from pushcli.client.limits import Limits
 from pushcli.errors import PushcliError
 from pushcli.keys import load_private_key
 from pushcli.protocol.chef_answers import ChefAway, ChefUnproven
+from pushcli.protocol.headers import CHEF_VERSION
 from pushcli.tls import NotPinned
 from pushcli_server.settings import Settings
 
@@ -35,6 +36,7 @@ class ChefServer(msgspec.Struct, frozen=True, kw_only=True):
     Args:
         url: without an organization.
         direct_url: where `principals` is answered without a signature, on loopback.
+        api_version: of a chef-client, as which we ask.
     """
 
     url: str
@@ -43,6 +45,7 @@ class ChefServer(msgspec.Struct, frozen=True, kw_only=True):
     ca_file: Path | None = None
     fingerprint: str | None = None
     direct_url: str | None = None
+    api_version: str = ""
 
 
 def chef_server(directory: Path, settings: Settings) -> ChefServer:
@@ -54,6 +57,7 @@ def chef_server(directory: Path, settings: Settings) -> ChefServer:
         ca_file=directory / settings.chef_ca_file if settings.chef_ca_file else None,
         fingerprint=settings.chef_fingerprint or None,
         direct_url=settings.chef_direct_url.rstrip("/") or None,
+        api_version=settings.chef_api_version,
     )
 
 
@@ -80,6 +84,7 @@ class ChefClient:
             url=server.url, ca_file=server.ca_file, fingerprint=server.fingerprint,
             remedy="give chef_ca_file or chef_fingerprint",
         )  # fmt: skip
+        self._version = {CHEF_VERSION: server.api_version} if server.api_version else {}
         self._signed = HttpClient(place, requestor, limits=limits)
         self._direct = None
         if server.direct_url is not None:
@@ -108,6 +113,7 @@ class ChefClient:
         direct = self._direct if unsigned else None
         client, headers = (self._signed, {}) if direct is None else (direct, _UNSIGNED)
         loop = asyncio.get_running_loop()
+        headers = {**headers, **self._version}
         asked = loop.run_in_executor(self._threads, _ask, client, path, headers, query, body)
         try:
             return await asyncio.wait_for(asked, self._timeout)

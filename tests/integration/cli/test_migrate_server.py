@@ -81,12 +81,13 @@ def test_the_originals_files_become_server_toml(home: Home) -> None:
     assert made.trusted_proxies == ["127.0.0.1"]
     assert (made.identity, made.chef_server_url) == ("chef", "https://chef.example.com")
     assert (made.chef_user, made.chef_key) == ("pivotal", "/etc/opscode/pivotal.pem")
+    assert made.chef_api_version == "11.1.0"
     assert made.chef_direct_url == "http://127.0.0.1:8000"
     assert "must be able to read /etc/opscode/pivotal.pem" in said["identity"]
     file = home.path / "server" / "server.toml"
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     for name in ("down_threshold", "decay_window", "detect_offline_nodes_interval",
-                 "db_pool_size", "oc_chef_pedant", "chef_api_version",
+                 "db_pool_size", "oc_chef_pedant",
                  "chef-server.superuser_key", "push-jobs-server.pushy_priv_key",
                  "push-jobs-server.pushy_pub_key", "push-jobs-server.sql_password"):  # fmt: skip
         assert said[name].startswith("left out: ")
