@@ -180,12 +180,12 @@ def register(directory: Path, org: str, names: Sequence[str], public_pem: str) -
         store = Store.open(settings.load(directory).database(directory), directory / "blobs")
         store.start(asyncio.get_running_loop(), lambda _: None)
         try:
-            await store.write(
-                *(
-                    operations.CreateClient(org=org, name=name, public_key=public_pem, enrolls=True)
-                    for name in names
-                )
-            )
+            made = [
+                operations.CreateClient(org=org, name=name, public_key=public_pem, enrolls=True)
+                for name in names
+            ]
+            for start in range(0, len(made), 500):
+                await store.write(*made[start : start + 500])
         finally:
             await store.close()
 
