@@ -54,8 +54,8 @@ def replaced(text: str, changes: Mapping[str, str]) -> str:
 
 
 @contextmanager
-def nginx(directory: Path, http: str, port: int) -> Iterator[None]:
-    """One with this in its `http` block, until the end; it listens on that port of loopback."""
+def nginx(directory: Path, http: str, port: int, host: str = "127.0.0.1") -> Iterator[None]:
+    """One with this in its `http` block, until the end; it listens there, on loopback."""
     assert NGINX is not None
     (directory / "logs").mkdir(parents=True)
     user = "user root;" if os.geteuid() == 0 else ""
@@ -70,7 +70,7 @@ def nginx(directory: Path, http: str, port: int) -> Iterator[None]:
         f"http {{\n    access_log {directory}/access.log;\n{places}{http}\n}}\n"
     )
     command = [NGINX, "-p", str(directory), "-e", str(directory / "error.log"), "-c", str(config)]
-    with _running(command, directory, port):
+    with _running(command, directory, (host, port)):
         yield
 
 
@@ -81,12 +81,12 @@ def haproxy(directory: Path, config: str, port: int) -> Iterator[None]:
     directory.mkdir(parents=True)
     file = directory / "haproxy.cfg"
     file.write_text(config)
-    with _running([HAPROXY, "-db", "-f", str(file)], directory, port):
+    with _running([HAPROXY, "-db", "-f", str(file)], directory, ("127.0.0.1", port)):
         yield
 
 
 @contextmanager
-def _running(command: list[str], directory: Path, port: int) -> Iterator[None]:
+def _running(command: list[str], directory: Path, place: tuple[str, int]) -> Iterator[None]:
     log = directory / "output.log"
     with log.open("ab") as output:
         process = subprocess.Popen(
@@ -94,7 +94,7 @@ def _running(command: list[str], directory: Path, port: int) -> Iterator[None]:
         )
     try:
         deadline = time.monotonic() + patient(10)
-        while not _listens(port):
+        while not _listens(place):
             assert process.poll() is None, log.read_text()
             assert time.monotonic() < deadline, log.read_text()
             time.sleep(0.02)
@@ -104,9 +104,9 @@ def _running(command: list[str], directory: Path, port: int) -> Iterator[None]:
         process.wait(patient(10))
 
 
-def _listens(port: int) -> bool:
+def _listens(place: tuple[str, int]) -> bool:
     try:
-        socket.create_connection(("127.0.0.1", port), 1).close()
+        socket.create_connection(place, 1).close()
     except OSError:
         return False
     return True
