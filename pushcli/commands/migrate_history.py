@@ -1,13 +1,15 @@
 """`pushcli migrate history`."""
 # ruff: noqa: PLC0415
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from pushcli.commands.installing import dry_run_option
+from pushcli.commands.migrate_progress import progress
 from pushcli.commands.server_place import become_owner, directory_option, place_of
 from pushcli.terminal.command_groups import Command
 from pushcli.terminal.context import App
@@ -18,8 +20,6 @@ if TYPE_CHECKING:
     from pushcli_server.importing.source import Source
     from pushcli_server.settings import Settings
 
-_EVERY = 5.0
-"""Seconds between two lines about how far it is."""
 _DATABASE = ("postgresql://", "postgres://")
 
 
@@ -72,14 +72,14 @@ def history(
         if not dry_run:
             importing.require_stopped(place)
         if dry_run or not app.options.yes:
-            found = importing.survey(place, opened, names, _progress(app))
+            found = _whole(app, importing.survey, place, opened, names)
             _show(app, opened.name, found, place, "Would import" if dry_run else "Found")
             if dry_run:
                 _emit(app, opened.name, found, place, dry_run=True)
                 return
             if found.jobs and not agrees(app, f"Import {found.jobs:,} jobs into {place}?"):
                 return
-        found = importing.bring_in(place, opened, names, _progress(app))
+        found = _whole(app, importing.bring_in, place, opened, names)
         _show(app, opened.name, found, place, "Imported")
         _emit(app, opened.name, found, place, dry_run=False)
 
@@ -149,17 +149,11 @@ def _of_chef(
         client.close()
 
 
-def _progress(app: App) -> Any:
-    """What tells people now and then how far it is."""
-    told = app.clock()
-
-    def looked_at(count: int) -> None:
-        nonlocal told
-        if app.clock() - told >= _EVERY:
-            told = app.clock()
-            app.remark(f"looked at {count:,} jobs")
-
-    return looked_at
+def _whole(
+    app: App, run: Callable[..., "Found"], place: Path, opened: "Source", names: Mapping[str, str]
+) -> "Found":
+    with progress(app) as looked_at:
+        return run(place, opened, names, partial(looked_at, "jobs"))
 
 
 def _show(app: App, source: str, found: "Found", place: Path, verb: str) -> None:

@@ -2,11 +2,12 @@
 # ruff: noqa: PLC0415
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from pushcli.commands.installing import dry_run_option
+from pushcli.commands.migrate_progress import progress
 from pushcli.commands.server_place import become_owner, directory_option, place_of
 from pushcli.terminal.command_groups import Command
 from pushcli.terminal.context import App
@@ -15,8 +16,6 @@ from pushcli.terminal.options import operator_options
 if TYPE_CHECKING:
     from pushcli_server.importing.identities import Found
 
-_EVERY = 5.0
-"""Seconds between two lines about how far it is."""
 _LARGEST = 64 * 1024 * 1024
 """Bytes of an answer."""
 _STAYS = (
@@ -70,29 +69,18 @@ def identities(app: App, url: str, directory: Path | None, dry_run: bool) -> Non
         importing.require_ready(place, stopped=not dry_run)
         source = Directory(client, org, time.time())
         if dry_run or not app.options.yes:
-            found = importing.run(place, source, org, _progress(app), write=False)
+            with progress(app) as looked_at:
+                found = importing.run(place, source, org, looked_at, write=False)
             _show(app, url, found, "Would take over")
             if dry_run:
                 _emit(app, url, found, place, dry_run=True)
                 return
             if not found.is_empty and not agrees(app, f"Take this over into {place}?"):
                 return
-        found = importing.run(place, source, org, _progress(app), write=True)
+        with progress(app) as looked_at:
+            found = importing.run(place, source, org, looked_at, write=True)
         _show(app, url, found, "Took over")
         _emit(app, url, found, place, dry_run=False)
-
-
-def _progress(app: App) -> Any:
-    """What tells people now and then how far it is."""
-    told = app.clock()
-
-    def looked_at(kind: str, count: int, of: int) -> None:
-        nonlocal told
-        if app.clock() - told >= _EVERY:
-            told = app.clock()
-            app.remark(f"looked at {count:,} of {of:,} {kind}")
-
-    return looked_at
 
 
 def _show(app: App, url: str, found: "Found", verb: str) -> None:

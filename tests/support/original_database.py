@@ -62,6 +62,29 @@ class OriginalDatabase:
             )
         return job_id
 
+    def fill(
+        self, count: int, *, job_id: str = "md5(CAST(i AS text))", bytes_each: int = 10
+    ) -> None:
+        """Many jobs, each on web1 and web2 with output.
+
+        Args:
+            job_id: SQL, of the number `i` from 1 on.
+            bytes_each: of output of each node.
+        """
+        numbers = f"generate_series(1, {count}) AS i"
+        for row in (
+            f"INSERT INTO jobs SELECT {job_id}, '{ACME}', 'chef-client', {COMPLETE}, 300, {job_id},"
+            f" '2026-09-04 23:01:02', '2026-09-04 23:17:56', 2 FROM {numbers}",
+            f"INSERT INTO job_nodes SELECT {job_id}, '{ACME}', 'web' || n, 3, now(), now()"
+            f" FROM {numbers}, generate_series(1, 2) AS n",
+            f"INSERT INTO job_options SELECT {job_id}, 'deploy', '/srv', NULL, true, NULL"
+            f" FROM {numbers}",
+            f"INSERT INTO job_output SELECT {job_id}, 'web' || n,"
+            f" rpad(i || ' on ' || n || ' ', {bytes_each}, 'x'), ''"
+            f" FROM {numbers}, generate_series(1, 2) AS n",
+        ):
+            self.session.execute(row)
+
     def options(
         self, job_id: str, *, user: str | None = None, directory: str | None = None,
         env: str | None = None, capture: bool | None = None, file: str | None = None,
@@ -80,27 +103,24 @@ class OriginalDatabase:
 
 
 @contextmanager
-def original_database(*, encoding: str = "") -> Iterator[OriginalDatabase]:
+def original_database(*, made_with: str = "") -> Iterator[OriginalDatabase]:
     """An empty one; the test is skipped where there is no PostgreSQL.
 
     Args:
-        encoding: another one than that of the databases beside it.
+        made_with: SQL that gives it another encoding or order than that of the databases beside it.
     """
     with throw_away_database() as url:
         made = url
-        name = f"{make_url(url).database}_ascii"
-        if encoding:
+        name = f"{make_url(url).database}_original"
+        if made_with:
             with psycopg.connect(url, autocommit=True) as session:
-                session.execute(
-                    f"CREATE DATABASE {name} ENCODING '{encoding}' LC_COLLATE 'C' LC_CTYPE 'C'"
-                    " TEMPLATE template0"
-                )
+                session.execute(f"CREATE DATABASE {name} {made_with} TEMPLATE template0")
             made = make_url(url).set(database=name).render_as_string(hide_password=False)
         database = OriginalDatabase(made)
         try:
             yield database
         finally:
             database.session.close()
-            if encoding:
+            if made_with:
                 with psycopg.connect(url, autocommit=True) as session:
                     session.execute(f"DROP DATABASE {name} WITH (FORCE)")

@@ -7,7 +7,7 @@ off goes on.
 import asyncio
 import socket
 import time
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,7 +17,7 @@ from pushcli.errors import StoreError
 from pushcli.protocol import names
 from pushcli_server import settings
 from pushcli_server.importing.original_job import LeftOut, Taken, taken
-from pushcli_server.importing.source import Captured, Named, Output, Source, Unreadable
+from pushcli_server.importing.source import Captured, Named, Output, Read, Source, Unreadable
 from pushcli_server.importing.tally import Tally
 from pushcli_server.runtime import kept_by
 from pushcli_server.settings import Settings
@@ -35,11 +35,13 @@ from pushcli_server.store.weights import weight_of
 
 _IN_MEMORY = 8 * 1024 * 1024
 """Bytes of a job's output; what is beyond goes through files."""
-_TOGETHER = 50
-"""Jobs, and bytes, in one transaction."""
+_TOGETHER = 250
+"""Jobs, and bytes, in one transaction; as many are read meanwhile."""
 _BYTES = 16 * 1024 * 1024
-Progress = Callable[[int], None]
-"""Is told how many jobs were looked at."""
+_LONGEST = 1.0
+"""Seconds of reading after which what there is by then is written."""
+Progress = Callable[[int, int], None]
+"""Is told how many jobs of how many were looked at."""
 
 
 class Found(msgspec.Struct, kw_only=True):
@@ -79,6 +81,10 @@ class _Job(NamedTuple):
     weight: int = 0
 
 
+_Looked = tuple[str, _Job | LeftOut | Unreadable]
+"""A job's id, and what is written of it, or why it is not."""
+
+
 def require_stopped(directory: Path) -> None:
     """Nobody else may write.
 
@@ -107,7 +113,7 @@ def survey(
     async def look() -> Found:
         store = Store.open(config.database(directory), directory / "blobs")
         try:
-            return await _Import(store, config, source, organizations, progress).run(write=False)
+            return await _Import(store, config, source, organizations, progress, write=False).run()
         finally:
             await store.close()
 
@@ -130,7 +136,7 @@ def bring_in(
         store = Store.open(config.database(directory), directory / "blobs")
         store.start(asyncio.get_running_loop(), lambda _: None)
         try:
-            return await _Import(store, config, source, organizations, progress).run(write=True)
+            return await _Import(store, config, source, organizations, progress, write=True).run()
         finally:
             await store.close()
 
@@ -154,27 +160,36 @@ def _whole(run: Callable[[], Coroutine[None, None, Found]]) -> Found:
 class _Import:
     def __init__(
         self, store: Store, config: Settings, source: Source, organizations: Mapping[str, str],
-        progress: Progress,
+        progress: Progress, *, write: bool,
     ) -> None:  # fmt: skip
         self._store = store
         self._config = config
         self._source = source
         self._names = organizations
         self._progress = progress
+        self._write = write
         self._now = time.time()
         self._found = Found()
         self._there: dict[str, bool] = {}
         """Organizations, and whether our store has them."""
         self._writing: list[tuple[_Job, asyncio.Future[None]]] = []
 
-    async def run(self, *, write: bool) -> Found:
+    async def run(self) -> Found:
+        of, batches = await asyncio.to_thread(self._source.jobs)
         looked_at = 0
-        batches = self._source.jobs()
         while (batch := await asyncio.to_thread(next, batches, None)) is not None:
-            for named in await self._new(batch):
-                await self._job(named, write=write)
+            # Else what is being written would be new, should it be named again.
+            await self._settle()
+            orgs = await self._placed(await self._new(batch))
+            reads = self._source.read(list(orgs), outputs=self._write)
+            left = len(orgs)
+            while some := await asyncio.to_thread(self._some, reads, orgs):
+                await self._settle()
+                self._begin(some)
+                left -= len(some)
+                self._progress(looked_at + len(batch) - left, of)
             looked_at += len(batch)
-            self._progress(looked_at)
+            self._progress(looked_at, of)
         await self._settle()
         return self._found
 
@@ -189,23 +204,41 @@ class _Import:
         self._found.there += len(there)
         return [named for named in valid if named.job_id not in there]
 
-    async def _job(self, named: Named, *, write: bool) -> None:
-        found, job_id = self._found, named.job_id
-        try:
-            org = await self._organization(named.org, write=write)
-            job = await asyncio.to_thread(self._read, job_id, org, write=write)
-        except (LeftOut, Unreadable) as error:
-            found.leave_out(str(error), job_id)
-            return
-        if job is None:
-            return
-        if not write:
-            self._count(job)
-            return
-        self._writing.append((job, self._store.begin(*job.changes)))
-        weight = sum(each.weight for each, _ in self._writing)
-        if len(self._writing) >= _TOGETHER or weight >= _BYTES:
-            await self._settle()
+    async def _placed(self, new: Sequence[Named]) -> dict[str, str]:
+        """Our organizations of those that belong to one."""
+        found: dict[str, str] = {}
+        for named in new:
+            try:
+                found[named.job_id] = await self._organization(named.org)
+            except LeftOut as error:
+                self._found.leave_out(str(error), named.job_id)
+        return found
+
+    def _some(self, reads: Iterator[Read], orgs: Mapping[str, str]) -> list[_Looked]:
+        """As many as are written together; none: there are no more."""
+        found: list[_Looked] = []
+        weight, began = 0, time.monotonic()
+        for read in reads:
+            try:
+                made = self._made(read, orgs[read.job_id])
+            except (LeftOut, Unreadable) as error:
+                found.append((read.job_id, error))
+            else:
+                found.append((read.job_id, made))
+                weight += made.weight
+            if len(found) == _TOGETHER or weight >= _BYTES or time.monotonic() - began > _LONGEST:
+                break
+        return found
+
+    def _begin(self, some: Sequence[_Looked]) -> None:
+        """Have them written, or counted; what comes next is read meanwhile."""
+        for job_id, made in some:
+            if not isinstance(made, _Job):
+                self._found.leave_out(str(made), job_id)
+            elif self._write:
+                self._writing.append((made, self._store.begin(*made.changes)))
+            else:
+                self._count(made)
 
     async def _settle(self) -> None:
         """Wait for what is being written."""
@@ -233,7 +266,7 @@ class _Import:
         for why in job.taken.left_out:
             found.tally.add("left out", "nodes of jobs", why, record.id)
 
-    async def _organization(self, said: str, *, write: bool) -> str:
+    async def _organization(self, said: str) -> str:
         org = self._names.get(said)
         if org is None:
             raise LeftOut(
@@ -245,22 +278,22 @@ class _Import:
             return org
         if self._config.identity != "chef":
             raise LeftOut(f"there is no organization {org} on this server: make it first")
-        if write:
+        if self._write:
             # As where it is met for the first time: it is on the Chef Infra Server.
             await self._store.write(operations.CreateOrganization(org))
             self._there[org] = True
         return org
 
-    def _read(self, job_id: str, org: str, *, write: bool) -> _Job | None:
-        original = self._source.job(job_id)
-        if original is None:
-            return None
-        made = taken(original, org, self._now)
-        if not write:
+    def _made(self, read: Read, org: str) -> _Job:
+        """What is written of a job."""
+        if isinstance(read.job, Unreadable):
+            raise read.job
+        made = taken(read.job, org, self._now)
+        if not self._write:
             return _Job(made, made.remarks)
         outputs = _Outputs(self._store, made, self._config.max_job_output_bytes)
         try:
-            for output in self._source.outputs(original):
+            for output in read.outputs:
                 outputs.add(output)
         except Unreadable as error:
             outputs.remarks.append(f"its output, or a part of it, cannot be read: {error}")
@@ -276,7 +309,7 @@ class _Import:
         insert = operations.InsertJob(
             made.record, [(part.node, part.state) for part in made.parts], made.file
         )
-        update = (operations.UpdateJobNodes(job_id, changes),) if changes else ()
+        update = (operations.UpdateJobNodes(read.job_id, changes),) if changes else ()
         return _Job(
             made, [*made.remarks, *outputs.remarks], (insert, *update, *outputs.changes),
             outputs=len(outputs.changes), output_bytes=outputs.size,

@@ -1,6 +1,6 @@
 """The original server's jobs over its REST API (Push Jobs protocol, section 3)."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
@@ -8,7 +8,7 @@ from pushcli.errors import NotFound, RequestRefused, ServerError
 from pushcli.protocol import names
 from pushcli.protocol.timestamps import parse_rfc1123
 from pushcli_server.importing.original_job import MAX_NODES, OriginalJob
-from pushcli_server.importing.source import MAX_OUTPUT, Captured, Named, Output, Unreadable
+from pushcli_server.importing.source import MAX_OUTPUT, Captured, Named, Output, Read, Unreadable
 
 _TOGETHER = 100
 
@@ -55,23 +55,32 @@ class OriginalRest:
         """See `Source`."""
         self._api.close()
 
-    def jobs(self) -> Iterator[list[Named]]:
+    def jobs(self) -> tuple[int, Iterator[list[Named]]]:
         """See `Source`; the original has no pages."""
         found = self._api.jobs()
         if not isinstance(found, list):
             raise ServerError(
                 "the server's list of jobs is not one", "does the URL point to a Push Jobs server?"
             )
-        for start in range(0, len(found), _TOGETHER):
-            some = found[start : start + _TOGETHER]
-            yield [Named(_id(one), self._org) for one in some]
+        named = [Named(_id(one), self._org) for one in found]
+        starts = range(0, len(named), _TOGETHER)
+        return len(named), (named[start : start + _TOGETHER] for start in starts)
 
-    def job(self, job_id: str) -> OriginalJob | None:
+    def read(self, job_ids: Sequence[str], *, outputs: bool) -> Iterator[Read]:
         """See `Source`."""
+        for job_id in job_ids:
+            try:
+                job = self._job(job_id)
+            except NotFound:
+                continue
+            except Unreadable as error:
+                yield Read(job_id, error)
+            else:
+                yield Read(job_id, job, self._outputs(job) if outputs and job.capture else ())
+
+    def _job(self, job_id: str) -> OriginalJob:
         try:
             found = self._api.job(job_id, include_file=True)
-        except NotFound:
-            return None
         except (ServerError, RequestRefused) as error:
             raise Unreadable(error.message) from error
         if not isinstance(found, dict) or found.get("id") != job_id:
@@ -87,10 +96,7 @@ class OriginalRest:
             parts=list(_parts(found.get("nodes"))), remarks=remarks,
         )  # fmt: skip
 
-    def outputs(self, job: OriginalJob) -> Iterator[Output]:
-        """See `Source`."""
-        if not job.capture:
-            return
+    def _outputs(self, job: OriginalJob) -> Iterator[Output]:
         for node, _ in job.parts:
             # It becomes a part of a path.
             if not names.is_node_name(node):

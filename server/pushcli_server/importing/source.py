@@ -1,6 +1,6 @@
 """Where jobs of the original server come from."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple, Protocol
 
 import msgspec
@@ -41,6 +41,19 @@ class Output(msgspec.Struct, frozen=True):
     stderr: Captured
 
 
+class Read(NamedTuple):
+    """A job as it was read, or why it cannot be.
+
+    Args:
+        outputs: what was captured of it; `Unreadable` while it is gone through: it, or the rest of
+            it, cannot be read.
+    """
+
+    job_id: str
+    job: OriginalJob | Unreadable
+    outputs: Iterable[Output] = ()
+
+
 class Source(Protocol):
     """Jobs of the original server. Whatever cannot be reached raises a `PushcliError`."""
 
@@ -49,23 +62,18 @@ class Source(Protocol):
         """For people; without a password."""
         ...
 
-    def jobs(self) -> Iterator[list[Named]]:
-        """All jobs, some at a time."""
+    def jobs(self) -> tuple[int, Iterator[list[Named]]]:
+        """All jobs, some at a time, and how many they are; more or fewer while it is in use."""
         ...
 
-    def job(self, job_id: str) -> OriginalJob | None:
-        """One of them; None: it is not there any more.
+    def read(self, job_ids: Sequence[str], *, outputs: bool) -> Iterator[Read]:
+        """These jobs, but for those that are not there any more.
 
-        Raises:
-            Unreadable: it cannot be read.
-        """
-        ...
+        The memory that they take is bounded as long as none of them is kept.
 
-    def outputs(self, job: OriginalJob) -> Iterator[Output]:
-        """What was captured of a job.
-
-        Raises:
-            Unreadable: it, or the rest of it, cannot be read.
+        Args:
+            job_ids: valid ones, at most as many as come from `jobs` at a time.
+            outputs: whether their output is wanted, too.
         """
         ...
 

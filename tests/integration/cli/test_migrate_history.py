@@ -3,7 +3,7 @@
 import json
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,9 @@ from tests.support.postgresql import on_sqlite
 
 pytestmark = pytest.mark.timeout(90)
 ONE, TWO, THREE = ("1" * 32, "2" * 32, "3" * 32)
+ASCII = "ENCODING 'SQL_ASCII' LC_COLLATE 'C' LC_CTYPE 'C'"
+OF_A_LANGUAGE = "LOCALE_PROVIDER icu ICU_LOCALE 'en-US'"
+"""Neither capitals nor signs come before all else there."""
 AS_ORG = f"--organization={ACME}={ORG}"
 
 
@@ -242,7 +245,7 @@ def test_an_organization_that_is_not_here_is_told(
 
 def test_text_of_any_encoding_is_read(fleet: Fleet, home: Home) -> None:
     """Databases of old installations have none, and take any bytes."""
-    with original_database(encoding="SQL_ASCII") as database:
+    with original_database(made_with=ASCII) as database:
         database.job(ONE, nodes={"web1": 3}, command="x")
         database.session.execute(r"UPDATE jobs SET command = E'caf\xe9 \xc3\xa4'")
         database.output(ONE, "web1", "x")
@@ -376,35 +379,105 @@ def test_imported_jobs_are_pruned_as_others(
     assert [job["id"] for job in fleet.api.jobs()] == [TWO]
 
 
-def test_an_import_that_broke_off_goes_on(
-    fleet: Fleet, home: Home, database: OriginalDatabase
-) -> None:
-    """A job is there with all that belongs to it, or not at all."""
-    count = 120
-    for number in range(count):
-        job_id = database.job(f"{number:032x}", nodes={"web1": 3})
-        database.output(job_id, "web1", f"{number}")
+def lock_output(database: OriginalDatabase, job_id: str) -> None:
+    """Whoever reads this job's output waits for whoever has the lock 7."""
     database.session.execute(f"""
         ALTER TABLE job_output RENAME TO output_kept;
         CREATE VIEW job_output AS SELECT job_id, node_name, stderr, CASE
-          WHEN job_id = '{110:032x}' THEN stdout || CAST(pg_advisory_xact_lock(7) AS text)
+          WHEN job_id = '{job_id}' THEN stdout || CAST(pg_advisory_xact_lock(7) AS text)
           ELSE stdout END AS stdout FROM output_kept;
     """)
+
+
+@contextmanager
+def stuck(fleet: Fleet, home: Home, database: OriginalDatabase) -> Iterator[Any]:
+    """An import that waits for the lock; it is killed at the end."""
     with psycopg.connect(database.url) as blocking:
         blocking.execute("SELECT pg_advisory_xact_lock(7)")
         place = str(fleet.server_directory)
         process = home.start("migrate", "history", database.url, "--dir", place, AS_ORG, "-y")
-        waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'advisory'"
-        while database.session.execute(waiting).fetchone() == (0,):
-            assert process.poll() is None
-        process.kill()
-        process.communicate()
+        try:
+            waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'advisory'"
+            while database.session.execute(waiting).fetchone() == (0,):
+                assert process.poll() is None
+            yield process
+        finally:
+            process.kill()
+            process.communicate()
+
+
+def test_an_import_that_broke_off_goes_on(
+    fleet: Fleet, home: Home, database: OriginalDatabase
+) -> None:
+    """A job is there with all that belongs to it, or not at all."""
+    count = 600
+    database.fill(count, job_id="lpad(CAST(i AS text), 32, '0')")
+    lock_output(database, f"{560:032}")
+    with stuck(fleet, home, database):
+        pass
     answer = told(fleet, home, database.url, AS_ORG)
-    assert 100 <= answer["there"] <= 110
+    assert 250 <= answer["there"] < 560
     assert answer["jobs"] == count - answer["there"]
     fleet.start_server()
-    found = {fleet.api.job_output(f"{n:032x}", "web1", "stdout") for n in range(count)}
-    assert found == {f"{n}".encode() for n in range(count)}
+    for number in (*range(1, count, 20), answer["there"], answer["there"] + 1):
+        for node in (1, 2):
+            output = fleet.api.job_output(f"{number:032}", f"web{node}", "stdout")
+            assert output == f"{number} on {node} ".encode().ljust(10, b"x")
+
+
+def test_many_jobs_take_few_statements_and_pages_meet(fleet: Fleet, home: Home) -> None:
+    """Also where the old database has another order than that of bytes."""
+    count = 1100
+    with original_database(made_with=OF_A_LANGUAGE) as database:
+        mixed = (
+            "CASE WHEN i % 11 = 0 THEN upper(md5(CAST(i AS text))) ELSE md5(CAST(i AS text)) END"
+        )
+        database.fill(count, job_id=mixed)
+        before = statements(database)
+        answer = told(fleet, home, database.url, AS_ORG)
+        assert statements(database) - before < count / 10
+    assert remarks(answer) == {"the id is not 32 hex digits": ("left out", 100)}
+    assert (answer["jobs"], answer["nodes"], answer["outputs"]) == (1000, 2000, 2000)
+
+
+def statements(database: OriginalDatabase) -> int:
+    """Transactions so far; of an import, which ends the session, each statement is one."""
+    query = (
+        "SELECT pg_stat_get_db_xact_commit(oid) FROM pg_database WHERE datname = current_database()"
+    )
+    found = database.session.execute(query).fetchone()
+    assert found is not None
+    return int(found[0])
+
+
+def test_output_of_more_nodes_than_are_read_at_once_comes_whole(fleet: Fleet, home: Home) -> None:
+    nodes = [f"{letter}{number}" for number in range(5) for letter in "aBcDeF"]
+    with original_database(made_with=OF_A_LANGUAGE) as database:
+        database.job(ONE, nodes=dict.fromkeys(nodes, 3))
+        for node in nodes:
+            database.output(ONE, node, node, "x" * 400_000)
+        answer = told(fleet, home, database.url, AS_ORG)
+    assert answer["remarks"] == []
+    assert answer["outputs"] == len(nodes)
+
+
+def test_memory_is_bounded_however_much_output_there_is(
+    fleet: Fleet, home: Home, database: OriginalDatabase
+) -> None:
+    size = 4 * 2**20
+    database.fill(40, job_id="lpad(CAST(i AS text), 32, '0')", bytes_each=size)
+    database.session.execute(
+        "CREATE TABLE small AS SELECT lpad(CAST(i AS text), 32, 'a') AS id"
+        " FROM generate_series(1, 220) AS i;"
+        f"INSERT INTO jobs SELECT id, '{ACME}', 'true', 2, 1, id, now(), now(), 1 FROM small"
+    )
+    last = database.job("f" * 32, nodes={"web1": 3})
+    database.output(last, "web1", "")
+    lock_output(database, last)
+    with stuck(fleet, home, database) as process:
+        status = Path(f"/proc/{process.pid}/status").read_text()
+    [peak] = [line for line in status.splitlines() if line.startswith("VmHWM:")]
+    assert int(peak.split()[1]) * 1024 < 2 * 40 * size * 2 / 3
 
 
 # --- over REST, in the shapes that were recorded (vectors/original_server.txt)
@@ -541,13 +614,13 @@ def test_a_server_that_is_started_meanwhile_finds_its_port_taken(
     class Asked(OriginalRest):
         """Somebody starts the server just then."""
 
-        def jobs(self) -> Iterator[list[Named]]:
+        def jobs(self) -> tuple[int, Iterator[list[Named]]]:
             with pytest.raises(StartError, match="cannot listen"):
                 listener.listen(config.listen_host, config.api_port, ("", ""))
-            return iter([])
+            return 0, iter([])
 
     source = Asked(fleet.api, "", ORG)
-    assert bring_in(fleet.server_directory, source, {}, lambda _: None).jobs == 0
+    assert bring_in(fleet.server_directory, source, {}, lambda *_: None).jobs == 0
 
 
 # --- beside a Chef Infra Server, which knows the organizations' names
