@@ -198,14 +198,14 @@ class _Import:
         for named in batch:
             if not names.is_job_id(named.job_id):
                 self._found.leave_out("the id is not 32 hex digits", named.job_id)
-        valid = [named for named in dict.fromkeys(batch) if names.is_job_id(named.job_id)]
+        valid = [named for named in batch if names.is_job_id(named.job_id)]
         ids = [named.job_id for named in valid]
         there = await self._store.lists.ask(retention.existing_jobs, ids)
         self._found.there += len(there)
         return [named for named in valid if named.job_id not in there]
 
     async def _placed(self, new: Sequence[Named]) -> dict[str, str]:
-        """Our organizations of those that belong to one."""
+        """Our organizations of those that belong to one; each job once."""
         found: dict[str, str] = {}
         for named in new:
             try:

@@ -309,19 +309,31 @@ def test_a_row_that_cannot_be_read_is_one_job_less(
     database.session.execute("""
         ALTER TABLE jobs RENAME TO jobs_kept;
         CREATE VIEW jobs AS SELECT id, org_id, command, status, last_updated_by, created_at,
-          updated_at, quorum, 1 / (CASE WHEN id LIKE '1%' THEN 0 ELSE 1 END) AS run_timeout
+          updated_at, quorum, 1 / (CASE WHEN id LIKE '2%' THEN 0 ELSE 1 END) AS run_timeout
           FROM jobs_kept;
-        ALTER TABLE job_output RENAME TO output_kept;
-        CREATE VIEW job_output AS SELECT job_id, node_name, stderr,
-          CAST(1 / (CASE WHEN job_id LIKE '2%' THEN 0 ELSE 1 END) AS text) AS stdout
-          FROM output_kept;
     """)
     answer = told(fleet, home, database.url, AS_ORG)
-    assert remarks(answer) == {
-        "division by zero": ("left out", 1),
-        "its output, or a part of it, cannot be read: division by zero": ("changed", 1),
-    }
-    assert (answer["jobs"], answer["outputs"]) == (2, 1)
+    assert remarks(answer) == {"division by zero": ("left out", 1)}
+    assert (answer["jobs"], answer["outputs"]) == (2, 2)
+
+
+def test_output_that_cannot_be_read_is_one_jobs(
+    fleet: Fleet, home: Home, database: OriginalDatabase
+) -> None:
+    for job_id in (ONE, TWO, THREE):
+        database.job(job_id, nodes={"web1": 3, "web2": 3})
+        database.output(job_id, "web1", "x")
+        database.output(job_id, "web2", "x")
+    broken = "CASE WHEN job_id LIKE '2%' AND node_name = 'web2' THEN 0 ELSE 1 END"
+    database.session.execute(f"""
+        ALTER TABLE job_output RENAME TO output_kept;
+        CREATE VIEW job_output AS SELECT job_id, node_name, stderr,
+          CAST(1 / ({broken}) AS text) AS stdout FROM output_kept;
+    """)
+    answer = told(fleet, home, database.url, AS_ORG)
+    why = "its output, or a part of it, cannot be read: division by zero"
+    assert remarks(answer) == {why: ("changed", 1)}
+    assert (answer["jobs"], answer["outputs"]) == (3, 4)
 
 
 def test_old_schemas_without_options_and_output_are_read(
