@@ -72,14 +72,14 @@ def history(
         if not dry_run:
             importing.require_stopped(place)
         if dry_run or not app.options.yes:
-            found = _whole(app, importing.survey, place, opened, names)
+            found = _looked_at(app, importing.survey, place, opened, names, writes=False)
             _show(app, opened.name, found, place, "Would import" if dry_run else "Found")
             if dry_run:
                 _emit(app, opened.name, found, place, dry_run=True)
                 return
             if found.jobs and not agrees(app, f"Import {found.jobs:,} jobs into {place}?"):
                 return
-        found = _whole(app, importing.bring_in, place, opened, names)
+        found = _looked_at(app, importing.bring_in, place, opened, names, writes=True)
         _show(app, opened.name, found, place, "Imported")
         _emit(app, opened.name, found, place, dry_run=False)
 
@@ -149,10 +149,11 @@ def _of_chef(
         client.close()
 
 
-def _whole(
-    app: App, run: Callable[..., "Found"], place: Path, opened: "Source", names: Mapping[str, str]
-) -> "Found":
-    with progress(app) as looked_at:
+def _looked_at(
+    app: App, run: Callable[..., "Found"], place: Path, opened: "Source",
+    names: Mapping[str, str], *, writes: bool,
+) -> "Found":  # fmt: skip
+    with progress(app, writes=writes) as looked_at:
         return run(place, opened, names, partial(looked_at, "jobs"))
 
 

@@ -69,7 +69,7 @@ def identities(app: App, url: str, directory: Path | None, dry_run: bool) -> Non
         importing.require_ready(place, stopped=not dry_run)
         source = Directory(client, org, time.time())
         if dry_run or not app.options.yes:
-            with progress(app) as looked_at:
+            with progress(app, writes=False) as looked_at:
                 found = importing.run(place, source, org, looked_at, write=False)
             _show(app, url, found, "Would take over")
             if dry_run:
@@ -77,7 +77,7 @@ def identities(app: App, url: str, directory: Path | None, dry_run: bool) -> Non
                 return
             if not found.is_empty and not agrees(app, f"Take this over into {place}?"):
                 return
-        with progress(app) as looked_at:
+        with progress(app, writes=True) as looked_at:
             found = importing.run(place, source, org, looked_at, write=True)
         _show(app, url, found, "Took over")
         _emit(app, url, found, place, dry_run=False)

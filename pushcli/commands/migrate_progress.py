@@ -20,8 +20,23 @@ Looked = Callable[[str, int, int], None]
 
 
 @contextmanager
-def progress(app: App) -> Iterator[Looked]:
-    """Shows what it is told; a bar is taken away at the end."""
+def progress(app: App, *, writes: bool) -> Iterator[Looked]:
+    """Shows what it is told; a bar is taken away at the end.
+
+    Args:
+        writes: whether something is taken over; whoever interrupts that is told what it means.
+    """
+    try:
+        with _shown(app) as looked_at:
+            yield looked_at
+    except KeyboardInterrupt:
+        stays = "what was taken over stays; run it again: it goes on"
+        app.note(f"INTERRUPTED: {stays if writes else 'nothing was taken over'}")
+        raise
+
+
+@contextmanager
+def _shown(app: App) -> Iterator[Looked]:
     if app.quiet or not can_redraw(app.stderr, app.env):
         yield _lines(app)
         return

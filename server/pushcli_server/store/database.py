@@ -181,7 +181,7 @@ def _url(database_url: str) -> URL:
         return URL.create("sqlite", database=database_url.removeprefix(_SQLITE))
     try:
         url = make_url(database_url)
-    except ArgumentError as error:
+    except (ArgumentError, ValueError) as error:
         raise ConfigError(
             "database_url is not a URL", "give sqlite:///PATH or postgresql://HOST/NAME"
         ) from error

@@ -313,7 +313,7 @@ def _engine(url: str) -> Engine:
         return database.make_engine(
             make_url(url).update_query_dict({"client_encoding": "UTF8"}).render_as_string(False)
         )
-    except ArgumentError as error:
+    except (ArgumentError, ValueError) as error:
         raise ConfigError("SOURCE is not a URL", "give postgresql://USER@HOST/NAME") from error
     except ConfigError as error:
         error.message = error.message.replace("database_url", "SOURCE")

@@ -1,7 +1,10 @@
 """`pushcli migrate history`: the original server's jobs in ours."""
 
 import json
+import re
+import signal
 import sqlite3
+import subprocess
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -20,6 +23,7 @@ from pushcli_server.importing.original_rest import OriginalRest
 from pushcli_server.importing.source import Named
 from tests.integration.cli.program import Home, Result, assert_one_line
 from tests.integration.cli.responder import Answer, Responder, json_answer
+from tests.integration.cli.terminal import on_terminal
 from tests.support.beside_chef import BesideChef
 from tests.support.chef_server import chef_server
 from tests.support.fleet import Fleet, SlowFleet
@@ -357,6 +361,8 @@ def test_another_programs_database_and_one_that_is_away_are_one_line(
     found = migrate(fleet, home, away, "-y")
     assert_one_line(found, ExitStatus.ERROR, "cannot read postgresql://somebody:***@127.0.0.1:1/x")
     assert "secret" not in found.stderr
+    odd = migrate(fleet, home, "postgresql://127.0.0.1:port/x", "-y")
+    assert_one_line(odd, ExitStatus.CONFIG, "SOURCE is not a URL")
     assert_one_line(
         migrate(fleet, home, "mysql://x/y", "-y"), ExitStatus.USAGE, "SOURCE is neither"
     )
@@ -402,17 +408,20 @@ def lock_output(database: OriginalDatabase, job_id: str) -> None:
 
 
 @contextmanager
-def stuck(fleet: Fleet, home: Home, database: OriginalDatabase) -> Iterator[Any]:
-    """An import that waits for the lock; it is killed at the end."""
+def stuck(
+    fleet: Fleet, home: Home, database: OriginalDatabase, *arguments: str
+) -> Iterator[tuple["subprocess.Popen[str]", psycopg.Connection]]:
+    """An import that waits for the lock, and who has it; it is killed at the end."""
     with psycopg.connect(database.url) as blocking:
         blocking.execute("SELECT pg_advisory_xact_lock(7)")
         place = str(fleet.server_directory)
-        process = home.start("migrate", "history", database.url, "--dir", place, AS_ORG, "-y")
+        source = ("migrate", "history", database.url, "--dir", place, AS_ORG)
+        process = home.start(*source, *(arguments or ("-y",)))
         try:
             waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'advisory'"
             while database.session.execute(waiting).fetchone() == (0,):
                 assert process.poll() is None
-            yield process
+            yield process, blocking
         finally:
             process.kill()
             process.communicate()
@@ -435,6 +444,40 @@ def test_an_import_that_broke_off_goes_on(
         for node in (1, 2):
             output = fleet.api.job_output(f"{number:032}", f"web{node}", "stdout")
             assert output == f"{number} on {node} ".encode().ljust(10, b"x")
+
+
+def test_who_interrupts_it_is_told_what_that_means(
+    fleet: Fleet, home: Home, database: OriginalDatabase
+) -> None:
+    """What was read by then is there; a dry run took nothing over."""
+    database.fill(600, job_id="lpad(CAST(i AS text), 32, '0')")
+    lock_output(database, f"{560:032}")
+    with stuck(fleet, home, database) as (process, blocking):
+        process.send_signal(signal.SIGINT)
+        blocking.rollback()
+        assert process.wait() == ExitStatus.INTERRUPTED
+        assert process.stderr is not None
+        said = process.stderr.read()
+    assert said == "INTERRUPTED: what was taken over stays; run it again: it goes on\n"
+    answer = told(fleet, home, database.url, AS_ORG)
+    assert 500 <= answer["there"] < 600
+    assert answer["jobs"] == 600 - answer["there"]
+
+
+def test_how_far_it_is_shows_on_a_terminal(
+    fleet: Fleet, home: Home, database: OriginalDatabase
+) -> None:
+    database.fill(5000)
+    place = str(fleet.server_directory)
+    command = ("migrate", "history", database.url, "--dir", place, AS_ORG, "-y")
+    with on_terminal(home, *command) as terminal:
+        terminal.expect(" of 5,000   ")
+        assert terminal.screen.cursor.hidden
+        assert re.fullmatch("Jobs  +━+─* +[0-9],?[0-9]+ of 5,000 *", terminal.lines[-1])
+        assert terminal.end() == ExitStatus.OK
+    assert not terminal.screen.cursor.hidden
+    assert terminal.lines[0].startswith("From postgresql://")
+    assert "Imported 5,000 jobs" in terminal.lines[1]
 
 
 def test_many_jobs_take_few_statements_and_pages_meet(fleet: Fleet, home: Home) -> None:
@@ -486,7 +529,7 @@ def test_memory_is_bounded_however_much_output_there_is(
     last = database.job("f" * 32, nodes={"web1": 3})
     database.output(last, "web1", "")
     lock_output(database, last)
-    with stuck(fleet, home, database) as process:
+    with stuck(fleet, home, database) as (process, _):
         status = Path(f"/proc/{process.pid}/status").read_text()
     [peak] = [line for line in status.splitlines() if line.startswith("VmHWM:")]
     assert int(peak.split()[1]) * 1024 < 2 * 40 * size * 2 / 3
