@@ -1,7 +1,8 @@
 """A Chef Infra Server, as far as ours asks of it: it stands for a program that is not ours.
 
 Its answers have the shapes that real ones were recorded with (`test_recorded_shapes` compares
-them). What nobody recorded is answered with 599, and is told by `unexpected`.
+them); who may not, or asks of an organization that is not there, gets those of the source. What
+nobody recorded is answered with 599, and is told by `unexpected`.
 """
 
 import contextlib
@@ -152,8 +153,12 @@ class ChefServer:
         match [unquote(part) for part in path.split("/")[1:]]:
             case ["organizations"]:
                 return 200, {org: f"{self.url}/organizations/{org}" for org in self.organizations}
-            case ["organizations", org, *_] if org not in self.organizations:
+            case ["organizations", org] if org not in self.organizations:
+                return 404, {"error": [f"Cannot load Organization {org}"]}
+            case ["organizations", org, "principals", _] if org not in self.organizations:
                 return 404, {"not_found": "org", "error": f"Cannot find org {org}"}
+            case ["organizations", org, *_] if org not in self.organizations:
+                return 404, {"error": [f"organization '{org}' does not exist."]}
             case ["organizations", org]:
                 guid = self.guids.get(org, "0" * 32)
                 return 200, {"name": org, "full_name": org, "guid": guid}
@@ -177,7 +182,7 @@ class ChefServer:
                     return 404, {"error": [f"node '{name}' not found"]}
                 return 200, found
             case ["organizations", org, "users" | "clients" as kind, name, *rest]:
-                return self._person(org, kind[:-1], name, rest)
+                return self._person(org, kind[:-1], name, rest, version)
             case ["organizations", org, "clients"]:
                 of = [name for where, kind, name in self.keys if (where, kind) == (org, "client")]
                 return 200, {name: f"{self.url}/organizations/{org}/clients/{name}" for name in of}
@@ -188,20 +193,26 @@ class ChefServer:
     def _named(self, org: str, kind: str) -> list[str]:
         return [name for where, what, name in self.keys if (where, what) == (org, kind)]
 
-    def _person(self, org: str, kind: str, name: str, rest: list[str]) -> tuple[int, Any]:
+    def _person(
+        self, org: str, kind: str, name: str, rest: list[str], version: int
+    ) -> tuple[int, Any]:
         pems = self.keys.get((org, kind, name))
         if pems is None:
-            return 404, {"error": [f"Cannot load {kind} {name}"]}
+            missing = [f"Cannot load client {name}"], f"Could not find user {name}"
+            return 404, {"error": missing[kind == "user"]}
         uri = f"{self.url}/organizations/{org}/{kind}s/{name}/keys"
         held = {f"key{place}" if place else "default": pem for place, pem in enumerate(pems)}
+        shown = {} if version else {"public_key": pems[0]}
         match rest:
             case [] if kind == "user":
-                return 200, {"username": name, "display_name": name, "email": f"{name}@x.example"}
+                named = {"display_name": name, "first_name": name, "last_name": name}
+                return 200, {"username": name, **named, "email": f"{name}@x.example", **shown}
             case []:
                 said = {"json_class": "Chef::ApiClient", "chef_type": "client", "admin": False}
                 is_one = name in self.validators
                 return 200, {
-                    "name": name, "clientname": name, "orgname": org, "validator": is_one, **said,
+                    "name": name, "clientname": name, "orgname": org, "validator": is_one,
+                    **said, **shown,
                 }  # fmt: skip
             case ["keys"]:
                 return 200, [{"name": key, "uri": f"{uri}/{key}", "expired": False} for key in held]
@@ -210,7 +221,7 @@ class ChefServer:
                     "name": key, "public_key": held[key], "expiration_date": "infinity",
                 }  # fmt: skip
             case _:
-                return 404, {"error": ["no such key"]}
+                return 404, {"error": f"There is no key named {rest[-1]} associated with {name}."}
 
     def _principals(self, org: str, name: str, version: int) -> tuple[int, Any]:
         rows = [
@@ -280,7 +291,11 @@ class _Handler(BaseHTTPRequestHandler):
             case _ if self.headers.get("X-Chef-Version", "").count(".") != 2:
                 self._send(200, _WELCOME, kind="text/html")
             case _ if self._version > chef.newest:
-                refusal = {"error": "invalid-x-ops-server-api-version", "message": "not supported"}
+                refusal = {
+                    "error": "invalid-x-ops-server-api-version",
+                    "message": f"Specified version {self._version} not supported",
+                    "min_api_version": 0, "max_api_version": chef.newest,
+                }  # fmt: skip
                 self._send(406, json.dumps(refusal).encode())
             case _:
                 status, answer = self._answer(body)
