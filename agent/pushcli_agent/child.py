@@ -27,6 +27,8 @@ class Child:
     def __init__(self, module: str, question: bytes) -> None:
         question_end, asked = os.pipe()
         self.fd, answered = os.pipe()
+        # Who looks too early gets nothing: the agent has more to do than to wait for it.
+        os.set_blocking(self.fd, False)
         self._answer = b""
         try:
             # It fits into the pipe: nobody has to read it yet.
@@ -50,8 +52,11 @@ class Child:
         return self._process.pid
 
     def receive(self) -> tuple[bytes, int] | None:
-        """Take what it wrote, when its descriptor is readable; at its end that, and its status."""
-        data = os.read(self.fd, _MAX_ANSWER)
+        """Take what it wrote by now; at its end that, and its status."""
+        try:
+            data = os.read(self.fd, _MAX_ANSWER)
+        except BlockingIOError:
+            return None
         self._answer += data
         if data and len(self._answer) <= _MAX_ANSWER:
             return None
