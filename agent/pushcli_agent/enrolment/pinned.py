@@ -35,7 +35,7 @@ def _trusted(text: str) -> Editor:
         name, file = re.sub(r"\.pub$", "", Path(text).stem), text
     if not names.is_node_name(name):
         raise UsageError(f"invalid editor name {name!r}", "give --trust-editor NAME=FILE")
-    return _editor(name, keys.read_public_key(Path(file)))
+    return _read_editor(name, Path(file))
 
 
 def parse_answer(answer: Any) -> list[Editor] | None:
@@ -52,7 +52,7 @@ def parse_answer(answer: Any) -> list[Editor] | None:
             said = msgspec.convert(value, Editor)
             if names.is_node_name(said.name):
                 # The fingerprint is made of the key itself, not taken from the server.
-                found.append(_editor(said.name, said.public_key))
+                found.append(editor(said.name, said.public_key))
     return found
 
 
@@ -75,8 +75,8 @@ def describe(editors: Sequence[Editor] | None, *, by_server: bool) -> Iterator[s
         return
     by = "named by the server; compare the keys" if by_server else "given by you"
     yield f"Edits of its whitelist are accepted from ({by}):"
-    for editor in editors:
-        yield f"  {editor.name}  {editor.fingerprint}"
+    for one in editors:
+        yield f"  {one.name}  {one.fingerprint}"
     if len(editors) == 1:
         yield (
             "This is the only key: if it is stolen, only it itself or `pushcli agent editors` on "
@@ -89,7 +89,7 @@ def facts(editors: Sequence[Editor] | None) -> list[dict[str, str]] | None:
     """The same for programs; None: the server named none."""
     if editors is None:
         return None
-    return [{"name": editor.name, "fingerprint": editor.fingerprint} for editor in editors]
+    return [{"name": one.name, "fingerprint": one.fingerprint} for one in editors]
 
 
 def pin(directory: Path, name: str, file: Path) -> Editor:
@@ -99,12 +99,12 @@ def pin(directory: Path, name: str, file: Path) -> Editor:
         KeyFileError: no public key is in the file.
         ConfigError: `editors.json` cannot be read or written.
     """
-    editor = _editor(name, keys.read_public_key(file))
+    new = _read_editor(name, file)
     known = read(directory / FILE)
-    others = [one for one in known.editors if _fingerprint(one) != editor.fingerprint]
-    distrusted = [key for key in known.distrusted if key != editor.fingerprint]
-    _write(directory / FILE, Content([*others, editor], distrusted))
-    return editor
+    others = [one for one in known.editors if _fingerprint(one) != new.fingerprint]
+    distrusted = [key for key in known.distrusted if key != new.fingerprint]
+    _write(directory / FILE, Content([*others, new], distrusted))
+    return new
 
 
 def unpin(directory: Path, what: str) -> list[str]:
@@ -129,7 +129,7 @@ def _meant(directory: Path, known: Content, what: str) -> list[str]:
     if what.startswith("SHA256:"):
         return [what]
     if Path(what).is_file():
-        return [_editor("-", keys.read_public_key(Path(what))).fingerprint]
+        return [keys.fingerprint(keys.load_public_key(keys.read_public_key(Path(what))))]
     standing = server_whitelist.standing(directory)
     vouched = [key for key, one in standing.vouched.items() if one.name == what]
     pinned = [_fingerprint(one) for one in known.editors if one.name == what]
@@ -184,6 +184,32 @@ def _fingerprint(editor: Editor) -> str:
     return rsa_numbers.from_pem(editor.public_key).fingerprint
 
 
-def _editor(name: str, pem: str) -> Editor:
+def editor(name: str, pem: str, *, first_use: bool = False) -> Editor:
+    """Somebody with this key, as he is pinned.
+
+    Raises:
+        KeyFileError: the agent checks no signatures with such a key.
+    """
     key = keys.load_public_key(pem)
-    return Editor(name=name, public_key=keys.public_pem(key), fingerprint=keys.fingerprint(key))
+    text = keys.public_pem(key)
+    try:
+        is_usable = rsa_numbers.from_pem(text).is_usable
+    except ValueError:
+        is_usable = False
+    if not is_usable:
+        raise KeyFileError(
+            f"not an RSA key of {rsa_numbers.MIN_BITS} to {rsa_numbers.MAX_BITS} bits with a usual "
+            "exponent",
+            "make a new one",
+        )
+    return Editor(
+        name=name, public_key=text, fingerprint=keys.fingerprint(key), first_use=first_use
+    )
+
+
+def _read_editor(name: str, file: Path) -> Editor:
+    pem = keys.read_public_key(file)
+    try:
+        return editor(name, pem)
+    except KeyFileError as error:
+        raise KeyFileError(f"{file}: {error.message}", error.remedy) from error

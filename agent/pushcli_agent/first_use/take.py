@@ -20,8 +20,9 @@ from pushcli.client.limits import Limits
 from pushcli.client.paths import quoted
 from pushcli.protocol import chef_answers
 from pushcli.protocol.chef_answers import ChefAway, ChefRefuses
+from pushcli_agent.enrolment import pinned
 from pushcli_agent.first_use import decisions, pins
-from pushcli_agent.first_use.decisions import Candidate, Members, Unacceptable
+from pushcli_agent.first_use.decisions import Members, Unacceptable
 from pushcli_agent.first_use.request import TakeReply, TakeRequest
 from pushcli_agent.whitelist.editors import Editor
 
@@ -78,7 +79,10 @@ def pin(request: TakeRequest) -> list[Editor]:
         ]
     finally:
         client.close()
-    editors = [_editor(one) for one in decisions.chosen(found, _fingerprint)]
+    editors = [
+        pinned.editor(one.name, one.public_key, first_use=True)
+        for one in decisions.chosen(found, _fingerprint)
+    ]
     mark = pins.Mark(at=time.time(), chef_server_url=request.chef_server_url, editors=editors)
     return editors if pins.pin(Path(request.directory), mark) else []
 
@@ -125,16 +129,6 @@ def _ask(client: HttpClient, path: str) -> Response | None:
 
 def _fingerprint(pem: str) -> str | None:
     try:
-        return keys.fingerprint(keys.load_public_key(pem))
+        return pinned.editor("-", pem).fingerprint
     except errors.KeyFileError:
         return None
-
-
-def _editor(one: Candidate) -> Editor:
-    key = keys.load_public_key(one.public_key)
-    return Editor(
-        name=one.name,
-        public_key=keys.public_pem(key),
-        fingerprint=keys.fingerprint(key),
-        first_use=True,
-    )

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from pushcli import keys
 from pushcli.identities.new_key import fingerprint
@@ -89,6 +90,20 @@ def test_the_users_of_admins_are_pinned_with_how_they_came(
     # Who is killed in between has pins without a mark, not a mark without pins.
     written = [(place / name).stat().st_ctime_ns for name in (editors.FILE, pins.MARK)]
     assert written == sorted(written)
+
+
+def test_a_key_that_the_agent_cannot_go_by_is_not_pinned(chef: ChefServer, tmp_path: Path) -> None:
+    unusable = [
+        public_key(2**16_384 - 1, 65_537), public_key(2**2_048 - 1, 2**64 + 1),
+    ]  # fmt: skip
+    chef.keys["acme", "user", "bob"] = [*unusable, BOB]
+    place = tmp_path / "agent"
+    assert take(chef, place).pinned == [("ann", fingerprint(ANN)), ("bob", fingerprint(BOB))]
+    assert set(editors.load(place / editors.FILE).trusted) == {fingerprint(ANN), fingerprint(BOB)}
+
+
+def public_key(modulus: int, exponent: int) -> str:
+    return keys.public_pem(rsa.RSAPublicNumbers(exponent, modulus).public_key())
 
 
 def test_what_was_pinned_meanwhile_stays(chef: ChefServer, tmp_path: Path) -> None:

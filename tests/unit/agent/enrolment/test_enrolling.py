@@ -4,6 +4,7 @@ import io
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from pushcli import keys
 from pushcli.errors import KeyFileError, UsageError
@@ -72,6 +73,21 @@ def test_a_private_key_and_an_odd_name_are_refused(tmp_path: Path) -> None:
         pinned.trusted([str(tmp_path / "an n.pem")])
 
 
+def too_long() -> rsa.RSAPublicKey:
+    """A key that no agent checks signatures with."""
+    return rsa.RSAPublicNumbers(65_537, 2**16_384 - 1).public_key()
+
+
+def test_a_key_that_the_agent_cannot_go_by_is_not_pinned(tmp_path: Path) -> None:
+    file = tmp_path / "ann.pem"
+    file.write_text(keys.public_pem(too_long()))
+    with pytest.raises(KeyFileError, match=r"ann\.pem.*2048 to 8192 bits"):
+        pinned.trusted([str(file)])
+    with pytest.raises(KeyFileError, match="2048 to 8192 bits"):
+        pinned.pin(tmp_path, "ann", file)
+    assert not (tmp_path / editors.FILE).exists()
+
+
 def test_the_servers_editors_are_those_whose_keys_can_be_used() -> None:
     pem = keys.public_pem(keys.generate())
     forged = {"name": "ann", "public_key": pem, "fingerprint": "SHA256:forged"}
@@ -80,6 +96,7 @@ def test_the_servers_editors_are_those_whose_keys_can_be_used() -> None:
         {"name": "bob"},
         {"name": "b\x1b", "public_key": pem},
         {"name": "c", "public_key": "x"},
+        {"name": "d", "public_key": keys.public_pem(too_long())},
     ]
     found = pinned.parse_answer([forged, *odd])
     assert found == [Editor(name="ann", public_key=pem, fingerprint=fingerprint(pem))]
