@@ -6,6 +6,7 @@ not known whether the server agreed, the key stays, and the next enrolment goes 
 """
 
 import json
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +18,7 @@ from pushcli import errors, keys, tls
 from pushcli.client.http import Server
 from pushcli.protocol import names
 from pushcli_agent import config
-from pushcli_agent.enrolment import pinned
+from pushcli_agent.enrolment import pinned, unfinished
 from pushcli_agent.enrolment.register import (
     Registered,
     Token,
@@ -80,7 +81,6 @@ def enroll(wanted: Enrolment) -> Enrolled:
             f"invalid node name {wanted.node_name!r}", "use letters, digits and _ . : -"
         )
     try:
-        _refuse_a_second(wanted.directory)
         return _enroll(wanted, server)
     except OSError as error:
         raise errors.ConfigError(
@@ -91,16 +91,15 @@ def enroll(wanted: Enrolment) -> Enrolled:
 
 def _enroll(wanted: Enrolment, server: Server) -> Enrolled:
     place = wanted.directory
-    with _prepared(wanted) as (key_file, editors_file, settings_file):
+    with _prepared(wanted):
+        key_file = place / unfinished.KEY
         key, answer = _registered(wanted, server, key_file)
         missing = None if answer.by_ours else _lacking(server, wanted.node_name, key)
         key_file.rename(place / config.KEY_FILE)
-        if wanted.trusted:
-            editors_file.rename(place / editors.FILE)
-        settings = settings_file.rename(place / config.FILE)
-    accepted = wanted.trusted or pinned.parse_answer(answer.editors)
-    if accepted is not None and not wanted.trusted:
-        _pin(place / editors.FILE, accepted)
+        try:
+            accepted = _pin(wanted, answer)
+        finally:
+            settings = (place / unfinished.SETTINGS).rename(place / config.FILE)
     return Enrolled(settings=settings, editors=accepted, missing=missing)
 
 
@@ -109,7 +108,7 @@ def _registered(
 ) -> tuple[RSAPrivateKey, Registered]:
     """The node's key, and what the server answered; a key that it may have by now is kept."""
     node = wanted.node_name
-    if key_file.exists():
+    if os.path.lexists(key_file):
         key = keys.load_private_key(key_file)
         # An enrolment broke off: whatever became of it, a second client is not wanted.
         known = registered(server, node, key)
@@ -135,17 +134,29 @@ def _lacking(server: Server, node: str, key: RSAPrivateKey) -> str | None:
     return None
 
 
-def _pin(file: Path, accepted: Sequence[Editor]) -> None:
-    try:
-        keys.write_secret(file, pinned.content(accepted))
-    except errors.KeyFileError as error:
-        error.message = f"the node is enrolled, but accepts no editors: {error.message}"
-        raise
+def _pin(wanted: Enrolment, answer: Registered) -> Sequence[Editor] | None:
+    """The editors that are pinned now; None: the server knows of none."""
+    file, fresh = wanted.directory / editors.FILE, wanted.directory / unfinished.EDITORS
+    if wanted.trusted:
+        fresh.rename(file)
+        return wanted.trusted
+    if file.exists():
+        # The enrolment that broke off pinned them.
+        return editors.read(file).editors
+    accepted = pinned.parse_answer(answer.editors)
+    if accepted is not None:
+        try:
+            keys.write_secret(fresh, pinned.content(accepted))
+        except errors.KeyFileError as error:
+            error.message = f"the node is enrolled, but accepts no editors: {error.message}"
+            raise
+        fresh.rename(file)
+    return accepted
 
 
 def _refuse_a_second(directory: Path) -> None:
     for name in (config.FILE, config.KEY_FILE, editors.FILE):
-        if (directory / name).exists():
+        if os.path.lexists(directory / name):
             raise errors.ConfigError(
                 f"{directory} is already enrolled: it contains {name}",
                 "start it with `pushcli agent start`, or give another --dir",
@@ -153,42 +164,28 @@ def _refuse_a_second(directory: Path) -> None:
 
 
 @contextmanager
-def _prepared(wanted: Enrolment) -> Iterator[tuple[Path, Path, Path]]:
-    """Names for the files to be, of which all but the key are written.
+def _prepared(wanted: Enrolment) -> Iterator[None]:
+    """With all files but the key written, under the names of `unfinished`.
 
     Afterwards neither they nor a new empty directory are left, but for a key that is kept, and
     the settings that say whose it is.
     """
     directory = wanted.directory
     is_new = not directory.exists()
-    names = (config.KEY_FILE, editors.FILE, config.FILE)
-    files = key_file, editors_file, settings_file = [directory / f".{name}.new" for name in names]
-    try:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if not _is_kept(key_file, settings_file, wanted):
-            key_file.unlink(missing_ok=True)
-        for file in (editors_file, settings_file):
-            file.unlink(missing_ok=True)
-        keys.write_secret(settings_file, _settings(wanted).encode())
-        keys.write_secret(editors_file, pinned.content(wanted.trusted))
-        yield key_file, editors_file, settings_file
-    finally:
-        if directory.is_dir():
-            for file in (editors_file,) if key_file.exists() else files:
-                file.unlink(missing_ok=True)
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with unfinished.alone(directory):
+        if not unfinished.take_back(directory):
+            _refuse_a_second(directory)
+        unfinished.keep_or_clear(directory, wanted.server_url, wanted.node_name)
+        try:
+            unfinished.write_settings(directory, _settings(wanted).encode())
+            if wanted.trusted:
+                keys.write_secret(directory / unfinished.EDITORS, pinned.content(wanted.trusted))
+            yield
+        finally:
+            unfinished.clear(directory)
             if is_new and not any(directory.iterdir()):
                 directory.rmdir()
-
-
-def _is_kept(key_file: Path, settings_file: Path, wanted: Enrolment) -> bool:
-    """Whether the key of an enrolment that broke off is there, for this node and server."""
-    try:
-        keys.load_private_key(key_file)
-        settings = config.load(settings_file, config.Overrides())
-    except errors.ConfigError:
-        return False
-    said = (settings.chef_server_url, settings.node_name)
-    return said == (wanted.server_url, wanted.node_name)
 
 
 def _settings(wanted: Enrolment) -> str:

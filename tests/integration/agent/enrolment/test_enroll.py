@@ -3,10 +3,12 @@
 With our own server it is in tests/e2e and wherever a fleet is made.
 """
 
+import os
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from pushcli import keys
 from pushcli_agent import config
 from pushcli_agent.config import Overrides
+from pushcli_agent.whitelist import editors
 from tests.support.chef_server import ChefServer, chef_server
 from tests.support.identities import KEYS
 from tests.support.waiting import until
@@ -215,6 +218,55 @@ def test_who_is_killed_while_the_server_answers_goes_on_where_he_was(
     assert ("acme-validator", "POST", CLIENTS) not in chef.signers
 
 
+def enroll_killed_at(number: int, arguments: list[str], directory: Path) -> bool:
+    """Enroll, killed at this change to the directory; False: it came to its end before."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.support.killed", str(directory), str(number), *arguments],
+        capture_output=True, check=False,
+    )  # fmt: skip
+    assert done.returncode in {0, -signal.SIGKILL}, done.stderr
+    return done.returncode != 0
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("case", ["first", "again", "named"])
+def test_whenever_it_is_killed_the_same_command_enrolls_the_one_client(
+    chef: ChefServer, validator: Path, tmp_path: Path, case: str
+) -> None:
+    editor = tmp_path / "ann.pub"
+    editor.write_text(keys.public_pem(KEYS[0]))
+    more = () if case == "named" else ("--trust-editor", str(editor))
+    for number in count():
+        directory = tmp_path / str(number)
+        chef.keys.pop(("acme", "client", "web01"), None)
+        if case == "again":
+            # It is registered, which nobody heard.
+            chef.instead["POST", CLIENTS] = (500, {})
+            assert enroll(directory, url_of(chef), validator, *more)[0] == 10
+            chef.instead.clear()
+            kept = keys.load_private_key(directory / ".client.pem.new")
+            chef.keys["acme", "client", "web01"] = [keys.public_pem(kept)]
+        if case == "named":
+            named = [{"name": "ann", "public_key": keys.public_pem(KEYS[0])}]
+            chef.instead["POST", CLIENTS] = (201, {"uri": "u", "editors": named})
+        arguments = command(directory, url_of(chef), validator, *more)[3:]
+        was_killed = enroll_killed_at(number, arguments, directory)
+        if was_killed and not (directory / "agent.toml").exists():
+            status, stdout, stderr = enroll(directory, url_of(chef), validator, *more)
+            assert (number, status) == (number, 0), stderr
+            assert keys.fingerprint(KEYS[0]) in stdout
+        key = keys.load_private_key(directory / "client.pem")
+        held = {} if case == "named" else {"web01": [keys.public_pem(key)]}
+        assert registered(chef) == held
+        assert sorted(path.name for path in directory.iterdir()) == [
+            "agent.toml", "client.pem", "editors.json",
+        ]  # fmt: skip
+        assert len(editors.load(directory / "editors.json").trusted) == 1
+        if not was_killed:
+            break
+    assert number > 8
+
+
 def test_a_kept_key_is_not_lost_by_a_refusal_nor_used_for_another_node(
     chef: ChefServer, validator: Path, tmp_path: Path
 ) -> None:
@@ -232,9 +284,70 @@ def test_a_kept_key_is_not_lost_by_a_refusal_nor_used_for_another_node(
     status, _, stderr = enroll(directory, url_of(chef), validator)
     assert status == 2
     assert "already registered" in stderr
+    # Another node, or another server, takes it neither over nor away.
+    for url, node in ((url_of(chef), "web02"), (f"{chef.url}/organizations/other", "web01")):
+        status, _, stderr = enroll(directory, url, validator, "--node-name", node)
+        assert status == 9
+        assert_one_line(stderr)
+        assert "an enrolment of web01 at" in stderr
+        assert (directory / ".client.pem.new").read_bytes() == pem
+    (directory / ".client.pem.new").unlink()
     assert enroll(directory, url_of(chef), validator, "--node-name", "web02")[0] == 0
     assert (directory / "client.pem").read_bytes() != pem
     assert registered(chef)["web01"] == [keys.public_pem(KEYS[1])]
+
+
+def test_a_slash_at_the_end_of_the_url_is_the_same_server(
+    chef: ChefServer, validator: Path, tmp_path: Path
+) -> None:
+    directory = tmp_path / "agent"
+    chef.fault = "half"
+    assert enroll(directory, url_of(chef), validator)[0] == 7
+    pem = (directory / ".client.pem.new").read_bytes()
+    chef.fault = ""
+    assert enroll(directory, f"{url_of(chef)}/", validator)[0] == 0
+    assert (directory / "client.pem").read_bytes() == pem
+
+
+@pytest.mark.parametrize("is_link", [False, True])
+def test_a_key_that_somebody_else_laid_there_is_not_used(
+    chef: ChefServer, validator: Path, tmp_path: Path, is_link: bool
+) -> None:
+    directory = tmp_path / "agent"
+    chef.fault = "half"
+    assert enroll(directory, url_of(chef), validator)[0] == 7
+    chef.fault = ""
+    kept = directory / ".client.pem.new"
+    if is_link:
+        kept.rename(tmp_path / "other.pem")
+        kept.symlink_to(tmp_path / "other.pem")
+    elif os.geteuid() == 0:
+        os.chown(kept, 1, -1)
+    else:
+        pytest.skip("only root can give a file away")
+    status, _, stderr = enroll(directory, url_of(chef), validator)
+    assert status == 9
+    assert_one_line(stderr)
+    assert f"{kept} is not a file of this user" in stderr
+    assert os.path.lexists(kept)
+    assert registered(chef) == {}
+
+
+def test_two_at_once_are_one(chef: ChefServer, validator: Path, tmp_path: Path) -> None:
+    directory = tmp_path / "agent"
+    chef.delay = 60.0
+    running = subprocess.Popen(command(directory, url_of(chef), validator))
+    try:
+        until(lambda: chef.asked[CLIENTS] == 1, "it asks")
+        chef.delay = 0.0
+        status, _, stderr = enroll(directory, url_of(chef), validator)
+        assert status == 9
+        assert_one_line(stderr)
+        assert "another enrolment is under way" in stderr
+        assert registered(chef) == {}
+    finally:
+        running.kill()
+        running.wait()
 
 
 def test_a_server_of_version_0_is_asked_in_its_words(
@@ -284,7 +397,7 @@ def test_a_directory_that_was_there_stays_when_enrolment_fails(
     chef.instead["POST", CLIENTS] = (403, {"error": ["no"]})
     directory = tmp_path / "agent"
     directory.mkdir()
-    (directory / ".client.pem.new").write_text("left by a crash")
+    keys.write_secret(directory / ".client.pem.new", b"left by a crash")
     enroll(directory, url_of(chef), validator)
     assert list(directory.iterdir()) == []
 
