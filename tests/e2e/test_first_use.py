@@ -138,3 +138,19 @@ def test_while_chef_is_away_it_is_tried_again_until_it_worked(
     asked = tries()
     time.sleep(6.0)
     assert tries() == asked
+
+
+def test_who_administrated_a_while_ago_is_named_to_nobody(
+    fleet: BesideChef, chef: ChefServer
+) -> None:
+    node = fleet.client("n1", KEYS[0])
+    chef.groups[ORG, "admins"]["users"].append("mallory")
+    assert node.get("pushy/administrators") == {"users": sorted([ADMIN, "mallory"])}
+    chef.groups[ORG, "admins"]["users"].remove("mallory")
+    chef.instead["GET", ADMINS] = (500, {"error": ["oops"]})
+    # As long as an answer counts.
+    time.sleep(1.5)
+    assert node("GET", "pushy/administrators").status == 503
+    chef.instead.clear()
+    until(lambda: node("GET", "pushy/administrators").status == 200, "it answers again")
+    assert node.get("pushy/administrators") == {"users": [ADMIN]}
