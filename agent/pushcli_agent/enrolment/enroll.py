@@ -174,9 +174,10 @@ def _prepared(wanted: Enrolment) -> Iterator[None]:
     is_new = not directory.exists()
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     with unfinished.alone(directory):
-        if not unfinished.take_back(directory):
+        said = (wanted.server_url, wanted.node_name)
+        if not unfinished.take_back(directory, *said):
             _refuse_a_second(directory)
-        unfinished.keep_or_clear(directory, wanted.server_url, wanted.node_name)
+        unfinished.keep_or_clear(directory, *said)
         try:
             unfinished.write_settings(directory, _settings(wanted).encode())
             if wanted.trusted:

@@ -40,21 +40,26 @@ def alone(directory: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def take_back(directory: Path) -> bool:
-    """Undo half of the last step if an enrolment broke off there: the key has its name already.
+def take_back(directory: Path, server_url: str, node: str) -> bool:
+    """Undo half of the last step if this enrolment broke off there: the key has its name already.
 
     Returns:
         Whether it did: then editors may be pinned, too.
     """
-    there = {
-        name
-        for name in (KEY, SETTINGS, config.KEY_FILE, config.FILE)
-        if os.path.lexists(directory / name)
-    }
+    names = (KEY, SETTINGS, config.KEY_FILE, config.FILE)
+    there = {name for name in names if os.path.lexists(directory / name)}
     if there != {SETTINGS, config.KEY_FILE}:
         return False
-    (directory / config.KEY_FILE).rename(directory / KEY)
-    return True
+    key_file = directory / config.KEY_FILE
+    try:
+        _require_own(key_file)
+        _require_same(directory, server_url, node)
+        is_ours = _is_key(key_file)
+    except ConfigError:
+        return False
+    if is_ours:
+        key_file.rename(directory / KEY)
+    return is_ours
 
 
 def keep_or_clear(directory: Path, server_url: str, node: str) -> None:

@@ -140,6 +140,44 @@ def test_a_key_without_settings_is_not_overwritten(
     assert registered(chef) == {}
 
 
+def test_editors_that_were_pinned_before_it_broke_off_are_told(
+    chef: ChefServer, validator: Path, tmp_path: Path
+) -> None:
+    directory = tmp_path / "agent"
+    named = [{"name": "ann", "public_key": keys.public_pem(KEYS[0])}]
+    chef.instead["POST", CLIENTS] = (201, {"uri": "u", "editors": named})
+    assert enroll(directory, url_of(chef), validator)[0] == 0
+    # As if it had been killed before its last step.
+    (directory / "agent.toml").rename(directory / ".agent.toml.new")
+    key = keys.load_private_key(directory / "client.pem")
+    chef.keys["acme", "client", "web01"] = [keys.public_pem(key)]
+    status, stdout, _ = enroll(directory, url_of(chef), validator)
+    assert status == 0
+    assert keys.fingerprint(KEYS[0]) in stdout
+
+
+def test_what_somebody_laid_beside_an_enrolment_that_broke_off_stays(
+    chef: ChefServer, validator: Path, tmp_path: Path
+) -> None:
+    directory = tmp_path / "agent"
+    chef.fault = "half"
+    assert enroll(directory, url_of(chef), validator)[0] == 7
+    chef.fault = ""
+    kept = (directory / ".client.pem.new").read_bytes()
+    for content, node in ((b"precious", "web01"), (kept, "web02")):
+        (directory / ".client.pem.new").unlink(missing_ok=True)
+        (directory / "client.pem").unlink(missing_ok=True)
+        keys.write_secret(directory / "client.pem", content)
+        status, _, stderr = enroll(directory, url_of(chef), validator, "--node-name", node)
+        assert status == 9
+        assert_one_line(stderr)
+        assert "it contains client.pem" in stderr
+        assert (directory / "client.pem").read_bytes() == content
+    assert registered(chef) == {}
+    # What broke off with it goes on.
+    assert enroll(directory, url_of(chef), validator)[0] == 0
+
+
 @pytest.mark.parametrize(
     ("refusal", "status", "text"),
     [
