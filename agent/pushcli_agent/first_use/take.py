@@ -31,6 +31,8 @@ _LIMITS = Limits(connect=_PATIENCE, silence=_PATIENCE, total=_PATIENCE, size=1_0
 _LIFE = 120
 """Seconds after which this process is ended, whatever it waits for."""
 
+_JSON = {"Accept": "application/json"}
+
 
 class _Administrators(msgspec.Struct):
     """What our server answers."""
@@ -100,8 +102,8 @@ def _administrators(client: HttpClient, org: str) -> list[str]:
 
 
 def _group(client: HttpClient, name: str) -> chef_answers.Group | None:
-    answer = _ask(client, f"groups/{quoted(name)}")
-    return None if answer is None else chef_answers.group(answer.status, answer.content, name)
+    answer = _said(client, f"groups/{quoted(name)}")
+    return chef_answers.group(answer.status, answer.content, name)
 
 
 def _named_by_ours(client: HttpClient) -> list[str]:
@@ -115,14 +117,19 @@ def _named_by_ours(client: HttpClient) -> list[str]:
 
 
 def _owners(client: HttpClient, user: str) -> list[chef_answers.Owner] | None:
-    answer = _ask(client, f"principals/{quoted(user)}")
-    return None if answer is None else chef_answers.owners(answer.status, answer.content, user)
+    answer = _said(client, f"principals/{quoted(user)}")
+    return chef_answers.owners(answer.status, answer.content, user)
+
+
+def _said(client: HttpClient, path: str) -> Response:
+    """The answer, also that there is no such thing: it may be a page of who stands between."""
+    return _ask(client, path) or client.answer("GET", path, headers=_JSON)
 
 
 def _ask(client: HttpClient, path: str) -> Response | None:
     """The answer; None: there is no such thing."""
     try:
-        return client.request("GET", path, headers={"Accept": "application/json"})
+        return client.request("GET", path, headers=_JSON)
     except errors.NotFound:
         return None
 

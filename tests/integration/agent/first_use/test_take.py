@@ -183,6 +183,15 @@ def test_a_failure_half_way_pins_nobody(chef: ChefServer, tmp_path: Path) -> Non
     assert not (tmp_path / "agent" / editors.FILE).exists()
 
 
+@pytest.mark.parametrize("path", ["principals/bob", "groups/inner"])
+def test_a_page_that_is_not_found_is_not_somebody_who_is_not_there(
+    chef: ChefServer, tmp_path: Path, path: str
+) -> None:
+    chef.instead["GET", f"/organizations/acme/{path}"] = (404, b"<html>nginx</html>")
+    assert f"it answers {path} with" in (take(chef, tmp_path / "agent").error or "")
+    assert not (tmp_path / "agent" / editors.FILE).exists()
+
+
 def test_whoever_answers_with_a_page_is_no_chef(chef: ChefServer, tmp_path: Path) -> None:
     chef.instead["GET", "/organizations/acme/groups/admins"] = (200, b"<html>Chef</html>")
     assert "not an answer" in (take(chef, tmp_path / "agent").error or "")
