@@ -175,7 +175,7 @@ def _prepared(wanted: Enrolment) -> Iterator[None]:
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     with unfinished.alone(directory):
         said = (wanted.server_url, wanted.node_name)
-        if not unfinished.take_back(directory, *said):
+        if not unfinished.undo_half(directory, *said):
             _refuse_a_second(directory)
         unfinished.keep_or_clear(directory, *said)
         try:

@@ -40,7 +40,7 @@ def alone(directory: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def take_back(directory: Path, server_url: str, node: str) -> bool:
+def undo_half(directory: Path, server_url: str, node: str) -> bool:
     """Undo half of the last step if this enrolment broke off there: the key has its name already.
 
     Returns:

@@ -102,7 +102,7 @@ def _administrators(client: HttpClient, org: str) -> list[str]:
 
 
 def _group(client: HttpClient, name: str) -> chef_answers.Group | None:
-    answer = _said(client, f"groups/{quoted(name)}")
+    answer = _look_up(client, f"groups/{quoted(name)}")
     return chef_answers.group(answer.status, answer.content, name)
 
 
@@ -117,11 +117,11 @@ def _named_by_ours(client: HttpClient) -> list[str]:
 
 
 def _owners(client: HttpClient, user: str) -> list[chef_answers.Owner] | None:
-    answer = _said(client, f"principals/{quoted(user)}")
+    answer = _look_up(client, f"principals/{quoted(user)}")
     return chef_answers.owners(answer.status, answer.content, user)
 
 
-def _said(client: HttpClient, path: str) -> Response:
+def _look_up(client: HttpClient, path: str) -> Response:
     """The answer, also that there is no such thing: it may be a page of who stands between."""
     return _ask(client, path) or client.answer("GET", path, headers=_JSON)
 
