@@ -266,7 +266,8 @@ def enroll_killed_at(number: int, arguments: list[str], directory: Path) -> bool
     return done.returncode != 0
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.slow
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("case", ["first", "again", "named"])
 def test_whenever_it_is_killed_the_same_command_enrolls_the_one_client(
     chef: ChefServer, validator: Path, tmp_path: Path, case: str
