@@ -205,6 +205,8 @@ class ChefIdentities:
         try:
             return await self._asked(key, ask)
         except ChefAway:
+            # It may have been forgotten meanwhile.
+            known = self._kept.find(key) or self._unknown.find(key)
             if known is not None and known.is_within(bearable_age(), self._now()):
                 self._measured.remembered("stale")
                 return cast("T", known.value)

@@ -24,6 +24,10 @@ _STALE = 1_000
 """Nodes that search may find besides those that there are."""
 _FEWER = 10
 """By what a page that does not come is divided."""
+_TRY_MORE = 10
+"""Looks after which a larger page may come again."""
+_MANY_PAGES = 100
+"""Of one look; for more a larger page is tried at once."""
 MOST_PAUSE = 300.0
 """Seconds after which it is looked again, at the latest, however often that failed."""
 _PATIENCE = 5.0
@@ -95,6 +99,8 @@ class Mirror:
         self._asked: dict[str, int] = {}
         """When a node was last asked for, whether or not it answered."""
         self._heard: dict[str, int] = {}
+        self._refused: dict[str, str | None] = {}
+        """What search showed of nodes that could not be used when they were read."""
 
     @property
     def names(self) -> list[str]:
@@ -117,6 +123,7 @@ class Mirror:
             for name, ticket in self._asked.items()
             if name in listed or name in self.known
         }
+        self._refused = {n: seen for n, seen in self._refused.items() if n in listed}
         bare = []
         ranked: list[tuple[_Rank, int, str]] = []
         for name in listed:
@@ -125,7 +132,11 @@ class Mirror:
             if is_new and shown.get(name) == NOTHING:
                 bare.append(name)
             else:
-                ranked.append((_rank(known, shown.get(name)), self._asked.get(name, 0), name))
+                rank = _rank(known, shown.get(name))
+                if name in self._refused and self._refused[name] == shown.get(name):
+                    # However many of them there are, edits of others do not wait for these.
+                    rank = max(rank, _Rank.NOT_SHOWN)
+                ranked.append((rank, self._asked.get(name, 0), name))
         missing = [name for name in self.names if name not in listed]
         ranked += [(_Rank.MISSING, self._asked.get(name, 0), name) for name in missing]
         ranked.sort()
@@ -138,6 +149,12 @@ class Mirror:
     def asks(self, name: str, ticket: int) -> None:
         """This node is asked for."""
         self._asked[name] = ticket
+
+    def refused(self, name: str, shown: str | None) -> None:
+        """What this node answered cannot be used; until search shows something else of it, that is
+        not urgent.
+        """
+        self._refused[name] = shown
 
     def hear(
         self, name: str, attributes: Attributes | None, shown: str, ticket: int
@@ -153,6 +170,7 @@ class Mirror:
         """
         if ticket < self._heard.get(name, 0):
             return None
+        self._refused.pop(name, None)
         before = self.known.get(name)
         if attributes is None and before is None:
             return None
@@ -195,6 +213,19 @@ def next_page(start: int, rows: int, total: int, listed: int, *, is_empty: bool)
     """
     after = start + rows
     return None if is_empty or after >= min(total, listed + _STALE) else after
+
+
+def rows_to_ask(rows: int, listed: int, looks: int) -> int:
+    """How many rows a look begins with: those that came last, and sometimes more, as they may not
+    have come because the server was away for a moment.
+
+    Args:
+        rows: of the last page that came.
+        listed: nodes that there are.
+        looks: before this one.
+    """
+    is_more = looks % _TRY_MORE == 0 or listed > rows * _MANY_PAGES
+    return min(rows * _FEWER, ROWS) if is_more else rows
 
 
 def fewer_rows(rows: int) -> int | None:

@@ -40,7 +40,7 @@ _TOGETHER = 3 * TURNS
 _IN_A_ROW = 5
 """Questions that are not answered, after which a look is given up."""
 _SAID = 1_000
-"""Nodes of which is remembered what was logged."""
+"""Nodes of which is logged what is wrong; of more, nothing is said."""
 _log = logging.getLogger(__name__)
 
 
@@ -81,12 +81,15 @@ class _Organization:
         """None: it is not looked at any more."""
         self.failures = 0
         self.rows = node_mirror.ROWS
+        self.looks = 0
         self.mirror = Mirror()
         self.is_loaded = False
         """Else what the mirror knows is not what is stored."""
         self.loading, self.keeping = asyncio.Lock(), asyncio.Lock()
         self.was_looked_at = asyncio.Event()
         """Or that was tried."""
+        self.untold: set[str] = set()
+        """Nodes that were to be stored, and may have been though that was not answered."""
         self.said: dict[str, str] = {}
         self.read_at: dict[str, float] = {}
 
@@ -121,6 +124,7 @@ class ChefNodes:
         self._organizations: dict[str, _Organization] = {}
         self._tickets = itertools.count(1)
         self._met = asyncio.Event()
+        self._keeping: set[asyncio.Task[None]] = set()
 
     def meet(self, org: str) -> None:
         """This organization exists there: its nodes are looked at from now on."""
@@ -153,13 +157,18 @@ class ChefNodes:
         """
         self.meet(org)
         organization = self._organizations[org]
-        missing = []
+        missing, refused = [], None
         for together in _batches(names):
             for name, said, *_ in await self._ask_all(organization, together, {}):
-                if isinstance(said, Exception):
+                if isinstance(said, ChefAway):
                     raise type(said)(f"{name}: {said}")
-                if said is None:
+                if isinstance(said, ChefRefuses):
+                    refused = refused or ChefRefuses(f"{name}: {said}")
+                elif said is None:
                     missing.append(name)
+        if refused is not None:
+            # The others were read.
+            raise refused
         return missing
 
     async def refresh(self, org: str, names: Sequence[str]) -> None:
@@ -232,6 +241,10 @@ class ChefNodes:
         org, mirror = organization.name, await self._mirror(organization)
         answer = await self._client.ask(org, "nodes")
         listed = await asyncio.to_thread(node_answers.listed, answer.status, answer.content)
+        organization.rows = node_mirror.rows_to_ask(
+            organization.rows, len(listed), organization.looks
+        )
+        organization.looks += 1
         shown = await self._search(organization, len(listed))
         digests = {name: digest for name, (digest, _) in shown.items()}
         plan = mirror.plan(listed, digests)
@@ -244,6 +257,8 @@ class ChefNodes:
                 if not isinstance(said, Exception):
                     organization.said.pop(name, None)
                     continue
+                if isinstance(said, ChefRefuses):
+                    mirror.refused(name, digests.get(name))
                 faults[name] = str(said)
                 if missed >= _IN_A_ROW:
                     raise said
@@ -316,6 +331,15 @@ class ChefNodes:
 
     async def _keep(self, organization: _Organization, answers: Iterable[_Answer]) -> None:
         """Store what is new, and tell of it."""
+        # Also when whoever asked goes away meanwhile: what is stored is not told by a later look.
+        task = asyncio.ensure_future(self._store_and_tell(organization, answers))
+        self._keeping.add(task)
+        task.add_done_callback(self._keeping.discard)
+        await asyncio.shield(task)
+
+    async def _store_and_tell(
+        self, organization: _Organization, answers: Iterable[_Answer]
+    ) -> None:
         # What is heard first is stored first.
         async with organization.keeping:
             mirror = await self._mirror(organization)
@@ -326,13 +350,15 @@ class ChefNodes:
                     if not isinstance(said, Exception)
                     and (heard := mirror.hear(name, said, shown, ticket)) is not None
                 ]
+                organization.untold.update(one.name for one in new if one.changed)
                 if new:
                     await self._store_all(organization, new)
             except BaseException:
                 # What is known is what is stored.
                 organization.is_loaded = False
                 raise
-        changed = [one.name for one in new if one.changed]
+            changed = sorted(organization.untold)
+            organization.untold.clear()
         if changed:
             self._metrics.changes.labels(organization.name).inc(len(changed))
             self._changed(organization.name, changed)
@@ -361,10 +387,10 @@ class ChefNodes:
 
     def _warn_once(self, organization: _Organization, name: str, what: str) -> None:
         """In the log, once."""
-        if organization.said.get(name) == what:
+        said = organization.said
+        if said.get(name) == what or (name not in said and len(said) >= _SAID):
             return
-        if len(organization.said) < _SAID:
-            organization.said[name] = what
+        said[name] = what
         _log.warning("of %s on the Chef Infra Server, %s: %s", organization.name, name, what)
 
 

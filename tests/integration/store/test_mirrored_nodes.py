@@ -12,7 +12,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from pushcli.client.connection import Response
-from pushcli.protocol.chef_answers import ChefAway
+from pushcli.protocol.chef_answers import ChefAway, ChefRefuses
 from pushcli_server.chef import nodes
 from pushcli_server.chef.client import ChefClient
 from pushcli_server.chef.node_mirror import MAX_READS, Known
@@ -321,7 +321,8 @@ def test_what_could_not_be_stored_is_not_known(
             await world.look()
         assert world.told == []
         await world.look()
-        assert world.told == [(ORG, ["n1"])]
+        # More than once: it may have been stored.
+        assert {(org, *names) for org, names in world.told} == {(ORG, "n1")}
         assert await world.entries("n1") == {"a": "x"}
 
     database.run(scenario)
@@ -340,5 +341,121 @@ def test_who_looks_at_a_node_has_it_read_but_not_again_and_again(database: Datab
         await world.nodes.refresh(ORG, ["n1"])
         assert world.chef.asked["nodes/n1"] == 2
         assert await world.entries("n1") == {"a": "x"}
+
+    database.run(scenario)
+
+
+def test_what_is_stored_is_told_also_when_whoever_asked_went_away(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario(store: Store) -> None:
+        world = await begin(store)
+        world.chef.nodes = {"n1": has(a="x")}
+        await world.look()
+        world.told.clear()
+        world.chef.nodes = {"n1": has(a="y")}
+        write, begun = store.write, asyncio.Event()
+
+        async def slowly(*ops: operations.Operation) -> None:
+            await write(*ops)
+            begun.set()
+            await asyncio.sleep(0.05)
+
+        monkeypatch.setattr(store, "write", slowly)
+        asking = asyncio.ensure_future(world.nodes.refresh(ORG, ["n1"]))
+        await begun.wait()
+        asking.cancel()
+        await asyncio.gather(asking, return_exceptions=True)
+        await world.look()
+        assert await world.entries("n1") == {"a": "y"}
+        assert world.told == [(ORG, ["n1"])]
+
+    database.run(scenario)
+
+
+def test_what_may_have_been_stored_is_told(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario(store: Store) -> None:
+        world = await begin(store)
+        write = store.write
+
+        async def unanswered(*ops: operations.Operation) -> None:
+            await write(*ops)
+            raise StoreUnavailable("it went away before it answered")
+
+        world.chef.nodes = {"n1": has(a="x")}
+        with monkeypatch.context() as broken:
+            broken.setattr(store, "write", unanswered)
+            await world.look()
+        await world.look()
+        assert await world.entries("n1") == {"a": "x"}
+        assert (ORG, ["n1"]) in world.told
+
+    database.run(scenario)
+
+
+def test_pages_grow_again_after_it_was_away_for_a_moment(database: Database) -> None:
+    async def scenario(store: Store) -> None:
+        world = await begin(store)
+        world.chef.nodes = {f"n{number:03}": {} for number in range(250)}
+        world.chef.most_rows = 1
+        await world.look()
+        world.chef.most_rows = 10_000
+        for _ in range(25):
+            await world.look()
+        before = world.chef.asked["search/node"]
+        await world.look()
+        assert world.chef.asked["search/node"] - before == 1
+
+    database.run(scenario)
+
+
+def test_an_announced_node_that_cannot_be_read_keeps_no_other_from_it(database: Database) -> None:
+    async def scenario(store: Store) -> None:
+        world = await begin(store)
+        names = [f"n{number:02}" for number in range(60)]
+        world.chef.nodes = {name: has(a="x") for name in names}
+        world.chef.nodes["n03"] = has(a="x" * 1_000_001)
+        with pytest.raises(ChefRefuses, match="n03: its push_jobs"):
+            await world.nodes.read(ORG, names)
+        assert len(await world.stored()) == 59
+        # Where it is away nobody waits for all.
+        world.chef.faults = {f"nodes/{name}": ChefAway("it is away") for name in names}
+        before = sum(world.chef.asked.values())
+        with pytest.raises(ChefAway, match="n00: it is away"):
+            await world.nodes.read(ORG, names)
+        assert sum(world.chef.asked.values()) - before < 30
+
+    database.run(scenario)
+
+
+def test_many_that_cannot_be_read_keep_no_edit_from_agents(
+    database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def scenario(store: Store) -> None:
+        world = await begin(store, poll=60.0)
+        world.chef.nodes = {"z": has(a="x")}
+        await world.look()
+        for number in range(MAX_READS + 7):
+            world.chef.nodes[f"n{number:04}"] = has(a="x")
+            world.chef.faults[f"nodes/n{number:04}"] = ChefRefuses("it refuses our requests")
+        await world.look()
+        await world.look()
+        world.chef.nodes["z"] = has(a="y")
+        await world.look()
+        assert await world.entries("z") == {"a": "y"}
+        [organization] = world.nodes._organizations.values()
+        # Nor is it asked for them without a pause.
+        assert organization.due == 60.0
+        said = len(caplog.records)
+        assert said <= MAX_READS + 10
+        await world.look()
+        assert len(caplog.records) == said
+        # One that can be read at last is.
+        world.chef.faults.clear()
+        for _ in range(3):
+            await world.look()
+        assert len(await world.stored()) == MAX_READS + 8
 
     database.run(scenario)

@@ -316,3 +316,19 @@ def test_what_is_asked_and_what_was_known_is_counted() -> None:
         assert world.measured("kept") == 0
 
     played(play)
+
+
+def test_what_was_forgotten_while_it_was_asked_counts_no_more() -> None:
+    async def play(world: World) -> None:
+        assert await world.exists("ops")
+        world.now += 31.0
+        world.chef.answers_when.clear()
+        asking = asyncio.ensure_future(world.exists("ops", bears=300.0))
+        await world.chef.was_asked(2)
+        world.identities.forget()
+        world.chef.is_away = True
+        world.chef.answers_when.set()
+        with pytest.raises(ChefAway):
+            await asking
+
+    played(play)
