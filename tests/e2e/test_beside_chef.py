@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 import zmq
@@ -126,6 +127,16 @@ def test_a_node_gets_its_configuration_and_no_other(fleet: BesideChef) -> None:
     node = Signer(fleet, "n1", key_files.read(fleet.agent_directory("n1") / "client.pem"))
     refused = node("GET", "pushy/config/n2", query="?ccpk=x")
     assert (refused.status, refused.error) == (403, ["Client and node name must match"])
+
+
+def test_a_key_that_cannot_be_read_takes_no_other_from_its_client(
+    fleet: BesideChef, chef: ChefServer
+) -> None:
+    node = fleet.client("n1", KEYS[0])
+    chef.keys[ORG, "client", "n1"].insert(0, "-----BEGIN PUBLIC KEY-----\nnone\n")
+    public_key, _ = zmq.curve_keypair()
+    got = node("GET", "pushy/config/n1", query="?" + urlencode({"ccpk": public_key.decode()}))
+    assert got.status == 200, got
 
 
 def test_a_job_outlives_that_the_server_is_killed_while_chef_is_away(

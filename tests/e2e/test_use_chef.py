@@ -1,7 +1,10 @@
 """`pushcli server use-chef` and `use-own`: whose users, clients and groups count."""
 
 import json
+import socket
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -13,6 +16,7 @@ from pushcli import keys
 from pushcli.exit_status import ExitStatus
 from pushcli.sandbox.sandbox import ADMIN, ORG
 from pushcli_server import settings
+from pushcli_server.store import database
 from tests.support import key_files
 from tests.support.beside_chef import BesideChef
 from tests.support.chef_server import ChefServer, chef_server
@@ -201,6 +205,40 @@ def test_beside_a_running_server_nothing_is_changed(fleet: Fleet, chef: ChefServ
         assert "the server is running" in err
         assert err.count("\n") == 1
     assert toml(fleet) == before
+
+
+def test_while_it_is_written_no_server_starts(fleet: Fleet, chef: ChefServer) -> None:
+    is_like_here(chef, fleet)
+    fleet.end_server()
+    config = settings.load(fleet.server_directory)
+    engine = database.make_engine(config.database(fleet.server_directory))
+    with engine.connect() as connection, ThreadPoolExecutor(1) as beside:
+        is_postgresql = engine.dialect.name == "postgresql"
+        connection.exec_driver_sql(
+            "LOCK TABLE chef_allowed IN SHARE MODE"
+            if is_postgresql
+            else "DELETE FROM chef_allowed WHERE url = ''"
+        )
+        changing = beside.submit(use, fleet, chef, "-y")
+        until(lambda: is_taken(config.api_port), "it is alone")
+        for _ in range(10):
+            time.sleep(0.1)
+            assert is_taken(config.api_port)
+        assert not changing.done()
+        connection.rollback()
+        assert changing.result()[0] == 0
+    engine.dispose()
+    assert not is_taken(config.api_port)
+
+
+def is_taken(port: int) -> bool:
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            other.bind(("127.0.0.1", port))
+        except OSError:
+            return True
+        return False
 
 
 def test_without_a_yes_nothing_is_changed(fleet: Fleet, chef: ChefServer) -> None:
