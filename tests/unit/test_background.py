@@ -40,8 +40,7 @@ KNOWN = {
     ("identities.py", "_each", "gather"): "awaited, with what it raises",
     ("identities.py", "_each", "to_thread"): "gathered, and awaited, with what it raises",
     ("nodes.py", "_ask_all", "gather"): "awaited, with what it raises",
-    ("nodes.py", "_keep", "ensure_future"): "awaited; whoever went away misses its failure, and the "
-    "next look reads again what is stored",
+    ("nodes.py", "_keep", "ensure_future"): "awaited; else the next look reads again",
     ("nodes.py", "_keep", "add_done_callback"): "takes it from a set",
     ("identities.py", "_asked", "ensure_future"): "awaited by whoever waits for its answer",
     ("identities.py", "_asked", "add_done_callback"): "takes it from a dict, and its failure",
