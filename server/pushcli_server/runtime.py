@@ -4,9 +4,9 @@ import asyncio
 import contextlib
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import zmq
 
@@ -21,6 +21,7 @@ from pushcli_server.checks import Checks
 from pushcli_server.clock import Clock
 from pushcli_server.core import fleet_events as on_fleet
 from pushcli_server.core.fleet_state import Fleet, Rules
+from pushcli_server.core.identity import NodeKey
 from pushcli_server.core.job_state import Grace
 from pushcli_server.core.node import Patience
 from pushcli_server.core.replays import Replays
@@ -134,6 +135,8 @@ async def open_services(
         feeds.close_all_but(fleet.jobs)
         serve = _open_channel(stack, context, settings, engine, channel, broadcast, shares, is_free)
         tasks.keep("the server's heartbeat", broadcast.run)
+        if elsewhere is not None:
+            tasks.keep("looking for deleted clients", _departures(settings, identities, engine))
         rotation = Rotation(directory, keyring, serve, store, clock.date)
         tasks.keep("looking for new secrets", rotation.run)
         tasks.keep("deleting what is old", Retention(store, clock, kept_by(settings)).run)
@@ -228,6 +231,21 @@ def _known_by(
     identities = ChefIdentities(client, store, settings.chef_cache, clock.now, measured, found.meet)
     tasks.keep("forgetting what Chef said", Forgetting(directory, identities.forget).run)
     return identities, found
+
+
+def _departures(
+    settings: Settings, identities: Identities, engine: Engine
+) -> Callable[[], Coroutine[Any, Any, None]]:
+    # Not loaded where it is not used.
+    from pushcli_server.chef.departures import Departures  # noqa: PLC0415
+
+    def connected() -> list[NodeKey]:
+        return [key for key, node in engine.fleet.nodes.items() if node.peer is not None]
+
+    def expel(node: NodeKey) -> None:
+        engine.handle(on_fleet.ClientDeleted(node))
+
+    return Departures(identities, connected, expel, settings.chef_cache).run
 
 
 def rules_of(settings: Settings) -> Rules:

@@ -10,7 +10,8 @@ from pushcli.exit_status import ExitStatus
 from pushcli.sandbox.sandbox import ORG
 from tests.support.beside_chef import BesideChef
 from tests.support.chef_server import ChefServer, chef_server
-from tests.support.identities import KEYS
+from tests.support.identities import KEYS, operator
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.timeout(90), pytest.mark.slow]
 SUPERUSER_KEY, VALIDATOR_KEY = KEYS[3], KEYS[2]
@@ -93,3 +94,20 @@ def test_a_key_that_others_may_read_is_one_line(fleet: BesideChef) -> None:
     assert done.returncode != 0
     assert done.stderr.count("\n") == 1
     assert "chmod 600" in done.stderr
+
+
+def test_an_agent_goes_with_its_client(fleet: BesideChef, chef: ChefServer) -> None:
+    fleet.enroll(["n1", "n2"])
+    for node in ("n1", "n2"):
+        fleet.start_agent(node)
+    fleet.wait_available(["n1", "n2"])
+    held = chef.keys.pop((ORG, "client", "n1"))
+
+    def states() -> dict[str, str]:
+        asks = operator(fleet)
+        return {name: asks.get(f"pushy/node_states/{name}")["status"] for name in ("n1", "n2")}
+
+    until(lambda: states() == {"n1": "offline", "n2": "online"}, "it is gone", 40)
+    # It is back with its client.
+    chef.keys[ORG, "client", "n1"] = held
+    until(lambda: states() == {"n1": "online", "n2": "online"}, "it is back", 40)
