@@ -92,6 +92,7 @@ ENDPOINTS = [
     Endpoint("POST", "pushy/checks", "read"),
     Endpoint("GET", "pushy/whitelist", "read"),
     Endpoint("POST", "pushy/whitelist", "admin"),
+    Endpoint("POST", "pushy/node_changes", "admin"),
     Endpoint("GET", "pushy/whitelist/node1", "read"),
     Endpoint("GET", "pushy/whitelist_editors", "read"),
     Endpoint("POST", "pushy/whitelist_editors", "admin"),
