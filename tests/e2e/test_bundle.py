@@ -28,8 +28,8 @@ MOMENT = 1_700_000_000
 INTERPRETER = Path(sys.base_prefix) / "bin" / f"python{wheelhouse.PYTHON}"
 PYTHON = (f"--python={INTERPRETER}",)
 HOSTILE = {
-    "PIP_INDEX_URL": "http://127.0.0.1:1/simple", "PIP_TARGET": "/nonexistent", "PIP_NO_INDEX": "1",
-    "PIP_REQUIRE_VIRTUALENV": "1", "PYTHONPATH": "/nonexistent",
+    "PIP_INDEX_URL": "http://127.0.0.1:1/simple", "PIP_TARGET": "/proc/none", "PIP_NO_INDEX": "1",
+    "PIP_REQUIRE_VIRTUALENV": "1", "PYTHONPATH": "/proc/none",
 }  # fmt: skip
 """What a machine may have set, and what would be found out if an index were asked."""
 
@@ -193,8 +193,8 @@ def test_a_python_that_does_not_fit(unpacked: Path, tmp_path: Path, text: str) -
     python = program(tmp_path, "old", text) / "old"
     said = refusal(install(unpacked, tmp_path / "t", "--python", str(python)))
     assert f"{python} is not one of CPython {wheelhouse.PYTHON}" in said
-    said = refusal(install(unpacked, tmp_path / "t", "--python", "/nonexistent"))
-    assert "there is no /nonexistent" in said
+    none = str(tmp_path / "none")
+    assert f"there is no {none}" in refusal(install(unpacked, tmp_path / "t", "--python", none))
     # None of those that the machine has.
     for version in ("3", wheelhouse.PYTHON):
         program(tmp_path, f"python{version}", text)
