@@ -147,6 +147,8 @@ def _allow_chef(connection: Connection, ops: Sequence[operations.AllowChef]) -> 
 
 def _refuse_chef(connection: Connection, ops: Sequence[operations.RefuseChef]) -> None:
     connection.execute(delete(schema.chef_allowed))
+    # The next Chef Infra Server may be another one, which says of its nodes what it says.
+    connection.execute(delete(schema.mirrored_nodes))
 
 
 def _newest_job(connection: Connection, org: str) -> float:

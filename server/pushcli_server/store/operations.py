@@ -383,7 +383,7 @@ class AllowChef(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RefuseChef(msgspec.Struct, frozen=True):
-    """They may no longer."""
+    """They may no longer, and what that server said of its nodes is forgotten."""
 
 
 class UpdateClient(msgspec.Struct, frozen=True, kw_only=True):

@@ -192,6 +192,20 @@ def test_after_a_restart_it_is_known_again(database: Database) -> None:
     database.run(scenario)
 
 
+def test_another_chef_infra_server_later_says_what_its_own_nodes_have(database: Database) -> None:
+    async def scenario(store: Store) -> None:
+        world = await begin(store)
+        world.chef.nodes = {"n1": has(a="x")}
+        await world.look()
+        await store.write(operations.AllowChef(url="https://chef", at=1.0))
+        assert await world.stored() != {}
+        await store.write(operations.RefuseChef())
+        assert await world.stored() == {}
+        assert await World(store).entries("n1") is None
+
+    database.run(scenario)
+
+
 def test_who_asks_first_waits_for_the_first_look_and_not_for_ever(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
