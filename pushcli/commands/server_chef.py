@@ -1,19 +1,22 @@
 """`pushcli server`: beside a Chef Infra Server."""
 # ruff: noqa: PLC0415
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from pushcli.commands.server_chef_whitelists import lines, losing, report
 from pushcli.commands.server_place import become_owner, directory_option, place_of
+from pushcli.exit_status import ExitStatus
 from pushcli.terminal.command_groups import Command
 from pushcli.terminal.context import App
 from pushcli.terminal.options import output_options
 
 if TYPE_CHECKING:
     from pushcli_server.chef.comparing import Comparison, Who
+    from pushcli_server.chef.copying import Counterpart
 
 
 @click.command("forget-identities", cls=Command)
@@ -54,17 +57,30 @@ def forget_identities(app: App, directory: Path | None) -> None:
     is_flag=True,
     help="Also where nobody who may start jobs or administrate here may do so there.",
 )
+@click.option(
+    "--copy-whitelists",
+    is_flag=True,
+    help="Put whitelist entries, with their signatures, into the node objects there.",
+)
 @output_options
 @click.pass_obj
 def use_chef(
-    app: App, directory: Path | None, values: tuple[str, ...], dry_run: bool, force: bool
-) -> None:
+    app: App,
+    directory: Path | None,
+    values: tuple[str, ...],
+    dry_run: bool,
+    force: bool,
+    copy_whitelists: bool,
+) -> ExitStatus:
     """Go by the users, clients and groups of a Chef Infra Server, and no longer by your own.
 
     Shows who of this server is missing there, whose keys differ, and who loses what groups allow,
     asks, and sets identity = "chef" in server.toml. Jobs, output and signed whitelist entries stay,
     and so do this server's users, clients and groups, for `pushcli server use-own`. Stop the
     server first, but for --dry-run.
+
+    From then on whitelists are those of the node objects there. What is only here is shown, and put
+    there with --copy-whitelists, also afterwards; nothing that is there is overwritten.
 
     \b
     Examples:
@@ -74,19 +90,22 @@ def use_chef(
     from pushcli.errors import ConfigError
     from pushcli.terminal.asking import agrees
     from pushcli_server import settings
-    from pushcli_server.chef import moving
+    from pushcli_server.chef import copying, moving
 
     place = place_of(directory)
     become_owner(place)
     config = moving.chef_settings(place, values)
-    if not dry_run:
-        moving.require_stopped(place)
     own = moving.own(config, place)
     is_done = settings.load(place) == config and (own.allows_chef or not own.has_users)
+    if not (dry_run or is_done):
+        moving.require_stopped(place)
     found = [] if is_done else moving.comparisons(config, place, own.sides)
+    ours = copying.own_whitelists(config, place) if copy_whitelists or not is_done else {}
+    absent = {one.organization for one in found if not one.exists}
+    counterparts = looked = copying.look(config, place, ours, absent)
     answer = {"directory": str(place), "url": config.chef_server_url, "dry_run": dry_run}
     if app.is_text:
-        _print_comparisons(app, config.chef_server_url, found)
+        _print_comparisons(app, config.chef_server_url, found, counterparts)
     locked_out = [one for one in found if one.locks_out]
     if locked_out and not force:
         who = "; ".join(f"{_named(one.lost)} in {one.organization}" for one in locked_out)
@@ -96,17 +115,53 @@ def use_chef(
             raise ConfigError(refusal, remedy)
         app.note(f"{refusal}: {remedy}")
     changes = not (dry_run or is_done)
+    copies = sum(map(len, copying.to_write(looked).values())) if copy_whitelists else 0
+    if not dry_run and (changes or copies):
+        if not agrees(app, _question(config.chef_server_url, looked, copies, changes=changes)):
+            return ExitStatus.OK
+        if copies:
+            counterparts = copying.copy(config, place, ours, looked)
+            _print_copied(app, looked, counterparts)
     if changes:
-        if not agrees(app, f"Go by the users, clients and groups of {config.chef_server_url}?"):
-            return
         moving.use_chef(place, config, own.sides)
+        if lost := losing(counterparts):
+            app.note(f"{_entries_of(lost)} are not in force there as they were here")
     if not app.is_text:
         organizations = [_comparison(one) for one in found]
-        app.emit({**answer, "changed": changes, "organizations": organizations})
-    elif is_done:
+        said = [report(org, one) for org, one in counterparts.items()]
+        app.emit({**answer, "changed": changes, "organizations": organizations, "whitelists": said})
+    elif is_done and not copies:
         app.print(f"{place} goes by {config.chef_server_url} already: nothing was changed")
     elif changes:
         app.print(f"Set identity to chef in {place / settings.FILE}; the way back is use-own")
+    failed = copy_whitelists and not dry_run and any(one.failed for one in counterparts.values())
+    return ExitStatus.NOT_IN_FORCE if failed else ExitStatus.OK
+
+
+def _question(url: str, looked: Mapping[str, "Counterpart"], copies: int, *, changes: bool) -> str:
+    asked = f"Go by the users, clients and groups of {url}?" if changes else ""
+    if copies:
+        return f"Put {_entries_of(copies)} there? {asked}".rstrip()
+    lost = losing(looked)
+    return f"{_entries_of(lost)} will not be in force there. {asked}" if lost else asked
+
+
+def _entries_of(nodes: int) -> str:
+    return f"whitelist entries of {nodes:,} node{'s' if nodes > 1 else ''}"
+
+
+def _print_copied(
+    app: App, looked: Mapping[str, "Counterpart"], counterparts: Mapping[str, "Counterpart"]
+) -> None:
+    from pushcli.escape import escape_line
+    from pushcli.terminal.folding import fold
+
+    for org, one in counterparts.items():
+        if app.is_text and one.copied:
+            app.print(f"Put whitelist entries of {org} into {fold(one.copied)}")
+        for node, why in one.failed.items():
+            if node not in looked[org].failed:
+                app.note(escape_line(f"nothing was put into {node}: {why}"))
 
 
 @click.command("use-own", cls=Command)
@@ -153,10 +208,17 @@ def use_own(app: App, directory: Path | None) -> None:
         app.print(f"Set identity to own in {place / settings.FILE}")
 
 
-def _print_comparisons(app: App, url: str, found: Sequence["Comparison"]) -> None:
-    for one in found:
-        app.print(f"{one.organization} on {url}:")
-        for line in _lines(one):
+def _print_comparisons(
+    app: App, url: str, found: Sequence["Comparison"], counterparts: Mapping[str, "Counterpart"]
+) -> None:
+    people = {one.organization: one for one in found}
+    for org in sorted({*people, *counterparts}):
+        said = [*_lines(people[org])] if org in people else []
+        said += lines(counterparts[org]) if org in counterparts else []
+        if not said:
+            continue
+        app.print(f"{org} on {url}:")
+        for line in said:
             app.print(f"  {line}")
         app.print("")
 

@@ -131,6 +131,148 @@ def test_jobs_nodes_and_settings_stay_there_and_back(fleet: Fleet, chef: ChefSer
     assert {fleet.api.job(job)["status"] for job in (first, second)} == {"complete"}
 
 
+NODES = f"/organizations/{ORG}/nodes"
+AUTOMATIC = {"platform": "debian", "exact": 12345678901234567890123}
+
+
+def in_force(fleet: Fleet, node: str) -> dict[str, Any]:
+    """What the agent reported of the server's entries, by name: the signer."""
+    reported = operator(fleet)("GET", f"pushy/whitelist/{node}").json.get("in_force")
+    return {
+        one["name"]: one.get("signer")
+        for one in (reported or {"entries": []})["entries"]
+        if one["source"] == "server"
+    }
+
+
+def through_chef(fleet: Fleet, chef: ChefServer, *arguments: str) -> str:
+    """A command through the one URL that serves both sides."""
+    chef.push_jobs = fleet.url.removesuffix(f"/organizations/{ORG}")
+    url = f"{chef.url}/organizations/{ORG}"
+    done = fleet.cli(*arguments, "--server-url", url)
+    return f"{int(done.returncode)} {done.stdout}{done.stderr}"
+
+
+def add(fleet: Fleet, name: str, command: str, *nodes: str) -> None:
+    added = fleet.cli("whitelist", "add", name, command, *nodes)
+    assert added.returncode == 0, added
+
+
+def test_copied_whitelists_are_in_force_there_and_back(fleet: Fleet, chef: ChefServer) -> None:
+    is_like_here(chef, fleet)
+    for name in ("greet", "gone"):
+        add(fleet, name, f"echo {name}", "n1")
+    assert fleet.cli("whitelist", "remove", "gone", "n1").returncode == 0
+    chef.edit(ORG, "n1", automatic=AUTOMATIC, normal={"tags": ["web"]})
+    _, out, _ = use(fleet, chef, "--dry-run", "--copy-whitelists")
+    assert "whitelist entries that are not there" in out
+    assert "    n1: greet\n" in out
+    assert "    n1: gone\n" in out
+    assert chef.nodes[ORG, "n1"]["normal"] == {"tags": ["web"]}
+    fleet.end_server()
+    code, out, err = use(fleet, chef, "-y", "--copy-whitelists")
+    assert (code, err) == (0, "")
+    assert f"Put whitelist entries of {ORG} into n1\n" in out
+    there = chef.nodes[ORG, "n1"]
+    assert there["automatic"] == AUTOMATIC
+    assert there["normal"]["tags"] == ["web"]
+    assert there["normal"]["push_jobs"]["whitelist"] == {"greet": "echo greet"}
+    assert {*there["normal"]["push_jobs"]["whitelist_signatures"]} == {"greet", "gone"}
+    fleet.start_server()
+    fleet.wait_available(["n1"])
+    until(lambda: in_force(fleet, "n1") == {"greet": ADMIN}, "it is in force, and signed")
+    assert through_chef(fleet, chef, "job", "start", "greet", "n1").startswith("0")
+    shown = through_chef(fleet, chef, "whitelist", "show", "n1", "greet")
+    assert shown.startswith("0")
+    assert ADMIN in shown
+    puts = chef.signers.count(("pivotal", "PUT", f"{NODES}/n1"))
+    assert puts == 1
+    # Again there is nothing to do, also while the server runs.
+    code, out, _ = use(fleet, chef, "--copy-whitelists")
+    assert (code, "nothing was changed" in out) == (0, True)
+    assert chef.signers.count(("pivotal", "PUT", f"{NODES}/n1")) == puts
+    fleet.end_server()
+    assert use_own(fleet, "-y")[0] == 0
+    fleet.start_server()
+    fleet.wait_available(["n1"])
+    until(lambda: in_force(fleet, "n1") == {"greet": ADMIN}, "it is still in force")
+    assert fleet.cli("job", "start", "greet", "n1").returncode == 0
+
+
+def test_without_copying_what_is_lost_is_said_and_asked(fleet: Fleet, chef: ChefServer) -> None:
+    is_like_here(chef, fleet)
+    add(fleet, "greet", "echo greet", "n1")
+    add(fleet, "other", "echo other", "n1")
+    chef.edit(ORG, "n1", normal={"push_jobs": {"whitelist": {"other": "echo theirs"}}})
+    fleet.end_server()
+    before = toml(fleet)
+    code, out, err = use(fleet, chef)
+    assert (code, "pass -y" in err) == (ExitStatus.USAGE, True)
+    assert "    n1: greet\n" in out
+    assert "  whitelist entries that differ there, and stay so:\n    n1: other\n" in out
+    assert toml(fleet) == before
+    code, _, err = use(fleet, chef, "-y")
+    assert code == 0
+    assert err == "whitelist entries of 1 node are not in force there as they were here\n"
+    fleet.start_server()
+    # What was left is copied later; nothing of theirs is overwritten.
+    code, out, err = use(fleet, chef, "-y", "--copy-whitelists", "-F", "json")
+    assert (code, err) == (0, "")
+    assert report(out)["changed"] is False
+    [sandbox] = report(out)["whitelists"]
+    assert sandbox == {
+        "organization": ORG, "copied": ["n1"], "failed": [],
+        "nodes": [
+            {"node": "n1", "exists": True, "missing": [], "differs": ["other"], "removals": []}
+        ],
+    }  # fmt: skip
+    entries = chef.nodes[ORG, "n1"]["normal"]["push_jobs"]["whitelist"]
+    assert entries == {"greet": "echo greet", "other": "echo theirs"}
+
+
+def test_a_node_that_cannot_be_written_stops_no_other(fleet: Fleet, chef: ChefServer) -> None:
+    is_like_here(chef, fleet)
+    refusals = {
+        "n2": (403, {"error": ["no"]}), "n3": (409, {"error": ["no"]}), "n4": (413, b"large"),
+        "n5": (500, b"no"), "n6": (200, b"<html>"),
+    }  # fmt: skip
+    names = [f"n{number}" for number in range(1, 10)]
+    whitelist = {"push_jobs": {"whitelist": {"greet": "echo greet"}}}
+    for name in names:
+        node = {"name": name, "normal": whitelist}
+        assert operator(fleet)("POST", "nodes", node).status in {201, 409}
+        chef.edit(ORG, name)
+    add(fleet, "greet", "echo greet", "n1")
+    for name, (status, content) in refusals.items():
+        chef.instead["PUT", f"{NODES}/{name}"] = (status, content)
+    chef.instead["GET", f"{NODES}/n7"] = (500, b"no")
+    chef.edit(ORG, "n8", normal=None)
+    del chef.nodes[ORG, "n9"]
+    fleet.end_server()
+    code, out, err = use(fleet, chef, "-y", "--copy-whitelists")
+    assert code == ExitStatus.NOT_IN_FORCE
+    assert f"Put whitelist entries of {ORG} into n1\n" in out
+    assert "    n9: greet\n" in out
+    assert "    n7: it failed (500 for nodes/n7)\n" in out
+    assert "    n8: its normal is not an object: see `knife node edit`\n" in out
+    for refused, words in {
+        "n2": "it refuses our requests (403", "n3": "it is being changed there (409)",
+        "n4": "its node object is too large there (413)", "n5": "it failed (500",
+        "n6": "it answers nodes/n6 with something",
+    }.items():  # fmt: skip
+        assert f"nothing was put into {refused}: {words}" in err
+    assert err.count("\n") == len(refusals) + 1
+    assert '"chef"' in toml(fleet)
+    # Once they can be, they are.
+    chef.instead.clear()
+    chef.edit(ORG, "n8", normal={})
+    code, out, err = use(fleet, chef, "-y", "--copy-whitelists")
+    assert (code, err) == (0, "")
+    assert f"Put whitelist entries of {ORG} into n[2-8]\n" in out
+    for name in names[:8]:
+        assert "greet" in chef.nodes[ORG, name]["normal"]["push_jobs"]["whitelist"]
+
+
 def test_who_is_missing_or_has_other_keys_is_shown(fleet: Fleet, chef: ChefServer) -> None:
     is_like_here(chef, fleet)
     bob, carol = new_user(fleet, KEYS[0]), new_user(fleet, KEYS[1])

@@ -45,6 +45,7 @@ KNOWN = {
     ("identities.py", "_asked", "ensure_future"): "awaited by whoever waits for its answer",
     ("identities.py", "_asked", "add_done_callback"): "takes it from a dict, and its failure",
     ("moving.py", "_there", "gather"): "awaited, with what it raises",
+    ("copying.py", "_for_each", "gather"): "what a node raises is its own; else awaited there",
     ("engine.py", "start", "add_done_callback"): "withdraws a job; the loop logs what fails",
     ("release.py", "_schedule", "call_soon"): _GUARDED,
     ("timers.py", "_arm", "call_later"): _GUARDED,

@@ -5,6 +5,7 @@ import ssl
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Literal
 from urllib.parse import quote
 
 import msgspec
@@ -98,12 +99,14 @@ class ChefClient:
         unsigned: bool = False,
         query: Mapping[str, str] = _NOTHING,
         body: bytes = b"",
+        method: Literal["GET", "POST", "PUT"] | None = None,
     ) -> Response:
-        """GET what is below the organization; whatever the answer, it comes back.
+        """Ask for what is below the organization; whatever the answer, it comes back.
 
         Args:
             unsigned: it needs no signature, so that it may be asked directly.
-            body: of a question that takes one, which is a POST then.
+            body: of a question that takes one.
+            method: POST where there is a body, else GET, unless it is given.
 
         Raises:
             ChefAway: there is no answer.
@@ -114,7 +117,8 @@ class ChefClient:
         client, headers = (self._signed, {}) if direct is None else (direct, _UNSIGNED)
         loop = asyncio.get_running_loop()
         headers = {**headers, **self._version}
-        asked = loop.run_in_executor(self._threads, _ask, client, path, headers, query, body)
+        how = method or ("POST" if body else "GET")
+        asked = loop.run_in_executor(self._threads, _ask, client, how, path, headers, query, body)
         try:
             return await asyncio.wait_for(asked, self._timeout)
         except TimeoutError:
@@ -134,7 +138,11 @@ class ChefClient:
 
 
 def _ask(
-    client: HttpClient, path: str, headers: dict[str, str], query: Mapping[str, str], body: bytes
+    client: HttpClient,
+    method: str,
+    path: str,
+    headers: dict[str, str],
+    query: Mapping[str, str],
+    body: bytes,
 ) -> Response:
-    method = "POST" if body else "GET"
     return client.answer(method, path, headers=headers, params=query, body=body)

@@ -90,7 +90,8 @@ class _Level(msgspec.Struct):
     push_jobs: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
 
 
-_UNREADABLE = (msgspec.MsgspecError, nesting.TooNested, ValueError, RecursionError)
+UNREADABLE = (msgspec.MsgspecError, nesting.TooNested, ValueError, RecursionError)
+"""What reading attributes may raise."""
 _row = msgspec.json.Decoder(_Row)
 _level = msgspec.json.Decoder(_Level)
 
@@ -130,7 +131,7 @@ def page(status: int, content: bytes) -> Page:
             if not names.is_node_name(data.name):
                 raise ValueError(data.name)
             shown[data.name] = _shown(data.push_jobs)
-        except _UNREADABLE:
+        except UNREADABLE:
             strange += 1
     return Page(found.total, shown, strange)
 
@@ -161,8 +162,8 @@ def attributes(status: int, content: bytes, name: str) -> Attributes | None:
     if node.name != name:
         raise unexpected(what, "another node")
     try:
-        found = Attributes(*map(_text, (node.default, node.normal, node.override)))
-    except _UNREADABLE:
+        found = Attributes(*map(push_jobs, (node.default, node.normal, node.override)))
+    except UNREADABLE:
         raise ChefRefuses(f"its {PUSH_JOBS} attributes cannot be read") from None
     if sum(map(len, found)) > MAX_ATTRIBUTES:
         raise ChefRefuses(
@@ -171,14 +172,19 @@ def attributes(status: int, content: bytes, name: str) -> Attributes | None:
     return found
 
 
-def _text(level: msgspec.Raw) -> str:
+def push_jobs(level: msgspec.Raw) -> str:
+    """Of a level's attributes those that whitelists are made of, as in `Attributes`.
+
+    Raises:
+        *UNREADABLE: they cannot be read.
+    """
     try:
-        push_jobs = _level.decode(level).push_jobs
+        found = _level.decode(level).push_jobs
     except msgspec.ValidationError:
         return _EMPTY
-    if push_jobs is msgspec.UNSET:
+    if found is msgspec.UNSET:
         return _EMPTY
-    return msgspec.json.encode({PUSH_JOBS: _read(push_jobs)}, order="sorted").decode()
+    return msgspec.json.encode({PUSH_JOBS: _read(found)}, order="sorted").decode()
 
 
 def _read(raw: msgspec.Raw) -> Any:

@@ -6,7 +6,7 @@ Each takes a connection and answers from what is committed; `Store.ask` puts the
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any, Literal, NamedTuple
 
-from sqlalchemy import Column, ColumnElement, Connection, Table, select
+from sqlalchemy import Column, ColumnElement, Connection, Table, or_, select
 
 from pushcli_server.core import whitelist as core
 from pushcli_server.store import editor_chain, schema
@@ -61,6 +61,18 @@ def _of_nodes(
         )
         for row in rows_of(connection, org, names, columns, *only)
     ]
+
+
+def attributes_of_all(connection: Connection, org: str) -> Iterator[tuple[str, str, str, str]]:
+    """Name and attributes (default, normal, override: JSON texts) of our own nodes that may have a
+    whitelist.
+    """
+    nodes = schema.nodes
+    levels = (nodes.c.default, nodes.c.normal, nodes.c.override)
+    may_have = or_(*(level.contains("push_jobs", autoescape=True) for level in levels))
+    query = select(nodes.c.name, *levels).where(nodes.c.org == org, may_have)
+    for row in connection.execute(query.order_by(nodes.c.name)):
+        yield row.name, row.default, row.normal, row.override
 
 
 def messages_to(
