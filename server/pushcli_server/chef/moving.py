@@ -164,7 +164,13 @@ async def _there(
         return chef_answers.owners(answer.status, answer.content, name)
 
     people = sorted(here.keys)
-    found = await asyncio.gather(*(owners(who.name) for who in people))
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            asking = [tasks.create_task(owners(who.name)) for who in people]
+    except ExceptionGroup as failed:
+        # None of the others is left behind, to fail when nobody listens.
+        raise failed.exceptions[0] from None
+    found = [task.result() for task in asking]
     if None in found:
         return None
     known = {
