@@ -84,7 +84,8 @@ def use_chef(
 
     \b
     Examples:
-      pushcli server use-chef --dry-run --set chef_server_url=https://chef.example.com \\
+      pushcli server use-chef --dry-run \\
+        --set chef_server_url=https://chef.example.com \\
         --set chef_key=/etc/opscode/pivotal.pem
     """
     from pushcli.errors import ConfigError

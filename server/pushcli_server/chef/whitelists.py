@@ -142,7 +142,7 @@ def _different(own: Attributes, there: Attributes) -> set[str]:
     }
     for name, record in ours.removed.items():
         # What knife took out has no signed removal: nothing keeps it from coming back.
-        if _is_removal(record) and (name in entries or name not in theirs.removed):
+        if _is_removal(record) and name not in theirs.removed:
             different.add(name)
     return different
 

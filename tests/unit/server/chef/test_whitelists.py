@@ -127,20 +127,30 @@ def test_no_more_is_put_than_travels_to_agents() -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "content", "error"),
+    ("status", "content", "error", "words"),
     [
-        (403, b"{}", ChefRefuses), (404, b"{}", ChefRefuses), (409, b"{}", ChefRefuses),
-        (413, b"", ChefRefuses), (500, b"", ChefAway), (200, b"<html>", ChefRefuses),
-        (200, node(), ChefAway), (200, node(normal=level({"greet": "echo"})), ChefAway),
+        (403, b"{}", ChefRefuses, "it refuses"), (404, b"{}", ChefRefuses, "deleted there"),
+        (409, b"{}", ChefRefuses, "being changed"), (413, b"", ChefRefuses, "too large"),
+        (500, b"", ChefAway, "it failed"), (200, b"<html>", ChefRefuses, "not an answer"),
+        (200, node(), ChefAway, "does not say"),
+        (200, node(normal=level({"greet": "echo"})), ChefAway, "does not say"),
     ],
 )  # fmt: skip
 def test_what_was_put_is_shown_by_the_answer(
-    status: int, content: bytes, error: type[Exception]
+    status: int, content: bytes, error: type[Exception], words: str
 ) -> None:
     ours = own(SIGNED)
-    with pytest.raises(error):
+    with pytest.raises(error, match=words):
         whitelists.require_put(status, content, "n1", ours, Difference(missing=["greet"]))
     whitelists.require_put(200, node(normal=SIGNED), "n1", ours, Difference(missing=["greet"]))
+
+
+def test_what_stays_need_not_be_as_it_is_here_after_putting() -> None:
+    ours = own(level({"greet": "echo", "other": "a"}, {"greet": RECORD}))
+    found = compare(ours, node(normal=level({"other": "b"})))
+    assert found.body is not None
+    assert found.difference == Difference(missing=["greet"], differs=["other"])
+    whitelists.require_put(200, found.body, "n1", ours, found.difference)
 
 
 VALUES = st.sampled_from(["a", "b", {"command_line": "a"}, {"lock": True}])
