@@ -166,7 +166,11 @@ def writes_of_the_server() -> list[tuple[str, re.Pattern[str], Repeat]]:
     ]
 
 
-HARMLESS = {"POST /organizations/a/search/node", "POST /organizations/a/pushy/checks"}
+HARMLESS = {
+    "POST /organizations/a/search/node",
+    "POST /organizations/a/pushy/checks",
+    "POST /organizations/a/pushy/node_changes",
+}
 """All that is no GET, and changes nothing."""
 
 
