@@ -63,6 +63,12 @@ def begins(fleet: Machine, command: str, out: Path) -> str:
     """A job whose command runs, and with its agent is killed by the node's going down."""
     job_id = start(fleet, command, "n1", capture_output=True, env={"OUT": str(out)})
     until(lambda: lines(out), "the command runs")
+    # What the supervisor has not read yet goes with it.
+    spool = fleet.agent_directory("n1")
+    until(
+        lambda: any(b"restarting\n" in file.read_bytes() for file in spool.rglob("stdout*")),
+        "its output is kept",
+    )
     for pid in (fleet.pid("n1"), *map(int, out.read_text().split())):
         os.kill(pid, signal.SIGKILL)
     fleet.end_agent("n1", signal.SIGKILL)
