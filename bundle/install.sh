@@ -73,6 +73,11 @@ fits() {
     return 1
 }
 
+case $python in
+    /*) ;;
+    # As the caller means it; what has no slash is looked for in PATH.
+    */*) python=${OLDPWD:-$here}/$python ;;
+esac
 if [ -n "$python" ]; then
     command -v "$python" >/dev/null 2>&1 || fail "there is no $python"
     fits "$python" || fail "$python is not one of CPython $PYTHONS: name another with --python"
@@ -93,10 +98,25 @@ case $target in
     /*) ;;
     *) target=${OLDPWD:-$here}/$target ;;
 esac
+while [ "$target" != / ] && [ "$target" != "${target%/}" ]; do target=${target%/}; done
+if [ -L "$target" ] && [ -d "$target" ]; then
+    # Python makes no virtual environment behind a symbolic link.
+    target=$(CDPATH= cd -- "$target" && pwd -P) || fail "cannot enter $target"
+fi
 case $target in
     *:* | *'
 '*) fail "a colon or a line break in $target: give another directory" ;;
 esac
+is_installer() {
+    # After a power failure another process may have got its number.
+    kill -0 "$1" 2>/dev/null || return 1
+    [ ! -r "/proc/$1/cmdline" ] || tr '\0' ' ' <"/proc/$1/cmdline" | grep -q 'install\.sh'
+}
+
+remove_all() {
+    find "$target" -mindepth 1 -maxdepth 1 ! -name .installing -exec rm -rf -- {} +
+}
+
 installed=$target/.pushcli-version
 busy=$target/.installing
 
@@ -109,7 +129,7 @@ if [ -f "$installed" ]; then
 fi
 if [ -d "$busy" ]; then
     other=$(cat "$busy/pid" 2>/dev/null)
-    if [ -n "$other" ] && kill -0 "$other" 2>/dev/null; then
+    if [ -n "$other" ] && is_installer "$other"; then
         fail "another installation into $target is under way (process $other)"
     fi
     # It was interrupted: the directory was empty when it began.
@@ -126,7 +146,7 @@ fi
 
 clean() {
     # Only what is ours: it was empty when we began.
-    find "$target" -mindepth 1 -maxdepth 1 ! -name .installing -exec rm -rf -- {} +
+    remove_all
     rm -rf -- "$busy"
     [ -z "$made" ] || rmdir -- "$target" 2>/dev/null
 }
@@ -143,7 +163,7 @@ give_up() {
 trap 'clean; exit 130' INT
 trap 'clean; exit 143' TERM HUP
 echo $$ >"$busy/pid" || give_up "cannot write into $target"
-find "$target" -mindepth 1 -maxdepth 1 ! -name .installing -exec rm -rf -- {} + ||
+remove_all ||
     give_up "cannot remove what an interrupted installation left in $target"
 free=$(df -Pk -- "$target" | awk 'NR == 2 { print $4 }')
 [ "${free:-0}" -ge "$KBYTES" ] ||

@@ -208,6 +208,8 @@ def test_a_directory_that_is_occupied(unpacked: Path, installed: Path, tmp_path:
     mine.write_text("keep")
     assert "is occupied" in refusal(install(unpacked, tmp_path))
     assert mine.read_text() == "keep"
+    for whole in ("/", "//"):
+        assert "/ is occupied" in refusal(install(unpacked, whole))
     assert "is not a directory" in refusal(install(unpacked, mine))
     assert "cannot make" in refusal(install(unpacked, mine / "below"))
     assert "a colon" in refusal(install(unpacked, tmp_path / "a:b"))
@@ -218,6 +220,36 @@ def test_a_directory_that_is_occupied(unpacked: Path, installed: Path, tmp_path:
     assert f"has pushcli 0.0.1: give another directory for {VERSION}" in refusal(
         install(unpacked, other)
     )
+
+
+def test_a_python_is_found_where_the_caller_stands(unpacked: Path, tmp_path: Path) -> None:
+    (tmp_path / "own python").symlink_to(INTERPRETER.parent)
+    given = f"own python/{INTERPRETER.name}"
+    done = install(unpacked, "t", "--python", given, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "t" / "bin" / "pushcli").exists()
+
+
+def test_a_link_to_a_directory_is_followed(unpacked: Path, tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    (tmp_path / "link").symlink_to("there")
+    done = install(unpacked, f"{tmp_path}/link/")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "there" / "bin" / "pushcli").exists()
+    (tmp_path / "link").unlink()
+    (tmp_path / "link").symlink_to("nowhere")
+    assert "cannot make" in refusal(install(unpacked, tmp_path / "link"))
+
+
+def test_a_process_that_got_the_number_of_an_interrupted_one_is_no_installation(
+    unpacked: Path, tmp_path: Path
+) -> None:
+    busy = tmp_path / "t" / ".installing"
+    busy.mkdir(parents=True)
+    # After the machine lost its power, say.
+    (busy / "pid").write_text(f"{os.getpid()}\n")
+    done = install(unpacked, tmp_path / "t")
+    assert done.returncode == 0, done.stderr
 
 
 def test_what_is_not_understood(unpacked: Path) -> None:
