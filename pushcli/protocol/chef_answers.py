@@ -126,7 +126,7 @@ def group(status: int, content: bytes, name: str) -> Group | None:
     """
     what = f"groups/{name}"
     if status == 404:
-        decoded(content, Missing, what)
+        require_missing(content, what, "group")
         return None
     require_success(status, content, what)
     said = decoded(content, _Group, what)
@@ -154,6 +154,17 @@ def within(group: str, org: str) -> str | None:
     """
     owner, separator, name = group.rpartition("::")
     return name if not separator or owner == org else None
+
+
+def require_missing(content: bytes, what: str, kind: str) -> None:
+    """A 404 says that there is no such thing; one of a proxy, or about the organization, does not.
+
+    Raises:
+        ChefRefuses: it says something else.
+    """
+    said = decoded(content, Missing, what).error
+    if not said or isinstance(said, str):
+        raise unexpected(what, f"a 404 that is not about a {kind}")
 
 
 def require_success(status: int, content: bytes, what: str) -> None:

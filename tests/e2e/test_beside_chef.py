@@ -227,6 +227,23 @@ def test_what_it_says_wrongly_lets_nobody_in(
     until(lambda: operator(fleet)("GET", "pushy/jobs").status == 200, "he is let in")
 
 
+@pytest.mark.parametrize(
+    "said", [{"message": "no Route matched"}, {}, {"error": "not found"}, {"error": []}]
+)
+def test_a_404_of_somebody_else_is_no_word_that_a_group_is_not_there(
+    fleet: BesideChef, chef: ChefServer, said: Any
+) -> None:
+    bob = fleet.user("bob", KEYS[0])
+    chef.groups[ORG, READERS] = {"users": [ADMIN]}
+    chef.instead["GET", f"/organizations/{ORG}/groups/{READERS}"] = 404, said
+    # Without a group of readers everybody may look.
+    answer = bob("GET", "pushy/jobs")
+    assert answer.status == 502, answer
+    assert f"groups/{READERS}" in answer.error[0]
+    chef.instead.clear()
+    assert bob("GET", "pushy/jobs").status == 403
+
+
 def test_measurements_tell_what_it_was_asked(fleet: BesideChef, chef: ChefServer) -> None:
     for status, fault in ((200, ""), (200, "failing"), (502, "garbage")):
         chef.fault = fault

@@ -7,7 +7,8 @@ tells which nodes changed, and those are read whole.
 """
 
 import hashlib
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -15,8 +16,8 @@ import msgspec
 from pushcli.protocol import names, nesting
 from pushcli.protocol.chef_answers import (
     ChefRefuses,
-    Missing,
     decoded,
+    require_missing,
     require_success,
     unexpected,
 )
@@ -33,6 +34,10 @@ NOTHING = ""
 _OF_A_NODE = "/nodes/"
 """Stands in its URL."""
 _EMPTY = "{}"
+_STRUCTURE = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*(?:"|\\?\Z)|[\[\]{}]', re.DOTALL)
+"""Of a JSON text: its strings, and its brackets outside of them."""
+_ROW_DEPTH = 3
+"""At which a row of a page begins: within an object, within a list."""
 
 
 class Attributes(NamedTuple):
@@ -122,10 +127,17 @@ def page(status: int, content: bytes) -> Page:
         ChefAway, ChefRefuses: it is no answer to that.
     """
     require_success(status, content, "search/node")
-    found = decoded(content, _Page, "search/node")
+    rows: Sequence[bytes | msgspec.Raw]
+    try:
+        found = decoded(content, _Page, "search/node")
+        rows = found.rows
+    except ChefRefuses:
+        # What a node says of itself, however deep or odd, costs no other its row.
+        rows, rest = _apart(content)
+        found = decoded(rest, _Page, "search/node")
     shown: dict[str, str] = {}
     strange = 0
-    for raw in found.rows:
+    for raw in rows:
         try:
             data = _row.decode(raw).data
             if not names.is_node_name(data.name):
@@ -134,6 +146,25 @@ def page(status: int, content: bytes) -> Page:
         except UNREADABLE:
             strange += 1
     return Page(found.total, shown, strange)
+
+
+def _apart(content: bytes) -> tuple[list[bytes], bytes]:
+    """The rows of a page of search, each unread, and the page without them."""
+    rows: list[bytes] = []
+    depth = start = first = last = 0
+    for token in _STRUCTURE.finditer(content):
+        match token[0]:
+            case b"{" | b"[":
+                depth += 1
+                if depth == _ROW_DEPTH:
+                    start = token.start()
+                    first = first or start
+            case b"}" | b"]":
+                if depth == _ROW_DEPTH:
+                    last = token.end()
+                    rows.append(content[start:last])
+                depth -= 1
+    return rows, content[:first] + content[last:]
 
 
 def _shown(push_jobs: msgspec.Raw) -> str:
@@ -153,9 +184,7 @@ def attributes(status: int, content: bytes, name: str) -> Attributes | None:
     """
     what = f"nodes/{name}"
     if status == 404:
-        if not isinstance(decoded(content, Missing, what).error, list):
-            # That there is no such organization is a text.
-            raise unexpected(what, "a 404 that is not about a node")
+        require_missing(content, what, "node")
         return None
     require_success(status, content, what)
     node = decoded(content, _Node, what)

@@ -30,6 +30,7 @@ from tests.integration.store.conftest import Database
 
 pytestmark = pytest.mark.timeout(60)
 ORG = "acme"
+HOSTILE = "@hostile@"
 
 
 class Chef:
@@ -42,6 +43,8 @@ class Chef:
         """A page of more does not come."""
         self.faults: dict[str, Exception] = {}
         self.gates: dict[str, asyncio.Event] = {}
+        self.hostile = b"0"
+        """Stands where a node has `HOSTILE`."""
 
     async def ask(
         self, org: str, *parts: str, query: Mapping[str, str] | None = None, body: bytes = b""
@@ -68,7 +71,7 @@ class Chef:
             said = {"name": parts[1], "normal": normal}
         else:
             return Response(404, HTTPMessage(), b'{"error":["node not found"]}')
-        content = json.dumps(said).encode()
+        content = json.dumps(said).encode().replace(json.dumps(HOSTILE).encode(), self.hostile)
         if (gate := self.gates.get(what)) is not None:
             # What it said was so when it was asked.
             await gate.wait()
@@ -471,5 +474,27 @@ def test_many_that_cannot_be_read_keep_no_edit_from_agents(
         for _ in range(3):
             await world.look()
         assert len(await world.stored()) == MAX_READS + 8
+
+    database.run(scenario)
+
+
+@pytest.mark.parametrize("hostile", [b'"\\ud800"', b"[" * 5000 + b"]" * 5000])
+def test_a_row_that_cannot_be_read_keeps_no_edit_of_others_from_agents(
+    database: Database, hostile: bytes
+) -> None:
+    async def scenario(store: Store) -> None:
+        world = await begin(store, poll=60.0)
+        nodes = {f"n{number:04}": has(a="x") for number in range(MAX_READS)}
+        world.chef.nodes = {**nodes, "n0500": {"push_jobs": HOSTILE}}
+        world.chef.hostile = hostile
+        await world.look()
+        assert len(await world.stored()) == MAX_READS - 1
+        world.chef.asked.clear()
+        world.chef.nodes["n0999"] = has(a="y")
+        await world.look()
+        assert await world.entries("n0999") == {"a": "y"}
+        read = [what for what in world.chef.asked if what.startswith("nodes/")]
+        assert len(read) < 20
+        assert world.chef.asked["search/node"] < 60
 
     database.run(scenario)
