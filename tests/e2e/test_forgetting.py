@@ -12,6 +12,7 @@ import pytest
 from pushcli import keys
 from pushcli.exit_status import ExitStatus
 from pushcli.sandbox.sandbox import ORG
+from pushcli_server.chef.forgetting import LOOK_INTERVAL
 from tests.support.beside_chef import BesideChef
 from tests.support.chef_server import ChefServer, chef_server
 from tests.support.fleet import Fleet
@@ -35,11 +36,11 @@ def fleet(tmp_path: Path, chef: ChefServer) -> Iterator[BesideChef]:
         yield fleet
 
 
-def forget(fleet: Fleet | BesideChef, *more: str) -> tuple[int, str, str]:
+def forget(fleet: Fleet | BesideChef, *more: str, kept: int = 0) -> tuple[int, str, str]:
     directory = str(fleet.server_directory)
     done = fleet.cli("server", "forget-identities", "--dir", directory, *more)
     # Nothing of it is left there.
-    assert not [*fleet.server_directory.glob("forget*")]
+    assert len([*fleet.server_directory.glob("forget*")]) == kept
     return done.returncode, done.stdout, done.stderr
 
 
@@ -120,3 +121,17 @@ def test_what_a_killed_command_left_is_removed(fleet: BesideChef) -> None:
     fleet.start_server()
     assert forget(fleet)[0] == 0
     assert not left.exists()
+
+
+def test_what_asks_for_nothing_keeps_it_from_nothing(fleet: BesideChef) -> None:
+    stray = fleet.server_directory / "forget-identities.old"
+    stray.mkdir()
+    time.sleep(LOOK_INTERVAL * 2)
+    try:
+        for _ in range(2):
+            assert forget(fleet, kept=1)[0] == 0
+    finally:
+        stray.rmdir()
+    log = fleet.log("server").read_text()
+    assert log.count("is forgotten") == 2
+    assert "failed" not in log

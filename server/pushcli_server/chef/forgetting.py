@@ -92,7 +92,8 @@ class Forgetting:
 
 
 def _files(directory: Path) -> list[Path]:
-    return list(directory.glob(f"{_PREFIX}*"))
+    # The command makes files; what else has such a name could not be removed.
+    return [file for file in directory.glob(f"{_PREFIX}*") if file.is_file()]
 
 
 def _remove(files: list[Path]) -> None:
