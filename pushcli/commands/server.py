@@ -78,21 +78,31 @@ def init(
     """
     from pushcli.client.credentials import add_profile, require_writable
     from pushcli_server import settings
-    from pushcli_server.init import create, create_beside_chef, is_prepared, prepare
+    from pushcli_server.init import (
+        bring_up_to_date,
+        create,
+        create_beside_chef,
+        holds_server,
+        is_prepared,
+        require_room,
+    )
 
     place = place_of(directory)
+    if holds_server(place):
+        become_owner(place)
+        bring_up_to_date(place, org)
+        if app.is_text:
+            app.print(f"{place} already holds a server: nothing was changed")
+        else:
+            app.emit({"directory": str(place), "created": False})
+        return
     config = settings.load(place) if is_prepared(place) else settings.Settings()
     changes = [*values, *([f"server_name={server_name}"] if server_name else [])]
     if changes:
         config = settings.with_values(config, changes, "--set")
     beside_chef = config.identity == "chef"
     _require_names(org, admin, beside_chef=beside_chef)
-    if not prepare(place, org=org, admin=admin):
-        if app.is_text:
-            app.print(f"{place} already holds a server: nothing was changed")
-        else:
-            app.emit({"directory": str(place), "created": False})
-        return
+    require_room(place, org=org, admin=admin)
     tls = with_tls if with_tls is not None else _needs_tls(config)
     if org is None or admin is None:
         fingerprint = create_beside_chef(place, config=config, with_tls=tls)

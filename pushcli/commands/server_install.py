@@ -41,6 +41,7 @@ def install(
     from pushcli.errors import ConfigError
     from pushcli.systemd.install import program, require_root
     from pushcli_server import service, settings
+    from pushcli_server.init import is_prepared
 
     place = place_of(directory)
     if not dry_run:
@@ -50,14 +51,17 @@ def install(
         service.require_reachable(place, Path(starts[0]))
     there = place if root is None else root.absolute() / place.relative_to("/")
     try:
-        is_made = (there / settings.FILE).exists()
+        has_settings = (there / settings.FILE).exists()
     except OSError as error:
         raise ConfigError(f"cannot read {there}: {error.strerror}", "run it as root") from error
-    config = settings.load(there) if is_made else settings.Settings()
+    config = settings.load(there) if has_settings else settings.Settings()
+    is_made = has_settings and not is_prepared(there)
     where = "" if directory is None else f" --dir {shlex.quote(str(place))}"
     before = []
     if not is_made:
-        before.append(f"pushcli server init --org ORG --admin USER{where}")
+        whose = "" if config.identity == "chef" else " --org ORG --admin USER"
+        plain = " --no-tls" if config.trusted_proxies else ""
+        before.append(f"pushcli server init{whose}{plain}{where}")
         if not service.is_made_by_systemd(place):
             before.append(f"pushcli server install{where}")
     run_installation(

@@ -178,7 +178,7 @@ def _user_steps(service: Service, root: Path | None) -> Iterator[Step]:
     if not _exists(service.user):
         yield _program_step("systemd-sysusers", str(file))
     directory = service.directory
-    if directory is not None and directory.is_dir() and directory.stat().st_uid == 0:
+    if directory is not None and directory.is_dir() and _has_roots(directory):
         yield Step(
             ("give", "gave"), f"{directory} to {service.user}",
             lambda: _give(directory, service.user),
@@ -253,6 +253,16 @@ def _exists(user: str) -> bool:
     except KeyError:
         return False
     return True
+
+
+def _has_roots(directory: Path) -> bool:
+    """Whether something in it is root's, or it itself: what was put there by hand, too."""
+    found = (
+        Path(place, name).lstat().st_uid == 0
+        for place, directories, files in os.walk(directory)
+        for name in (*directories, *files)
+    )
+    return directory.stat().st_uid == 0 or any(found)
 
 
 def _give(directory: Path, user: str) -> None:

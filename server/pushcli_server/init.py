@@ -1,11 +1,12 @@
 """`pushcli server init`: a new server's directory, whole or not at all."""
 
 import asyncio
+import contextlib
 import errno
 import os
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TypeVar
 
@@ -29,6 +30,8 @@ from pushcli_server.store.records import AuditRecord, TokenRecord
 
 T = TypeVar("T")
 SUPERUSER = "pivotal"
+_PARTS = ("secrets", "secrets.next", "secrets.previous", "blobs", "keys", settings.DATABASE)
+"""What only a server that was made has in its directory."""
 TOKEN_LIFE = 86_400.0
 """Seconds for which the first node can enroll with the token that a new server has."""
 
@@ -49,43 +52,68 @@ class Made(msgspec.Struct, frozen=True, kw_only=True):
     token: str
 
 
-def prepare(directory: Path, *, org: str | None, admin: str | None) -> bool:
-    """What must be known before a server is made.
+def holds_server(directory: Path) -> bool:
+    """Whether one was made there.
+
+    Raises:
+        ConfigError: it cannot be read.
+    """
+    with _readable(directory):
+        return (directory / settings.FILE).exists() and not is_prepared(directory)
+
+
+def require_room(directory: Path, *, org: str | None, admin: str | None) -> None:
+    """What must be known before a server is made in a directory that holds none.
 
     Args:
         org, admin: None: these are on a Chef Infra Server.
 
-    Returns:
-        False if there is one in the directory: its database is brought up to date, and it
-        stays as it is.
-
     Raises:
         UsageError: names that cannot be.
-        ConfigError, StoreError: something is in the way.
+        ConfigError: something is in the way.
     """
     if org is not None and admin is not None:
         _check_names(org, admin)
-    try:
-        if (directory / settings.FILE).exists() and not is_prepared(directory):
-            _require_owner(directory)
-            _bring_up_to_date(directory, org)
-            return False
+    with _readable(directory):
         _require_room(directory)
+
+
+def bring_up_to_date(directory: Path, org: str | None) -> None:
+    """The database of the server that a directory holds; all else stays as it is.
+
+    Args:
+        org: an organization that it must have; None: any.
+
+    Raises:
+        ConfigError, StoreError: something is in the way.
+    """
+    with _readable(directory):
+        _require_owner(directory)
+        _bring_up_to_date(directory, org)
+
+
+@contextlib.contextmanager
+def _readable(directory: Path) -> Iterator[None]:
+    try:
+        yield
     except PermissionError as error:
         raise ConfigError(
             f"cannot read {directory}: {error.strerror}",
             "run it as its owner, or give another --dir",
         ) from error
-    return True
 
 
 def is_prepared(directory: Path) -> bool:
-    """Whether there are settings alone, of which a server is to be made."""
+    """Whether there are settings of which a server is to be made, and nothing of a server yet.
+
+    What they name may lie beside them, such as `chef_key`.
+    """
     try:
-        return [path.name for path in directory.iterdir()] == [settings.FILE]
+        found = {path.name for path in directory.iterdir()}
     except OSError:
         # Whoever goes on finds out.
         return False
+    return settings.FILE in found and found.isdisjoint(_PARTS)
 
 
 def create(
@@ -97,7 +125,7 @@ def create(
     with_tls: bool,
     with_validator: bool = True,
 ) -> Made:
-    """Make a server in a directory that `prepare` found free.
+    """Make a server in a directory that `require_room` found free.
 
     Raises:
         UsageError, ConfigError, StartError, StoreError: something is in the way.
@@ -192,10 +220,28 @@ def _moved(directory: Path, build: Callable[[Path], T]) -> T:
         if not exists:
             place.rename(directory)
             return made
+        parts = sorted(place.iterdir(), key=lambda part: part.name == settings.FILE)
+        _require_free(directory, [part.name for part in parts if part.name != settings.FILE])
+        _give_to_owner(place, directory)
         # The settings last: they are what makes it a server.
-        for part in sorted(place.iterdir(), key=lambda part: part.name == settings.FILE):
+        for part in parts:
             part.rename(directory / part.name)
     return made
+
+
+def _require_free(directory: Path, names: list[str]) -> None:
+    """Nothing that somebody put there is replaced."""
+    for name in names:
+        if os.path.lexists(directory / name):
+            raise ConfigError(f"{directory / name} is in the way", "move it away")
+
+
+def _give_to_owner(place: Path, directory: Path) -> None:
+    """What root makes in another user's directory is that user's, whose service reads it."""
+    owner = directory.stat()
+    if os.geteuid() == 0 and owner.st_uid != 0:
+        for path in (place, *place.rglob("*")):
+            os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)
 
 
 def _check_names(org: str, admin: str) -> None:

@@ -178,6 +178,11 @@ def _load(directory: Path) -> Keyring:
     if new.exists() and not place.exists():
         # A rotation was cut off between its two steps.
         new.rename(place)
+    if not place.exists():
+        raise KeyFileError(
+            f"the server in {directory} has no secrets",
+            "run `pushcli server init` first, or restore it from a backup",
+        )
     current, previous = _read(place), directory / _PREVIOUS
     until = place / _PREVIOUS_UNTIL
     if not until.exists() or not previous.exists():

@@ -214,3 +214,19 @@ def test_the_page_is_walked_through(shop: Shop) -> None:
                 shop.run("systemctl restart push-jobs-client")
                 shop.wait_available()
     assert "".join(done) == "112223455555", done
+
+
+def test_what_comes_later_is_given_to_the_service_too(tmp_path: Path) -> None:
+    toml = f'identity = "chef"\nchef_server_url = "https://{FQDN}"\nchef_key = "pivotal.pem"\n'
+    place = "/var/lib/pushcli/server"
+    with Machine(tmp_path / "machine", {}) as machine:
+        machine.write(f"{place}/server.toml", toml, 0o600)
+        made = machine.run("pushcli server init --no-tls; pushcli server install")
+        assert f"Gave {place} to pushcli" in made.stdout, made
+        machine.write(f"{place}/pivotal.pem", keys.private_pem(SUPERUSERS_KEY), 0o600)
+        again = machine.run("pushcli server install")
+        assert f"Gave {place} to pushcli" in again.stdout, again
+        assert machine.run(f"find {place} -user root").stdout == ""
+        assert "nothing was changed" in machine.run("pushcli server install").stdout
+        # Its owner's, so root may say it again.
+        assert "already holds a server" in machine.run("pushcli server init").stdout

@@ -125,3 +125,15 @@ def test_root_acts_as_the_user_whose_server_it_is(wheel: Path, public: Path) -> 
     rotated = pushcli(wheel, "server", "rotate-keys", "--dir", place)
     assert rotated.returncode == 0, rotated.stderr
     assert {path.stat().st_uid for path in (place, *place.rglob("*"))} == {12345}
+
+
+def test_settings_alone_are_no_server_yet(wheel: Path, tmp_path: Path) -> None:
+    place = tmp_path / "srv/push"
+    place.mkdir(parents=True)
+    (place / "server.toml").write_text(
+        'identity = "chef"\nchef_server_url = "https://chef.example.com"\nchef_key = "it.pem"\n'
+        'trusted_proxies = ["127.0.0.1"]\n'
+    )
+    done = pushcli(wheel, "server", "install", "--root", tmp_path, "--dir", "/srv/push")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "  pushcli server init --no-tls --dir /srv/push\n" in done.stdout

@@ -17,7 +17,7 @@ from pushcli.client.credentials import load_profile
 from pushcli.errors import ConfigError, PushcliError, StartError, StoreError, UsageError
 from pushcli.exit_status import ExitStatus
 from pushcli_server import secrets, settings
-from pushcli_server.init import Made, create, prepare
+from pushcli_server.init import Made, bring_up_to_date, create, holds_server, require_room
 from pushcli_server.settings import Settings
 from pushcli_server.store import Store, identity_reads, reads
 from tests.integration.server.commands import one_line, pushcli
@@ -32,8 +32,10 @@ def init(directory: Path, **more: Any) -> Made | None:
     given: dict[str, Any] = {
         "org": "acme", "admin": "ann", "config": Settings(), "with_tls": False, **more,
     }  # fmt: skip
-    if not prepare(directory, org=given["org"], admin=given["admin"]):
+    if holds_server(directory):
+        bring_up_to_date(directory, given["org"])
         return None
+    require_room(directory, org=given["org"], admin=given["admin"])
     return create(directory, **given)
 
 
@@ -446,3 +448,45 @@ def test_who_there_is_is_known_in_one_place(tmp_path: Path, options: list[str], 
     assert done.returncode in {ExitStatus.USAGE, ExitStatus.CONFIG}
     assert words in one_line(done.stderr)
     assert not (tmp_path / "server").exists()
+
+
+@pytest.fixture
+def prepared(tmp_path: Path) -> Path:
+    """Settings of a server beside a Chef Infra Server, and the key that they name."""
+    place = tmp_path / "server"
+    place.mkdir()
+    (place / "server.toml").write_text(
+        'identity = "chef"\nchef_server_url = "https://chef.example.com"\nchef_key = "it.pem"\n'
+    )
+    (place / "it.pem").write_text("a key")
+    return place
+
+
+def test_what_settings_name_may_lie_beside_them(tmp_path: Path, prepared: Path) -> None:
+    init: list[str | Path] = ["server", "init", "--dir", prepared]
+    early = pushcli(tmp_path, ["server", "start", "--dir", prepared])
+    assert "has no secrets: run `pushcli server init` first" in one_line(early.stderr)
+    done = pushcli(tmp_path, init)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (prepared / "it.pem").read_text() == "a key"
+    assert settings.load(prepared).chef_key == "it.pem"
+    again = pushcli(tmp_path, init)
+    assert (again.returncode, again.stderr) == (0, "")
+    assert again.stdout == f"{prepared} already holds a server: nothing was changed\n"
+
+
+def test_a_certificate_that_lies_there_is_not_replaced(tmp_path: Path, prepared: Path) -> None:
+    (prepared / "tls").mkdir()
+    done = pushcli(tmp_path, ["server", "init", "--dir", prepared, "--tls"])
+    assert done.returncode == ExitStatus.CONFIG
+    assert f"{prepared / 'tls'} is in the way: move it away" in one_line(done.stderr)
+    assert {path.name for path in prepared.iterdir()} == {"server.toml", "it.pem", "tls"}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory away")
+def test_what_root_makes_in_a_directory_is_its_owners(tmp_path: Path, prepared: Path) -> None:
+    for path in (prepared, *prepared.iterdir()):
+        os.chown(path, 12345, 12345)
+    done = pushcli(tmp_path, ["server", "init", "--dir", prepared])
+    assert (done.returncode, done.stderr) == (0, "")
+    assert {path.stat().st_uid for path in (prepared, *prepared.rglob("*"))} == {12345}
