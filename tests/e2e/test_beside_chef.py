@@ -1,5 +1,7 @@
 """Users, clients and groups are on a Chef Infra Server: who is let in, also while it is away."""
 
+import itertools
+import math
 import signal
 import time
 import urllib.request
@@ -13,6 +15,8 @@ from urllib.parse import urlencode
 
 import pytest
 import zmq
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from prometheus_client.parser import text_string_to_metric_families
 
 from pushcli import keys
@@ -137,6 +141,30 @@ def test_a_key_that_cannot_be_read_takes_no_other_from_its_client(
     public_key, _ = zmq.curve_keypair()
     got = node("GET", "pushy/config/n1", query="?" + urlencode({"ccpk": public_key.decode()}))
     assert got.status == 200, got
+
+
+def test_a_key_that_is_slow_to_verify_with_counts_no_more_than_in_our_own_store(
+    fleet: BesideChef, chef: ChefServer
+) -> None:
+    slow = with_exponent(KEYS[0], 2**2000 + 1)
+    bob = fleet.user("bob", slow)
+    # Anybody could have the server verify with it.
+    assert bob("GET", "pushy/jobs").status == 401
+    chef.keys[ORG, "user", "bob"].append(keys.public_pem(KEYS[1]))
+    time.sleep(1.1)
+    assert bob.signing_with(KEYS[1])("GET", "pushy/jobs").status == 200
+
+
+def with_exponent(key: RSAPrivateKey, least: int) -> RSAPrivateKey:
+    """One of the same modulus."""
+    p, q = key.private_numbers().p, key.private_numbers().q
+    order = (p - 1) * (q - 1)
+    e = next(e for e in itertools.count(least, 2) if math.gcd(e, order) == 1)
+    d = pow(e, -1, order)
+    return rsa.RSAPrivateNumbers(
+        p=p, q=q, d=d, dmp1=rsa.rsa_crt_dmp1(d, p), dmq1=rsa.rsa_crt_dmq1(d, q),
+        iqmp=rsa.rsa_crt_iqmp(p, q), public_numbers=rsa.RSAPublicNumbers(e, p * q),
+    ).private_key()  # fmt: skip
 
 
 def test_a_job_outlives_that_the_server_is_killed_while_chef_is_away(

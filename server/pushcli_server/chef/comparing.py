@@ -6,6 +6,7 @@ import msgspec
 
 from pushcli import keys
 from pushcli.errors import KeyFileError
+from pushcli_server import usable_keys
 
 UNUSABLE = "a key that cannot be used"
 
@@ -122,6 +123,6 @@ def _usable(some: tuple[str, ...] | None) -> bool:
 
 def _fingerprint(pem: str) -> str:
     try:
-        return keys.fingerprint(keys.load_public_key(pem))
+        return keys.fingerprint(usable_keys.load(pem))
     except KeyFileError:
         return UNUSABLE

@@ -16,8 +16,8 @@ from pushcli import keys
 from pushcli.errors import KeyFileError, NotFound, PermissionDenied, RequestRefused, ServerError
 from pushcli.protocol import names, nesting
 from pushcli.protocol.chef_answers import MAX_GROUPS, MAX_KEY, MAX_MEMBERS, within
+from pushcli_server import usable_keys
 from pushcli_server.rest.chef_nodes import NodeBody
-from pushcli_server.rest.content import require_usable
 from pushcli_server.store.identity_keys import MAX_KEYS
 from pushcli_server.store.records import NodeObject
 
@@ -250,7 +250,7 @@ def public_key(pem: str) -> str:
             if not isinstance(key, RSAPublicKey):
                 raise Unusable("not an RSA key")
             pem = keys.public_pem(key)
-        return require_usable(pem)
+        return keys.public_pem(usable_keys.load(pem))
     except KeyFileError as error:
         raise Unusable(error.message) from error
     except ValueError as error:

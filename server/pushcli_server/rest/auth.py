@@ -10,11 +10,11 @@ from typing import assert_never
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from starlette.requests import Request
 
-from pushcli import keys
 from pushcli.errors import KeyFileError
 from pushcli.protocol import verification
 from pushcli.protocol.chef_answers import ChefAway, ChefRefuses
 from pushcli.protocol.verification import SignedHeaders
+from pushcli_server import usable_keys
 from pushcli_server.identities import Identities
 from pushcli_server.rest.errors import Refused, not_found, unauthenticated
 from pushcli_server.rest.refusing import READING, WRITING, Needs, action, forbidden
@@ -240,7 +240,7 @@ def _is(principal: Principal, kind: str, name: str) -> bool:
 
 
 # Reading a key takes three times as long as verifying with it.
-_public_key = lru_cache(maxsize=16_384)(keys.load_public_key)
+_public_key = lru_cache(maxsize=16_384)(usable_keys.load)
 
 
 def _invalid(signed: SignedHeaders) -> Refused:

@@ -10,7 +10,7 @@ import msgspec
 from pushcli import keys
 from pushcli.errors import KeyFileError
 from pushcli.protocol import headers, names, nesting
-from pushcli.whitelist.rsa_numbers import MAX_BITS, MAX_EXPONENT
+from pushcli_server import usable_keys
 from pushcli_server.rest.errors import Refused, carried_out
 from pushcli_server.rest.jobs import base_url
 from pushcli_server.rest.request import Asked, Call
@@ -67,25 +67,9 @@ def public_pem(text: str) -> str:
         Refused: 400.
     """
     try:
-        return require_usable(text)
+        return keys.public_pem(usable_keys.load(text))
     except KeyFileError as error:
         raise Refused(400, [f"public_key: {error.message}"]) from error
-
-
-def require_usable(pem: str) -> str:
-    """The same, wherever the key comes from.
-
-    Raises:
-        KeyFileError: the server accepts none such.
-    """
-    key = keys.load_public_key(pem)
-    if key.key_size > MAX_BITS:
-        # Each signature would take the server long, and agents pin no such key.
-        raise KeyFileError(f"more than {MAX_BITS} bits")
-    if key.public_numbers().e > MAX_EXPONENT:
-        # Anybody can have the server verify with it, who knows the name that has it.
-        raise KeyFileError("its exponent is too large")
-    return keys.public_pem(key)
 
 
 async def first_key(
