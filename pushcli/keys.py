@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import os
+import pwd
 import stat
 from pathlib import Path
 
@@ -30,6 +31,13 @@ def load_private_key(path: Path) -> rsa.RSAPrivateKey:
     return private_key(pem, str(path))
 
 
+def _user() -> str:
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return str(os.geteuid())
+
+
 def read_secret(path: Path) -> bytes:
     """Read a file that nobody else may read.
 
@@ -42,6 +50,9 @@ def read_secret(path: Path) -> bytes:
             content = file.read()
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
+        if isinstance(error, PermissionError):
+            # Root acts as the user whose server it is.
+            reason = f"{reason} for user {_user()}"
         raise KeyFileError(
             f"cannot read the key {path}: {reason}", "check the path and its permissions"
         ) from error

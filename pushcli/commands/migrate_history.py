@@ -70,7 +70,7 @@ def history(
         names = {**own, **names, **_of_chef(config, place, source, names)}
         become_owner(place)
         if not dry_run:
-            importing.require_stopped(place)
+            importing.require_stopped(place, asks_old=not source.startswith(_DATABASE))
         if dry_run or not app.options.yes:
             found = _looked_at(app, importing.survey, place, opened, names, writes=False)
             _show(app, opened.name, found, place, "Would import" if dry_run else "Found")

@@ -143,7 +143,7 @@ def test_two_machines_under_one_name_are_a_conflict(server: Sandbox, agent: OldA
     job_id = server.api.start_job({"command": "x", "nodes": [agent.name]})
     assert server.api.job(job_id)["nodes"] == {"unavailable": [agent.name]}
     [node] = server.api.job_nodes(job_id)
-    assert "two machines use this name (127.0.0.1 and 127.0.0.1)" in node["reason"]
+    assert "two agents use this name (both at 127.0.0.1)" in node["reason"]
 
     def one_talks() -> bool:
         agent.heartbeat()

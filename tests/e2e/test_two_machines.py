@@ -35,7 +35,7 @@ def test_whichever_machine_is_stopped_the_other_is_available_again(
 ) -> None:
     fleet = make_fleet("n1")
     clone(fleet)
-    until(lambda: "two machines use this name" in reason(fleet), "the conflict is noticed")
+    until(lambda: "two agents use this name" in reason(fleet), "the conflict is noticed")
     assert fleet.cli("job", "start", "true", "n1").returncode == 3
     fleet.end_agent(stopped, signal.SIGKILL)
     fleet.wait_available(["n1"])

@@ -147,6 +147,9 @@ class Node:
     def why_unavailable(self, now: float) -> str:
         """One line for the operator."""
         if now < self.conflict_until:
+            if self.address == self.rival_address:
+                # As where the agent of Chef Push Jobs still runs beside ours.
+                return f"conflict: two agents use this name (both at {self.address})"
             where = f"{self.address} and {self.rival_address}"
             return f"conflict: two machines use this name ({where})"
         why = str(Phase.OFFLINE) if self.phase is Phase.OFFLINE else "being reset (rehab)"

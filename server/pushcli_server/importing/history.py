@@ -85,14 +85,17 @@ _Looked = tuple[str, _Job | LeftOut | Unreadable]
 """A job's id, and what is written of it, or why it is not."""
 
 
-def require_stopped(directory: Path) -> None:
+def require_stopped(directory: Path, *, asks_old: bool) -> None:
     """Nobody else may write.
+
+    Args:
+        asks_old: the old server, which has to run; it may have the same port.
 
     Raises:
         StartError: the server runs.
         ConfigError: there is no server, or its settings are wrong.
     """
-    _alone(settings.load(directory)).close()
+    _alone(settings.load(directory), asks_old=asks_old).close()
 
 
 def survey(
@@ -113,7 +116,8 @@ def survey(
     async def look() -> Found:
         store = Store.open(config.database(directory), directory / "blobs")
         try:
-            return await _Import(store, config, source, organizations, progress, write=False).run()
+            made = _Import(store, config, source, organizations, progress, write=False)
+            return await made.run(*await asyncio.to_thread(source.jobs))
         finally:
             await store.close()
 
@@ -136,16 +140,21 @@ def bring_in(
         store = Store.open(config.database(directory), directory / "blobs")
         store.start(asyncio.get_running_loop(), lambda _: None)
         try:
-            return await _Import(store, config, source, organizations, progress, write=True).run()
+            made = _Import(store, config, source, organizations, progress, write=True)
+            return await made.run(of, batches)
         finally:
             await store.close()
 
-    with _alone(config):
+    # Before the port is held: a proxy may lead there, and nobody answers while it is.
+    of, batches = source.jobs()
+    with _alone(config, asks_old=False):
         return _whole(write)
 
 
-def _alone(config: Settings) -> socket.socket:
-    return alone(config, why="", remedy="stop it first; --dry-run needs no stop")
+def _alone(config: Settings, *, asks_old: bool) -> socket.socket:
+    other = "; if it is the old one, set another api_port in server.toml meanwhile"
+    remedy = f"stop it first{other if asks_old else ''}; --dry-run needs no stop"
+    return alone(config, why="", remedy=remedy)
 
 
 def _whole(run: Callable[[], Coroutine[None, None, Found]]) -> Found:
@@ -174,8 +183,12 @@ class _Import:
         """Organizations, and whether our store has them."""
         self._writing: list[tuple[_Job, asyncio.Future[None]]] = []
 
-    async def run(self) -> Found:
-        of, batches = await asyncio.to_thread(self._source.jobs)
+    async def run(self, of: int, batches: Iterator[Sequence[Named]]) -> Found:
+        """What was found.
+
+        Args:
+            of: how many jobs there are, which `batches` name.
+        """
         looked_at = 0
         while (batch := await asyncio.to_thread(next, batches, None)) is not None:
             # Else what is being written would be new, should it be named again.

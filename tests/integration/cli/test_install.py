@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from pushcli import keys
 from pushcli.exit_status import ExitStatus
 from tests.integration.server.commands import environment
 from tests.support.waiting import patient
@@ -125,6 +126,13 @@ def test_root_acts_as_the_user_whose_server_it_is(wheel: Path, public: Path) -> 
     rotated = pushcli(wheel, "server", "rotate-keys", "--dir", place)
     assert rotated.returncode == 0, rotated.stderr
     assert {path.stat().st_uid for path in (place, *place.rglob("*"))} == {12345}
+    roots = public / "pivotal.pem"
+    keys.write_private_key(roots, keys.generate())
+    refused = pushcli(
+        wheel, "server", "use-chef", "--dry-run", "--dir", place, f"--set=chef_key={roots}",
+        "--set=chef_server_url=https://127.0.0.1:1",
+    )  # fmt: skip
+    assert f"cannot read the key {roots}: Permission denied for user 12345" in refused.stderr
 
 
 def test_settings_alone_are_no_server_yet(wheel: Path, tmp_path: Path) -> None:

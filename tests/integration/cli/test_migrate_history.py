@@ -156,6 +156,13 @@ def test_it_writes_only_while_the_server_is_stopped(
     assert_one_line(refused, ExitStatus.ERROR, "the server is running", "--dry-run")
     assert migrate(fleet, home, database.url, AS_ORG, "--dry-run").status == ExitStatus.OK
     assert fleet.api.jobs() == []
+    over_rest = migrate(fleet, home, fleet.url, "--profile", ORG, "-y")
+    assert_one_line(over_rest, ExitStatus.ERROR, "the old one, set another api_port")
+
+
+def test_what_nobody_answers_is_told_though_it_is_our_own_port(fleet: Fleet, home: Home) -> None:
+    done = migrate(fleet, home, fleet.url, "--profile", ORG, "-y")
+    assert_one_line(done, ExitStatus.UNREACHABLE, "connection refused")
 
 
 @pytest.mark.parametrize(
@@ -666,16 +673,23 @@ def test_a_server_that_is_started_meanwhile_finds_its_port_taken(
 ) -> None:
     config = settings.load(fleet.server_directory)
 
+    tried: list[str] = []
+
     class Asked(OriginalRest):
-        """Somebody starts the server just then."""
+        """Somebody starts the server once the first jobs are looked at."""
 
         def jobs(self) -> tuple[int, Iterator[list[Named]]]:
-            with pytest.raises(StartError, match="cannot listen"):
+            return 0, self._batches()
+
+        def _batches(self) -> Iterator[list[Named]]:
+            with pytest.raises(StartError, match="cannot listen") as caught:
                 listener.listen(config.listen_host, config.api_port, ("", ""))
-            return 0, iter([])
+            tried.append(str(caught.value))
+            yield []
 
     source = Asked(fleet.api, "", ORG)
     assert bring_in(fleet.server_directory, source, {}, lambda *_: None).jobs == 0
+    assert len(tried) == 1
 
 
 # --- beside a Chef Infra Server, which knows the organizations' names

@@ -126,7 +126,7 @@ def test_two_live_incarnations_under_one_name_are_a_conflict() -> None:
     assert node.available(0.1)
     hear(node, run="i1", now=3.0)
     assert not node.available(3.0)
-    assert "two machines" in node.why_unavailable(3.0)
+    assert "two agents" in node.why_unavailable(3.0)
     assert node.available(10.0)
 
 
@@ -277,7 +277,7 @@ GONE = Patience().silence + DEAF_GRACE
 
 def test_once_the_clone_has_stopped_the_original_is_taken_back() -> None:
     node = two_machines(3.0)
-    assert "two machines use this name" in node.why_unavailable(3.0)
+    assert "two agents use this name" in node.why_unavailable(3.0)
     hear(node, run="i2", now=5.0)
     hear(node, run="i1", peer=b"1", now=5.0 + GONE)
     assert not node.available(5.0 + GONE), "the clone may be late"
@@ -295,7 +295,7 @@ def test_if_the_clone_is_started_again_there_is_a_conflict_again() -> None:
     hear(node, run="i1", now=back)
     hear(node, messages.Aborted, run="i1", now=back)
     hear(node, run="i2", now=back + 3.0)
-    assert "two machines use this name" in node.why_unavailable(back + 3.0)
+    assert "two agents use this name" in node.why_unavailable(back + 3.0)
     assert node.incarnation == "i1", "the clone's run was left: it takes no name from anybody"
 
 
