@@ -173,6 +173,8 @@ class Mirror:
         self._refused.pop(name, None)
         before = self.known.get(name)
         if attributes is None and before is None:
+            # Whoever looks may name what he likes.
+            self._asked.pop(name, None)
             return None
         self._heard[name] = ticket
         there, attributes = attributes is not None, attributes or NO_ATTRIBUTES

@@ -498,3 +498,18 @@ def test_a_row_that_cannot_be_read_keeps_no_edit_of_others_from_agents(
         assert world.chef.asked["search/node"] < 60
 
     database.run(scenario)
+
+
+def test_names_that_no_node_has_are_not_kept_for_ever_where_nobody_looks(
+    database: Database,
+) -> None:
+    async def scenario(store: Store) -> None:
+        world = await begin(store, poll=0.0)
+        world.chef.nodes = {"n1": has(a="x")}
+        await world.look()
+        missing = [f"no{number}" for number in range(50)]
+        assert await world.nodes.read(ORG, ["n1", *missing]) == missing
+        [organization] = world.nodes._organizations.values()
+        assert set(organization.mirror._asked) == {"n1"}
+
+    database.run(scenario)
