@@ -35,6 +35,7 @@ ADMIN = "operator"
 PATIENCE = 60.0
 """Seconds in which a process must be ready; a small machine starts 50 agents in 20."""
 _TICK = 0.02
+_LONGEST_TICK = 0.1
 _PORTS = range(15_000, 32_000)
 """Below those that systems give to outgoing connections, which could take one meanwhile."""
 _STOP = 8.0
@@ -213,14 +214,16 @@ class Sandbox:
     ) -> None:
         """Wait until these nodes may be asked to run jobs, or may not; so many seconds at most."""
         wanted = set(nodes)
-        deadline = time.monotonic() + patience
+        begun = time.monotonic()
+        deadline = begun + patience
         while wanted:
             states = self.api.node_states()
             are = {s["node_name"] for s in states if s["availability"] == "available"}
             wanted = wanted - are if available else wanted & are
             if wanted:
                 self._require_time(deadline, wanted)
-                time.sleep(_TICK)
+                # To ask takes the time of those that are starting.
+                time.sleep(min(max(_TICK, (time.monotonic() - begun) / 10), _LONGEST_TICK))
 
     # --- the operator
 

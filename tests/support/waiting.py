@@ -16,6 +16,8 @@ LIMIT = 15.0
 SLACK = 4.0
 """A machine may have so many times as much to do as one that runs tests alone."""
 
+_TICK, _LONGEST_TICK = 0.02, 0.1
+
 
 def patient(seconds: float) -> float:
     """The limit in seconds for what takes at most so long on an idle machine."""
@@ -26,10 +28,12 @@ def until(
     condition: Callable[[], T | None], what: str = "it comes to pass", limit: float = LIMIT
 ) -> T:
     """What the condition gives once it is true; `limit` as on an idle machine."""
-    deadline = time.monotonic() + patient(limit)
+    begun = time.monotonic()
     while not (value := condition()):
-        assert time.monotonic() < deadline, f"not within {patient(limit)} s: {what}"
-        time.sleep(0.02)
+        waited = time.monotonic() - begun
+        assert waited < patient(limit), f"not within {patient(limit)} s: {what}"
+        # What takes long is asked for less often: that costs the machine more than the wait.
+        time.sleep(min(max(_TICK, waited / 20), _LONGEST_TICK))
     return value
 
 
