@@ -22,15 +22,10 @@ def main() -> int:
     """Make it; its name is printed."""
     parser = argparse.ArgumentParser(prog="python -m bundle", description=__doc__)
     parser.add_argument("--out", type=Path, default=TOP / "dist", help="directory of the archive")
-    parser.add_argument(
-        "--python", action="append", choices=PYTHONS, help="a version of CPython; may be repeated"
-    )
+    parser.add_argument("--python", action="append", help="a version of CPython, such as 3.12")
     options = parser.parse_args()
     pythons = tuple(options.python or PYTHONS)
-    try:
-        options.out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        parser.error(f"cannot make {options.out}: {error.strerror}: give another --out")
+    options.out.mkdir(parents=True, exist_ok=True)
     machine = platform.machine()
     with tempfile.TemporaryDirectory(prefix="pushcli-bundle-") as place:
         directory = Path(place)

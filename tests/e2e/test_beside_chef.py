@@ -21,9 +21,10 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from pushcli import keys
 from pushcli.exit_status import ExitStatus
-from pushcli.sandbox.sandbox import ADMIN, ORG
+from pushcli.sandbox.sandbox import ADMIN
+from pushcli_server.chef.forgetting import have_forgotten
 from tests.support import key_files
-from tests.support.beside_chef import BesideChef
+from tests.support.beside_chef import BesideChef, Tenant
 from tests.support.chef_server import ChefServer, chef_server
 from tests.support.fleet import Fleet
 from tests.support.identities import KEYS, Signer, operator
@@ -37,21 +38,62 @@ JOB = {"command": "true", "nodes": ["n1"]}
 READERS, WRITERS = "pushy_job_readers", "pushy_job_writers"
 
 
+@pytest.fixture(scope="module")
+def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BesideChef]:
+    """Whose server the tests share that need none of their own."""
+    directory = tmp_path_factory.mktemp("host")
+    with (
+        chef_server(SUPERUSER_KEY.public_key()) as chef,
+        BesideChef(directory, chef, SUPERUSER_KEY, chef_cache=1, chef_poll=0) as host,
+    ):
+        yield host
+
+
 @pytest.fixture
-def chef() -> Iterator[ChefServer]:
+def fleet(tmp_path: Path, host: BesideChef) -> Iterator[BesideChef]:
+    with Tenant(tmp_path, host) as fleet:
+        yield fleet
+
+
+@pytest.fixture
+def chef(fleet: BesideChef) -> ChefServer:
+    return fleet.chef
+
+
+@pytest.fixture
+def other_chef() -> Iterator[ChefServer]:
+    """For a server of the test's own."""
     with chef_server(SUPERUSER_KEY.public_key()) as chef:
         yield chef
 
 
 @pytest.fixture
-def fleet(tmp_path: Path, chef: ChefServer) -> Iterator[BesideChef]:
-    with BesideChef(tmp_path, chef, SUPERUSER_KEY, chef_cache=1) as fleet:
+def own(tmp_path: Path, other_chef: ChefServer) -> Iterator[BesideChef]:
+    """With a server of the test's own."""
+    with BesideChef(tmp_path, other_chef, SUPERUSER_KEY, chef_cache=1) as fleet:
         yield fleet
 
 
-def about_identities(chef: ChefServer) -> "Counter[str]":
-    """What it was asked, but for the looks at its nodes."""
-    asked = chef.asked.items()
+@pytest.fixture(scope="module")
+def remembering_host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BesideChef]:
+    directory = tmp_path_factory.mktemp("remembering")
+    with (
+        chef_server(SUPERUSER_KEY.public_key()) as chef,
+        BesideChef(directory, chef, SUPERUSER_KEY, chef_cache=300) as host,
+    ):
+        yield host
+
+
+@pytest.fixture
+def remembering(tmp_path: Path, remembering_host: BesideChef) -> Iterator[BesideChef]:
+    """What it was told counts for longer than a test takes."""
+    with Tenant(tmp_path, remembering_host) as fleet:
+        yield fleet
+
+
+def about_identities(fleet: BesideChef) -> "Counter[str]":
+    """What Chef was asked, but for the looks at its nodes."""
+    asked = fleet.asked().items()
     return Counter({p: n for p, n in asked if p.split("/")[3] not in {"nodes", "search"}})
 
 
@@ -70,9 +112,12 @@ def test_groups_decide_as_ever(fleet: BesideChef, chef: ChefServer) -> None:
     assert bob.signing_with(KEYS[1])("GET", "pushy/jobs").status == 401
     assert Signer(fleet, "nobody", KEYS[0])("GET", "pushy/jobs").status == 401
     assert bob("GET", "/organizations/nowhere/pushy/jobs").status == 404
-    chef.groups[ORG, READERS] = {"groups": ["inner"]}
-    chef.groups[ORG, "inner"] = {"users": ["bob"], "groups": ["elsewhere::inner", READERS, "gone"]}
-    chef.groups[ORG, WRITERS] = {"users": ["carol"]}
+    chef.groups[fleet.org, READERS] = {"groups": ["inner"]}
+    chef.groups[fleet.org, "inner"] = {
+        "users": ["bob"],
+        "groups": ["elsewhere::inner", READERS, "gone"],
+    }
+    chef.groups[fleet.org, WRITERS] = {"users": ["carol"]}
     time.sleep(1.1)
     assert may(bob) == (200, 403)
     assert may(carol) == (403, 201)
@@ -82,7 +127,7 @@ def test_groups_decide_as_ever(fleet: BesideChef, chef: ChefServer) -> None:
 
 def test_a_user_and_a_client_of_one_name_are_two(fleet: BesideChef, chef: ChefServer) -> None:
     user, client = fleet.user("both", KEYS[0]), fleet.client("both", KEYS[1])
-    chef.groups[ORG, WRITERS] = {"clients": ["both"]}
+    chef.groups[fleet.org, WRITERS] = {"clients": ["both"]}
     assert (may(user)[1], may(client)[1]) == (403, 201)
 
 
@@ -91,7 +136,7 @@ def test_keys_that_are_added_and_revoked_count_within_the_cache(
 ) -> None:
     bob = fleet.user("bob", KEYS[0])
     assert bob("GET", "pushy/jobs").status == 200
-    chef.keys[ORG, "user", "bob"] = [keys.public_pem(KEYS[1]), keys.public_pem(KEYS[2])]
+    chef.keys[fleet.org, "user", "bob"] = [keys.public_pem(KEYS[1]), keys.public_pem(KEYS[2])]
     time.sleep(1.1)
     assert bob("GET", "pushy/jobs").status == 401
     for key in (KEYS[1], KEYS[2]):
@@ -105,15 +150,15 @@ def test_a_member_who_leaves_while_his_job_runs_may_do_nothing_more_and_it_runs_
     fleet.start_agent("n1")
     fleet.wait_available(["n1"])
     carol = fleet.user("carol", KEYS[1])
-    chef.groups[ORG, READERS] = {"users": [ADMIN]}
-    chef.groups[ORG, WRITERS] = {"groups": ["team"]}
-    chef.groups[ORG, "team"] = {"users": ["carol"]}
+    chef.groups[fleet.org, READERS] = {"users": [ADMIN]}
+    chef.groups[fleet.org, WRITERS] = {"groups": ["team"]}
+    chef.groups[fleet.org, "team"] = {"users": ["carol"]}
     time.sleep(1.1)
     made = carol.post("pushy/jobs", {"command": "sleep", "nodes": ["n1"]})
     job_id = made["uri"].rpartition("/")[2]
     job, own = f"pushy/jobs/{job_id}", f"pushy/own_jobs/{job_id}"
     until(lambda: carol.get(own)["status"] == "running", "it runs")
-    chef.groups[ORG, "team"] = {"users": []}
+    chef.groups[fleet.org, "team"] = {"users": []}
     time.sleep(1.1)
     for method, path in (("GET", own), ("POST", f"{job}/abort"), ("POST", "pushy/jobs")):
         body = JOB if method == "POST" else None
@@ -137,7 +182,7 @@ def test_a_key_that_cannot_be_read_takes_no_other_from_its_client(
     fleet: BesideChef, chef: ChefServer
 ) -> None:
     node = fleet.client("n1", KEYS[0])
-    chef.keys[ORG, "client", "n1"].insert(0, "-----BEGIN PUBLIC KEY-----\nnone\n")
+    chef.keys[fleet.org, "client", "n1"].insert(0, "-----BEGIN PUBLIC KEY-----\nnone\n")
     public_key, _ = zmq.curve_keypair()
     got = node("GET", "pushy/config/n1", query="?" + urlencode({"ccpk": public_key.decode()}))
     assert got.status == 200, got
@@ -150,7 +195,7 @@ def test_a_key_that_is_slow_to_verify_with_counts_no_more_than_in_our_own_store(
     bob = fleet.user("bob", slow)
     # Anybody could have the server verify with it.
     assert bob("GET", "pushy/jobs").status == 401
-    chef.keys[ORG, "user", "bob"].append(keys.public_pem(KEYS[1]))
+    chef.keys[fleet.org, "user", "bob"].append(keys.public_pem(KEYS[1]))
     time.sleep(1.1)
     assert bob.signing_with(KEYS[1])("GET", "pushy/jobs").status == 200
 
@@ -167,9 +212,8 @@ def with_exponent(key: RSAPrivateKey, least: int) -> RSAPrivateKey:
     ).private_key()  # fmt: skip
 
 
-def test_a_job_outlives_that_the_server_is_killed_while_chef_is_away(
-    fleet: BesideChef, chef: ChefServer
-) -> None:
+def test_a_job_outlives_that_the_server_is_killed_while_chef_is_away(own: BesideChef) -> None:
+    fleet, chef = own, own.chef
     fleet.enroll(["n1"])
     fleet.start_agent("n1")
     fleet.wait_available(["n1"])
@@ -186,39 +230,39 @@ def test_a_job_outlives_that_the_server_is_killed_while_chef_is_away(
 
 
 def test_it_is_asked_once_for_many_and_for_as_long_as_an_answer_counts(
-    tmp_path: Path, chef: ChefServer
+    remembering: BesideChef,
 ) -> None:
-    with BesideChef(tmp_path, chef, SUPERUSER_KEY) as fleet:
-        bob = fleet.user("bob", KEYS[0])
-        chef.delay = 0.3
-        with ThreadPoolExecutor(20) as pool:
-            asked = [pool.submit(bob, "GET", "pushy/jobs") for _ in range(20)]
-            assert {done.result().status for done in asked} == {200}
-        bob("GET", "pushy/jobs")
-        of_bob = f"/organizations/{ORG}/principals/bob"
-        assert chef.asked[of_bob] == 1
-        assert max(chef.asked.values()) == 1
+    fleet, chef = remembering, remembering.chef
+    bob = fleet.user("bob", KEYS[0])
+    chef.delay = 0.3
+    with ThreadPoolExecutor(20) as pool:
+        asked = [pool.submit(bob, "GET", "pushy/jobs") for _ in range(20)]
+        assert {done.result().status for done in asked} == {200}
+    bob("GET", "pushy/jobs")
+    of_bob = f"/organizations/{fleet.org}/principals/bob"
+    assert chef.asked[of_bob] == 1
+    assert max(fleet.asked().values()) == 1
 
 
 def test_for_configurations_it_is_asked_once_for_each_node_and_age(
-    tmp_path: Path, chef: ChefServer
+    remembering: BesideChef,
 ) -> None:
+    fleet, chef = remembering, remembering.chef
     nodes = [f"n{number}" for number in range(40)]
     for node in nodes:
-        chef.keys[ORG, "client", node] = [keys.public_pem(KEYS[0])]
-    of_nodes = {f"/organizations/{ORG}/principals/{node}" for node in nodes}
-    with BesideChef(tmp_path, chef, SUPERUSER_KEY, chef_cache=300) as fleet:
-        directory = str(fleet.server_directory)
-        plan = Plan(nodes=nodes, interval=1.0, url=fleet.url.partition("/organizations")[0])
-        chef.delay = 0.05
-        for times in (1, 2):
-            with ThreadPoolExecutor(16) as pool:
-                # Each three times, and some at the same time.
-                fetched = [pool.submit(configuration, plan, node) for node in nodes * 3]
-                assert all(one.result()["encoded_session_key"] for one in fetched)
-            assert {path: chef.asked[path] for path in of_nodes} == dict.fromkeys(of_nodes, times)
-            assert fleet.cli("server", "forget-identities", "--dir", directory).returncode == 0
-        assert about_identities(chef).keys() == of_nodes
+        chef.keys[fleet.org, "client", node] = [keys.public_pem(KEYS[0])]
+    of_nodes = {f"/organizations/{fleet.org}/principals/{node}" for node in nodes}
+    base = fleet.url.partition("/organizations")[0]
+    plan = Plan(nodes=nodes, interval=1.0, url=base, org=fleet.org)
+    chef.delay = 0.05
+    for times in (1, 2):
+        with ThreadPoolExecutor(16) as pool:
+            # Each three times, and some at the same time.
+            fetched = [pool.submit(configuration, plan, node) for node in nodes * 3]
+            assert all(one.result()["encoded_session_key"] for one in fetched)
+        assert {path: chef.asked[path] for path in of_nodes} == dict.fromkeys(of_nodes, times)
+        have_forgotten(fleet.server_directory)
+    assert about_identities(fleet).keys() == of_nodes
 
 
 def configuration(plan: Plan, node: str) -> Any:
@@ -262,8 +306,8 @@ def test_a_404_of_somebody_else_is_no_word_that_a_group_is_not_there(
     fleet: BesideChef, chef: ChefServer, said: Any
 ) -> None:
     bob = fleet.user("bob", KEYS[0])
-    chef.groups[ORG, READERS] = {"users": [ADMIN]}
-    chef.instead["GET", f"/organizations/{ORG}/groups/{READERS}"] = 404, said
+    chef.groups[fleet.org, READERS] = {"users": [ADMIN]}
+    chef.instead["GET", f"/organizations/{fleet.org}/groups/{READERS}"] = 404, said
     # Without a group of readers everybody may look.
     answer = bob("GET", "pushy/jobs")
     assert answer.status == 502, answer
@@ -272,7 +316,8 @@ def test_a_404_of_somebody_else_is_no_word_that_a_group_is_not_there(
     assert bob("GET", "pushy/jobs").status == 403
 
 
-def test_measurements_tell_what_it_was_asked(fleet: BesideChef, chef: ChefServer) -> None:
+def test_measurements_tell_what_it_was_asked(own: BesideChef) -> None:
+    fleet, chef = own, own.chef
     for status, fault in ((200, ""), (200, "failing"), (502, "garbage")):
         chef.fault = fault
         time.sleep(1.1 if fault else 0.0)
@@ -281,10 +326,10 @@ def test_measurements_tell_what_it_was_asked(fleet: BesideChef, chef: ChefServer
         outcome: metric(fleet, "pushcli_chef_questions_total", outcome=outcome)
         for outcome in ("answered", "away", "refused")
     }
-    assert sum(counted.values()) == about_identities(chef).total()
+    assert sum(counted.values()) == about_identities(fleet).total()
     assert counted == {"answered": 2, "away": 2, "refused": 1}
     assert metric(fleet, "pushcli_chef_questions_total", kind="principals") == 3
-    assert metric(fleet, "pushcli_chef_question_seconds_count") == about_identities(chef).total()
+    assert metric(fleet, "pushcli_chef_question_seconds_count") == about_identities(fleet).total()
     for age, least in (("fresh", 1), ("stale", 2)):
         assert metric(fleet, "pushcli_chef_remembered_answers_total", age=age) >= least
     assert metric(fleet, "pushcli_chef_kept") == 2
@@ -302,8 +347,8 @@ def names(fleet: BesideChef) -> list[str]:
     return found
 
 
-def test_a_wrong_key_of_ours_is_told(tmp_path: Path, chef: ChefServer) -> None:
-    with BesideChef(tmp_path, chef, KEYS[0]) as fleet:
+def test_a_wrong_key_of_ours_is_told(tmp_path: Path, other_chef: ChefServer) -> None:
+    with BesideChef(tmp_path, other_chef, KEYS[0]) as fleet:
         answer = operator(fleet)("GET", "pushy/jobs")
         assert answer.status == 502
         assert "check chef_user and chef_key" in answer.error[0]
@@ -315,7 +360,8 @@ def test_no_name_leads_elsewhere(fleet: BesideChef, chef: ChefServer, name: str)
     assert not any("principals" in path for path in chef.asked)
 
 
-def test_principals_may_be_asked_directly(tmp_path: Path, chef: ChefServer) -> None:
+def test_principals_may_be_asked_directly(tmp_path: Path, other_chef: ChefServer) -> None:
+    chef = other_chef
     with (
         chef_server(SUPERUSER_KEY.public_key()) as direct,
         BesideChef(tmp_path, chef, SUPERUSER_KEY, chef_direct_url=direct.url) as fleet,
@@ -323,7 +369,7 @@ def test_principals_may_be_asked_directly(tmp_path: Path, chef: ChefServer) -> N
         direct.keys = chef.keys
         assert operator(fleet)("POST", "pushy/jobs", JOB).status == 201
         assert {path.split("/")[3] for path in direct.asked} == {"principals"}
-        assert {path.split("/")[3] for path in about_identities(chef)} == {"groups"}
+        assert {path.split("/")[3] for path in about_identities(fleet)} == {"groups"}
 
 
 def test_while_it_is_slow_others_are_not(fleet: BesideChef, chef: ChefServer) -> None:
@@ -365,7 +411,7 @@ def test_while_it_is_away_who_is_known_looks_and_nodes_come_but_nothing_starts(
 
 def test_who_is_let_in_is_the_one_of_this_name(fleet: BesideChef, chef: ChefServer) -> None:
     # Whoever answers for another name lets him in as nobody.
-    chef.keys[ORG, "user", "mallory"] = [keys.public_pem(KEYS[0])]
+    chef.keys[fleet.org, "user", "mallory"] = [keys.public_pem(KEYS[0])]
     assert Signer(fleet, ADMIN, KEYS[0])("GET", "pushy/jobs").status == 401
 
 
@@ -373,7 +419,7 @@ def test_who_there_is_is_told_over_there(fleet: BesideChef) -> None:
     for method, path in (
         ("GET", "clients"), ("POST", "users"), ("GET", "groups/admins"), ("GET", "nodes/n1"),
         ("POST", "search/node"), ("GET", "principals/ann"), ("POST", "tokens"), ("POST", "enroll"),
-        ("GET", "/users"), ("GET", "/organizations"), ("DELETE", f"/organizations/{ORG}"),
+        ("GET", "/users"), ("GET", "/organizations"), ("DELETE", f"/organizations/{fleet.org}"),
     ):  # fmt: skip
         answer = operator(fleet)(method, path, {} if method == "POST" else None)
         assert answer.status == 404, path
@@ -383,15 +429,16 @@ def test_who_there_is_is_told_over_there(fleet: BesideChef) -> None:
     assert operator(fleet)("GET", "audit").status == 200
 
 
-def test_a_server_with_users_of_its_own_does_not_start(tmp_path: Path, chef: ChefServer) -> None:
-    with Fleet(tmp_path, []) as fleet:
-        fleet.end_server()
-        key = tmp_path / "chef.pem"
-        keys.write_private_key(key, SUPERUSER_KEY)
-        with (fleet.server_directory / "server.toml").open("a") as file:
-            file.write(f'identity = "chef"\nchef_server_url = "{chef.url}"\n')
-            file.write(f'chef_key = "{key}"\n')
-        ran = fleet.cli("server", "start", "--dir", str(fleet.server_directory))
-        assert ran.returncode == ExitStatus.CONFIG
-        assert "this server has users of its own" in ran.stderr
-        assert ran.stderr.count("\n") == 1
+def test_a_server_with_users_of_its_own_does_not_start(tmp_path: Path) -> None:
+    fleet = Fleet(tmp_path, [])
+    fleet.make_server()
+    key = tmp_path / "chef.pem"
+    keys.write_private_key(key, SUPERUSER_KEY)
+    with (fleet.server_directory / "server.toml").open("a") as file:
+        file.write('identity = "chef"\nchef_server_url = "http://127.0.0.1:1"\n')
+        file.write(f'chef_key = "{key}"\n')
+    ran = fleet.cli("server", "start", "--dir", str(fleet.server_directory))
+    fleet.stop()
+    assert ran.returncode == ExitStatus.CONFIG
+    assert "this server has users of its own" in ran.stderr
+    assert ran.stderr.count("\n") == 1

@@ -261,22 +261,6 @@ def test_what_is_not_understood(unpacked: Path) -> None:
         assert (done.returncode, done.stderr.partition(":")[0]) == (2, "usage"), arguments
 
 
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        (["--python", "3.9"], "invalid choice: '3.9'"),
-        (["--out", "/proc/none"], "cannot make /proc/none: No such file or directory"),
-    ],
-)
-def test_an_archive_that_cannot_be_made(arguments: list[str], words: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "bundle", *arguments], cwd=TOP, capture_output=True, text=True,
-        timeout=patient(15), check=False,
-    )  # fmt: skip
-    assert done.returncode == 2
-    assert words in done.stderr.splitlines()[-1]
-
-
 def test_a_damaged_archive(made: Path, tmp_path: Path) -> None:
     damaged = unpack(made, tmp_path)
     wheel = next((damaged / "wheels").glob("click-*.whl"))

@@ -7,8 +7,7 @@ import pytest
 
 from pushcli import keys
 from pushcli.exit_status import ExitStatus
-from pushcli.sandbox.sandbox import ORG
-from tests.support.beside_chef import BesideChef
+from tests.support.beside_chef import BesideChef, Tenant
 from tests.support.chef_server import ChefServer, chef_server
 from tests.support.identities import KEYS, operator
 from tests.support.waiting import until
@@ -17,24 +16,35 @@ pytestmark = [pytest.mark.timeout(90), pytest.mark.slow]
 SUPERUSER_KEY, VALIDATOR_KEY = KEYS[3], KEYS[2]
 
 
-@pytest.fixture
-def chef() -> Iterator[ChefServer]:
-    with chef_server(SUPERUSER_KEY.public_key()) as chef:
-        chef.validators = {f"{ORG}-validator"}
-        chef.keys[ORG, "client", f"{ORG}-validator"] = [keys.public_pem(VALIDATOR_KEY)]
-        yield chef
+@pytest.fixture(scope="module")
+def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BesideChef]:
+    """Whose server the tests share."""
+    directory = tmp_path_factory.mktemp("host")
+    with (
+        chef_server(SUPERUSER_KEY.public_key()) as chef,
+        BesideChef(directory, chef, SUPERUSER_KEY, chef_cache=1) as host,
+    ):
+        yield host
 
 
 @pytest.fixture
-def fleet(tmp_path: Path, chef: ChefServer) -> Iterator[BesideChef]:
-    with BesideChef(tmp_path, chef, SUPERUSER_KEY, chef_cache=1) as fleet:
-        chef.push_jobs = fleet.url
+def fleet(tmp_path: Path, host: BesideChef) -> Iterator[BesideChef]:
+    with Tenant(tmp_path, host) as fleet:
+        fleet.chef.push_jobs = fleet.url
+        validator = f"{fleet.org}-validator"
+        fleet.chef.validators = {validator}
+        fleet.chef.keys[fleet.org, "client", validator] = [keys.public_pem(VALIDATOR_KEY)]
         yield fleet
+
+
+@pytest.fixture
+def chef(fleet: BesideChef) -> ChefServer:
+    return fleet.chef
 
 
 def behind_chef(fleet: BesideChef) -> str:
     """The URL that all of a Chef shop's programs have."""
-    return f"{fleet.chef.url}/organizations/{ORG}"
+    return f"{fleet.chef.url}/organizations/{fleet.org}"
 
 
 def runs_a_job(fleet: BesideChef, node: str) -> None:
@@ -54,7 +64,7 @@ def test_a_node_that_enrolls_there_runs_jobs_of_ours(fleet: BesideChef, chef: Ch
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")
     assert "The server named no editors" in done.stdout
-    assert (ORG, "web01") in chef.nodes
+    assert (fleet.org, "web01") in chef.nodes
     fleet.write_agent_settings("web01", {"true": "true"})
     runs_a_job(fleet, "web01")
 
@@ -64,7 +74,7 @@ def test_a_node_of_chefs_needs_no_enrolment(fleet: BesideChef, chef: ChefServer)
     etc.mkdir()
     key = keys.generate()
     keys.write_private_key(etc / "client.pem", key)
-    chef.keys[ORG, "client", "old01"] = [keys.public_pem(key)]
+    chef.keys[fleet.org, "client", "old01"] = [keys.public_pem(key)]
     (etc / "client.rb").write_text(
         f"chef_server_url '{behind_chef(fleet)}'\nnode_name 'old01'\n"
         f"client_key '{etc}/client.pem'\nwhitelist({{'true' => 'true'}})\n"
@@ -101,7 +111,7 @@ def test_an_agent_goes_with_its_client(fleet: BesideChef, chef: ChefServer) -> N
     for node in ("n1", "n2"):
         fleet.start_agent(node)
     fleet.wait_available(["n1", "n2"])
-    held = chef.keys.pop((ORG, "client", "n1"))
+    held = chef.keys.pop((fleet.org, "client", "n1"))
 
     def states() -> dict[str, str]:
         asks = operator(fleet)
@@ -109,5 +119,5 @@ def test_an_agent_goes_with_its_client(fleet: BesideChef, chef: ChefServer) -> N
 
     until(lambda: states() == {"n1": "offline", "n2": "online"}, "it is gone", 40)
     # It is back with its client.
-    chef.keys[ORG, "client", "n1"] = held
+    chef.keys[fleet.org, "client", "n1"] = held
     until(lambda: states() == {"n1": "online", "n2": "online"}, "it is back", 40)

@@ -19,9 +19,10 @@ SUPERUSER_KEY = KEYS[3]
 OTHER_PIN = "SHA256:" + "AB" * 32
 
 
-@pytest.fixture
-def certificate(tmp_path: Path) -> Certificate:
-    return certificates.self_signed(tmp_path / "certificate", ["127.0.0.1"])
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
+    directory = tmp_path_factory.mktemp("tls") / "certificate"
+    return certificates.self_signed(directory, ["127.0.0.1"])
 
 
 def lets_in(directory: Path, chef: ChefServer, **settings: str) -> bool:

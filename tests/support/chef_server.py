@@ -44,12 +44,19 @@ class ChefServer:
 
     def __init__(self, superuser_key: RSAPublicKey) -> None:
         self.superuser_key = superuser_key
-        self.keys: dict[tuple[str, str, str], list[str]] = {}
-        self.groups: dict[tuple[str, str], dict[str, list[str]]] = {}
         self.organizations = {"sandbox"}
-        self.guids: dict[str, str] = {}
         self.asked: Counter[str] = Counter()
         self.unexpected: list[str] = []
+        self.connections: set[socket.socket] = set()
+        self.scheme = "http"
+        self.port = 0
+        self.reset()
+
+    def reset(self) -> None:
+        """Be well, with nobody in it; the organizations are still there, and what was asked."""
+        self.keys: dict[tuple[str, str, str], list[str]] = {}
+        self.groups: dict[tuple[str, str], dict[str, list[str]]] = {}
+        self.guids: dict[str, str] = {}
         self.nodes: dict[tuple[str, str], dict[str, Any]] = {}
         self.validators: set[str] = set()
         self.groups_are_open = False
@@ -60,10 +67,7 @@ class ChefServer:
         self.signers: list[tuple[str, str, str]] = []
         self.fault = ""
         self.delay = 0.0
-        self.connections: set[socket.socket] = set()
         self.redirects_to = "http://127.0.0.1:1/elsewhere"
-        self.scheme = "http"
-        self.port = 0
 
     @property
     def url(self) -> str:

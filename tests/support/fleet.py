@@ -43,6 +43,14 @@ class SlowFleet(Sandbox):
         with self._databases:
             super().stop()
 
+    def copy_server(self, first: Sandbox) -> None:
+        """As `pushcli server init` does: what it made there is here, with settings of this one."""
+        shutil.copytree(first.server_directory, self.server_directory)
+        file = self.server_directory / settings.FILE
+        made = settings.load(self.server_directory)
+        self._settings |= self.new_database(template=made.database_url)
+        file.write_text(settings.render(settings.with_values(made, self.values(), "the test")))
+
     def new_database(self, *, template: str = "") -> dict[str, str]:
         """The setting for an empty database, or a copy; nothing where a file of its own will do."""
         if not postgresql.IS_CHOSEN:
@@ -60,11 +68,7 @@ class Fleet(SlowFleet):
             super().make_server()
             return
         first = _first(with_tls=self._with_tls)
-        shutil.copytree(first.server_directory, self.server_directory)
-        file = self.server_directory / settings.FILE
-        made = settings.load(self.server_directory)
-        self._settings |= self.new_database(template=made.database_url)
-        file.write_text(settings.render(settings.with_values(made, self.values(), "the test")))
+        self.copy_server(first)
         self.credentials.parent.mkdir(parents=True)
         shutil.copystat(first.credentials.parent, self.credentials.parent)
         profile = first.credentials.read_text()

@@ -9,12 +9,13 @@ import ssl
 import time
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 from pushcli.protocol import signing
 from pushcli.protocol.timestamps import format_iso8601
-from pushcli.sandbox.sandbox import ADMIN, ORG, Sandbox
+from pushcli.sandbox.sandbox import ADMIN, Sandbox
 from tests.support import key_files
 from tests.support.waiting import patient
 
@@ -59,6 +60,7 @@ class Raw:
 
     def __init__(self, fleet: Sandbox) -> None:
         self.port = fleet.ports[0]
+        self.organization = urlsplit(fleet.url).path
         self.context: ssl.SSLContext | None = None
         """For TLS, where there is a proxy that speaks it."""
         self.source = "127.0.0.1"
@@ -78,7 +80,7 @@ class Raw:
         **headers: str,
     ) -> Answer:
         """One request; `path` is below the organization unless it begins with a slash."""
-        path = path if path.startswith("/") else f"/organizations/{ORG}/{path}"
+        path = path if path.startswith("/") else f"{self.organization}/{path}"
         content = body if isinstance(body, bytes) else json.dumps(body).encode()
         signed = signing.sign(
             self.key, method=method, path=path, body=content, user=user, version=version,
