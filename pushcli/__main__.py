@@ -98,14 +98,14 @@ def _report(error: Exception) -> int:
         import traceback
 
         traceback.print_exception(error)
-    line, status = _explain(error)
+    line, status = explain(error)
     with suppress(OSError):
         sys.stderr.write(f"pushcli: error: {line}\n")
         sys.stderr.flush()
     return status
 
 
-def _explain(error: Exception) -> tuple[str, int]:
+def explain(error: Exception) -> tuple[str, int]:
     """The cause and the remedy in one line, and the exit status."""
     import click
 

@@ -12,8 +12,7 @@ import msgspec
 from pushcli_server import settings
 from pushcli_server.clock import Clock
 from pushcli_server.core.retention import DAY, Ended, expired, is_plausible, surplus
-from pushcli_server.retention import Kept, Retention
-from pushcli_server.runtime import kept_by
+from pushcli_server.retention import Kept, Retention, kept_by
 from pushcli_server.settings import Settings
 from pushcli_server.stopped import alone
 from pushcli_server.store import Store, database, retention_reads

@@ -13,6 +13,7 @@ import msgspec
 
 from pushcli_server.clock import Clock
 from pushcli_server.core.retention import DAY, Ended, Rules, expired, is_plausible, surplus
+from pushcli_server.settings import Settings, seconds_kept
 from pushcli_server.store import Store, StoreUnavailable, operations, retention_reads
 
 INTERVAL = 60.0
@@ -40,6 +41,15 @@ class Kept(msgspec.Struct, frozen=True, kw_only=True):
     def without_age(self) -> "Kept":
         """The same, but that nothing is too old."""
         return Kept(output=self.output.without_age(), jobs=self.jobs.without_age(), audit=math.inf)
+
+
+def kept_by(settings: Settings) -> Kept:
+    """What the settings say about how long things are kept."""
+    return Kept(
+        output=Rules(seconds_kept(settings.output_retention), settings.max_stored_output_bytes),
+        jobs=Rules(seconds_kept(settings.job_retention), settings.max_stored_jobs),
+        audit=seconds_kept(settings.audit_retention),
+    )
 
 
 class Retention:

@@ -25,7 +25,6 @@ from pushcli_server.core.identity import NodeKey
 from pushcli_server.core.job_state import Grace
 from pushcli_server.core.node import Patience
 from pushcli_server.core.replays import Replays
-from pushcli_server.core.retention import Rules as RetentionRules
 from pushcli_server.engine import Engine
 from pushcli_server.facts import Facts
 from pushcli_server.feeds import Feeds
@@ -40,11 +39,11 @@ from pushcli_server.organizations import OrganizationService
 from pushcli_server.outbox import Outbox
 from pushcli_server.output_feeds import OutputFeeds
 from pushcli_server.release import Releases
-from pushcli_server.retention import Kept, Retention
+from pushcli_server.retention import Retention, kept_by
 from pushcli_server.rotation import Rotation
 from pushcli_server.secrets import Keyring, Secrets
 from pushcli_server.services import Services
-from pushcli_server.settings import Settings, seconds_kept
+from pushcli_server.settings import Settings
 from pushcli_server.store import Store, StoreUnavailable, identity_reads
 from pushcli_server.supervised import Tasks
 from pushcli_server.timers import Timers
@@ -264,17 +263,6 @@ def rules_of(settings: Settings) -> Rules:
         lifetime=settings.lifetime,
         reconfigure_splay=settings.reconfigure_splay,
         max_job_output=settings.max_job_output_bytes,
-    )
-
-
-def kept_by(settings: Settings) -> Kept:
-    """What the settings say about how long things are kept."""
-    return Kept(
-        output=RetentionRules(
-            seconds_kept(settings.output_retention), settings.max_stored_output_bytes
-        ),
-        jobs=RetentionRules(seconds_kept(settings.job_retention), settings.max_stored_jobs),
-        audit=seconds_kept(settings.audit_retention),
     )
 
 

@@ -10,6 +10,7 @@ import sys
 import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from typing import LiteralString
 
 import psycopg
 import pytest
@@ -66,19 +67,23 @@ def require_chosen() -> None:
 
 
 @contextmanager
-def new_database(*, template: str = "") -> Iterator[str]:
+def new_database(*, template: str = "", made_with: LiteralString = "") -> Iterator[str]:
     """The URL of a database that is dropped afterwards.
 
     Args:
         template: the URL of the one that it is a copy of.
+        made_with: SQL that gives it another encoding or order than that of the databases beside it.
 
     Raises:
         NoPostgresqlError: there is none to make it in.
     """
     name = f"{_PREFIX}{uuid.uuid4().hex[:12]}"
     # As long as its maker lives a session has the database's name: others leave it alone.
-    of = str(make_url(template).database) if template else "template1"
-    create = SQL("CREATE DATABASE {} TEMPLATE {}").format(Identifier(name), Identifier(of))
+    usual = "template0" if made_with else "template1"
+    of = str(make_url(template).database) if template else usual
+    create = SQL("CREATE DATABASE {} TEMPLATE {} {}").format(
+        Identifier(name), Identifier(of), SQL(made_with)
+    )
     with _session(name) as session:
         session.execute(create)
         try:
@@ -88,11 +93,15 @@ def new_database(*, template: str = "") -> Iterator[str]:
 
 
 @contextmanager
-def throw_away_database() -> Iterator[str]:
-    """The URL of an empty database; the test is skipped where there can be none."""
+def throw_away_database(*, made_with: LiteralString = "") -> Iterator[str]:
+    """The URL of an empty database; the test is skipped where there can be none.
+
+    Args:
+        made_with: as of `new_database`.
+    """
     with ExitStack() as made:
         try:
-            url = made.enter_context(new_database())
+            url = made.enter_context(new_database(made_with=made_with))
         except NoPostgresqlError as error:
             pytest.skip(str(error))
         yield url

@@ -19,7 +19,7 @@ from pushcli_server import settings
 from pushcli_server.importing.original_job import LeftOut, Taken, taken
 from pushcli_server.importing.source import Captured, Named, Output, Read, Source, Unreadable
 from pushcli_server.importing.tally import Tally
-from pushcli_server.runtime import kept_by
+from pushcli_server.retention import kept_by
 from pushcli_server.settings import Settings
 from pushcli_server.stopped import alone
 from pushcli_server.store import (

@@ -1,12 +1,15 @@
-"""The command line in this process, against a Chef Infra Server that a test plays."""
+"""The command line in this process: whoever tests what it does needs no process for it."""
 
 import io
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from pushcli.__main__ import explain
 from pushcli.cli import root
 from pushcli.terminal.context import App
 from tests.integration.cli.played_server import URL
+from tests.integration.cli.program import Result
 
 OLD_SERVER = {
     "Server": "openresty/1.25.3.1",
@@ -25,18 +28,40 @@ class Said(NamedTuple):
 
 
 def run(key: Path, *arguments: str) -> Said:
-    """`pushcli ARGUMENTS` as the user ann of the organization acme.
+    """`pushcli ARGUMENTS` as the user ann of acme, against a Chef Infra Server that a test plays.
+
+    Raises:
+        PushcliError: what the program would tell in one line.
+    """
+    env = {"PUSHCLI_SERVER_URL": URL, "PUSHCLI_USER": "ann", "PUSHCLI_KEY": str(key)}
+    return run_with(env, *arguments)
+
+
+def run_with(env: Mapping[str, str], *arguments: str) -> Said:
+    """`pushcli ARGUMENTS` with this environment, without a terminal.
 
     Raises:
         PushcliError: what the program would tell in one line.
     """
     out = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True)
     err = io.StringIO()
-    env = {"PUSHCLI_SERVER_URL": URL, "PUSHCLI_USER": "ann", "PUSHCLI_KEY": str(key)}
     app = App(stdout=out, stderr=err, stdin=None, env=env)
-    with root.make_context("pushcli", list(arguments), obj=app) as context:
-        status = root.invoke(context)
-    if "client" in app.__dict__:
-        app.client.close()
+    try:
+        with root.make_context("pushcli", list(arguments), obj=app) as context:
+            status = root.invoke(context)
+    finally:
+        if "client" in app.__dict__:
+            app.client.close()
     assert isinstance(out.buffer, io.BytesIO)
     return Said(status, out.buffer.getvalue().decode(), err.getvalue())
+
+
+def outcome(env: Mapping[str, str], *arguments: str) -> Result:
+    """How `pushcli ARGUMENTS` ends; of one that fails no more than the line that says why."""
+    try:
+        said = run_with(env, *arguments)
+    except Exception as error:
+        line, status = explain(error)
+        return Result(status, "", f"pushcli: error: {line}\n")
+    assert said.status is None or isinstance(said.status, int)
+    return Result(said.status or 0, said.stdout, said.stderr)

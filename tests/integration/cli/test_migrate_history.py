@@ -1,12 +1,17 @@
-"""`pushcli migrate history`: the original server's jobs in ours."""
+"""`pushcli migrate history`: the original server's jobs in ours.
+
+What it takes over is looked at on one server that runs for all tests: their scenes were imported
+before it was started, one after the other.
+"""
 
 import json
 import re
 import signal
 import sqlite3
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +26,7 @@ from pushcli_server import listener, settings
 from pushcli_server.importing.history import bring_in
 from pushcli_server.importing.original_rest import OriginalRest
 from pushcli_server.importing.source import Named
+from tests.integration.cli.in_process import run_with
 from tests.integration.cli.program import Home, Result, assert_one_line
 from tests.integration.cli.responder import Answer, Responder, json_answer
 from tests.integration.cli.terminal import on_terminal
@@ -53,22 +59,45 @@ def home(fleet: Fleet) -> Home:
     return Home(fleet.credentials.parent.parent)
 
 
-@pytest.fixture
-def database() -> Iterator[OriginalDatabase]:
+@pytest.fixture(scope="module")
+def one_database() -> Iterator[OriginalDatabase]:
     with original_database() as database:
         yield database
 
 
+@pytest.fixture
+def database(one_database: OriginalDatabase) -> OriginalDatabase:
+    """An empty one."""
+    one_database.renew()
+    return one_database
+
+
+@pytest.fixture(scope="module")
+def one_of_a_language() -> Iterator[OriginalDatabase]:
+    with original_database(made_with=OF_A_LANGUAGE) as database:
+        yield database
+
+
+@pytest.fixture
+def of_a_language(one_of_a_language: OriginalDatabase) -> OriginalDatabase:
+    """An empty one with another order than that of bytes."""
+    one_of_a_language.renew()
+    return one_of_a_language
+
+
 def migrate(fleet: SlowFleet, home: Home, source: str, *arguments: str) -> Result:
+    """By the program."""
     place = str(fleet.server_directory)
     return home.run("migrate", "history", source, "--dir", place, *arguments)
 
 
 def told(fleet: SlowFleet, home: Home, source: str, *arguments: str) -> dict[str, Any]:
-    """What it says to programs."""
-    result = migrate(fleet, home, source, "-y", "-F", "json", *arguments)
-    assert result.status == ExitStatus.OK, result
-    answer: dict[str, Any] = json.loads(result.stdout)
+    """What the command says to programs, run in this one."""
+    place = str(fleet.server_directory)
+    options = ("--dir", place, "-y", "-F", "json")
+    answer: dict[str, Any] = json.loads(
+        run_with(home.env, "migrate", "history", source, *options, *arguments).stdout
+    )
     return answer
 
 
@@ -83,55 +112,139 @@ def shown(home: Home, *arguments: str) -> Any:
     return json.loads(result.stdout)
 
 
-def test_jobs_states_and_output_are_those_of_our_server_afterwards(
-    fleet: Fleet, home: Home, database: OriginalDatabase
-) -> None:
-    database.job(ONE, quorum=2, nodes={"web1": 3, "web2": 4})
+@dataclass(frozen=True)
+class Importing:
+    """A scene's database, and the stopped server that is to have its jobs."""
+
+    fleet: Fleet
+    home: Home
+    database: OriginalDatabase
+
+    def __call__(self) -> dict[str, Any]:
+        """Take them over; what was said."""
+        return told(self.fleet, self.home, self.database.url, AS_ORG)
+
+
+Scene = Callable[[Importing], dict[str, Any]]
+SCENES: list[Scene] = []
+"""What makes a database's jobs, and takes them over: no two scenes have a job's id in common."""
+
+
+def scene(made: Scene) -> Scene:
+    SCENES.append(made)
+    return made
+
+
+@dataclass(frozen=True)
+class Imported:
+    """A server with the jobs of all scenes, and what was said of each."""
+
+    fleet: Fleet
+    home: Home
+    answers: dict[Scene, dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def imported(
+    tmp_path_factory: pytest.TempPathFactory, one_database: OriginalDatabase
+) -> Iterator[Imported]:
+    fleet = Fleet(tmp_path_factory.mktemp("imported") / "fleet", [])
+    fleet.make_server()
+    home = Home(fleet.credentials.parent.parent)
+    answers = {}
+    try:
+        for make in SCENES:
+            one_database.renew()
+            answers[make] = make(Importing(fleet, home, one_database))
+        fleet.start_server()
+        yield Imported(fleet, home, answers)
+    finally:
+        fleet.stop()
+
+
+@scene
+def one_too_old(take: Importing) -> dict[str, Any]:
+    """The first: output of scenes before it would be too old as well."""
+    database = take.database
+    database.job("91" * 16, created_at="2019-01-01", updated_at="2019-01-01", nodes={"a": 3})
+    database.job("92" * 16, created_at="2026-09-01", updated_at="2026-09-01", nodes={"a": 3})
+    answer = take()
+    place = str(take.fleet.server_directory)
+    pruned = take.home.run("server", "prune", "--dir", place, "-y")
+    return {**answer, "pruned": pruned.stdout}
+
+
+def test_imported_jobs_are_pruned_as_others(imported: Imported) -> None:
+    answer = imported.answers[one_too_old]
+    assert (answer["jobs"], answer["expired"]) == (2, 1)
+    assert answer["pruned"].startswith("Deleted 1 jobs")
+    there = {job["id"] for job in imported.fleet.api.jobs()}
+    assert there & {"91" * 16, "92" * 16} == {"92" * 16}
+
+
+@scene
+def two_jobs(take: Importing) -> dict[str, Any]:
+    one, two = "a1" * 16, "a2" * 16
+    database = take.database
+    database.job(one, quorum=2, nodes={"web1": 3, "web2": 4})
     database.options(
-        ONE, user="deploy", directory="/srv", env='{"A":"b"}', capture=True, file="raw:text"
+        one, user="deploy", directory="/srv", env='{"A":"b"}', capture=True, file="raw:text"
     )
-    database.output(ONE, "web1", "fine\nä", "")
-    database.output(ONE, "web2", "", "no such file\n")
-    database.job(TWO, command="true", status=3, nodes={"web1": 9, "web2": 7, "web3": 6})
-    answer = told(fleet, home, database.url, AS_ORG)
+    database.output(one, "web1", "fine\nä", "")
+    database.output(one, "web2", "", "no such file\n")
+    database.job(two, command="true", status=3, nodes={"web1": 9, "web2": 7, "web3": 6})
+    # By the program: that is what the tests of all others leave out.
+    done = migrate(take.fleet, take.home, database.url, AS_ORG, "-y", "-F", "json")
+    assert done.status == ExitStatus.OK, done
+    answer: dict[str, Any] = json.loads(done.stdout)
+    return answer
+
+
+def test_jobs_states_and_output_are_those_of_our_server_afterwards(imported: Imported) -> None:
+    one, two = "a1" * 16, "a2" * 16
+    api, home, answer = imported.fleet.api, imported.home, imported.answers[two_jobs]
     assert (answer["jobs"], answer["nodes"], answer["outputs"]) == (2, 5, 2)
     assert answer["organizations"] == [ORG]
     assert answer["remarks"] == []
-    fleet.start_server()
-    job = fleet.api.job(ONE, include_file=True)
+    job = api.job(one, include_file=True)
     assert job == {
-        "id": ONE, "command": "chef-client", "status": "complete", "run_timeout": 300,
+        "id": one, "command": "chef-client", "status": "complete", "run_timeout": 300,
         "created_at": "Fri, 04 Sep 2026 23:01:02 GMT",
         "updated_at": "Fri, 04 Sep 2026 23:17:56 GMT",
         "user": "deploy", "dir": "/srv", "env": {"A": "b"}, "capture_output": True,
         "file": "raw:text", "nodes": {"succeeded": ["web1"], "failed": ["web2"]},
     }  # fmt: skip
-    assert fleet.api.job(TWO)["nodes"] == {
+    assert api.job(two)["nodes"] == {
         "was_ready": ["web1"], "nacked": ["web2"], "unavailable": ["web3"],
     }  # fmt: skip
-    assert fleet.api.job_output(ONE, "web1", "stdout") == "fine\nä".encode()
-    assert fleet.api.job_output(ONE, "web2", "stderr") == b"no such file\n"
+    assert api.job_output(one, "web1", "stdout") == "fine\nä".encode()
+    assert api.job_output(one, "web2", "stderr") == b"no such file\n"
     listed = {job["id"]: job for job in shown(home, "job", "list")}
-    assert listed[ONE]["quorum"] == 2
-    assert "requestor" not in listed[ONE]
-    assert "by (unknown)" in home.run("job", "status", ONE, "--profile", ORG).stdout
+    assert listed[one]["quorum"] == 2
+    assert "requestor" not in listed[one]
+    assert "by (unknown)" in home.run("job", "status", one, "--profile", ORG).stdout
     assert "(unknown)" in home.run("job", "list", "--profile", ORG).stdout
-    output = home.run("job", "output", ONE, "--profile", ORG)
+    output = home.run("job", "output", one, "--profile", ORG)
     assert "no such file" in output.stdout
 
 
-def test_a_second_run_adds_what_is_new_and_nothing_else(
-    fleet: Fleet, home: Home, database: OriginalDatabase
-) -> None:
-    database.job(ONE, nodes={"web1": 3})
-    assert told(fleet, home, database.url, AS_ORG)["jobs"] == 1
-    database.job(TWO, nodes={"web1": 3})
-    database.session.execute("UPDATE jobs SET command = 'changed there'")
-    answer = told(fleet, home, database.url, AS_ORG)
+@scene
+def twice(take: Importing) -> dict[str, Any]:
+    take.database.job("b1" * 16, nodes={"web1": 3})
+    assert take()["jobs"] == 1
+    take.database.job("b2" * 16, nodes={"web1": 3})
+    take.database.session.execute("UPDATE jobs SET command = 'changed there'")
+    return take()
+
+
+def test_a_second_run_adds_what_is_new_and_nothing_else(imported: Imported) -> None:
+    answer = imported.answers[twice]
     assert (answer["jobs"], answer["there"], answer["left_out"]) == (1, 1, 0)
-    fleet.start_server()
-    assert fleet.api.job(ONE)["command"] == "chef-client"
-    assert len(fleet.api.jobs()) == 2
+    api = imported.fleet.api
+    assert api.job("b1" * 16)["command"] == "chef-client"
+    assert api.job("b2" * 16)["command"] == "changed there"
+    there = [job["id"] for job in api.jobs()]
+    assert sorted(one for one in there if one.startswith("b")) == ["b1" * 16, "b2" * 16]
 
 
 def test_a_dry_run_and_a_no_change_nothing(
@@ -148,14 +261,15 @@ def test_a_dry_run_and_a_no_change_nothing(
 
 
 def test_it_writes_only_while_the_server_is_stopped(
-    fleet: Fleet, home: Home, database: OriginalDatabase
+    imported: Imported, database: OriginalDatabase
 ) -> None:
+    fleet, home = imported.fleet, imported.home
+    before = len(fleet.api.jobs())
     database.job(ONE)
-    fleet.start_server()
     refused = migrate(fleet, home, database.url, AS_ORG, "-y")
     assert_one_line(refused, ExitStatus.ERROR, "the server is running", "--dry-run")
     assert migrate(fleet, home, database.url, AS_ORG, "--dry-run").status == ExitStatus.OK
-    assert fleet.api.jobs() == []
+    assert len(fleet.api.jobs()) == before
     over_rest = migrate(fleet, home, fleet.url, "--profile", ORG, "-y")
     assert_one_line(over_rest, ExitStatus.ERROR, "the old one, set another api_port")
 
@@ -165,27 +279,43 @@ def test_what_nobody_answers_is_told_though_it_is_our_own_port(fleet: Fleet, hom
     assert_one_line(done, ExitStatus.UNREACHABLE, "connection refused")
 
 
-@pytest.mark.parametrize(
-    ("status", "word"), [(0, "voting"), (1, "running"), (5, "new"), (7, "crashed")]
-)
-def test_what_was_not_over_ends_and_says_why(
-    fleet: Fleet, home: Home, database: OriginalDatabase, status: int, word: str
-) -> None:
-    database.job(ONE, status=status, nodes={"a": 0, "b": 1, "c": 2, "d": 3, "e": 8})
-    answer = told(fleet, home, database.url, AS_ORG)
-    why = {"crashed": "crashed with the old server: aborted"}.get(
+NOT_OVER = {0: "voting", 1: "running", 5: "new", 7: "crashed"}
+
+
+def why_aborted(word: str) -> str:
+    return {"crashed": "crashed with the old server: aborted"}.get(
         word, f"was {word} when it was imported: aborted"
     )
-    assert remarks(answer) == {why: ("changed", 1)}
-    fleet.start_server()
-    job = fleet.api.job(ONE)
+
+
+@scene
+def not_over(take: Importing) -> dict[str, Any]:
+    for status in NOT_OVER:
+        nodes = {"a": 0, "b": 1, "c": 2, "d": 3, "e": 8}
+        take.database.job(f"c{status}" * 16, status=status, nodes=nodes)
+    return take()
+
+
+def test_what_was_not_over_is_said(imported: Imported) -> None:
+    assert remarks(imported.answers[not_over]) == {
+        why_aborted(word): ("changed", 1) for word in NOT_OVER.values()
+    }
+
+
+@pytest.mark.parametrize(("status", "word"), NOT_OVER.items())
+def test_what_was_not_over_ends_and_says_why(imported: Imported, status: int, word: str) -> None:
+    job_id = f"c{status}" * 16
+    said = {one["why"]: one["example"] for one in imported.answers[not_over]["remarks"]}
+    assert said[why_aborted(word)] == job_id
+    job = imported.fleet.api.job(job_id)
     assert job["status"] == "aborted"
     ready = "was_ready" if word in {"voting", "new"} else "crashed"
     states = {node: state for state, nodes in job["nodes"].items() for node in nodes}
     assert states == {
         "a": "unavailable", "b": ready, "c": "crashed", "d": "succeeded", "e": "crashed",
     }  # fmt: skip
-    reasons = {part["node"]: part.get("reason") for part in fleet.api.job_nodes(ONE)}
+    parts = imported.fleet.api.job_nodes(job_id)
+    reasons = {part["node"]: part.get("reason") for part in parts}
     when = "when the old server crashed" if word == "crashed" else "when the job was imported"
     assert reasons == {
         "a": f"had not voted {when}", "b": f"was ready {when}", "c": f"was running {when}",
@@ -193,9 +323,9 @@ def test_what_was_not_over_ends_and_says_why(
     }  # fmt: skip
 
 
-def test_one_bad_row_never_ends_the_import(
-    fleet: Fleet, home: Home, database: OriginalDatabase
-) -> None:
+@scene
+def bad_rows(take: Importing) -> dict[str, Any]:
+    database = take.database
     database.job("XYZ")
     database.job("A" * 32)
     database.job("0" * 32, status=17)
@@ -214,7 +344,11 @@ def test_one_bad_row_never_ends_the_import(
         "INSERT INTO job_nodes VALUES (%s, %s, 'alien', 3, now(), now())", [ONE, "e" * 32]
     )
     database.output(ONE, "nobody", "lost")
-    answer = told(fleet, home, database.url, AS_ORG)
+    return take()
+
+
+def test_one_bad_row_never_ends_the_import(imported: Imported) -> None:
+    answer = imported.answers[bad_rows]
     assert remarks(answer) == {
         "the id is not 32 hex digits": ("left out", 2),
         "there is no job status 17": ("left out", 1),
@@ -234,12 +368,13 @@ def test_one_bad_row_never_ends_the_import(
         f"--organization {'f' * 32}=NAME": ("left out", 1),
     }
     assert (answer["jobs"], answer["left_out"], answer["nodes"]) == (5, 8, 2)
-    fleet.start_server()
-    assert fleet.api.job(ONE)["nodes"] == {"succeeded": ["web1"]}
-    assert fleet.api.job("09" * 16)["run_timeout"] == -1
-    listed = {job["id"]: job for job in shown(home, "job", "list")}
+    api = imported.fleet.api
+    assert api.job(ONE)["nodes"] == {"succeeded": ["web1"]}
+    assert api.job("09" * 16)["run_timeout"] == -1
+    listed = {job["id"]: job for job in shown(imported.home, "job", "list")}
     assert listed["06" * 16]["duration"] == 0
-    assert len(listed) == 5
+    there = {job_id for job_id in listed if job_id == ONE or job_id.startswith(("0", "A", "X"))}
+    assert there == {*(f"0{number}" * 16 for number in (5, 6, 7, 9)), ONE}
 
 
 def test_an_organization_that_is_not_here_is_told(
@@ -254,61 +389,75 @@ def test_an_organization_that_is_not_here_is_told(
     assert_one_line(wrong, ExitStatus.USAGE, "--organization acme=acme")
 
 
-def test_text_of_any_encoding_is_read(fleet: Fleet, home: Home) -> None:
-    """Databases of old installations have none, and take any bytes."""
+@scene
+def any_bytes(take: Importing) -> dict[str, Any]:
+    one = "d1" * 16
     with original_database(made_with=ASCII) as database:
-        database.job(ONE, nodes={"web1": 3}, command="x")
+        database.job(one, nodes={"web1": 3}, command="x")
         database.session.execute(r"UPDATE jobs SET command = E'caf\xe9 \xc3\xa4'")
-        database.output(ONE, "web1", "x")
+        database.output(one, "web1", "x")
         database.session.execute(r"UPDATE job_output SET stdout = E'\xff\xfe'")
-        database.job(TWO, nodes={"web1": 3})
+        database.job("d2" * 16, nodes={"web1": 3})
         database.session.execute(
             r"INSERT INTO jobs SELECT E'\xe9', org_id, command, status, 1,"
             r" last_updated_by, created_at, updated_at FROM jobs LIMIT 1"
         )
-        answer = told(fleet, home, database.url, AS_ORG)
-    assert remarks(answer) == {
+        return told(take.fleet, take.home, database.url, AS_ORG)
+
+
+def test_text_of_any_encoding_is_read(imported: Imported) -> None:
+    """Databases of old installations have none, and take any bytes."""
+    assert remarks(imported.answers[any_bytes]) == {
         "the command is not UTF-8: what is not is replaced": ("changed", 1),
         "the id is not 32 hex digits": ("left out", 1),
     }
-    fleet.start_server()
-    assert fleet.api.job(ONE)["command"] == "caf\N{REPLACEMENT CHARACTER} ä"
-    assert fleet.api.job_output(ONE, "web1", "stdout") == b"\xff\xfe"
+    api = imported.fleet.api
+    assert api.job("d1" * 16)["command"] == "caf\N{REPLACEMENT CHARACTER} ä"
+    assert api.job_output("d1" * 16, "web1", "stdout") == b"\xff\xfe"
 
 
-def test_output_of_any_size_is_taken_over_or_cut(
-    fleet: Fleet, home: Home, database: OriginalDatabase
-) -> None:
-    sizes = {"a": 5 * 2**20, "b": 4 * 2**20, "c": 4 * 2**20, "d": 100_000, "e": 10}
-    database.job(ONE, nodes=dict.fromkeys(sizes, 3))
-    for node, size in sizes.items():
-        database.session.execute(
-            "INSERT INTO job_output VALUES (%s, %s, repeat(%s, %s), '')", [ONE, node, node, size]
+SIZES = {"a": 5 * 2**20, "b": 4 * 2**20, "c": 4 * 2**20, "d": 100_000, "e": 10}
+
+
+@scene
+def much_output(take: Importing) -> dict[str, Any]:
+    one = take.database.job("e1" * 16, nodes=dict.fromkeys(SIZES, 3))
+    for node, size in SIZES.items():
+        take.database.session.execute(
+            "INSERT INTO job_output VALUES (%s, %s, repeat(%s, %s), '')", [one, node, node, size]
         )
-    answer = told(fleet, home, database.url, AS_ORG)
+    return take()
+
+
+def test_output_of_any_size_is_taken_over_or_cut(imported: Imported) -> None:
+    answer = imported.answers[much_output]
     assert remarks(answer) == {"output is cut: there is too much of it": ("changed", 1)}
-    fleet.start_server()
-    for node, size in sizes.items():
+    for node, size in SIZES.items():
         kept = min(size, 4 * 2**20)
-        output = fleet.api.job_output_marked(ONE, node, "stdout")
+        output = imported.fleet.api.job_output_marked("e1" * 16, node, "stdout")
         assert output.data == node.encode() * kept
         assert (output.dropped, output.cut_at) == (size - kept, kept if size > kept else None)
-    assert not list((fleet.server_directory / "blobs/incoming").iterdir())
+    assert not list((imported.fleet.server_directory / "blobs/incoming").iterdir())
 
 
-def test_a_jobs_output_is_bounded_as_that_of_others(
-    fleet: Fleet, home: Home, database: OriginalDatabase
-) -> None:
-    file = fleet.server_directory / settings.FILE
-    file.write_text(f"max_job_output_bytes = 65536\n{file.read_text()}")
-    database.job(ONE, nodes={"a": 3, "b": 3})
-    database.output(ONE, "a", "a" * 65_534)
-    database.output(ONE, "b", "0123456789", "more")
-    told(fleet, home, database.url, AS_ORG)
-    fleet.start_server()
-    outputs = [fleet.api.job_output_marked(ONE, node, "stdout") for node in "ab"]
+@scene
+def bounded_output(take: Importing) -> dict[str, Any]:
+    file = take.fleet.server_directory / settings.FILE
+    usual = file.read_text()
+    file.write_text(f"max_job_output_bytes = 65536\n{usual}")
+    one = take.database.job("f1" * 16, nodes={"a": 3, "b": 3})
+    take.database.output(one, "a", "a" * 65_534)
+    take.database.output(one, "b", "0123456789", "more")
+    answer = take()
+    file.write_text(usual)
+    return answer
+
+
+def test_a_jobs_output_is_bounded_as_that_of_others(imported: Imported) -> None:
+    api, one = imported.fleet.api, "f1" * 16
+    outputs = [api.job_output_marked(one, node, "stdout") for node in "ab"]
     assert [(one.data[-3:], one.dropped) for one in outputs] == [(b"aaa", 0), (b"01", 8)]
-    assert fleet.api.job_output_marked(ONE, "b", "stderr")[:2] == (b"", 4)
+    assert api.job_output_marked(one, "b", "stderr")[:2] == (b"", 4)
 
 
 def test_a_row_that_cannot_be_read_is_one_job_less(
@@ -389,19 +538,6 @@ def test_the_old_database_is_only_read(
     """)
     result = migrate(fleet, home, database.url, AS_ORG, "-y")
     assert_one_line(result, ExitStatus.ERROR, "DELETE in a read-only transaction")
-
-
-def test_imported_jobs_are_pruned_as_others(
-    fleet: Fleet, home: Home, database: OriginalDatabase
-) -> None:
-    database.job(ONE, created_at="2019-01-01", updated_at="2019-01-01", nodes={"a": 3})
-    database.job(TWO, created_at="2026-09-01", updated_at="2026-09-01", nodes={"a": 3})
-    answer = told(fleet, home, database.url, AS_ORG)
-    assert (answer["jobs"], answer["expired"]) == (2, 1)
-    place = str(fleet.server_directory)
-    assert home.run("server", "prune", "--dir", place, "-y").stdout.startswith("Deleted 1 jobs")
-    fleet.start_server()
-    assert [job["id"] for job in fleet.api.jobs()] == [TWO]
 
 
 def lock_output(database: OriginalDatabase, job_id: str) -> None:
@@ -487,17 +623,16 @@ def test_how_far_it_is_shows_on_a_terminal(
     assert "Imported 5,000 jobs" in terminal.lines[1]
 
 
-def test_many_jobs_take_few_statements_and_pages_meet(fleet: Fleet, home: Home) -> None:
+def test_many_jobs_take_few_statements_and_pages_meet(
+    fleet: Fleet, home: Home, of_a_language: OriginalDatabase
+) -> None:
     """Also where the old database has another order than that of bytes."""
     count = 1100
-    with original_database(made_with=OF_A_LANGUAGE) as database:
-        mixed = (
-            "CASE WHEN i % 11 = 0 THEN upper(md5(CAST(i AS text))) ELSE md5(CAST(i AS text)) END"
-        )
-        database.fill(count, job_id=mixed)
-        before = statements(database)
-        answer = told(fleet, home, database.url, AS_ORG)
-        assert statements(database) - before < count / 10
+    mixed = "CASE WHEN i % 11 = 0 THEN upper(md5(CAST(i AS text))) ELSE md5(CAST(i AS text)) END"
+    of_a_language.fill(count, job_id=mixed)
+    before = statements(of_a_language)
+    answer = told(fleet, home, of_a_language.url, AS_ORG)
+    assert statements(of_a_language) - before < count / 10
     assert remarks(answer) == {"the id is not 32 hex digits": ("left out", 100)}
     assert (answer["jobs"], answer["nodes"], answer["outputs"]) == (1000, 2000, 2000)
 
@@ -512,13 +647,14 @@ def statements(database: OriginalDatabase) -> int:
     return int(found[0])
 
 
-def test_output_of_more_nodes_than_are_read_at_once_comes_whole(fleet: Fleet, home: Home) -> None:
+def test_output_of_more_nodes_than_are_read_at_once_comes_whole(
+    fleet: Fleet, home: Home, of_a_language: OriginalDatabase
+) -> None:
     nodes = [f"{letter}{number}" for number in range(5) for letter in "aBcDeF"]
-    with original_database(made_with=OF_A_LANGUAGE) as database:
-        database.job(ONE, nodes=dict.fromkeys(nodes, 3))
-        for node in nodes:
-            database.output(ONE, node, node, "x" * 400_000)
-        answer = told(fleet, home, database.url, AS_ORG)
+    of_a_language.job(ONE, nodes=dict.fromkeys(nodes, 3))
+    for node in nodes:
+        of_a_language.output(ONE, node, node, "x" * 400_000)
+    answer = told(fleet, home, of_a_language.url, AS_ORG)
     assert answer["remarks"] == []
     assert answer["outputs"] == len(nodes)
 

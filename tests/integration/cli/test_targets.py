@@ -8,6 +8,7 @@ import pytest
 
 from pushcli.exit_status import ExitStatus
 from pushcli.nodes.one_node import OneNode
+from tests.integration.cli.in_process import outcome
 from tests.integration.cli.operated import Operated
 from tests.integration.cli.program import Home, Result, assert_one_line
 from tests.integration.cli.responder import JOB_ID, Answer, Responder, job, json_answer
@@ -25,6 +26,11 @@ def nodes(operated: Operated) -> None:
     """Four that are enrolled and down, and one that only has a node object."""
     operated.fleet.enroll(NODES)
     operated.fleet.api.post("nodes", {"name": "object1"})
+
+
+def here(operated: Operated, *arguments: str) -> Result:
+    """What the command does, in this process; that it does so in one of its own others show."""
+    return outcome(operated.fleet.environment, *arguments)
 
 
 def started(result: Result) -> list[str]:
@@ -51,7 +57,7 @@ def started(result: Result) -> list[str]:
 def test_a_job_runs_on_what_was_named(
     operated: Operated, arguments: list[str], names: list[str]
 ) -> None:
-    assert started(operated.run(*START, *arguments)) == names
+    assert started(here(operated, *START, *arguments)) == names
 
 
 def test_a_misspelt_name_starts_nothing(operated: Operated) -> None:
@@ -149,8 +155,8 @@ def test_where_it_cannot_be_known_who_is_there_the_job_starts(
     if answer is not None:
         responder.say("GET", "node_states", answer)
     responder.accept_job(job("complete", nodes={"succeeded": ["a"]}))
-    assert home.run("job", "start", "-b", "x", "a").status == ExitStatus.OK
-    refused = home.run("job", "start", "-b", "x", "a*")
+    assert outcome(home.env, "job", "start", "-b", "x", "a").status == ExitStatus.OK
+    refused = outcome(home.env, "job", "start", "-b", "x", "a*")
     assert refused.status in {
         ExitStatus.NOT_FOUND, ExitStatus.NOT_ALLOWED, ExitStatus.ERROR
     }, refused  # fmt: skip
@@ -199,6 +205,7 @@ def test_every_command_with_a_node_takes_all_ways_of_naming_them_or_says_that_it
 
 @pytest.mark.parametrize("command", SELECTING)
 def test_what_names_no_node_is_refused_alike_everywhere(operated: Operated, command: str) -> None:
+    here(operated, "job", "start", "-q", "0", "x", "db1")
     words = [*command.split(), *SELECTING[command]]
     place = len(command.split()) if command in ("whitelist show", "whitelist test") else len(words)
     for named, status, expected in (
@@ -209,15 +216,14 @@ def test_what_names_no_node_is_refused_alike_everywhere(operated: Operated, comm
         (["db1", "--limit", "x"], ExitStatus.USAGE, "invalid limit 'x'"),
         (["--from-job", "@last", "--with-status", "x"], ExitStatus.USAGE, "invalid status 'x'"),
     ):
-        operated.run("job", "start", "-q", "0", "x", "db1")
-        refused = operated.run(*words[:place], *named, *words[place:])
+        refused = here(operated, *words[:place], *named, *words[place:])
         assert_one_line(refused, status, expected)
 
 
 def test_a_command_about_one_node_says_so(operated: Operated) -> None:
     for words in (("node", "show"), ("job", "list", "--node"), ("whitelist", "copy", "--from")):
         for named, counted in (("web[01-12]", "12"), ("a,b", "2"), ("web*", "'web*'")):
-            refused = operated.run(*words, named)
+            refused = here(operated, *words, named)
             assert_one_line(refused, ExitStatus.USAGE, f"expected one node, got {counted}")
     refused = operated.run("whitelist", "diff", "node[1-2]", "db1")
     assert_one_line(refused, ExitStatus.USAGE, "expected two nodes, got 3")
