@@ -208,7 +208,7 @@ def _known_by(
     from pushcli_server.chef.client import ChefClient, chef_server  # noqa: PLC0415
     from pushcli_server.chef.forgetting import Forgetting  # noqa: PLC0415
     from pushcli_server.chef.identities import ChefIdentities  # noqa: PLC0415
-    from pushcli_server.chef.measured import Measured  # noqa: PLC0415
+    from pushcli_server.chef.measured import Measured, NodeMetrics  # noqa: PLC0415
 
     server = chef_server(directory, settings)
     client = ChefClient(server)
@@ -221,7 +221,7 @@ def _known_by(
         store,
         settings.chef_poll,
         whitelists.changed,
-        nodes.NodeMetrics(metrics.registry),
+        NodeMetrics(metrics.registry),
         clock.now,
         clock.date,
     )

@@ -1,7 +1,7 @@
 """What is measured of a Chef Infra Server: how often it is asked, and how it answers."""
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
@@ -43,3 +43,22 @@ class Measured:
     def count_kept(self, count: Callable[[], int]) -> None:
         """What is remembered is counted so, when somebody asks."""
         self._kept.set_function(count)
+
+
+class NodeMetrics:
+    """What is measured of looks at nodes; each by organization."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        of: dict[str, Any] = {"labelnames": ["organization"], "registry": registry}
+        self.looked = Gauge(
+            "pushcli_chef_nodes_looked_timestamp_seconds",
+            "When all nodes of the Chef Infra Server were last looked at, since the epoch.", **of,
+        )  # fmt: skip
+        self.nodes = Gauge("pushcli_chef_nodes", "Nodes that the Chef Infra Server has.", **of)
+        self.changes = Counter(
+            "pushcli_chef_node_changes",
+            "Nodes that came, went, or whose whitelist changed on the Chef Infra Server.", **of,
+        )  # fmt: skip
+        self.failures = Counter(
+            "pushcli_chef_node_failures", "Looks at nodes that did not come to their end.", **of
+        )

@@ -9,13 +9,12 @@ import itertools
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import itemgetter
-from typing import Any, NamedTuple
-
-from prometheus_client import CollectorRegistry, Counter, Gauge
+from typing import NamedTuple
 
 from pushcli.protocol.chef_answers import ChefAway, ChefRefuses
 from pushcli_server.chef import node_answers, node_mirror
 from pushcli_server.chef.client import ChefClient
+from pushcli_server.chef.measured import NodeMetrics
 from pushcli_server.chef.node_answers import NO_ATTRIBUTES, NOTHING, Attributes, Page
 from pushcli_server.chef.node_mirror import UNSEEN, Heard, Known, Mirror
 from pushcli_server.store import Store, StoreUnavailable, identity_reads, mirrored_nodes, operations
@@ -51,25 +50,6 @@ class _Answer(NamedTuple):
     said: Attributes | ChefAway | ChefRefuses | None
     shown: str
     ticket: int
-
-
-class NodeMetrics:
-    """What is measured of looks at nodes; each by organization."""
-
-    def __init__(self, registry: CollectorRegistry) -> None:
-        of: dict[str, Any] = {"labelnames": ["organization"], "registry": registry}
-        self.looked = Gauge(
-            "pushcli_chef_nodes_looked_timestamp_seconds",
-            "When all nodes of the Chef Infra Server were last looked at, since the epoch.", **of,
-        )  # fmt: skip
-        self.nodes = Gauge("pushcli_chef_nodes", "Nodes that the Chef Infra Server has.", **of)
-        self.changes = Counter(
-            "pushcli_chef_node_changes",
-            "Nodes that came, went, or whose whitelist changed on the Chef Infra Server.", **of,
-        )  # fmt: skip
-        self.failures = Counter(
-            "pushcli_chef_node_failures", "Looks at nodes that did not come to their end.", **of
-        )
 
 
 class _Organization:

@@ -5,9 +5,8 @@ off goes on.
 """
 
 import asyncio
-import socket
 import time
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,16 +16,15 @@ from pushcli.errors import StoreError
 from pushcli.protocol import names
 from pushcli_server import settings
 from pushcli_server.importing.original_job import LeftOut, Taken, taken
+from pushcli_server.importing.running import whole, without_server
 from pushcli_server.importing.source import Captured, Named, Output, Read, Source, Unreadable
 from pushcli_server.importing.tally import Tally
 from pushcli_server.retention import kept_by
 from pushcli_server.settings import Settings
-from pushcli_server.stopped import alone
 from pushcli_server.store import (
     CannotApply,
     CannotStore,
     Store,
-    StoreUnavailable,
     identity_reads,
     operations,
     retention,
@@ -95,7 +93,7 @@ def require_stopped(directory: Path, *, asks_old: bool) -> None:
         StartError: the server runs.
         ConfigError: there is no server, or its settings are wrong.
     """
-    _alone(settings.load(directory), asks_old=asks_old).close()
+    without_server(settings.load(directory), _hint(asks_old=asks_old)).close()
 
 
 def survey(
@@ -121,7 +119,7 @@ def survey(
         finally:
             await store.close()
 
-    return _whole(look)
+    return whole(look)
 
 
 def bring_in(
@@ -147,23 +145,15 @@ def bring_in(
 
     # Before the port is held: a proxy may lead there, and nobody answers while it is.
     of, batches = source.jobs()
-    with _alone(config, asks_old=False):
-        return _whole(write)
+    with without_server(config):
+        return whole(write)
 
 
-def _alone(config: Settings, *, asks_old: bool) -> socket.socket:
-    other = "; if it is the old one, set another api_port in server.toml meanwhile"
-    remedy = f"stop it first{other if asks_old else ''}; --dry-run needs no stop"
-    return alone(config, why="", remedy=remedy)
-
-
-def _whole(run: Callable[[], Coroutine[None, None, Found]]) -> Found:
-    try:
-        return asyncio.run(run())
-    except StoreUnavailable as error:
-        raise StoreError(
-            f"the database went away: {error}", "run it again: it goes on where it stopped"
-        ) from error
+def _hint(*, asks_old: bool) -> str:
+    """What may be meant by a server that runs."""
+    return (
+        "; if it is the old one, set another api_port in server.toml meanwhile" if asks_old else ""
+    )
 
 
 class _Import:

@@ -5,7 +5,6 @@ what is missing, and an import that broke off goes on.
 """
 
 import asyncio
-import socket
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
@@ -13,17 +12,15 @@ from typing import TypeVar
 
 import msgspec
 
-from pushcli.errors import ConfigError, StoreError
+from pushcli.errors import ConfigError
 from pushcli_server import settings
 from pushcli_server.importing.chef_directory import Directory, Key, Person, Unusable, valid
+from pushcli_server.importing.running import whole, without_server
 from pushcli_server.importing.tally import Tally
-from pushcli_server.settings import Settings
-from pushcli_server.stopped import alone
 from pushcli_server.store import (
     CannotApply,
     CannotStore,
     Store,
-    StoreUnavailable,
     chef_nodes,
     identity_reads,
     operations,
@@ -78,7 +75,7 @@ def require_ready(directory: Path, *, stopped: bool) -> None:
             'set identity = "own" there first',
         )
     if stopped:
-        _alone(config).close()
+        without_server(config).close()
 
 
 def run(directory: Path, source: Directory, org: str, progress: Progress, *, write: bool) -> Found:
@@ -102,22 +99,9 @@ def run(directory: Path, source: Directory, org: str, progress: Progress, *, wri
             await store.close()
 
     if not write:
-        return _whole(work)
-    with _alone(config):
-        return _whole(work)
-
-
-def _alone(config: Settings) -> socket.socket:
-    return alone(config, why="", remedy="stop it first; --dry-run needs no stop")
-
-
-def _whole(work: Callable[[], Coroutine[None, None, Found]]) -> Found:
-    try:
-        return asyncio.run(work())
-    except StoreUnavailable as error:
-        raise StoreError(
-            f"the database went away: {error}", "run it again: it goes on where it stopped"
-        ) from error
+        return whole(work)
+    with without_server(config):
+        return whole(work)
 
 
 class _Import:

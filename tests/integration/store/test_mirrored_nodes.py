@@ -15,8 +15,9 @@ from pushcli.client.connection import Response
 from pushcli.protocol.chef_answers import ChefAway, ChefRefuses
 from pushcli_server.chef import nodes
 from pushcli_server.chef.client import ChefClient
+from pushcli_server.chef.measured import NodeMetrics
 from pushcli_server.chef.node_mirror import MAX_READS, Known
-from pushcli_server.chef.nodes import ChefNodes, NodeMetrics
+from pushcli_server.chef.nodes import ChefNodes
 from pushcli_server.store import (
     Store,
     StoreUnavailable,
