@@ -76,11 +76,13 @@ def database(dialect: str, tmp_path: Path, request: pytest.FixtureRequest) -> It
     """A database with its tables, and nothing in them but what is there from the start."""
     root = tmp_path / "blobs"
     if dialect == "sqlite":
-        shutil.copy2(request.getfixturevalue("made_sqlite"), tmp_path / "pushcli.db")
+        shutil.copytree(request.getfixturevalue("made_sqlite"), tmp_path, dirs_exist_ok=True)
         yield Database(f"sqlite:///{tmp_path / 'pushcli.db'}", root)
         return
     made: Reused = request.getfixturevalue("made_postgresql")
-    yield Database(made.url(), root)
+    url = made.url()
+    shutil.copytree(made.root, root)
+    yield Database(url, root)
     made.give_back()
 
 
@@ -89,7 +91,7 @@ def made_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What is copied: to make the tables takes longer."""
     directory = tmp_path_factory.mktemp("sqlite")
     Database(f"sqlite:///{directory / 'pushcli.db'}", directory / "blobs").create()
-    return directory / "pushcli.db"
+    return directory
 
 
 @pytest.fixture(scope="session")
@@ -104,14 +106,14 @@ class Reused:
 
     def __init__(self, stack: ExitStack, root: Path) -> None:
         self._stack = stack
-        self._root = root
+        self.root = root / "blobs"
         self._url = self._shape = ""
 
     def url(self) -> str:
         """Of one with all its tables."""
         if not self._url:
             self._url = self._stack.enter_context(throw_away_database())
-            Database(self._url, self._root / "blobs").create()
+            Database(self._url, self.root).create()
             with self._session() as session:
                 self._shape = self._what(session)
         return self._url
