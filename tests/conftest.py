@@ -1,5 +1,6 @@
 """For all tests: names that are the same in every worker, however a parameter was made."""
 
+import gc
 import os
 import signal
 import sys
@@ -30,6 +31,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
     Where the tests are to run on PostgreSQL and there is none, none of them is to seem well.
     """
+    # Collecting tests makes a million objects that stay: nothing there is to be searched for.
+    gc.disable()
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     if not hasattr(config, "workerinput"):
@@ -48,6 +51,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if not item.get_closest_marker("slow") and (mark is None or "unit" in item.path.parts):
             item.add_marker("quick")
     _put_in_order(items)
+
+
+def pytest_collection_finish() -> None:
+    """What is there now stays: no collection of a test's garbage needs to look at it again."""
+    gc.freeze()
+    gc.enable()
 
 
 def _put_in_order(items: list[pytest.Item]) -> None:
