@@ -3,7 +3,7 @@
 import asyncio
 import shutil
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -114,20 +114,19 @@ class Reused:
         if not self._url:
             self._url = self._stack.enter_context(throw_away_database())
             Database(self._url, self.root).create()
-            with self._session() as session:
+            with psycopg.connect(self._url) as session:
                 self._shape = self._what(session)
         return self._url
 
     def give_back(self) -> None:
         """A test has ended."""
-        with self._session() as session:
+        url, self._url = self._url, ""
+        # A test may have let nobody in any more.
+        with suppress(psycopg.OperationalError), psycopg.connect(url, autocommit=True) as session:
             session.execute(_ALONE)
             session.execute(_EMPTY)
-            if self._what(session) != self._shape:
-                self._url = ""
-
-    def _session(self) -> psycopg.Connection:
-        return psycopg.connect(self._url, autocommit=True)
+            if self._what(session) == self._shape:
+                self._url = url
 
     @staticmethod
     def _what(session: psycopg.Connection) -> str:
