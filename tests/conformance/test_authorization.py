@@ -221,31 +221,37 @@ async def fill(store: Store) -> None:
     await store.write(*users, root, operations.CreateOrganization("elsewhere"))
     await store.write(operations.AssociateUser("elsewhere", "stranger"))
     for organization, groups in ORGANIZATIONS.items():
-        await store.write(operations.CreateOrganization(organization))
-        for name in USERS:
-            await store.write(operations.AssociateUser(organization, name))
-        for name in CLIENTS:
-            await store.write(
+        await store.write(
+            operations.CreateOrganization(organization),
+            *(operations.AssociateUser(organization, name) for name in USERS),
+            *(
                 operations.CreateClient(
                     org=organization, name=name, public_key=pem, validator=name == "validator"
                 )
-            )
-        await store.write(
+                for name in CLIENTS
+            ),
             operations.CreateGroup(organization, "team"),
             operations.AddMember(organization, "team", "user", "nested"),
             # A client of this name is no member: kinds do not mix.
             operations.AddMember(organization, "team", "client", "plain"),
+            *(operations.CreateGroup(organization, group) for group in groups),
+            *(
+                operations.AddMember(organization, group, *member)
+                for group in groups
+                for member in direct_members(group)
+            ),
         )
-        for group in groups:
-            await store.write(operations.CreateGroup(organization, group))
-            for name in MEMBERS[group] - {"nested"}:
-                kind = "client" if name in CLIENTS else "user"
-                await store.write(operations.AddMember(organization, group, kind, name))
-            if "nested" in MEMBERS[group]:
-                await store.write(operations.AddMember(organization, group, "group", "team"))
-            # A member that left the organization does not come back by its group.
-            await store.write(operations.AddMember(organization, group, "user", "stranger"))
     await store.close()
+
+
+def direct_members(group: str) -> Iterator[tuple[str, str]]:
+    """Kinds and names of those who are in it themselves."""
+    for name in MEMBERS[group] - {"nested"}:
+        yield "client" if name in CLIENTS else "user", name
+    if "nested" in MEMBERS[group]:
+        yield "group", "team"
+    # A member that left the organization does not come back by its group.
+    yield "user", "stranger"
 
 
 @pytest.fixture(scope="module")
@@ -323,21 +329,24 @@ async def fill_contrary(store: Store) -> None:
         *(operations.CreateUser(name=n, public_key=right, superuser=True)
           for n in (SUPERUSER, "unknown")),
     )  # fmt: skip
+    members = [("user", name) for name in (*users, "unknown", SUPERUSER)]
+    members += [("client", name) for name in CLIENTS]
     for organization in (*ORGANIZATIONS, "nowhere"):
         if organization != "nowhere":
             await store.write(operations.CreateOrganization(organization))
-        for name in (*users, "unknown", SUPERUSER):
-            await store.write(operations.AssociateUser(organization, name))
-        for name in CLIENTS:
-            await store.write(
+        await store.write(
+            *(operations.AssociateUser(organization, n) for n in (*users, "unknown", SUPERUSER)),
+            *(
                 operations.CreateClient(org=organization, name=name, public_key=wrong)
-            )
-        for group in (READERS, WRITERS, ADMINS):
-            await store.write(operations.CreateGroup(organization, group))
-            members = [("user", name) for name in (*users, "unknown", SUPERUSER)]
-            members += [("client", name) for name in CLIENTS]
-            for kind, name in members:
-                await store.write(operations.AddMember(organization, group, kind, name))
+                for name in CLIENTS
+            ),
+            *(operations.CreateGroup(organization, group) for group in (READERS, WRITERS, ADMINS)),
+            *(
+                operations.AddMember(organization, group, kind, name)
+                for group in (READERS, WRITERS, ADMINS)
+                for kind, name in members
+            ),
+        )
     await store.close()
 
 

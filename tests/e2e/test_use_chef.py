@@ -1,5 +1,6 @@
 """`pushcli server use-chef` and `use-own`: whose users, clients and groups count."""
 
+import asyncio
 import json
 import socket
 import time
@@ -9,21 +10,26 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
+import msgspec
 import pytest
 import zmq
 
 from pushcli import keys
 from pushcli.exit_status import ExitStatus
 from pushcli.sandbox.sandbox import ADMIN, ORG
+from pushcli.whitelist import statements
+from pushcli.whitelist.statements import Change
 from pushcli_server import settings
-from pushcli_server.store import database
+from pushcli_server.chef.forgetting import have_forgotten
+from pushcli_server.store import Store, database, operations
 from tests.support import key_files
 from tests.support.beside_chef import BesideChef
 from tests.support.chef_server import ChefServer, chef_server
 from tests.support.fleet import Fleet
-from tests.support.identities import KEYS, Signer, new_user, operator
+from tests.support.identities import KEYS, Signer, new_user, operator, superuser
 from tests.support.json_shapes import faults, shapes_of
-from tests.support.waiting import until
+from tests.support.stored import url_of
+from tests.support.waiting import job_is, until
 
 pytestmark = [pytest.mark.timeout(120), pytest.mark.slow]
 SUPERUSER_KEY = KEYS[3]
@@ -38,11 +44,57 @@ def chef() -> Iterator[ChefServer]:
         yield chef
 
 
+WHITELIST = {"true": "true", "new": "echo new"}
+
+
 @pytest.fixture
 def fleet(tmp_path: Path) -> Iterator[Fleet]:
+    """With an agent."""
     keys.write_private_key(tmp_path / "pivotal.pem", SUPERUSER_KEY)
-    with Fleet(tmp_path, ["n1"], whitelist={"true": "true", "new": "echo new"}) as fleet:
+    with Fleet(tmp_path, ["n1"], whitelist=WHITELIST) as fleet:
         yield fleet
+
+
+@pytest.fixture
+def still(tmp_path: Path) -> Iterator[Fleet]:
+    """Neither its server nor its agent runs."""
+    fleet = made(tmp_path)
+    yield fleet
+    fleet.stop()
+
+
+@pytest.fixture(scope="module")
+def unchanged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+    """Its server runs, and the tests that share it leave it as it is."""
+    fleet = made(tmp_path_factory.mktemp("unchanged"))
+    fleet.start_server()
+    before = toml(fleet)
+    yield fleet
+    assert toml(fleet) == before
+    fleet.stop()
+
+
+def made(directory: Path) -> Fleet:
+    """One with a node whose agent does not run, and a server that did not yet."""
+    keys.write_private_key(directory / "pivotal.pem", SUPERUSER_KEY)
+    fleet = Fleet(directory, [])
+    fleet.make_server()
+    place = fleet.agent_directory("n1")
+    place.mkdir(parents=True)
+    key = key_files.another()
+    keys.write_private_key(place / "client.pem", key)
+    store = Store.open(url_of(fleet), fleet.server_directory / "blobs")
+    asyncio.run(enrolled(store, keys.public_pem(key)))
+    return fleet
+
+
+async def enrolled(store: Store, public_key: str) -> None:
+    """As a node's agent is."""
+    store.start(asyncio.get_running_loop(), lambda _: None)
+    await store.write(
+        operations.CreateClient(org=ORG, name="n1", public_key=public_key, enrolls=True)
+    )
+    await store.close()
 
 
 def public(path: Path) -> str:
@@ -114,10 +166,7 @@ def test_jobs_nodes_and_settings_stay_there_and_back(fleet: Fleet, chef: ChefSer
     assert f"use chef {chef.url}" in " ".join(told.stdout.split()), told
     # Of that one its own users do not count.
     del chef.keys[ORG, "user", ADMIN]
-    assert (
-        fleet.cli("server", "forget-identities", "--dir", str(fleet.server_directory)).returncode
-        == 0
-    )
+    have_forgotten(fleet.server_directory)
     assert operator(fleet)("GET", "pushy/jobs").status == 401
     fleet.end_server()
     code, _, err = use_own(fleet, "-y")
@@ -153,16 +202,23 @@ def through_chef(fleet: Fleet, chef: ChefServer, *arguments: str) -> str:
     return f"{int(done.returncode)} {done.stdout}{done.stderr}"
 
 
-def add(fleet: Fleet, name: str, command: str, *nodes: str) -> None:
-    added = fleet.cli("whitelist", "add", name, command, *nodes)
-    assert added.returncode == 0, added
+def edit(fleet: Fleet, name: str, command: str | None, node: str) -> None:
+    """Give a node an entry as `pushcli whitelist add` does; without a command, take it away."""
+    signed = statements.sign(
+        key_files.read(Path(fleet.profile.client_key)), org=ORG, nodes=[node],
+        changes=[Change(name, command)], version=statements.next_version(time.time()),
+        signer=ADMIN,
+    )  # fmt: skip
+    said = {"removed": True} if command is None else {"value": command}
+    body = {"nodes": [node], "changes": [{"name": name, **said}], **msgspec.to_builtins(signed)}
+    fleet.api.post("pushy/whitelist", body)
 
 
 def test_copied_whitelists_are_in_force_there_and_back(fleet: Fleet, chef: ChefServer) -> None:
     is_like_here(chef, fleet)
     for name in ("greet", "gone"):
-        add(fleet, name, f"echo {name}", "n1")
-    assert fleet.cli("whitelist", "remove", "gone", "n1").returncode == 0
+        edit(fleet, name, f"echo {name}", "n1")
+    edit(fleet, "gone", None, "n1")
     chef.edit(ORG, "n1", automatic=AUTOMATIC, normal={"tags": ["web"]})
     _, out, _ = use(fleet, chef, "--dry-run", "--copy-whitelists")
     assert "whitelist entries that are not there" in out
@@ -196,13 +252,16 @@ def test_copied_whitelists_are_in_force_there_and_back(fleet: Fleet, chef: ChefS
     fleet.start_server()
     fleet.wait_available(["n1"])
     until(lambda: in_force(fleet, "n1") == {"greet": ADMIN}, "it is still in force")
-    assert fleet.cli("job", "start", "greet", "n1").returncode == 0
+    last = fleet.api.start_job({"command": "greet", "nodes": ["n1"]})
+    assert job_is(fleet, last, "complete")["nodes"] == {"succeeded": ["n1"]}
 
 
-def test_without_copying_what_is_lost_is_said_and_asked(fleet: Fleet, chef: ChefServer) -> None:
+def test_without_copying_what_is_lost_is_said_and_asked(still: Fleet, chef: ChefServer) -> None:
+    fleet = still
     is_like_here(chef, fleet)
-    add(fleet, "greet", "echo greet", "n1")
-    add(fleet, "other", "echo other", "n1")
+    fleet.start_server()
+    edit(fleet, "greet", "echo greet", "n1")
+    edit(fleet, "other", "echo other", "n1")
     chef.edit(ORG, "n1", normal={"push_jobs": {"whitelist": {"other": "echo theirs"}}})
     fleet.end_server()
     before = toml(fleet)
@@ -230,8 +289,10 @@ def test_without_copying_what_is_lost_is_said_and_asked(fleet: Fleet, chef: Chef
     assert entries == {"greet": "echo greet", "other": "echo theirs"}
 
 
-def test_a_node_that_cannot_be_written_stops_no_other(fleet: Fleet, chef: ChefServer) -> None:
+def test_a_node_that_cannot_be_written_stops_no_other(still: Fleet, chef: ChefServer) -> None:
+    fleet = still
     is_like_here(chef, fleet)
+    fleet.start_server()
     refusals = {
         "n2": (403, {"error": ["no"]}), "n3": (409, {"error": ["no"]}), "n4": (413, b"large"),
         "n5": (500, b"no"), "n6": (200, b"<html>"),
@@ -242,7 +303,7 @@ def test_a_node_that_cannot_be_written_stops_no_other(fleet: Fleet, chef: ChefSe
         node = {"name": name, "normal": whitelist}
         assert operator(fleet)("POST", "nodes", node).status in {201, 409}
         chef.edit(ORG, name)
-    add(fleet, "greet", "echo greet", "n1")
+    edit(fleet, "greet", "echo greet", "n1")
     for name, (status, content) in refusals.items():
         chef.instead["PUT", f"{NODES}/{name}"] = (status, content)
     chef.instead["GET", f"{NODES}/n7"] = (500, b"no")
@@ -273,7 +334,8 @@ def test_a_node_that_cannot_be_written_stops_no_other(fleet: Fleet, chef: ChefSe
         assert "greet" in chef.nodes[ORG, name]["normal"]["push_jobs"]["whitelist"]
 
 
-def test_who_is_missing_or_has_other_keys_is_shown(fleet: Fleet, chef: ChefServer) -> None:
+def test_who_is_missing_or_has_other_keys_is_shown(unchanged: Fleet, chef: ChefServer) -> None:
+    fleet = unchanged
     is_like_here(chef, fleet)
     bob, carol = new_user(fleet, KEYS[0]), new_user(fleet, KEYS[1])
     ann = operator(fleet)
@@ -308,13 +370,17 @@ def test_who_is_missing_or_has_other_keys_is_shown(fleet: Fleet, chef: ChefServe
     # The server ran, and nothing was changed.
     assert toml(fleet) == before
     assert operator(fleet)("GET", "pushy/jobs").status == 200
+    for name in (bob.name, carol.name):
+        assert superuser(fleet)("DELETE", f"/users/{name}").status == 200
+    # The others see nobody of these.
+    assert ann.get(f"groups/{WRITERS}")["users"] == [ADMIN]
 
 
-def test_where_nobody_would_be_left_it_takes_force(fleet: Fleet, chef: ChefServer) -> None:
+def test_where_nobody_would_be_left_it_takes_force(still: Fleet, chef: ChefServer) -> None:
+    fleet = still
     is_like_here(chef, fleet)
     for group in (WRITERS, "admins"):
         chef.groups[ORG, group] = {"users": ["stranger"], "clients": [ADMIN]}
-    fleet.end_server()
     before = toml(fleet)
     code, _, err = use(fleet, chef, "-y")
     assert code == ExitStatus.CONFIG
@@ -328,7 +394,8 @@ def test_where_nobody_would_be_left_it_takes_force(fleet: Fleet, chef: ChefServe
     assert operator(fleet)("POST", "pushy/jobs", JOB).status == 403
 
 
-def test_an_organization_that_is_not_there(fleet: Fleet, chef: ChefServer) -> None:
+def test_an_organization_that_is_not_there(unchanged: Fleet, chef: ChefServer) -> None:
+    fleet = unchanged
     is_like_here(chef, fleet)
     chef.organizations = {"other"}
     code, out, _ = use(fleet, chef, "--dry-run", "-F", "json")
@@ -339,7 +406,8 @@ def test_an_organization_that_is_not_there(fleet: Fleet, chef: ChefServer) -> No
     assert "there is no such organization" in use(fleet, chef, "--dry-run")[1]
 
 
-def test_beside_a_running_server_nothing_is_changed(fleet: Fleet, chef: ChefServer) -> None:
+def test_beside_a_running_server_nothing_is_changed(unchanged: Fleet, chef: ChefServer) -> None:
+    fleet = unchanged
     is_like_here(chef, fleet)
     before = toml(fleet)
     for code, _, err in (use(fleet, chef, "-y"), use_own(fleet, "-y")):
@@ -349,9 +417,9 @@ def test_beside_a_running_server_nothing_is_changed(fleet: Fleet, chef: ChefServ
     assert toml(fleet) == before
 
 
-def test_while_it_is_written_no_server_starts(fleet: Fleet, chef: ChefServer) -> None:
+def test_while_it_is_written_no_server_starts(still: Fleet, chef: ChefServer) -> None:
+    fleet = still
     is_like_here(chef, fleet)
-    fleet.end_server()
     config = settings.load(fleet.server_directory)
     engine = database.make_engine(config.database(fleet.server_directory))
     with engine.connect() as connection, ThreadPoolExecutor(1) as beside:
@@ -383,9 +451,9 @@ def is_taken(port: int) -> bool:
         return False
 
 
-def test_without_a_yes_nothing_is_changed(fleet: Fleet, chef: ChefServer) -> None:
+def test_without_a_yes_nothing_is_changed(still: Fleet, chef: ChefServer) -> None:
+    fleet = still
     is_like_here(chef, fleet)
-    fleet.end_server()
     before = toml(fleet)
     code, _, err = use(fleet, chef)
     assert (code, "pass -y" in err) == (ExitStatus.USAGE, True)
@@ -394,34 +462,29 @@ def test_without_a_yes_nothing_is_changed(fleet: Fleet, chef: ChefServer) -> Non
     assert operator(fleet)("GET", "pushy/jobs").status == 200
 
 
-@pytest.mark.parametrize(
-    ("fault", "status", "words"),
-    [
+def test_while_chef_does_not_answer_nothing_is_changed(still: Fleet, chef: ChefServer) -> None:
+    fleet = still
+    is_like_here(chef, fleet)
+    before = toml(fleet)
+    for fault, status, words in (
         ("failing", ExitStatus.UNREACHABLE, "cannot be asked"),
         ("garbage", ExitStatus.CONFIG, "cannot be used"),
         ("redirect", ExitStatus.CONFIG, "cannot be used"),
-    ],
-)
-def test_while_chef_does_not_answer_nothing_is_changed(
-    fleet: Fleet, chef: ChefServer, fault: str, status: ExitStatus, words: str
-) -> None:
-    is_like_here(chef, fleet)
-    chef.fault = fault
-    fleet.end_server()
-    before = toml(fleet)
-    code, out, err = use(fleet, chef, "-y")
-    assert (code, out) == (status, "")
-    assert words in err
-    assert err.count("\n") == 1
-    assert toml(fleet) == before
+    ):
+        chef.fault = fault
+        code, out, err = use(fleet, chef, "-y")
+        assert (code, out) == (status, ""), fault
+        assert words in err, fault
+        assert err.count("\n") == 1, fault
+        assert toml(fleet) == before, fault
     fleet.start_server()
 
 
 def test_what_was_done_is_done_and_what_was_interrupted_goes_on(
-    fleet: Fleet, chef: ChefServer
+    still: Fleet, chef: ChefServer
 ) -> None:
+    fleet = still
     is_like_here(chef, fleet)
-    fleet.end_server()
     own = toml(fleet)
     assert use(fleet, chef, "-y")[0] == 0
     changed = toml(fleet)
@@ -461,10 +524,10 @@ def test_what_was_done_is_done_and_what_was_interrupted_goes_on(
 
 
 def test_nodes_that_came_meanwhile_are_named_on_the_way_back(
-    fleet: Fleet, chef: ChefServer
+    still: Fleet, chef: ChefServer
 ) -> None:
+    fleet = still
     is_like_here(chef, fleet)
-    fleet.end_server()
     assert use(fleet, chef, "-y")[0] == 0
     fleet.start_server()
     chef.keys[ORG, "client", "n2"] = [keys.public_pem(KEYS[0])]
@@ -480,17 +543,18 @@ def test_nodes_that_came_meanwhile_are_named_on_the_way_back(
 
 
 def test_a_server_made_beside_chef_has_nowhere_to_go_back(tmp_path: Path, chef: ChefServer) -> None:
-    with BesideChef(tmp_path, chef, SUPERUSER_KEY) as fleet:
-        fleet.end_server()
-        done = fleet.cli("server", "use-own", "--dir", str(fleet.server_directory), "-y")
+    fleet = BesideChef(tmp_path, chef, SUPERUSER_KEY)
+    fleet.make_server()
+    done = fleet.cli("server", "use-own", "--dir", str(fleet.server_directory), "-y")
+    fleet.stop()
     assert done.returncode == ExitStatus.CONFIG
     assert "has no users of its own" in done.stderr
     assert done.stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize("value", ["api_port=5", "chef_urk=x", "chef_key="])
-def test_only_what_is_about_chef_is_set(fleet: Fleet, value: str) -> None:
-    directory = str(fleet.server_directory)
-    done = fleet.cli("server", "use-chef", "--dir", directory, "--dry-run", f"--set={value}")
+def test_only_what_is_about_chef_is_set(unchanged: Fleet, value: str) -> None:
+    directory = str(unchanged.server_directory)
+    done = unchanged.cli("server", "use-chef", "--dir", directory, "--dry-run", f"--set={value}")
     assert done.returncode == ExitStatus.CONFIG
     assert done.stderr.count("\n") == 1
