@@ -26,10 +26,10 @@ from pushcli_server import listener, settings
 from pushcli_server.importing.history import bring_in
 from pushcli_server.importing.original_rest import OriginalRest
 from pushcli_server.importing.source import Named
-from tests.integration.cli.in_process import run_with
 from tests.integration.cli.program import Home, Result, assert_one_line
 from tests.integration.cli.responder import Answer, Responder, json_answer
 from tests.integration.cli.terminal import on_terminal
+from tests.support import in_process
 from tests.support.beside_chef import BesideChef
 from tests.support.chef_server import chef_server
 from tests.support.fleet import Fleet, SlowFleet
@@ -96,7 +96,7 @@ def told(fleet: SlowFleet, home: Home, source: str, *arguments: str) -> dict[str
     place = str(fleet.server_directory)
     options = ("--dir", place, "-y", "-F", "json")
     answer: dict[str, Any] = json.loads(
-        run_with(home.env, "migrate", "history", source, *options, *arguments).stdout
+        in_process.run(home.env, "migrate", "history", source, *options, *arguments).stdout
     )
     return answer
 

@@ -20,6 +20,7 @@ from pushcli_server import listener, settings
 from pushcli_server.importing.chef_directory import Directory
 from pushcli_server.importing.identities import run
 from tests.integration.cli.program import Home, Result, assert_one_line
+from tests.support import in_process
 from tests.support.chef_server import SUPERUSER, ChefServer, chef_server
 from tests.support.fleet import Fleet
 from tests.support.identities import Signer, operator, superuser
@@ -76,20 +77,21 @@ def node(name: str, **fields: Any) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def command(fleet: Fleet, home: Home, chef: ChefServer) -> tuple[str, ...]:
+    signed = ("-u", SUPERUSER, "-k", str(home.path / "pivotal.pem"))
+    url, place = f"{chef.url}/organizations/{ORG}", str(fleet.server_directory)
+    return ("migrate", "identities", url, "--dir", place, *signed)
+
+
 def migrate(fleet: Fleet, home: Home, chef: ChefServer, *arguments: str) -> Result:
-    place = str(fleet.server_directory)
-    url = f"{chef.url}/organizations/{ORG}"
-    return home.run(
-        "migrate", "identities", url, "--dir", place, "-u", SUPERUSER, "-k", "pivotal.pem",
-        *arguments,
-    )  # fmt: skip
+    """By the program."""
+    return home.run(*command(fleet, home, chef), *arguments)
 
 
 def told(fleet: Fleet, home: Home, chef: ChefServer, *arguments: str) -> dict[str, Any]:
-    """What it says to programs."""
-    result = migrate(fleet, home, chef, "-y", "-F", "json", *arguments)
-    assert result.status == ExitStatus.OK, result
-    answer: dict[str, Any] = json.loads(result.stdout)
+    """What the command says to programs, run in this one."""
+    said = in_process.run(home.env, *command(fleet, home, chef), "-y", "-F", "json", *arguments)
+    answer: dict[str, Any] = json.loads(said.stdout)
     return answer
 
 
@@ -102,7 +104,9 @@ def of(new: int, there: int = 0, others: int = 0) -> dict[str, int]:
 
 
 def test_whoever_was_in_chef_may_work_with_ours(fleet: Fleet, home: Home, chef: ChefServer) -> None:
-    answer = told(fleet, home, chef)
+    done = migrate(fleet, home, chef, "-y", "-F", "json")
+    assert done.status == ExitStatus.OK, done
+    answer = json.loads(done.stdout)
     assert answer["users"] == of(2)
     assert answer["clients"] == of(1)
     assert answer["groups"] == of(2, there=2)

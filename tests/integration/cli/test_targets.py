@@ -3,15 +3,16 @@
 import json
 import subprocess
 import sys
+from collections.abc import Mapping
 
 import pytest
 
 from pushcli.exit_status import ExitStatus
 from pushcli.nodes.one_node import OneNode
-from tests.integration.cli.in_process import outcome
 from tests.integration.cli.operated import Operated
 from tests.integration.cli.program import Home, Result, assert_one_line
 from tests.integration.cli.responder import JOB_ID, Answer, Responder, job, json_answer
+from tests.support import in_process
 from tests.support.commands_tree import all_commands, own_flags
 
 pytestmark = pytest.mark.timeout(90)
@@ -30,7 +31,11 @@ def nodes(operated: Operated) -> None:
 
 def here(operated: Operated, *arguments: str) -> Result:
     """What the command does, in this process; that it does so in one of its own others show."""
-    return outcome(operated.fleet.environment, *arguments)
+    return here_with(operated.fleet.environment, *arguments)
+
+
+def here_with(env: Mapping[str, str], *arguments: str) -> Result:
+    return Result(*in_process.outcome(env, *arguments))
 
 
 def started(result: Result) -> list[str]:
@@ -155,8 +160,8 @@ def test_where_it_cannot_be_known_who_is_there_the_job_starts(
     if answer is not None:
         responder.say("GET", "node_states", answer)
     responder.accept_job(job("complete", nodes={"succeeded": ["a"]}))
-    assert outcome(home.env, "job", "start", "-b", "x", "a").status == ExitStatus.OK
-    refused = outcome(home.env, "job", "start", "-b", "x", "a*")
+    assert here_with(home.env, "job", "start", "-b", "x", "a").status == ExitStatus.OK
+    refused = here_with(home.env, "job", "start", "-b", "x", "a*")
     assert refused.status in {
         ExitStatus.NOT_FOUND, ExitStatus.NOT_ALLOWED, ExitStatus.ERROR
     }, refused  # fmt: skip

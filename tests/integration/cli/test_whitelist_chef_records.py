@@ -14,6 +14,7 @@ from pushcli.exit_status import ExitStatus
 from tests.integration.cli import in_process
 from tests.integration.cli.chef_nodes import ChefServer, node, run
 from tests.integration.cli.played_server import playing
+from tests.support.in_process import Said
 
 VALUES = [(None, "null"), ("x", "text"), (["x"], "a list"), (7, "a number"), (True, "true or")]
 
@@ -35,7 +36,7 @@ def signed(chef: ChefServer, key_file: Path, *names: str) -> None:
     run(key_file, "add", "ntp", "ntpdate", *names)
 
 
-def as_bob(key_file: Path, *arguments: str) -> in_process.Said:
+def as_bob(key_file: Path, *arguments: str) -> Said:
     """`pushcli whitelist ARGUMENTS` of one whose own key says nothing of ann's."""
     return in_process.run(key_file, "whitelist", *arguments, "-u", "bob")
 

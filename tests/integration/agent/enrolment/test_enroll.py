@@ -19,6 +19,7 @@ from pushcli import keys
 from pushcli_agent import config
 from pushcli_agent.config import Overrides
 from pushcli_agent.whitelist import editors
+from tests.support import in_process
 from tests.support.chef_server import ChefServer, chef_server
 from tests.support.identities import KEYS
 from tests.support.waiting import until
@@ -65,7 +66,16 @@ def command(directory: Path, url: str, validator: Path, *more: str) -> list[str]
 
 
 def enroll(directory: Path, url: str, validator: Path, *more: str) -> tuple[int, str, str]:
-    """Exit status, standard output, standard error."""
+    """Exit status, standard output, standard error; the command runs in this process."""
+    arguments = command(directory, url, validator, *more)[3:]
+    said = in_process.outcome(os.environ, *arguments)
+    return said.status, said.stdout, said.stderr
+
+
+def enroll_by_program(
+    directory: Path, url: str, validator: Path, *more: str
+) -> tuple[int, str, str]:
+    """The same, by the program."""
     done = subprocess.run(
         command(directory, url, validator, *more), capture_output=True, text=True, check=False
     )
@@ -81,7 +91,7 @@ def test_the_node_makes_its_key_and_registers_the_public_half(
     chef: ChefServer, validator: Path, tmp_path: Path
 ) -> None:
     directory = tmp_path / "new" / "agent"
-    status, stdout, stderr = enroll(directory, url_of(chef), validator)
+    status, stdout, stderr = enroll_by_program(directory, url_of(chef), validator)
     assert (status, stderr) == (0, "")
     assert "web01 is enrolled" in stdout
     assert stdout.endswith(f"Start it: pushcli agent start --dir {directory}\n")
@@ -106,7 +116,7 @@ def test_what_proves_the_server_and_another_validator_are_taken_over(
 ) -> None:
     pin = "SHA256:" + ":".join(["AB"] * 32)
     directory = tmp_path / "agent"
-    status, _, stderr = enroll(
+    status, _, stderr = enroll_by_program(
         directory, url_of(chef), validator, "--fingerprint", pin, "--validator-name", "enroller"
     )
     assert (status, stderr) == (0, "")
@@ -118,9 +128,9 @@ def test_a_second_enrolment_says_what_is_there_and_changes_nothing(
     chef: ChefServer, validator: Path, tmp_path: Path
 ) -> None:
     directory = tmp_path / "agent"
-    enroll(directory, url_of(chef), validator)
+    enroll_by_program(directory, url_of(chef), validator)
     before = {path.name: path.read_bytes() for path in directory.iterdir()}
-    status, _, stderr = enroll(directory, url_of(chef), validator)
+    status, _, stderr = enroll_by_program(directory, url_of(chef), validator)
     assert status == 9
     assert_one_line(stderr)
     assert "is already enrolled: it contains agent.toml" in stderr
@@ -248,7 +258,7 @@ def test_who_is_killed_while_the_server_answers_goes_on_where_he_was(
     # It did what was asked; nobody heard of it.
     pem = keys.public_pem(keys.load_private_key(directory / ".client.pem.new"))
     chef.keys["acme", "client", "web01"] = [pem]
-    status, stdout, stderr = enroll(directory, url_of(chef), validator)
+    status, stdout, stderr = enroll_by_program(directory, url_of(chef), validator)
     assert (status, stderr) == (0, "")
     assert "web01 is enrolled" in stdout
     assert registered(chef) == {"web01": [pem]}
@@ -311,27 +321,27 @@ def test_a_kept_key_is_not_lost_by_a_refusal_nor_used_for_another_node(
 ) -> None:
     directory = tmp_path / "agent"
     chef.fault = "half"
-    assert enroll(directory, url_of(chef), validator)[0] == 7
+    assert enroll_by_program(directory, url_of(chef), validator)[0] == 7
     pem = (directory / ".client.pem.new").read_bytes()
     chef.fault = ""
     chef.instead["POST", CLIENTS] = (403, {"error": ["no"]})
-    assert enroll(directory, url_of(chef), validator)[0] == 6
+    assert enroll_by_program(directory, url_of(chef), validator)[0] == 6
     assert (directory / ".client.pem.new").read_bytes() == pem
     chef.instead.clear()
     # Somebody else has the name meanwhile: that is nobody's to overwrite.
     chef.keys["acme", "client", "web01"] = [keys.public_pem(KEYS[1])]
-    status, _, stderr = enroll(directory, url_of(chef), validator)
+    status, _, stderr = enroll_by_program(directory, url_of(chef), validator)
     assert status == 2
     assert "already registered" in stderr
     # Another node, or another server, takes it neither over nor away.
     for url, node in ((url_of(chef), "web02"), (f"{chef.url}/organizations/other", "web01")):
-        status, _, stderr = enroll(directory, url, validator, "--node-name", node)
+        status, _, stderr = enroll_by_program(directory, url, validator, "--node-name", node)
         assert status == 9
         assert_one_line(stderr)
         assert "an enrolment of web01 at" in stderr
         assert (directory / ".client.pem.new").read_bytes() == pem
     (directory / ".client.pem.new").unlink()
-    assert enroll(directory, url_of(chef), validator, "--node-name", "web02")[0] == 0
+    assert enroll_by_program(directory, url_of(chef), validator, "--node-name", "web02")[0] == 0
     assert (directory / "client.pem").read_bytes() != pem
     assert registered(chef)["web01"] == [keys.public_pem(KEYS[1])]
 
@@ -379,7 +389,7 @@ def test_two_at_once_are_one(chef: ChefServer, validator: Path, tmp_path: Path) 
     try:
         until(lambda: chef.asked[CLIENTS] == 1, "it asks")
         chef.delay = 0.0
-        status, _, stderr = enroll(directory, url_of(chef), validator)
+        status, _, stderr = enroll_by_program(directory, url_of(chef), validator)
         assert status == 9
         assert_one_line(stderr)
         assert "another enrolment is under way" in stderr
@@ -413,7 +423,7 @@ def test_without_a_node_object_the_node_is_enrolled_and_told(
     chef: ChefServer, validator: Path, tmp_path: Path
 ) -> None:
     chef.instead["POST", NODES] = (403, {"error": ["missing create permission"]})
-    status, stdout, stderr = enroll(tmp_path / "agent", url_of(chef), validator)
+    status, stdout, stderr = enroll_by_program(tmp_path / "agent", url_of(chef), validator)
     assert status == 0
     assert "web01 is enrolled" in stdout
     assert_one_line(stderr)
@@ -424,7 +434,7 @@ def test_without_a_node_object_the_node_is_enrolled_and_told(
 def test_a_wrong_validator_key_is_told_plainly(chef: ChefServer, tmp_path: Path) -> None:
     other = tmp_path / "other.pem"
     keys.write_private_key(other, keys.generate())
-    code, _, stderr = enroll(tmp_path / "agent", url_of(chef), other)
+    code, _, stderr = enroll_by_program(tmp_path / "agent", url_of(chef), other)
     assert code == 6
     assert_one_line(stderr)
     assert "check --validator" in stderr
@@ -464,7 +474,7 @@ def test_a_place_that_cannot_be_written_is_one_line(
     chef: ChefServer, validator: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "file").touch()
-    code, _, stderr = enroll(tmp_path / "file" / "agent", url_of(chef), validator)
+    code, _, stderr = enroll_by_program(tmp_path / "file" / "agent", url_of(chef), validator)
     assert code == 9
     assert_one_line(stderr)
     assert registered(chef) == {}
