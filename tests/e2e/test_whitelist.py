@@ -16,6 +16,7 @@ from pushcli.whitelist import statements
 from pushcli.whitelist.statements import Change
 from pushcli_server import settings
 from pushcli_server.store.database import make_engine
+from tests.support import in_process
 from tests.support.waiting import job_is, lines, start, until
 
 pytestmark = pytest.mark.timeout(90)
@@ -38,11 +39,16 @@ def refused(fleet: Sandbox, node: str) -> dict[str, str]:
     return {entry["name"]: entry["reason"] for entry in report["refused"]}
 
 
+def cli(fleet: Sandbox, *arguments: str) -> in_process.Said:
+    """A command of the operator, in this process: whoever tests what agents do needs no other."""
+    return in_process.outcome(fleet.environment, *arguments)
+
+
 def edit(fleet: Sandbox, *arguments: str) -> str:
     """A `pushcli whitelist` command that succeeds."""
-    done = fleet.cli("whitelist", *arguments)
-    assert done.returncode == ExitStatus.OK, done.stdout + done.stderr
-    return done.stdout
+    said = cli(fleet, "whitelist", *arguments)
+    assert said.status == ExitStatus.OK, said
+    return said.stdout
 
 
 def by_hand(fleet: Sandbox, node: str, change: Callable[[dict[str, Any]], None]) -> None:
@@ -62,17 +68,11 @@ def by_hand(fleet: Sandbox, node: str, change: Callable[[dict[str, Any]], None])
     engine.dispose()
 
 
-def restart_server(fleet: Sandbox) -> None:
-    fleet.end_server()
-    fleet.start_server()
-    fleet.wait_available(fleet.nodes)
-
-
 def test_an_added_command_can_be_run_at_once_and_a_removed_one_is_nacked(
     fleet: Sandbox,
 ) -> None:
-    said = edit(fleet, "add", "greet", "echo greetings", *NODES)
-    assert said == "in force on 3 nodes\n"
+    said = fleet.cli("whitelist", "add", "greet", "echo greetings", *NODES)
+    assert (said.returncode, said.stdout) == (ExitStatus.OK, "in force on 3 nodes\n")
     done = fleet.cli("job", "start", "--capture", "greet", *NODES)
     assert done.returncode == ExitStatus.OK, done.stdout
     assert done.stdout.count("greetings") == 1
@@ -125,51 +125,48 @@ def test_a_check_says_what_would_run_without_running_it(fleet: Sandbox, tmp_path
     assert fleet.cli("whitelist", "test", "n2", "touch-it").returncode != ExitStatus.OK
 
 
-def test_an_agent_that_was_away_gets_it_when_it_returns(make_fleet: Callable[..., Sandbox]) -> None:
-    fleet = make_fleet("n1", "n2")
+def test_an_agent_that_was_away_gets_it_when_it_returns(fleet: Sandbox) -> None:
     fleet.end_agent("n2")
     fleet.wait_available(["n2"], available=False)
-    edit(fleet, "add", "greet", "echo greetings", "n1", "n2")
+    edit(fleet, "add", "awaited", "true", "n1", "n2")
     fleet.start_agent("n2")
-    until(lambda: "greet" in in_force(fleet, "n2"), "n2 has it")
+    until(lambda: "awaited" in in_force(fleet, "n2"), "n2 has it")
+    fleet.wait_available(fleet.nodes)
 
 
 def test_a_server_restarted_between_edit_and_delivery_still_delivers(
-    make_fleet: Callable[..., Sandbox],
+    fleet: Sandbox,
 ) -> None:
-    fleet = make_fleet("n1")
     fleet.end_agent("n1")
     fleet.wait_available(["n1"], available=False)
-    edit(fleet, "add", "greet", "echo greetings", "n1")
+    edit(fleet, "add", "delivered", "true", "n1")
     fleet.end_server(9)
     fleet.start_server()
     fleet.start_agent("n1")
-    until(lambda: "greet" in in_force(fleet, "n1"), "n1 has it")
+    until(lambda: "delivered" in in_force(fleet, "n1"), "n1 has it")
+    fleet.wait_available(fleet.nodes)
 
 
 def test_it_holds_while_the_server_is_away_and_over_restarts_of_the_agent(
-    make_fleet: Callable[..., Sandbox],
+    fleet: Sandbox,
 ) -> None:
-    fleet = make_fleet("n1")
-    edit(fleet, "add", "greet", "echo greetings", "n1")
-    since = in_force(fleet, "n1")["greet"]["since"]
+    edit(fleet, "add", "lasting", "echo greetings", "n1")
+    since = in_force(fleet, "n1")["lasting"]["since"]
     fleet.end_agent("n1")
     fleet.wait_available(["n1"], available=False)
     fleet.start_agent("n1")
     fleet.wait_available(["n1"])
-    done = fleet.cli("job", "start", "--capture", "greet", "n1")
+    done = cli(fleet, "job", "start", "--capture", "lasting", "n1")
     assert "greetings" in done.stdout
-    assert in_force(fleet, "n1")["greet"]["since"] == since
+    assert in_force(fleet, "n1")["lasting"]["since"] == since
 
 
-def test_a_broken_local_file_leaves_the_last_good_one_in_force(
-    make_fleet: Callable[..., Sandbox],
-) -> None:
-    fleet = make_fleet("n1")
-    fleet.write_agent_settings("n1", {"greet": "echo greetings"})
-    until(lambda: "greet" in in_force(fleet, "n1"), "the new file is in force")
+def test_a_broken_local_file_leaves_the_last_good_one_in_force(fleet: Sandbox) -> None:
     file = fleet.agent_directory("n1") / "agent.toml"
-    good = file.read_text()
+    usual = file.read_text()
+    good = usual + 'local = "echo greetings"\n'
+    file.write_text(good)
+    until(lambda: "local" in in_force(fleet, "n1"), "the new file is in force")
     file.write_text(good + 'other = { comand_line = "x" }\n')
 
     def error() -> str | None:
@@ -181,22 +178,22 @@ def test_a_broken_local_file_leaves_the_last_good_one_in_force(
     assert "comand_line" in said
     assert "command_line" in said
     assert re.search(r"line \d+", said)
-    assert "greet" in in_force(fleet, "n1")
-    assert fleet.cli("job", "start", "greet", "n1").returncode == ExitStatus.OK
-    shown = fleet.cli("node", "status", "n1")
+    assert "local" in in_force(fleet, "n1")
+    assert cli(fleet, "job", "start", "local", "n1").status == ExitStatus.OK
+    shown = cli(fleet, "node", "status", "n1")
     assert "comand_line" in shown.stdout + shown.stderr
     assert "comand_line" in fleet.log("n1").read_text()
     file.write_text(good)
     until(lambda: error() is None, "it is mended")
+    file.write_text(usual)
 
 
-def test_what_was_put_into_the_database_is_refused(make_fleet: Callable[..., Sandbox]) -> None:
-    fleet = make_fleet("n1")
-    edit(fleet, "add", "greet", "echo greetings", "n1")
+def test_what_was_put_into_the_database_is_refused(fleet: Sandbox) -> None:
+    edit(fleet, "add", "changed", "echo greetings", "n1")
 
     def steal(attributes: dict[str, Any]) -> None:
         whitelist = attributes["push_jobs"]["whitelist"]
-        whitelist["greet"] = "echo stolen"
+        whitelist["changed"] = "echo stolen"
         whitelist["root"] = "sh"
 
     fleet.end_server()
@@ -204,84 +201,85 @@ def test_what_was_put_into_the_database_is_refused(make_fleet: Callable[..., San
     fleet.start_server()
     until(lambda: "root" in refused(fleet, "n1"), "it is refused")
     assert "unsigned" in refused(fleet, "n1")["root"]
-    assert "does not match" in refused(fleet, "n1")["greet"]
+    assert "does not match" in refused(fleet, "n1")["changed"]
     fleet.wait_available(["n1"])
-    for command in ("root", "greet"):
-        done = fleet.cli("job", "start", command, "n1")
-        assert done.returncode == ExitStatus.QUORUM_FAILED
-    listed = fleet.cli("whitelist", "list", "n1")
+    for command in ("root", "changed"):
+        done = cli(fleet, "job", "start", command, "n1")
+        assert done.status == ExitStatus.QUORUM_FAILED
+    listed = cli(fleet, "whitelist", "list", "n1")
     assert "refused" in listed.stdout
+    for name in ("root", "changed"):
+        edit(fleet, "remove", name, "n1")
 
 
 def test_a_stolen_keys_version_of_2_to_the_62_keeps_nobody_out(
-    make_fleet: Callable[..., Sandbox],
+    fleet: Sandbox,
 ) -> None:
-    fleet = make_fleet("n1")
-    edit(fleet, "add", "greet", "echo greetings", "n1")
+    edit(fleet, "add", "ahead", "echo greetings", "n1")
     place: dict[str, Any] = {
-        "org": "sandbox", "nodes": ["n1"], "changes": [Change("greet", "echo stolen")],
+        "org": "sandbox", "nodes": ["n1"], "changes": [Change("ahead", "echo stolen")],
     }  # fmt: skip
     key = keys.load_private_key(Path(fleet.profile.client_key))
     signed = statements.sign(key, version=2**62, signer="operator", **place)
-    record = statements.records(signed, **place)["n1"]["greet"]
+    record = statements.records(signed, **place)["n1"]["ahead"]
 
     def steal(attributes: dict[str, Any]) -> None:
-        attributes["push_jobs"]["whitelist"]["greet"] = "echo stolen"
-        attributes["push_jobs"]["whitelist_signatures"]["greet"] = record
+        attributes["push_jobs"]["whitelist"]["ahead"] = "echo stolen"
+        attributes["push_jobs"]["whitelist_signatures"]["ahead"] = record
 
     # The server does not take it any more; version 0.1.0 did.
     fleet.end_server()
     by_hand(fleet, "n1", steal)
     fleet.start_server()
-    until(lambda: "ahead of this node's clock" in refused(fleet, "n1").get("greet", ""))
-    edit(fleet, "add", "greet", "echo hello", "n1")
-    assert in_force(fleet, "n1")["greet"]["value"] == "echo hello"
+    until(lambda: "ahead of this node's clock" in refused(fleet, "n1").get("ahead", ""))
+    edit(fleet, "add", "ahead", "echo hello", "n1")
+    assert in_force(fleet, "n1")["ahead"]["value"] == "echo hello"
+    fleet.wait_available(fleet.nodes)
 
 
-def test_an_older_signed_version_is_refused(make_fleet: Callable[..., Sandbox]) -> None:
-    fleet = make_fleet("n1")
-    edit(fleet, "add", "greet", "echo old", "n1")
+def test_an_older_signed_version_is_refused(fleet: Sandbox) -> None:
+    edit(fleet, "add", "replayed", "echo old", "n1")
     kept: dict[str, Any] = {}
     by_hand(fleet, "n1", kept.update)
-    edit(fleet, "add", "greet", "echo new", "n1")
+    edit(fleet, "add", "replayed", "echo new", "n1")
     fleet.end_server()
     by_hand(fleet, "n1", lambda attributes: attributes.update(kept))
     fleet.start_server()
-    until(lambda: "greet" in refused(fleet, "n1"), "it is refused")
-    assert "replayed" in refused(fleet, "n1")["greet"]
+    until(lambda: "replayed" in refused(fleet, "n1"), "it is refused")
+    assert "replayed" in refused(fleet, "n1")["replayed"]
+    edit(fleet, "remove", "replayed", "n1")
+    fleet.wait_available(fleet.nodes)
 
 
-def test_editors_vouch_for_others_and_take_it_back(
-    make_fleet: Callable[..., Sandbox], tmp_path: Path
-) -> None:
-    fleet = make_fleet("n1")
+def test_editors_vouch_for_others_and_take_it_back(fleet: Sandbox, tmp_path: Path) -> None:
     pivotal = fleet.server_directory / "keys" / "pivotal.pem"
     bobs, public = tmp_path / "bob.pem", tmp_path / "bob.pub.pem"
     as_pivotal = ("-u", "pivotal", "-k", str(pivotal))
-    made = fleet.cli("user", "create", "bob", "--key-file", str(bobs), *as_pivotal)
-    assert made.returncode == ExitStatus.OK, made.stderr
-    assert fleet.cli("group", "add", "admins", "--user", "bob").returncode == ExitStatus.OK
+    made = cli(fleet, "user", "create", "bob", "--key-file", str(bobs), *as_pivotal)
+    assert made.status == ExitStatus.OK, made.stderr
+    assert cli(fleet, "group", "add", "admins", "--user", "bob").status == ExitStatus.OK
     public.write_text(keys.public_pem(keys.load_private_key(bobs)))
-    greet = ("add", "greet", "echo greetings", "n1", "-u", "bob", "-k", str(bobs))
+    greet = ("add", "vouched", "echo greetings", "n1", "-u", "bob", "-k", str(bobs))
 
     # The server takes his edit, for he is an administrator; the node does not know him.
-    done = fleet.cli("whitelist", *greet)
-    assert done.returncode == ExitStatus.NOT_IN_FORCE
-    assert "signed by bob" in refused(fleet, "n1")["greet"]
-    assert "not an editor's key" in refused(fleet, "n1")["greet"]
+    done = cli(fleet, "whitelist", *greet)
+    assert done.status == ExitStatus.NOT_IN_FORCE
+    assert "signed by bob" in refused(fleet, "n1")["vouched"]
+    assert "not an editor's key" in refused(fleet, "n1")["vouched"]
     edit(fleet, "editors", "add", "bob", str(public), "-y")
-    until(lambda: "greet" in in_force(fleet, "n1"), "n1 takes what bob signed")
-    assert in_force(fleet, "n1")["greet"]["signer"] == "bob"
+    until(lambda: "vouched" in in_force(fleet, "n1"), "n1 takes what bob signed")
+    assert in_force(fleet, "n1")["vouched"]["signer"] == "bob"
     edit(fleet, "editors", "remove", "bob", "-y")
-    until(lambda: "greet" in refused(fleet, "n1"), "n1 refuses it again")
-    assert fleet.cli("job", "start", "greet", "n1").returncode == ExitStatus.QUORUM_FAILED
+    until(lambda: "vouched" in refused(fleet, "n1"), "n1 refuses it again")
+    assert cli(fleet, "job", "start", "vouched", "n1").status == ExitStatus.QUORUM_FAILED
+    edit(fleet, "remove", "vouched", "n1")
 
 
 def agent_editors(fleet: Sandbox, node: str, *arguments: str) -> str:
     """A `pushcli agent editors` command on a node, which succeeds."""
     place = str(fleet.agent_directory(node))
-    done = fleet.cli("agent", "editors", *arguments, "--dir", place)
-    assert done.returncode == ExitStatus.OK, done.stdout + done.stderr
+    done = cli(fleet, "agent", "editors", *arguments, "--dir", place)
+    assert done.status == ExitStatus.OK, done.stdout + done.stderr
     return done.stdout
 
 
@@ -294,10 +292,10 @@ def test_a_pinned_key_is_taken_back_on_the_node_or_by_two_others(
     for name in ("ann", "bob"):
         private, public = tmp_path / f"{name}.pem", tmp_path / f"{name}.pub"
         as_pivotal = ("-u", "pivotal", "-k", str(pivotal))
-        made = fleet.cli("user", "create", name, "--key-file", str(private), *as_pivotal)
-        assert made.returncode == ExitStatus.OK, made.stderr
+        made = cli(fleet, "user", "create", name, "--key-file", str(private), *as_pivotal)
+        assert made.status == ExitStatus.OK, made.stderr
         for group in ("admins", "pushy_job_readers"):
-            assert fleet.cli("group", "add", group, "--user", name).returncode == ExitStatus.OK
+            assert cli(fleet, "group", "add", group, "--user", name).status == ExitStatus.OK
         public.write_text(keys.public_pem(keys.load_private_key(private)))
         files[name] = ("-u", name, "-k", str(private))
         # While the agents run: they read it again.
@@ -312,19 +310,18 @@ def test_a_pinned_key_is_taken_back_on_the_node_or_by_two_others(
     edit(fleet, "editors", "remove", "operator", str(operator), "-y", *files["ann"])
     edit(fleet, "add", "more", "echo more", "n1")
     assert set(in_force(fleet, "n1")) >= {"greet", "more"}
-    said = fleet.cli(
-        "whitelist", "editors", "remove", "operator", str(operator), "-y", *files["bob"]
+    said = cli(
+        fleet, "whitelist", "editors", "remove", "operator", str(operator), "-y", *files["bob"]
     )
-    assert said.returncode == ExitStatus.OK, said.stderr
+    assert said.status == ExitStatus.OK, said.stderr
     assert "no longer in force, because operator signed it:" in said.stderr
     assert "greet" in said.stderr
     assert "look at it, then sign it" in said.stderr, "-y is no consent to what a thief signed"
     until(lambda: "greet" in refused(fleet, "n1"), "n1 took it back")
     until(lambda: "greet" in refused(fleet, "n2"), "n2 took it back")
-    again = fleet.cli(
-        "whitelist", "editors", "remove", "operator", str(operator), "--sign-again", *files["bob"]
-    )
-    assert again.returncode == ExitStatus.OK, again.stdout + again.stderr
+    remove = ("whitelist", "editors", "remove", "operator", str(operator))
+    again = cli(fleet, *remove, "--sign-again", *files["bob"])
+    assert again.status == ExitStatus.OK, again.stdout + again.stderr
     until(lambda: in_force(fleet, "n2").get("greet", {}).get("signer") == "bob", "bob's now")
 
     # And on the node, whoever vouches for it.
@@ -377,42 +374,49 @@ def test_a_new_key_of_an_editor_counts_only_if_the_old_one_vouched_for_it(
     make_fleet: Callable[..., Sandbox],
 ) -> None:
     fleet = make_fleet("n1")
-    done = fleet.cli("user", "rotate-key", "--overlap", "1h", "--vouch", "-y")
-    assert done.returncode == ExitStatus.OK, done.stderr
+    done = cli(fleet, "user", "rotate-key", "--overlap", "1h", "--vouch", "-y")
+    assert done.status == ExitStatus.OK, done.stderr
     edit(fleet, "add", "greet", "echo hello", "n1")
-    done = fleet.cli("user", "rotate-key", "--overlap", "1h", "-y")
-    assert done.returncode == ExitStatus.OK, done.stderr
-    done = fleet.cli("whitelist", "add", "greet", "echo greetings", "n1")
-    assert done.returncode == ExitStatus.NOT_IN_FORCE
+    done = cli(fleet, "user", "rotate-key", "--overlap", "1h", "-y")
+    assert done.status == ExitStatus.OK, done.stderr
+    done = cli(fleet, "whitelist", "add", "greet", "echo greetings", "n1")
+    assert done.status == ExitStatus.NOT_IN_FORCE
     assert "not an editor's key" in refused(fleet, "n1")["greet"]
     assert fleet.profile.client_name in refused(fleet, "n1")["greet"]
 
 
-def test_entries_that_others_set_count_where_the_node_says_so(
-    make_fleet: Callable[..., Sandbox],
-) -> None:
-    fleet = make_fleet("n1", "n2")
+def test_entries_that_others_set_count_where_the_node_says_so(fleet: Sandbox) -> None:
     file = fleet.agent_directory("n2") / "agent.toml"
-    file.write_text("accept_unsigned_whitelist = true\n" + file.read_text())
-    fleet.end_agent("n2")
-    fleet.wait_available(["n2"], available=False)
-    fleet.start_agent("n2")
-    fleet.wait_available(["n2"])
+    usual = file.read_text()
+
+    def restart_n2() -> None:
+        fleet.end_agent("n2")
+        fleet.wait_available(["n2"], available=False)
+        fleet.start_agent("n2")
+        fleet.wait_available(["n2"])
+
+    file.write_text("accept_unsigned_whitelist = true\n" + usual)
+    restart_n2()
     for node in ("n1", "n2"):
         found = fleet.api.get(f"nodes/{node}")
-        found["normal"] = {"push_jobs": {"whitelist": {"greet": "echo greetings"}}}
+        whitelist = found["normal"].setdefault("push_jobs", {}).setdefault("whitelist", {})
+        whitelist["unsigned"] = "echo greetings"
         fleet.api.put(f"nodes/{node}", found)
-    until(lambda: "greet" in in_force(fleet, "n2"), "n2 takes it")
-    until(lambda: "greet" in refused(fleet, "n1"), "n1 refuses it")
-    assert in_force(fleet, "n2")["greet"].get("signer") is None
+    until(lambda: "unsigned" in in_force(fleet, "n2"), "n2 takes it")
+    until(lambda: "unsigned" in refused(fleet, "n1"), "n1 refuses it")
+    assert in_force(fleet, "n2")["unsigned"].get("signer") is None
+    file.write_text(usual)
+    restart_n2()
+    until(lambda: "unsigned" in refused(fleet, "n2"), "n2 refuses it, too")
+    edit(fleet, "remove", "unsigned", "n1", "n2")
 
 
 def test_operators_of_an_entry_are_the_only_ones_who_may_start_it(fleet: Sandbox) -> None:
     edit(fleet, "add", "mine", "true", "n1", "--operator", fleet.profile.client_name)
     edit(fleet, "add", "theirs", "true", "n1", "--operator", "somebody-else")
-    assert fleet.cli("job", "start", "mine", "n1").returncode == ExitStatus.OK
-    done = fleet.cli("job", "start", "theirs", "n1")
-    assert done.returncode == ExitStatus.QUORUM_FAILED
+    assert cli(fleet, "job", "start", "mine", "n1").status == ExitStatus.OK
+    done = cli(fleet, "job", "start", "theirs", "n1")
+    assert done.status == ExitStatus.QUORUM_FAILED
     who = f"the requestor ('{fleet.profile.client_name}') is not among the entry's operators"
     assert who in done.stdout
 
