@@ -36,6 +36,7 @@ def install(
       pushcli agent install --dry-run
       sudo pushcli agent install
     """
+    from pushcli.migration.finding import AGENT, System  # noqa: PLC0415
     from pushcli.systemd.install import program, require_root, require_roots_own  # noqa: PLC0415
     from pushcli_agent import config, service  # noqa: PLC0415 - `--help` need not wait for it
 
@@ -49,6 +50,10 @@ def install(
     where = "" if directory is None else f" --dir {shlex.quote(str(place))}"
     before = []
     if not (there / config.FILE).exists():
+        if any(System(root).there(AGENT)):
+            before.append(
+                f"pushcli migrate agent{where}  # it takes over what the Ruby client has; or else:"
+            )
         before.append(
             f"pushcli agent enroll --server URL --node-name NAME --token-file FILE{where}"
         )

@@ -4,8 +4,8 @@
 import os
 import shlex
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -17,7 +17,11 @@ from pushcli.terminal.command_groups import CommandGroup
 from pushcli.terminal.context import App
 from pushcli.terminal.options import agent_directory_option, output_options
 
+if TYPE_CHECKING:
+    from pushcli_server.settings import Settings
+
 _FILE = click.Path(path_type=Path)
+_STOP = "opscode-push-jobs-server-ctl stop"
 _root_option: Callable[[Any], Any] = click.option(
     "--root",
     type=click.Path(path_type=Path, file_okay=False),
@@ -87,10 +91,12 @@ def agent(
     _require_loadable(text, path)
     files.append(writing.NewFile(path=place / config.FILE, content=text))
     usual = place == config.directory(None, app.env)
+    where = "" if usual else f" --dir {shlex.quote(str(place))}"
+    remarks = [*draft.remarks, *remarks, *migration.missing_key(draft, system)]
     writing.carry_out(
-        app, files, [*draft.remarks, *remarks], source=str(system.place(path)), dry_run=dry_run,
+        app, files, remarks, source=str(system.place(path)), dry_run=dry_run,
         then=["systemctl disable --now chef-push-jobs-client  # or what runs the old client here",
-              f"pushcli agent start{'' if usual else f' --dir {shlex.quote(str(place))}'}"],
+              *_as_service("agent", where)],
     )  # fmt: skip
 
 
@@ -136,13 +142,10 @@ def server(
     place = place_of(directory)
     text = settings.render(settings.check(made, source))
     where = "" if place == place_of(None) else f" --dir {shlex.quote(str(place))}"
-    whose = "" if made.identity == "chef" else " --org ORG --admin USER"
     writing.carry_out(
         app, [writing.NewFile(path=place / settings.FILE, content=text)], draft.remarks,
         source=source, dry_run=dry_run,
-        then=["opscode-push-jobs-server-ctl stop",
-              f"pushcli server init{whose} --no-tls{where}",
-              f"pushcli server start{where}"],
+        then=[*_making(made, place, where), *_as_service("server", where, _STOP)],
     )  # fmt: skip
 
 
@@ -191,6 +194,31 @@ def _system(file: Path | None, root: Path | None) -> tuple[Any, str | None]:
     if file is not None and root is not None:
         raise UsageError("--root is for finding FILE", "give one of them")
     return System(root), None if file is None else os.path.abspath(file)  # noqa: PTH100
+
+
+def _making(made: "Settings", place: Path, where: str) -> list[str]:
+    """Commands that make a server of its settings."""
+    if made.identity != "chef":
+        return [f"pushcli server init --org ORG --admin USER --no-tls{where}"]
+    key = PurePosixPath(made.chef_key)
+    if os.geteuid() != 0 or not key.is_absolute():
+        return [f"pushcli server init --no-tls{where}"]
+    # The service is of a user of its own, who may read nothing of Chef's.
+    return [
+        f"pushcli server init --no-tls --set chef_key={key.name}{where}",
+        f"cp {key} {shlex.quote(str(place))}",
+    ]
+
+
+def _as_service(part: str, where: str, *before: str) -> list[str]:
+    """Commands that start it: as a service where root asks, for only root installs one.
+
+    Args:
+        before: commands that must be run before it starts.
+    """
+    if os.geteuid() != 0:
+        return [*before, f"pushcli {part} start{where}"]
+    return [f"pushcli {part} install{where}", *before, f"systemctl enable --now pushcli-{part}"]
 
 
 def _require_loadable(text: str, source: str) -> None:

@@ -161,28 +161,28 @@ def _show(app: App, source: str, found: "Found", place: Path, verb: str) -> None
     if not app.is_text:
         return
     from pushcli.escape import escape_line
+    from pushcli.terminal.table import print_folded
 
     app.print(escape_line(f"From {source}:"))
     of = f" of {', '.join(sorted(found.organizations)[:10])}" if found.organizations else ""
     captured = f"output of {found.captured:,} of them"
     if verb == "Imported":
         captured = f"{found.output_bytes:,} bytes of output of {found.outputs:,} of these"
-    app.print(
-        escape_line(
-            f"  {verb} {found.jobs:,} jobs{of}, with the states of {found.nodes:,} nodes, "
-            f"and {captured}"
-        )
-    )
+    said = [
+        f"{verb} {found.jobs:,} jobs{of}, with the states of {found.nodes:,} nodes, and {captured}"
+    ]
     if found.there:
-        app.print(f"  {found.there:,} jobs are in {escape_line(str(place))} already")
+        said.append(f"{found.there:,} jobs are in {place} already")
     if found.left_out:
-        app.print(f"  {found.left_out:,} jobs left out")
+        said.append(f"{found.left_out:,} jobs left out")
     if found.expired:
-        app.print(f"  {found.expired:,} jobs are older than job_retention: the server deletes them")
+        said.append(f"{found.expired:,} jobs are older than job_retention: the server deletes them")
+    for line in said:
+        print_folded(app, line, indent=2)
     app.print("")
     for count in found.tally.counts:
-        app.print(escape_line(str(count)))
-    app.print("note: who started them, exit codes and events were never stored: unknown")
+        print_folded(app, str(count))
+    print_folded(app, "note: who started them, exit codes and events were never stored: unknown")
 
 
 def _emit(app: App, source: str, found: "Found", place: Path, *, dry_run: bool) -> None:

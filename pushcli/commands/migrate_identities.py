@@ -87,17 +87,19 @@ def _show(app: App, url: str, found: "Found", verb: str) -> None:
     if not app.is_text:
         return
     from pushcli.escape import escape_line
+    from pushcli.terminal.table import print_folded
 
     app.print(escape_line(f"From {url}:"))
     new = ", ".join(f"{part.new:,} {kind}" for kind, part in found.parts.items())
-    app.print(f"  {verb} {new}; {found.keys:,} keys, {found.members:,} members of groups")
+    took = f"{verb} {new}; {found.keys:,} keys, {found.members:,} members of groups"
+    print_folded(app, took, indent=2)
     there = ", ".join(f"{part.there:,} {kind}" for kind, part in found.parts.items() if part.there)
     if there:
         app.print(f"  The same here already: {there}")
     app.print("")
     for count in found.tally.counts:
-        app.print(escape_line(str(count)))
-    app.print(f"note: {_STAYS}")
+        print_folded(app, str(count))
+    print_folded(app, f"note: {_STAYS}")
 
 
 def _emit(app: App, url: str, found: "Found", place: Path, *, dry_run: bool) -> None:

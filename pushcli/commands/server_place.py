@@ -7,10 +7,12 @@ from typing import Any
 
 import click
 
+from pushcli.terminal.params import Directory
+
 directory_option: Callable[[Any], Any] = click.option(
     "--dir",
     "directory",
-    type=click.Path(path_type=Path),
+    type=Directory(),
     metavar="D",
     help="Server's directory (default: $PUSHCLI_SERVER_DIR, else /var/lib/pushcli/server as "
     "root, ~/.pushcli/server otherwise).",

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from pushcli.migration import agent_whitelist
+from pushcli.migration.finding import System
 from pushcli.migration.ruby_values import Statement, Symbol, Value, plain
 from pushcli.migration.settings_read import Remark, Settings
 from pushcli.migration.trust import Trust, trust_of
@@ -32,13 +33,14 @@ _KNOWN = frozenset({
     "log_level", "log_location",
 })  # fmt: skip
 _OPEN = (
-    "# allowed_overwritable_env_vars is not set: whoever starts a job chooses its variables, but\n"
-    "# for those that make programs run something else. A list of names ends that; likewise\n"
-    "# allowed_dirs and allowed_users.\n"
+    "# allowed_overwritable_env_vars is not set: whoever starts a job chooses its\n"
+    "# variables, but for those that make programs run something else. A list of\n"
+    "# names ends that; likewise allowed_dirs and allowed_users.\n"
 )
 _EDITORS = (
-    "# Nobody may change the whitelist on the server until an editor's key is pinned here:\n"
-    "# `pushcli agent editors add NAME FILE`, or trust_editors_on_first_use = true.\n"
+    "# Nobody may change the whitelist on the server until an editor's key is pinned\n"
+    "# here: `pushcli agent editors add NAME FILE`, or\n"
+    "# trust_editors_on_first_use = true.\n"
 )
 
 
@@ -102,6 +104,18 @@ def text(made: AgentDraft, *, ca_file: str | None) -> str:
     lines.append("\n[whitelist]\n")
     lines += [f"{toml_text.pair(name, value)}\n" for name, value in made.whitelist.items()]
     return "".join(lines)
+
+
+def missing_key(made: AgentDraft, system: System) -> list[Remark]:
+    """What is to be said where the file of its key is not there."""
+    key = made.settings["client_key"]
+    if any(system.there([key])):
+        return []
+    why = (
+        f"there is no {system.place(key)}, which the agent needs to start: put the node's "
+        "key there, or enroll the node again (`pushcli agent enroll`)"
+    )
+    return [Remark("note", "client_key", why)]
 
 
 def _node_name(read: Settings, host_name: Callable[[], str]) -> str:

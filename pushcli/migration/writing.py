@@ -12,6 +12,7 @@ from pushcli.escape import escape_line, escape_text
 from pushcli.migration.settings_read import Remark
 from pushcli.terminal.asking import agrees
 from pushcli.terminal.context import App
+from pushcli.terminal.table import print_folded
 
 
 class NewFile(msgspec.Struct, frozen=True, kw_only=True):
@@ -96,7 +97,7 @@ def _show(
         app.print("\n".join(f"  {line}".rstrip() for line in escape_text(shown).split("\n")))
     app.print("")
     for remark in remarks:
-        app.print(escape_line(str(remark)))
+        print_folded(app, str(remark))
     if remarks:
         app.print("")
 

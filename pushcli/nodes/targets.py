@@ -319,7 +319,8 @@ def require_known(names: Sequence[str], known: Collection[str]) -> None:
     unknown = strangers(names, known)
     if unknown is None:
         return
-    raise UsageError(unknown.what, f"{unknown.remedy}; --allow-unknown starts anyway")
+    joint = "" if unknown.remedy.endswith("?") else ";"
+    raise UsageError(unknown.what, f"{unknown.remedy}{joint} --allow-unknown starts anyway")
 
 
 def strangers(names: Iterable[str], known: Collection[str]) -> Strangers | None:

@@ -15,6 +15,7 @@ import click
 from pushcli.terminal.context import App
 from pushcli.terminal.formats import Format
 from pushcli.terminal.help import CONNECTION, OUTPUT, SharedOption
+from pushcli.terminal.params import Directory
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -107,7 +108,7 @@ _OPTIONS = (*_OUTPUT, *_CONNECTION)
 agent_directory_option = click.option(
     "--dir",
     "directory",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=Directory(file_okay=False),
     metavar="DIR",
     help="The agent's directory (default: $PUSHCLI_AGENT_DIR, else /var/lib/pushcli/agent "
     "for root, ~/.pushcli/agent otherwise).",

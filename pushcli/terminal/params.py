@@ -1,12 +1,15 @@
 """Types of command-line parameters."""
 
+import os
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from pushcli import durations
+from pushcli.errors import ConfigError
 from pushcli.protocol import reasons
 from pushcli.protocol.limits import MAX_RUN_TIMEOUT
 from pushcli.protocol.names import LAST_JOB, is_job_id, is_job_id_prefix, is_node_name
@@ -14,6 +17,36 @@ from pushcli.terminal.completing import Completed
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
+
+
+class Directory(click.Path):
+    """The directory of a server or an agent, which is its owner's alone."""
+
+    def __init__(self, *, file_okay: bool = True) -> None:
+        super().__init__(path_type=Path, file_okay=file_okay, readable=False)
+
+    def convert(
+        self,
+        value: "str | os.PathLike[str]",
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> Any:
+        """Its path.
+
+        Raises:
+            ConfigError: it, or what it is in, is closed to this user.
+        """
+        place = Path(os.fsdecode(super().convert(value, param, ctx)))
+        try:
+            place.stat()
+            is_closed = not os.access(place, os.R_OK | os.X_OK)
+        except OSError as error:
+            is_closed = isinstance(error, PermissionError)
+        if is_closed:
+            raise ConfigError(
+                f"cannot read {place}: Permission denied", "run it as root, or as its owner"
+            )
+        return place
 
 
 class Seconds(click.ParamType[float]):

@@ -38,7 +38,20 @@ def since(reason: str) -> tuple[str, str]:
 
 def remedy(reason: str) -> str | None:
     """The command that mends it, if there is one that does."""
+    signer = _stranger(reason)
+    return None if signer is None else f"pushcli whitelist editors add {signer}"
+
+
+def pinning(reason: str) -> str | None:
+    """The command that mends it on the node itself, whoever its editors are; None: there is none.
+
+    FILE in it is the signer's public key.
+    """
+    signer = _stranger(reason)
+    return None if signer is None else f"pushcli agent editors add {signer} FILE"
+
+
+def _stranger(reason: str) -> str | None:
+    """Who signed and is no editor there."""
     match = _NO_EDITOR.search(reason)
-    if match is None or not is_node_name(match[1]):
-        return None
-    return f"pushcli whitelist editors add {match[1]}"
+    return None if match is None or not is_node_name(match[1]) else match[1]

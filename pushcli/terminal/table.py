@@ -120,3 +120,11 @@ def hung(app: App, line: str, indent: int) -> list[str]:
         return [" " * indent + line]
     first, *rest = wrapped(line, room(app) - 2 * indent, " ")
     return [" " * indent + first, *(" " * 2 * indent + more for more in rest)]
+
+
+def print_folded(app: App, line: str, indent: int = 0) -> None:
+    """A line, which may hold anything: on a terminal broken at blanks, what follows indented."""
+    shown = escape_line(line)
+    parts = wrapped(shown, room(app) - indent - GAP, " ") if is_terminal(app.stdout) else [shown]
+    for number, part in enumerate(parts):
+        app.print(" " * (indent + GAP * bool(number)) + part)

@@ -127,7 +127,7 @@ class Shop:
         write("/etc/chef/plan.json", msgspec.json.encode(plan).decode() + "\n")
         client = f"{sys.executable} -m tests.support.simulated < /etc/chef/plan.json"
         unit = f"[Service]\nExecStart=/bin/sh -c 'cd {TOP} && exec {client}'\n"
-        write("/etc/systemd/system/push-jobs-client.service", unit)
+        write("/etc/systemd/system/chef-push-jobs-client.service", unit)
 
     def _workstation(self) -> None:
         write, chef = self.machine.write, self.machine.home / ".chef"
@@ -187,7 +187,7 @@ def test_the_page_is_walked_through(shop: Shop) -> None:
     for heading, commands in walked():
         if heading.startswith("4"):
             # An agent of the old kind fetches its configuration anew; ours is played once.
-            shop.run("systemctl start push-jobs-client; pushcli migrate workstation -y")
+            shop.run("systemctl start chef-push-jobs-client; pushcli migrate workstation -y")
             shop.wait_available()
         said = shop.run(commands)
         done.append(heading[0])
@@ -211,7 +211,7 @@ def test_the_page_is_walked_through(shop: Shop) -> None:
                 [entry] = shop.chef.nodes[ORG, NODE]["normal"]["push_jobs"]["whitelist"]
                 assert entry == "say"
             case "5", 5:
-                shop.run("systemctl restart push-jobs-client")
+                shop.run("systemctl restart chef-push-jobs-client")
                 shop.wait_available()
     assert "".join(done) == "112223455555", done
 

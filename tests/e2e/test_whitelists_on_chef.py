@@ -200,6 +200,7 @@ def test_an_edit_says_where_it_is_refused(unhurried: BesideChef) -> None:
     said = through_chef(fleet, "whitelist", "add", "greet", "echo hello", "n1")
     assert said.startswith(f"{int(ExitStatus.NOT_IN_FORCE)} in force on 0 of 1 node"), said
     assert "not in force on n1: " in said
+    assert f"pushcli agent editors add {ADMIN} FILE" in said
 
 
 def test_announcing_takes_the_right_to_edit_and_says_nothing_by_itself(

@@ -13,6 +13,7 @@ from pushcli.escape import escape_line
 from pushcli.exit_status import ExitStatus
 from pushcli.terminal.context import App
 from pushcli.terminal.folding import fold
+from pushcli.terminal.reasons import pinning
 from pushcli.whitelist.entry import InvalidEntry, parse, to_value
 from pushcli.whitelist.statements import Change
 from pushcli.whitelist.workstation import known_keys, local, remote
@@ -200,6 +201,8 @@ def print_outcome(app: App, nodes: Sequence[str], outcome: EditOutcome | None) -
         reasons[reason].append(node)
     for reason, found in reasons.items():
         app.print(escape_line(f"  not in force on {fold(found)}: {reason}"))
+        if (command := pinning(reason)) is not None:
+            app.print(f"    pin the key there: {command}")
     return status
 
 

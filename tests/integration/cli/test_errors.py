@@ -357,3 +357,25 @@ def test_a_fault_of_ours_is_one_line_and_says_how_to_see_more(home: Home) -> Non
         "ModuleNotFoundError", "PUSHCLI_DEBUG=1",
     )  # fmt: skip
     assert "Traceback" in run(PUSHCLI_DEBUG="1").stderr
+
+
+@pytest.mark.parametrize("command", ["server prune --dry-run", "agent editors list"])
+def test_whoever_may_not_read_the_directory_is_told_who_may(home: Home, command: str) -> None:
+    closed = home.path / "closed"
+    closed.mkdir(mode=0)
+    # Root reads everything only because it may.
+    as_others = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"]
+    try:
+        for place in (closed, closed / "below"):
+            done = subprocess.run(
+                [*(as_others if os.geteuid() == 0 else ()), *PUSHCLI, *command.split(),
+                 "--dir", str(place)],
+                env=home.env, capture_output=True, text=True, check=False, timeout=patient(15),
+            )  # fmt: skip
+            assert done.returncode == ExitStatus.CONFIG, done
+            assert done.stderr == (
+                f"pushcli: error: cannot read {place}: Permission denied: run it as root, or as "
+                "its owner\n"
+            )
+    finally:
+        closed.chmod(0o700)

@@ -145,3 +145,13 @@ def test_settings_alone_are_no_server_yet(wheel: Path, tmp_path: Path) -> None:
     done = pushcli(wheel, "server", "install", "--root", tmp_path, "--dir", "/srv/push")
     assert (done.returncode, done.stderr) == (0, "")
     assert "  pushcli server init --no-tls --dir /srv/push\n" in done.stdout
+
+
+def test_where_a_ruby_client_is_its_node_need_not_be_enrolled(wheel: Path, tmp_path: Path) -> None:
+    install = ("agent", "install", "--root", tmp_path, "--dry-run")
+    assert "migrate" not in pushcli(wheel, *install).stdout
+    (tmp_path / "etc/chef").mkdir(parents=True)
+    (tmp_path / "etc/chef/client.rb").touch()
+    then = pushcli(wheel, *install).stdout.partition("Then, there:\n")[2].splitlines()
+    assert then[0].startswith("  pushcli migrate agent  # ")
+    assert then[1].startswith("  pushcli agent enroll ")

@@ -1,6 +1,7 @@
 """`pushcli migrate server`: server.toml made of a Chef Push Jobs server's files."""
 
 import json
+import os
 import stat
 from pathlib import Path
 from typing import Any
@@ -120,7 +121,16 @@ def test_where_a_chef_server_is_named_it_knows_who_there_is(home: Home) -> None:
     write(home, ruby=RUBY, running=tier)
     place = home.path / "server"
     then = migrate(home, "-y").stdout.partition("Then:")[2]
-    assert f"pushcli server init --no-tls --dir {place}" in then
+    is_root = os.geteuid() == 0
+    key = f" --set chef_key=pivotal.pem --dir {place}\n  cp /etc/opscode/pivotal.pem {place}"
+    where = f" --dir {place}"
+    assert then.strip("\n") == "\n".join(
+        [f"  pushcli server init --no-tls{key if is_root else where}",
+         *([f"  pushcli server install{where}"] if is_root else []),
+         "  opscode-push-jobs-server-ctl stop",
+         "  systemctl enable --now pushcli-server" if is_root
+         else f"  pushcli server start{where}"]
+    )  # fmt: skip
     # Port 8000 is on the machine that has Chef's API, which may be another one.
     assert settings.load(place).chef_direct_url == ""
     made = home.run("server", "init", "--no-tls", "--dir", "server")

@@ -280,7 +280,8 @@ def test_a_server_that_takes_more_entries_than_ours_gets_them_in_several_request
 def test_where_it_is_not_in_force_is_told_with_the_reason(
     responder: Responder, key_file: Path
 ) -> None:
-    why = {"a1": "ann is no editor", "a2": "\x1b[2J"}
+    no_editor = "signed by ann with SHA256:A, which is not an editor's key on this node"
+    why = {"a1": "ann is no editor", "a2": "\x1b[2J", "a3": no_editor}
     responder.say("POST", "whitelist", json_answer({**OUTCOME, "not_in_force": why}))
     add = ("add", "a", "x", "a1", "a2", "a3")
     status, out = run(responder.url, key_file, *add)
@@ -289,6 +290,8 @@ def test_where_it_is_not_in_force_is_told_with_the_reason(
         "in force on 1 of 3 nodes",
         "  not in force on a1: ann is no editor",
         r"  not in force on a2: \x1b[2J",
+        f"  not in force on a3: {no_editor}",
+        "    pin the key there: pushcli agent editors add ann FILE",
     ]
     status, out = run(responder.url, key_file, *add, "-F", "json")
     assert status == ExitStatus.NOT_IN_FORCE

@@ -153,7 +153,7 @@ def test_a_seed_chooses_the_same_nodes_also_of_more() -> None:
 @pytest.mark.parametrize(
     ("unknown", "words"),
     [
-        (["nodeX"], "^unknown node 'nodeX': did you mean 'node1'[?]; --allow-unknown"),
+        (["nodeX"], "^unknown node 'nodeX': did you mean 'node1'[?] --allow-unknown"),
         (["node22"], "did you mean 'node2'"),
         (["zzz"], "^unknown node 'zzz': `pushcli node list` lists all; --allow-unknown"),
         (["role:db"], "-s QUERY"),

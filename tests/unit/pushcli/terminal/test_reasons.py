@@ -2,7 +2,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from pushcli.terminal.reasons import in_short, remedy
+from pushcli.terminal.reasons import in_short, pinning, remedy
 
 NOW = datetime(2026, 11, 27, 12, tzinfo=UTC)
 FINGERPRINT = "SHA256:" + "A" * 43
@@ -41,3 +41,5 @@ def test_an_editor_who_is_missing_can_be_added() -> None:
     assert remedy(reason) == "pushcli whitelist editors add carol"
     assert remedy(reason.replace("carol", "$(reboot)")) is None
     assert remedy("offline") is None
+    assert pinning(reason) == "pushcli agent editors add carol FILE"
+    assert pinning(reason.replace("carol", "$(reboot)")) is None
