@@ -130,10 +130,10 @@ def _write_key(path: Path, profile: Profile) -> Path | None:
 
     text = profile.client_key
     if not text.lstrip().startswith(_PEM):
-        keys.load_private_key(Path(text))
+        keys.load_private_key(Path(text), proved=True)
         return None
     file = path.parent / f"{_file_name(profile.name)}.pem"
-    pair = keys.private_key(text.encode(), f"profile {profile.name!r}")
+    pair = keys.private_key(text.encode(), f"profile {profile.name!r}", proved=True)
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     keys.write_private_key(file, pair)
     return file

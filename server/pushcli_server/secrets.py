@@ -197,7 +197,7 @@ def _load(directory: Path) -> Keyring:
 
 
 def _read(place: Path) -> Secrets:
-    rsa = keys.load_private_key(place / "rsa.pem")
+    rsa = keys.load_private_key(place / "rsa.pem", proved=True)
     curve_secret = keys.read_secret(place / "curve.key")
     session = keys.read_secret(place / "session.key")
     if len(session) != _SESSION_SECRET:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPrivateNumbers
 
 from pushcli import keys
 
@@ -37,3 +37,13 @@ _keys = _in_turn()
 def another() -> RSAPrivateKey:
     """A key that is not one of the last few; with time it comes again."""
     return next(_keys)
+
+
+def damaged_key() -> RSAPrivateKey:
+    """One of whose numbers another one's has come, as only a proof finds out."""
+    numbers, others = (keys.generate().private_numbers() for _ in range(2))
+    damaged = RSAPrivateNumbers(
+        p=numbers.p, q=numbers.q, d=numbers.d, dmp1=others.dmp1, dmq1=numbers.dmq1,
+        iqmp=numbers.iqmp, public_numbers=numbers.public_numbers,
+    )  # fmt: skip
+    return damaged.private_key(unsafe_skip_rsa_key_validation=True)

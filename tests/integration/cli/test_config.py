@@ -14,6 +14,7 @@ from pushcli.exit_status import ExitStatus
 from tests.integration.cli.operated import Operated
 from tests.integration.cli.program import PUSHCLI, Home, Result, assert_one_line
 from tests.integration.cli.responder import Responder
+from tests.support.key_files import damaged_key
 from tests.support.waiting import patient
 
 pytestmark = pytest.mark.timeout(60)
@@ -135,3 +136,11 @@ def test_a_key_that_others_can_read_is_refused(other: Home, responder: Responder
     added = other.run("config", "add-profile", "acme", *options, "-F", "json")
     said = json.loads(added.stdout)
     assert said == {"profile": "acme", "file": str(credentials(other)), "checked": False}
+
+
+def test_a_key_whose_numbers_are_none_is_refused(other: Home, responder: Responder) -> None:
+    keys.write_private_key(other.path / "k.pem", damaged_key())
+    options = ("--server-url", responder.url, "-u", "ann", "-k", "k.pem", "--no-check")
+    refused = other.run("config", "add-profile", *options)
+    assert_one_line(refused, ExitStatus.CONFIG, "no readable private key in ")
+    assert not credentials(other).exists()

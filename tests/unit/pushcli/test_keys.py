@@ -4,11 +4,12 @@ import os
 from pathlib import Path
 
 import pytest
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 
 from pushcli import keys
 from pushcli.errors import KeyFileError
+from tests.support.key_files import damaged_key
 
 KEY = keys.generate()
 
@@ -99,6 +100,16 @@ ELLIPTIC_PEM = ELLIPTIC.private_bytes(
 def test_a_file_without_a_usable_key_is_refused(tmp_path: Path, content: bytes, words: str) -> None:
     with pytest.raises(KeyFileError, match=words):
         keys.load_private_key(private(tmp_path / "key.pem", content))
+
+
+def test_a_keys_numbers_are_proved_where_that_is_asked_for_alone(tmp_path: Path) -> None:
+    """What has the key already waits for no proof, and signs as well as it can."""
+    path = tmp_path / "key.pem"
+    keys.write_private_key(path, damaged_key())
+    with pytest.raises(KeyFileError, match="no readable private key"):
+        keys.load_private_key(path, proved=True)
+    key, scheme = keys.load_private_key(path), (padding.PKCS1v15(), hashes.SHA256())
+    key.public_key().verify(key.sign(b"said", *scheme), b"said", *scheme)
 
 
 @pytest.mark.parametrize("name", ["missing.pem", ".", "nul\0l.pem"])
