@@ -23,9 +23,11 @@ from pushcli import keys
 from pushcli.exit_status import ExitStatus
 from pushcli.sandbox.sandbox import ADMIN
 from pushcli_server.chef.forgetting import have_forgotten
+from pushcli_server.rest.feeds import RECHECK
 from tests.support import key_files
 from tests.support.beside_chef import BesideChef, Tenant
 from tests.support.chef_server import ChefServer, chef_server
+from tests.support.feed_reader import FeedReader
 from tests.support.fleet import Fleet
 from tests.support.identities import KEYS, Signer, operator
 from tests.support.metrics import metric
@@ -407,6 +409,24 @@ def test_while_it_is_away_who_is_known_looks_and_nodes_come_but_nothing_starts(
     assert "the Chef Infra Server cannot be asked" in unknown.error[0]
     chef.fault = ""
     until(lambda: may(operator(fleet)) == (200, 201), "it is back")
+
+
+def test_a_feed_is_open_no_longer_than_a_request_would_be_answered(
+    fleet: BesideChef, chef: ChefServer
+) -> None:
+    fleet.enroll(["n1"])
+    fleet.start_agent("n1")
+    fleet.wait_available(["n1"])
+    feed = FeedReader(fleet.profile, "job_status_feed")
+    assert feed.status == 200
+    time.sleep(RECHECK / 2)
+    fleet.api.start_job({"command": "sleep", "nodes": ["n1"]})
+    chef.fault = "failing"
+    have_forgotten(fleet.server_directory)
+    # What he may is not known any more, and the job ends a while after.
+    told = [event["event"] for event in feed.rest()]
+    assert told == ["start"]
+    assert operator(fleet)("GET", "pushy/job_status_feed").status == 503
 
 
 def test_who_is_let_in_is_the_one_of_this_name(fleet: BesideChef, chef: ChefServer) -> None:

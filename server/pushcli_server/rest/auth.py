@@ -191,7 +191,8 @@ class Authenticator:
     ) -> bool:
         """Whether who was let in would be again: is there, with this key, and may.
 
-        What was so stays so while nobody can be asked.
+        What was so stays so while our store cannot be asked. Of a Chef Infra Server that does not
+        answer, what is known is borne as long as for a request.
         """
         try:
             found = await self._identities.candidates(org, principal.name)
@@ -200,9 +201,9 @@ class Authenticator:
             if now is None or not (_belongs(now) or not org):
                 return False
             await self.authorize(org, now, access, path, url)
-        except Refused:
+        except (Refused, ChefAway, ChefRefuses):
             return False
-        except (StoreUnavailable, ChefAway, ChefRefuses):
+        except StoreUnavailable:
             return True
         return True
 
