@@ -2,6 +2,7 @@
 # ruff: noqa: PLC0415
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -100,10 +101,11 @@ def use_chef(
     is_done = settings.load(place) == config and (own.allows_chef or not own.has_users)
     if not (dry_run or is_done):
         moving.require_stopped(place)
-    found = [] if is_done else moving.comparisons(config, place, own.sides)
-    ours = copying.own_whitelists(config, place) if copy_whitelists or not is_done else {}
-    absent = {one.organization for one in found if not one.exists}
-    counterparts = looked = copying.look(config, place, ours, absent)
+    with _before_any_change(app):
+        found = [] if is_done else moving.comparisons(config, place, own.sides)
+        ours = copying.own_whitelists(config, place) if copy_whitelists or not is_done else {}
+        absent = {one.organization for one in found if not one.exists}
+        counterparts = looked = copying.look(config, place, ours, absent)
     answer = {"directory": str(place), "url": config.chef_server_url, "dry_run": dry_run}
     if app.is_text:
         _print_comparisons(app, config.chef_server_url, found, counterparts)
@@ -139,6 +141,16 @@ def use_chef(
     return ExitStatus.NOT_IN_FORCE if failed else ExitStatus.OK
 
 
+@contextmanager
+def _before_any_change(app: App) -> Iterator[None]:
+    """Whoever interrupts is told that nothing was changed."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        app.note("INTERRUPTED: nothing was changed")
+        raise
+
+
 def _question(url: str, looked: Mapping[str, "Counterpart"], copies: int, *, changes: bool) -> str:
     asked = f"Go by the users, clients and groups of {url}?" if changes else ""
     if copies:
@@ -167,15 +179,20 @@ def _print_copied(
 
 @click.command("use-own", cls=Command)
 @directory_option
+@click.option("--dry-run", is_flag=True, help="Only show who would count again.")
 @output_options
 @click.pass_obj
-def use_own(app: App, directory: Path | None) -> None:
+def use_own(app: App, directory: Path | None, dry_run: bool) -> None:
     """Go by this server's own users, clients and groups again: the way back from use-chef.
 
     They are as they were. The chef_ settings in server.toml become comments. Nodes that
-    registered with the Chef Infra Server meanwhile have no key here. Stop the server first.
+    registered with the Chef Infra Server meanwhile have no key here. Stop the server first, but
+    for --dry-run.
 
-    Example: pushcli server use-own --dir /var/lib/pushcli/server
+    \b
+    Examples:
+      pushcli server use-own --dry-run
+      pushcli server use-own --dir /var/lib/pushcli/server
     """
     from pushcli.errors import ConfigError
     from pushcli.terminal.asking import agrees
@@ -185,7 +202,8 @@ def use_own(app: App, directory: Path | None) -> None:
 
     place = place_of(directory)
     become_owner(place)
-    moving.require_stopped(place)
+    if not dry_run:
+        moving.require_stopped(place)
     config = settings.load(place)
     own = moving.own(config, place)
     if not own.has_users:
@@ -194,18 +212,27 @@ def use_own(app: App, directory: Path | None) -> None:
             "make another one with `pushcli server init --org ORG --admin USER`",
         )
     is_done = config.identity == "own" and not own.allows_chef
-    if not is_done:
-        if app.is_text and own.keyless:
+    changes = not (dry_run or is_done)
+    if app.is_text and not is_done:
+        for org, side in own.sides.items():
+            app.print(f"Counting again in {org}: {_named(sorted(side.keys))}")
+        if own.keyless:
             app.print(f"Without a key here, until they are enrolled again: {fold(own.keyless)}")
+    if changes:
         if not agrees(app, "Go by this server's own users, clients and groups again?"):
             return
         moving.use_own(place, own.sides)
     if not app.is_text:
-        keyless = own.keyless
-        app.emit({"directory": str(place), "changed": not is_done, "keyless": keyless})
+        organizations = [
+            {"name": org, "again": _people(sorted(side.keys))} for org, side in own.sides.items()
+        ]
+        app.emit(
+            {"directory": str(place), "dry_run": dry_run, "changed": changes,
+             "organizations": organizations, "keyless": own.keyless}
+        )  # fmt: skip
     elif is_done:
         app.print(f"{place} goes by its own already: nothing was changed")
-    else:
+    elif changes:
         app.print(f"Set identity to own in {place / settings.FILE}")
 
 
@@ -258,12 +285,13 @@ def _named(some: Sequence["Who"]) -> str:
     )
 
 
-def _comparison(one: "Comparison") -> dict[str, object]:
-    def people(some: Sequence["Who"]) -> list[dict[str, str]]:
-        return [{"kind": who.kind, "name": who.name} for who in some]
+def _people(some: Sequence["Who"]) -> list[dict[str, str]]:
+    return [{"kind": who.kind, "name": who.name} for who in some]
 
+
+def _comparison(one: "Comparison") -> dict[str, object]:
     return {
-        "name": one.organization, "exists": one.exists, "missing": people(one.missing),
+        "name": one.organization, "exists": one.exists, "missing": _people(one.missing),
         "other_keys": [
             {"kind": other.who.kind, "name": other.who.name, "here": other.here,
              "there": other.there}
@@ -273,5 +301,5 @@ def _comparison(one: "Comparison") -> dict[str, object]:
             {"group": each.group, "kind": each.who.kind, "name": each.who.name}
             for each in one.outside
         ],
-        "kept": people(one.kept), "lost": people(one.lost),
+        "kept": _people(one.kept), "lost": _people(one.lost),
     }  # fmt: skip

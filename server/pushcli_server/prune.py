@@ -52,7 +52,7 @@ def doubt(directory: Path) -> float | None:
     """
     now = Clock().date()
     with database.reading(settings.load(directory).database(directory)) as connection:
-        written = retention_reads.newest_before(connection, now - DAY)
+        written = retention_reads.newest_own_before(connection, now - DAY)
     if written is None or is_plausible(now, written, ran=0.0):
         return None
     return (now - written) / DAY

@@ -2,7 +2,10 @@
 
 import asyncio
 import json
+import signal
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -29,7 +32,7 @@ from tests.support.fleet import Fleet
 from tests.support.identities import KEYS, Signer, new_user, operator, superuser
 from tests.support.json_shapes import faults, shapes_of
 from tests.support.stored import url_of
-from tests.support.waiting import job_is, until
+from tests.support.waiting import job_is, patient, until
 
 pytestmark = [pytest.mark.timeout(120), pytest.mark.slow]
 SUPERUSER_KEY = KEYS[3]
@@ -406,6 +409,39 @@ def test_an_organization_that_is_not_there(unchanged: Fleet, chef: ChefServer) -
     assert "there is no such organization" in use(fleet, chef, "--dry-run")[1]
 
 
+def test_a_wrong_key_is_refused_also_where_nobody_of_ours_is(
+    unchanged: Fleet, chef: ChefServer
+) -> None:
+    chef.superuser_key = KEYS[0].public_key()
+    code, _, err = use(unchanged, chef, "--dry-run")
+    assert code == ExitStatus.CONFIG
+    assert "the Chef Infra Server cannot be used" in err
+    assert err.count("\n") == 1
+
+
+def test_whoever_interrupts_its_questions_does_not_wait_for_the_answers(
+    unchanged: Fleet, chef: ChefServer
+) -> None:
+    chef.delay = 4.5
+    place = str(unchanged.server_directory)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pushcli", "server", "use-chef", "--dry-run", "--dir", place,
+         f"--set=chef_server_url={chef.url}",
+         f"--set=chef_key={unchanged.directory / 'pivotal.pem'}"],
+        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        until(lambda: chef.asked.total() > 0, "it asks")
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=patient(2))
+    finally:
+        process.kill()
+        process.wait()
+    assert (process.returncode, said) == (
+        ExitStatus.INTERRUPTED, "INTERRUPTED: nothing was changed\n",
+    )  # fmt: skip
+
+
 def test_beside_a_running_server_nothing_is_changed(unchanged: Fleet, chef: ChefServer) -> None:
     fleet = unchanged
     is_like_here(chef, fleet)
@@ -535,9 +571,19 @@ def test_nodes_that_came_meanwhile_are_named_on_the_way_back(
     public_key, _ = zmq.curve_keypair()
     got = n2("GET", "pushy/config/n2", query="?" + urlencode({"ccpk": public_key.decode()}))
     assert got.status == 200, got
+    before = toml(fleet)
+    code, out, err = use_own(fleet, "--dry-run", "-F", "json")
+    assert (code, err) == (0, "")
+    shown = report(out, "server use-own")
+    assert (shown["dry_run"], shown["changed"], shown["keyless"]) == (True, False, [f"{ORG}/n2"])
+    [again] = shown["organizations"]
+    assert [one["name"] for one in again["again"]] == ["n1", f"{ORG}-validator", ADMIN]
+    # The server ran, and nothing was changed.
+    assert toml(fleet) == before
     fleet.end_server()
     code, out, _ = use_own(fleet, "-y")
     assert code == 0
+    assert f"Counting again in {ORG}: user {ADMIN}; clients n1,{ORG}-validator\n" in out
     assert f"{ORG}/n2" in out
     assert f"{ORG}/n1" not in out
 

@@ -3,7 +3,6 @@
 import asyncio
 import ssl
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal
 from urllib.parse import quote
@@ -18,6 +17,7 @@ from pushcli.keys import load_private_key
 from pushcli.protocol.chef_answers import ChefAway, ChefUnproven
 from pushcli.protocol.headers import CHEF_VERSION
 from pushcli.tls import NotPinned
+from pushcli_server.askers import Askers
 from pushcli_server.settings import Settings
 
 TIMEOUT = 5.0
@@ -90,7 +90,7 @@ class ChefClient:
         self._direct = None
         if server.direct_url is not None:
             self._direct = HttpClient(Server(url=server.direct_url), None, limits=limits)
-        self._threads = ThreadPoolExecutor(turns, thread_name_prefix="chef")
+        self._threads = Askers(turns)
 
     async def ask(
         self,
@@ -131,7 +131,7 @@ class ChefClient:
 
     def close(self) -> None:
         """Ask no more; what is under way is left to its end."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._threads.shutdown()
         for client in (self._signed, self._direct):
             if client is not None:
                 client.close()

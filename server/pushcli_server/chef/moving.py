@@ -117,7 +117,7 @@ def comparisons(config: Settings, directory: Path, sides: dict[str, Side]) -> li
     async def ask() -> list[Comparison]:
         async with _asking(config, directory) as (client, identities):
             return [
-                compare(org, here, await _there(client, identities, org, here), _POWERFUL)
+                compare(org, here, await _there(client, identities, config, org, here), _POWERFUL)
                 for org, here in sides.items()
             ]
 
@@ -150,7 +150,7 @@ async def _asking(
 
 
 async def _there(
-    client: ChefClient, identities: ChefIdentities, org: str, here: Side
+    client: ChefClient, identities: ChefIdentities, config: Settings, org: str, here: Side
 ) -> Side | None:
     """The same people, as they are there; None: there is no such organization.
 
@@ -179,6 +179,9 @@ async def _there(
         for owner in some or ()
         if owner.kind == who.kind and owner.is_member
     }
+    # Signed, whoever is there: principals are told without, and a wrong key would pass.
+    us = Principal(kind="user", name=config.chef_user, public_keys=(), associated=True)
+    await identities.is_member(org, us, ADMINS)
     asked = {one.who for one in here.memberships if one.who in known}
     memberships = set()
     for who in asked:

@@ -7,6 +7,7 @@ off goes on.
 import asyncio
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,7 +17,7 @@ from pushcli.errors import StoreError
 from pushcli.protocol import names
 from pushcli_server import settings
 from pushcli_server.importing.original_job import LeftOut, Taken, taken
-from pushcli_server.importing.running import whole, without_server
+from pushcli_server.importing.running import Asking, whole, without_server
 from pushcli_server.importing.source import Captured, Named, Output, Read, Source, Unreadable
 from pushcli_server.importing.tally import Tally
 from pushcli_server.retention import kept_by
@@ -114,8 +115,9 @@ def survey(
     async def look() -> Found:
         store = Store.open(config.database(directory), directory / "blobs")
         try:
-            made = _Import(store, config, source, organizations, progress, write=False)
-            return await made.run(*await asyncio.to_thread(source.jobs))
+            with closing(Asking()) as ask:
+                made = _Import(store, config, source, organizations, progress, ask, write=False)
+                return await made.run(*await ask(source.jobs))
         finally:
             await store.close()
 
@@ -138,8 +140,9 @@ def bring_in(
         store = Store.open(config.database(directory), directory / "blobs")
         store.start(asyncio.get_running_loop(), lambda _: None)
         try:
-            made = _Import(store, config, source, organizations, progress, write=True)
-            return await made.run(of, batches)
+            with closing(Asking()) as ask:
+                made = _Import(store, config, source, organizations, progress, ask, write=True)
+                return await made.run(of, batches)
         finally:
             await store.close()
 
@@ -159,13 +162,14 @@ def _hint(*, asks_old: bool) -> str:
 class _Import:
     def __init__(
         self, store: Store, config: Settings, source: Source, organizations: Mapping[str, str],
-        progress: Progress, *, write: bool,
+        progress: Progress, ask: Asking, *, write: bool,
     ) -> None:  # fmt: skip
         self._store = store
         self._config = config
         self._source = source
         self._names = organizations
         self._progress = progress
+        self._ask = ask
         self._write = write
         self._now = time.time()
         self._found = Found()
@@ -180,13 +184,13 @@ class _Import:
             of: how many jobs there are, which `batches` name.
         """
         looked_at = 0
-        while (batch := await asyncio.to_thread(next, batches, None)) is not None:
+        while (batch := await self._ask(next, batches, None)) is not None:
             # Else what is being written would be new, should it be named again.
             await self._settle()
             orgs = await self._placed(await self._new(batch))
             reads = self._source.read(list(orgs), outputs=self._write)
             left = len(orgs)
-            while some := await asyncio.to_thread(self._some, reads, orgs):
+            while some := await self._ask(self._some, reads, orgs):
                 await self._settle()
                 self._begin(some)
                 left -= len(some)

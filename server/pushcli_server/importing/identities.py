@@ -7,6 +7,7 @@ what is missing, and an import that broke off goes on.
 import asyncio
 import time
 from collections.abc import Callable, Coroutine, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import TypeVar
 
@@ -15,7 +16,7 @@ import msgspec
 from pushcli.errors import ConfigError
 from pushcli_server import settings
 from pushcli_server.importing.chef_directory import Directory, Key, Person, Unusable, valid
-from pushcli_server.importing.running import whole, without_server
+from pushcli_server.importing.running import Asking, whole, without_server
 from pushcli_server.importing.tally import Tally
 from pushcli_server.store import (
     CannotApply,
@@ -94,7 +95,8 @@ def run(directory: Path, source: Directory, org: str, progress: Progress, *, wri
         if write:
             store.start(asyncio.get_running_loop(), lambda _: None)
         try:
-            return await _Import(store, source, org, progress, write=write).run()
+            with closing(Asking()) as ask:
+                return await _Import(store, source, org, progress, ask, write=write).run()
         finally:
             await store.close()
 
@@ -106,12 +108,14 @@ def run(directory: Path, source: Directory, org: str, progress: Progress, *, wri
 
 class _Import:
     def __init__(
-        self, store: Store, source: Directory, org: str, progress: Progress, *, write: bool
-    ) -> None:
+        self, store: Store, source: Directory, org: str, progress: Progress, ask: Asking,
+        *, write: bool,
+    ) -> None:  # fmt: skip
         self._store = store
         self._source = source
         self._org = org
         self._progress = progress
+        self._ask = ask
         self._write = write
         self._found = Found()
         self._known: dict[str, set[str]] = {"users": set(), "clients": set(), "groups": set()}
@@ -126,15 +130,15 @@ class _Import:
                 "make it first: pushcli server init --org, or POST /organizations",
             )
         source = self._source
-        users = await asyncio.to_thread(source.users)
+        users = await self._ask(source.users)
         await self._each("users", users, source.user, self._user)
-        clients = await asyncio.to_thread(source.names, "clients")
+        clients = await self._ask(source.names, "clients")
         await self._each("clients", clients, source.client, self._client)
-        groups = await asyncio.to_thread(source.names, "groups")
+        groups = await self._ask(source.names, "groups")
         await self._each("groups", groups, str, self._group)
         for name in sorted(self._known["groups"]):
             await self._members(name)
-        nodes = await asyncio.to_thread(source.names, "nodes")
+        nodes = await self._ask(source.names, "nodes")
         await self._each("nodes", nodes, source.node, self._node)
         return self._found
 
@@ -149,7 +153,7 @@ class _Import:
                 self._leave_out(kind, "none of ours can have the name", name)
         for start in range(0, len(names), _ASKED):
             some = names[start : start + _ASKED]
-            told = await asyncio.gather(*(asyncio.to_thread(_asked, ask, name) for name in some))
+            told = await asyncio.gather(*(self._ask(_asked, ask, name) for name in some))
             for name, said in zip(some, told, strict=True):
                 try:
                     if isinstance(said, Unusable):
@@ -260,7 +264,7 @@ class _Import:
     async def _members(self, name: str) -> None:
         """Who means the same on both servers, and is missing in ours, becomes a member."""
         try:
-            group = await asyncio.to_thread(self._source.group, name)
+            group = await self._ask(self._source.group, name)
         except Unusable as error:
             self._found.tally.add("left out", "members of groups", str(error), name)
             return

@@ -34,6 +34,8 @@ _PART = 200
 """Bytes that a node's part counts for."""
 _ROWS = 8
 """Outputs of such a job that are read at a time."""
+_CANCELLING = 1.0
+"""Seconds for taking a question back."""
 _STATEMENT = 60
 """Seconds for one."""
 _NEEDED = {
@@ -64,6 +66,7 @@ class OriginalDatabase:
     """
 
     def __init__(self, url: str) -> None:
+        self._is_asking = False
         self._engine = _engine(url)
         try:
             self._connection = self._engine.connect()
@@ -84,7 +87,11 @@ class OriginalDatabase:
         return _shown(self._engine)
 
     def close(self) -> None:
-        """End the session."""
+        """End the session, and a question that another thread waits for."""
+        driver = self._connection.connection.driver_connection
+        if self._is_asking and driver is not None:
+            # Else closing waits for its answer.
+            driver.cancel_safe(timeout=_CANCELLING)
         self._connection.close()
         self._engine.dispose()
 
@@ -282,7 +289,11 @@ class OriginalDatabase:
     def _rows(self, query: str, **values: Any) -> list[Any]:
         values["encoding"] = self._encoding
         used = {name: value for name, value in values.items() if f":{name}" in query}
-        return list(self._connection.execute(text(query), used))
+        self._is_asking = True
+        try:
+            return list(self._connection.execute(text(query), used))
+        finally:
+            self._is_asking = False
 
 
 def _outputs_query() -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import Connection, case, func, select
+from sqlalchemy import ColumnElement, Connection, case, func, select
 
 from pushcli_server.store import schema
 from pushcli_server.store.reads import LIVE
@@ -55,11 +55,21 @@ def newest_before(connection: Connection, moment: float) -> float | None:
     """When the last thing was written, of jobs' ends and starts and of the audit trail, that was
     not written after this moment; None: nothing was.
     """
+    return _newest(connection, moment, schema.jobs.c.updated_at <= moment)
+
+
+def newest_own_before(connection: Connection, moment: float) -> float | None:
+    """The same without imported jobs, which have no requestor: when this server wrote last."""
+    jobs = schema.jobs.c
+    return _newest(connection, moment, jobs.updated_at <= moment, jobs.requestor != "")
+
+
+def _newest(connection: Connection, moment: float, *of_jobs: ColumnElement[bool]) -> float | None:
     jobs, audit = schema.jobs.c, schema.audit.c
-    found = [
-        connection.scalar(select(func.max(time)).where(time <= moment))
-        for time in (jobs.updated_at, audit.at)
-    ]
+    found = (
+        connection.scalar(select(func.max(jobs.updated_at)).where(*of_jobs)),
+        connection.scalar(select(func.max(audit.at)).where(audit.at <= moment)),
+    )
     return max((time for time in found if time is not None), default=None)
 
 

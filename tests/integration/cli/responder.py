@@ -21,12 +21,13 @@ PUSHY = "/organizations/acme/pushy"
 
 @dataclass(frozen=True)
 class Answer:
-    """What the server says to one request."""
+    """What the server says to one request, `until` somebody lets it: not before."""
 
     status: int = 200
     body: bytes = b""
     content_type: str = "application/json"
     headers: dict[str, str] = field(default_factory=dict)
+    until: threading.Event | None = None
 
 
 def json_answer(value: object, status: int = 200, *, old: bool = False) -> Answer:
@@ -104,6 +105,8 @@ def running_responder() -> Iterator[Responder]:
         def _answer(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             answer = responder.next_answer(self.command, self.path, body)
+            if answer.until is not None:
+                answer.until.wait()
             self.send_response(answer.status)
             self.send_header("Content-Type", answer.content_type)
             self.send_header("Content-Length", str(len(answer.body)))

@@ -1,6 +1,7 @@
 """`pushcli migrate identities`: who is on a Chef Infra Server, in ours."""
 
 import json
+import signal
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,6 +25,7 @@ from tests.support import in_process
 from tests.support.chef_server import SUPERUSER, ChefServer, chef_server
 from tests.support.fleet import Fleet
 from tests.support.identities import Signer, operator, superuser
+from tests.support.waiting import patient, until
 
 pytestmark = pytest.mark.timeout(90)
 ANN, BOB, WEB = (keys.generate() for _ in range(3))
@@ -316,6 +318,25 @@ def test_an_import_that_broke_off_goes_on(fleet: Fleet, home: Home, chef: ChefSe
     answer = told(fleet, home, chef)
     assert answer["clients"] == of(0, there=61)
     assert answer["nodes"] == of(1)
+
+
+def test_whoever_interrupts_it_does_not_wait_for_a_silent_server(
+    fleet: Fleet, home: Home, chef: ChefServer
+) -> None:
+    chef.delay = 30
+    process = home.start(
+        "migrate", "identities", f"{chef.url}/organizations/{ORG}", "-u", SUPERUSER,
+        "-k", "pivotal.pem", "--dir", str(fleet.server_directory), "-y",
+    )  # fmt: skip
+    try:
+        until(lambda: chef.asked.total() > 0, "it asks")
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=patient(3))
+    finally:
+        process.kill()
+        process.wait()
+    assert process.returncode == ExitStatus.INTERRUPTED
+    assert said == "INTERRUPTED: what was taken over stays; run it again: it goes on\n"
 
 
 def test_it_is_refused_where_it_cannot_be(fleet: Fleet, home: Home, chef: ChefServer) -> None:
