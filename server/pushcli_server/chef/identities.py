@@ -8,7 +8,7 @@ from typing import TypeVar, cast
 from pushcli.protocol import chef_answers as answers
 from pushcli.protocol import names
 from pushcli.protocol.chef_answers import ChefAway, ChefRefuses, Group, Owner
-from pushcli_server.chef.client import ChefClient
+from pushcli_server.chef.client import TIMEOUT, TURNS, ChefClient
 from pushcli_server.chef.kept import Kept
 from pushcli_server.chef.measured import Answering, Measured
 from pushcli_server.identities import bearable_age
@@ -28,6 +28,8 @@ MOST_ADMINISTRATORS = 1_000
 """That one organization may have."""
 MOST_WAITING = 5_000
 """Questions under way."""
+MOST_OF_STRANGERS = TURNS * 3 // 4
+"""Questions at a time about names of which nothing is known: anybody may ask with any name."""
 _PAUSE = 1.0
 """Seconds for which it is not asked the same again after it did not answer."""
 
@@ -65,6 +67,7 @@ class ChefIdentities:
         # Strangers name whom they like: that takes nobody's place who is there.
         self._unknown: Kept[Key, object] = Kept(STRANGERS)
         self._asking: dict[Key, asyncio.Task[object]] = {}
+        self._of_strangers = asyncio.Semaphore(MOST_OF_STRANGERS)
         self._met: set[str] = set()
         self._met_clients: set[tuple[str, str]] = set()
         # A name for which it fails keeps nobody else waiting.
@@ -230,7 +233,7 @@ class ChefIdentities:
         asked_at = self._now()
         outcome: Answering = "away"
         try:
-            value = await ask()
+            value = await (ask() if self._is_known(key) else self._in_turn(ask))
             outcome = "answered"
         except ChefRefuses:
             outcome = "refused"
@@ -246,6 +249,18 @@ class ChefIdentities:
             self._unknown.put(key, value, asked_at)
             self._kept.drop(key)
         return value
+
+    def _is_known(self, key: Key) -> bool:
+        """Whether it is about somebody who was there before, or about none who asks."""
+        return key[0] != "principals" or self._kept.find(key) is not None
+
+    async def _in_turn(self, ask: Callable[[], Awaitable[T]]) -> T:
+        """Strangers wait for each other; those who are known find a turn that is free."""
+        try:
+            async with asyncio.timeout(TIMEOUT), self._of_strangers:
+                return await ask()
+        except TimeoutError:
+            raise ChefAway(f"too many ask who is not known: no turn within {TIMEOUT:g} s") from None
 
     def _over(self, key: Key, task: "asyncio.Task[object]") -> None:
         error = None if task.cancelled() else task.exception()

@@ -15,7 +15,7 @@ from pushcli.client.connection import Response
 from pushcli.protocol.chef_answers import ChefAway, ChefRefuses
 from pushcli_server import identities as asked_for
 from pushcli_server.chef import identities
-from pushcli_server.chef.client import ChefClient
+from pushcli_server.chef.client import TURNS, ChefClient
 from pushcli_server.chef.identities import ChefIdentities
 from pushcli_server.chef.measured import Measured
 from pushcli_server.store import Store, identity_reads, operations
@@ -31,6 +31,7 @@ class Chef:
     def __init__(self) -> None:
         self.groups: dict[str, list[str]] = {"admins": [], "ops": []}
         self.members = {"ops": ["ann"]}
+        self.owners = set[str]()
         self.asked: list[str] = []
         self.is_away = self.is_wrong = False
         self.answers_when = asyncio.Event()
@@ -45,12 +46,15 @@ class Chef:
         name = parts[-1]
         groups = self.groups.get(name)
         body = {"users": self.members.get(name, []), "groups": groups}
+        rows = [{"name": name, "type": "user", "org_member": True}] if name in self.owners else []
         # It was looked up; now it is on its way.
         await self.answers_when.wait()
         if self.is_away:
             raise ChefAway("it is away")
         if self.is_wrong:
             return Response(200, HTTPMessage(), b"nonsense")
+        if parts[0] == "principals":
+            return Response(200, HTTPMessage(), json.dumps({"principals": rows}).encode())
         if groups is None:
             return Response(404, HTTPMessage(), b'{"error":["Cannot load group"]}')
         return Response(200, HTTPMessage(), json.dumps(body).encode())
@@ -72,6 +76,10 @@ class World:
     async def exists(self, name: str, *, bears: float = 0.0) -> bool:
         asked_for.bear(bears)
         return await self.identities.group_exists("acme", name)
+
+    async def knows(self, name: str) -> bool:
+        asked_for.bear(0.0)
+        return await self.identities.user_exists("acme", name)
 
 
 def played(play: Callable[[World], Awaitable[None]]) -> None:
@@ -103,6 +111,32 @@ def test_who_wait_for_one_answer_ask_once_and_one_may_go_away() -> None:
         assert found[1:] == [True] * 4
         assert isinstance(found[0], asyncio.CancelledError)
         assert world.chef.asked == ["ops"]
+
+    played(play)
+
+
+def test_strangers_leave_turns_to_those_who_are_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(identities, "TIMEOUT", 0.05)
+
+    async def play(world: World) -> None:
+        chef, most = world.chef, identities.MOST_OF_STRANGERS
+        chef.owners = {"ann"}
+        assert await world.knows("ann")
+        world.now += 31.0
+        chef.answers_when.clear()
+        strangers = [asyncio.ensure_future(world.knows(f"x{n}")) for n in range(2 * TURNS)]
+        await chef.was_asked(1 + most)
+        ann = asyncio.ensure_future(world.knows("ann"))
+        await chef.was_asked(2 + most)
+        assert chef.asked[-1] == "ann"
+        assert most < TURNS
+        # Strangers have no turn in time; who comes later has one of theirs again.
+        done, _ = await asyncio.wait(strangers)
+        assert {type(one.exception()) for one in done} == {ChefAway}
+        assert len(chef.asked) == 2 + most
+        chef.answers_when.set()
+        assert await ann
+        assert not await world.knows("late")
 
     played(play)
 
