@@ -122,6 +122,9 @@ def use_chef(
     if not dry_run and (changes or copies):
         if not agrees(app, _question(config.chef_server_url, looked, copies, changes=changes)):
             return ExitStatus.OK
+        if changes:
+            # It may have been started while the question stood.
+            moving.require_stopped(place)
         if copies:
             counterparts = copying.copy(config, place, ours, looked)
             _print_copied(app, looked, counterparts)
@@ -152,11 +155,12 @@ def _before_any_change(app: App) -> Iterator[None]:
 
 
 def _question(url: str, looked: Mapping[str, "Counterpart"], copies: int, *, changes: bool) -> str:
-    asked = f"Go by the users, clients and groups of {url}?" if changes else ""
+    """On a line of 80 columns, but for a long URL."""
     if copies:
-        return f"Put {_entries_of(copies)} there? {asked}".rstrip()
-    lost = losing(looked)
-    return f"{_entries_of(lost)} will not be in force there. {asked}" if lost else asked
+        return f"Put {_entries_of(copies)} there" + (", and go by its users?" if changes else "?")
+    if changes and (lost := losing(looked)):
+        return f"{_entries_of(lost)} will not be in force there. Go by its users?"
+    return f"Go by the users, clients and groups of {url}?" if changes else ""
 
 
 def _entries_of(nodes: int) -> str:
