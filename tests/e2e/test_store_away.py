@@ -42,7 +42,9 @@ def away_in_the_middle(fleet: Sandbox, marks: Path, begin: Trouble, end: Trouble
     """The command ends, and its result comes, while the database is away."""
     pid = fleet.pid("server")
     job_id = start(fleet, "slow-mark", "n1", capture_output=True, env={"MARKS": str(marks)})
-    until(lambda: lines(marks), "the command runs")
+    until(
+        lambda: fleet.api.job(job_id)["nodes"] == {"running": ["n1"]}, "it runs, and that is kept"
+    )
     begin()
     until(lambda: len(lines(marks)) == 2, "the command ends")
     # Not in the log: on a full disk there is none.
