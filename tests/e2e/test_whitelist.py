@@ -15,7 +15,7 @@ from pushcli.sandbox.sandbox import Sandbox
 from pushcli.whitelist import statements
 from pushcli.whitelist.statements import Change
 from pushcli_server import settings
-from pushcli_server.store.database import make_engine
+from pushcli_server.store.database import make_engine, writing
 from tests.support import in_process
 from tests.support.waiting import job_is, lines, start, until
 
@@ -55,7 +55,8 @@ def by_hand(fleet: Sandbox, node: str, change: Callable[[dict[str, Any]], None])
     """Change a node's normal attributes in the database, as somebody who stole it would."""
     place = fleet.server_directory
     engine = make_engine(settings.load(place).database(place))
-    with engine.begin() as connection:
+    # The server may write between the two.
+    with writing(engine).begin() as connection:
         normal = connection.scalar(
             text("SELECT normal FROM nodes WHERE name = :node"), {"node": node}
         )

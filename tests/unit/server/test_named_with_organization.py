@@ -29,6 +29,7 @@ OF_THE_SERVER = {
     "retention_reads.stored_output", "retention_reads.oldest_jobs",
     "retention_reads.count_of_jobs", "retention_reads.oldest_audit",
     "retention_reads.count_of_audit", "retention_reads.newest_before",
+    "retention_reads.newest_own_before",
 }  # fmt: skip
 BY_A_JOBS_ID = {
     # Made by the fleet, which looks jobs up with their organization, from ids of our own making.
