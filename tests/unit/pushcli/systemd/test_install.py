@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from pushcli.errors import ConfigError
+from pushcli.systemd import install
 from pushcli.systemd.install import Service, plan, require_roots_own
 
 
@@ -42,6 +43,26 @@ def test_all_that_is_in_the_directory_is_given_and_nothing_that_is_linked(tmp_pa
     assert other.stat().st_uid == 0
     assert [one for one in plan(service(place, "nobody"), None, force=False).steps
             if one.verb[0] == "give"] == []  # fmt: skip
+    # What root laid there since, by hand, the service could not read.
+    os.chown(place / "keys" / "a.pem", 0, 0)
+    assert [one for one in plan(service(place, "nobody"), None, force=False).steps
+            if one.verb[0] == "give"]  # fmt: skip
+
+
+def test_an_image_is_written_to_and_this_system_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(install, "_RUNNING", tmp_path)
+    made = plan(service(tmp_path, "pushcli-no-such-user"), tmp_path / "image", force=False)
+    assert [step.verb[0] for step in made.steps] == ["write", "write"]
+    before = os.umask(0o077)
+    try:
+        for step in made.steps:
+            step.do()
+    finally:
+        os.umask(before)
+    # Whoever installs keeps his files to himself; these are for all.
+    assert {Path(step.what).stat().st_mode & 0o777 for step in made.steps} == {0o644}
 
 
 @pytest.mark.parametrize("link", ["etc", "etc/systemd"])
@@ -86,3 +107,8 @@ def test_a_service_of_root_starts_nothing_that_others_can_change(tmp_path: Path)
         os.chown(path, 0, 0)
         path.chmod(0o755)
     require_roots_own(file)
+    # What it leads through is his who could put another there, though all at its end is root's.
+    (tmp_path / "link").symlink_to(place)
+    os.chown(tmp_path / "venv", 65534, 0)
+    with pytest.raises(ConfigError, match="can be changed by others than root"):
+        require_roots_own(tmp_path / "link" / "pushcli")
