@@ -2,13 +2,16 @@
 
 import contextlib
 import json
+from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pushcli.protocol import limits, names
 from pushcli_server.core.states import JobStatus, NodeState
-from pushcli_server.importing.original_job import LeftOut, OriginalJob, taken
+from pushcli_server.importing import original_job
+from pushcli_server.importing.original_job import MAX_TEXT, LeftOut, OriginalJob, taken
 from pushcli_server.store.original import JOB_STATUS, NODE_STATUS
 
 NOW = 1_800_000_000.0
@@ -64,3 +67,72 @@ def test_every_state_of_the_original_has_one_of_ours() -> None:
             kept = there in {*NodeState} - {NodeState.NEW, NodeState.READY, NodeState.RUNNING}
             assert (part.state == there) == kept
             assert (part.reason is None) == kept
+
+
+def job(**said: Any) -> OriginalJob:
+    fields = {"command": "x", "status": "complete", "created_at": 1.0, "updated_at": 2.0, **said}
+    return OriginalJob(id="a" * 32, **fields)
+
+
+LATER = NOW + limits.MAX_AHEAD + 1
+LONG = "x" * MAX_TEXT
+
+
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        ({"created_at": LATER}, "created_at is in the future"),
+        ({"created_at": -1.0}, "created_at is not a time"),
+        ({"command": "a\0b"}, "the command holds a NUL"),
+        ({"command": LONG, "env": {"A": "b"}}, "over 1,000,000 characters"),
+    ],
+)
+def test_what_cannot_be_one_of_ours_is_left_out(said: dict[str, Any], why: str) -> None:
+    with pytest.raises(LeftOut, match=why):
+        taken(job(**said), "acme", NOW)
+
+
+@pytest.mark.parametrize(
+    ("said", "field", "kept", "why"),
+    [
+        ({"updated_at": LATER}, "updated_at", 1.0, "updated_at is not a time"),
+        ({"updated_at": 0.5}, "updated_at", 1.0, "updated_at is before created_at"),
+        ({"env": json.dumps({"A": LONG})}, "env", None, "the environment is not one of strings"),
+        ({"user": LONG + "x"}, "user", None, "the user is not text"),
+        ({"quorum": -1, "parts": [("a", "succeeded")]}, "quorum", 1, "the quorum is not known"),
+        ({"quorum": 0}, "quorum", 0, None),
+        ({"quorum": 0, "dir": "/srv  "}, "dir", "/srv", None),
+        ({"quorum": 0, "user": "   "}, "user", None, None),
+    ],
+)
+def test_what_makes_no_sense_in_a_job_is_replaced_and_said(
+    said: dict[str, Any], field: str, kept: object, why: str | None
+) -> None:
+    made = taken(job(run_timeout=1, **{"quorum": 0, **said}), "acme", NOW)
+    assert getattr(made.record, field) == kept
+    assert [remark.startswith(why or "-") for remark in made.remarks] == [True] * (why is not None)
+
+
+def test_a_node_is_in_a_job_once_and_there_are_not_too_many(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(original_job, "MAX_NODES", 2)
+    parts = [("a", "succeeded"), ("a", "failed"), ("b", "failed"), ("c", "failed")]
+    made = taken(job(parts=parts), "acme", NOW)
+    assert [(part.node, part.state) for part in made.parts] == [
+        ("a", NodeState.SUCCEEDED), ("b", NodeState.FAILED),
+    ]  # fmt: skip
+    assert list(made.left_out) == ["the job has the node twice", "the job has more than 2"]
+
+
+@pytest.mark.parametrize(
+    ("status", "ended"),
+    [
+        ("new", NodeState.WAS_READY), ("voting", NodeState.WAS_READY),
+        ("quorum_failed", NodeState.WAS_READY), ("running", NodeState.CRASHED),
+        ("crashed", NodeState.CRASHED), ("complete", NodeState.CRASHED),
+    ],
+)  # fmt: skip
+def test_who_was_ready_and_never_told_to_run_did_not_crash(status: str, ended: NodeState) -> None:
+    (part,) = taken(job(status=status, parts=[("a", "ready")]), "acme", NOW).parts
+    assert part.state == ended
