@@ -49,7 +49,13 @@ def test_a_key_that_is_too_long_is_none() -> None:
     assert owner.public_keys == ()
 
 
+def test_a_row_without_a_key_is_somebody_without_one() -> None:
+    [owner] = owners({"principals": [{**BOB, "public_key": None}]}) or []
+    assert owner.public_keys == ()
+
+
 def test_too_many_keys_are_no_answer() -> None:
+    assert owners({"principals": [BOB] * 200})
     with pytest.raises(ChefRefuses, match="more than 200 keys"):
         owners({"principals": [BOB] * 201})
 
@@ -71,6 +77,7 @@ def test_what_is_missing_is_told_apart() -> None:
         (500, ChefAway, "failed"),
         (503, ChefAway, "failed"),
         (418, ChefRefuses, "status 418"),
+        (204, ChefRefuses, "status 204"),
     ],
 )
 def test_other_answers_say_what_to_look_at(status: int, error: type[Exception], words: str) -> None:
@@ -95,6 +102,9 @@ def test_a_group_has_users_clients_and_groups() -> None:
         users=frozenset({"ann"}), clients=frozenset({"web01"}), groups=("ops",)
     )
     assert answers.group(404, b'{"error":["Cannot load group x"]}', "x") is None
+    with pytest.raises(ChefRefuses, match="not about a group"):
+        # As of an organization that is not there, or of a proxy.
+        answers.group(404, b'{"error":"Cannot find org acme"}', "x")
     with pytest.raises(ChefRefuses, match="too many members"):
         answers.group(200, json.dumps({"groups": ["g"] * 1001}).encode(), "x")
 

@@ -366,3 +366,47 @@ def test_what_was_forgotten_while_it_was_asked_counts_no_more() -> None:
             await asking
 
     played(play)
+
+
+def test_a_client_is_no_member_because_a_user_of_its_name_is() -> None:
+    async def play(world: World) -> None:
+        assert await world.identities.is_member("acme", ANN, "ops")
+        client = Principal(kind="client", name="ann", public_keys=(), associated=True)
+        assert not await world.identities.is_member("acme", client, "ops")
+
+    played(play)
+
+
+def test_a_wrong_answer_is_borne_by_nothing_that_was_known_and_asked_for_again() -> None:
+    async def play(world: World) -> None:
+        assert await world.exists("ops")
+        world.now += 31.0
+        world.chef.is_wrong = True
+        for times in (2, 3):
+            with pytest.raises(ChefRefuses):
+                await world.exists("ops", bears=300.0)
+            assert world.chef.asked == ["ops"] * times
+
+    played(play)
+
+
+def test_what_is_no_name_is_not_asked_for() -> None:
+    async def play(world: World) -> None:
+        assert not await world.exists("../ops")
+        assert not await world.knows("../ann")
+        assert await world.identities.candidates("../acme", "ann") is None
+        assert world.chef.asked == []
+
+    played(play)
+
+
+def test_that_it_did_not_answer_is_forgotten_too() -> None:
+    async def play(world: World) -> None:
+        world.chef.is_away = True
+        with pytest.raises(ChefAway):
+            await world.exists("ops")
+        world.chef.is_away = False
+        world.identities.forget()
+        assert await world.exists("ops")
+
+    played(play)

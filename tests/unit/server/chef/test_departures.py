@@ -9,6 +9,7 @@ import pytest
 from pushcli.protocol.chef_answers import ChefAway, ChefRefuses
 from pushcli_server.chef.departures import Departures
 from pushcli_server.core.identity import NodeKey
+from pushcli_server.store import StoreUnavailable
 
 
 class Clients:
@@ -42,7 +43,9 @@ def test_whose_client_is_neither_listed_nor_found_goes() -> None:
     assert expelled(clients, *nodes) == [NodeKey("acme", "gone")]
 
 
-@pytest.mark.parametrize("fault", [ChefAway("away"), ChefRefuses("wrong")])
+@pytest.mark.parametrize(
+    "fault", [ChefAway("away"), ChefRefuses("wrong"), StoreUnavailable("away")]
+)
 def test_while_one_cannot_be_asked_others_are(fault: Exception) -> None:
     nodes = [NodeKey("broken", "n1"), NodeKey("acme", "n1")]
     clients = Clients(set(), set())
