@@ -239,6 +239,9 @@ def test_keys_of_every_age_are_read_and_others_named(
     ):  # fmt: skip
         # He is known, and is in no group.
         assert Signer(fleet, name, key)("GET", "pushy/jobs").status == 403
+    # What expires there expires here.
+    kept = superuser(fleet).get("/users/passing/keys/default")
+    assert kept["expiration_date"] == "2099-01-01T00:00:00Z"
 
 
 def certificate(key: rsa.RSAPrivateKey) -> str:

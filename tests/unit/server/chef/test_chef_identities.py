@@ -122,9 +122,13 @@ def test_strangers_leave_turns_to_those_who_are_known(monkeypatch: pytest.Monkey
         chef, most = world.chef, identities.MOST_OF_STRANGERS
         chef.owners = {"ann"}
         assert await world.knows("ann")
+        # A name that nobody has is a stranger's, also when it comes again.
+        assert not await world.knows("nobody")
+        chef.asked.remove("nobody")
         world.now += 31.0
         chef.answers_when.clear()
         strangers = [asyncio.ensure_future(world.knows(f"x{n}")) for n in range(2 * TURNS)]
+        strangers.append(asyncio.ensure_future(world.knows("nobody")))
         await chef.was_asked(1 + most)
         ann = asyncio.ensure_future(world.knows("ann"))
         await chef.was_asked(2 + most)
@@ -408,5 +412,18 @@ def test_that_it_did_not_answer_is_forgotten_too() -> None:
         world.chef.is_away = False
         world.identities.forget()
         assert await world.exists("ops")
+
+    played(play)
+
+
+def test_of_what_went_nothing_is_borne() -> None:
+    async def play(world: World) -> None:
+        assert await world.exists("ops")
+        world.now += 31.0
+        del world.chef.groups["ops"]
+        assert not await world.exists("ops")
+        world.chef.is_away = True
+        world.now += 31.0
+        assert not await world.exists("ops", bears=300.0)
 
     played(play)
