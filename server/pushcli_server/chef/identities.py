@@ -257,7 +257,9 @@ class ChefIdentities:
     async def _in_turn(self, ask: Callable[[], Awaitable[T]]) -> T:
         """Strangers wait for each other; those who are known find a turn that is free."""
         try:
-            async with asyncio.timeout(TIMEOUT), self._of_strangers:
+            async with asyncio.timeout(TIMEOUT) as limit, self._of_strangers:
+                # The question has a limit of its own, which says what was asked.
+                limit.reschedule(None)
                 return await ask()
         except TimeoutError:
             raise ChefAway(f"too many ask who is not known: no turn within {TIMEOUT:g} s") from None
