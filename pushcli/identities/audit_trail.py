@@ -1,12 +1,13 @@
 """The audit trail: who changed what, from where."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from pushcli import durations
 from pushcli.client.answers import checked
+from pushcli.errors import NotFound
 from pushcli.protocol.names import is_job_id
 from pushcli.terminal import folding
 from pushcli.terminal.context import App, is_terminal
@@ -15,6 +16,9 @@ from pushcli.terminal.formats import Format
 from pushcli.terminal.table import write_table
 from pushcli.terminal.times import dated, times_column
 from pushcli.whitelist import toml_text
+
+if TYPE_CHECKING:
+    from pushcli.client.api import ApiClient
 
 _DATES = ("expires", "former_until", "until")
 """Keys of details that hold moments."""
@@ -62,7 +66,7 @@ def show(
     """
     given = {"since": since, "user": user, "kind": kind, "target": target, "limit": limit}
     query = {name: str(value) for name, value in given.items() if value is not None}
-    raw = app.client.get("/audit" if of_server else "audit", query)
+    raw = app.client.get("/audit", query) if of_server else _read(app.client, query)
     answer = checked(raw, _Answer)
     if not app.is_text:
         records = [_as_data(one) for one in raw["records"]]
@@ -74,6 +78,16 @@ def show(
         app.note("No record matches")
     if answer.truncated:
         app.note(f"These are the newest {len(answer.records)}; --limit shows more")
+
+
+def _read(client: "ApiClient", query: dict[str, str]) -> Any:
+    """Below `pushy/`, which Chef's nginx leads to the server; an older one has it beside that."""
+    try:
+        return client.get("pushy/audit", query)
+    except NotFound:
+        if "audit" in client.extensions:
+            raise
+        return client.get("audit", query)
 
 
 def _as_data(raw: dict[str, Any]) -> dict[str, Any]:

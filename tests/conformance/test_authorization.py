@@ -133,6 +133,7 @@ ENDPOINTS = [
     Endpoint("POST", "tokens", "admin"),
     Endpoint("DELETE", "tokens/nosuch", "admin"),
     Endpoint("GET", "audit", "admin"),
+    Endpoint("GET", "pushy/audit", "admin"),
     Endpoint("GET", "/users", "superuser"),
     Endpoint("POST", "/users", "superuser"),
     Endpoint("GET", "/users/plain", "this user"),

@@ -121,8 +121,15 @@ def check_uri(fleet: BehindProxy) -> None:
         shown = fleet.raw(path=uri.removeprefix(f"https://127.0.0.1:{fleet.port}"))
         assert shown.status == 200
         job_is(fleet, shown.json["id"], "complete")
-        trail = Raw(fleet)(path="audit", query="?limit=1").json["records"]
-        assert [(one["target"], one["origin"]) for one in trail] == [(shown.json["id"], CLIENT)]
+        assert _last_change(fleet) == {"target": shown.json["id"], "origin": CLIENT}
+
+
+def _last_change(fleet: BehindProxy) -> dict[str, str]:
+    """As the command line tells it, through the proxy."""
+    done = fleet.cli("audit", "--limit", "1", "-F", "json")
+    assert done.returncode == ExitStatus.OK, done.stderr
+    [record] = json.loads(done.stdout)["records"]
+    return {name: record[name] for name in ("target", "origin")}
 
 
 def check_live_output(fleet: BehindProxy, mark: Path) -> None:

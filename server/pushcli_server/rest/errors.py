@@ -33,8 +33,8 @@ _log = logging.getLogger(__name__)
 
 EXTENSIONS = {
     headers.EXTENSIONS: (
-        "abort,batches,checks,default-capture,editors,freeze,groups,job-nodes,job-options,job-pages,"
-        "node-status,output-digests,output-feed,own-jobs,pause,request-id,secrets,stdin,"
+        "abort,audit,batches,checks,default-capture,editors,freeze,groups,job-nodes,job-options,"
+        "job-pages,node-status,output-digests,output-feed,own-jobs,pause,request-id,secrets,stdin,"
         "troubled-nodes,whitelist"
     )
 }

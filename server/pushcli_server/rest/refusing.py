@@ -16,6 +16,7 @@ _ACTIONS = {
     "pushy/whitelist_editors": "change who may edit whitelists",
     "pushy/editors": "change who may edit whitelists",
     "pushy/administrators": "look at who administrates",
+    "pushy/audit": "read the audit trail",
     "nodes": "look at and change nodes",
     "search": "search nodes",
     "principals": "look at users and clients",

@@ -113,6 +113,7 @@ def routes(services: Services, settings: Settings) -> list[Route]:
     return [
         *_jobs(services, settings, rights),
         *_brake(services),
+        *_audit(services),
         *_nodes(services, settings, rights),
         *_whitelists(services, settings),
         *_identities(services, settings, rights),
@@ -176,6 +177,16 @@ def _brake(services: Services) -> list[Route]:
         ),
         _below("pushy/pauses", POST=Operation(brake.pause, _WRITE)),
         _below("pushy/resumes", POST=Operation(brake.resume, _WRITE)),
+    ]
+
+
+def _audit(services: Services) -> list[Route]:
+    """Twice below an organization: a proxy leads to this server what is below `pushy/` alone."""
+    audit = AuditHandlers(services.store)
+    return [
+        _below("pushy/audit", GET=Operation(audit.index, _ADMIN)),
+        _below("audit", GET=Operation(audit.index, _ADMIN)),
+        _at("audit", GET=Operation(audit.index, _SUPERUSER)),
     ]
 
 
@@ -317,7 +328,6 @@ def _identities(services: Services, settings: Settings, rights: Rights) -> list[
             "enroll",
             POST=Unsigned(enroll.EnrolmentHandlers(store, settings).enroll, enroll.MAX_BODY),
         ),
-        _below("audit", GET=Operation(AuditHandlers(store).index, _ADMIN)),
     ]
 
 
@@ -348,7 +358,6 @@ def _outside(services: Services, settings: Settings) -> list[Route]:
             GET=Operation(organizations.show, _SUPERUSER),
             DELETE=Operation(organizations.delete, _SUPERUSER),
         ),
-        _at("audit", GET=Operation(AuditHandlers(store).index, _SUPERUSER)),
     ]
 
 

@@ -1,5 +1,6 @@
 """`pushcli audit` against the real server."""
 
+import json
 import re
 import time
 from datetime import datetime
@@ -8,7 +9,8 @@ import pytest
 
 from pushcli.exit_status import ExitStatus
 from tests.integration.cli.operated import Operated
-from tests.integration.cli.program import assert_one_line
+from tests.integration.cli.program import Home, assert_one_line
+from tests.integration.cli.responder import Responder, json_answer
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -27,6 +29,17 @@ def test_what_was_done_is_told_the_newest_last(operated: Operated) -> None:
     assert abs(at.timestamp() - time.time()) < 60
     assert at.utcoffset() is not None
     assert lines[-1][4] == "127.0.0.1"
+
+
+def test_an_older_server_tells_it_elsewhere(home: Home, responder: Responder) -> None:
+    records = [{"at": 1_795_464_000, "actor": "ann", "action": "group delete", "target": "ops"}]
+    responder.say("GET", "/audit", json_answer({"records": records, "truncated": False}))
+    responder.say("GET", "/pushy/audit", json_answer({"error": ["not found"]}, 404))
+    done = home.run("audit", "-F", "json")
+    assert done.status == 0, done.stderr
+    assert [one["target"] for one in json.loads(done.stdout)["records"]] == ["ops"]
+    asked = [path.partition("?")[0] for _, path, _ in responder.requests]
+    assert [path.endswith("/pushy/audit") for path in asked] == [True, False]
 
 
 def test_no_record_that_fits_is_said(operated: Operated) -> None:

@@ -68,7 +68,7 @@ def test_beside_chef_our_server_still_is_what_it_is(chef: RecordedChef, key_file
 def test_what_only_ours_has_is_not_offered(
     chef: RecordedChef, key_file: Path, command: str
 ) -> None:
-    for path in ("audit", "tokens"):
+    for path in ("pushy/audit", "audit", "tokens"):
         chef.instead["GET", path] = (404, {"Content-Type": "text/html"}, HTML)
     with pytest.raises(NotOffered, match="not offered by a Chef Infra Server: only a pushcli"):
         run(key_file, *command.split())

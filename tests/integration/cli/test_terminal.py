@@ -189,7 +189,7 @@ RECORDS = [
 
 @pytest.mark.parametrize("width", [60, 80, 100])
 def test_the_audit_trail_has_a_row_a_record(home: Home, responder: Responder, width: int) -> None:
-    responder.say("GET", "/audit", json_answer({"records": RECORDS, "truncated": False}))
+    responder.say("GET", "/pushy/audit", json_answer({"records": RECORDS, "truncated": False}))
     with on_terminal(home, "audit", width=width) as terminal:
         assert terminal.end() == ExitStatus.OK
     title, started, token, created = terminal.lines
@@ -200,7 +200,7 @@ def test_the_audit_trail_has_a_row_a_record(home: Home, responder: Responder, wi
 
 
 def test_wide_tables_have_all_columns_whole(home: Home, responder: Responder) -> None:
-    responder.say("GET", "/audit", json_answer({"records": RECORDS, "truncated": False}))
+    responder.say("GET", "/pushy/audit", json_answer({"records": RECORDS, "truncated": False}))
     with on_terminal(home, "audit", "-o", "wide", width=400) as terminal:
         assert terminal.end() == ExitStatus.OK
     title, started, _, created = terminal.lines
