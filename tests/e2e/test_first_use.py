@@ -10,23 +10,18 @@ import pytest
 from pushcli import keys
 from pushcli.identities.new_key import fingerprint
 from pushcli.sandbox.sandbox import ADMIN
-from tests.support.beside_chef import BesideChef, Tenant
-from tests.support.chef_server import ChefServer, chef_server
+from tests.support.beside_chef import BesideChef, Tenant, beside_chef
+from tests.support.chef_server import ChefServer
 from tests.support.identities import KEYS
 from tests.support.waiting import until
 
 pytestmark = [pytest.mark.timeout(120), pytest.mark.slow]
-SUPERUSER_KEY = KEYS[3]
 
 
 @pytest.fixture(scope="module")
 def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BesideChef]:
     """Whose server the tests share."""
-    directory = tmp_path_factory.mktemp("host")
-    with (
-        chef_server(SUPERUSER_KEY.public_key()) as chef,
-        BesideChef(directory, chef, SUPERUSER_KEY, chef_cache=1) as host,
-    ):
+    with beside_chef(tmp_path_factory.mktemp("host"), chef_cache=1) as host:
         yield host
 
 

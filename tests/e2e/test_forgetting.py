@@ -12,25 +12,20 @@ import pytest
 from pushcli import keys
 from pushcli.exit_status import ExitStatus
 from pushcli_server.chef.forgetting import LOOK_INTERVAL
-from tests.support.beside_chef import BesideChef, Tenant
+from tests.support.beside_chef import SUPERUSER_KEY, BesideChef, Tenant, beside_chef
 from tests.support.chef_server import ChefServer, chef_server
 from tests.support.fleet import Fleet
 from tests.support.identities import KEYS, operator
 from tests.support.json_shapes import faults, shapes_of
 
 pytestmark = [pytest.mark.timeout(90), pytest.mark.slow]
-SUPERUSER_KEY = KEYS[3]
 PAGE = (Path(__file__).parents[2] / "docs" / "json.md").read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
 def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BesideChef]:
     """Whose server the tests share that neither end nor start it."""
-    directory = tmp_path_factory.mktemp("host")
-    with (
-        chef_server(SUPERUSER_KEY.public_key()) as chef,
-        BesideChef(directory, chef, SUPERUSER_KEY, chef_cache=300) as host,
-    ):
+    with beside_chef(tmp_path_factory.mktemp("host"), chef_cache=300) as host:
         yield host
 
 

@@ -13,25 +13,20 @@ from pushcli.exit_status import ExitStatus
 from pushcli.sandbox.sandbox import ADMIN
 from pushcli_agent.enrolment import pinned
 from tests.support import key_files
-from tests.support.beside_chef import BesideChef, Tenant
-from tests.support.chef_server import ChefServer, chef_server
+from tests.support.beside_chef import BesideChef, Tenant, beside_chef
+from tests.support.chef_server import ChefServer
 from tests.support.identities import KEYS, operator
 from tests.support.metrics import metric
 from tests.support.waiting import job_is, until
 
 pytestmark = [pytest.mark.timeout(90), pytest.mark.slow]
-SUPERUSER_KEY = KEYS[3]
 GREET = {"push_jobs": {"whitelist": {"greet": "echo hello"}}}
 
 
 @pytest.fixture(scope="module")
 def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BesideChef]:
     """Whose server the tests share that need none of their own."""
-    directory = tmp_path_factory.mktemp("host")
-    with (
-        chef_server(SUPERUSER_KEY.public_key()) as chef,
-        BesideChef(directory, chef, SUPERUSER_KEY, chef_poll=1) as host,
-    ):
+    with beside_chef(tmp_path_factory.mktemp("host"), chef_poll=1) as host:
         yield host
 
 
@@ -49,20 +44,13 @@ def chef(fleet: BesideChef) -> ChefServer:
 @pytest.fixture
 def own(tmp_path: Path) -> Iterator[BesideChef]:
     """With a server of the test's own."""
-    with (
-        chef_server(SUPERUSER_KEY.public_key()) as chef,
-        BesideChef(tmp_path, chef, SUPERUSER_KEY, chef_poll=1) as fleet,
-    ):
+    with beside_chef(tmp_path, chef_poll=1) as fleet:
         yield fleet
 
 
 @pytest.fixture(scope="module")
 def unhurried_host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BesideChef]:
-    directory = tmp_path_factory.mktemp("unhurried")
-    with (
-        chef_server(SUPERUSER_KEY.public_key()) as chef,
-        BesideChef(directory, chef, SUPERUSER_KEY) as host,
-    ):
+    with beside_chef(tmp_path_factory.mktemp("unhurried")) as host:
         yield host
 
 

@@ -10,7 +10,8 @@ import itertools
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -20,10 +21,11 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from pushcli import keys
 from pushcli.client.credentials import add_profile
 from pushcli.sandbox.sandbox import ADMIN, ORG, Sandbox
-from tests.support.chef_server import SUPERUSER, ChefServer
+from tests.support.chef_server import SUPERUSER, ChefServer, chef_server
 from tests.support.fleet import SlowFleet
-from tests.support.identities import Signer
+from tests.support.identities import KEYS, Signer
 
+SUPERUSER_KEY = KEYS[3]
 WHITELIST = {"true": "true", "sleep": "sleep 3; echo done"}
 _numbers = itertools.count(1)
 
@@ -151,6 +153,16 @@ class Tenant(BesideChef):
         self.chef.reset()
         unexpected, self.chef.unexpected = self.chef.unexpected, []
         assert unexpected == []
+
+
+@contextmanager
+def beside_chef(directory: Path, **settings: Any) -> Iterator[BesideChef]:
+    """A server that runs, with a Chef Infra Server of its own."""
+    with (
+        chef_server(SUPERUSER_KEY.public_key()) as chef,
+        BesideChef(directory, chef, SUPERUSER_KEY, **settings) as fleet,
+    ):
+        yield fleet
 
 
 @cache
