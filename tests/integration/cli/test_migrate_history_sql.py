@@ -1,4 +1,4 @@
-"""`pushcli migrate history`: the original server's jobs in ours.
+"""`pushcli migrate history`: the jobs in the original server's database in ours.
 
 What it takes over is looked at on one server that runs for all tests: their scenes were imported
 before it was started, one after the other.
@@ -7,11 +7,9 @@ before it was started, one after the other.
 import json
 import re
 import signal
-import sqlite3
 import subprocess
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,26 +18,19 @@ import psycopg
 import pytest
 
 from pushcli import keys
-from pushcli.errors import StartError
 from pushcli.exit_status import ExitStatus
 from pushcli.sandbox.sandbox import ORG
-from pushcli_server import listener, settings
-from pushcli_server.importing.history import bring_in
-from pushcli_server.importing.original_rest import OriginalRest
-from pushcli_server.importing.source import Named
-from tests.integration.cli.program import Home, Result, assert_one_line
-from tests.integration.cli.responder import Answer, Responder, json_answer
+from pushcli_server import settings
+from tests.integration.cli.program import Home, assert_one_line
 from tests.integration.cli.terminal import on_terminal
-from tests.support import in_process
 from tests.support.beside_chef import BesideChef
 from tests.support.chef_server import chef_server
-from tests.support.fleet import Fleet, SlowFleet
+from tests.support.fleet import Fleet
+from tests.support.history_import import ONE, THREE, TWO, command, remarks, stopped_server, told
 from tests.support.original_database import ACME, OriginalDatabase, original_database
-from tests.support.postgresql import on_sqlite
 from tests.support.waiting import patient
 
 pytestmark = pytest.mark.timeout(90)
-ONE, TWO, THREE = ("1" * 32, "2" * 32, "3" * 32)
 ASCII = "ENCODING 'SQL_ASCII' LC_COLLATE 'C' LC_CTYPE 'C'"
 OF_A_LANGUAGE = "LOCALE_PROVIDER icu ICU_LOCALE 'en-US'"
 """Neither capitals nor signs come before all else there."""
@@ -48,11 +39,8 @@ AS_ORG = f"--organization={ACME}={ORG}"
 
 @pytest.fixture
 def fleet(tmp_path: Path) -> Iterator[Fleet]:
-    """A server that does not run."""
-    fleet = Fleet(tmp_path / "fleet", [])
-    fleet.make_server()
-    yield fleet
-    fleet.stop()
+    with stopped_server(tmp_path / "fleet") as fleet:
+        yield fleet
 
 
 @pytest.fixture
@@ -87,27 +75,6 @@ def of_a_language(one_of_a_language: OriginalDatabase) -> OriginalDatabase:
     return one_of_a_language
 
 
-def migrate(fleet: SlowFleet, home: Home, source: str, *arguments: str) -> Result:
-    """By the program."""
-    place = str(fleet.server_directory)
-    return home.run("migrate", "history", source, "--dir", place, *arguments)
-
-
-def told(fleet: SlowFleet, home: Home, source: str, *arguments: str) -> dict[str, Any]:
-    """What the command says to programs, run in this one."""
-    place = str(fleet.server_directory)
-    options = ("--dir", place, "-y", "-F", "json")
-    answer: dict[str, Any] = json.loads(
-        in_process.run(home.env, "migrate", "history", source, *options, *arguments).stdout
-    )
-    return answer
-
-
-def remarks(answer: dict[str, Any]) -> dict[str, tuple[str, int]]:
-    """By reason: kind and how many."""
-    return {one["why"]: (one["kind"], one["count"]) for one in answer["remarks"]}
-
-
 def shown(home: Home, *arguments: str) -> Any:
     result = home.run(*arguments, "--profile", ORG, "-F", "json")
     assert result.status == ExitStatus.OK, result
@@ -124,7 +91,7 @@ class Importing:
 
     def __call__(self) -> dict[str, Any]:
         """Take them over; what was said."""
-        return told(self.fleet, self.home, self.database.url, AS_ORG)
+        return told(self.fleet, self.home.env, self.database.url, AS_ORG)
 
 
 Scene = Callable[[Importing], dict[str, Any]]
@@ -199,7 +166,7 @@ def two_jobs(take: Importing) -> dict[str, Any]:
     database.output(one, "web2", "", "no such file\n")
     database.job(two, command="true", status=3, nodes={"web1": 9, "web2": 7, "web3": 6})
     # By the program: that is what the tests of all others leave out.
-    done = migrate(take.fleet, take.home, database.url, AS_ORG, "-y", "-F", "json")
+    done = take.home.run(*command(take.fleet, database.url, AS_ORG, "-y", "-F", "json"))
     assert done.status == ExitStatus.OK, done
     answer: dict[str, Any] = json.loads(done.stdout)
     return answer
@@ -256,13 +223,13 @@ def test_a_dry_run_and_a_no_change_nothing(
     fleet: Fleet, home: Home, database: OriginalDatabase
 ) -> None:
     database.job(ONE, nodes={"web1": 3})
-    dry = migrate(fleet, home, database.url, AS_ORG, "--dry-run")
+    dry = home.run(*command(fleet, database.url, AS_ORG, "--dry-run"))
     assert dry.status == ExitStatus.OK, dry
     assert f"Would import 1 jobs of {ORG}, with the states of 1 nodes" in dry.stdout
-    asked = migrate(fleet, home, database.url, AS_ORG)
+    asked = home.run(*command(fleet, database.url, AS_ORG))
     assert asked.status == ExitStatus.USAGE
     assert asked.stderr.endswith("no terminal to confirm on: pass -y\n")
-    assert told(fleet, home, database.url, AS_ORG)["there"] == 0
+    assert told(fleet, home.env, database.url, AS_ORG)["there"] == 0
 
 
 def test_it_writes_only_while_the_server_is_stopped(
@@ -271,17 +238,12 @@ def test_it_writes_only_while_the_server_is_stopped(
     fleet, home = imported.fleet, imported.home
     before = len(fleet.api.jobs())
     database.job(ONE)
-    refused = migrate(fleet, home, database.url, AS_ORG, "-y")
+    refused = home.run(*command(fleet, database.url, AS_ORG, "-y"))
     assert_one_line(refused, ExitStatus.ERROR, "the server is running", "--dry-run")
-    assert migrate(fleet, home, database.url, AS_ORG, "--dry-run").status == ExitStatus.OK
+    assert home.run(*command(fleet, database.url, AS_ORG, "--dry-run")).status == ExitStatus.OK
     assert len(fleet.api.jobs()) == before
-    over_rest = migrate(fleet, home, fleet.url, "--profile", ORG, "-y")
+    over_rest = home.run(*command(fleet, fleet.url, "--profile", ORG, "-y"))
     assert_one_line(over_rest, ExitStatus.ERROR, "the old one, set another api_port")
-
-
-def test_what_nobody_answers_is_told_though_it_is_our_own_port(fleet: Fleet, home: Home) -> None:
-    done = migrate(fleet, home, fleet.url, "--profile", ORG, "-y")
-    assert_one_line(done, ExitStatus.UNREACHABLE, "connection refused")
 
 
 NOT_OVER = {0: "voting", 1: "running", 5: "new", 7: "crashed"}
@@ -386,11 +348,11 @@ def test_an_organization_that_is_not_here_is_told(
     fleet: Fleet, home: Home, database: OriginalDatabase
 ) -> None:
     database.job(ONE)
-    answer = told(fleet, home, database.url, f"--organization={ACME}=acme")
+    answer = told(fleet, home.env, database.url, f"--organization={ACME}=acme")
     assert remarks(answer) == {
         "there is no organization acme on this server: make it first": ("left out", 1)
     }
-    wrong = migrate(fleet, home, database.url, "--organization=acme=acme")
+    wrong = home.run(*command(fleet, database.url, "--organization=acme=acme"))
     assert_one_line(wrong, ExitStatus.USAGE, "--organization acme=acme")
 
 
@@ -407,7 +369,7 @@ def any_bytes(take: Importing) -> dict[str, Any]:
             r"INSERT INTO jobs SELECT E'\xe9', org_id, command, status, 1,"
             r" last_updated_by, created_at, updated_at FROM jobs LIMIT 1"
         )
-        return told(take.fleet, take.home, database.url, AS_ORG)
+        return told(take.fleet, take.home.env, database.url, AS_ORG)
 
 
 def test_text_of_any_encoding_is_read(imported: Imported) -> None:
@@ -477,7 +439,7 @@ def test_a_row_that_cannot_be_read_is_one_job_less(
           updated_at, quorum, 1 / (CASE WHEN id LIKE '2%' THEN 0 ELSE 1 END) AS run_timeout
           FROM jobs_kept;
     """)
-    answer = told(fleet, home, database.url, AS_ORG)
+    answer = told(fleet, home.env, database.url, AS_ORG)
     assert remarks(answer) == {"division by zero": ("left out", 1)}
     assert (answer["jobs"], answer["outputs"]) == (2, 2)
 
@@ -495,7 +457,7 @@ def test_output_that_cannot_be_read_is_one_jobs(
         CREATE VIEW job_output AS SELECT job_id, node_name, stderr,
           CAST(1 / ({broken}) AS text) AS stdout FROM output_kept;
     """)
-    answer = told(fleet, home, database.url, AS_ORG)
+    answer = told(fleet, home.env, database.url, AS_ORG)
     why = "its output, or a part of it, cannot be read: division by zero"
     assert remarks(answer) == {why: ("changed", 1)}
     assert (answer["jobs"], answer["outputs"]) == (3, 4)
@@ -506,7 +468,7 @@ def test_old_schemas_without_options_and_output_are_read(
 ) -> None:
     database.job(ONE, nodes={"web1": 3})
     database.session.execute("DROP TABLE job_options, job_output; ALTER TABLE jobs DROP quorum")
-    assert told(fleet, home, database.url, AS_ORG)["jobs"] == 1
+    assert told(fleet, home.env, database.url, AS_ORG)["jobs"] == 1
 
 
 def test_another_programs_database_and_one_that_is_away_are_one_line(
@@ -514,18 +476,22 @@ def test_another_programs_database_and_one_that_is_away_are_one_line(
 ) -> None:
     database.session.execute("ALTER TABLE jobs DROP COLUMN command CASCADE")
     assert_one_line(
-        migrate(fleet, home, database.url, "-y"), ExitStatus.ERROR, "has no column jobs.command"
+        home.run(*command(fleet, database.url, "-y")),
+        ExitStatus.ERROR,
+        "has no column jobs.command",
     )
     database.session.execute("DROP TABLE jobs CASCADE")
-    assert_one_line(migrate(fleet, home, database.url, "-y"), ExitStatus.ERROR, "has no table jobs")
+    assert_one_line(
+        home.run(*command(fleet, database.url, "-y")), ExitStatus.ERROR, "has no table jobs"
+    )
     away = "postgresql://somebody:secret@127.0.0.1:1/x"
-    found = migrate(fleet, home, away, "-y")
+    found = home.run(*command(fleet, away, "-y"))
     assert_one_line(found, ExitStatus.ERROR, "cannot read postgresql://somebody:***@127.0.0.1:1/x")
     assert "secret" not in found.stderr
-    odd = migrate(fleet, home, "postgresql://127.0.0.1:port/x", "-y")
+    odd = home.run(*command(fleet, "postgresql://127.0.0.1:port/x", "-y"))
     assert_one_line(odd, ExitStatus.CONFIG, "SOURCE is not a URL")
     assert_one_line(
-        migrate(fleet, home, "mysql://x/y", "-y"), ExitStatus.USAGE, "SOURCE is neither"
+        home.run(*command(fleet, "mysql://x/y", "-y")), ExitStatus.USAGE, "SOURCE is neither"
     )
 
 
@@ -541,7 +507,7 @@ def test_the_old_database_is_only_read(
         CREATE VIEW jobs AS SELECT id, org_id, command, status, last_updated_by, created_at,
           updated_at, quorum, writes() AS run_timeout FROM jobs_kept;
     """)
-    result = migrate(fleet, home, database.url, AS_ORG, "-y")
+    result = home.run(*command(fleet, database.url, AS_ORG, "-y"))
     assert_one_line(result, ExitStatus.ERROR, "DELETE in a read-only transaction")
 
 
@@ -562,9 +528,7 @@ def stuck(
     """An import that waits for the lock, and who has it; it is killed at the end."""
     with psycopg.connect(database.url) as blocking:
         blocking.execute("SELECT pg_advisory_xact_lock(7)")
-        place = str(fleet.server_directory)
-        source = ("migrate", "history", database.url, "--dir", place, AS_ORG)
-        process = home.start(*source, *(arguments or ("-y",)))
+        process = home.start(*command(fleet, database.url, AS_ORG, *(arguments or ("-y",))))
         try:
             waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'advisory'"
             while database.session.execute(waiting).fetchone() == (0,):
@@ -584,7 +548,7 @@ def test_an_import_that_broke_off_goes_on(
     lock_output(database, f"{560:032}")
     with stuck(fleet, home, database):
         pass
-    answer = told(fleet, home, database.url, AS_ORG)
+    answer = told(fleet, home.env, database.url, AS_ORG)
     assert 250 <= answer["there"] < 560
     assert answer["jobs"] == count - answer["there"]
     fleet.start_server()
@@ -608,7 +572,7 @@ def test_who_interrupts_it_is_told_what_that_means(
         assert process.stderr is not None
         said = process.stderr.read()
     assert said == "INTERRUPTED: what was taken over stays; run it again: it goes on\n"
-    answer = told(fleet, home, database.url, AS_ORG)
+    answer = told(fleet, home.env, database.url, AS_ORG)
     assert 500 <= answer["there"] < 600
     assert answer["jobs"] == 600 - answer["there"]
 
@@ -617,9 +581,7 @@ def test_how_far_it_is_shows_on_a_terminal(
     fleet: Fleet, home: Home, database: OriginalDatabase
 ) -> None:
     database.fill(5000)
-    place = str(fleet.server_directory)
-    command = ("migrate", "history", database.url, "--dir", place, AS_ORG, "-y")
-    with on_terminal(home, *command) as terminal:
+    with on_terminal(home, *command(fleet, database.url, AS_ORG, "-y")) as terminal:
         terminal.expect(" of 5,000   ")
         assert terminal.screen.cursor.hidden
         assert re.fullmatch("Jobs  +━+─* +[0-9],?[0-9]+ of 5,000 *", terminal.lines[-1])
@@ -637,7 +599,7 @@ def test_many_jobs_take_few_statements_and_pages_meet(
     mixed = "CASE WHEN i % 11 = 0 THEN upper(md5(CAST(i AS text))) ELSE md5(CAST(i AS text)) END"
     of_a_language.fill(count, job_id=mixed)
     before = statements(of_a_language)
-    answer = told(fleet, home, of_a_language.url, AS_ORG)
+    answer = told(fleet, home.env, of_a_language.url, AS_ORG)
     assert statements(of_a_language) - before < count / 10
     assert remarks(answer) == {"the id is not 32 hex digits": ("left out", 100)}
     assert (answer["jobs"], answer["nodes"], answer["outputs"]) == (1000, 2000, 2000)
@@ -660,7 +622,7 @@ def test_output_of_more_nodes_than_are_read_at_once_comes_whole(
     of_a_language.job(ONE, nodes=dict.fromkeys(nodes, 3))
     for node in nodes:
         of_a_language.output(ONE, node, node, "x" * 400_000)
-    answer = told(fleet, home, of_a_language.url, AS_ORG)
+    answer = told(fleet, home.env, of_a_language.url, AS_ORG)
     assert answer["remarks"] == []
     assert answer["outputs"] == len(nodes)
 
@@ -684,183 +646,6 @@ def test_memory_is_bounded_however_much_output_there_is(
     assert int(peak.split()[1]) * 1024 < 2 * 40 * size * 2 / 3
 
 
-# --- over REST, in the shapes that were recorded (vectors/original_server.txt)
-
-
-@pytest.fixture
-def original(responder: Responder) -> Responder:
-    """The original server with two jobs."""
-    one = {
-        "id": ONE, "command": "show-env", "status": "complete", "run_timeout": 30,
-        "created_at": "Mon, 23 Nov 2026 22:04:48 GMT",
-        "updated_at": "Mon, 23 Nov 2026 22:04:48 GMT", "user": "root".ljust(32), "dir": "/tmp",
-        "env": {"FOO": "bar", "FOOTWO": "x y"}, "capture_output": True,
-    }  # fmt: skip
-    two = {
-        "id": TWO, "command": "sleep5", "status": "running", "run_timeout": 3600,
-        "created_at": "2026-11-23 22:05:29", "updated_at": "soon", "env": {},
-    }  # fmt: skip
-    responder.say("GET", "jobs", json_answer([one | {"file_specified": True}, two, two], old=True))
-    nodes = {"succeeded": ["web1"], "failed": ["web2"], "nacked": ["web3"]}
-    whole = one | {"file": "raw:x", "nodes": nodes}
-    responder.say("GET", f"jobs/{ONE}", json_answer(whole, old=True))
-    responder.say("GET", f"jobs/{TWO}", json_answer(two | {"nodes": {"running": ["web1"]}}))
-    for node, channel, data in (
-        ("web1", "stdout", b"bar\0\xff"), ("web1", "stderr", b""),
-        ("web2", "stdout", b"y" * (5 * 2**20)), ("web2", "stderr", b"no"),
-    ):  # fmt: skip
-        octets = Answer(body=data, content_type="application/octet-stream")
-        responder.say("GET", f"jobs/{ONE}/output/{node}/{channel}", octets)
-    return responder
-
-
-@pytest.fixture
-def signed(key_file: Path) -> tuple[str, ...]:
-    """As whom the original is asked."""
-    return "-u", "admin", "-k", str(key_file)
-
-
-def rename_organization(fleet: Fleet) -> None:
-    """The responder's is called acme."""
-    with closing(sqlite3.connect(fleet.server_directory / "pushcli.db")) as ours, ours:
-        ours.execute("INSERT INTO organizations VALUES ('acme')")
-
-
-@on_sqlite("the organization is put into the file")
-def test_jobs_come_over_rest_too(
-    fleet: Fleet, home: Home, original: Responder, signed: tuple[str, ...]
-) -> None:
-    rename_organization(fleet)
-    answer = told(fleet, home, original.url, *signed)
-    assert remarks(answer) == {
-        "the quorum is not known: the number of nodes, which is the default": ("changed", 2),
-        "output is cut: there is too much of it": ("changed", 1),
-        "created_at names no zone: UTC": ("changed", 1),
-        "was running when it was imported: aborted": ("changed", 1),
-        "updated_at is not a time: the same as created_at": ("changed", 1),
-    }
-    assert (answer["jobs"], answer["nodes"], answer["outputs"]) == (2, 4, 2)
-    with closing(sqlite3.connect(fleet.server_directory / "pushcli.db")) as ours:
-        jobs = ours.execute(
-            "SELECT id, status, quorum, created_at, env, user, requestor FROM jobs ORDER BY id"
-        ).fetchall()
-        parts = ours.execute(
-            "SELECT job_id, node, state, stdout_size, stdout_dropped FROM job_nodes"
-            " ORDER BY job_id, position"
-        ).fetchall()
-        [stdout] = ours.execute(
-            "SELECT data FROM blobs JOIN job_nodes ON digest = stdout_digest WHERE node = 'web1'"
-        ).fetchone()
-    assert jobs == [
-        (ONE, "complete", 3, 1795471488.0, '{"FOO": "bar", "FOOTWO": "x y"}', "root", ""),
-        (TWO, "aborted", 1, 1795471529.0, "{}", None, ""),
-    ]
-    assert parts == [
-        (ONE, "web1", "succeeded", 5, 0), (ONE, "web2", "failed", 4 * 2**20, 2**20),
-        (ONE, "web3", "nacked", None, None), (TWO, "web1", "crashed", None, None),
-    ]  # fmt: skip
-    assert stdout == b"bar\0\xff"
-    assert told(fleet, home, original.url, *signed)["there"] == 2
-
-
-@on_sqlite("the organization is put into the file")
-def test_whoever_interrupts_it_does_not_wait_for_a_silent_server(
-    fleet: Fleet, home: Home, original: Responder, signed: tuple[str, ...]
-) -> None:
-    rename_organization(fleet)
-    answered = threading.Event()
-    original.say("GET", f"jobs/{TWO}", Answer(until=answered))
-    place = str(fleet.server_directory)
-    command = ("migrate", "history", original.url, "--dir", place, *signed, "-y")
-    process = home.start(*command)
-    try:
-        original.wait_for("GET", f"jobs/{TWO}")
-        process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=patient(3))
-    finally:
-        answered.set()
-        process.kill()
-        process.wait()
-    assert (process.returncode, said) == (
-        ExitStatus.INTERRUPTED,
-        "INTERRUPTED: what was taken over stays; run it again: it goes on\n",
-    )
-
-
-@on_sqlite("the organization is put into the file")
-def test_what_a_hostile_server_says_of_one_job_costs_that_job(
-    fleet: Fleet, home: Home, original: Responder, signed: tuple[str, ...]
-) -> None:
-    rename_organization(fleet)
-    ids = [f"{number:032x}" for number in range(8)]
-    listed = [{"id": one} for one in [*ids, ONE]] + [{"id": 5}, 7, None, {"id": "../x"}, {}]
-    original.say("GET", "jobs", json_answer(listed, old=True))
-    for job_id, said_of_it in zip(ids, (
-        json_answer({"error": "no"}, 500), json_answer([1]), Answer(body=b"\0\xff"),
-        json_answer({"id": ONE}), json_answer({"id": ids[4], "status": ["complete"]}),
-        json_answer({"id": ids[5], "status": "complete", "created_at": "Mon, 23 Nov 2026 22:04:48"
-                     " GMT", "command": "a\0b", "nodes": 7}),
-        json_answer({"id": ids[6], "status": "complete", "created_at": "Mon, 23 Nov 2026 22:04:48"
-                     " GMT", "command": "x", "run_timeout": 10**40, "env": {"A": 7}, "user": 5,
-                     "nodes": {"succeeded": [5, "ok", "../..", "ok"], "odd": ["x"], "failed": 3}}),
-    ), strict=False):  # fmt: skip
-        original.say("GET", f"jobs/{job_id}", said_of_it)
-    answer = told(fleet, home, original.url, *signed)
-    assert (answer["jobs"], answer["nodes"], answer["left_out"]) == (2, 4, 6 + 5)
-    said = remarks(answer)
-    for why, count in (
-        ("the server's answer is another thing than this job", 2),
-        ("there is no job status ['complete']", 1), ("the command holds a NUL", 1),
-        ("the id is not 32 hex digits", 5), ("no node can have the name", 1),
-        ("the job has the node twice", 1), ("there is no node state odd", 1),
-        ("the user is not text: left out", 1), ("the server failed (500): no", 1),
-        ("the server's answer is not JSON", 1),
-        ("run_timeout is not known: 3600, which is the default", 1),
-        ("the environment is not one of strings: left out", 1),
-    ):  # fmt: skip
-        assert said[why][1] == count, (why, said)
-
-
-def test_a_server_that_refuses_or_is_away_is_one_line(
-    fleet: Fleet, home: Home, responder: Responder, signed: tuple[str, ...]
-) -> None:
-    responder.say("GET", "jobs", json_answer({"error": ["Invalid signature"]}, 401))
-    refused = migrate(fleet, home, responder.url, *signed, "-y")
-    assert_one_line(refused, ExitStatus.NOT_ALLOWED, "Invalid signature")
-    responder.say("GET", "jobs", json_answer({"jobs": 5}))
-    odd = migrate(fleet, home, responder.url, *signed, "-y")
-    assert_one_line(odd, ExitStatus.ERROR, "list of jobs is not one")
-    away = migrate(fleet, home, "http://127.0.0.1:1/organizations/acme", *signed, "-y")
-    assert_one_line(away, ExitStatus.UNREACHABLE, "cannot")
-
-
-def test_a_server_that_is_started_meanwhile_finds_its_port_taken(
-    fleet: Fleet, original: Responder
-) -> None:
-    config = settings.load(fleet.server_directory)
-
-    tried: list[str] = []
-
-    class Asked(OriginalRest):
-        """Somebody starts the server once the first jobs are looked at."""
-
-        def jobs(self) -> tuple[int, Iterator[list[Named]]]:
-            return 0, self._batches()
-
-        def _batches(self) -> Iterator[list[Named]]:
-            with pytest.raises(StartError, match="cannot listen") as caught:
-                listener.listen(config.listen_host, config.api_port, ("", ""))
-            tried.append(str(caught.value))
-            yield []
-
-    source = Asked(fleet.api, "", ORG)
-    assert bring_in(fleet.server_directory, source, {}, lambda *_: None).jobs == 0
-    assert len(tried) == 1
-
-
-# --- beside a Chef Infra Server, which knows the organizations' names
-
-
 def test_names_of_organizations_are_asked_of_chef(
     tmp_path: Path, database: OriginalDatabase
 ) -> None:
@@ -874,14 +659,14 @@ def test_names_of_organizations_are_asked_of_chef(
             home = Home(fleet.credentials.parent.parent)
             database.job(ONE, nodes={"web1": 3})
             database.job(TWO, org="f" * 32)
-            dry = migrate(fleet, home, database.url, "--dry-run")
+            dry = home.run(*command(fleet, database.url, "--dry-run"))
             assert "Would import 1 jobs of sandbox" in dry.stdout, dry
-            answer = told(fleet, home, database.url)
+            answer = told(fleet, home.env, database.url)
             assert (answer["jobs"], answer["left_out"]) == (1, 1)
             fleet.start_server()
             assert [job["id"] for job in fleet.api.jobs()] == [ONE]
             chef.fault = "failing"
-            broken = migrate(fleet, home, database.url, "--dry-run")
+            broken = home.run(*command(fleet, database.url, "--dry-run"))
             assert_one_line(broken, ExitStatus.ERROR, "the server failed (500)")
         finally:
             fleet.stop()
