@@ -1,5 +1,6 @@
 """Configurations for agents, and who is admitted to the command channel."""
 
+import logging
 import secrets as random
 from collections.abc import Callable
 from typing import Any
@@ -19,6 +20,8 @@ from pushcli_server.identities import Identities
 from pushcli_server.secrets import Secrets
 from pushcli_server.settings import Settings
 from pushcli_server.store import Store
+
+_log = logging.getLogger(__name__)
 
 
 class AdmissionService:
@@ -74,7 +77,8 @@ class AdmissionService:
         common = extensions.ALL & (offered or frozenset())
         salt = ""
         if by_client:
-            deletions, salt = await self._registered(node, requestor_key)
+            client_key = keys.fingerprint(requestor_key)
+            deletions, salt = await self._registered(node, client_key)
             request = on_fleet.ConfigurationRequested(
                 node=node,
                 curve_key=curve_key,
@@ -82,6 +86,7 @@ class AdmissionService:
                 adopts=frozenset(adopts),
                 agent=agent,
                 deletions=deletions,
+                client_key=client_key,
                 session_salt=salt,
                 signature=signature,
                 repeated=repeated,
@@ -111,19 +116,22 @@ class AdmissionService:
         await self._store.barrier()
         self._engine.handle(
             on_fleet.ConfigurationStored(
-                node=request.node, curve_key=request.curve_key, deletions=request.deletions
+                node=request.node,
+                curve_key=request.curve_key,
+                deletions=request.deletions,
+                client_key=request.client_key,
             )
         )
 
-    async def _registered(self, node: NodeKey, key: RSAPublicKey) -> tuple[int, str]:
+    async def _registered(self, node: NodeKey, client_key: str) -> tuple[int, str]:
         """How many clients had been deleted at a moment when there is one of this name with
-        this key, and that client's salt.
+        this key (its fingerprint), and that client's salt.
         """
         deletions = self._engine.fleet.deletions
         while True:
             before = deletions.count
             found = await self._identities.client_keys(*node)
-            salts = [salt for pem, salt in found if _is_key(pem, key)]
+            salts = [salt for pem, salt in found if _fingerprint(pem) == client_key]
             if not salts:
                 raise ClientGone
             if not deletions.since(before, node):
@@ -134,6 +142,33 @@ class AdmissionService:
         ahead = signed_at - self._engine.clock.date()
         if abs(ahead) > MAX_MESSAGE_SKEW:
             self._engine.handle(on_fleet.ClockDiffers(node, ahead))
+
+    async def keys_changed(self, org: str, name: str) -> None:
+        """Keys of a client were replaced or deleted: what they admitted counts no more."""
+        node = NodeKey(org, name)
+        self._engine.handle(on_fleet.KeysRevoked(node, await self._revoked(node)))
+
+    async def look_at_keys(self, node: NodeKey) -> None:
+        """The same, if any by which its agent was admitted counts no more.
+
+        Raises:
+            ChefAway, ChefRefuses, StoreUnavailable: nobody can be asked now.
+        """
+        if revoked := await self._revoked(node):
+            _log.info(
+                "its connection ends: the client key that admitted it is no longer valid: %s",
+                ", ".join(sorted(revoked)),
+                extra={"node": node.name},
+            )
+            self._engine.handle(on_fleet.KeysRevoked(node, revoked))
+
+    async def _revoked(self, node: NodeKey) -> frozenset[str]:
+        """Of the keys that admitted something, as fingerprints, those that count no more."""
+        admitted = self._engine.fleet.admissions.client_keys(node)
+        if not admitted:
+            return admitted
+        found = await self._identities.client_keys(*node)
+        return admitted - {_fingerprint(pem) for pem, _ in found}
 
     def client_deleted(self, org: str, name: str) -> None:
         """A client was deleted: its node's connection counts no more, and none is admitted."""
@@ -164,9 +199,9 @@ class AdmissionService:
         }
 
 
-def _is_key(pem: str, key: RSAPublicKey) -> bool:
+def _fingerprint(pem: str) -> str:
+    """Empty: no key of ours, for a Chef Infra Server may have anything beside those."""
     try:
-        return keys.load_public_key(pem) == key
+        return keys.fingerprint(keys.load_public_key(pem))
     except KeyFileError:
-        # A Chef Infra Server may have anything beside it.
-        return False
+        return ""

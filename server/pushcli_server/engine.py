@@ -93,6 +93,7 @@ class Engine:
                 effect.node, effect.digest
             ),
             on_fleet.RecordNote: lambda effect: notes.record(effect.node, effect.message),
+            on_fleet.EndConnections: lambda effect: channel.expel(effect.node),
             on_fleet.ForgetPeer: lambda effect: channel.forget(effect.peer),
             on_fleet.ForgetNode: self._forget_node,
             on_fleet.CloseOrganization: lambda effect: releases.add(

@@ -207,6 +207,8 @@ def _node_record(node: Node, now: float, offset: float) -> NodeRecord:
         incarnation=node.incarnation,
         curve_key=node.curve_key,
         previous_curve_key=node.previous_curve_key,
+        client_key=node.client_key,
+        previous_client_key=node.previous_client_key,
         configured_at=node.configured_at + offset,
         extensions=extensions.render(node.extensions),
         agent=node.agent,
@@ -419,6 +421,8 @@ def _known(record: NodeRecord, session_salt: str) -> on_fleet.KnownNode:
         configured_at=record.configured_at,
         curve_key=record.curve_key,
         previous_curve_key=record.previous_curve_key,
+        client_key=record.client_key,
+        previous_client_key=record.previous_client_key,
         session_salt=session_salt,
     )
 

@@ -4,9 +4,9 @@ import asyncio
 import contextlib
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import zmq
 
@@ -40,6 +40,7 @@ from pushcli_server.outbox import Outbox
 from pushcli_server.output_feeds import OutputFeeds
 from pushcli_server.release import Releases
 from pushcli_server.retention import Retention, kept_by
+from pushcli_server.revocations import Revocations
 from pushcli_server.rotation import Rotation
 from pushcli_server.secrets import Keyring, Secrets
 from pushcli_server.services import Services
@@ -134,10 +135,12 @@ async def open_services(
         feeds.close_all_but(fleet.jobs)
         serve = _open_channel(stack, context, settings, engine, channel, broadcast, shares, is_free)
         tasks.keep("the server's heartbeat", broadcast.run)
-        if elsewhere is not None:
-            tasks.keep("looking for deleted clients", _departures(settings, identities, engine))
         rotation = Rotation(directory, keyring, serve, store, clock.date)
         tasks.keep("looking for new secrets", rotation.run)
+        admission = AdmissionService(
+            engine, store, identities, settings, lambda: rotation.current, incarnation_id
+        )
+        _look_at_clients(tasks, settings, identities, engine, admission)
         tasks.keep("deleting what is old", Retention(store, clock, kept_by(settings)).run)
         tasks.keep("forgetting old events", feeds.run)
         lag = LoopLag(metrics.looped)
@@ -154,9 +157,7 @@ async def open_services(
             identities=identities,
             jobs=JobService(engine, store, identities),
             nodes=NodeService(fleet, clock, store, whitelists, facts, elsewhere),
-            admission=AdmissionService(
-                engine, store, identities, settings, lambda: rotation.current, incarnation_id
-            ),
+            admission=admission,
             brake=BrakeService(engine, store, identities),
             organizations=OrganizationService(engine, store, tasks.once),
             whitelists=whitelists,
@@ -232,11 +233,14 @@ def _known_by(
     return identities, found
 
 
-def _departures(
-    settings: Settings, identities: Identities, engine: Engine
-) -> Callable[[], Coroutine[Any, Any, None]]:
-    # Not loaded where it is not used.
-    from pushcli_server.chef.departures import Departures  # noqa: PLC0415
+def _look_at_clients(
+    tasks: Tasks,
+    settings: Settings,
+    identities: Identities,
+    engine: Engine,
+    admission: AdmissionService,
+) -> None:
+    """Of connected agents: whether they, and the keys that admitted them, still count."""
 
     def connected() -> list[NodeKey]:
         return [key for key, node in engine.fleet.nodes.items() if node.peer is not None]
@@ -244,7 +248,14 @@ def _departures(
     def expel(node: NodeKey) -> None:
         engine.handle(on_fleet.ClientDeleted(node))
 
-    return Departures(identities, connected, expel, settings.chef_cache).run
+    revocations = Revocations(connected, admission.look_at_keys, settings.chef_cache)
+    tasks.keep("looking for revoked keys", revocations.run)
+    if settings.identity == "chef":
+        # Not loaded where it is not used.
+        from pushcli_server.chef.departures import Departures  # noqa: PLC0415
+
+        departures = Departures(identities, connected, expel, settings.chef_cache)
+        tasks.keep("looking for deleted clients", departures.run)
 
 
 def rules_of(settings: Settings) -> Rules:

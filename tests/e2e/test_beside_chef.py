@@ -462,3 +462,26 @@ def test_a_server_with_users_of_its_own_does_not_start(tmp_path: Path) -> None:
     assert ran.returncode == ExitStatus.CONFIG
     assert "this server has users of its own" in ran.stderr
     assert ran.stderr.count("\n") == 1
+
+
+def test_who_was_let_in_by_a_key_that_is_revoked_is_let_in_by_its_next(
+    fleet: BesideChef, chef: ChefServer
+) -> None:
+    fleet.enroll(["n1", "n2"])
+    for node in ("n1", "n2"):
+        fleet.start_agent(node)
+    fleet.wait_available(["n1", "n2"])
+    chef.keys[fleet.org, "client", "n1"] = [keys.public_pem(KEYS[1])]
+    until(lambda: availability(fleet, "n1") == "unavailable", "it is out", 30)
+    assert availability(fleet, "n2") == "available"
+    assert (
+        "the client key that admitted it is no longer valid: SHA256:"
+        in fleet.log("server").read_text()
+    )
+    (fleet.agent_directory("n1") / "client.pem").write_text(keys.private_pem(KEYS[1]).decode())
+    fleet.wait_available(["n1"])
+
+
+def availability(fleet: BesideChef, node: str) -> str:
+    state: str = fleet.api.node_state(node)["availability"]
+    return state

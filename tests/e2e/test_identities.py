@@ -5,7 +5,9 @@ from collections.abc import Callable
 
 import pytest
 
+from pushcli import keys
 from pushcli.sandbox.sandbox import Sandbox
+from tests.support.identities import KEYS
 from tests.support.waiting import job_is, start, until
 
 pytestmark = pytest.mark.timeout(90)
@@ -49,3 +51,30 @@ def test_a_node_enrolls_again_under_the_name_of_a_deleted_one(make_fleet: MakeFl
     fleet.start_agent("n1")
     fleet.wait_available(["n1"])
     assert job_is(fleet, start(fleet, "true", "n1"), "complete")["nodes"] == {"succeeded": ["n1"]}
+
+
+@pytest.mark.parametrize("how", ["replaced", "changed", "deleted"])
+def test_an_agent_is_out_with_the_key_that_let_it_in_and_back_with_the_next(
+    make_fleet: MakeFleet, how: str
+) -> None:
+    fleet = make_fleet("n1", "n2")
+    job_id = start(fleet, "sleep", "n1", "n2")
+    until(lambda: len(fleet.api.job(job_id)["nodes"].get("running", [])) == 2, "both run")
+    public = {"name": "n1", "public_key": keys.public_pem(KEYS[0])}
+    if how == "replaced":
+        fleet.api.put("clients/n1", public)
+    elif how == "changed":
+        fleet.api.put("clients/n1/keys/default", {**public, "name": "default"})
+    else:
+        fleet.api.post("clients/n1/keys", {**public, "name": "next"})
+        assert not offline(fleet, "n1")
+        fleet.api.delete("clients/n1/keys/default")
+    assert offline(fleet, "n1")
+    assert not offline(fleet, "n2")
+    # What it has runs on, and its server waits for it.
+    file = fleet.agent_directory("n1") / "client.pem"
+    file.write_bytes(keys.private_pem(KEYS[0]))
+    until(lambda: not offline(fleet, "n1"), "it is back")
+    assert sorted(fleet.api.job(job_id)["nodes"]["running"]) == ["n1", "n2"]
+    fleet.api.post(f"pushy/jobs/{job_id}/abort", {})
+    assert job_is(fleet, job_id, "aborted")["nodes"] == {"aborted": ["n1", "n2"]}

@@ -273,6 +273,7 @@ PRESENCE: tuple[tuple[str, Callable[[Node], object]], ...] = (
     ),
     ("silence", _silence),
     ("its client is deleted", lambda node: node_core.handle(node, node_core.Expelled(), 1.0)),
+    ("its client's key is revoked", lambda node: node_core.handle(node, node_core.Revoked(), 1.0)),
 )
 
 

@@ -34,6 +34,8 @@ class Admission:
 
     node: NodeKey
     expires_at: float
+    client_key: str = ""
+    """Fingerprint of the client's key that signed the request for it; empty: not known."""
     unproven: Unproven | None = None
     """Set if the key stands beside the node's own."""
 
@@ -88,6 +90,28 @@ class Admissions:
         """Whose key this is, expired or not: an established connection stays good."""
         admission = self._by_key.get(key)
         return None if admission is None else admission.node
+
+    def client_keys(self, node: NodeKey) -> frozenset[str]:
+        """Fingerprints of the client's keys by which this node's were admitted."""
+        named = {self._by_key[key].client_key for key in self._of(node)}
+        return frozenset(named - {""})
+
+    def revoke(self, node: NodeKey, client_keys: frozenset[str]) -> list[str]:
+        """Refuse what was admitted by these keys of the node's client.
+
+        Returns:
+            Which CURVE keys (Z85) that were.
+        """
+        revoked = [key for key in self._of(node) if self._by_key[key].client_key in client_keys]
+        for key in revoked:
+            for place in (self._by_node, self._beside):
+                if key in place.get(node, ()):
+                    place[node].remove(key)
+            del self._by_key[key]
+        return revoked
+
+    def _of(self, node: NodeKey) -> list[str]:
+        return [*self._by_node.get(node, ()), *self._beside.get(node, ())]
 
     def forget(self, node: NodeKey) -> None:
         """Refuse all keys of this node from now on."""

@@ -7,7 +7,7 @@ REMEMBERED = 10_000
 
 
 class Deletions:
-    """The clients that were deleted last, of nodes and of others.
+    """The clients, of nodes and of others, that were deleted last, or that keys were taken from.
 
     Attributes:
         count: how many were deleted up to now; who keeps it can ask later what happened `since`.
@@ -20,7 +20,7 @@ class Deletions:
         self._forgotten = 0
 
     def note(self, key: NodeKey) -> None:
-        """The client of this name was deleted."""
+        """The client of this name was deleted, or a key of it revoked."""
         self.count += 1
         self._last.pop(key, None)
         self._last[key] = self.count

@@ -67,6 +67,8 @@ def handle(fleet: Fleet, event: Event, now: float) -> list[Effect]:
             return nodes.configure(fleet, event, now)
         case on_fleet.ConfigurationStored():
             return nodes.admit(fleet, event, now)
+        case on_fleet.KeysRevoked():
+            return nodes.revoke(fleet, event, now)
         case on_fleet.ClientDeleted():
             return nodes.expel(fleet, event.node, now)
         case on_fleet.OrganizationClosed():

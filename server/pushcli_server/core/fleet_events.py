@@ -31,7 +31,8 @@ class KnownNode(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A node as it was saved; CURVE keys in Z85.
 
     `configured_at` is when it last got its configuration, in seconds since the epoch;
-    `session_salt` is its client's.
+    `session_salt` is its client's; `client_key` and `previous_client_key` are fingerprints of the
+    keys of its client by which the CURVE keys were admitted.
     """
 
     key: NodeKey
@@ -41,6 +42,8 @@ class KnownNode(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     configured_at: float = 0.0
     curve_key: str | None = None
     previous_curve_key: str | None = None
+    client_key: str = ""
+    previous_client_key: str = ""
     session_salt: str = ""
 
 
@@ -118,6 +121,7 @@ class ConfigurationRequested(msgspec.Struct, frozen=True, kw_only=True, gc=False
         offered: the extensions that both sides have.
         adopts: ids of jobs that a restarted agent still has.
         deletions: of clients, as counted before its client was seen in the store.
+        client_key: fingerprint of that client's key which signed the request.
         session_salt: of that client; what the node's session key is derived from, too.
         agent: what it says that it is, if anything.
         signature: of the request.
@@ -130,6 +134,7 @@ class ConfigurationRequested(msgspec.Struct, frozen=True, kw_only=True, gc=False
     offered: frozenset[str]
     adopts: frozenset[str]
     deletions: int
+    client_key: str = ""
     session_salt: str = ""
     agent: str | None = None
     signature: Signature | None = None
@@ -142,6 +147,14 @@ class ConfigurationStored(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     node: NodeKey
     curve_key: str
     deletions: int
+    client_key: str = ""
+
+
+class KeysRevoked(msgspec.Struct, frozen=True, gc=False):
+    """Keys of a node's client, by their fingerprints, count no more."""
+
+    node: NodeKey
+    client_keys: frozenset[str]
 
 
 class ClientDeleted(msgspec.Struct, frozen=True, gc=False):
@@ -297,6 +310,7 @@ Event = (
     | AbortRequested
     | ConfigurationRequested
     | ConfigurationStored
+    | KeysRevoked
     | ClientDeleted
     | OrganizationClosed
     | OrganizationOpened
@@ -463,6 +477,12 @@ class ShowOutput(msgspec.Struct, frozen=True, gc=False):
     sizes: Mapping[OutputChannel, int]
 
 
+class EndConnections(msgspec.Struct, frozen=True, gc=False):
+    """Of this node, all: what may come back does."""
+
+    node: NodeKey
+
+
 class ForgetPeer(msgspec.Struct, frozen=True, gc=False):
     """Nothing is sent on this connection any more."""
 
@@ -542,6 +562,7 @@ Effect = (
     | OnceDurable
     | Send
     | ShowOutput
+    | EndConnections
     | ForgetPeer
     | ForgetNode
     | Publish

@@ -15,7 +15,7 @@ from pushcli_server.core.fleet_events import Effect
 from pushcli_server.core.fleet_state import Fleet, send
 from pushcli_server.core.identity import JobKey, NodeKey
 from pushcli_server.core.job_state import Job
-from pushcli_server.core.node import Interest, Node
+from pushcli_server.core.node import REVOKED, Interest, Node
 
 
 class ClientGone(Exception):
@@ -46,9 +46,10 @@ def _proven(fleet: Fleet, node: Node, event: on_fleet.MessageReceived, now: floa
     admission = fleet.admissions.of(event.curve_key)
     if admission is None or admission.unproven is None:
         return []
-    said = admission.unproven
-    fleet.admissions.admit(event.curve_key, Admission(node.key, now + fleet.rules.lifetime))
+    said, until = admission.unproven, now + fleet.rules.lifetime
+    fleet.admissions.admit(event.curve_key, Admission(node.key, until, admission.client_key))
     _change_key(fleet, node, event.curve_key)
+    node.client_key = admission.client_key
     node.configured_at = now
     configured = node_core.Configured(new_key=True, extensions=said.offered, adopts=said.adopts)
     return [*_deliver(fleet, node, configured, now), on_fleet.SaveNode(node)]
@@ -252,12 +253,13 @@ def configure(fleet: Fleet, event: on_fleet.ConfigurationRequested, now: float) 
     node.session_salt = event.session_salt
     if event.repeated:
         said = Unproven(event.offered, event.adopts)
-        admission = Admission(event.node, now + BESIDE_FOR, said)
+        admission = Admission(event.node, now + BESIDE_FOR, event.client_key, said)
         fleet.admissions.admit_beside(event.curve_key, admission)
         return []
     is_new = event.curve_key != node.curve_key
     if is_new:
         _change_key(fleet, node, event.curve_key)
+    node.client_key = event.client_key
     node.configured_at, node.agent = now, event.agent
     configured = node_core.Configured(is_new, event.offered, event.adopts)
     return [*_deliver(fleet, node, configured, now), on_fleet.SaveNode(node, event.signature)]
@@ -268,7 +270,7 @@ def _change_key(fleet: Fleet, node: Node, curve_key: str) -> None:
     # A key whose saving failed was never admitted: it takes nobody's place.
     admitted = node.curve_key is not None and fleet.admissions.owner(node.curve_key) == node.key
     if admitted and (node.is_proven or node.previous_curve_key is None):
-        node.previous_curve_key = node.curve_key
+        node.previous_curve_key, node.previous_client_key = node.curve_key, node.client_key
     node.curve_key, node.is_proven = curve_key, False
 
 
@@ -276,9 +278,29 @@ def admit(fleet: Fleet, event: on_fleet.ConfigurationStored, now: float) -> list
     """The key counts from now on, unless its client was deleted meanwhile."""
     if fleet.deletions.since(event.deletions, event.node):
         raise ClientGone
-    admission = Admission(event.node, now + fleet.rules.lifetime)
+    admission = Admission(event.node, now + fleet.rules.lifetime, event.client_key)
     fleet.admissions.admit(event.curve_key, admission)
     return []
+
+
+def revoke(fleet: Fleet, event: on_fleet.KeysRevoked, now: float) -> list[Effect]:
+    """Keys of a node's client count no more: whoever was admitted by them is so no longer.
+
+    What was admitted by its others may connect again at once.
+    """
+    # Also for one whose configuration is being saved.
+    fleet.deletions.note(event.node)
+    revoked = fleet.admissions.revoke(event.node, event.client_keys)
+    node = fleet.nodes.get(event.node)
+    if node is None or not revoked:
+        return []
+    if node.curve_key in revoked:
+        # The key stays: an agent that comes with it again is the same run of it.
+        node.client_key, node.is_proven = REVOKED, False
+    if node.previous_curve_key in revoked:
+        node.previous_curve_key, node.previous_client_key = None, ""
+    effects = _deliver(fleet, node, node_core.Revoked(), now)
+    return [*effects, on_fleet.SaveNode(node), on_fleet.EndConnections(node.key)]
 
 
 def expel(fleet: Fleet, key: NodeKey, now: float) -> list[Effect]:
@@ -325,8 +347,12 @@ def restore(fleet: Fleet, known: on_fleet.KnownNode) -> None:
     # jobs it adopts is forgotten, those it gave up were ended then. Heartbeats name the others.
     node.adopting = known.incarnation is not None and extensions.ADOPT in known.extensions
     node.curve_key, node.previous_curve_key = known.curve_key, known.previous_curve_key
-    admission = Admission(known.key, known.configured_at + fleet.rules.lifetime)
-    for curve_key in (known.previous_curve_key, known.curve_key):
-        if curve_key is not None:
+    node.client_key, node.previous_client_key = known.client_key, known.previous_client_key
+    until = known.configured_at + fleet.rules.lifetime
+    for curve_key, client_key in (
+        (known.previous_curve_key, known.previous_client_key),
+        (known.curve_key, known.client_key),
+    ):
+        if curve_key is not None and client_key != REVOKED:
             with contextlib.suppress(KeyOfAnotherNode):
-                fleet.admissions.admit(curve_key, admission)
+                fleet.admissions.admit(curve_key, Admission(known.key, until, client_key))

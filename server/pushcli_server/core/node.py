@@ -23,6 +23,8 @@ QUIET_INTERVALS, LONGEST_QUIET = 10, 30.0
 """Of a quiet agent's heartbeats: so many intervals are one, or so many seconds."""
 SETTLE = 1.0
 """How long to wait for the other answers when several aborts were sent."""
+REVOKED = "revoked"
+"""In place of a fingerprint: the key counts no more."""
 REMEMBERED_INCARNATIONS = 8
 
 
@@ -107,6 +109,11 @@ class Node:
     """Whether a message came under that key."""
     previous_curve_key: str | None = None
     """The one before it under which messages came."""
+    client_key: str = ""
+    """Fingerprint of its client's key by which `curve_key` was admitted, `REVOKED` if that counts
+    no more; empty: not known.
+    """
+    previous_client_key: str = ""
     session_salt: str = ""
     """Of its client: a session key ends with the client that it was for."""
     configured_at: float = 0.0
@@ -188,6 +195,10 @@ class Expelled(msgspec.Struct, frozen=True, gc=False):
     """Its client was deleted: what it runs will never be reported."""
 
 
+class Revoked(msgspec.Struct, frozen=True, gc=False):
+    """The key of its client by which it was admitted counts no more."""
+
+
 class ClockDiffers(msgspec.Struct, frozen=True, gc=False):
     """What it said was refused: its clock is so many seconds ahead of ours, or behind."""
 
@@ -215,6 +226,7 @@ Event = (
     | Configured
     | ResetRequested
     | Expelled
+    | Revoked
     | ClockDiffers
     | Stalled
     | Asked
@@ -300,6 +312,8 @@ def handle(node: Node, event: Event, now: float) -> list[Effect]:
             return _reset(node, now)
         case Expelled():
             return _expelled(node)
+        case Revoked():
+            return _revoked(node)
         case ClockDiffers():
             node.clock_ahead = event.seconds
             return []
@@ -504,6 +518,14 @@ def _send_abort(node: Node, now: float) -> list[Effect]:
 def _expelled(node: Node) -> list[Effect]:
     _go_offline(node)
     return [NotifyDeleted()]
+
+
+def _revoked(node: Node) -> list[Effect]:
+    """It may be back, with another key, and go on with what it runs."""
+    if node.phase is Phase.OFFLINE:
+        return []
+    _go_offline(node)
+    return [NotifyDown(node.spools)]
 
 
 def _go_offline(node: Node) -> None:

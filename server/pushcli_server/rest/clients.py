@@ -123,6 +123,8 @@ class ClientHandlers:
                 operations.ReplaceKey(kind="client", org=call.org, name=name, public_key=public_key)
             )
         await call.write(*ops, call.audit("client update", name, said or None))
+        if public_key is not None:
+            await self._admission.keys_changed(call.org, name)
         made = {} if private_key is None else {"private_key": private_key}
         return answer(200, {**_view(call, await self._client(call)), **made})
 

@@ -8,6 +8,7 @@ from starlette.responses import Response
 
 from pushcli.protocol import limits
 from pushcli.protocol.timestamps import format_iso8601
+from pushcli_server.admission import AdmissionService
 from pushcli_server.rest import content
 from pushcli_server.rest.errors import Refused, answer, not_found
 from pushcli_server.rest.request import Call
@@ -40,10 +41,13 @@ class KeyHandlers:
         kind: `client` or `user`, which is also what the path calls its name.
     """
 
-    def __init__(self, store: Store, settings: Settings, kind: str) -> None:
+    def __init__(
+        self, store: Store, settings: Settings, kind: str, admission: AdmissionService
+    ) -> None:
         self._store = store
         self._settings = settings
         self._kind = kind
+        self._admission = admission
 
     async def index(self, call: Call) -> Response:
         """`GET .../keys`."""
@@ -117,6 +121,7 @@ class KeyHandlers:
             ),
             call.audit("key update", owner, said),
         )
+        await self._end_connections(call)
         made = {} if private_key is None else {"private_key": private_key}
         return answer(200, {**_view(await self._key(call)), **made})
 
@@ -128,7 +133,13 @@ class KeyHandlers:
             operations.DeleteKey(kind, org, owner, key.key_name, now=call.at),
             call.audit("key delete", owner, {"kind": kind, "key": key.key_name}),
         )
+        await self._end_connections(call)
         return answer(200, _view(key))
+
+    async def _end_connections(self, call: Call) -> None:
+        """A key may count no more, and who was admitted by it."""
+        if self._kind == "client":
+            await self._admission.keys_changed(call.org, call.path["client"])
 
     def _owner(self, call: Call) -> tuple[str, str, str]:
         """Kind, organization (empty for a user) and name."""

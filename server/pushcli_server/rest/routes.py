@@ -286,7 +286,10 @@ def _identities(services: Services, settings: Settings, rights: Rights) -> list[
             DELETE=Operation(clients.delete, _ADMIN),
         ),
         *_keys(
-            _below, "clients/(?P<client>[^/]+)", KeyHandlers(store, settings, "client"), _OWN_CLIENT
+            _below,
+            "clients/(?P<client>[^/]+)",
+            KeyHandlers(store, settings, "client", services.admission),
+            _OWN_CLIENT,
         ),
         _below(
             "users",
@@ -335,6 +338,7 @@ def _outside(services: Services, settings: Settings) -> list[Route]:
     store = services.store
     users = UserHandlers(store, settings)
     organizations = OrganizationHandlers(store, settings, services.organizations)
+    keys = KeyHandlers(store, settings, "user", services.admission)
     return [
         _at(
             "users",
@@ -347,7 +351,7 @@ def _outside(services: Services, settings: Settings) -> list[Route]:
             PUT=Operation(users.update, _OWN_USER),
             DELETE=Operation(users.delete, _SUPERUSER),
         ),
-        *_keys(_at, "users/(?P<user>[^/]+)", KeyHandlers(store, settings, "user"), _OWN_USER),
+        *_keys(_at, "users/(?P<user>[^/]+)", keys, _OWN_USER),
         _at(
             "organizations",
             GET=Operation(organizations.index, _SUPERUSER),

@@ -190,8 +190,8 @@ def _saved_node(on_postgresql: bool) -> Insert:
     dialect = postgresql if on_postgresql else sqlite
     statement: postgresql.Insert = dialect.insert(nodes)
     changed = (
-        "incarnation", "curve_key", "previous_curve_key", "configured_at", "extensions",
-        "agent",
+        "incarnation", "curve_key", "previous_curve_key", "client_key", "previous_client_key",
+        "configured_at", "extensions", "agent",
     )  # fmt: skip
     return statement.on_conflict_do_update(
         index_elements=["org", "name"],

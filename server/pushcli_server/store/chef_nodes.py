@@ -184,8 +184,9 @@ def forget_presence(connection: Connection, org: str, name: str) -> None:
         update(nodes)
         .where(nodes.c.org == org, nodes.c.name == name)
         .values(
-            incarnation=None, curve_key=None, previous_curve_key=None, configured_at=0.0,
-            extensions="", agent=None, whitelist_report=None,
+            incarnation=None, curve_key=None, previous_curve_key=None, client_key="",
+            previous_client_key="", configured_at=0.0, extensions="", agent=None,
+            whitelist_report=None,
         )
     )  # fmt: skip
 

@@ -41,13 +41,17 @@ class PauseRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NodeRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """A node. `extensions` is comma-separated; CURVE keys are Z85."""
+    """A node. `extensions` is comma-separated; CURVE keys are Z85; the keys of its client by which
+    they were admitted are fingerprints, empty where none is known.
+    """
 
     org: str
     name: str
     incarnation: str | None = None
     curve_key: str | None = None
     previous_curve_key: str | None = None
+    client_key: str = ""
+    previous_client_key: str = ""
     configured_at: Moment = 0.0
     extensions: str = ""
     agent: str | None = None

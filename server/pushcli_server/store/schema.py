@@ -134,6 +134,9 @@ nodes = Table(
     Column("incarnation", Text),
     Column("curve_key", String(40)),
     Column("previous_curve_key", String(40)),
+    # By which keys of its client these were admitted: fingerprints; empty: not known.
+    Column("client_key", String(64), nullable=False),
+    Column("previous_client_key", String(64), nullable=False),
     Column("configured_at", Time, nullable=False),
     Column("extensions", Text, nullable=False),
     # What its agent says that it is: `pushcli/0.2.0`; absent: it says nothing, as old ones do.

@@ -159,6 +159,7 @@ class World:
                 on_fleet.Publish()
                 | on_fleet.CloseFeed()
                 | on_fleet.CloseOrganization()
+                | on_fleet.EndConnections()
                 | on_fleet.ForgetPeer()
                 | on_fleet.ForgetNode()
                 | on_fleet.RecordNote()

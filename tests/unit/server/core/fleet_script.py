@@ -95,10 +95,12 @@ class Script:
         offered: frozenset[str] = USUAL,
         adopts: frozenset[str] = frozenset(),
         repeated: bool = False,
+        client_key: str = "",
     ) -> list[on_fleet.Effect]:
         """A node's client asks for its configuration, and gets it.
 
         Args:
+            client_key: that signed the request.
             repeated: with the signature of a request before.
         """
         deletions = self.fleet.deletions.count
@@ -110,12 +112,15 @@ class Script:
                 offered=offered,
                 adopts=adopts,
                 deletions=deletions,
+                client_key=client_key,
                 repeated=repeated,
             )
         )
         if repeated:
             return self.done[begin:]
-        stored = on_fleet.ConfigurationStored(node=node, curve_key=key, deletions=deletions)
+        stored = on_fleet.ConfigurationStored(
+            node=node, curve_key=key, deletions=deletions, client_key=client_key
+        )
         self.tell(stored)
         return self.done[begin:]
 
@@ -185,6 +190,8 @@ def restarted(fleet: Script, *nodes: NodeKey, rules: Rules = RULES) -> Script:
             configured_at=fleet.fleet.nodes[key].configured_at,
             curve_key=fleet.fleet.nodes[key].curve_key,
             previous_curve_key=fleet.fleet.nodes[key].previous_curve_key,
+            client_key=fleet.fleet.nodes[key].client_key,
+            previous_client_key=fleet.fleet.nodes[key].previous_client_key,
         )
         for key in nodes
     )

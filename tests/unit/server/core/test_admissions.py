@@ -50,7 +50,7 @@ def test_a_forgotten_node_has_no_key_others_keep_theirs() -> None:
 
 
 def beside(admissions: Admissions, key: str, node: NodeKey = A) -> None:
-    admissions.admit_beside(key, Admission(node, 60.0, Unproven()))
+    admissions.admit_beside(key, Admission(node, 60.0, unproven=Unproven()))
 
 
 def test_a_key_beside_the_nodes_own_displaces_none_of_them() -> None:
