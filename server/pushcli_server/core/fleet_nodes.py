@@ -296,7 +296,7 @@ def revoke(fleet: Fleet, event: on_fleet.KeysRevoked, now: float) -> list[Effect
         return []
     if node.curve_key in revoked:
         # The key stays: an agent that comes with it again is the same run of it.
-        node.client_key, node.is_proven = REVOKED, False
+        node.client_key = REVOKED
     if node.previous_curve_key in revoked:
         node.previous_curve_key, node.previous_client_key = None, ""
     effects = _deliver(fleet, node, node_core.Revoked(), now)

@@ -101,6 +101,8 @@ def test_a_repeated_request_admits_by_the_same_key() -> None:
     fleet.configure(A, "k3", client_key="stolen", repeated=True)
     fleet.tell(STOLEN)
     assert not fleet.fleet.admits("k3", fleet.now)
+    fleet.tell(on_fleet.ClientDeleted(A))
+    assert not fleet.fleet.admits("k1", fleet.now)
 
 
 def at_work() -> Script:
@@ -126,6 +128,17 @@ def test_what_it_runs_goes_on_when_it_is_back_in_time(restarts: str) -> None:
     assert fleet.state(A) is NodeState.RUNNING
     fleet.hear(A, messages.Succeeded, peer=b"p2", job_id=JOB.id)
     assert fleet.state(A) is NodeState.SUCCEEDED
+
+
+def test_one_that_is_not_there_gets_no_more_time_for_what_it_runs() -> None:
+    fleet = Script()
+    fleet.run(A, run_timeout=2 * RULES.grace.lost)
+    fleet.configure(A, "key of a in acme", client_key="stolen")
+    fleet.wait(RULES.grace.lost - 1)
+    effects = fleet.tell(STOLEN)
+    assert {type(effect) for effect in effects} == {on_fleet.SaveNode, on_fleet.EndConnections}
+    fleet.wait(RULES.patience.silence + 3)
+    assert fleet.state(A) is NodeState.CRASHED
 
 
 def test_or_is_out_of_contact() -> None:
