@@ -25,7 +25,7 @@ from pushcli.sandbox.sandbox import ADMIN
 from pushcli_server.chef.forgetting import have_forgotten
 from pushcli_server.rest.feeds import RECHECK
 from tests.support import key_files
-from tests.support.beside_chef import BesideChef, Tenant
+from tests.support.beside_chef import SUPERUSER_KEY, BesideChef, Tenant, beside_chef
 from tests.support.chef_server import ChefServer, chef_server
 from tests.support.feed_reader import FeedReader
 from tests.support.fleet import Fleet
@@ -35,7 +35,6 @@ from tests.support.simulated import Plan, fetch
 from tests.support.waiting import until
 
 pytestmark = [pytest.mark.timeout(90), pytest.mark.slow]
-SUPERUSER_KEY = KEYS[3]
 JOB = {"command": "true", "nodes": ["n1"]}
 READERS, WRITERS = "pushy_job_readers", "pushy_job_writers"
 
@@ -43,11 +42,7 @@ READERS, WRITERS = "pushy_job_readers", "pushy_job_writers"
 @pytest.fixture(scope="module")
 def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BesideChef]:
     """Whose server the tests share that need none of their own."""
-    directory = tmp_path_factory.mktemp("host")
-    with (
-        chef_server(SUPERUSER_KEY.public_key()) as chef,
-        BesideChef(directory, chef, SUPERUSER_KEY, chef_cache=1, chef_poll=0) as host,
-    ):
+    with beside_chef(tmp_path_factory.mktemp("host"), chef_cache=1, chef_poll=0) as host:
         yield host
 
 
@@ -63,26 +58,15 @@ def chef(fleet: BesideChef) -> ChefServer:
 
 
 @pytest.fixture
-def other_chef() -> Iterator[ChefServer]:
-    """For a server of the test's own."""
-    with chef_server(SUPERUSER_KEY.public_key()) as chef:
-        yield chef
-
-
-@pytest.fixture
-def own(tmp_path: Path, other_chef: ChefServer) -> Iterator[BesideChef]:
+def own(tmp_path: Path) -> Iterator[BesideChef]:
     """With a server of the test's own."""
-    with BesideChef(tmp_path, other_chef, SUPERUSER_KEY, chef_cache=1) as fleet:
+    with beside_chef(tmp_path, chef_cache=1) as fleet:
         yield fleet
 
 
 @pytest.fixture(scope="module")
 def remembering_host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BesideChef]:
-    directory = tmp_path_factory.mktemp("remembering")
-    with (
-        chef_server(SUPERUSER_KEY.public_key()) as chef,
-        BesideChef(directory, chef, SUPERUSER_KEY, chef_cache=300) as host,
-    ):
+    with beside_chef(tmp_path_factory.mktemp("remembering"), chef_cache=300) as host:
         yield host
 
 
@@ -349,8 +333,11 @@ def names(fleet: BesideChef) -> list[str]:
     return found
 
 
-def test_a_wrong_key_of_ours_is_told(tmp_path: Path, other_chef: ChefServer) -> None:
-    with BesideChef(tmp_path, other_chef, KEYS[0]) as fleet:
+def test_a_wrong_key_of_ours_is_told(tmp_path: Path) -> None:
+    with (
+        chef_server(SUPERUSER_KEY.public_key()) as chef,
+        BesideChef(tmp_path, chef, KEYS[0]) as fleet,
+    ):
         answer = operator(fleet)("GET", "pushy/jobs")
         assert answer.status == 502
         assert "check chef_user and chef_key" in answer.error[0]
@@ -362,13 +349,12 @@ def test_no_name_leads_elsewhere(fleet: BesideChef, chef: ChefServer, name: str)
     assert not any("principals" in path for path in chef.asked)
 
 
-def test_principals_may_be_asked_directly(tmp_path: Path, other_chef: ChefServer) -> None:
-    chef = other_chef
+def test_principals_may_be_asked_directly(tmp_path: Path) -> None:
     with (
         chef_server(SUPERUSER_KEY.public_key()) as direct,
-        BesideChef(tmp_path, chef, SUPERUSER_KEY, chef_direct_url=direct.url) as fleet,
+        beside_chef(tmp_path, chef_direct_url=direct.url) as fleet,
     ):
-        direct.keys = chef.keys
+        direct.keys = fleet.chef.keys
         assert operator(fleet)("POST", "pushy/jobs", JOB).status == 201
         assert {path.split("/")[3] for path in direct.asked} == {"principals"}
         assert {path.split("/")[3] for path in about_identities(fleet)} == {"groups"}
