@@ -247,6 +247,75 @@ def test_an_answer_that_comes_late_replaces_nothing_newer(database: Database) ->
     database.run(scenario)
 
 
+def test_a_page_that_comes_late_replaces_nothing_newer(database: Database) -> None:
+    async def scenario(store: Store) -> None:
+        world = await begin(store)
+        world.chef.nodes = {"n1": {}}
+        gate = world.chef.gates["search/node"] = asyncio.Event()
+        looking = asyncio.ensure_future(world.look())
+        while not world.chef.asked["search/node"]:
+            await asyncio.sleep(0.001)
+        world.chef.nodes["n1"] = has(a="new")
+        await world.nodes.read(ORG, ["n1"])
+        gate.set()
+        await looking
+        assert await world.entries("n1") == {"a": "new"}
+
+    database.run(scenario)
+
+
+def test_few_in_a_row_that_fail_do_not_end_the_look(database: Database) -> None:
+    async def scenario(store: Store) -> None:
+        world = await begin(store)
+        world.chef.nodes = {f"n{number:02}": has(a="x") for number in range(24)}
+        for number in range(24):
+            if number % 5:
+                world.chef.faults[f"nodes/n{number:02}"] = ChefAway("it failed")
+        await world.look()
+        assert world.metrics.failures.labels(ORG)._value.get() == 0
+        assert (await world.stored()).keys() == {"n00", "n05", "n10", "n15", "n20"}
+
+    database.run(scenario)
+
+
+def test_a_look_that_fails_keeps_nobody_waiting_for_the_first(database: Database) -> None:
+    async def scenario(store: Store) -> None:
+        world = await begin(store, poll=60.0)
+        world.chef.faults["nodes"] = ChefAway("it is away")
+        await world.look()
+        asked = asyncio.ensure_future(world.nodes.names(ORG))
+        async with asyncio.timeout(nodes.FIRST / 2):
+            assert await asked == ([], [])
+
+    database.run(scenario)
+
+
+def test_a_look_that_takes_too_long_is_given_up_and_others_nodes_are_looked_at(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario(store: Store) -> None:
+        world = await begin(store, poll=60.0)
+        for other in ("other", "third"):
+            await store.write(operations.CreateOrganization(other))
+        world.chef.nodes = {"n1": {}}
+        gate = world.chef.gates["nodes"] = asyncio.Event()
+        monkeypatch.setattr(nodes, "LOOK", 0.05)
+        monkeypatch.setattr(nodes, "FIRST", 60.0)
+        running = asyncio.ensure_future(world.nodes.run())
+        assert await world.nodes.names(ORG) == ([], [])
+        assert world.metrics.failures.labels(ORG)._value.get() == 1
+        gate.set()
+        monkeypatch.setattr(nodes, "LOOK", 60.0)
+        # It sleeps until what it knows is due, or another is met.
+        world.now = 3600.0
+        world.nodes.meet("third")
+        while await world.nodes.names("other") != (["n1"], []):
+            await asyncio.sleep(0.01)
+        running.cancel()
+
+    database.run(scenario)
+
+
 def test_pages_that_do_not_come_are_asked_for_in_smaller_ones(database: Database) -> None:
     async def scenario(store: Store) -> None:
         world = await begin(store)
