@@ -34,7 +34,7 @@ _OURS = (
     (re.compile(r"pushy/(?:whitelist_)?editors(?:/.*)?"), "keep editors of whitelists", ""),
     (re.compile(r"tokens(?:/.*)?"), "make enrolment tokens", ""),
     (re.compile(r"enroll"), "take enrolment tokens", ""),
-    (re.compile(r"/?audit|pushy/audit"), "tell who did what", ""),
+    (re.compile(r"/?audit|pushy/audit"), "tell who did what", "audit"),
     (re.compile(r"pushy/.+"), "do that", ""),
 )
 """Paths below the organization, or outside with a leading slash, what they are for, and the

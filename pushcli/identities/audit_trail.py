@@ -7,7 +7,7 @@ import msgspec
 
 from pushcli import durations
 from pushcli.client.answers import checked
-from pushcli.errors import NotFound
+from pushcli.errors import NotFound, NotOffered
 from pushcli.protocol.names import is_job_id
 from pushcli.terminal import folding
 from pushcli.terminal.context import App, is_terminal
@@ -84,10 +84,17 @@ def _read(client: "ApiClient", query: dict[str, str]) -> Any:
     """Below `pushy/`, which Chef's nginx leads to the server; an older one has it beside that."""
     try:
         return client.get("pushy/audit", query)
-    except NotFound:
+    except NotFound as error:
         if "audit" in client.extensions:
             raise
-        return client.get("audit", query)
+        is_older = bool(client.extensions)
+        try:
+            return client.get("audit", query)
+        except NotOffered:
+            if is_older:
+                # Beside that there is a Chef Infra Server, which never heard of it.
+                raise error from None
+            raise
 
 
 def _as_data(raw: dict[str, Any]) -> dict[str, Any]:

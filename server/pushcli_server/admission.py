@@ -19,7 +19,7 @@ from pushcli_server.engine import Engine
 from pushcli_server.identities import Identities
 from pushcli_server.secrets import Secrets
 from pushcli_server.settings import Settings
-from pushcli_server.store import Store
+from pushcli_server.store import Store, StoreUnavailable
 
 _log = logging.getLogger(__name__)
 
@@ -143,10 +143,15 @@ class AdmissionService:
         if abs(ahead) > MAX_MESSAGE_SKEW:
             self._engine.handle(on_fleet.ClockDiffers(node, ahead))
 
-    async def keys_changed(self, org: str, name: str) -> None:
+    async def keys_revoked(self, org: str, name: str) -> None:
         """Keys of a client were replaced or deleted: what they admitted counts no more."""
         node = NodeKey(org, name)
-        self._engine.handle(on_fleet.KeysRevoked(node, await self._revoked(node)))
+        try:
+            revoked = await self._revoked(node)
+        except StoreUnavailable:
+            # They were: what is left is seen by who looks at all keys.
+            revoked = frozenset()
+        self._engine.handle(on_fleet.KeysRevoked(node, revoked))
 
     async def look_at_keys(self, node: NodeKey) -> None:
         """The same, if any by which its agent was admitted counts no more.
@@ -154,7 +159,7 @@ class AdmissionService:
         Raises:
             ChefAway, ChefRefuses, StoreUnavailable: nobody can be asked now.
         """
-        if revoked := await self._revoked(node):
+        if revoked := await self._revoked(node) - {""}:
             _log.info(
                 "its connection ends: the client key that admitted it is no longer valid: %s",
                 ", ".join(sorted(revoked)),
@@ -163,12 +168,16 @@ class AdmissionService:
             self._engine.handle(on_fleet.KeysRevoked(node, revoked))
 
     async def _revoked(self, node: NodeKey) -> frozenset[str]:
-        """Of the keys that admitted something, as fingerprints, those that count no more."""
-        admitted = self._engine.fleet.admissions.client_keys(node)
-        if not admitted:
-            return admitted
+        """Of the keys that admitted something, as fingerprints, those that count no more; an empty
+        one if some of them are not known.
+        """
         found = await self._identities.client_keys(*node)
-        return admitted - {_fingerprint(pem) for pem, _ in found}
+        if not found and self._settings.identity == "chef":
+            # Whether its client is gone is found out with more care (`chef.departures`).
+            return frozenset()
+        valid = {_fingerprint(pem) for pem, _ in found} - {""}
+        # As it is now: what was admitted meanwhile was so by what was found before.
+        return self._engine.fleet.client_keys(node) - valid
 
     def client_deleted(self, org: str, name: str) -> None:
         """A client was deleted: its node's connection counts no more, and none is admitted."""

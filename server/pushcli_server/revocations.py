@@ -14,8 +14,10 @@ from pushcli_server.store import StoreUnavailable
 
 LEAST_PAUSE = 10.0
 """Seconds between two looks, at least."""
-AT_ONCE = 100
-"""Nodes that one look is at: each is a question, maybe to another server."""
+AT_ONCE, OF_CHEF = 500, 100
+"""Nodes that one look is at: each is a question, maybe to a Chef Infra Server."""
+_IN_A_ROW = 5
+"""Questions that are not answered, after which a look is given up."""
 _log = logging.getLogger(__name__)
 
 
@@ -26,6 +28,7 @@ class Revocations:
         connected: the nodes whose agents are.
         look_at: one of them, and what follows if its key counts no more.
         pause: seconds between two looks.
+        at_once: so many at a look.
     """
 
     def __init__(
@@ -33,10 +36,12 @@ class Revocations:
         connected: Callable[[], Iterable[NodeKey]],
         look_at: Callable[[NodeKey], Awaitable[object]],
         pause: float,
+        at_once: int,
     ) -> None:
         self._connected = connected
         self._look_at = look_at
         self._pause = max(pause, LEAST_PAUSE)
+        self._at_once = at_once
         self._next: deque[NodeKey] = deque()
 
     async def run(self) -> None:
@@ -49,9 +54,14 @@ class Revocations:
         """At the next ones, once; at everybody before anybody again."""
         if not self._next:
             self._next.extend(self._connected())
-        for _ in range(min(AT_ONCE, len(self._next))):
+        missed = 0
+        for _ in range(min(self._at_once, len(self._next))):
             node = self._next.popleft()
             try:
                 await self._look_at(node)
+                missed = 0
             except (ChefAway, ChefRefuses, StoreUnavailable) as error:
                 _log.debug("keys of %s cannot be asked for: %s", node.name, error)
+                missed += 1
+                if missed >= _IN_A_ROW:
+                    return

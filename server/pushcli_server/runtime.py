@@ -40,7 +40,7 @@ from pushcli_server.outbox import Outbox
 from pushcli_server.output_feeds import OutputFeeds
 from pushcli_server.release import Releases
 from pushcli_server.retention import Retention, kept_by
-from pushcli_server.revocations import Revocations
+from pushcli_server.revocations import AT_ONCE, OF_CHEF, Revocations
 from pushcli_server.rotation import Rotation
 from pushcli_server.secrets import Keyring, Secrets
 from pushcli_server.services import Services
@@ -248,7 +248,8 @@ def _look_at_clients(
     def expel(node: NodeKey) -> None:
         engine.handle(on_fleet.ClientDeleted(node))
 
-    revocations = Revocations(connected, admission.look_at_keys, settings.chef_cache)
+    at_once = OF_CHEF if settings.identity == "chef" else AT_ONCE
+    revocations = Revocations(connected, admission.look_at_keys, settings.chef_cache, at_once)
     tasks.keep("looking for revoked keys", revocations.run)
     if settings.identity == "chef":
         # Not loaded where it is not used.

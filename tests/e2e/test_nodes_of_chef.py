@@ -114,6 +114,10 @@ def test_an_agent_goes_with_its_client(fleet: BesideChef, chef: ChefServer) -> N
         return {name: asks.get(f"pushy/node_states/{name}")["status"] for name in ("n1", "n2")}
 
     until(lambda: states() == {"n1": "offline", "n2": "online"}, "it is gone", 40)
+    # A client that is not there has no key that counts: that alone ends nothing.
+    log = fleet.log("server").read_text()
+    assert "its client was deleted on the Chef Infra Server" in log
+    assert "is no longer valid" not in log
     # It is back with its client.
     chef.keys[fleet.org, "client", "n1"] = held
     until(lambda: states() == {"n1": "online", "n2": "online"}, "it is back", 40)

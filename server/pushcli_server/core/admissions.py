@@ -92,9 +92,8 @@ class Admissions:
         return None if admission is None else admission.node
 
     def client_keys(self, node: NodeKey) -> frozenset[str]:
-        """Fingerprints of the client's keys by which this node's were admitted."""
-        named = {self._by_key[key].client_key for key in self._of(node)}
-        return frozenset(named - {""})
+        """Fingerprints of the client's keys that this node's were admitted by; empty: not known."""
+        return frozenset(self._by_key[key].client_key for key in self._of(node))
 
     def revoke(self, node: NodeKey, client_keys: frozenset[str]) -> list[str]:
         """Refuse what was admitted by these keys of the node's client.

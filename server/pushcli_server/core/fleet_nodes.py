@@ -19,7 +19,7 @@ from pushcli_server.core.node import REVOKED, Interest, Node
 
 
 class ClientGone(Exception):
-    """The client that asks for its configuration was deleted meanwhile."""
+    """The client that asks for its configuration, or its key, was deleted meanwhile."""
 
 
 # --- messages
@@ -33,6 +33,8 @@ def receive(fleet: Fleet, event: on_fleet.MessageReceived, now: float) -> list[E
     interest = _interest(fleet, node, event.message.job_id)
     received = node_core.Received(event.peer, event.message, interest, event.address)
     effects += _deliver(fleet, node, received, now)
+    if node.peer == event.peer:
+        node.peer_key = event.curve_key
     if node.peer is not None and node.peer != node.last_peer:
         # Only now: a node that fell silent may come back on the connection that it had.
         if node.last_peer is not None:
@@ -280,27 +282,42 @@ def admit(fleet: Fleet, event: on_fleet.ConfigurationStored, now: float) -> list
         raise ClientGone
     admission = Admission(event.node, now + fleet.rules.lifetime, event.client_key)
     fleet.admissions.admit(event.curve_key, admission)
-    return []
+    # What an earlier version admitted, by which key nobody knows, no revocation would ever end.
+    return _end(fleet, event.node, frozenset({""}), now) if event.client_key else []
 
 
 def revoke(fleet: Fleet, event: on_fleet.KeysRevoked, now: float) -> list[Effect]:
     """Keys of a node's client count no more: whoever was admitted by them is so no longer.
 
-    What was admitted by its others may connect again at once.
+    A connection that another of its keys admitted stays.
     """
     # Also for one whose configuration is being saved.
     fleet.deletions.note(event.node)
-    revoked = fleet.admissions.revoke(event.node, event.client_keys)
-    node = fleet.nodes.get(event.node)
-    if node is None or not revoked:
+    return _end(fleet, event.node, event.client_keys, now)
+
+
+def _end(fleet: Fleet, key: NodeKey, client_keys: frozenset[str], now: float) -> list[Effect]:
+    revoked = fleet.admissions.revoke(key, client_keys)
+    node = fleet.nodes.get(key)
+    if node is None:
         return []
-    if node.curve_key in revoked:
+    connected_by = node.curve_key if node.peer is None else node.peer_key
+    effects: list[Effect] = []
+    if connected_by in revoked:
+        effects = _deliver(fleet, node, node_core.Revoked(), now)
+        effects.append(on_fleet.EndConnections(node.key))
+    return [*effects, on_fleet.SaveNode(node)] if _forget_keys(node, client_keys) else effects
+
+
+def _forget_keys(node: Node, client_keys: frozenset[str]) -> bool:
+    """What these admitted is not admitted after a restart either. Whether anything was."""
+    before = node.client_key, node.previous_curve_key
+    if node.curve_key is not None and node.client_key in client_keys:
         # The key stays: an agent that comes with it again is the same run of it.
         node.client_key = REVOKED
-    if node.previous_curve_key in revoked:
+    if node.previous_client_key in client_keys:
         node.previous_curve_key, node.previous_client_key = None, ""
-    effects = _deliver(fleet, node, node_core.Revoked(), now)
-    return [*effects, on_fleet.SaveNode(node), on_fleet.EndConnections(node.key)]
+    return before != (node.client_key, node.previous_curve_key)
 
 
 def expel(fleet: Fleet, key: NodeKey, now: float) -> list[Effect]:

@@ -17,7 +17,7 @@ from pushcli_server.core.fleet_events import Effect
 from pushcli_server.core.gathering import Budget, Gathering
 from pushcli_server.core.identity import JobKey, NodeKey
 from pushcli_server.core.job_state import Grace, Job
-from pushcli_server.core.node import Node, Patience, Phase
+from pushcli_server.core.node import REVOKED, Node, Patience, Phase
 from pushcli_server.core.states import JobStatus
 
 OFFLINE = "offline"
@@ -161,6 +161,22 @@ class Fleet:
         """What the session key of the node's client is derived from, beside its name."""
         node = self.nodes.get(key)
         return "" if node is None else node.session_salt
+
+    def client_keys(self, key: NodeKey) -> frozenset[str]:
+        """Fingerprints of the keys of its client by which this node is admitted, or will be after
+        a restart; an empty one: some of them are not known.
+        """
+        found = set(self.admissions.client_keys(key))
+        if (node := self.nodes.get(key)) is not None:
+            kept = (
+                (node.curve_key, node.client_key),
+                (
+                    node.previous_curve_key,
+                    node.previous_client_key,
+                ),
+            )
+            found |= {client_key for curve_key, client_key in kept if curve_key is not None}
+        return frozenset(found - {REVOKED})
 
     def admits(self, curve_key: str, now: float) -> bool:
         """Whether a connection with this key (Z85) may be opened now.

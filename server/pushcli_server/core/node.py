@@ -103,6 +103,8 @@ class Node:
     """Where the other machine of this name was heard from."""
     clock_ahead: float | None = None
     """Seconds by which its clock was ahead of ours, if what it said last was refused for it."""
+    peer_key: str = ""
+    """The CURVE key (Z85) of the connection that is its own."""
     curve_key: str | None = None
     """The key (Z85) of the newest configuration that was accepted."""
     is_proven: bool = False

@@ -124,7 +124,7 @@ class ClientHandlers:
             )
         await call.write(*ops, call.audit("client update", name, said or None))
         if public_key is not None:
-            await self._admission.keys_changed(call.org, name)
+            await self._admission.keys_revoked(call.org, name)
         made = {} if private_key is None else {"private_key": private_key}
         return answer(200, {**_view(call, await self._client(call)), **made})
 

@@ -123,7 +123,7 @@ def _refused(error: Exception) -> Refused:
         case OrganizationGone(org):
             return not_found(f"organization '{org}' does not exist.")
         case ClientGone():
-            return unauthenticated("the client was deleted meanwhile")
+            return unauthenticated("the client, or a key of it, was deleted meanwhile")
         case DamagedContent():
             _log.error("stored content is damaged: %s", error)
             return Refused(503, [f"the server's stored content is damaged: {error}"])

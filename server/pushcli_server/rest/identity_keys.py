@@ -121,7 +121,8 @@ class KeyHandlers:
             ),
             call.audit("key update", owner, said),
         )
-        await self._end_connections(call)
+        if public_key is not None or (expires_at is not None and expires_at <= call.at):
+            await self._end_connections(call)
         made = {} if private_key is None else {"private_key": private_key}
         return answer(200, {**_view(await self._key(call)), **made})
 
@@ -137,9 +138,9 @@ class KeyHandlers:
         return answer(200, _view(key))
 
     async def _end_connections(self, call: Call) -> None:
-        """A key may count no more, and who was admitted by it."""
+        """A key counts no more: nor does who was admitted by it."""
         if self._kind == "client":
-            await self._admission.keys_changed(call.org, call.path["client"])
+            await self._admission.keys_revoked(call.org, call.path["client"])
 
     def _owner(self, call: Call) -> tuple[str, str, str]:
         """Kind, organization (empty for a user) and name."""

@@ -42,6 +42,16 @@ def test_an_older_server_tells_it_elsewhere(home: Home, responder: Responder) ->
     assert [path.endswith("/pushy/audit") for path in asked] == [True, False]
 
 
+def test_an_older_server_behind_the_nginx_of_another_is_to_be_upgraded(
+    home: Home, responder: Responder
+) -> None:
+    responder.say("GET", "/pushy/audit", json_answer({"error": ["not found"]}, 404))
+    responder.say("GET", "/audit", json_answer({"error": ["not found"]}, 404, old=True))
+    done = home.run("audit")
+    assert_one_line(done, ExitStatus.NOT_OFFERED)
+    assert done.stderr == "pushcli: error: this server cannot tell who did what: upgrade it\n"
+
+
 def test_no_record_that_fits_is_said(operated: Operated) -> None:
     none = operated.run("audit", "--user", "nobody")
     assert (none.status, none.stdout, none.stderr) == (0, "", "No record matches\n")

@@ -4,6 +4,7 @@ import pytest
 
 from pushcli.protocol import extensions, messages
 from pushcli_server.core import fleet_events as on_fleet
+from pushcli_server.core.admissions import KEYS_PER_NODE
 from pushcli_server.core.fleet_nodes import ClientGone
 from pushcli_server.core.node import REVOKED
 from pushcli_server.core.states import NodeState
@@ -33,13 +34,16 @@ def test_its_connection_ends_and_no_other_is_let_in() -> None:
     assert not fleet.fleet.admits("k", fleet.now)
     assert fleet.fleet.admissions.owner("k") is None, "what still comes on it is dropped unread"
     assert fleet.fleet.why_unavailable(A, fleet.now) is not None
+    assert fleet.fleet.client_keys(A) == frozenset()
+    assert fleet.tell(STOLEN) == []
     assert fleet.fleet.admits("key of b in acme", fleet.now)
 
 
 def test_after_a_restart_it_is_known_by_which_key_it_was_let_in() -> None:
     fleet = restarted(admitted(("k1", "stolen"), ("k2", "good")), A)
-    assert fleet.fleet.admissions.client_keys(A) == {"stolen", "good"}
+    assert fleet.fleet.client_keys(A) == {"stolen", "good"}
     fleet.tell(STOLEN)
+    assert fleet.fleet.client_keys(A) == {"good"}
     assert [fleet.fleet.admits(key, fleet.now) for key in ("k1", "k2")] == [False, True]
     assert not restarted(fleet, A).fleet.admits("k1", fleet.now)
     assert restarted(fleet, A).fleet.admits("k2", fleet.now)
@@ -47,9 +51,61 @@ def test_after_a_restart_it_is_known_by_which_key_it_was_let_in() -> None:
 
 def test_what_its_other_key_admitted_stays() -> None:
     fleet = admitted(("k1", "good"), ("k2", "stolen"))
-    fleet.tell(STOLEN)
+    assert of(on_fleet.EndConnections, fleet.tell(STOLEN))
     assert [fleet.fleet.admits(key, fleet.now) for key in ("k1", "k2")] == [True, False]
     assert fleet.fleet.nodes[A].previous_curve_key == "k1"
+
+
+def test_nor_is_its_job_touched_where_its_connection_is_by_another() -> None:
+    """It was restarted with its next key; then the one before is deleted."""
+    fleet = admitted(("k1", "stolen"), ("k2", "good"))
+    fleet.start(A)
+    [saved] = fleet.tell(STOLEN)
+    assert isinstance(saved, on_fleet.SaveNode)
+    assert (saved.node.curve_key, saved.node.previous_curve_key) == ("k2", None)
+    assert not fleet.fleet.admits("k1", fleet.now)
+    fleet.hear(A, messages.AckCommit, job_id=JOB.id)
+    assert fleet.state(A) is NodeState.READY
+
+
+def test_one_that_comes_on_the_connection_before_is_out_with_that() -> None:
+    fleet = admitted(("k1", "stolen"))
+    fleet.configure(A, "k2", client_key="good")
+    fleet.hear(A, curve_key="k1")
+    assert fleet.fleet.nodes[A].peer_key == "k1"
+    assert of(on_fleet.EndConnections, fleet.tell(STOLEN))
+    assert fleet.fleet.why_unavailable(A, fleet.now) is not None
+    assert fleet.fleet.admits("k2", fleet.now)
+
+
+def test_what_nobody_knows_by_which_key_it_was_admitted_goes_with_the_next_that_is_known() -> None:
+    fleet = restarted(admitted(("k1", ""), ("k2", "")), A)
+    assert fleet.fleet.client_keys(A) == {""}
+    assert fleet.fleet.admits("k1", fleet.now)
+    fleet.hear(A, curve_key="k2")
+    fleet.configure(A, "k2", client_key="good")
+    assert fleet.fleet.nodes[A].peer is not None
+    assert [fleet.fleet.admits(key, fleet.now) for key in ("k1", "k2")] == [False, True]
+    assert not restarted(fleet, A).fleet.admits("k1", fleet.now)
+
+
+def test_or_when_a_key_of_its_client_is_taken_away() -> None:
+    fleet = admitted(("k", ""))
+    assert of(on_fleet.EndConnections, fleet.tell(on_fleet.KeysRevoked(A, frozenset({""}))))
+    assert not fleet.fleet.admits("k", fleet.now)
+
+
+def test_a_key_that_is_admitted_after_a_restart_alone_is_forgotten_too() -> None:
+    """Its saving began; or newer ones displaced it from what is remembered."""
+    fleet = admitted(("k1", "stolen"), ("k2", "good"))
+    for number in range(KEYS_PER_NODE):
+        fleet.configure(A, f"never used {number}", client_key="good")
+    assert "stolen" not in fleet.fleet.admissions.client_keys(A)
+    fleet.fleet.nodes[A].previous_curve_key = "k1"
+    fleet.fleet.nodes[A].previous_client_key = "stolen"
+    assert "stolen" in fleet.fleet.client_keys(A)
+    assert of(on_fleet.SaveNode, fleet.tell(STOLEN))
+    assert not restarted(fleet, A).fleet.admits("k1", fleet.now)
 
 
 def test_one_under_which_it_came_again_with_another_key_of_its_client_stays() -> None:
@@ -68,7 +124,10 @@ def test_who_was_let_in_by_another_key_or_it_is_not_known_by_which_stays(client_
 
 
 def test_what_is_of_no_node_is_nothing() -> None:
-    assert Script().tell(STOLEN) == []
+    fleet = Script()
+    assert fleet.tell(STOLEN) == []
+    fleet.fleet.node(A)
+    assert fleet.tell(on_fleet.KeysRevoked(A, frozenset({""}))) == []
 
 
 def test_a_configuration_that_is_being_saved_admits_nobody() -> None:
@@ -88,6 +147,8 @@ def test_a_configuration_that_is_being_saved_admits_nobody() -> None:
     with pytest.raises(ClientGone):
         fleet.tell(stored)
     assert not fleet.fleet.admits("k2", fleet.now)
+    fleet.commit()
+    assert not restarted(fleet, A).fleet.admits("k2", fleet.now)
 
 
 def test_a_repeated_request_admits_by_the_same_key() -> None:
