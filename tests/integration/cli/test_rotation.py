@@ -234,6 +234,8 @@ def test_a_running_agent_goes_on_with_its_new_key(tmp_path: Path) -> None:
         assert done.returncode == ExitStatus.OK, done.stderr
         assert (place / "client.pem").read_bytes() != former
         assert (place / "client.pem.old").read_bytes() == former
+        # What the former key let in is out with it, and the same agent is back by the new one.
+        fleet.wait_available(["n1"])
         # It goes on, and every later configuration is asked for with the new key.
         os.kill(fleet.pid("n1"), signal.SIGUSR1)
         assert fleet.cli("job", "start", "true", "n1").returncode == ExitStatus.OK
