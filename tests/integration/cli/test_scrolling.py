@@ -15,6 +15,7 @@ from pushcli.sandbox.sandbox import Sandbox
 from tests.integration.cli.program import Home
 from tests.integration.cli.terminal import HEIGHT, WIDTH, Terminal, on_terminal
 from tests.support.fleet import Fleet
+from tests.support.waiting import patient
 
 pytestmark = [pytest.mark.timeout(120), pytest.mark.usefixtures("idle")]
 """The first test starts the fleet."""
@@ -186,12 +187,16 @@ def test_in_the_background_nothing_is_drawn(operator: Home, fleet: Sandbox) -> N
 
 
 def test_in_a_pipe_phases_are_lines_beside_those_of_nodes(operator: Home, fleet: Sandbox) -> None:
-    (fleet.directory / "go").touch()
-    start = ("job", "start", "chatty", "web01", "--follow")
-    done = operator.run(*start, PUSHCLI_PROFILE="sandbox")
-    assert "web01 | the last" in done.stdout.splitlines()
-    assert [line.split()[0] for line in done.stderr.splitlines()] == ["Voting", "Running"]
-    ndjson = operator.run(*start, "-F", "ndjson", PUSHCLI_PROFILE="sandbox")
+    start = ("job", "start", "chatty", "web01", "--follow", "--profile", "sandbox")
+    with operator.start(*start) as process:
+        assert process.stderr is not None
+        phases = [process.stderr.readline() for _ in range(2)]
+        # Else it may be over before it was seen to run.
+        (fleet.directory / "go").touch()
+        output, rest = process.communicate(timeout=patient(30))
+    assert "web01 | the last" in output.splitlines()
+    assert [line.split()[0] for line in (*phases, *rest.splitlines())] == ["Voting", "Running"]
+    ndjson = operator.run(*start, "-F", "ndjson")
     *lines, end = [json.loads(line)["event"] for line in ndjson.stdout.splitlines()]
     assert {"start", "quorum_succeeded", "run_start", "output", "job_complete"} <= {*lines}
     assert end == "end"
