@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
+from pushcli.sandbox import sandbox
 from tests.support import postgresql
 from tests.support.examples import FAST
 from tests.support.waiting import patient
@@ -31,6 +32,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
     Where the tests are to run on PostgreSQL and there is none, none of them is to seem well.
     """
+    # What one worker is about to listen on no other is given.
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    sandbox._PORTS = sandbox._PORTS[worker::workers]
     # Collecting tests makes a million objects that stay: nothing there is to be searched for.
     gc.disable()
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
