@@ -43,10 +43,6 @@ def settled_results(app: App, job: JobView, names: Sequence[str] = ()) -> list[N
             noted = True
         app.sleep(_LOOK)
         results = node_results(app, job, names)
-        if not any(_is_awaited(job, r) for r in results):
-            # The node said that it is done a moment before it says what was done.
-            app.sleep(_LOOK)
-            return node_results(app, job, names)
     return results
 
 

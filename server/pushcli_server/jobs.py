@@ -21,7 +21,7 @@ from pushcli_server.core import fleet_events as on_fleet
 from pushcli_server.core.identity import JobKey, NodeKey, Requestor
 from pushcli_server.core.job_state import JobSpec
 from pushcli_server.core.replays import Signature
-from pushcli_server.core.states import TROUBLED, NodeState
+from pushcli_server.core.states import ENDED_FROM_HERE, TROUBLED
 from pushcli_server.engine import Engine
 from pushcli_server.identities import Identities
 from pushcli_server.store import (
@@ -56,9 +56,6 @@ _MOST_LOST = 500
 """Nodes out of contact that one question names: a statement has not room for any number."""
 _LONGEST = 255
 """Characters of a requestor that the store takes."""
-
-ENDED_FROM_HERE = frozenset({NodeState.TIMED_OUT, NodeState.ABORTED})
-"""States of nodes whose commands are being ended when their part is over already."""
 
 
 class NoSuchNode(Exception):
@@ -252,11 +249,20 @@ class JobService:
             look = partial(reads.job_nodes, states=TROUBLED, or_names=lost)
         else:
             look = partial(reads.job_nodes)
+        # What is stored while we read is not in what we read.
+        ending = self._ending(key)
         nodes = await self._store.lists.ask(look, *key, after, limit)
-        views = [self._node_view(key, record, node) for node in nodes]
+        ending |= self._ending(key)
+        views = [self._node_view(key, record, node, ending) for node in nodes]
         return views if with_output else [without_output(view) for view in views]
 
-    def _node_view(self, key: JobKey, record: JobRecord, part: JobNodeRecord) -> dict[str, Any]:
+    def _ending(self, key: JobKey) -> frozenset[str]:
+        """Nodes that may still tell how their command ended, though their part is over."""
+        return self._engine.fleet.ending(key, self._engine.clock.now())
+
+    def _node_view(
+        self, key: JobKey, record: JobRecord, part: JobNodeRecord, ending: frozenset[str]
+    ) -> dict[str, Any]:
         view, fleet = node_part(part) | deleted_output(record, part), self._engine.fleet
         live = fleet.jobs.get(key)
         if live is not None and out_of_contact(live, part.node):
@@ -264,10 +270,8 @@ class JobService:
             node = fleet.nodes.get(NodeKey(key.org, part.node))
             if node is not None and math.isfinite(node.heard_at):
                 view["last_contact"] = node.heard_at + fleet.offset
-        # Before it ran nothing was written.
-        ran = record.run_deadline is not None
         unreported = part.partial is None and part.state in ENDED_FROM_HERE
-        if ran and unreported and fleet.is_settling(key, part.node):
+        if unreported and part.node in ending:
             view["ending"] = True
             if record.capture or record.default_capture:
                 view["output_pending"] = True

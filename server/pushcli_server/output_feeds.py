@@ -5,11 +5,11 @@ from where it is kept once a node's part is over.
 import asyncio
 import secrets
 
+from pushcli_server.clock import Clock
 from pushcli_server.core.fleet_events import ShowOutput
 from pushcli_server.core.fleet_state import Fleet
 from pushcli_server.core.identity import JobKey
 from pushcli_server.core.output import CHANNELS
-from pushcli_server.core.states import NodeState
 from pushcli_server.output_log import OutputLog, Part
 from pushcli_server.persistence import gathered_in
 from pushcli_server.store import Store, output_reads, reads
@@ -17,13 +17,13 @@ from pushcli_server.store.blobs import read_piece
 
 _KEPT = "kept"
 """Ids of what is not live any more are the same in each run of the server."""
-_ENDED_FROM_HERE = frozenset({NodeState.TIMED_OUT, NodeState.ABORTED})
 
 
 class OutputFeeds:
     """The logs of the live jobs that somebody follows, or did."""
 
-    def __init__(self, fleet: Fleet, store: Store) -> None:
+    def __init__(self, clock: Clock, fleet: Fleet, store: Store) -> None:
+        self._clock = clock
         self._fleet = fleet
         self._store = store
         self._logs: dict[JobKey, OutputLog] = {}
@@ -71,15 +71,7 @@ class OutputFeeds:
 
     def is_over(self, key: JobKey) -> bool:
         """Whether no more output is to be expected of a job."""
-        if key in self._fleet.jobs:
-            return False
-        job = self._fleet.ended.get(key)
-        if job is None:
-            return True
-        return not any(
-            state in _ENDED_FROM_HERE and self._fleet.is_settling(key, node)
-            for node, state in job.nodes.items()
-        )
+        return key not in self._fleet.jobs and not self._fleet.ending(key, self._clock.now())
 
     async def read(self, key: JobKey, part: Part, offset: int, limit: int) -> bytes:
         """At most `limit` bytes of a part; nothing where nothing more is to be had now.

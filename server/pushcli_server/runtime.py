@@ -89,7 +89,7 @@ async def open_services(
             held_back = await brake_records.load(store, clock)
         except StoreUnavailable as error:
             raise StoreError(f"cannot read the database: {error}", "check database_url") from error
-        feeds, outputs = Feeds(clock, store.submit, kept), OutputFeeds(fleet, store)
+        feeds, outputs = Feeds(clock, store.submit, kept), OutputFeeds(clock, fleet, store)
         context = _context(stack)
         broadcast = HeartbeatBroadcast(
             server=settings.server_name,

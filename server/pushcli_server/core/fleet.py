@@ -8,14 +8,13 @@ database.
 
 from typing import assert_never
 
-from pushcli.protocol import messages
 from pushcli_server.core import brake, results
 from pushcli_server.core import fleet_events as on_fleet
 from pushcli_server.core import fleet_jobs as jobs
 from pushcli_server.core import fleet_nodes as nodes
 from pushcli_server.core import fleet_organizations as organizations
 from pushcli_server.core.fleet_events import Effect, Event
-from pushcli_server.core.fleet_state import Fleet, send
+from pushcli_server.core.fleet_state import Fleet
 from pushcli_server.core.identity import JobKey, NodeKey
 
 AWAY = 3.0
@@ -47,13 +46,13 @@ def handle(fleet: Fleet, event: Event, now: float) -> list[Effect]:
         case on_fleet.ResetDue():
             return nodes.reset(fleet, event.node, now)
         case on_fleet.ResultStored():
-            return send(fleet, event.node, messages.AckResult, job_id=event.job_id)
+            return results.stored(fleet, event)
         case on_fleet.OutputKept(job, node, sizes):
             return [on_fleet.ShowOutput(job, node, sizes)]
         case on_fleet.OutputStored():
             return nodes.output_stored(fleet, event)
         case on_fleet.PartFound():
-            return results.found(fleet, event)
+            return results.found(fleet, event, now)
         case on_fleet.JobRequested():
             organizations.require_open(fleet, event.job.org)
             brake.require_unfrozen(fleet, event.job.org)

@@ -16,7 +16,7 @@ from pushcli_server.core.gathering import Budget, channel_limit
 from pushcli_server.core.identity import JobKey, NodeKey
 from pushcli_server.core.job_state import Job
 from pushcli_server.core.node import Node
-from pushcli_server.core.states import AT_WORK, UNFINISHED
+from pushcli_server.core.states import AT_WORK, ENDED_FROM_HERE, UNFINISHED
 
 ENDED_KEPT = 5.0
 """Seconds for which an ended job swallows late messages and its feed can be had."""
@@ -168,9 +168,12 @@ def _note_finished(fleet: Fleet, job: Job, changes: list[on_job.NodeChange]) -> 
     for change in changes:
         if change.state in UNFINISHED:
             continue
+        key = NodeKey(job.org, change.node)
+        if change.state in ENDED_FROM_HERE and job.was_run and change.node not in job.reported:
+            fleet.endings.begin(key, job.key)
         effects += results.keep_what_came(job, change.node)
         job.budget.close(change.node)
-        _free(fleet, NodeKey(job.org, change.node), job.key)
+        _free(fleet, key, job.key)
     return effects
 
 

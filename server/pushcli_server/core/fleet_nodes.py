@@ -82,7 +82,7 @@ def _forward(fleet: Fleet, node: Node, message: messages.NodeMessage, now: float
         case messages.AckRun():
             event = on_job.RunAnswered(name, started=True)
         case messages.Output():
-            return results.chunk(fleet, node, message)
+            return results.chunk(fleet, node, message, now)
         case messages.Facts() | messages.WhitelistReport() | messages.Checked():
             return [on_fleet.RecordNote(node.key, message)]
         case messages.Aborted(job_id=None):
@@ -127,7 +127,7 @@ def _result(fleet: Fleet, node: Node, message: messages.Result, now: float) -> l
     if live is not None and live.has_unfinished(node.name):
         return _result_in_time(fleet, live, node, message, now)
     if message.spooled:
-        return results.late(fleet, results.part_in(job, node, message))
+        return results.late(fleet, results.part_in(job, node, message), now)
     return [] if live is None else jobs.deliver(fleet, live, results.received(node, message), now)
 
 
@@ -179,6 +179,7 @@ def _translate(fleet: Fleet, node: Node, effect: node_core.Effect, now: float) -
         case node_core.NotifyReconnected():
             return jobs.deliver_to_all_of(fleet, node, on_job.Reconnected(node.name), now)
         case node_core.NotifyOutOfRehab():
+            fleet.endings.aborted(node.key, now)
             return jobs.deliver_to_all_of(fleet, node, on_job.OutOfRehab(node.name), now)
         case node_core.SaveNode():
             return [on_fleet.SaveNode(node)]
@@ -208,6 +209,7 @@ def reset(fleet: Fleet, key: NodeKey, now: float) -> list[Effect]:
 
     A node that is at another job has not taken this one on: an abort would end that one.
     """
+    fleet.endings.abort(key, now)
     node = fleet.nodes.get(key)
     if node is None or jobs.is_at_work(fleet, key):
         return []
@@ -328,6 +330,7 @@ def expel(fleet: Fleet, key: NodeKey, now: float) -> list[Effect]:
     fleet.deletions.note(key)
     fleet.admissions.forget(key)
     fleet.late.pop(key, None)
+    fleet.endings.forget(key)
     fleet.pauses.pop(key, None)
     jobs.disown(fleet, key)
     # Also where it never connected: something may have been remembered of one before it.

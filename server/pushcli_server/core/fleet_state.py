@@ -13,6 +13,7 @@ from pushcli_server.core import fleet_events as on_fleet
 from pushcli_server.core.admissions import Admissions
 from pushcli_server.core.brake_state import Freeze, Pause
 from pushcli_server.core.deletions import Deletions
+from pushcli_server.core.endings import Endings
 from pushcli_server.core.fleet_events import Effect
 from pushcli_server.core.gathering import Budget, Gathering
 from pushcli_server.core.identity import JobKey, NodeKey
@@ -74,6 +75,7 @@ class Fleet:
     admissions: Admissions = field(default_factory=Admissions)
     late: dict[NodeKey, LatePart] = field(default_factory=dict)
     """An agent sends one output at a time: so there is one for each node at most."""
+    endings: Endings = field(default_factory=Endings)
     went_offline: Counter[str] = field(default_factory=Counter)
     """How often nodes of an organization were not heard of in time."""
     deletions: Deletions = field(default_factory=Deletions)
@@ -120,13 +122,16 @@ class Fleet:
         job = self.jobs.get(key)
         return job is not None and job.status is JobStatus.VOTING
 
-    def is_settling(self, key: JobKey, name: str) -> bool:
-        """Whether this node, whose part is over, may still tell how its command ended."""
-        node_key = NodeKey(key.org, name)
-        node, late = self.nodes.get(node_key), self.late.get(node_key)
+    def ending(self, key: JobKey, now: float) -> frozenset[str]:
+        """Nodes that may still tell how their command ended, though their part is over."""
+        awaited = self.endings.of(key).items()
+        return frozenset(name for name, until in awaited if self._tells(key, name, now < until))
+
+    def _tells(self, key: JobKey, name: str, is_due: bool) -> bool:
+        node = self.nodes.get(NodeKey(key.org, name))
         if node is None or extensions.PARTIAL not in node.extensions:
             return False
-        return node.phase is Phase.REHAB or (late is not None and late.job == key)
+        return node.phase is Phase.REHAB or (is_due and node.phase is Phase.ONLINE)
 
     def why_unavailable(self, key: NodeKey, now: float) -> str | None:
         """One line for the operator; None: the node may be asked to commit to a job."""

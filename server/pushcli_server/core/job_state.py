@@ -103,6 +103,11 @@ class Job:
         return self.key.org
 
     @property
+    def was_run(self) -> bool:
+        """Whether nodes were told to run; those that are not done then may be running."""
+        return self.run_deadline < math.inf
+
+    @property
     def run(self) -> RunSpec:
         """What each node is to run."""
         return self.spec.run

@@ -17,7 +17,7 @@ from pushcli_server.core.fleet_events import (
     ResultStored,
     SaveLateResult,
 )
-from pushcli_server.core.fleet_state import Fleet, LatePart
+from pushcli_server.core.fleet_state import Fleet, LatePart, send
 from pushcli_server.core.gathering import Budget, channel_limit
 from pushcli_server.core.identity import JobKey, NodeKey
 from pushcli_server.core.job_state import Job
@@ -33,7 +33,7 @@ NEVER_TOLD = frozenset({NodeState.NACKED, NodeState.UNAVAILABLE, NodeState.WAS_R
 # --- in time
 
 
-def chunk(fleet: Fleet, node: Node, message: messages.Output) -> list[Effect]:
+def chunk(fleet: Fleet, node: Node, message: messages.Output, now: float) -> list[Effect]:
     """A chunk: kept if it is the next one; either way the agent learns what is held."""
     key = _key(node.key, message)
     live = fleet.jobs.get(key)
@@ -44,9 +44,10 @@ def chunk(fleet: Fleet, node: Node, message: messages.Output) -> list[Effect]:
         return [output.declined(node.key, message)]
     job, late = fleet.job(key), fleet.late.get(node.key)
     if late is not None and late.job == key:
+        fleet.endings.came(node.key, key, now)
         return output.gather_chunk(fleet, key, node.key, late.held, late.budget, message)
     if job is not None and node.name in job.nodes:
-        return found(fleet, part_in(job, node, message))
+        return found(fleet, part_in(job, node, message), now)
     return [FindPart(node.key, message)] if key.id else []
 
 
@@ -90,6 +91,12 @@ def acknowledge(node: Node, job_id: str) -> Effect:
     return OnceDurable(ResultStored(node.key, job_id))
 
 
+def stored(fleet: Fleet, event: ResultStored) -> list[Effect]:
+    """The agent is told that it may forget the result."""
+    fleet.endings.stored(event.node, JobKey(event.node.org, event.job_id))
+    return send(fleet, event.node, messages.AckResult, job_id=event.job_id)
+
+
 # --- too late
 
 
@@ -106,17 +113,18 @@ def part_in(job: Job, node: Node, message: messages.Result | messages.Output) ->
     )
 
 
-def found(fleet: Fleet, part: PartFound) -> list[Effect]:
+def found(fleet: Fleet, part: PartFound, now: float) -> list[Effect]:
     """What comes of a node for a job that does not wait for it, or is not this node's at all."""
     if not isinstance(part.message, messages.Output):
-        return late(fleet, part)
+        return late(fleet, part, now)
     if not _is_news(part) or not _is_wanted(fleet, part):
         return [output.declined(part.node, part.message)]
     key, it = _key(part.node, part.message), _late(fleet, part)
+    fleet.endings.came(part.node, key, now)
     return output.gather_chunk(fleet, key, part.node, it.held, it.budget, part.message)
 
 
-def late(fleet: Fleet, part: PartFound) -> list[Effect]:
+def late(fleet: Fleet, part: PartFound, now: float) -> list[Effect]:
     """A spooled result of a node whose part was over without it.
 
     The state stays, the result is kept beside it. What was reported already, or means nothing
@@ -126,6 +134,7 @@ def late(fleet: Fleet, part: PartFound) -> list[Effect]:
     assert not isinstance(message, messages.Output)  # noqa: S101 - `found` tells them apart
     key, effects = _key(part.node, message), list[Effect]()
     if _is_news(part):
+        fleet.endings.came(part.node, key, now)
         if _is_wanted(fleet, part):
             if rest := _missing(fleet, part, message):
                 return rest

@@ -43,6 +43,8 @@ class NodeState(StrEnum):
 UNFINISHED = frozenset({NodeState.NEW, NodeState.READY, NodeState.RUNNING})
 AT_WORK = frozenset({NodeState.READY, NodeState.RUNNING})
 """Of a node that has taken the job on, and takes on no other."""
+ENDED_FROM_HERE = frozenset({NodeState.TIMED_OUT, NodeState.ABORTED})
+"""Of a node whose command may be still to be ended, its part being over already."""
 TROUBLED = frozenset({
     NodeState.NACKED, NodeState.UNAVAILABLE, NodeState.FAILED, NodeState.CRASHED,
     NodeState.TIMED_OUT, NodeState.ABORTED,

@@ -396,7 +396,7 @@ def test_whoever_asks_while_it_is_deleted_gets_it_or_is_told_that_it_is_gone(
                 found = await service.output_of(key, digest(LARGE))
             case _:
                 fleet = Fleet(rules_of(Settings()))
-                feeds = OutputFeeds(fleet, store)
+                feeds = OutputFeeds(Clock(), fleet, store)
                 found = await feeds.read(key, ("a", "stdout"), 0, 10)
         assert not found
 

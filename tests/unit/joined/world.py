@@ -123,13 +123,17 @@ class World:
     def commit(self) -> None:
         """The store catches up, and what waited for it goes on."""
         while self.queue:
-            item = self.queue.popleft()
-            if isinstance(item, on_fleet.Held):
-                for effect in fleet_handle(self.fleet, item, self.now):
-                    self._perform(effect)
-            else:
-                self.store.apply(item)
-                self._note_vote(item)
+            self.commit_next()
+
+    def commit_next(self) -> None:
+        """The store does the next thing that it was given, if there is one."""
+        item = self.queue.popleft() if self.queue else None
+        if isinstance(item, on_fleet.Held):
+            for effect in fleet_handle(self.fleet, item, self.now):
+                self._perform(effect)
+        elif item is not None:
+            self.store.apply(item)
+            self._note_vote(item)
 
     def _note_vote(self, operation: operations.Operation) -> None:
         if isinstance(operation, operations.UpdateJobNodes) and operation.job_id == JOB:
