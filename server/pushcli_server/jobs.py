@@ -249,19 +249,18 @@ class JobService:
             look = partial(reads.job_nodes, states=TROUBLED, or_names=lost)
         else:
             look = partial(reads.job_nodes)
-        # What is stored while we read is not in what we read.
-        ending = self._ending(key)
+        before = frozenset(self._endings(key))
         nodes = await self._store.lists.ask(look, *key, after, limit)
-        ending |= self._ending(key)
-        views = [self._node_view(key, record, node, ending) for node in nodes]
+        # What was stored while we read is not in what we read.
+        missed = before - self._endings(key).keys()
+        views = [self._node_view(key, record, node, missed) for node in nodes]
         return views if with_output else [without_output(view) for view in views]
 
-    def _ending(self, key: JobKey) -> frozenset[str]:
-        """Nodes that may still tell how their command ended, though their part is over."""
-        return self._engine.fleet.ending(key, self._engine.clock.now())
+    def _endings(self, key: JobKey) -> dict[str, float]:
+        return self._engine.fleet.endings.of(key)
 
     def _node_view(
-        self, key: JobKey, record: JobRecord, part: JobNodeRecord, ending: frozenset[str]
+        self, key: JobKey, record: JobRecord, part: JobNodeRecord, missed: frozenset[str]
     ) -> dict[str, Any]:
         view, fleet = node_part(part) | deleted_output(record, part), self._engine.fleet
         live = fleet.jobs.get(key)
@@ -271,7 +270,8 @@ class JobService:
             if node is not None and math.isfinite(node.heard_at):
                 view["last_contact"] = node.heard_at + fleet.offset
         unreported = part.partial is None and part.state in ENDED_FROM_HERE
-        if unreported and part.node in ending:
+        now = self._engine.clock.now()
+        if unreported and (part.node in missed or fleet.is_ending(key, part.node, now)):
             view["ending"] = True
             if record.capture or record.default_capture:
                 view["output_pending"] = True

@@ -71,7 +71,10 @@ class OutputFeeds:
 
     def is_over(self, key: JobKey) -> bool:
         """Whether no more output is to be expected of a job."""
-        return key not in self._fleet.jobs and not self._fleet.ending(key, self._clock.now())
+        now, fleet = self._clock.now(), self._fleet
+        if key in fleet.jobs:
+            return False
+        return not any(fleet.is_ending(key, name, now) for name in fleet.endings.of(key))
 
     async def read(self, key: JobKey, part: Part, offset: int, limit: int) -> bytes:
         """At most `limit` bytes of a part; nothing where nothing more is to be had now.

@@ -122,16 +122,12 @@ class Fleet:
         job = self.jobs.get(key)
         return job is not None and job.status is JobStatus.VOTING
 
-    def ending(self, key: JobKey, now: float) -> frozenset[str]:
-        """Nodes that may still tell how their command ended, though their part is over."""
-        awaited = self.endings.of(key).items()
-        return frozenset(name for name, until in awaited if self._tells(key, name, now < until))
-
-    def _tells(self, key: JobKey, name: str, is_due: bool) -> bool:
-        node = self.nodes.get(NodeKey(key.org, name))
-        if node is None or extensions.PARTIAL not in node.extensions:
+    def is_ending(self, key: JobKey, name: str, now: float) -> bool:
+        """Whether this node, whose part is over, may still tell how its command ended."""
+        until, node = self.endings.of(key).get(name), self.nodes.get(NodeKey(key.org, name))
+        if until is None or node is None or extensions.PARTIAL not in node.extensions:
             return False
-        return node.phase is Phase.REHAB or (is_due and node.phase is Phase.ONLINE)
+        return node.phase is Phase.REHAB or (now < until and node.phase is Phase.ONLINE)
 
     def why_unavailable(self, key: NodeKey, now: float) -> str | None:
         """One line for the operator; None: the node may be asked to commit to a job."""

@@ -52,7 +52,7 @@ def look(world: World, name: str) -> None:
     """What whoever reads the job now is told of this node."""
     part = world.store.job_nodes[KEY.id][name]
     if NodeState(part.state).is_final:
-        is_ending = name in world.fleet.ending(KEY, world.now)
+        is_ending = world.fleet.is_ending(KEY, name, world.now)
         assert is_ending or part.partial, f"{name} would be shown without what is still to come"
 
 
@@ -81,7 +81,7 @@ def test_it_is_awaited_from_the_end_of_the_part_until_it_is_stored(
         NodeState.ABORTED if end == "abort" else NodeState.TIMED_OUT
     }
     assert all(part.partial for part in world.store.job_nodes[KEY.id].values())
-    assert world.fleet.ending(KEY, world.now) == frozenset()
+    assert not any(world.fleet.is_ending(KEY, name, world.now) for name in NAMES)
 
 
 def test_what_ended_as_its_job_did_is_not_awaited() -> None:
@@ -91,4 +91,4 @@ def test_what_ended_as_its_job_did_is_not_awaited() -> None:
         for _ in range(5):
             world.deliver_to_server(machine)
     assert set(world.states.values()) == {NodeState.SUCCEEDED}
-    assert world.fleet.ending(KEY, world.now) == frozenset()
+    assert not any(world.fleet.is_ending(KEY, name, world.now) for name in NAMES)

@@ -13,8 +13,8 @@ from pushcli_server.core.states import NodeState
 from tests.unit.server.core.fleet_script import JOB, RULES, USUAL, A, B, Script
 
 
-def ending(fleet: Script) -> frozenset[str]:
-    return fleet.fleet.ending(JOB, fleet.now)
+def ending(fleet: Script) -> set[str]:
+    return {node.name for node in (A, B) if fleet.fleet.is_ending(JOB, node.name, fleet.now)}
 
 
 def abort(fleet: Script, job: JobKey = JOB) -> None:
@@ -104,14 +104,14 @@ def test_the_first_piece_shows_that_there_is_more() -> None:
 def test_who_is_away_keeps_nobody_waiting() -> None:
     fleet = aborted()
     fleet.wait(60)
-    assert ending(fleet) == frozenset()
+    assert ending(fleet) == set()
     # It did not hear of the abort.
     fleet.hear(A, peer=b"its next connection", job_state="running", job_id=JOB.id)
     assert ending(fleet) == {"a"}
 
 
 def test_agents_that_send_no_such_results_are_not_awaited() -> None:
-    assert ending(aborted(USUAL - {extensions.PARTIAL})) == frozenset()
+    assert ending(aborted(USUAL - {extensions.PARTIAL})) == set()
 
 
 def test_before_a_job_ran_there_is_nothing_to_await() -> None:
@@ -121,7 +121,7 @@ def test_before_a_job_ran_there_is_nothing_to_await() -> None:
     fleet.hear(A, messages.AckCommit, job_id=JOB.id)
     abort(fleet)
     assert set(fleet.job.nodes.values()) == {NodeState.ABORTED}
-    assert ending(fleet) == frozenset()
+    assert ending(fleet) == set()
 
 
 def test_what_was_reported_in_time_is_not_awaited() -> None:
@@ -141,7 +141,7 @@ def test_what_timed_out_by_its_own_agent_is_stored_with_its_state() -> None:
         started_at=1.0, ended_at=2.0,
     )  # fmt: skip
     assert fleet.state(A) is NodeState.TIMED_OUT
-    assert ending(fleet) == frozenset()
+    assert ending(fleet) == set()
 
 
 def test_a_node_ends_one_command_at_a_time() -> None:
@@ -171,7 +171,7 @@ def test_the_next_command_is_none_of_this_job() -> None:
     fleet.tell(on_fleet.JobRequested(job=other, spec=spec, requestor="ann", origin="here"))
     # Nobody answers: they are reset, and ran nothing.
     fleet.keep_alive(RULES.grace.voting + 1, A, B)
-    assert ending(fleet) == frozenset()
+    assert ending(fleet) == set()
 
 
 @pytest.mark.parametrize("known", [True, False])
