@@ -12,7 +12,6 @@ import pytest
 from pushcli_agent.running import leftovers
 from pushcli_agent.running.spool import Spool
 from tests.integration.agent.supervise.supervised import (
-    JOB,
     NODE_ENV,
     errors,
     finish,
@@ -20,6 +19,7 @@ from tests.integration.agent.supervise.supervised import (
     prepared,
     processes,
     run,
+    spool_in,
 )
 from tests.support.waiting import patient, until
 
@@ -32,9 +32,8 @@ the tests wait."""
 
 @pytest.fixture
 def spool(tmp_path: Path) -> Iterator[Spool]:
-    spool = Spool(tmp_path / "spool")
-    yield spool
-    leftovers.kill(spool.directory / JOB)
+    with spool_in(tmp_path / "spool") as spool:
+        yield spool
 
 
 def script(tmp_path: Path, text: str) -> str:

@@ -27,6 +27,7 @@ from tests.integration.agent.supervise.supervised import (
     prepared,
     processes,
     run,
+    spool_in,
     wait_for_end,
 )
 from tests.support.full_disk import fill, small_disk
@@ -37,9 +38,8 @@ OTHER = "0" * 31 + "1"
 
 @pytest.fixture
 def spool(tmp_path: Path) -> Iterator[Spool]:
-    spool = Spool(tmp_path / "spool")
-    yield spool
-    leftovers.kill(spool.directory / JOB)
+    with spool_in(tmp_path / "spool") as spool:
+        yield spool
 
 
 def left_running(tmp_path: Path, command: str, *, reboots: bool) -> Path:

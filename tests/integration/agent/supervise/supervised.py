@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from pushcli.protocol.run import RunSpec
+from pushcli_agent.running import leftovers
 from pushcli_agent.running.policy import PreparedJob
 from pushcli_agent.running.spool import FinishedJob, RunningJob, Spool
 from pushcli_agent.running.users import User
-from tests.support.waiting import patient
+from tests.support.waiting import patient, until
 
 JOB = uuid.uuid4().hex
 """New with each test process: what carries it is killed, and others may be at work too."""
@@ -96,6 +97,16 @@ def processes(job_id: str = JOB) -> set[int]:
         except OSError:
             continue
     return found
+
+
+@contextmanager
+def spool_in(directory: Path) -> Iterator[Spool]:
+    """A spool whose job leaves nothing behind that the next one's could be taken for."""
+    spool = Spool(directory)
+    yield spool
+    leftovers.kill(spool.directory / JOB)
+    # What was killed is there until it had its turn to die.
+    until(lambda: not processes(), "what the job left is gone")
 
 
 @contextmanager

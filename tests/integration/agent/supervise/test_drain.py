@@ -17,6 +17,7 @@ from tests.integration.agent.supervise.supervised import (
     prepared,
     processes,
     run,
+    spool_in,
 )
 from tests.support.waiting import lines, until
 
@@ -29,9 +30,8 @@ SERVICE = (
 
 @pytest.fixture
 def spool(tmp_path: Path) -> Iterator[Spool]:
-    spool = Spool(tmp_path / "spool")
-    yield spool
-    leftovers.kill(spool.directory / JOB)
+    with spool_in(tmp_path / "spool") as spool:
+        yield spool
 
 
 def drains() -> dict[int, Path]:

@@ -27,6 +27,7 @@ from tests.integration.agent.supervise.supervised import (
     prepared,
     processes,
     run,
+    spool_in,
     user,
     wait_for_end,
 )
@@ -37,9 +38,8 @@ as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can run jobs a
 
 @pytest.fixture
 def spool(tmp_path: Path) -> Iterator[Spool]:
-    spool = Spool(tmp_path / "spool")
-    yield spool
-    leftovers.kill(spool.directory / JOB)
+    with spool_in(tmp_path / "spool") as spool:
+        yield spool
 
 
 @pytest.mark.parametrize(

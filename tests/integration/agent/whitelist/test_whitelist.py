@@ -10,11 +10,10 @@ from pathlib import Path
 import pytest
 
 from pushcli.whitelist.entry import Entry
-from pushcli_agent.running import entry_lock, leftovers
+from pushcli_agent.running import entry_lock
 from pushcli_agent.running.policy import PreparedJob
 from pushcli_agent.running.spool import Spool
 from tests.integration.agent.supervise.supervised import (
-    JOB,
     NODE_ENV,
     errors,
     finish,
@@ -22,6 +21,7 @@ from tests.integration.agent.supervise.supervised import (
     prepared,
     processes,
     run,
+    spool_in,
 )
 from tests.support.agent_process import AgentProcess, agent_process
 from tests.support.scripted_server import ScriptedServer, decoded
@@ -34,9 +34,8 @@ HELD = "lock: held by another process"
 
 @pytest.fixture
 def spool(tmp_path: Path) -> Iterator[Spool]:
-    spool = Spool(tmp_path / "spool")
-    yield spool
-    leftovers.kill(spool.directory / JOB)
+    with spool_in(tmp_path / "spool") as spool:
+        yield spool
 
 
 @pytest.fixture
