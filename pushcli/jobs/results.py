@@ -43,6 +43,10 @@ def settled_results(app: App, job: JobView, names: Sequence[str] = ()) -> list[N
             noted = True
         app.sleep(_LOOK)
         results = node_results(app, job, names)
+        if not any(_is_awaited(job, r) for r in results):
+            # Older servers say that a node is done a moment before they know what was done.
+            app.sleep(_LOOK)
+            return node_results(app, job, names)
     return results
 
 

@@ -249,15 +249,13 @@ class JobService:
             look = partial(reads.job_nodes, states=TROUBLED, or_names=lost)
         else:
             look = partial(reads.job_nodes)
-        before = frozenset(self._endings(key))
+        endings = self._engine.fleet.endings
+        before = frozenset(endings.nodes(key))
         nodes = await self._store.lists.ask(look, *key, after, limit)
         # What was stored while we read is not in what we read.
-        missed = before - self._endings(key).keys()
+        missed = before.difference(endings.nodes(key))
         views = [self._node_view(key, record, node, missed) for node in nodes]
         return views if with_output else [without_output(view) for view in views]
-
-    def _endings(self, key: JobKey) -> dict[str, float]:
-        return self._engine.fleet.endings.of(key)
 
     def _node_view(
         self, key: JobKey, record: JobRecord, part: JobNodeRecord, missed: frozenset[str]

@@ -69,12 +69,11 @@ class OutputFeeds:
                 if gathering.kept > log.size((node, channel)):
                     log.grow((node, channel), gathering.kept)
 
-    def is_over(self, key: JobKey) -> bool:
-        """Whether no more output is to be expected of a job."""
-        now, fleet = self._clock.now(), self._fleet
-        if key in fleet.jobs:
+    def is_over(self, key: JobKey, log: OutputLog) -> bool:
+        """Whether no more output of a job is to be expected in this log of it."""
+        if key in self._fleet.jobs:
             return False
-        return not any(fleet.is_ending(key, name, now) for name in fleet.endings.of(key))
+        return log.prefix == _KEPT or self._fleet.is_settled(key, self._clock.now())
 
     async def read(self, key: JobKey, part: Part, offset: int, limit: int) -> bytes:
         """At most `limit` bytes of a part; nothing where nothing more is to be had now.

@@ -26,7 +26,7 @@ class OutputLog:
         self.readers = 0
         self.number = 0
         """Of the last growth."""
-        self._prefix = prefix
+        self.prefix = prefix
         self._sizes: dict[Part, int] = {}
         self._grown: dict[Part, int] = {}
         """The number of each part's last growth, in rising order."""
@@ -67,12 +67,12 @@ class OutputLog:
 
     def event_id(self, number: int) -> str:
         """What a reader says that has all up to this number."""
-        return f"{self._prefix}-{number}"
+        return f"{self.prefix}-{number}"
 
     def position(self, event_id: str) -> int:
         """The number that an id stands for; 0 for one that is not of this log."""
         prefix, _, number = event_id.rpartition("-")
-        if prefix != self._prefix or not (number.isascii() and number.isdigit()):
+        if prefix != self.prefix or not (number.isascii() and number.isdigit()):
             return 0
         return int(number) if len(number) < 18 and int(number) <= self.number else 0
 

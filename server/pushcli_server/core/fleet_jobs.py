@@ -136,7 +136,7 @@ def _translate(
     match effect:
         case on_job.SaveNodes(changes):
             effects.append(on_fleet.SaveJobNodes(job.key, changes))
-            effects += _note_finished(fleet, job, changes)
+            effects += _note_finished(fleet, job, changes, now)
         case on_job.Publish(event, node, status):
             effects.append(on_fleet.Publish(job, event, node, status))
         case on_job.SendCommit(nodes):
@@ -162,7 +162,9 @@ def _translate(
             assert_never(effect)
 
 
-def _note_finished(fleet: Fleet, job: Job, changes: list[on_job.NodeChange]) -> list[Effect]:
+def _note_finished(
+    fleet: Fleet, job: Job, changes: list[on_job.NodeChange], now: float
+) -> list[Effect]:
     """Nodes whose part is over; of one without a result is kept what came of its output."""
     effects: list[Effect] = []
     for change in changes:
@@ -170,7 +172,7 @@ def _note_finished(fleet: Fleet, job: Job, changes: list[on_job.NodeChange]) -> 
             continue
         key = NodeKey(job.org, change.node)
         if change.state in ENDED_FROM_HERE and job.was_run and change.node not in job.reported:
-            fleet.endings.begin(key, job.key)
+            fleet.endings.begin(key, job.key, now)
         effects += results.keep_what_came(job, change.node)
         job.budget.close(change.node)
         _free(fleet, key, job.key)

@@ -3,6 +3,7 @@
 import math
 from collections import Counter
 from dataclasses import dataclass, field
+from itertools import islice
 
 import msgspec
 
@@ -28,6 +29,8 @@ CONFIGURATIONS_PER_SECOND = 200
 on meanwhile, and 10,000 nodes have theirs within a minute."""
 
 
+_AT_ONCE = 1000
+"""Commands that are being ended, at which is looked in one piece."""
 ANSWERS = (messages.AckCommit, messages.NackCommit, messages.AckRun, messages.NackRun)
 
 
@@ -124,10 +127,23 @@ class Fleet:
 
     def is_ending(self, key: JobKey, name: str, now: float) -> bool:
         """Whether this node, whose part is over, may still tell how its command ended."""
-        until, node = self.endings.of(key).get(name), self.nodes.get(NodeKey(key.org, name))
-        if until is None or node is None or extensions.PARTIAL not in node.extensions:
+        node_key = NodeKey(key.org, name)
+        ending, node = self.endings.of(node_key, key), self.nodes.get(node_key)
+        if ending is None or node is None or extensions.PARTIAL not in node.extensions:
             return False
-        return node.phase is Phase.REHAB or (now < until and node.phase is Phase.ONLINE)
+        in_rehab = node.phase is Phase.REHAB
+        return node.phase is not Phase.OFFLINE and ending.is_under_way(now, in_rehab=in_rehab)
+
+    def is_settled(self, key: JobKey, now: float) -> bool:
+        """Whether no node of a job may still tell how its command ended.
+
+        Those that will not are forgotten, so that nobody looks at them again.
+        """
+        for name in tuple(islice(self.endings.nodes(key), _AT_ONCE)):
+            if self.is_ending(key, name, now):
+                return False
+            self.endings.forget(NodeKey(key.org, name))
+        return not self.endings.nodes(key)
 
     def why_unavailable(self, key: NodeKey, now: float) -> str | None:
         """One line for the operator; None: the node may be asked to commit to a job."""

@@ -90,7 +90,7 @@ class OutputStream(Streamed):
             async for chunk in self._news():
                 sent_at = loop.time()
                 yield chunk
-            if self._outputs.is_over(self._key):
+            if self._outputs.is_over(self._key, self._log):
                 await self._outputs.refresh(self._key, self._log)
                 async for chunk in self._news():
                     yield chunk

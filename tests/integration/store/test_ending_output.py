@@ -14,6 +14,7 @@ from pushcli_server.engine import Engine
 from pushcli_server.identities import OwnIdentities
 from pushcli_server.jobs import JobService
 from pushcli_server.output_feeds import OutputFeeds
+from pushcli_server.output_log import OutputLog
 from pushcli_server.store import Store, operations
 from tests.integration.store.conftest import ON_SQLITE, Database
 from tests.integration.store.writing import ORGS, job
@@ -21,6 +22,7 @@ from tests.integration.store.writing import ORGS, job
 pytestmark = pytest.mark.timeout(60)
 JOB = JobKey("acme", "1" * 32)
 NODE = NodeKey("acme", "a")
+NOW = Clock().now()
 
 
 def engine(fleet: Fleet) -> Engine:
@@ -75,7 +77,7 @@ def test_what_is_stored_meanwhile_is_told_to_be_still_to_come(
     async def scenario(store: Store) -> None:
         await write(store)
         fleet = ended()
-        fleet.endings.begin(NODE, JOB)
+        fleet.endings.begin(NODE, JOB, NOW)
         over = await seen(monkeypatch, store, fleet, after=lambda: fleet.endings.stored(NODE, JOB))
         assert over["output_pending"] is True
 
@@ -89,7 +91,9 @@ def test_what_is_ended_meanwhile_is_told_to_be_still_to_come(
     async def scenario(store: Store) -> None:
         await write(store)
         fleet = ended()
-        begun = await seen(monkeypatch, store, fleet, before=lambda: fleet.endings.begin(NODE, JOB))
+        begun = await seen(
+            monkeypatch, store, fleet, before=lambda: fleet.endings.begin(NODE, JOB, NOW)
+        )
         assert (begun["ending"], begun["output_pending"]) == (True, True)
 
     database.run(scenario)
@@ -110,12 +114,17 @@ def test_who_follows_a_job_stays_until_what_its_commands_wrote_is_stored(
     database: Database,
 ) -> None:
     async def scenario(store: Store) -> None:
+        await write(store)
         fleet = ended()
-        feeds = OutputFeeds(Clock(), fleet, store)
-        assert feeds.is_over(JOB)
-        fleet.endings.begin(NODE, JOB)
-        assert not feeds.is_over(JOB)
+        feeds, log = OutputFeeds(Clock(), fleet, store), OutputLog("live")
+        assert feeds.is_over(JOB, log)
+        fleet.endings.begin(NODE, JOB, NOW)
+        assert not feeds.is_over(JOB, log)
+        # A log of a job that was over before has what there was, and grows no more.
+        kept = await feeds.open(JOB)
+        assert kept is not None
+        assert feeds.is_over(JOB, kept)
         fleet.endings.stored(NODE, JOB)
-        assert feeds.is_over(JOB)
+        assert feeds.is_over(JOB, log)
 
     database.run(scenario)

@@ -1,13 +1,12 @@
 """For how long what an ended command wrote is waited for, as scripts over a fleet."""
 
 import base64
-import math
 
 import pytest
 
 from pushcli.protocol import extensions, messages
 from pushcli_server.core import fleet_events as on_fleet
-from pushcli_server.core.endings import COMES, FOLLOWS, Endings
+from pushcli_server.core.endings import COMES, FOLLOWS, LONGEST, Ending, Endings
 from pushcli_server.core.identity import JobKey, NodeKey
 from pushcli_server.core.states import NodeState
 from tests.unit.server.core.fleet_script import JOB, RULES, USUAL, A, B, Script
@@ -41,10 +40,12 @@ def chunk(fleet: Script, offset: int = 0) -> None:
     fleet.hear(A, messages.Output, job_id=JOB.id, channel="stdout", offset=offset, data=data)
 
 
-def test_it_is_awaited_while_the_abort_is_unanswered_however_long_that_takes() -> None:
+def test_it_is_awaited_while_the_abort_is_unanswered_but_not_for_ever() -> None:
     fleet = aborted()
-    fleet.keep_alive(5 * COMES, A, B, job_state="aborting", job_id=JOB.id)
+    fleet.keep_alive(LONGEST - 1, A, B, job_state="aborting", job_id=JOB.id)
     assert ending(fleet) == {"a", "b"}
+    fleet.keep_alive(1, A, B, job_state="aborting", job_id=JOB.id)
+    assert ending(fleet) == set()
 
 
 def test_it_is_awaited_until_its_result_is_stored() -> None:
@@ -53,7 +54,7 @@ def test_it_is_awaited_until_its_result_is_stored() -> None:
     assert ending(fleet) == {"a", "b"}
     fleet.slow_store = True
     report(fleet)
-    fleet.keep_alive(FOLLOWS + 1, A)
+    fleet.keep_alive(FOLLOWS + 1, A, B)
     assert ending(fleet) == {"a", "b"}
     fleet.commit()
     assert ending(fleet) == {"b"}
@@ -72,9 +73,9 @@ def test_the_answer_may_take_long_the_result_follows_it_all_the_same() -> None:
 def test_a_result_follows_the_answer_soon_or_not_at_all() -> None:
     fleet = aborted()
     fleet.hear(A, messages.Aborted, job_id=JOB.id)
-    fleet.wait(FOLLOWS - 0.1)
+    fleet.keep_alive(FOLLOWS - 1, A)
     assert "a" in ending(fleet)
-    fleet.wait(0.1)
+    fleet.keep_alive(1, A)
     assert "a" not in ending(fleet)
 
 
@@ -90,6 +91,31 @@ def test_output_on_its_way_is_awaited_from_piece_to_piece() -> None:
     assert "a" not in ending(fleet)
 
 
+def test_who_always_has_another_piece_is_not_awaited_for_ever() -> None:
+    fleet = aborted()
+    fleet.hear(A, messages.Aborted, job_id=JOB.id)
+    for _ in range(int(LONGEST) // 2):
+        assert "a" in ending(fleet)
+        # Once there, it is nothing new.
+        chunk(fleet)
+        fleet.keep_alive(2, A)
+    chunk(fleet)
+    assert "a" not in ending(fleet)
+
+
+def test_an_answer_shortens_no_wait() -> None:
+    fleet = aborted()
+    fleet.wait(1)
+    fleet.hear(A, messages.Aborted, job_id=JOB.id)
+    chunk(fleet)
+    # To the second abort.
+    fleet.hear(A, messages.Aborted)
+    fleet.tell(on_fleet.ResetDue(A))
+    fleet.hear(A, messages.Aborted)
+    fleet.keep_alive(FOLLOWS + 1, A)
+    assert "a" in ending(fleet)
+
+
 def test_the_first_piece_shows_that_there_is_more() -> None:
     fleet = aborted()
     fleet.hear(A, messages.Aborted, job_id=JOB.id)
@@ -101,13 +127,36 @@ def test_the_first_piece_shows_that_there_is_more() -> None:
     assert "a" not in ending(fleet)
 
 
+def test_looks_forget_who_says_no_more() -> None:
+    fleet = aborted()
+    assert not fleet.fleet.is_settled(JOB, fleet.now)
+    fleet.hear(A, messages.Aborted, job_id=JOB.id)
+    fleet.hear(B, messages.Aborted, job_id=JOB.id)
+    chunk(fleet)
+    fleet.keep_alive(FOLLOWS, A, B)
+    assert not fleet.fleet.is_settled(JOB, fleet.now)
+    fleet.keep_alive(COMES, A, B)
+    assert fleet.fleet.is_settled(JOB, fleet.now)
+    assert not fleet.fleet.endings.nodes(JOB)
+
+
+def test_a_look_is_at_so_many_at_most() -> None:
+    fleet = Script()
+    names = [f"n{number}" for number in range(1500)]
+    for name in names:
+        fleet.fleet.endings.begin(NodeKey("acme", name), JOB, fleet.now)
+    # None of them is there.
+    assert not fleet.fleet.is_settled(JOB, fleet.now)
+    assert fleet.fleet.is_settled(JOB, fleet.now)
+
+
 def test_who_is_away_keeps_nobody_waiting() -> None:
     fleet = aborted()
     fleet.wait(60)
     assert ending(fleet) == set()
-    # It did not hear of the abort.
+    # It is back, as it was.
     fleet.hear(A, peer=b"its next connection", job_state="running", job_id=JOB.id)
-    assert ending(fleet) == {"a"}
+    assert ending(fleet) == set()
 
 
 def test_agents_that_send_no_such_results_are_not_awaited() -> None:
@@ -146,12 +195,17 @@ def test_what_timed_out_by_its_own_agent_is_stored_with_its_state() -> None:
 
 def test_a_node_ends_one_command_at_a_time() -> None:
     endings, other = Endings(), JobKey("acme", "2" * 32)
-    endings.begin(A, JOB)
-    endings.begin(A, other)
+    endings.begin(A, JOB, 0)
+    endings.begin(A, other, 1)
     endings.stored(A, JOB)
-    assert (endings.of(JOB), endings.of(other)) == ({}, {"a": math.inf})
-    endings.stored(A, other)
-    assert endings.of(other) == {}
+    # It still delivers what it had of the one before.
+    endings.came(A, JOB, 2)
+    assert (endings.of(A, JOB), endings.of(A, other)) == (None, Ending(other, 1))
+    endings.came(A, JOB, LONGEST + 1)
+    assert endings.of(A, other) is None
+    assert endings.of(A, JOB) == Ending(JOB, LONGEST + 1, LONGEST + 1 + COMES)
+    endings.stored(A, JOB)
+    assert not endings.nodes(JOB)
 
 
 def test_a_deleted_node_is_not_awaited() -> None:
@@ -165,9 +219,8 @@ def test_the_next_command_is_none_of_this_job() -> None:
     fleet = aborted()
     fleet.hear(A, messages.Aborted, job_id=JOB.id)
     fleet.hear(B, messages.Aborted, job_id=JOB.id)
-    fleet.wait(FOLLOWS)
-    other = JobKey("acme", "2" * 32)
-    spec = fleet.job.spec
+    spec, other = fleet.job.spec, JobKey("acme", "2" * 32)
+    fleet.keep_alive(FOLLOWS, A, B)
     fleet.tell(on_fleet.JobRequested(job=other, spec=spec, requestor="ann", origin="here"))
     # Nobody answers: they are reset, and ran nothing.
     fleet.keep_alive(RULES.grace.voting + 1, A, B)
@@ -180,4 +233,4 @@ def test_what_nobody_here_asked_for_is_not_awaited(known: bool) -> None:
     job = JOB if known else JobKey("acme", "3" * 32)
     report(fleet)
     fleet.hear(A, messages.Failed, job_id=job.id, spooled=True)
-    assert fleet.fleet.endings.of(job).keys() <= {"b"}
+    assert fleet.fleet.endings.nodes(job) <= {"b"}
