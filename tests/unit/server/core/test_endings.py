@@ -206,6 +206,29 @@ def test_a_node_ends_one_command_at_a_time() -> None:
     assert endings.of(A, JOB) == Ending(JOB, LONGEST + 1, LONGEST + 1 + COMES)
     endings.stored(A, JOB)
     assert not endings.nodes(JOB)
+    # Jobs come and go for years.
+    assert not endings._of_job
+
+
+def test_where_the_abort_waits_for_no_answer_what_comes_follows_it() -> None:
+    endings = Endings()
+    endings.begin(A, JOB, 0)
+    # Its node is at another job.
+    endings.abort(A, 20)
+    assert endings.of(A, JOB) == Ending(JOB, 0, 20 + FOLLOWS)
+    endings.abort(A, 40)
+    assert endings.of(A, JOB) == Ending(JOB, 0, 20 + FOLLOWS)
+
+
+def test_a_reset_is_what_an_ending_waits_from() -> None:
+    fleet = Script()
+    fleet.run(A, B)
+    fleet.slow_store = True
+    abort(fleet)
+    one = fleet.fleet.endings.of(A, JOB)
+    fleet.keep_alive(3, A, B)
+    fleet.commit()
+    assert one == Ending(JOB, fleet.now - 3, fleet.now + FOLLOWS)
 
 
 def test_a_deleted_node_is_not_awaited() -> None:
