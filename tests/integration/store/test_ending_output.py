@@ -22,7 +22,6 @@ from tests.integration.store.writing import ORGS, job
 pytestmark = pytest.mark.timeout(60)
 JOB = JobKey("acme", "1" * 32)
 NODE = NodeKey("acme", "a")
-NOW = Clock().now()
 
 
 def engine(fleet: Fleet) -> Engine:
@@ -77,7 +76,7 @@ def test_what_is_stored_meanwhile_is_told_to_be_still_to_come(
     async def scenario(store: Store) -> None:
         await write(store)
         fleet = ended()
-        fleet.endings.begin(NODE, JOB, NOW)
+        fleet.endings.begin(NODE, JOB, Clock().now())
         over = await seen(monkeypatch, store, fleet, after=lambda: fleet.endings.stored(NODE, JOB))
         assert over["output_pending"] is True
 
@@ -92,7 +91,7 @@ def test_what_is_ended_meanwhile_is_told_to_be_still_to_come(
         await write(store)
         fleet = ended()
         begun = await seen(
-            monkeypatch, store, fleet, before=lambda: fleet.endings.begin(NODE, JOB, NOW)
+            monkeypatch, store, fleet, before=lambda: fleet.endings.begin(NODE, JOB, Clock().now())
         )
         assert (begun["ending"], begun["output_pending"]) == (True, True)
 
@@ -118,7 +117,7 @@ def test_who_follows_a_job_stays_until_what_its_commands_wrote_is_stored(
         fleet = ended()
         feeds, log = OutputFeeds(Clock(), fleet, store), OutputLog("live")
         assert feeds.is_over(JOB, log)
-        fleet.endings.begin(NODE, JOB, NOW)
+        fleet.endings.begin(NODE, JOB, Clock().now())
         assert not feeds.is_over(JOB, log)
         # A log of a job that was over before has what there was, and grows no more.
         kept = await feeds.open(JOB)
