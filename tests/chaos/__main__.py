@@ -21,9 +21,9 @@ from tests.chaos.nodes import OFFERED, simulated_nodes
 from tests.chaos.store import Ended, StoreView
 from tests.chaos.strikes import AIMED, STRIKES, jobs
 from tests.chaos.world import World
-from tests.support.fleet import Fleet
 from tests.support.logs import tracebacks
 from tests.support.postgresql import NONE, NoPostgresqlError, require_chosen
+from tests.support.powered import PoweredFleet
 from tests.support.simulated import Plan
 from tests.support.stored import url_of
 from tests.support.writers import register
@@ -75,7 +75,7 @@ def make_world(directory: Path, ended: ExitStack) -> World:
     effects = directory / "effects"
     effects.mkdir()
     whitelist = commands.whitelist(effects)
-    fleet = Fleet(directory, REAL, whitelist=whitelist, settings=SETTINGS)
+    fleet = PoweredFleet(directory, REAL, whitelist=whitelist, settings=SETTINGS)
     ended.callback(fleet.stop)
     fleet.make_server()
     key, key_file = keys.generate(), directory / "nodes.pem"

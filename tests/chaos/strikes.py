@@ -86,6 +86,20 @@ def result_is_spooled(world: World) -> None:
             fell(world, job, [first], server=0.7)
 
 
+def power_fails(world: World) -> None:
+    """The command has ended, the server cannot save it, and its machine loses power."""
+    if not (nodes := world.cast(2)):
+        return
+    job = world.post(world.chance.choice(["short", "fails", "big"]), nodes, **capture(world))
+    first = nodes[0]
+    if not job or not world.wait(lambda: world.spooled(first, job) == "running"):
+        return
+    with world.store.held():
+        if world.wait(lambda: world.spooled(first, job) == "ended"):
+            world.wait(lambda: (job, first) not in world.supervisors(), 1.0)
+            world.cut_power(first)
+
+
 def acknowledged(world: World) -> None:
     """The result is stored, and the node was told so."""
     if not (nodes := world.cast(2)):
@@ -118,7 +132,9 @@ def anywhere(world: World) -> None:
         if kind < 0.35:
             world.kill("server")
         elif kind < 0.7 or not supervisors:
-            world.kill(world.chance.choice(world.fleet.nodes))
+            node = world.chance.choice(world.fleet.nodes)
+            strike_down = world.cut_power if world.chance.random() < 0.3 else world.kill
+            strike_down(node)
         else:
             world.kill_supervisor(world.chance.choice(supervisors))
         world.pause(0.2)
@@ -166,14 +182,22 @@ AIMED: dict[Phase, Strike] = {
     Phase.SPOOLED: result_is_spooled,
     Phase.ACKNOWLEDGED: acknowledged,
 }
-STRIKES: tuple[Strike, ...] = (*AIMED.values(), aborted, anywhere, anywhere, frozen, database)
+STRIKES: tuple[Strike, ...] = (
+    *AIMED.values(),
+    power_fails,
+    aborted,
+    anywhere,
+    anywhere,
+    frozen,
+    database,
+)
 
 
 # --- what they have in common
 
 
 def fell(world: World, job: str, nodes: list[str], server: float = 0.5) -> None:
-    """Kill the server, or what works on one of these nodes for the job: an agent, a supervisor.
+    """Kill the server, or what works on one of these nodes: an agent, a supervisor, the machine.
 
     Args:
         server: the chance that it is the server.
@@ -184,8 +208,10 @@ def fell(world: World, job: str, nodes: list[str], server: float = 0.5) -> None:
         world.kill("server")
     elif kind < (2 + server) / 3 or (job, node) not in world.supervisors():
         world.kill(node)
-    else:
+    elif kind < (5 + server) / 6:
         world.kill_supervisor((job, node))
+    else:
+        world.cut_power(node)
 
 
 def jobs(world: World, most: int = 4) -> None:

@@ -18,7 +18,7 @@ from tests.chaos.nodes import Simulated
 from tests.chaos.phases import FRESH, Phase, Spooled, Tally, all_voted, phase_of, spooled
 from tests.chaos.store import StoreView
 from tests.chaos.verdict import Key
-from tests.support.fleet import Fleet
+from tests.support.powered import PoweredFleet, stopped
 
 _TICK = 0.01
 
@@ -32,14 +32,14 @@ class World:
     """
 
     def __init__(
-        self, fleet: Fleet, store: StoreView, simulated: Simulated, names: list[str],
+        self, fleet: PoweredFleet, store: StoreView, simulated: Simulated, names: list[str],
         *, chance: random.Random, seconds: float,
     ) -> None:  # fmt: skip
         self.fleet, self.store, self.simulated, self.names = fleet, store, simulated, names
         self.chance = chance
         self.tally = Tally()
         self.killed: set[Key] = set()
-        """Parts whose supervisor was killed."""
+        """Parts whose supervisor was killed before it was done."""
         self.posted: list[str] = []
         self.story: list[str] = []
         self._dead: set[str] = set()
@@ -153,6 +153,22 @@ class World:
             self.fleet.end_server(signal.SIGKILL)
         else:
             self.fleet.end_agent(victim, signal.SIGKILL)
+        self._died(victim)
+
+    def cut_power(self, node: str) -> None:
+        """The machine of a real node dies, and comes back later with what was synced."""
+        if not self.is_alive(node):
+            return
+        beside = {key: pid for key, pid in self.supervisors().items() if key[1] == node}
+        stopped([self.fleet.pid(node), *beside.values()])
+        phases = {key: phase for key, phase in self.phases().items() if key[1] == node}
+        self._count("machine", f"the machine of {node}", phases)
+        # Those that were not done yet; of the others the result must be there.
+        self.killed |= {key for key in self.supervisors() if key[1] == node}
+        self.fleet.cut_power(node, beside.values())
+        self._died(node)
+
+    def _died(self, victim: str) -> None:
         self._dead.add(victim)
         pause = self.chance.choice([0.0, 0.3, 1.0, 2.5]) * self.chance.random()
         heapq.heappush(self._due, (time.monotonic() + pause, next(self._number), victim))
