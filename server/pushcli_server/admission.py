@@ -159,7 +159,9 @@ class AdmissionService:
         Raises:
             ChefAway, ChefRefuses, StoreUnavailable: nobody can be asked now.
         """
-        if revoked := await self._revoked(node) - {""}:
+        # One that admits something while we ask may be younger than the answer.
+        known = self._engine.fleet.client_keys(node)
+        if revoked := (await self._revoked(node) & known) - {""}:
             _log.info(
                 "its connection ends: the client key that admitted it is no longer valid: %s",
                 ", ".join(sorted(revoked)),

@@ -122,7 +122,7 @@ def many_nodes(directory: Path) -> None:
         time.sleep(2)
         event_loop(fleet)
         times = timed(cli_job(fleet, some), 5)
-        show(f"pushcli job start, {MANY} real agents, whole process", times, "1000 ms")
+        show(f"pushcli job start, {MANY} real agents, whole process", times, "700 ms")
         print(f"{'server PSS with ' + str(MORE) + ' agents':<58} ", end="")
         print(f"{pss_mib(fleet.pid('server')):8.1f} MiB")
         what = "longest block of the event loop, during these"

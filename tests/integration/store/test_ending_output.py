@@ -10,7 +10,6 @@ from pushcli_server.clock import Clock
 from pushcli_server.core.fleet_state import Fleet, Rules
 from pushcli_server.core.identity import JobKey, NodeKey
 from pushcli_server.core.node import Phase
-from pushcli_server.engine import Engine
 from pushcli_server.identities import OwnIdentities
 from pushcli_server.jobs import JobService
 from pushcli_server.output_feeds import OutputFeeds
@@ -18,19 +17,11 @@ from pushcli_server.output_log import OutputLog
 from pushcli_server.store import Store, operations
 from tests.integration.store.conftest import ON_SQLITE, Database
 from tests.integration.store.writing import ORGS, job
+from tests.support.bare_engine import bare_engine
 
 pytestmark = pytest.mark.timeout(60)
 JOB = JobKey("acme", "1" * 32)
 NODE = NodeKey("acme", "a")
-
-
-def engine(fleet: Fleet) -> Engine:
-    # None of what is around it is used here.
-    nothing: Any = None
-    return Engine(
-        fleet, clock=Clock(), store=nothing, releases=nothing, timers=nothing, channel=nothing,
-        feeds=nothing, outputs=nothing, notes=nothing, spawn=nothing,
-    )  # fmt: skip
 
 
 def ended() -> Fleet:
@@ -63,7 +54,7 @@ async def seen(
         return answer
 
     monkeypatch.setattr(store.lists, "ask", asked)
-    found = await JobService(engine(fleet), store, OwnIdentities(store)).nodes(JOB)
+    found = await JobService(bare_engine(fleet), store, OwnIdentities(store)).nodes(JOB)
     assert found is not None
     [view] = found
     return view

@@ -21,6 +21,7 @@ from pushcli_server.release import Releases
 from pushcli_server.store import Store, operations
 from pushcli_server.store import store as store_module
 from pushcli_server.timers import Timers
+from tests.support.bare_engine import bare_engine
 from tests.support.waiting import patient
 
 NODE = NodeKey("acme", "node1")
@@ -28,12 +29,7 @@ COMPLAINT = "Send'> failed; what does not rest on it goes on"
 
 
 def test_there_is_a_row_for_every_effect_and_for_nothing_else() -> None:
-    # None of what is around it is used before something happens.
-    nothing: Any = None
-    engine = Engine(
-        Fleet(Rules()), clock=nothing, store=nothing, releases=nothing, timers=nothing,
-        channel=nothing, feeds=nothing, outputs=nothing, notes=nothing, spawn=nothing,
-    )  # fmt: skip
+    engine = bare_engine(Fleet(Rules()))
     assert engine._carry_out.keys() == set(get_args(on_fleet.Effect))
 
 
