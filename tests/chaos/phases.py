@@ -84,7 +84,7 @@ def all_voted(parts: Iterable[Part], spools: dict[tuple[str, str], Spooled]) -> 
         if part.status == JobStatus.VOTING:
             spool = spools.get((part.job, part.node))
             new = part.state == NodeState.NEW
-            voted = not new if spool is None else spool == "committed" or not part.is_unfinished
+            voted = not new if spool is None else spool != "nothing" or not part.is_unfinished
             voting[part.job] = voting.get(part.job, True) and voted
     return {job for job, voted in voting.items() if voted}
 

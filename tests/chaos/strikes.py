@@ -39,7 +39,7 @@ def before_run_is_saved(world: World) -> None:
         held = ExitStack()
         held.enter_context(world.store.held())
     with held:
-        if world.wait(lambda: world.spooled(last, job) == "committed"):
+        if world.wait(lambda: world.spooled(last, job) != "nothing"):
             world.pause(0.3)
             fell(world, job, nodes, server=0.7)
 
@@ -87,17 +87,17 @@ def result_is_spooled(world: World) -> None:
 
 
 def power_fails(world: World) -> None:
-    """The command has ended, the server cannot save it, and its machine loses power."""
+    """The command has ended, nobody could be told, and its machine loses power."""
     if not (nodes := world.cast(2)):
         return
-    job = world.post(world.chance.choice(["short", "fails", "big"]), nodes, **capture(world))
+    job = world.post(world.chance.choice(["middle", "big", "long"]), nodes, **capture(world))
     first = nodes[0]
     if not job or not world.wait(lambda: world.spooled(first, job) == "running"):
         return
-    with world.store.held():
-        if world.wait(lambda: world.spooled(first, job) == "ended"):
-            world.wait(lambda: (job, first) not in world.supervisors(), 1.0)
-            world.cut_power(first)
+    world.kill("server")
+    if world.wait(lambda: world.spooled(first, job) == "ended"):
+        world.wait(lambda: (job, first) not in world.supervisors(), 1.0)
+        world.cut_power(first)
 
 
 def acknowledged(world: World) -> None:

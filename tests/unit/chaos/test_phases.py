@@ -41,6 +41,8 @@ def test_all_have_voted_when_the_last_spool_says_so_though_the_store_does_not() 
     parts = [Part("j", "voting", "n1", "ready"), Part("j", "voting", "n2", "new")]
     assert all_voted(parts, {("j", "n1"): "committed", ("j", "n2"): "nothing"}) == set()
     assert all_voted(parts, {("j", "n1"): "committed", ("j", "n2"): "committed"}) == {"j"}
+    # One that was told to run before that was stored.
+    assert all_voted(parts, {("j", "n1"): "running", ("j", "n2"): "committed"}) == {"j"}
     # One without a spool: the store alone tells.
     assert all_voted(parts, {("j", "n1"): "committed"}) == set()
 
