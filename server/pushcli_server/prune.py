@@ -122,9 +122,8 @@ def _alone(config: Settings) -> socket.socket:
 
 
 async def _delete(store: Store, config: Settings) -> None:
-    store.recover()
-    store.start(asyncio.get_running_loop(), lambda _: None)
     try:
+        await store.start_alone()
         await Retention(store, Clock(), kept_by(config), trusted=True).delete()
     finally:
         await store.close()

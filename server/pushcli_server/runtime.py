@@ -72,13 +72,12 @@ async def open_services(
         tasks = await stack.enter_async_context(Tasks())
         clock, releases = Clock(), Releases()
         metrics = Metrics()
-        # The port is ours: no other server works here.
-        store.recover()
-        store.start(asyncio.get_running_loop(), releases.committed, metrics.committed)
         stack.push_async_callback(store.close)
+        incarnation_id = await _acquire(store, settings.lease)
+        store.start(asyncio.get_running_loop(), releases.committed, metrics.committed)
+        tasks.keep("renewing the lease", store.renew)
         timers = Timers(clock, lambda seconds: engine.handle(on_fleet.Stalled(seconds)))
         stack.callback(timers.close)
-        incarnation_id = str(uuid.uuid4())
         fleet = Fleet(rules_of(settings), incarnation_id)
         # Signatures are of the clock that signed times are held against.
         try:
@@ -169,6 +168,15 @@ async def open_services(
             tasks=tasks,
             writes=writes,
         )
+
+
+async def _acquire(store: Store, lease: float) -> str:
+    """Have the store for this server alone, and as it is to begin with; the id of this run."""
+    incarnation_id = str(uuid.uuid4())
+    await store.acquire(incarnation_id, lease)
+    # No other server works here.
+    store.recover()
+    return incarnation_id
 
 
 async def _require_nobody_else(settings: Settings, store: Store) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import uvicorn
 
+from pushcli.errors import StoreError
 from pushcli.logs.places import occupy_standard_descriptors
 from pushcli.systemd import notify
 from pushcli.systemd.notify import Notifier
@@ -100,6 +101,12 @@ async def _run(
             services.tasks.keep("the log", partial(logs.report_left_out, log))
             asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, log.reopen)
             await _serve(http, listener, config, services, certificate, notifier)
+            if store.superseded_by.done():
+                # What came here since then was refused.
+                raise StoreError(
+                    f"{store.superseded_by.result()}; this one has ended",
+                    "stop one of them, or give it a database of its own",
+                )
 
 
 async def _serve(
@@ -193,6 +200,7 @@ def _on_signals(http: HttpServer, services: Services, notifier: Notifier) -> Non
         http.force_exit = http.should_exit
         http.should_exit = True
 
+    services.store.superseded_by.add_done_callback(lambda _: stop())
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)
     loop.add_signal_handler(signal.SIGUSR2, lambda: _print(services.lag.report()))

@@ -53,6 +53,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     audit_retention: str = "forever"
     default_capture: bool = True
     database_url: str = ""
+    lease: float = 10
     identity: Literal["own", "chef"] = "own"
     chef_server_url: str = ""
     chef_user: str = "pivotal"
@@ -138,6 +139,7 @@ _COMMENTS = {
     "job_retention": 'How long a job is kept after its end: 365d, or "forever".',
     "audit_retention": 'How long a line of the audit trail is kept: 365d, or "forever".',
     "database_url": 'postgresql://HOST/NAME, or "" for SQLite in this directory.',
+    "lease": "Seconds of silence after which another server may take this one's place there.",
     "identity": "own, or chef: users, clients and groups are those of a Chef Infra Server.",
     "chef_server_url": "Its URL, without an organization.",
     "chef_user": "As whom it is asked: somebody who may read every organization's groups.",
@@ -198,6 +200,7 @@ def check(settings: Settings, source: str) -> Settings:
     _within(source, "reconfigure_splay", settings.reconfigure_splay, 0, 86_400)
     for name in ("max_job_output_bytes", "max_stored_output_bytes"):
         _within(source, name, getattr(settings, name), 65_536, 2**50)
+    _within(source, "lease", settings.lease, 1, 600)
     _within(source, "max_stored_jobs", settings.max_stored_jobs, 1000, 10**9)
     _retention(source, "output_retention", settings.output_retention, 1)
     for name in ("job_retention", "audit_retention"):

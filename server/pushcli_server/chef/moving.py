@@ -261,8 +261,7 @@ def _record(now: float, org: str, action: str, target: str) -> operations.Audit:
 async def _write(config: Settings, directory: Path, *ops: operations.Operation) -> None:
     store = Store.open(config.database(directory), directory / "blobs")
     try:
-        store.recover()
-        store.start(asyncio.get_running_loop(), lambda _: None)
+        await store.start_alone()
         await store.write(*ops)
     except (CannotApply, CannotStore, StoreUnavailable) as error:
         raise StoreError(f"cannot write the database: {error}", "check database_url") from error

@@ -138,8 +138,8 @@ def bring_in(
 
     async def write() -> Found:
         store = Store.open(config.database(directory), directory / "blobs")
-        store.start(asyncio.get_running_loop(), lambda _: None)
         try:
+            await store.start_alone()
             with closing(Asking()) as ask:
                 made = _Import(store, config, source, organizations, progress, ask, write=True)
                 return await made.run(of, batches)

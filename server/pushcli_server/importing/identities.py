@@ -92,9 +92,9 @@ def run(directory: Path, source: Directory, org: str, progress: Progress, *, wri
 
     async def work() -> Found:
         store = Store.open(config.database(directory), directory / "blobs")
-        if write:
-            store.start(asyncio.get_running_loop(), lambda _: None)
         try:
+            if write:
+                await store.start_alone()
             with closing(Asking()) as ask:
                 return await _Import(store, source, org, progress, ask, write=write).run()
         finally:

@@ -48,6 +48,10 @@ class StoreUnavailable(Exception):
     """
 
 
+class Superseded(Exception):
+    """Another server has taken this one's place: it changes nothing any more. The text says who."""
+
+
 class OutcomeUnknown(StoreUnavailable):
     """The connection broke while the change was being made: it, or a part of it, may have been."""
 

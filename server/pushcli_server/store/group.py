@@ -11,8 +11,10 @@ from sqlalchemy.exc import DBAPIError
 from pushcli_server.store import room
 from pushcli_server.store.apply import apply_all, apply_one
 from pushcli_server.store.bulk import is_postgresql
+from pushcli_server.store.errors import Superseded
 from pushcli_server.store.faults import is_away
 from pushcli_server.store.files import Files
+from pushcli_server.store.holding import Hold
 from pushcli_server.store.operations import Operation
 from pushcli_server.store.weights import weight_of
 
@@ -43,8 +45,9 @@ class InDoubt(Exception):
 class Group:
     """One transaction's worth of items."""
 
-    def __init__(self, items: Sequence[Item], root: Path) -> None:
+    def __init__(self, items: Sequence[Item], root: Path, hold: Hold | None = None) -> None:
         self.items = list(items)
+        self._hold = hold
         self.last = items[-1].ticket
         self._withdrawn: list[Item] = []
         self._files = Files((op for item in items for op in item.operations), root)
@@ -67,6 +70,7 @@ class Group:
         what shows that is a write like the one that failed.
 
         Raises:
+            Superseded: another server works with the database now.
             Exception: the database or the disk is away (`is_away`), or `InDoubt`; to be tried
                 again.
         """
@@ -78,6 +82,8 @@ class Group:
             room.prove(engine, max(failed, default=0))
         try:
             return self._commit(engine, _together)
+        except Superseded:
+            raise
         except Exception as error:
             if is_away(error) or self.in_doubt:
                 raise
@@ -99,6 +105,8 @@ class Group:
             else:
                 refusals[item.ticket] = error
         with engine.begin() as connection:
+            if self._hold is not None:
+                self._hold.require(connection)
             apply(connection, items, self._files, refusals)
             for item in self.items:
                 if item.ticket in refusals:

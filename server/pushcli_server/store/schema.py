@@ -380,3 +380,17 @@ audit = Table(
     Column("detail", Text),
     Index(None, "org", "at"),
 )
+
+# Whoever works with this database, by its lease: `renewed_at` is absent once it ended.
+servers = Table(
+    "servers",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("epoch", BigInteger, nullable=False),
+    Column("incarnation_id", String(36), nullable=False),
+    Column("host", String(255), nullable=False),
+    Column("process", String(255), nullable=False),
+    Column("started_at", Time, nullable=False),
+    Column("lease", Time, nullable=False),
+    Column("renewed_at", Time),
+)

@@ -1,7 +1,9 @@
 """The store: operations in, tickets out; questions answered from what is committed."""
 
 import asyncio
+import logging
 import time
+import uuid
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,18 +12,22 @@ from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import SQLAlchemyError
 
 from pushcli.errors import StoreError
-from pushcli_server.store import blobs, database, tails
+from pushcli_server.store import blobs, database, holding, tails
 from pushcli_server.store.errors import (
     OutcomeUnknown,
     ResultUnknown,
     StoreUnavailable,
+    Superseded,
 )
+from pushcli_server.store.faults import one_line
 from pushcli_server.store.operations import Operation
 from pushcli_server.store.readers import PATIENCE, SLOW, Door, Readers
 from pushcli_server.store.writer import Writer
 
+_log = logging.getLogger(__name__)
 READERS = 2
 """Threads of each kind."""
 LIST_TIME = 10.0
@@ -31,6 +37,8 @@ MOST_WAITING = 200_000
 """Items that may wait for the database: beyond it new work is refused."""
 MOST_BYTES = 64 * 1024 * 1024
 """Of what is long in them."""
+_ALONE = 10.0
+"""Seconds of silence after which whoever writes in place of a server counts as gone."""
 _LOOK_AGAIN = 1.0
 """Seconds for which nobody tries to read after it could not be reached."""
 _REMEMBERED = 4096
@@ -61,6 +69,9 @@ class Store:
         self._engine = engine
         self._writer: Writer | None = None
         self._on_commit: Callable[[int], None] = _ignore
+        self._hold: holding.Hold | None = None
+        self._superseded_by: asyncio.Future[str] | None = None
+        self._renewing: asyncio.Task[None] | None = None
         self._waiting: list[tuple[int, asyncio.Future[None]]] = []
         self.refused: deque[int] = deque(maxlen=_REMEMBERED)
         """Tickets of what the database could never hold, the newest."""
@@ -100,6 +111,33 @@ class Store:
             raise
         return cls(engine, root)
 
+    async def acquire(self, incarnation_id: str, lease: float) -> None:
+        """Have this server be the one that works with the database; before it is started.
+
+        Args:
+            incarnation_id: of this run of it.
+            lease: seconds of silence after which another may take its place.
+
+        Raises:
+            StartError: another one works with it.
+            StoreError: it cannot be used.
+        """
+        self._hold = await holding.acquire(self._engine, incarnation_id, lease)
+
+    async def renew(self) -> None:
+        """Say again and again that this server is there, for as long as it is the one."""
+        hold = self._hold
+        while hold is not None and hold.is_leased:
+            await asyncio.sleep(hold.pause)
+            try:
+                await asyncio.to_thread(hold.renew)
+            except Superseded as error:
+                self._supersede(str(error))
+                return
+            except SQLAlchemyError as error:
+                # The writer tells of it.
+                _log.debug("the lease is not renewed: %s", one_line(error))
+
     def recover(self) -> None:
         """Clear what the previous run of the server had half done; for whom no other one writes.
 
@@ -122,6 +160,7 @@ class Store:
             on_written: called on the loop with the seconds that a commit took; None: it failed.
         """
         self._on_commit = on_commit
+        self._superseded_by = loop.create_future()
         self._writer = Writer(
             self._engine,
             self.root,
@@ -130,7 +169,28 @@ class Store:
             on_refused=self.refused.append,
             on_health=self._health,
             on_written=on_written,
+            on_superseded=self._supersede,
+            hold=self._hold,
         )
+
+    async def start_alone(self) -> None:
+        """Begin to write in place of a server, so that none begins meanwhile.
+
+        Raises:
+            StartError: one works with this database.
+            StoreError: it cannot be used.
+        """
+        await self.acquire(str(uuid.uuid4()), _ALONE)
+        self.recover()
+        self.start(asyncio.get_running_loop(), _ignore)
+        self._renewing = asyncio.create_task(self.renew())
+
+    @property
+    def superseded_by(self) -> "asyncio.Future[str]":
+        """Done when another server has taken this one's place, with who it is."""
+        if self._superseded_by is None:
+            raise RuntimeError("the store was not started")
+        return self._superseded_by
 
     def incoming(self, name: str) -> Path:
         """Where chunks of output are gathered until `StoreOutput` takes the file."""
@@ -264,8 +324,13 @@ class Store:
 
     async def close(self) -> None:
         """Commit what is queued and close the database."""
+        if self._renewing is not None:
+            self._renewing.cancel()
+            await asyncio.gather(self._renewing, return_exceptions=True)
         if self._writer is not None:
             await asyncio.to_thread(self._writer.close)
+        if self._hold is not None:
+            await asyncio.to_thread(self._hold.release)
         self.dispose()
 
     def dispose(self) -> None:
@@ -287,6 +352,10 @@ class Store:
             if due <= ticket and not answer.done():
                 answer.set_result(None)
         self._waiting = [entry for entry in self._waiting if not entry[1].done()]
+
+    def _supersede(self, by: str) -> None:
+        if not self.superseded_by.done():
+            self.superseded_by.set_result(by)
 
     def _health(self, trouble: str | None) -> None:
         self.trouble = trouble

@@ -19,9 +19,10 @@ from pathlib import Path
 from sqlalchemy import Engine
 
 from pushcli_server.store.database import writing
-from pushcli_server.store.errors import CannotApply, CannotStore, StoreUnavailable
+from pushcli_server.store.errors import CannotApply, CannotStore, StoreUnavailable, Superseded
 from pushcli_server.store.faults import cause, one_line, reason
 from pushcli_server.store.group import Group, Item, Refusals
+from pushcli_server.store.holding import Hold
 from pushcli_server.store.operations import Operation
 from pushcli_server.store.weights import weight_of
 
@@ -46,6 +47,9 @@ class Writer:
         on_refused: called on the loop with the ticket of what cannot ever be stored.
         on_health: called on the loop with why the database cannot be written; None: it can.
         on_written: called on the loop with the seconds that a commit took; None: it failed.
+        on_superseded: called on the loop, once, with who has taken our place: nothing is written
+            any more.
+        hold: our right to write; None: nobody else can.
     """
 
     def __init__(
@@ -58,6 +62,8 @@ class Writer:
         on_refused: Callable[[int], None],
         on_health: Callable[[str | None], None],
         on_written: Callable[[float | None], None],
+        on_superseded: Callable[[str], None],
+        hold: Hold | None,
     ) -> None:
         self.ticket = 0
         self.bytes = 0
@@ -69,6 +75,8 @@ class Writer:
         self._on_refused = on_refused
         self._on_health = on_health
         self._on_written = on_written
+        self._on_superseded = on_superseded
+        self._hold = hold
         self._queue: deque[Item] = deque()
         self._in_hand = 0
         self._withdrawn = 0
@@ -137,12 +145,16 @@ class Writer:
 
     def _commit_patiently(self, items: list[Item]) -> bool:
         """Commit, trying again for as long as it takes; False if the end does not wait for it."""
-        group = Group(items, self._root)
+        group = Group(items, self._root, self._hold)
         pause = _FIRST_PAUSE
         while True:
             began = time.perf_counter()
             try:
                 refusals = group.commit(self._engine)
+            except Superseded as error:
+                _log.error("nothing is written from now on: %s", error)
+                self._notify(self._supersede, items, str(error))
+                return False
             except Exception as error:
                 self._notify(self._on_written, None)
                 self._give_back(group, error)
@@ -189,6 +201,13 @@ class Writer:
         if group.is_empty and not group.in_doubt:
             # Nothing of it is to come: who reads need not wait until the database is back.
             self._notify(self._on_commit, self._done_up_to(group.last))
+
+    def _supersede(self, items: list[Item], why: str) -> None:
+        self._on_health(why)
+        with self._wake:
+            left, self._queue = [*items, *self._queue], deque()
+        self._withdraw(left, why)
+        self._on_superseded(why)
 
     def _withdraw(self, items: list[Item], why: str) -> None:
         self.bytes -= sum(weight_of(item.operations) for item in items)

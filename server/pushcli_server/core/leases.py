@@ -1,0 +1,54 @@
+"""Which server works with the database: its present holder, until it has ended or fell silent.
+
+A holder says several times within its lease that it is there. Times are the database's, in
+seconds since the epoch: clocks of two machines differ.
+"""
+
+from dataclasses import dataclass
+from enum import Enum, auto
+
+RENEWALS = 4
+"""How often it says so: some of it may come late."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Holder:
+    """What the database knows of the server that works with it, or did.
+
+    Args:
+        epoch: counts the holders.
+        incarnation_id: of one run of a server; no other has it ever.
+        host: the machine's name, for people.
+        lease: seconds of silence after which it counts as gone.
+        renewed_at: when it last said that it is there; None: it ended.
+    """
+
+    epoch: int
+    incarnation_id: str
+    host: str
+    started_at: float
+    lease: float
+    renewed_at: float | None
+
+
+class Process(Enum):
+    """What is known on this machine of the holder's process."""
+
+    GONE = auto()
+    THERE = auto()
+    ELSEWHERE = auto()
+
+
+def is_free(holder: Holder | None, process: Process, now: float) -> bool:
+    """Whether another server may take its place.
+
+    One that hangs may: what it still writes is refused from then on.
+    """
+    if holder is None or holder.renewed_at is None or process is Process.GONE:
+        return True
+    return now - holder.renewed_at >= holder.lease
+
+
+def is_waited_for(first: Holder, holder: Holder) -> bool:
+    """Whether nothing was heard of a holder since it was first looked at: it may be gone."""
+    return (holder.incarnation_id, holder.renewed_at) == (first.incarnation_id, first.renewed_at)
