@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import time
-import uuid
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -62,6 +61,7 @@ async def open_services(
 
     Args:
         directory: the server's, in which new secrets may appear.
+        store: acquired for this server.
 
     Raises:
         StartError: a port is taken.
@@ -73,12 +73,13 @@ async def open_services(
         clock, releases = Clock(), Releases()
         metrics = Metrics()
         stack.push_async_callback(store.close)
-        incarnation_id = await _acquire(store, settings.lease)
+        # No other server works here.
+        store.recover()
         store.start(asyncio.get_running_loop(), releases.committed, metrics.committed)
         tasks.keep("renewing the lease", store.renew)
         timers = Timers(clock, lambda seconds: engine.handle(on_fleet.Stalled(seconds)))
         stack.callback(timers.close)
-        fleet = Fleet(rules_of(settings), incarnation_id)
+        fleet = Fleet(rules_of(settings), store.incarnation_id)
         # Signatures are of the clock that signed times are held against.
         try:
             writes = await signed_writes.load(store, Replays(), time.time)
@@ -92,7 +93,7 @@ async def open_services(
         context = _context(stack)
         broadcast = HeartbeatBroadcast(
             server=settings.server_name,
-            incarnation_id=incarnation_id,
+            incarnation_id=store.incarnation_id,
             interval=settings.heartbeat_interval / 1000,
         )
         stack.callback(broadcast.close)
@@ -137,7 +138,7 @@ async def open_services(
         rotation = Rotation(directory, keyring, serve, store, clock.date)
         tasks.keep("looking for new secrets", rotation.run)
         admission = AdmissionService(
-            engine, store, identities, settings, lambda: rotation.current, incarnation_id
+            engine, store, identities, settings, lambda: rotation.current, store.incarnation_id
         )
         _look_at_clients(tasks, settings, identities, engine, admission)
         tasks.keep("deleting what is old", Retention(store, clock, kept_by(settings)).run)
@@ -149,7 +150,7 @@ async def open_services(
         metrics.connections.labels("heartbeats").set_function(lambda: broadcast.connections)
         tasks.keep("measuring the event loop", lag.run)
         yield Services(
-            incarnation_id=incarnation_id,
+            incarnation_id=store.incarnation_id,
             fleet=fleet,
             clock=clock,
             store=store,
@@ -168,15 +169,6 @@ async def open_services(
             tasks=tasks,
             writes=writes,
         )
-
-
-async def _acquire(store: Store, lease: float) -> str:
-    """Have the store for this server alone, and as it is to begin with; the id of this run."""
-    incarnation_id = str(uuid.uuid4())
-    await store.acquire(incarnation_id, lease)
-    # No other server works here.
-    store.recover()
-    return incarnation_id
 
 
 async def _require_nobody_else(settings: Settings, store: Store) -> None:

@@ -82,9 +82,10 @@ async def _run(
         certificate.check()
     store = Store.open(config.database(directory), directory / "blobs")
     try:
+        await store.acquire(config.lease)
         listener = _listen(config)
     except BaseException:
-        store.dispose()
+        await store.close()
         raise
     with contextlib.closing(listener):
         async with open_services(directory, config, keyring, store) as services:

@@ -7,8 +7,9 @@ import asyncio
 import shutil
 import socket
 import time
-from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -239,10 +240,10 @@ def use_own(directory: Path, orgs: Iterable[str]) -> None:
     named = [name for name in msgspec.structs.asdict(present) if name.startswith("chef_")]
     text = _changed(directory, {"identity": "own"}, named)
     with _alone(present):
-        _save(directory, text)
         now = time.time()
         records = [_record(now, org, "use own", present.chef_server_url) for org in orgs]
-        asyncio.run(_write(present, directory, operations.RefuseChef(), *records))
+        save = partial(_save, directory, text)
+        asyncio.run(_write(present, directory, operations.RefuseChef(), *records, before=save))
 
 
 def _alone(config: Settings) -> socket.socket:
@@ -258,10 +259,21 @@ def _record(now: float, org: str, action: str, target: str) -> operations.Audit:
     )  # fmt: skip
 
 
-async def _write(config: Settings, directory: Path, *ops: operations.Operation) -> None:
+async def _write(
+    config: Settings,
+    directory: Path,
+    *ops: operations.Operation,
+    before: Callable[[], None] = lambda: None,
+) -> None:
+    """Have these stored.
+
+    Args:
+        before: what is to be done first, once it is sure that no server works with the database.
+    """
     store = Store.open(config.database(directory), directory / "blobs")
     try:
         await store.start_alone()
+        before()
         await store.write(*ops)
     except (CannotApply, CannotStore, StoreUnavailable) as error:
         raise StoreError(f"cannot write the database: {error}", "check database_url") from error

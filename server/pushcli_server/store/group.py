@@ -79,7 +79,7 @@ class Group:
         self._files.finish()
         if self.is_empty:
             failed = (weight_of(item.operations) for item in self._withdrawn)
-            room.prove(engine, max(failed, default=0))
+            room.prove(engine, max(failed, default=0), self._require)
         try:
             return self._commit(engine, _together)
         except Superseded:
@@ -105,8 +105,7 @@ class Group:
             else:
                 refusals[item.ticket] = error
         with engine.begin() as connection:
-            if self._hold is not None:
-                self._hold.require(connection)
+            self._require(connection)
             apply(connection, items, self._files, refusals)
             for item in self.items:
                 if item.ticket in refusals:
@@ -122,6 +121,10 @@ class Group:
         self._tried = None
         self._files.discard()
         return refusals
+
+    def _require(self, connection: Connection) -> None:
+        if self._hold is not None:
+            self._hold.require(connection)
 
     def _outcome(self, engine: Engine) -> Refusals | None:
         """What the last try came to, if it was committed after all."""

@@ -5,8 +5,9 @@ free, and its log the length that it once had.
 """
 
 import hashlib
+from collections.abc import Callable
 
-from sqlalchemy import Engine, delete, insert
+from sqlalchemy import Connection, Engine, delete, insert
 
 from pushcli_server.store import schema
 
@@ -18,12 +19,13 @@ _DIGEST = "room"
 """Of no content: it is removed whatever its size, also if a crash left it."""
 
 
-def prove(engine: Engine, failed: int) -> None:
+def prove(engine: Engine, failed: int, require: Callable[[Connection], None]) -> None:
     """Commit some bytes, and their removal: a write that needs pages, and leaves nothing.
 
     Args:
         failed: bytes of what could not be written. Of a large one only so much counts that what
             waits behind, which may be small, does not wait for room that it does not need.
+        require: raises where nothing may be written.
 
     Raises:
         Exception: the database is away (`is_away`).
@@ -33,6 +35,7 @@ def prove(engine: Engine, failed: int) -> None:
     data, table = hashlib.shake_256(b"room").digest(size), schema.blobs
     gone = delete(table).where(table.c.digest == _DIGEST)
     with engine.begin() as connection:
+        require(connection)
         connection.execute(gone)
         connection.execute(insert(table), {"digest": _DIGEST, "size": size, "data": data})
     with engine.begin() as connection:

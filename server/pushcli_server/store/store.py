@@ -3,16 +3,15 @@
 import asyncio
 import logging
 import time
-import uuid
 from collections import deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import SQLAlchemyError
 
 from pushcli.errors import StoreError
 from pushcli_server.store import blobs, database, holding, tails
@@ -39,6 +38,8 @@ MOST_BYTES = 64 * 1024 * 1024
 """Of what is long in them."""
 _ALONE = 10.0
 """Seconds of silence after which whoever writes in place of a server counts as gone."""
+_WARNED = 2
+"""Renewals that failed in a row, of those that there are in a lease."""
 _LOOK_AGAIN = 1.0
 """Seconds for which nobody tries to read after it could not be reached."""
 _REMEMBERED = 4096
@@ -111,32 +112,45 @@ class Store:
             raise
         return cls(engine, root)
 
-    async def acquire(self, incarnation_id: str, lease: float) -> None:
+    async def acquire(self, lease: float) -> None:
         """Have this server be the one that works with the database; before it is started.
 
         Args:
-            incarnation_id: of this run of it.
             lease: seconds of silence after which another may take its place.
 
         Raises:
             StartError: another one works with it.
             StoreError: it cannot be used.
         """
-        self._hold = await holding.acquire(self._engine, incarnation_id, lease)
+        self._hold = await holding.acquire(self._engine, lease)
+
+    @property
+    def incarnation_id(self) -> str:
+        """Of this run of the server."""
+        if self._hold is None:
+            raise RuntimeError("the store was not acquired")
+        return self._hold.incarnation_id
 
     async def renew(self) -> None:
         """Say again and again that this server is there, for as long as it is the one."""
         hold = self._hold
-        while hold is not None and hold.is_leased:
-            await asyncio.sleep(hold.pause)
-            try:
-                await asyncio.to_thread(hold.renew)
-            except Superseded as error:
-                self._supersede(str(error))
-                return
-            except SQLAlchemyError as error:
-                # The writer tells of it.
-                _log.debug("the lease is not renewed: %s", one_line(error))
+        if hold is None or hold.pause is None:
+            return
+        failures = 0
+        # Others may have all threads of the loop.
+        with ThreadPoolExecutor(1, "lease") as own:
+            while True:
+                await asyncio.sleep(hold.pause)
+                try:
+                    await asyncio.get_running_loop().run_in_executor(own, hold.renew)
+                    failures = 0
+                except Superseded as error:
+                    self._supersede(str(error))
+                    return
+                except Exception as error:
+                    failures += 1
+                    if failures == _WARNED:
+                        _log.warning("the lease is not renewed: %s", one_line(error))
 
     def recover(self) -> None:
         """Clear what the previous run of the server had half done; for whom no other one writes.
@@ -180,7 +194,7 @@ class Store:
             StartError: one works with this database.
             StoreError: it cannot be used.
         """
-        await self.acquire(str(uuid.uuid4()), _ALONE)
+        await self.acquire(_ALONE)
         self.recover()
         self.start(asyncio.get_running_loop(), _ignore)
         self._renewing = asyncio.create_task(self.renew())

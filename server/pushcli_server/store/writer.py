@@ -83,6 +83,7 @@ class Writer:
         self._wake = threading.Condition()
         self._closing = threading.Event()
         self._given_up_at = math.inf
+        self._superseded_by: str | None = None
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
         self._thread.start()
 
@@ -105,6 +106,10 @@ class Writer:
             apart: the database may well refuse them.
         """
         self.ticket += 1
+        if self._superseded_by is not None:
+            if answer is not None:
+                answer.set_exception(StoreUnavailable(self._superseded_by))
+            return self.ticket
         self.bytes += weight_of(operations)
         with self._wake:
             self._queue.append(Item(self.ticket, operations, answer, apart))
@@ -153,7 +158,7 @@ class Writer:
                 refusals = group.commit(self._engine)
             except Superseded as error:
                 _log.error("nothing is written from now on: %s", error)
-                self._notify(self._supersede, items, str(error))
+                self._notify(self._supersede, group, str(error))
                 return False
             except Exception as error:
                 self._notify(self._on_written, None)
@@ -202,10 +207,12 @@ class Writer:
             # Nothing of it is to come: who reads need not wait until the database is back.
             self._notify(self._on_commit, self._done_up_to(group.last))
 
-    def _supersede(self, items: list[Item], why: str) -> None:
+    def _supersede(self, group: Group, why: str) -> None:
+        self._superseded_by = why
         self._on_health(why)
         with self._wake:
-            left, self._queue = [*items, *self._queue], deque()
+            left, self._queue = [*group.items, *self._queue], deque()
+            self._in_hand = 0
         self._withdraw(left, why)
         self._on_superseded(why)
 

@@ -1,95 +1,151 @@
-"""One server works with a database; what another writes that took its place before counts not."""
+"""One server works with a database; what another writes whose place was taken is refused."""
 
 import asyncio
+import os
+import shutil
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Engine, text
 
-from pushcli.errors import StartError
+from pushcli.errors import StartError, StoreError
 from pushcli_server.core.leases import Process
-from pushcli_server.store import Store, StoreUnavailable, operations, processes, reads, schema
+from pushcli_server.store import Store, StoreUnavailable, operations, processes, schema
 from pushcli_server.store.database import make_engine, writing
 from tests.integration.store.conftest import ON_POSTGRESQL, ON_SQLITE, Database
 from tests.integration.store.writing import ORGS, job
+from tests.support.waiting import patient
 
-pytestmark = pytest.mark.timeout(60)
-FIRST, SECOND = "1" * 36, "2" * 36
+pytestmark = pytest.mark.timeout(90)
 LEASE = 1.0
+LONG = 600.0
 IN_THE_WAY = "another server works with this database"
 
 
 @asynccontextmanager
-async def holding(
-    database: Database, incarnation: str, lease: float = LEASE
-) -> AsyncIterator[Store]:
+async def holding(database: Database, lease: float = LEASE) -> AsyncIterator[Store]:
     """A started store that has the database."""
     store = Store.open(database.url, database.root)
     try:
-        await store.acquire(incarnation, lease)
+        await store.acquire(lease)
         store.start(asyncio.get_running_loop(), lambda ticket: None)
         yield store
     finally:
         await store.close()
 
 
+@contextmanager
+def engine_of(database: Database) -> Iterator[Engine]:
+    """Another's connections to it."""
+    engine = make_engine(database.url)
+    try:
+        yield engine
+    finally:
+        engine.dispose()
+
+
 def change(database: Database, **values: Any) -> None:
     """As if the holder's row said so."""
-    engine = make_engine(database.url)
-    with writing(engine).begin() as connection:
+    with engine_of(database) as engine, writing(engine).begin() as connection:
         connection.execute(schema.servers.update().values(**values))
-    engine.dispose()
 
 
 def row(database: Database) -> Any:
-    engine = make_engine(database.url)
-    with engine.connect() as connection:
-        found = connection.execute(schema.servers.select()).one()
-    engine.dispose()
-    return found
+    """Of the holder."""
+    with engine_of(database) as engine, engine.connect() as connection:
+        return connection.execute(schema.servers.select()).one()
 
 
 def run(scenario: Callable[[], Any]) -> None:
-    asyncio.run(asyncio.wait_for(scenario(), 30))
+    async def whole() -> None:
+        async with asyncio.timeout(patient(15)):
+            await scenario()
+
+    asyncio.run(whole())
 
 
-def test_one_that_ended_leaves_it_to_the_next_at_once(database: Database) -> None:
+# --- both
+
+
+def test_while_one_lives_no_other_begins_and_then_one_at_once(database: Database) -> None:
     async def scenario() -> None:
-        for epoch in (1, 2):
-            async with holding(database, FIRST, lease=600) as store:
-                await store.write(*ORGS[: 1 if epoch == 1 else 0])
-                assert row(database).epoch == epoch
-            assert row(database).renewed_at is None
-
-    run(scenario)
-
-
-def test_while_one_lives_no_other_begins(database: Database) -> None:
-    async def scenario() -> None:
-        async with holding(database, FIRST, lease=600) as store:
+        async with holding(database, LONG) as store:
             with pytest.raises(StartError, match=IN_THE_WAY):
-                async with holding(database, SECOND):
+                async with holding(database):
                     pass
             await store.write(*ORGS)
+        async with holding(database, LONG) as store:
+            await store.write(operations.CreateOrganization("third"))
 
     run(scenario)
 
 
-def test_of_one_that_was_killed_nobody_waits_for_the_lease(
-    database: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_who_writes_in_place_of_a_server_keeps_others_out(database: Database) -> None:
     async def scenario() -> None:
-        async with holding(database, FIRST, lease=600):
-            pass
-        change(database, renewed_at=time.time(), process="as it was")
-        monkeypatch.setattr(processes, "look_for", lambda process: Process.GONE)
-        async with holding(database, SECOND):
-            assert row(database).incarnation_id == SECOND
+        store = Store.open(database.url, database.root)
+        await store.start_alone()
+        with pytest.raises(StartError, match=IN_THE_WAY):
+            async with holding(database):
+                pass
+        await store.write(*ORGS)
+        await store.close()
+        async with holding(database):
+            other = Store.open(database.url, database.root)
+            with pytest.raises(StartError, match=IN_THE_WAY):
+                await other.start_alone()
+            await other.close()
 
     run(scenario)
+
+
+# --- a file
+
+
+@ON_SQLITE
+def test_a_file_is_one_database_under_whatever_name(database: Database, tmp_path: Path) -> None:
+    (tmp_path / "else").mkdir()
+    link = tmp_path / "else" / "another.db"
+    link.symlink_to(tmp_path / "pushcli.db")
+
+    async def scenario() -> None:
+        async with holding(database):
+            with pytest.raises(StartError, match=r"pushcli\.db\.lock is locked"):
+                async with holding(Database(f"sqlite:///{link}", database.root)):
+                    pass
+
+    run(scenario)
+
+
+@ON_SQLITE
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root makes files of others")
+def test_the_lock_is_of_whom_the_database_is(database: Database, tmp_path: Path) -> None:
+    shutil.chown(tmp_path / "pushcli.db", 12345, 12346)
+
+    async def scenario() -> None:
+        async with holding(database):
+            found = (tmp_path / "pushcli.db.lock").stat()
+            assert (found.st_uid, found.st_gid, found.st_mode & 0o777) == (12345, 12346, 0o600)
+
+    run(scenario)
+
+
+@ON_SQLITE
+def test_a_lock_that_cannot_be_made_is_told_in_a_line(database: Database, tmp_path: Path) -> None:
+    (tmp_path / "pushcli.db.lock").mkdir()
+
+    async def scenario() -> None:
+        with pytest.raises(StoreError, match="Is a directory"):
+            async with holding(database):
+                pass
+
+    run(scenario)
+
+
+# --- a lease
 
 
 @ON_POSTGRESQL
@@ -97,12 +153,11 @@ def test_of_one_that_was_killed_nobody_waits_for_the_lease(
 def test_of_those_that_begin_at_once_one_has_it(database: Database, is_first: bool) -> None:
     async def scenario() -> None:
         if not is_first:
-            async with holding(database, "0" * 36):
+            async with holding(database):
                 pass
         stores = [Store.open(database.url, database.root) for _ in range(8)]
         taken = await asyncio.gather(
-            *(store.acquire(str(number) * 36, 600) for number, store in enumerate(stores)),
-            return_exceptions=True,
+            *(store.acquire(LONG) for store in stores), return_exceptions=True
         )
         refused = [error for error in taken if error is not None]
         assert [type(error) for error in refused] == [StartError] * 7
@@ -113,15 +168,16 @@ def test_of_those_that_begin_at_once_one_has_it(database: Database, is_first: bo
     run(scenario)
 
 
-@ON_SQLITE
-def test_a_file_that_nobody_has_open_is_free_whatever_its_row_says(database: Database) -> None:
+@ON_POSTGRESQL
+def test_of_one_that_was_killed_nobody_waits_for_the_lease(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async def scenario() -> None:
-        async with holding(database, FIRST):
-            pass
-        # A copy of a server at work, on another machine.
-        change(database, renewed_at=time.time(), process="elsewhere", lease=600.0)
-        async with holding(database, SECOND) as store:
-            await store.write(*ORGS)
+        async with holding(database, LONG):
+            before = row(database).incarnation_id
+            monkeypatch.setattr(processes, "look_for", lambda process: Process.GONE)
+            async with holding(database):
+                assert row(database).incarnation_id != before
 
     run(scenario)
 
@@ -129,70 +185,97 @@ def test_a_file_that_nobody_has_open_is_free_whatever_its_row_says(database: Dat
 @ON_POSTGRESQL
 def test_one_elsewhere_is_waited_for_until_its_lease_is_over(database: Database) -> None:
     async def scenario() -> None:
-        async with holding(database, FIRST):
-            pass
-        change(database, renewed_at=time.time(), process="elsewhere", lease=LEASE)
-        began = time.monotonic()
-        async with holding(database, SECOND):
-            assert time.monotonic() - began > LEASE / 2
+        async with holding(database):
+            change(database, process="elsewhere")
+            with engine_of(database) as engine, engine.connect() as connection:
+                now = float(
+                    connection.execute(text("SELECT extract(epoch FROM now())")).scalar_one()
+                )
+            change(database, renewed_at=now)
+            began = time.monotonic()
+            async with holding(database):
+                assert LEASE * 0.9 < time.monotonic() - began < patient(2 * LEASE)
 
     run(scenario)
 
 
 @ON_POSTGRESQL
-def test_one_elsewhere_that_says_anything_keeps_it(database: Database) -> None:
+def test_one_elsewhere_that_renews_its_lease_keeps_it_however_long_it_writes(
+    database: Database,
+) -> None:
     async def scenario() -> None:
-        async with holding(database, FIRST, lease=LEASE) as store:
+        async with holding(database) as store:
+            await store.write(*ORGS)
             change(database, process="elsewhere")
             renewing = asyncio.create_task(store.renew())
-            with pytest.raises(StartError, match=f"{IN_THE_WAY}: on .*, since 2"):
-                async with holding(database, SECOND):
-                    pass
+            with engine_of(database) as engine, engine.connect() as connection:
+                connection.execute(text("LOCK TABLE jobs IN EXCLUSIVE MODE"))
+                store.submit(operations.InsertJob(job(), [("a", "new")], None))
+                await until_one_waits(database, "jobs")
+                await asyncio.sleep(2 * LEASE)
+                with pytest.raises(StartError, match=f"{IN_THE_WAY}: on .*, since 2"):
+                    async with holding(database):
+                        pass
+            await store.barrier()
+            assert not store.superseded_by.done()
             renewing.cancel()
-            await store.write(*ORGS)
 
     run(scenario)
 
 
-@pytest.mark.parametrize("values", [{"epoch": 7}, {"incarnation_id": SECOND}])
+@ON_POSTGRESQL
+def test_what_one_that_hangs_has_begun_keeps_nobody_waiting_and_is_not_stored(
+    database: Database,
+) -> None:
+    async def scenario() -> None:
+        async with holding(database) as store:
+            await store.write(*ORGS)
+            with engine_of(database) as engine, engine.connect() as connection:
+                connection.execute(text("LOCK TABLE jobs IN EXCLUSIVE MODE"))
+                store.submit(operations.InsertJob(job(), [("a", "new")], None))
+                await until_one_waits(database, "jobs")
+                change(database, process="elsewhere", renewed_at=0.0)
+                async with holding(database) as other:
+                    assert IN_THE_WAY in await store.superseded_by
+                    await other.write(operations.CreateOrganization("third"))
+        assert count(database, "organizations") == len(ORGS) + 1
+        assert count(database, "jobs") == 0
+
+    run(scenario)
+
+
+@ON_POSTGRESQL
+@pytest.mark.parametrize("values", [{"epoch": 7}, {"incarnation_id": "2" * 36}])
 def test_what_is_written_after_another_took_over_is_refused_as_a_whole_and_for_ever(
     database: Database, values: dict[str, Any]
 ) -> None:
     async def scenario() -> None:
-        async with holding(database, FIRST) as store:
+        async with holding(database) as store:
             await store.write(*ORGS)
             change(database, host="db2", **values)
-            # Somebody waits for one of them.
+            # For one of them somebody waits.
             store.submit(operations.InsertJob(job(), [("a", "new")], None))
             with pytest.raises(StoreUnavailable, match=f"{IN_THE_WAY}: on db2, since"):
                 await store.write(operations.CreateOrganization("third"))
             assert IN_THE_WAY in await store.superseded_by
             with pytest.raises(StoreUnavailable, match=IN_THE_WAY):
                 await store.write(operations.CreateOrganization("fourth"))
-        found = await asyncio.to_thread(rows, database)
-        assert found == {"organizations": len(ORGS), "jobs": 0}
-        assert row(database).renewed_at is not None, "its end is not the other's"
+            # Who has no look at its health is answered, too.
+            answer = store.begin(operations.CreateOrganization("fifth"))
+            assert isinstance(answer.exception(), StoreUnavailable)
+            assert store.waiting == (0, 0)
+        assert (count(database, "organizations"), count(database, "jobs")) == (len(ORGS), 0)
+        assert row(database).renewed_at is not None, "its end is not that of the other"
 
     run(scenario)
-
-
-def rows(database: Database) -> dict[str, int]:
-    engine = make_engine(database.url)
-    with engine.connect() as connection:
-        found = {
-            name: connection.execute(text(f"SELECT count(*) FROM {name}")).scalar_one()
-            for name in ("organizations", "jobs")
-        }
-    engine.dispose()
-    return found
 
 
 @ON_POSTGRESQL
 def test_one_that_has_nothing_to_write_hears_of_it_too(database: Database) -> None:
     async def scenario() -> None:
-        async with holding(database, FIRST, lease=LEASE) as store:
-            renewing = asyncio.create_task(store.renew())
+        async with holding(database) as store:
             before = row(database).renewed_at
+            renewing = asyncio.create_task(store.renew())
             while row(database).renewed_at == before:
                 await asyncio.sleep(0.05)
             change(database, epoch=7, host="db2")
@@ -203,41 +286,32 @@ def test_one_that_has_nothing_to_write_hears_of_it_too(database: Database) -> No
 
 
 @ON_POSTGRESQL
-def test_who_takes_over_waits_for_a_commit_that_was_begun_before(database: Database) -> None:
-    """Its transaction has looked at the row; the other begins with what it stored."""
-
+def test_a_renewal_that_comes_after_the_end_does_not_undo_it(database: Database) -> None:
     async def scenario() -> None:
-        async with holding(database, FIRST) as store:
-            await store.write(*ORGS)
-            change(database, process="elsewhere", renewed_at=0.0)
-            engine = make_engine(database.url)
-            with engine.begin() as connection:
-                # It waits here for as long as we like, in the midst of its transaction.
-                connection.execute(text("LOCK TABLE jobs IN EXCLUSIVE MODE"))
-                store.submit(operations.InsertJob(job(), [("a", "new")], None))
-                await until_waits(engine, "jobs")
-                other = Store.open(database.url, database.root)
-                taking = asyncio.create_task(other.acquire(SECOND, LEASE))
-                await until_waits(engine, "servers")
-                assert not taking.done()
-            await taking
-            engine.dispose()
-            try:
-                assert await other.ask(reads.job, "acme", job().id) is not None
-            finally:
-                await other.close()
+        async with holding(database) as store:
+            hold: Any = store._hold
+        assert row(database).renewed_at is None
+        hold.renew()
+        assert row(database).renewed_at is None
 
     run(scenario)
 
 
-async def until_waits(engine: Any, table: str) -> None:
-    """Somebody waits in a statement on this table."""
+def count(database: Database, table: str) -> int:
+    """Its rows."""
+    with engine_of(database) as engine, engine.connect() as connection:
+        return int(connection.execute(text(f"SELECT count(*) FROM {table}")).scalar_one())
+
+
+async def until_one_waits(database: Database, table: str) -> None:
+    """A statement waits for this table."""
     waiting = text(
         "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
         " AND datname = current_database() AND query LIKE :about"
     )
-    while True:
-        with engine.connect() as connection:
-            if connection.execute(waiting, {"about": f"%{table}%"}).scalar_one():
-                return
-        await asyncio.sleep(0.02)
+    with engine_of(database) as engine:
+        while True:
+            with engine.connect() as connection:
+                if connection.execute(waiting, {"about": f"%{table}%"}).scalar_one():
+                    return
+            await asyncio.sleep(0.02)
