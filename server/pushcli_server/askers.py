@@ -1,4 +1,4 @@
-"""Threads that wait for what other servers answer."""
+"""Threads that wait for what others answer, and for which nobody need wait."""
 
 import threading
 from collections.abc import Callable

@@ -34,6 +34,7 @@ KNOWN = {
     ("server.py", "_on_signals", "add_signal_handler"): "sets a flag; prints what may fail",
     ("server.py", "_on_signals", "add_done_callback"): "sets a flag",
     ("store.py", "start_alone", "create_task"): "ended with its store; else the lease runs out",
+    ("store.py", "_apart", "run_in_executor"): "awaited, with what it raises",
     ("store.py", "close", "gather"): "the end, with what it raises",
     ("server.py", "main", "signal"): "ignored until the log is there",
     ("askers.py", "submit", "Thread"): "what a question raises is its asker's",

@@ -20,6 +20,7 @@ class Holder:
         incarnation_id: of one run of a server; no other has it ever.
         host: the machine's name, for people.
         lease: seconds of silence after which it counts as gone.
+        renewals: how often it said that it is there, and that it ended.
         renewed_at: when it last said that it is there; None: it ended.
     """
 
@@ -28,6 +29,7 @@ class Holder:
     host: str
     started_at: float
     lease: float
+    renewals: int
     renewed_at: float | None
 
 
@@ -39,16 +41,20 @@ class Process(Enum):
     ELSEWHERE = auto()
 
 
-def is_free(holder: Holder | None, process: Process, now: float) -> bool:
+def is_free(holder: Holder | None, process: Process, now: float, watched: float = 0.0) -> bool:
     """Whether another server may take its place.
 
     One that hangs may: what it still writes is refused from then on.
+
+    Args:
+        watched: seconds for which nothing was heard of it by whoever asks: the database's clock may
+            have been set back.
     """
     if holder is None or holder.renewed_at is None or process is Process.GONE:
         return True
-    return now - holder.renewed_at >= holder.lease
+    return max(now - holder.renewed_at, watched) >= holder.lease
 
 
 def is_waited_for(first: Holder, holder: Holder) -> bool:
     """Whether nothing was heard of a holder since it was first looked at: it may be gone."""
-    return (holder.incarnation_id, holder.renewed_at) == (first.incarnation_id, first.renewed_at)
+    return (holder.incarnation_id, holder.renewals) == (first.incarnation_id, first.renewals)

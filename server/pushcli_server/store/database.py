@@ -45,7 +45,13 @@ def make_engine(database_url: str) -> Engine:
         event.listen(engine, "begin", _begin_sqlite)
         return engine
     try:
-        engine = create_engine(url, pool_pre_ping=True, connect_args=_patience(url))
+        # Whoever waited for a lock sees what was committed meanwhile, whatever the default is.
+        engine = create_engine(
+            url,
+            pool_pre_ping=True,
+            isolation_level="READ COMMITTED",
+            connect_args=_patience(url),
+        )
     except ImportError as error:
         raise ConfigError(
             "the driver for PostgreSQL is not installed", "pip install 'pushcli[postgresql]'"

@@ -9,6 +9,8 @@ import asyncio
 import logging
 import socket
 import threading
+import time
+from itertools import count
 from typing import Any
 
 from sqlalchemy import Connection, Engine, event, insert, select, text, update
@@ -31,6 +33,7 @@ _LOCK = 0x70757368636C69
 """Its number among PostgreSQL's advisory locks."""
 _LOCK_TIMEOUT = "55P03"
 _TICK = 0.25
+_MANY = 20
 _PATIENCE = "SET LOCAL lock_timeout = 1000"
 _SHARED = text(f"SELECT pg_advisory_xact_lock_shared({_LOCK})")
 _ALONE = text(f"SELECT pg_advisory_xact_lock({_LOCK})")
@@ -89,7 +92,8 @@ class Lease:
                 servers.c.incarnation_id == self.incarnation_id,
             )
             at = _now(connection) if is_there else None
-            changed = connection.execute(update(servers).where(*own).values(renewed_at=at))
+            values = {"renewed_at": at, "renewals": servers.c.renewals + 1}
+            changed = connection.execute(update(servers).where(*own).values(**values))
             if not changed.rowcount:
                 raise Superseded(_successor(connection))
 
@@ -103,9 +107,11 @@ async def acquire(engine: Engine, incarnation_id: str, lease: float) -> Lease:
     """
     _name_connections(engine, incarnation_id)
     first: Holder | None = None
-    while True:
+    since = time.monotonic()
+    for turn in count():
+        watched = 0.0 if first is None else time.monotonic() - since
         try:
-            taken = await asyncio.to_thread(_try, engine, incarnation_id, lease)
+            taken = await asyncio.to_thread(_try, engine, incarnation_id, lease, watched)
         except SQLAlchemyError as error:
             raise database.unreadable(engine.url, error) from error
         if isinstance(taken, int):
@@ -116,16 +122,21 @@ async def acquire(engine: Engine, incarnation_id: str, lease: float) -> Lease:
                 remedy = "stop it, or give this one a database of its own"
                 raise StartError(_who(holder), remedy)
             if first is None:
-                first = holder
+                first, since = holder, time.monotonic()
                 _log.warning("%s; waiting until it was silent for %g s", _who(first), first.lease)
+        elif turn == _MANY:
+            _log.warning("%s, and does not let go of it; trying again", ANOTHER)
         await asyncio.sleep(_TICK)
+    raise AssertionError("unreachable")
 
 
-def _try(engine: Engine, incarnation_id: str, lease: float) -> int | tuple[Holder, Process] | None:
+def _try(
+    engine: Engine, incarnation_id: str, lease: float, watched: float
+) -> int | tuple[Holder, Process] | None:
     """The epoch that begins, or who stands in the way; None: something changes right now."""
     with engine.connect() as connection:
         holder, process = _holder(connection)
-        if holder is not None and not is_free(holder, process, _now(connection)):
+        if holder is not None and not is_free(holder, process, _now(connection), watched):
             return holder, process
     if holder is not None and holder.renewed_at is not None:
         _end_connections(engine, holder)
@@ -158,6 +169,7 @@ def _entered(
                 "process": processes.own(),
                 "started_at": now,
                 "lease": lease,
+                "renewals": 0,
                 "renewed_at": now,
             }
             if before is None:
@@ -167,7 +179,7 @@ def _entered(
                 servers.c.id == _ONLY,
                 servers.c.epoch == before.epoch,
                 servers.c.incarnation_id == before.incarnation_id,
-                servers.c.renewed_at.is_not_distinct_from(before.renewed_at),
+                servers.c.renewals == before.renewals,
             )
             changed = connection.execute(update(servers).where(*as_it_was).values(**row))
             return epoch if changed.rowcount else None

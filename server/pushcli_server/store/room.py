@@ -39,4 +39,5 @@ def prove(engine: Engine, failed: int, require: Callable[[Connection], None]) ->
         connection.execute(gone)
         connection.execute(insert(table), {"digest": _DIGEST, "size": size, "data": data})
     with engine.begin() as connection:
+        require(connection)
         connection.execute(gone)

@@ -392,5 +392,6 @@ servers = Table(
     Column("process", String(255), nullable=False),
     Column("started_at", Time, nullable=False),
     Column("lease", Time, nullable=False),
+    Column("renewals", BigInteger, nullable=False),
     Column("renewed_at", Time),
 )

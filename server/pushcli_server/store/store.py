@@ -5,7 +5,6 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 from sqlalchemy import Connection, Engine
 
 from pushcli.errors import StoreError
+from pushcli_server.askers import Askers
 from pushcli_server.store import blobs, database, holding, tails
 from pushcli_server.store.errors import (
     OutcomeUnknown,
@@ -40,6 +40,8 @@ _ALONE = 10.0
 """Seconds of silence after which whoever writes in place of a server counts as gone."""
 _WARNED = 2
 """Renewals that failed in a row, of those that there are in a lease."""
+_LAST_WAIT = 5.0
+"""Seconds in which the end of a server is told to the database."""
 _LOOK_AGAIN = 1.0
 """Seconds for which nobody tries to read after it could not be reached."""
 _REMEMBERED = 4096
@@ -73,6 +75,7 @@ class Store:
         self._hold: holding.Hold | None = None
         self._superseded_by: asyncio.Future[str] | None = None
         self._renewing: asyncio.Task[None] | None = None
+        self._leasing = Askers(1)
         self._waiting: list[tuple[int, asyncio.Future[None]]] = []
         self.refused: deque[int] = deque(maxlen=_REMEMBERED)
         """Tickets of what the database could never hold, the newest."""
@@ -137,20 +140,22 @@ class Store:
         if hold is None or hold.pause is None:
             return
         failures = 0
-        # Others may have all threads of the loop.
-        with ThreadPoolExecutor(1, "lease") as own:
-            while True:
-                await asyncio.sleep(hold.pause)
-                try:
-                    await asyncio.get_running_loop().run_in_executor(own, hold.renew)
-                    failures = 0
-                except Superseded as error:
-                    self._supersede(str(error))
-                    return
-                except Exception as error:
-                    failures += 1
-                    if failures == _WARNED:
-                        _log.warning("the lease is not renewed: %s", one_line(error))
+        while True:
+            await asyncio.sleep(hold.pause)
+            try:
+                await self._apart(hold.renew)
+                failures = 0
+            except Superseded as error:
+                self._supersede(str(error))
+                return
+            except Exception as error:
+                failures += 1
+                if failures == _WARNED:
+                    _log.warning("the lease is not renewed: %s", one_line(error))
+
+    def _apart(self, call: Callable[[], None]) -> "asyncio.Future[None]":
+        """In a thread that nobody else has, and whose end nobody need wait for."""
+        return asyncio.get_running_loop().run_in_executor(self._leasing, call)
 
     def recover(self) -> None:
         """Clear what the previous run of the server had half done; for whom no other one writes.
@@ -344,13 +349,18 @@ class Store:
         if self._writer is not None:
             await asyncio.to_thread(self._writer.close)
         if self._hold is not None:
-            await asyncio.to_thread(self._hold.release)
+            try:
+                async with asyncio.timeout(_LAST_WAIT):
+                    await self._apart(self._hold.release)
+            except TimeoutError:
+                _log.warning("the database does not answer: its next server waits for our lease")
         self.dispose()
 
     def dispose(self) -> None:
         """Close the database of a store that was never started."""
         for readers in (self._questions, self.lists, self.searches):
             readers.close()
+        self._leasing.shutdown()
         self._engine.dispose()
 
     @property

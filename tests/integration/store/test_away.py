@@ -43,7 +43,8 @@ async def until_done(store: Store) -> None:
 
 def committing(data: bytes) -> bool:
     """Whether a client of PostgreSQL ends its transaction."""
-    return b"COMMIT" in data
+    # Not one that begins as `READ COMMITTED`.
+    return b"COMMIT\0" in data
 
 
 @ON_POSTGRESQL

@@ -14,7 +14,14 @@ from sqlalchemy import Engine, text
 
 from pushcli.errors import StartError, StoreError
 from pushcli_server.core.leases import Process
-from pushcli_server.store import Store, StoreUnavailable, operations, processes, schema
+from pushcli_server.store import (
+    Store,
+    StoreUnavailable,
+    lease,
+    operations,
+    processes,
+    schema,
+)
 from pushcli_server.store.database import make_engine, writing
 from tests.integration.store.conftest import ON_POSTGRESQL, ON_SQLITE, Database
 from tests.integration.store.writing import ORGS, job
@@ -27,11 +34,11 @@ IN_THE_WAY = "another server works with this database"
 
 
 @asynccontextmanager
-async def holding(database: Database, lease: float = LEASE) -> AsyncIterator[Store]:
+async def holding(database: Database, seconds: float = LEASE) -> AsyncIterator[Store]:
     """A started store that has the database."""
     store = Store.open(database.url, database.root)
     try:
-        await store.acquire(lease)
+        await store.acquire(seconds)
         store.start(asyncio.get_running_loop(), lambda ticket: None)
         yield store
     finally:
@@ -195,6 +202,55 @@ def test_one_elsewhere_is_waited_for_until_its_lease_is_over(database: Database)
             began = time.monotonic()
             async with holding(database):
                 assert LEASE * 0.9 < time.monotonic() - began < patient(2 * LEASE)
+
+    run(scenario)
+
+
+@ON_POSTGRESQL
+def test_one_is_not_waited_for_longer_because_the_clock_was_set_back(database: Database) -> None:
+    async def scenario() -> None:
+        async with holding(database):
+            change(database, process="elsewhere", renewed_at=time.time() + 3600)
+            began = time.monotonic()
+            async with holding(database):
+                assert time.monotonic() - began > LEASE * 0.9
+
+    run(scenario)
+
+
+@ON_POSTGRESQL
+def test_whoever_waited_for_a_takeover_sees_it(database: Database) -> None:
+    """Also where a transaction's first look is to count for all of it."""
+    with engine_of(database) as engine, engine.connect() as connection:
+        name = connection.execute(text("SELECT current_database()")).scalar_one()
+        connection.execute(
+            text(f"ALTER DATABASE {name} SET default_transaction_isolation = 'repeatable read'")
+        )
+        connection.commit()
+
+    async def scenario() -> None:
+        async with holding(database) as store:
+            await store.write(*ORGS)
+            with engine_of(database) as engine, engine.connect() as connection:
+                connection.execute(text(f"SELECT pg_advisory_xact_lock({lease._LOCK})"))
+                answer = store.begin(operations.CreateOrganization("third"))
+                await until_one_waits(database, "pg_advisory_xact_lock_shared")
+                connection.execute(text("UPDATE servers SET epoch = 7"))
+                connection.commit()
+            with pytest.raises(StoreUnavailable, match=IN_THE_WAY):
+                await answer
+
+    run(scenario)
+
+
+@ON_POSTGRESQL
+def test_the_end_waits_for_no_database_that_does_not_answer(database: Database) -> None:
+    async def scenario() -> None:
+        with engine_of(database) as engine, engine.connect() as connection:
+            async with holding(database):
+                # Nothing of its row can be changed.
+                connection.execute(text("LOCK TABLE servers IN EXCLUSIVE MODE"))
+            connection.commit()
 
     run(scenario)
 

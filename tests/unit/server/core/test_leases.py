@@ -5,10 +5,10 @@ import pytest
 from pushcli_server.core.leases import Holder, Process, is_free, is_waited_for
 
 
-def holder(renewed_at: float | None, incarnation_id: str = "a") -> Holder:
+def holder(renewed_at: float | None, incarnation_id: str = "a", renewals: int = 5) -> Holder:
     return Holder(
         epoch=3, incarnation_id=incarnation_id, host="db1", started_at=0.0, lease=10.0,
-        renewed_at=renewed_at,
+        renewals=renewals, renewed_at=renewed_at,
     )  # fmt: skip
 
 
@@ -37,7 +37,12 @@ def test_a_holder_has_its_place_until_it_is_gone_or_silent_for_its_lease(
     assert is_free(holder(100.0), process, 100.0 + silent_for) is free
 
 
+def test_silence_that_somebody_heard_counts_whatever_the_clock_says() -> None:
+    assert not is_free(holder(100.0), Process.ELSEWHERE, -3600.0, watched=9.9)
+    assert is_free(holder(100.0), Process.ELSEWHERE, -3600.0, watched=10.0)
+
+
 def test_one_that_says_anything_is_not_waited_for() -> None:
     assert is_waited_for(holder(100.0), holder(100.0))
-    assert not is_waited_for(holder(100.0), holder(102.5))
+    assert not is_waited_for(holder(100.0), holder(100.0, renewals=6))
     assert not is_waited_for(holder(100.0), holder(100.0, "b")), "another one came first"

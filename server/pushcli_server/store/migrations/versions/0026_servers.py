@@ -17,6 +17,7 @@ def upgrade() -> None:
         sa.Column("process", sa.String(255), nullable=False),
         sa.Column("started_at", sa.Float(53), nullable=False),
         sa.Column("lease", sa.Float(53), nullable=False),
+        sa.Column("renewals", sa.BigInteger(), nullable=False),
         sa.Column("renewed_at", sa.Float(53)),
         sa.PrimaryKeyConstraint("id", name="pk_servers"),
     )
