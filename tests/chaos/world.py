@@ -18,7 +18,7 @@ from tests.chaos.nodes import Simulated
 from tests.chaos.phases import FRESH, Phase, Spooled, Tally, all_voted, phase_of, spooled
 from tests.chaos.store import StoreView
 from tests.chaos.verdict import Key
-from tests.support.powered import PoweredFleet, stopped
+from tests.support.powered import PoweredFleet, send_signal, stopped
 
 _TICK = 0.01
 
@@ -176,12 +176,12 @@ class World:
     def kill_supervisor(self, key: Key) -> None:
         """KILL the process beside a job; its command goes with it, sooner or later."""
         pid = self.supervisors().get(key)
-        if pid is None or not _signal(pid, signal.SIGSTOP):
+        if pid is None or not send_signal(pid, signal.SIGSTOP):
             return
         phases = {found: phase for found, phase in self.phases().items() if found == key}
         self._count("supervisor", f"the supervisor of {key[0]} on {key[1]}", phases)
         self.killed.add(key)
-        _signal(pid, signal.SIGKILL)
+        send_signal(pid, signal.SIGKILL)
 
     def end_connections(self) -> None:
         """PostgreSQL ends the server's connections."""
@@ -196,12 +196,12 @@ class World:
     @contextmanager
     def frozen(self, *pids: int) -> Iterator[None]:
         """These processes are stopped meanwhile."""
-        stopped = [pid for pid in pids if _signal(pid, signal.SIGSTOP)]
+        stopped = [pid for pid in pids if send_signal(pid, signal.SIGSTOP)]
         try:
             yield
         finally:
             for pid in stopped:
-                _signal(pid, signal.SIGCONT)
+                send_signal(pid, signal.SIGCONT)
 
     # --- and lives
 
@@ -240,11 +240,3 @@ class World:
     def pause(self, longest: float) -> None:
         """Some time, up to so many seconds."""
         time.sleep(self.chance.random() * longest)
-
-
-def _signal(pid: int, number: int) -> bool:
-    try:
-        os.kill(pid, number)
-    except ProcessLookupError:
-        return False
-    return True

@@ -55,7 +55,7 @@ class PoweredFleet(Fleet):
         """
         of_node = stopped([self.pid(node), *beside])
         for pid in of_node:
-            _signal(pid, signal.SIGKILL)
+            send_signal(pid, signal.SIGKILL)
         self.end_agent(node, signal.SIGKILL)
         end = time.monotonic() + _GONE
         while any(_lives(pid) for pid in of_node) and time.monotonic() < end:
@@ -79,7 +79,7 @@ def stopped(pids: Iterable[int]) -> list[int]:
     found: list[int] = []
     new = list(pids)
     while new:
-        found += [pid for pid in new if _signal(pid, signal.SIGSTOP)]
+        found += [pid for pid in new if send_signal(pid, signal.SIGSTOP)]
         children = _children()
         new = [child for pid in found for child in children.get(pid, ()) if child not in found]
     return found
@@ -106,7 +106,8 @@ def _stat(pid: int) -> list[str]:
         return []
 
 
-def _signal(pid: int, number: int) -> bool:
+def send_signal(pid: int, number: int) -> bool:
+    """Whether there was such a process."""
     try:
         os.kill(pid, number)
     except ProcessLookupError:

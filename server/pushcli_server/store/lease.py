@@ -10,7 +10,6 @@ import logging
 import socket
 import threading
 import time
-from itertools import count
 from typing import Any
 
 from sqlalchemy import Connection, Engine, event, insert, select, text, update
@@ -34,6 +33,7 @@ _LOCK = 0x70757368636C69
 _LOCK_TIMEOUT = "55P03"
 _TICK = 0.25
 _MANY = 20
+"""Tries after which it is told that they come to nothing."""
 _PATIENCE = "SET LOCAL lock_timeout = 1000"
 _SHARED = text(f"SELECT pg_advisory_xact_lock_shared({_LOCK})")
 _ALONE = text(f"SELECT pg_advisory_xact_lock({_LOCK})")
@@ -108,7 +108,8 @@ async def acquire(engine: Engine, incarnation_id: str, lease: float) -> Lease:
     _name_connections(engine, incarnation_id)
     first: Holder | None = None
     since = time.monotonic()
-    for turn in count():
+    fruitless = 0
+    while True:
         watched = 0.0 if first is None else time.monotonic() - since
         try:
             taken = await asyncio.to_thread(_try, engine, incarnation_id, lease, watched)
@@ -124,10 +125,11 @@ async def acquire(engine: Engine, incarnation_id: str, lease: float) -> Lease:
             if first is None:
                 first, since = holder, time.monotonic()
                 _log.warning("%s; waiting until it was silent for %g s", _who(first), first.lease)
-        elif turn == _MANY:
-            _log.warning("%s, and does not let go of it; trying again", ANOTHER)
+        else:
+            fruitless += 1
+            if fruitless == _MANY:
+                _log.warning("%s, and does not let go of it; trying again", ANOTHER)
         await asyncio.sleep(_TICK)
-    raise AssertionError("unreachable")
 
 
 def _try(
