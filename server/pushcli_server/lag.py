@@ -54,10 +54,11 @@ class LoopLag:
         self._count = 0
         if not count:
             return "event loop: not measured"
-        lags, worst = sorted(self._lags[:count]), max(self._used[:count])
-        p99, p999 = (lags[min(count - 1, int(count * q))] for q in (0.99, 0.999))
+        lags, used = sorted(self._lags[:count]), sorted(self._used[:count])
+        p99, p999 = (int(count * q) for q in (0.99, 0.999))
         return (
             f"event loop: longest block {lags[-1] * 1000:.1f} ms, "
-            f"p99.9 {p999 * 1000:.1f} ms, p99 {p99 * 1000:.1f} ms; "
-            f"most processor time in one {worst * 1000:.1f} ms; {count} samples"
+            f"p99.9 {lags[p999] * 1000:.1f} ms, p99 {lags[p99] * 1000:.1f} ms; "
+            f"processor time in one: most {used[-1] * 1000:.1f} ms, "
+            f"p99.9 {used[p999] * 1000:.1f} ms; {count} samples"
         )

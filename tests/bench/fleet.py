@@ -1,6 +1,6 @@
 """A simulated fleet against the real server, beside the floor, in one run.
 
-usage: python -m tests.bench.fleet [N ...] [--old] [--postgresql] [--save PAGE]
+usage: python -m tests.bench.fleet [N ...] [--old] [--postgresql] [--rest SECONDS] [--save PAGE]
 """
 
 import argparse
@@ -175,17 +175,27 @@ def median_of(measure: Callable[[], float], rounds: int = ROUNDS) -> tuple[float
     return median, f"{median:.3f} s ({min(times):.3f} to {max(times):.3f})"
 
 
-def at_rest(fleet: SimulatedFleet) -> float:
+def at_rest(fleet: SimulatedFleet, seconds: float) -> float:
     """Processor time of the server in a second, by heartbeats."""
     pid = fleet.pid("server")
     time.sleep(SETTLING)
+    offline = went_offline(fleet)
     with loop_of(fleet, "at rest"):
         cpu = cpu_seconds(pid)
-        time.sleep(IDLE)
-        busy = (cpu_seconds(pid) - cpu) / IDLE
+        time.sleep(seconds)
+        busy = (cpu_seconds(pid) - cpu) / seconds
     beats = len(fleet.names) / INTERVAL
-    print(f"at rest: {busy:.1%} of a core, {busy / beats * 1e6:.0f} us a node and interval")
+    print(
+        f"at rest for {seconds:g} s: {busy:.1%} of a core, "
+        f"{busy / beats * 1e6:.0f} us a node and interval, "
+        f"{went_offline(fleet) - offline:.0f} nodes went offline"
+    )
     return busy
+
+
+def went_offline(fleet: SimulatedFleet) -> float:
+    """How many nodes did, since the server started."""
+    return fleet.metric("pushcli_nodes_went_offline_total")
 
 
 def jobs(fleet: SimulatedFleet, bare: float) -> tuple[float, float, float, float]:
@@ -228,8 +238,8 @@ def operators(fleet: SimulatedFleet) -> None:
     )
 
 
-def measure(count: int, *, old: bool, database_url: str) -> Figures:
-    """Run it all and print it."""
+def measure(count: int, *, old: bool, database_url: str, rest_for: float) -> Figures:
+    """Run it all and print it; for so many seconds nothing is asked of the fleet."""
     kind, where = in_words(old=old, postgresql=bool(database_url))
     print(f"{count} {kind}, {INTERVAL:g} s heartbeats, {where}, on {describe()}")
     connected, rounds = floor([f"n{number:05}" for number in range(count)])
@@ -239,12 +249,12 @@ def measure(count: int, *, old: bool, database_url: str) -> Figures:
     with simulated_fleet(count, offered=offered, old=old, database_url=database_url) as begun:
         fleet, seconds = begun
         print(f"all configured and available: {seconds:.2f} s")
-        rest = at_rest(fleet)
+        rest = at_rest(fleet, rest_for)
         plain, used, captured, single = jobs(fleet, bare)
         operators(fleet)
         memory = rss_mib(fleet.pid("server"))
         print(f"server memory: {memory:.0f} MiB resident")
-        print(f"went offline meanwhile: {fleet.metric('pushcli_nodes_went_offline_total'):.0f}")
+        print(f"went offline in all: {went_offline(fleet):.0f}")
         return Figures(
             nodes=count, floor=bare, configured=seconds, rest=rest, job=plain, job_used=used,
             captured=captured, single=single, memory=memory, back=restarted(fleet),
@@ -263,6 +273,10 @@ def main() -> None:
     parser.add_argument("counts", nargs="*", type=int, default=[1000], metavar="N")
     parser.add_argument("--old", action="store_true", help="agents without extensions")
     parser.add_argument("--postgresql", action="store_true", help="in place of SQLite")
+    parser.add_argument(
+        "--rest", type=float, default=IDLE, metavar="SECONDS",
+        help="for which nothing is asked of the largest fleet",
+    )  # fmt: skip
     parser.add_argument("--save", type=Path, metavar="PAGE", help="write tables and plots there")
     asked = parser.parse_args()
     kind, where = in_words(old=asked.old, postgresql=asked.postgresql)
@@ -271,7 +285,8 @@ def main() -> None:
         for count in sorted(asked.counts):
             # Each fleet has a database of its own.
             url = ended.enter_context(new_database()) if asked.postgresql else ""
-            measured.append(measure(count, old=asked.old, database_url=url))
+            rest = asked.rest if count == max(asked.counts) else IDLE
+            measured.append(measure(count, old=asked.old, database_url=url, rest_for=rest))
             # What was measured is not lost if a larger fleet fails.
             if asked.save is not None:
                 text = page(

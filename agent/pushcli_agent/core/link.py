@@ -23,7 +23,7 @@ LONGEST_RETRY = 300.0
 def fetch(agent: Agent) -> list[Effect]:
     """Ask for the configuration, naming the jobs that are still here."""
     link = agent.link
-    link.fetching, link.fetch_at = True, math.inf
+    link.fetching, link.renew_at, link.retry_at = True, math.inf, math.inf
     running = [agent.job.id] if agent.job is not None and agent.job.doing == "running" else []
     return [FetchConfig((*running, *agent.deliveries))]
 
@@ -32,9 +32,9 @@ def configured(agent: Agent, config: ServerConfig, now: float) -> list[Effect]:
     """Connect as the answer says, unless the connection that there is serves as well."""
     link = agent.link
     previous, link.config = link.config, config
-    link.fetching, link.refusals = False, 0
+    link.fetching, link.refusals, link.retry_at = False, 0, math.inf
     # Up to a tenth earlier, so that a fleet that started at once does not ask at once.
-    link.fetch_at = now + config.lifetime * (1.0 - 0.1 * agent.random())
+    link.renew_at = now + config.lifetime * (1.0 - 0.1 * agent.random())
     if previous is not None and previous.incarnation_id != config.incarnation_id:
         link.retired.append(previous.incarnation_id)
     effects = delivery.configured(agent, config)
@@ -55,7 +55,7 @@ def config_failed(agent: Agent, failed: ConfigFailed, now: float) -> list[Effect
     asked = min(failed.retry_after, LONGEST_RETRY) * (1.0 + 0.5 * agent.random())
     wait = max(_delay(agent, agent.link.refusals), asked)
     agent.link.refusals += 1
-    agent.link.fetching, agent.link.fetch_at = False, now + wait
+    agent.link.fetching, agent.link.retry_at = False, now + wait
     return [Report("warning", f"no configuration: {failed.reason}; retrying in {wait:.1f} s")]
 
 
@@ -85,13 +85,14 @@ def disconnected(agent: Agent, now: float) -> list[Effect]:
     return []
 
 
-def proven(agent: Agent) -> list[Effect]:
+def proven(agent: Agent, now: float) -> list[Effect]:
     """A command message came."""
     link = agent.link
     link.proof_at = math.inf
     if link.proven:
         return []
     link.proven = True
+    _back(agent, now)
     return [Report("info", "connected: the server answers")]
 
 
@@ -119,6 +120,7 @@ def beaten(agent: Agent, message: messages.Beat, now: float) -> list[Effect]:
     effects: list[Effect] = []
     if not link.online:
         link.online = True
+        _back(agent, now)
         effects.append(Report("info", "the server is back"))
     if message.ask or link.heartbeat_at == math.inf:
         effects += heartbeat(agent, now)
@@ -131,11 +133,27 @@ def _chase(agent: Agent, config: ServerConfig, incarnation: str, now: float) -> 
     if incarnation in (config.incarnation_id, link.chased):
         return []
     link.chased = incarnation
-    if link.proven and link.refusals and not link.fetching and not link.forced:
-        # It was asked for while there was no answer. Now there is no hurry, and many are back.
-        link.fetch_at = math.inf
-    _schedule_fetch(link, now + agent.random() * config.splay)
+    # One that is due earlier than the last of the others is not put off.
+    if not link.fetching and link.renew_at > now + config.splay:
+        link.renew_at = _among_others(agent, config, now)
     return [Report("info", "the server was restarted")]
+
+
+def _back(agent: Agent, now: float) -> None:
+    """The server answers where it was: many who missed it are back now, and none need hurry."""
+    link, config = agent.link, agent.link.config
+    is_asked = link.fetching or link.forced
+    if config is None or is_asked or not (link.proven and link.online) or link.retry_at == math.inf:
+        return
+    link.retry_at, link.refusals = math.inf, 0
+    if link.renew_at == math.inf:
+        # It was asked for in vain.
+        link.renew_at = _among_others(agent, config, now)
+
+
+def _among_others(agent: Agent, config: ServerConfig, now: float) -> float:
+    """A moment within those that the server has all agents spread over."""
+    return now + agent.random() * config.splay
 
 
 def _count_beat(agent: Agent, config: ServerConfig, now: float) -> list[Effect]:
@@ -146,6 +164,7 @@ def _count_beat(agent: Agent, config: ServerConfig, now: float) -> list[Effect]:
     if link.beats <= config.online_threshold:
         return []
     link.online = True
+    _back(agent, now)
     back = Report("info", "the server is back")
     return [back, *heartbeat(agent, now)] if link.connected else [back]
 
@@ -191,8 +210,10 @@ def _work_of(agent: Agent) -> Work:
 
 def reconfigure(agent: Agent, now: float) -> list[Effect]:
     """The operator asks for it: a new configuration and new connections, now."""
-    agent.link.forced = True
-    _schedule_fetch(agent.link, now)
+    link = agent.link
+    link.forced = True
+    if not link.fetching:
+        link.renew_at = now
     return time_passed(agent, now)
 
 
@@ -215,7 +236,7 @@ def _went_silent(agent: Agent, now: float) -> list[Effect]:
     link = agent.link
     link.online, link.beats = False, 0
     link.silent_at = link.heartbeat_at = math.inf
-    _schedule_fetch(link, now + _delay(agent, link.failures))
+    _schedule_retry(link, now + _delay(agent, link.failures))
     link.failures += 1
     if link.config is not None and link.config.is_quiet:
         what, where = "answer to heartbeats", link.config.command_addr
@@ -227,15 +248,15 @@ def _went_silent(agent: Agent, now: float) -> list[Effect]:
 def _stayed_mute(agent: Agent, now: float) -> list[Effect]:
     link = agent.link
     link.proof_at = math.inf
-    _schedule_fetch(link, now + _delay(agent, link.failures))
+    _schedule_retry(link, now + _delay(agent, link.failures))
     link.failures += 1
     where = link.config.command_addr if link.config else ""
     return [Report("warning", f"no message from the server at {where} within {PROOF:g} s")]
 
 
-def _schedule_fetch(link: Link, at: float) -> None:
+def _schedule_retry(link: Link, at: float) -> None:
     if not link.fetching:
-        link.fetch_at = min(link.fetch_at, at)
+        link.retry_at = min(link.retry_at, at)
 
 
 def _delay(agent: Agent, failures: int) -> float:

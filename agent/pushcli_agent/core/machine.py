@@ -82,7 +82,7 @@ def _received(agent: Agent, event: CommandReceived | MalformedReceived, now: flo
     # What a lost connection left behind cannot be answered; the server will send it again.
     if not agent.link.connected:
         return []
-    effects = link.proven(agent)
+    effects = link.proven(agent, now)
     if isinstance(event, MalformedReceived):
         return effects + work.malformed(event.kind, event.reason)
     return effects + _command(agent, event.message, now)

@@ -71,7 +71,10 @@ class Link:
     fetching: bool = False
     forced: bool = False
     """The operator wants new connections even if the configuration stays the same."""
-    fetch_at: float = math.inf
+    renew_at: float = math.inf
+    """When its configuration is too old, or may be: another run of the server may have another."""
+    retry_at: float = math.inf
+    """When to ask whether it is elsewhere now, or why there was no configuration."""
     heartbeat_at: float = math.inf
     change_at: float = math.inf
     """When a heartbeat repeats what changed, if it is still so."""
@@ -79,6 +82,11 @@ class Link:
     """What the last heartbeat said."""
     silent_at: float = math.inf
     proof_at: float = math.inf
+
+    @property
+    def fetch_at(self) -> float:
+        """When a configuration is asked for."""
+        return min(self.renew_at, self.retry_at)
 
     def deadline(self) -> float:
         """When something is due."""
@@ -168,6 +176,11 @@ class Agent:
     """The digest of the server's whitelist that was applied last."""
     facts: dict[str, Any] | None = None
     """The node's automatic attributes, as of the last configuration."""
+
+    @property
+    def fetch_at(self) -> float:
+        """When a configuration is asked for."""
+        return min(self.renew_at, self.retry_at)
 
     def deadline(self) -> float:
         """When `TimePassed` is due."""

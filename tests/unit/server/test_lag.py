@@ -15,10 +15,10 @@ def measured(samples: int, lags: list[float]) -> LoopLag:
 
 
 def test_a_report_is_of_the_time_since_the_last_one() -> None:
-    lag = measured(1000, [0.001] * 99 + [0.050])
+    lag = measured(5000, [0.050] + [0.001] * 1985 + [0.003] * 14)
     assert lag.report() == (
-        "event loop: longest block 50.0 ms, p99.9 50.0 ms, p99 50.0 ms; "
-        "most processor time in one 99.0 ms; 100 samples"
+        "event loop: longest block 50.0 ms, p99.9 3.0 ms, p99 1.0 ms; "
+        "processor time in one: most 1999.0 ms, p99.9 1998.0 ms; 2000 samples"
     )
     assert lag.report() == "event loop: not measured"
     lag.keep(Sample(0.002, 0.001))

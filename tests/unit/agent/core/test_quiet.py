@@ -2,9 +2,12 @@
 
 import math
 
+import pytest
+
 from pushcli.protocol import messages
 from pushcli.protocol.run import Outcome
 from pushcli_agent.core import effects, events
+from pushcli_agent.core.link import PROOF
 from tests.unit.agent.core.script import JOB, Script, config, connected, heartbeat
 
 QUIET = config(quiet_interval=10.0)
@@ -154,6 +157,60 @@ def test_who_tried_in_vain_while_the_server_was_away_waits_with_the_others() -> 
         script.take(events.ConfigFailed("connection refused"))
     script.take(events.Connected())
     script.command(messages.Beat, incarnation_id="server-2")
+    assert script.agent.link.fetch_at == script.now + 250
+
+
+def test_who_had_not_tried_yet_when_the_server_was_back_waits_with_the_others() -> None:
+    script = connected(config(quiet_interval=10.0, reconfigure_splay=500.0))
+    script.command(messages.Beat, incarnation_id="server-1")
+    script.take(events.Disconnected())
+    script.wait(PROOF)
+    assert script.agent.link.fetch_at < script.now + 1
+    script.take(events.Connected())
+    script.command(messages.Beat, incarnation_id="server-2")
+    assert script.agent.link.fetch_at == script.now + 250
+
+
+@pytest.mark.parametrize("lost", [True, False])
+def test_a_server_that_is_back_with_what_it_had_is_asked_for_nothing(lost: bool) -> None:
+    script = connected(config(quiet_interval=10.0, reconfigure_splay=500.0))
+    script.command(messages.Beat, incarnation_id="server-1")
+    as_planned = script.agent.link.fetch_at
+    if lost:
+        script.take(events.Disconnected())
+        script.wait(PROOF)
+    else:
+        while script.agent.link.online:
+            script.wait(0.1)
+    assert script.agent.link.fetch_at < script.now + 1
+    if lost:
+        script.take(events.Connected())
+    script.command(messages.Beat, incarnation_id="server-1")
+    assert script.agent.link.fetch_at == as_planned
+
+
+def test_what_the_operator_wants_is_asked_for_whoever_is_back() -> None:
+    script = connected(config(quiet_interval=10.0, reconfigure_splay=500.0))
+    script.command(messages.Beat, incarnation_id="server-1")
+    script.take(events.Disconnected())
+    script.take(events.ReconfigureRequested())
+    script.take(events.ConfigFailed("connection refused"))
+    before = script.agent.link.fetch_at
+    assert before < script.now + 2
+    script.take(events.Connected())
+    script.command(messages.Beat, incarnation_id="server-2")
+    assert script.agent.link.fetch_at == before
+
+
+def test_a_configuration_that_ended_while_the_server_was_away_is_asked_for_all_the_same() -> None:
+    script = connected(config(quiet_interval=10.0, reconfigure_splay=500.0, lifetime=30.0))
+    script.command(messages.Beat, incarnation_id="server-1")
+    script.take(events.Disconnected())
+    while not script.agent.link.fetching:
+        script.wait(1)
+    script.take(events.ConfigFailed("connection refused"))
+    script.take(events.Connected())
+    script.command(messages.Beat, incarnation_id="server-1")
     assert script.agent.link.fetch_at == script.now + 250
 
 
