@@ -20,6 +20,8 @@ from pushcli.terminal.context import App, can_redraw, wants_colour
 
 _HIDE, _SHOW = "\x1b[?25l", "\x1b[?25h"
 _CLEAR = "\r\x1b[J"
+_CUT_OFF, _WRAP = "\x1b[?7l", "\x1b[?7h"
+"""What becomes of a line that is too long: drawn for a terminal that was resized on the way."""
 _USUAL = os.terminal_size((80, 24))
 _LEAST = 20
 
@@ -116,7 +118,7 @@ class LiveDisplay:
         # One line below stays free: a screen that scrolls would lose the first.
         shown = shown[: max(1, self._size().lines - 1)]
         up = f"\x1b[{len(shown) - 1}A" if len(shown) > 1 else ""
-        return _HIDE + _CLEAR + "\r\n".join(shown) + up + "\r"
+        return _HIDE + _CUT_OFF + _CLEAR + "\r\n".join(shown) + _WRAP + up + "\r"
 
     def _is_in_front(self) -> bool:
         try:

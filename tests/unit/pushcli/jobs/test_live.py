@@ -112,3 +112,18 @@ def test_whoever_waits_goes_on_when_it_is_over(shown: Shown, live: LiveDisplay) 
     live.clear()
     thread.join(10)
     assert shown.lines() == ["first"]
+
+
+def test_what_was_on_its_way_to_a_wider_terminal_leaves_no_line_behind(
+    shown: Shown, live: LiveDisplay
+) -> None:
+    shown.write("first\n")
+    live.draw([[Part("one" * 20)], [Part("two")]])
+    shown.screen.resize(24, 40)
+    assert shown.screen.cursor.y == 0
+    live.draw([[Part("one")], [Part("two")]])
+    shown.write("")
+    assert shown.lines() == ["first", "one", "two"]
+    live.clear()
+    shown.write("x" * 60)
+    assert shown.lines() == ["first", "x" * 40, "x" * 20]
