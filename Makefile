@@ -6,6 +6,7 @@
 # make check  formatting, lint, types, import contracts
 # make bench  medians of what operators wait for
 # make bench-fleet N=1000   a simulated fleet against the real server, beside the floor; FLEET="--old --postgresql";
+#             FLEET="--rest 600" watches it for ten minutes in which nothing is asked of it;
 #             N="1000 2500" FLEET="--save docs/scaling.md" makes tables and plots of several
 # make bench-chef N=1000   a simulated fleet that fetches its configurations beside a Chef Infra Server
 # make hostile   some minutes of attacks on a throw-away fleet; HOSTILE_SEED=... repeats a run

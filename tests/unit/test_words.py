@@ -4,6 +4,7 @@ import ast
 import importlib.util
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -36,13 +37,14 @@ RULED_OUT = re.compile(
 """In what operators read."""
 
 
-def modules(package: str) -> Iterator[tuple[Path, ast.Module]]:
+@cache
+def modules(package: str) -> list[tuple[Path, ast.Module]]:
     """The modules of a package, read but not run."""
     found = importlib.util.find_spec(package)
     assert found is not None
     assert found.origin is not None
-    for file in sorted(Path(found.origin).parent.rglob("*.py")):
-        yield file, ast.parse(file.read_text())
+    files = sorted(Path(found.origin).parent.rglob("*.py"))
+    return [(file, ast.parse(file.read_text())) for file in files]
 
 
 def functions(tree: ast.AST) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:

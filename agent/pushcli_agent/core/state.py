@@ -177,11 +177,6 @@ class Agent:
     facts: dict[str, Any] | None = None
     """The node's automatic attributes, as of the last configuration."""
 
-    @property
-    def fetch_at(self) -> float:
-        """When a configuration is asked for."""
-        return min(self.renew_at, self.retry_at)
-
     def deadline(self) -> float:
         """When `TimePassed` is due."""
         due = min((d.due_at for d in self.deliveries.values()), default=math.inf)

