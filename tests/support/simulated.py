@@ -32,6 +32,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from pushcli import keys
 from pushcli.protocol import extensions, messages, session_keys, signing, wire
 from pushcli.protocol.timestamps import format_iso8601, format_rfc1123
+from pushcli_agent.core.delivery import MAX_REPEAT, REPEAT
 from pushcli_agent.core.link import UNREPEATED
 
 OURS = extensions.render(
@@ -77,8 +78,6 @@ class Plan(msgspec.Struct, kw_only=True):
 
 FETCHERS = 16
 """Configurations of one process that are asked for at a time."""
-AGAIN = 10.0
-"""Seconds after which a result that was not acknowledged is sent again."""
 
 
 @dataclass(slots=True)
@@ -87,6 +86,8 @@ class Kept:
 
     kind: type[messages.Result]
     fields: dict[str, object]
+    sent: int = 0
+    """How often it was sent."""
     until: float = 0.0
     """When it is sent again (monotonic)."""
 
@@ -236,7 +237,8 @@ class Agent:
             self.send(kind, **fields)
 
     def _send_result(self, job_id: str, kept: "Kept") -> None:
-        kept.until = time.monotonic() + AGAIN
+        wait = min(REPEAT * 2**kept.sent, MAX_REPEAT) * (0.5 + 0.5 * random.random())
+        kept.until, kept.sent = time.monotonic() + wait, kept.sent + 1
         self.send(kept.kind, job_id=job_id, **kept.fields)
 
 

@@ -10,16 +10,19 @@ import math
 
 from pushcli.protocol import messages
 from pushcli.protocol.run import Outcome, OutputChannel
+from pushcli_agent.core.backoff import backoff
 from pushcli_agent.core.configuration import ServerConfig
 from pushcli_agent.core.effects import DiscardSpool, Effect, ResultForm, SendOutput, SendResult
 from pushcli_agent.core.state import Agent, Delivery, Live, Stream
 
 WINDOW = 8
 """Chunks of a channel that may be under way."""
-SILENCE = 2.0
-"""Without an acknowledgement for so long, what was under way is sent again."""
-REPEAT = 1.0
-MAX_REPEAT = 10.0
+SILENCE = 4.0
+"""Seconds without an acknowledgement, after which what was under way is sent again."""
+REPEAT, MAX_REPEAT = 10.0, 20.0
+"""The same for results. On a connection that stands nothing is lost: a server that does not answer
+has much to do, as where a whole fleet has a result at once, or nowhere to put it.
+"""
 
 
 def keep(
@@ -127,7 +130,7 @@ def time_passed(agent: Agent, now: float) -> list[Effect]:
         if now >= delivery.due_at:
             attempts = delivery.attempts
             _restart(delivery)
-            delivery.attempts = min(attempts + 1, 8)
+            delivery.attempts = attempts + 1
             effects += send(agent, delivery, now)
     return effects
 
@@ -145,10 +148,15 @@ def send(agent: Agent, delivery: Delivery, now: float) -> list[Effect]:
         if delivery is not _streaming(agent, config):
             delivery.due_at = math.inf
             return []
-        delivery.due_at = now + min(SILENCE * 2**delivery.attempts, MAX_REPEAT)
+        delivery.due_at = now + silence(agent, delivery.attempts)
         return _fill(delivery, config)
-    delivery.due_at = now + min(REPEAT * 2**delivery.attempts, MAX_REPEAT)
+    delivery.due_at = now + backoff(agent, REPEAT, delivery.attempts, MAX_REPEAT)
     return [_result(delivery, config), *_next_stream(agent, now)]
+
+
+def silence(agent: Agent, attempts: int) -> float:
+    """Seconds for which output that was sent so often waits to be acknowledged."""
+    return backoff(agent, SILENCE, attempts, MAX_REPEAT)
 
 
 def streams(delivery: Delivery, config: ServerConfig) -> bool:

@@ -4,6 +4,7 @@ import math
 
 from pushcli.protocol import messages
 from pushcli_agent.core import delivery, live, notes, work
+from pushcli_agent.core.backoff import backoff
 from pushcli_agent.core.configuration import ServerConfig
 from pushcli_agent.core.effects import Connect, Effect, FetchConfig, Report, SendHeartbeat
 from pushcli_agent.core.events import ConfigFailed
@@ -53,7 +54,7 @@ def configured(agent: Agent, config: ServerConfig, now: float) -> list[Effect]:
 def config_failed(agent: Agent, failed: ConfigFailed, now: float) -> list[Effect]:
     """Try again, later each time, and not before the server wants that."""
     asked = min(failed.retry_after, LONGEST_RETRY) * (1.0 + 0.5 * agent.random())
-    wait = max(_delay(agent, agent.link.refusals), asked)
+    wait = max(backoff(agent, FIRST_DELAY, agent.link.refusals, MAX_DELAY), asked)
     agent.link.refusals += 1
     agent.link.fetching, agent.link.retry_at = False, now + wait
     return [Report("warning", f"no configuration: {failed.reason}; retrying in {wait:.1f} s")]
@@ -236,7 +237,7 @@ def _went_silent(agent: Agent, now: float) -> list[Effect]:
     link = agent.link
     link.online, link.beats = False, 0
     link.silent_at = link.heartbeat_at = math.inf
-    _schedule_retry(link, now + _delay(agent, link.failures))
+    _schedule_retry(link, now + backoff(agent, FIRST_DELAY, link.failures, MAX_DELAY))
     link.failures += 1
     if link.config is not None and link.config.is_quiet:
         what, where = "answer to heartbeats", link.config.command_addr
@@ -248,7 +249,7 @@ def _went_silent(agent: Agent, now: float) -> list[Effect]:
 def _stayed_mute(agent: Agent, now: float) -> list[Effect]:
     link = agent.link
     link.proof_at = math.inf
-    _schedule_retry(link, now + _delay(agent, link.failures))
+    _schedule_retry(link, now + backoff(agent, FIRST_DELAY, link.failures, MAX_DELAY))
     link.failures += 1
     where = link.config.command_addr if link.config else ""
     return [Report("warning", f"no message from the server at {where} within {PROOF:g} s")]
@@ -257,9 +258,3 @@ def _stayed_mute(agent: Agent, now: float) -> list[Effect]:
 def _schedule_retry(link: Link, at: float) -> None:
     if not link.fetching:
         link.retry_at = min(link.retry_at, at)
-
-
-def _delay(agent: Agent, failures: int) -> float:
-    """Seconds to wait after so many failures."""
-    longest = min(FIRST_DELAY * 2.0 ** min(failures, 16), MAX_DELAY)
-    return longest * (0.5 + 0.5 * agent.random())

@@ -21,9 +21,6 @@ WINDOW = 4
 RATE = 1024 * 1024
 """Bytes a second that an agent sends of commands that run."""
 BURST = 256 * 1024
-SILENCE = 2.0
-"""Without an acknowledgement for so long, what was under way is sent again."""
-MAX_SILENCE = 10.0
 
 
 def begin(agent: Agent, job_id: str, now: float) -> None:
@@ -73,7 +70,7 @@ def time_passed(agent: Agent, now: float) -> list[Effect]:
         return []
     effects: list[Effect] = []
     if now >= live.due_at:
-        live.attempts, live.due_at = min(live.attempts + 1, 8), math.inf
+        live.attempts, live.due_at = live.attempts + 1, math.inf
         for stream in live.streams.values():
             stream.restart()
         effects += _send(agent, live, now)
@@ -91,7 +88,7 @@ def _send(agent: Agent, live: Live, now: float) -> list[Effect]:
     live.allowance, live.allowed_at = min(live.allowance + passed * RATE, BURST), now
     effects = [] if delivery.is_streaming(agent, config) else _fill(live, config)
     if live.due_at == math.inf and _under_way(live):
-        live.due_at = now + min(SILENCE * 2**live.attempts, MAX_SILENCE)
+        live.due_at = now + delivery.silence(agent, live.attempts)
     return effects
 
 
