@@ -32,6 +32,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from pushcli import keys
 from pushcli.protocol import extensions, messages, session_keys, signing, wire
 from pushcli.protocol.timestamps import format_iso8601, format_rfc1123
+from pushcli_agent.core.backoff import backoff
 from pushcli_agent.core.delivery import MAX_REPEAT, REPEAT
 from pushcli_agent.core.link import UNREPEATED
 
@@ -237,7 +238,7 @@ class Agent:
             self.send(kind, **fields)
 
     def _send_result(self, job_id: str, kept: "Kept") -> None:
-        wait = min(REPEAT * 2**kept.sent, MAX_REPEAT) * (0.5 + 0.5 * random.random())
+        wait = backoff(random.random, REPEAT, kept.sent, MAX_REPEAT)
         kept.until, kept.sent = time.monotonic() + wait, kept.sent + 1
         self.send(kept.kind, job_id=job_id, **kept.fields)
 

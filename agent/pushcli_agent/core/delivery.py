@@ -150,13 +150,13 @@ def send(agent: Agent, delivery: Delivery, now: float) -> list[Effect]:
             return []
         delivery.due_at = now + silence(agent, delivery.attempts)
         return _fill(delivery, config)
-    delivery.due_at = now + backoff(agent, REPEAT, delivery.attempts, MAX_REPEAT)
+    delivery.due_at = now + backoff(agent.random, REPEAT, delivery.attempts, MAX_REPEAT)
     return [_result(delivery, config), *_next_stream(agent, now)]
 
 
 def silence(agent: Agent, attempts: int) -> float:
     """Seconds for which output that was sent so often waits to be acknowledged."""
-    return backoff(agent, SILENCE, attempts, MAX_REPEAT)
+    return backoff(agent.random, SILENCE, attempts, MAX_REPEAT)
 
 
 def streams(delivery: Delivery, config: ServerConfig) -> bool:

@@ -54,7 +54,7 @@ def configured(agent: Agent, config: ServerConfig, now: float) -> list[Effect]:
 def config_failed(agent: Agent, failed: ConfigFailed, now: float) -> list[Effect]:
     """Try again, later each time, and not before the server wants that."""
     asked = min(failed.retry_after, LONGEST_RETRY) * (1.0 + 0.5 * agent.random())
-    wait = max(backoff(agent, FIRST_DELAY, agent.link.refusals, MAX_DELAY), asked)
+    wait = max(backoff(agent.random, FIRST_DELAY, agent.link.refusals, MAX_DELAY), asked)
     agent.link.refusals += 1
     agent.link.fetching, agent.link.retry_at = False, now + wait
     return [Report("warning", f"no configuration: {failed.reason}; retrying in {wait:.1f} s")]
@@ -237,7 +237,7 @@ def _went_silent(agent: Agent, now: float) -> list[Effect]:
     link = agent.link
     link.online, link.beats = False, 0
     link.silent_at = link.heartbeat_at = math.inf
-    _schedule_retry(link, now + backoff(agent, FIRST_DELAY, link.failures, MAX_DELAY))
+    _schedule_retry(link, now + backoff(agent.random, FIRST_DELAY, link.failures, MAX_DELAY))
     link.failures += 1
     if link.config is not None and link.config.is_quiet:
         what, where = "answer to heartbeats", link.config.command_addr
@@ -249,7 +249,7 @@ def _went_silent(agent: Agent, now: float) -> list[Effect]:
 def _stayed_mute(agent: Agent, now: float) -> list[Effect]:
     link = agent.link
     link.proof_at = math.inf
-    _schedule_retry(link, now + backoff(agent, FIRST_DELAY, link.failures, MAX_DELAY))
+    _schedule_retry(link, now + backoff(agent.random, FIRST_DELAY, link.failures, MAX_DELAY))
     link.failures += 1
     where = link.config.command_addr if link.config else ""
     return [Report("warning", f"no message from the server at {where} within {PROOF:g} s")]

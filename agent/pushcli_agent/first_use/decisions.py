@@ -6,6 +6,7 @@ import msgspec
 
 from pushcli.protocol import names
 from pushcli.protocol.chef_answers import Group, Owner, within
+from pushcli_agent.core.backoff import backoff
 
 GROUP = "admins"
 MAX_GROUPS = 50
@@ -49,9 +50,8 @@ class Attempts:
 
     def failed(self, now: float) -> None:
         """It did not work: later, and later again."""
-        delay = min(_FIRST_DELAY * 2.0**self._failures, _LONGEST_DELAY)
-        self._failures = min(self._failures + 1, 20)
-        self.due_at = now + delay * (0.5 + 0.5 * self._random())
+        self.due_at = now + backoff(self._random, _FIRST_DELAY, self._failures, _LONGEST_DELAY)
+        self._failures += 1
 
 
 class Members:
