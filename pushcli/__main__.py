@@ -53,12 +53,17 @@ def _run(arguments: list[str]) -> int:
     if COMPLETE in os.environ:
         return _complete()
     from pushcli.cli import root
+    from pushcli.errors import PushcliError
     from pushcli.terminal.context import App
 
     app = App()
     with root.make_context("pushcli", arguments, obj=app) as context:
-        status = root.invoke(context)
-        app.remark_on_age()
+        try:
+            status = root.invoke(context)
+        except PushcliError:
+            app.remark_on_passing_over()
+            raise
+        app.remark_on_server()
     return int(status or 0)
 
 

@@ -46,12 +46,20 @@ class ServerUnreachable(PushcliError):
     """No answer from the server: connection, name, TLS or time-out."""
 
 
+class NotTrusted(ServerUnreachable):
+    """Who answers there did not prove to be the server that is meant; nothing was sent."""
+
+
 class ConnectionLost(ServerUnreachable):
     """The connection broke after the request was sent: it may have been carried out."""
 
 
 class ServerError(PushcliError):
     """The server answered something that it should not have (5xx, or not its own API)."""
+
+
+class BadGateway(ServerError):
+    """A proxy says that it did not reach the server, or got no answer from it (502, 503, 504)."""
 
 
 class Busy(ServerError):

@@ -84,6 +84,11 @@ class ApiClient:
         """Why what the server said last may be out of date; empty: it is not."""
         return self._http.behind
 
+    @property
+    def passed_over(self) -> str:
+        """Why another of the server's URLs than the first was asked last; empty: it was not."""
+        return self._http.passed_over
+
     def offers(self, extension: str) -> bool:
         """Whether the server offers this; it is asked if it said nothing yet."""
         if not self._http.has_answered:
@@ -379,6 +384,7 @@ def server_of(profile: Profile) -> Server:
     """The profile's server."""
     return Server(
         url=profile.chef_server_url,
+        others=profile.other_urls,
         ca_file=profile.ca_file,
         fingerprint=profile.fingerprint,
         remedy=profile.trust_remedy

@@ -69,13 +69,18 @@ class Connection:
         poll.register(sock, select.POLLIN)
         return not poll.poll(0)
 
-    def open(self) -> None:
+    def open(self, at_most: float | None = None) -> None:
         """Connect, through the proxy if there is one; the server has proved itself then.
+
+        Args:
+            at_most: seconds, if the limits allow as many.
 
         Raises:
             One of `FAILURES`.
         """
-        self.deadline = Deadline(silence=self._limits.connect, total=self._limits.connect)
+        within = self._limits.connect if at_most is None else min(at_most, self._limits.connect)
+        self.deadline = Deadline(silence=within, total=within)
+        self._http.timeout = within
         self._http.connect()
         self.is_open = True
 

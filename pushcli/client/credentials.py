@@ -14,8 +14,13 @@ from pushcli.errors import ConfigError, KeyFileError
 SIGNING_VERSIONS = ("1.0", "1.1", "1.2", "1.3")
 CONFIRM_ABOVE = 100
 """Nodes on which a job may be started without a question."""
+MAX_URLS = 16
 _SIMILAR = 0.85
 """Of a key to one of ours: it is misspelt. knife has others, which are left alone."""
+
+
+Values = Mapping[str, str | list[str]]
+"""Of a profile, as they stand in a credentials file."""
 
 
 class Profile(msgspec.Struct, frozen=True, kw_only=True):
@@ -23,6 +28,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
 
     Args:
         chef_server_url: with its `/organizations/ORG`.
+        other_urls: of the same server, or of others that share its database.
         client_key: path of the key, or the key itself as PEM.
         confirm_above: of more nodes than this a job's start is confirmed on a terminal.
         identity_remedy: where to look if the server does not accept the signature; empty: in the
@@ -34,6 +40,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     chef_server_url: str
     client_name: str
     client_key: str
+    other_urls: tuple[str, ...] = ()
     ca_file: Path | None = None
     fingerprint: str | None = None
     signing_version: str = "1.3"
@@ -46,7 +53,7 @@ class _Entry(msgspec.Struct, kw_only=True, forbid_unknown_fields=False):
     client_name: str | None = None
     node_name: str | None = None
     client_key: str | None = None
-    chef_server_url: str | None = None
+    chef_server_url: str | list[str] | None = None
     ca_file: str | None = None
     fingerprint: str | None = None
     signing_version: str = "1.3"
@@ -83,24 +90,27 @@ def load_profile(
     }
     entry = _entry(path, name, needed=not all(given.values()) or config is not None)
     source = f"{path}: profile {name!r}"
+    urls = _urls(entry, source)
     values: dict[str, Any] = {
-        "chef_server_url": entry.chef_server_url,
+        "chef_server_url": urls[0] if urls else None,
         "client_name": entry.client_name or entry.node_name,
         "client_key": _key(entry.client_key, path),
     }
     values |= {field: value for field, value in given.items() if value}
+    others = () if given["chef_server_url"] else urls[1:]
     for field, value in values.items():
         if not value:
             raise ConfigError(f"{source} has no {field}", "add it there")
-    _check(values["chef_server_url"], entry.signing_version, source)
+    _check((values["chef_server_url"], *others), entry.signing_version, source)
     return Profile(
         name=name,
+        other_urls=others,
         ca_file=_ca_file(entry, env, path),
-        fingerprint=_fingerprint(entry, env, values["chef_server_url"]),
+        fingerprint=_fingerprint(entry, env, urls, values["chef_server_url"]),
         signing_version=entry.signing_version,
         confirm_above=entry.confirm_above,
         identity_remedy=_identity_remedy(name, env, user=user, key=key),
-        trust_remedy="" if entry.chef_server_url else "give --ca-file or --fingerprint",
+        trust_remedy="" if urls else "give --ca-file or --fingerprint",
         **values,
     )
 
@@ -121,7 +131,7 @@ def _identity_remedy(
     return f"check {' and '.join(where)}: does the key belong to that name?"
 
 
-def profile_of_values(name: str, values: Mapping[str, str], source: str) -> Profile:
+def profile_of_values(name: str, values: Values, source: str) -> Profile:
     """A profile that stands in no file yet.
 
     Args:
@@ -132,18 +142,20 @@ def profile_of_values(name: str, values: Mapping[str, str], source: str) -> Prof
         ConfigError: something is missing, or wrong.
     """
     entry = _converted(values, source)
+    urls = _urls(entry, source)
     needed = {
-        "chef_server_url": entry.chef_server_url,
+        "chef_server_url": urls[0] if urls else None,
         "client_name": entry.client_name or entry.node_name,
         "client_key": entry.client_key,
     }
     for field, value in needed.items():
         if not value:
             raise ConfigError(f"{source} has no {field}", "give it, or ask your administrator")
-    _check(str(needed["chef_server_url"]), entry.signing_version, source)
+    _check(urls, entry.signing_version, source)
     return Profile(
         name=name,
-        chef_server_url=str(needed["chef_server_url"]),
+        chef_server_url=urls[0],
+        other_urls=urls[1:],
         client_name=str(needed["client_name"]),
         client_key=str(needed["client_key"]),
         ca_file=Path(entry.ca_file) if entry.ca_file else None,
@@ -183,7 +195,7 @@ def require_writable(path: Path) -> None:
         raise ConfigError(f"cannot write {path}: {place} is in the way", "check the path")
 
 
-def add_profile(path: Path, name: str, values: Mapping[str, str]) -> bool:
+def add_profile(path: Path, name: str, values: Values) -> bool:
     """Append a profile; False if there is one of this name, which is left alone.
 
     Raises:
@@ -203,7 +215,7 @@ def add_profile(path: Path, name: str, values: Mapping[str, str]) -> bool:
     return True
 
 
-def profile_text(name: str, values: Mapping[str, str]) -> str:
+def profile_text(name: str, values: Values) -> str:
     """A profile as it stands in a credentials file, with its last line's end."""
     lines = [f"[{_key_text(name)}]", *(f"{k} = {_string(v)}" for k, v in values.items())]
     return "\n".join(lines) + "\n"
@@ -250,10 +262,27 @@ def _nearest(key: str, known: Sequence[str]) -> list[str]:
     return difflib.get_close_matches(key, known, 1, _SIMILAR)
 
 
-def _check(url: str, signing_version: str, source: str) -> None:
-    if "/organizations/" not in url:
+def _urls(entry: _Entry, source: str) -> tuple[str, ...]:
+    """The URLs of the server, the one that is asked first before the others."""
+    if not isinstance(entry.chef_server_url, list):
+        return (entry.chef_server_url,) if entry.chef_server_url else ()
+    if len(entry.chef_server_url) > MAX_URLS:
+        raise ConfigError(f"{source} has more than {MAX_URLS} URLs", "leave some out")
+    return tuple(entry.chef_server_url)
+
+
+def _check(urls: Sequence[str], signing_version: str, source: str) -> None:
+    for url in urls:
+        if "/organizations/" not in url:
+            raise ConfigError(
+                f"no organization in the URL {url!r}",
+                "give the URL as https://HOST/organizations/ORG",
+            )
+    organizations = {url.rstrip("/").rpartition("/organizations/")[2] for url in urls}
+    if len(organizations) > 1:
         raise ConfigError(
-            f"no organization in the URL {url!r}", "give the URL as https://HOST/organizations/ORG"
+            f"{source}: the URLs are of several organizations ({', '.join(sorted(organizations))})",
+            "make a profile for each",
         )
     if signing_version not in SIGNING_VERSIONS:
         raise ConfigError(
@@ -280,11 +309,13 @@ def _ca_file(entry: _Entry, env: Mapping[str, str], path: Path) -> Path | None:
     return _beside(path, entry.ca_file) if entry.ca_file else None
 
 
-def _fingerprint(entry: _Entry, env: Mapping[str, str], url: str) -> str | None:
-    """A pin is of one server: a profile's does not go with another URL."""
+def _fingerprint(
+    entry: _Entry, env: Mapping[str, str], urls: Sequence[str], url: str
+) -> str | None:
+    """A pin is of one server: a profile's does not go with a URL that is none of its own."""
     if env.get("PUSHCLI_FINGERPRINT"):
         return env["PUSHCLI_FINGERPRINT"]
-    return entry.fingerprint if _server(url) == _server(entry.chef_server_url or "") else None
+    return entry.fingerprint if _server(url) in map(_server, urls) else None
 
 
 def _server(url: str) -> str:
@@ -309,6 +340,6 @@ def _key_text(name: str) -> str:
     )
 
 
-def _string(value: str) -> str:
-    # A JSON string is a TOML basic string, but for the one control character it lets stand.
+def _string(value: str | list[str]) -> str:
+    # Strings and lists of JSON are those of TOML, but for the one control character it lets stand.
     return msgspec.json.encode(value).decode().replace("\x7f", "\\u007f")

@@ -17,7 +17,6 @@ from pushcli.protocol.names import is_node_name
 
 if TYPE_CHECKING:
     from pushcli.client.connection import Response
-    from pushcli.client.http import Server
     from pushcli.client.limits import Deadline
 
 _PROBE = 2.0
@@ -30,20 +29,23 @@ MAX_TEXT = 500
 
 
 def of_connecting(
-    error: Exception, server: "Server", deadline: "Deadline", *, proxied: bool
+    error: Exception, base: str, trust_remedy: str, deadline: "Deadline", *, proxied: bool
 ) -> errors.PushcliError:
     """The error where no connection came about: nothing was sent.
 
     Args:
+        base: the URL.
+        trust_remedy: what to do where its certificate is not trusted.
         proxied: whether a proxy stands between.
     """
-    base = server.url.rstrip("/")
+    kind = errors.ServerUnreachable
     match error:
         case tls.NotPinned():
-            why = "its certificate is not the pinned one"
+            kind, why = errors.NotTrusted, "its certificate is not the pinned one"
             remedy = "if it was renewed on purpose, pin the new fingerprint"
         case ssl.SSLCertVerificationError():
-            why, remedy = f"its certificate is not trusted ({_cause(error)})", server.remedy
+            kind, remedy = errors.NotTrusted, trust_remedy
+            why = f"its certificate is not trusted ({_cause(error)})"
         case ssl.SSLError():
             why = f"TLS failed: {_cause(error)}"
             remedy = "check that it is https, and the port"
@@ -57,7 +59,7 @@ def of_connecting(
             remedy = "is the URL right, and does every firewall let it through?"
         case _:
             why, remedy = _cause(error), "is it running, and is the URL right?"
-    return errors.ServerUnreachable(f"cannot reach {base}: {why}", remedy)
+    return kind(f"cannot reach {base}: {why}", remedy)
 
 
 def of_exchange(error: Exception, base: str, deadline: "Deadline") -> errors.PushcliError:
@@ -167,12 +169,12 @@ def _of_proxy(response: "Response") -> errors.PushcliError | None:
                 "raise its limit (nginx: large_client_header_buffers), or name fewer nodes",
             )
         case 502 | 503:
-            return errors.ServerError(
+            return errors.BadGateway(
                 f"{front} cannot reach it ({response.status})",
                 "is the server running, where the proxy looks for it?",
             )
         case 504:
-            return errors.ServerError(
+            return errors.BadGateway(
                 f"{front} got no answer from it in time (504)",
                 "what was asked for may be done; see the server's log",
             )

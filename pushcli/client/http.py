@@ -27,9 +27,17 @@ import msgspec
 
 from pushcli import __version__, tls
 from pushcli.client.connection import FAILURES, Connection, Response, Trusted
-from pushcli.client.limits import Deadline, Limits
-from pushcli.client.proxy import proxy_for
-from pushcli.errors import Busy, ConfigError, PushcliError
+from pushcli.client.limits import Limits
+from pushcli.client.places import Place
+from pushcli.errors import (
+    BadGateway,
+    Busy,
+    ConfigError,
+    ConnectionLost,
+    NotTrusted,
+    PushcliError,
+    ServerUnreachable,
+)
 from pushcli.protocol import names, signing
 from pushcli.protocol.headers import API_VERSION, BEHIND, CHEF_VERSION, EXTENSIONS
 from pushcli.protocol.timestamps import format_iso8601
@@ -43,6 +51,8 @@ if TYPE_CHECKING:
 
 Params = Mapping[str, str | list[str]]
 """Of a query; a list is the same parameter several times."""
+_ELSEWHERE = 3.0
+"""Seconds to connect where another URL is left to be tried."""
 _BLOCK = 65_536
 _REFUSAL = 65_536
 """Bytes of a refusal that are read in place of a stream."""
@@ -61,10 +71,12 @@ class Server(msgspec.Struct, frozen=True, kw_only=True):
 
     Args:
         url: with its `/organizations/ORG`.
+        others: further URLs of it, which are tried in turn where one cannot be reached.
         remedy: what to do where its certificate is not trusted.
     """
 
     url: str
+    others: tuple[str, ...] = ()
     ca_file: Path | None = None
     fingerprint: str | None = None
     remedy: str = "give a CA file or a fingerprint"
@@ -115,6 +127,9 @@ class Requestor:
 class HttpClient:
     """Sends requests to one server.
 
+    Where it has several URLs, the one that answered last is asked; if that cannot be reached, or
+    is busy, the next. A request that may have arrived is repeated elsewhere only if it reads.
+
     Args:
         requestor: None: nothing is signed, for those who are known to nobody yet.
         env: names the proxy.
@@ -133,7 +148,6 @@ class HttpClient:
         env: Mapping[str, str] = os.environ,
         trace: "Trace | None" = None,
     ) -> None:
-        tls.require_safe_url(server.url)
         self.requestor = requestor
         self.extensions: frozenset[str] = frozenset()
         """Of who serves `pushy/`."""
@@ -143,21 +157,24 @@ class HttpClient:
         """Of who answered last: beside a Chef Infra Server that serves all else."""
         self.behind = ""
         """Why what the server said last may be out of date, if it may."""
-        self.base = server.url.rstrip("/")
+        self.passed_over = ""
+        """Why another of its URLs than the first was asked last, and which, if so."""
         self._server = server
         self._trace = trace
         self._limits = limits or Limits()
-        self._idle: list[Connection] = []
-        # Nor does a client that nobody closed leave connections behind.
-        weakref.finalize(self, _close, self._idle)
-        url = urlsplit(self.base)
-        self._path = url.path
-        self._root = url.path.rpartition("/organizations/")[0]
-        self._host = url.hostname or ""
-        # Made only where it is needed: loading the system's CAs takes a while.
-        self._trust = _trusted(server) if url.scheme == "https" else None
-        self._port = url.port or (443 if self._trust else 80)
-        self._proxy = proxy_for(self._host, self._port, env) if self._trust else None
+        self._places = _places_of(server, self._limits, env)
+        self._at = 0
+        """Of the places, the one that is asked first."""
+        self._why = ""
+        """Why that is not the first one."""
+        for place in self._places:
+            # Nor does a client that nobody closed leave connections behind.
+            weakref.finalize(self, place.close)
+
+    @property
+    def base(self) -> str:
+        """The first URL, with the organization that all have."""
+        return self._places[0].base
 
     def request(
         self,
@@ -177,17 +194,30 @@ class HttpClient:
         Raises:
             PushcliError: everything else, as what it is.
         """
-        waited = 0.0
+        turn, busy, until = self._turn(), None, 0.0
         while True:
             try:
-                return self._answered(method, path, params, body, headers or {})
-            except Busy as busy:
+                return self._answered(method, path, params, body, headers or {}, turn)
+            except Busy as error:
                 # Nothing was done: ours says so, of another only reading is repeated.
-                wait = max(busy.after, _SOONEST) * (1.0 + 0.5 * random.random())  # noqa: S311
-                waited += wait
-                if waited > self._limits.patience or not (method == "GET" or self.last_extensions):
+                if not (method == "GET" or self.last_extensions):
                     raise
+                until = until if busy else time.monotonic() + self._limits.patience
+                busy = error
+            except (ConnectionLost, BadGateway):
+                if method != "GET" or not (turn or busy):
+                    raise
+            except ServerUnreachable as error:
+                if busy is None or isinstance(error, NotTrusted):
+                    raise
+            if turn:
+                continue
+            assert busy is not None  # noqa: S101 - else it was raised
+            wait = max(busy.after, _SOONEST) * (1.0 + 0.5 * random.random())  # noqa: S311
+            if time.monotonic() + wait > until:
+                raise busy
             time.sleep(wait)
+            turn = self._turn()
 
     def answer(
         self,
@@ -203,18 +233,22 @@ class HttpClient:
         Raises:
             PushcliError: there is no answer.
         """
-        target, sent = self._signed(method, path, params, body, headers)
-        return self._traced(method, target, sent, body)
+        return self._exchange(method, path, params, body, headers, self._turn())[1]
 
     def _answered(
-        self, method: str, path: str, params: Params | None, body: bytes, headers: dict[str, str]
+        self,
+        method: str,
+        path: str,
+        params: Params | None,
+        body: bytes,
+        headers: dict[str, str],
+        turn: list[Place],
     ) -> Response:
-        target, sent = self._signed(method, path, params, body, headers)
-        response = self._traced(method, target, sent, body)
+        place, response = self._exchange(method, path, params, body, headers, turn)
         self._hear(path, response)
         self.behind = response.headers.get(BEHIND, "")
         if not 200 <= response.status < 300:
-            raise self._refusal(response, path)
+            raise self._refusal(place, response, path)
         return response
 
     def _hear(self, path: str, response: Response) -> None:
@@ -242,35 +276,38 @@ class HttpClient:
         Raises:
             PushcliError: the server refused, or the connection broke.
         """
-        target, sent = self._signed("GET", path, params, b"", headers or {})
-        connection = self._connection()
+        place, connection = self._reach(self._turn())
         is_whole = False
         try:
-            if not connection.is_open:
-                connection.open()
-            with connection.streamed(target, sent, silence) as answer:
-                if not 200 <= answer.status < 300:
-                    content = answer.read(_REFUSAL)
-                    refused = Response(answer.status, answer.headers, content)
-                    raise self._refusal(refused, path)
-                while block := answer.read1(_BLOCK):
-                    yield block
-                is_whole = answer.isclosed()
-        except FAILURES as error:
-            is_open = connection.is_open
-            raise self._failure(error, connection.deadline, is_open=is_open) from error
+            target, sent = self._signed(place, "GET", path, params, b"", headers or {})
+            try:
+                with connection.streamed(target, sent, silence) as answer:
+                    if not 200 <= answer.status < 300:
+                        content = answer.read(_REFUSAL)
+                        refused = Response(answer.status, answer.headers, content)
+                        raise self._refusal(place, refused, path)
+                    while block := answer.read1(_BLOCK):
+                        yield block
+                    is_whole = answer.isclosed()
+            except FAILURES as error:
+                raise self._broken(error, place, connection) from error
         finally:
             if is_whole:
-                self._idle.append(connection)
+                place.keep(connection)
             else:
                 connection.close()
 
     def _signed(
-        self, method: str, path: str, params: Params | None, body: bytes, headers: dict[str, str]
+        self,
+        place: Place,
+        method: str,
+        path: str,
+        params: Params | None,
+        body: bytes,
+        headers: dict[str, str],
     ) -> tuple[str, dict[str, str]]:
         """What is asked for, with its query, and the headers that prove who asks."""
-        whole = f"{self._root}{path}" if path.startswith("/") else f"{self._path}/{path}"
-        target = quote(whole, safe=_AS_IT_IS)
+        target = quote(place.path_of(path), safe=_AS_IT_IS)
         sent = {
             "User-Agent": f"pushcli/{__version__}", CHEF_VERSION: _CHEF, API_VERSION: API,
             **headers,
@@ -284,56 +321,113 @@ class HttpClient:
 
     def close(self) -> None:
         """Close the connections."""
-        _close(self._idle)
+        for place in self._places:
+            place.close()
 
-    def _traced(self, method: str, target: str, sent: dict[str, str], body: bytes) -> Response:
+    def _exchange(
+        self,
+        method: str,
+        path: str,
+        params: Params | None,
+        body: bytes,
+        headers: dict[str, str],
+        turn: list[Place],
+    ) -> tuple[Place, Response]:
+        began = time.monotonic()
+        place, connection = self._reach(turn)
+        try:
+            target, sent = self._signed(place, method, path, params, body, headers)
+            self._show_request(method, target, sent, body)
+            try:
+                response = connection.exchange(method, target, sent, body)
+            except FAILURES as error:
+                raise self._broken(error, place, connection) from error
+        except BaseException:
+            connection.close()
+            raise
+        place.keep(connection)
+        self._show_answer(response, time.monotonic() - began)
+        return place, response
+
+    def _show_failure(self, failure: PushcliError) -> None:
+        if self._trace is not None and len(self._places) > 1:
+            self._trace(f"* {failure.message}")
+
+    def _show_request(self, method: str, target: str, sent: dict[str, str], body: bytes) -> None:
         if self._trace is None:
-            return self._exchange(method, target, sent, body)
+            return
         from pushcli.client import trace  # noqa: PLC0415 - see _refusal
 
         for line in trace.request_lines(method, target, sent.items(), body):
             self._trace(line)
-        began = time.monotonic()
-        response = self._exchange(method, target, sent, body)
-        took = time.monotonic() - began
+
+    def _show_answer(self, response: Response, took: float) -> None:
+        if self._trace is None:
+            return
+        from pushcli.client import trace  # noqa: PLC0415 - see _refusal
+
         answer = (response.status, response.headers.items(), response.content)
         for line in trace.answer_lines(*answer, took):
             self._trace(line)
-        return response
 
-    def _exchange(self, method: str, target: str, headers: dict[str, str], body: bytes) -> Response:
-        connection = self._connection()
-        try:
-            if not connection.is_open:
-                connection.open()
-            response = connection.exchange(method, target, headers, body)
-        except BaseException as error:
-            is_open = connection.is_open
-            connection.close()
-            if isinstance(error, FAILURES):
-                raise self._failure(error, connection.deadline, is_open=is_open) from error
-            raise
-        self._idle.append(connection)
-        return response
+    def _turn(self) -> list[Place]:
+        """The places in the order in which they are asked."""
+        at = self._at
+        return self._places[at:] + self._places[:at]
 
-    def _connection(self) -> Connection:
-        """One that works, or a new one; threads get one each."""
-        while (connection := _popped(self._idle)) is not None:
-            if connection.is_usable:
-                return connection
-            connection.close()
-        return Connection(
-            self._host, self._port, self._limits, trust=self._trust, proxy=self._proxy
-        )
+    def _reach(self, turn: list[Place]) -> tuple[Place, Connection]:
+        """An open connection to the first place of those, which it takes away, that is there."""
+        failed: list[PushcliError] = []
+        while turn:
+            place = turn.pop(0)
+            connection = place.connection()
+            try:
+                if not connection.is_open:
+                    connection.open(_ELSEWHERE if turn else None)
+            except BaseException as error:
+                connection.close()
+                if not isinstance(error, FAILURES):
+                    raise
+                failure = self._failure(error, place, connection)
+                failed.append(failure)
+                if isinstance(failure, ServerUnreachable) and not isinstance(failure, NotTrusted):
+                    self._show_failure(failure)
+                    continue
+                # Whoever answers in a server's place is to be looked at, not passed over. The
+                # next request begins with the first place: it may be there again.
+                self._at = 0
+                raise _of_all(failed) from error
+            self._found(place, failed)
+            return place, connection
+        raise _of_all(failed)
 
-    def _failure(self, error: Exception, deadline: Deadline, *, is_open: bool) -> PushcliError:
+    def _found(self, place: Place, failed: list[PushcliError]) -> None:
+        """It is asked first from now on."""
+        if failed:
+            self._why = failed[-1].message
+        self._at = self._places.index(place)
+        self.passed_over = f"{self._why}; {place.base} was asked" if self._at else ""
+
+    def _go_on(self, place: Place, why: PushcliError) -> None:
+        """The one after this place is asked first."""
+        self._at = (self._places.index(place) + 1) % len(self._places)
+        self._why = why.message
+
+    def _failure(self, error: Exception, place: Place, connection: Connection) -> PushcliError:
         from pushcli.client import failures  # noqa: PLC0415 - see _refusal
 
-        if is_open:
-            return failures.of_exchange(error, self.base, deadline)
-        return failures.of_connecting(error, self._server, deadline, proxied=bool(self._proxy))
+        return failures.of_connecting(
+            error, place.base, self._server.remedy, connection.deadline, proxied=place.is_proxied
+        )
 
-    def _refusal(self, response: Response, path: str) -> PushcliError:
+    def _broken(self, error: Exception, place: Place, connection: Connection) -> PushcliError:
+        from pushcli.client import failures  # noqa: PLC0415 - see _refusal
+
+        broken = failures.of_exchange(error, place.base, connection.deadline)
+        self._go_on(place, broken)
+        return broken
+
+    def _refusal(self, place: Place, response: Response, path: str) -> PushcliError:
         # Where nothing fails they are never loaded, which a fetched configuration would pay for.
         from pushcli.client import failures, foreign  # noqa: PLC0415
 
@@ -343,27 +437,37 @@ class HttpClient:
         if (lacking := foreign.not_offered(path, response, offered)) is not None:
             return lacking
         if self.requestor is None:
-            return failures.of_answer(response, self.base, "")
-        remedy, name = self.requestor.remedy, self.requestor.name
-        return failures.of_answer(response, self.base, remedy, name)
+            refusal = failures.of_answer(response, place.base, "")
+        else:
+            remedy, name = self.requestor.remedy, self.requestor.name
+            refusal = failures.of_answer(response, place.base, remedy, name)
+        if isinstance(refusal, Busy | BadGateway):
+            self._go_on(place, refusal)
+        return refusal
 
 
-def _popped(connections: list[Connection]) -> Connection | None:
-    try:
-        return connections.pop()
-    except IndexError:
-        # Another thread may have taken the last one since anybody looked.
-        return None
-
-
-def _close(connections: list[Connection]) -> None:
-    while connections:
-        connections.pop().close()
+def _places_of(server: Server, limits: Limits, env: Mapping[str, str]) -> list[Place]:
+    """The places of a server, in the order in which they are asked."""
+    urls = (server.url, *server.others)
+    for url in urls:
+        tls.require_safe_url(url)
+    secure = {url for url in urls if urlsplit(url).scheme == "https"}
+    # Made only where it is needed: loading the system's CAs takes a while.
+    trust = _trusted(server) if secure else None
+    return [Place(url, trust if url in secure else None, limits, env) for url in urls]
 
 
 def _trusted(server: Server) -> Trusted:
     trust = tls.ServerTrust(server.ca_file, server.fingerprint)
     return Trusted(trust, tls.ssl_context(trust))
+
+
+def _of_all(failed: list[PushcliError]) -> PushcliError:
+    """The last failure, with what came before it."""
+    last = failed[-1]
+    if len(failed) > 1:
+        last.message = "; ".join(one.message for one in failed)
+    return last
 
 
 def _extensions(headers: "Message") -> frozenset[str]:

@@ -8,6 +8,7 @@ import tomli
 
 from pushcli.client.credentials import (
     Profile,
+    Values,
     add_profile,
     default_path,
     profile_of_values,
@@ -61,10 +62,13 @@ def add(app: App, name: str | None, *, check: bool) -> None:
         app.note(f"Use it with --profile {name}, or: export PUSHCLI_PROFILE={name}")
 
 
-def _given(app: App) -> tuple[str | None, dict[str, str]]:
+def _given(app: App) -> tuple[str | None, dict[str, str | list[str]]]:
     """The name that was sent, if any, and the values, files with their whole paths."""
     options = app.options
-    name, values = (None, {}) if options.server_url is not None else _sent(app)
+    name: str | None = None
+    values: dict[str, str | list[str]] = {}
+    if options.server_url is None:
+        name, values = _sent(app)
     given = {
         "chef_server_url": options.server_url, "client_name": options.user,
         "client_key": options.key, "ca_file": options.ca_file,
@@ -72,12 +76,13 @@ def _given(app: App) -> tuple[str | None, dict[str, str]]:
     }  # fmt: skip
     values |= {field: str(value) for field, value in given.items() if value is not None}
     for field in ("client_key", "ca_file"):
-        if field in values and not values[field].lstrip().startswith(_PEM):
-            values[field] = str(Path(values[field]).expanduser().absolute())
+        value = values.get(field)
+        if isinstance(value, str) and not value.lstrip().startswith(_PEM):
+            values[field] = str(Path(value).expanduser().absolute())
     return name, values
 
 
-def _sent(app: App) -> tuple[str, dict[str, str]]:
+def _sent(app: App) -> tuple[str, dict[str, str | list[str]]]:
     if app.stdin is None:
         raise UsageError("no profile given", "give --server-url, -u and -k, or one on stdin")
     if app.can_ask:
@@ -96,11 +101,17 @@ def _sent(app: App) -> tuple[str, dict[str, str]]:
             "give what `pushcli user create --print-profile` printed, or --server-url, -u and -k",
         )
     name, table = found[0]
-    return name, {field: value for field, value in table.items() if isinstance(value, str)}
+    values: dict[str, str | list[str]] = {k: v for k, v in table.items() if isinstance(v, str)}
+    urls = table.get("chef_server_url")
+    if isinstance(urls, list) and all(isinstance(url, str) for url in urls):
+        values["chef_server_url"] = urls
+    return name, values
 
 
-def _organization(values: Mapping[str, str]) -> str:
-    return values.get("chef_server_url", "").rstrip("/").rpartition("/")[2]
+def _organization(values: Values) -> str:
+    urls = values.get("chef_server_url", "")
+    url = next(iter(urls), "") if isinstance(urls, list) else urls
+    return str(url).rstrip("/").rpartition("/")[2]
 
 
 def _try(app: App, profile: Profile) -> None:

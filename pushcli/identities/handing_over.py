@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import NamedTuple
 
-from pushcli.client.credentials import Profile, profile_text
+from pushcli.client.credentials import Profile, Values, profile_text
 from pushcli.identities.new_key import NewKey, fingerprint
 from pushcli.terminal.context import App, profile_of
 from pushcli.terminal.pasting import adding_profile, same_server
@@ -38,17 +38,20 @@ def hand_over(app: App, kind: str, name: str, key: NewKey, how: Handing) -> None
         if key.file is not None:
             app.print(f"The private key is {key.file.absolute()}; there is no other copy")
         _print_next(app, kind, name, adding_profile(values))
+        if own.other_urls:
+            app.note("Its other URLs go with --print-profile only (docs/credentials.md)")
     if key.file is not None and _kept(key, how) is None:
         # It was printed, and is theirs alone from now on.
         key.file.unlink()
 
 
-def _values(own: Profile, name: str, key: NewKey) -> dict[str, str]:
+def _values(own: Profile, name: str, key: NewKey) -> dict[str, str | list[str]]:
     """Their profile; where their key is, they know."""
-    values = {
+    urls = [own.chef_server_url, *own.other_urls]
+    values: dict[str, str | list[str]] = {
         "client_name": name,
         "client_key": f"{name}.pem".replace(":", "_") if key.file is None else key.file.name,
-        "chef_server_url": own.chef_server_url,
+        "chef_server_url": urls if own.other_urls else own.chef_server_url,
     }
     if own.fingerprint is not None:
         values["fingerprint"] = own.fingerprint
@@ -63,9 +66,7 @@ def _kept(key: NewKey, how: Handing) -> str | None:
     return str(key.file.absolute())
 
 
-def _print_profile(
-    app: App, organization: str, values: dict[str, str], key: NewKey, how: Handing
-) -> None:
+def _print_profile(app: App, organization: str, values: Values, key: NewKey, how: Handing) -> None:
     try:
         app.write(profile_text(organization, values))
     except Exception:

@@ -127,12 +127,18 @@ class App:
     def _note_safely(self, line: str) -> None:
         self.note(escape_line(line))
 
-    def remark_on_age(self) -> None:
-        """At the end: whether what the server said may be out of date."""
-        why = self.client.behind if "client" in vars(self) else ""
-        if why:
-            why = escape_line(why[:_LONGEST_REASON])
+    def remark_on_server(self) -> None:
+        """At the end: where it was reached, and whether what it said may be out of date."""
+        self.remark_on_passing_over()
+        behind = self.client.behind if "client" in vars(self) else ""
+        if behind:
+            why = escape_line(behind[:_LONGEST_REASON])
             self.remark(f"the server cannot store anything ({why}): this may be out of date")
+
+    def remark_on_passing_over(self) -> None:
+        """Which of the server's URLs was asked last, if it is not the first."""
+        if "client" in vars(self) and self.client.passed_over:
+            self.remark(escape_line(self.client.passed_over))
 
     @property
     def is_text(self) -> bool:

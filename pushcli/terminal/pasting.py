@@ -1,6 +1,7 @@
 """Commands that the operator can paste: to the same server, as the same user."""
 
 import shlex
+from collections.abc import Mapping
 
 from pushcli.terminal.context import App
 
@@ -17,8 +18,8 @@ def same_server(app: App) -> str:
     return "".join(f" {name} {shlex.quote(str(v))}" for name, v in given.items() if v is not None)
 
 
-def adding_profile(values: dict[str, str]) -> str:
-    """The command that adds a profile on another machine.
+def adding_profile(values: Mapping[str, str | list[str]]) -> str:
+    """The command that adds a profile on another machine, with the first of several URLs.
 
     Args:
         values: as they stand in a credentials file.
@@ -28,5 +29,6 @@ def adding_profile(values: dict[str, str]) -> str:
         "-k": values["client_key"], "--ca-file": values.get("ca_file"),
         "--fingerprint": values.get("fingerprint"),
     }  # fmt: skip
-    given = (f" {flag} {shlex.quote(value)}" for flag, value in options.items() if value)
+    firsts = {flag: v[0] if isinstance(v, list) else v for flag, v in options.items() if v}
+    given = (f" {flag} {shlex.quote(value)}" for flag, value in firsts.items())
     return f"pushcli config add-profile{''.join(given)}"

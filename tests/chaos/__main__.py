@@ -43,7 +43,9 @@ SETTINGS = {
     "heartbeat_interval": 500,
     "offline_threshold": 4,
     "voting_timeout": 10,
-    "restart_grace": 15,
+    # Longer than an agent waits between two tries (MAX_DELAY, 30 s): a node whose command ended is
+    # not given up for a server that was killed so often that its agent tries seldom.
+    "restart_grace": 45,
 }
 
 

@@ -126,6 +126,16 @@ def test_what_is_no_profile_is_refused(other: Home, text: str, words: str) -> No
     assert not credentials(other).exists()
 
 
+def test_of_what_is_no_key_of_ours_only_texts_are_kept(operated: Operated, other: Home) -> None:
+    """Lists that other programs put there are none that we could write."""
+    snippet = operated.ok("client", "create", "listed", "--print-profile")
+    odd = 'note = "kept"\nratios = [inf]\nplugins = [{name = "x"}]\n'
+    assert sent(other, snippet + odd, "--no-check").status == ExitStatus.OK
+    [profile] = profiles(credentials(other)).values()
+    assert profile["note"] == "kept"
+    assert not {"ratios", "plugins"} & set(profile)
+
+
 def test_a_key_that_others_can_read_is_refused(other: Home, responder: Responder) -> None:
     keys.write_private_key(other.path / "k.pem", keys.generate())
     (other.path / "k.pem").chmod(0o644)

@@ -39,14 +39,23 @@ def certificate(tmp_path: Path) -> Certificate:
 
 
 @pytest.fixture
-def connect(key: RSAPrivateKey) -> Iterator[Connect]:
+def profile(key: RSAPrivateKey) -> Callable[..., Profile]:
+    """Makes profiles of the user `ann`."""
+
+    def make(url: str, **more: object) -> Profile:
+        values = {"client_name": "ann", "client_key": keys.private_pem(key).decode(), **more}
+        return Profile(name="default", chef_server_url=url, **values)  # type: ignore[arg-type]
+
+    return make
+
+
+@pytest.fixture
+def connect(profile: Callable[..., Profile]) -> Iterator[Connect]:
     """Makes clients of the user `ann`, and closes them."""
     clients: list[ApiClient] = []
 
     def make(url: str, *, timeout: float = patient(10), **more: object) -> ApiClient:
-        values = {"client_name": "ann", "client_key": keys.private_pem(key).decode(), **more}
-        profile = Profile(name="default", chef_server_url=url, **values)  # type: ignore[arg-type]
-        client = ApiClient(profile, limits=Limits(silence=timeout))
+        client = ApiClient(profile(url, **more), limits=Limits(silence=timeout))
         clients.append(client)
         return client
 

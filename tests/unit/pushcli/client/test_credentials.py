@@ -1,5 +1,6 @@
 """Profiles: Chef's format, what wins over what, and adding one without harm."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +90,53 @@ def test_how_many_nodes_need_no_confirmation_is_in_the_profile(tmp_path: Path) -
     write(path, PROFILE + "confirm_above = -1\n")
     with pytest.raises(ConfigError, match="confirm_above"):
         load_profile(None, home(tmp_path))
+
+
+SEVERAL = PROFILE.replace(
+    f'"{URL}"',
+    '["https://a.example.com/organizations/acme", "https://b.example.com:10003/organizations/acme/"]',
+)
+
+
+def test_a_server_may_have_several_urls(tmp_path: Path) -> None:
+    write(tmp_path / ".pushcli" / "credentials", SEVERAL + 'fingerprint = "SHA256:AA"\n')
+    profile = load_profile(None, home(tmp_path))
+    assert profile.chef_server_url == "https://a.example.com/organizations/acme"
+    assert profile.other_urls == ("https://b.example.com:10003/organizations/acme/",)
+    assert profile.fingerprint == "SHA256:AA"
+    # Who names one means that one; the pin is of all.
+    for url, pin in (("https://b.example.com:10003/organizations/x", "SHA256:AA"), (URL, None)):
+        named = load_profile(None, home(tmp_path, PUSHCLI_SERVER_URL=url))
+        assert (named.chef_server_url, named.other_urls) == (url, ())
+        assert named.fingerprint == pin
+
+
+@pytest.mark.parametrize(
+    ("urls", "words"),
+    [
+        ("[]", "has no chef_server_url: add it there"),
+        (f'["{URL}", "{URL}2"]', "the URLs are of several organizations (acme, acme2): make"),
+        (f'["{URL}", "https://b.example.com"]', "no organization in the URL 'https://b.example"),
+        (f'["{URL}", 3]', "Expected `str`, got `int` - at `$.chef_server_url[1]`"),
+        ("3", "Expected `str | array | null`, got `int` - at `$.chef_server_url`"),
+        (str([URL] * 17), "has more than 16 URLs: leave some out"),
+    ],
+)
+def test_urls_that_do_not_do_are_explained(tmp_path: Path, urls: str, words: str) -> None:
+    write(tmp_path / ".pushcli" / "credentials", PROFILE.replace(f'"{URL}"', urls))
+    with pytest.raises(ConfigError, match=re.escape(words.replace("`", ""))):
+        load_profile(None, home(tmp_path))
+
+
+def test_a_profile_with_several_urls_is_read_back(tmp_path: Path) -> None:
+    values: credentials.Values = {
+        "client_name": "ann", "client_key": "/k", "chef_server_url": [URL, f"{URL}/"],
+    }  # fmt: skip
+    file = tmp_path / "credentials"
+    assert add_profile(file, "acme", values)
+    read = load_profile("acme", home(tmp_path), config=file)
+    assert (read.chef_server_url, read.other_urls) == (URL, (f"{URL}/",))
+    assert credentials.profile_of_values("acme", values, "it").other_urls == (f"{URL}/",)
 
 
 @pytest.mark.parametrize(
@@ -256,7 +304,8 @@ def test_any_name_and_value_are_read_back(
 
 def test_the_documentation_names_every_key_and_its_example_can_be_read(tmp_path: Path) -> None:
     page = (Path(__file__).parents[4] / "docs" / "credentials.md").read_text()
-    for field in set(Profile.__struct_fields__) - {"name", "identity_remedy", "trust_remedy"}:
+    of_other_keys = {"name", "other_urls", "identity_remedy", "trust_remedy"}
+    for field in set(Profile.__struct_fields__) - of_other_keys:
         assert f"`{field}`" in page
     example = page.partition("```toml\n")[2].partition("```")[0]
     file = write(tmp_path / ".pushcli" / "credentials", example)
