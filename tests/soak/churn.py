@@ -79,7 +79,7 @@ class Guests:
         world.done[f"jobs {world.until_over(job)['status']}"] += 1
         done(world, world.post("true", self.names), {"succeeded": self.names})
         # Each once, and once more if it was configured long before it could connect.
-        world.may_go_offline += min(most, world.went_offline() - begun)
+        world.expect_offline(min(most, world.went_offline() - begun))
         world.done["generations of guests"] += 1
 
     def close(self) -> None:
@@ -107,5 +107,5 @@ def comers(world: World, chance: random.Random) -> None:
     done(world, job, {"succeeded": [node]})
     require_output(world, job, node, b"begun\nended\n")
     world.until_each_available([node])
-    world.may_go_offline += min(1, world.went_offline() - begun)
+    world.expect_offline(min(1, world.went_offline() - begun))
     world.done["agents started again"] += 1

@@ -173,6 +173,11 @@ class World:
         """How often a node was not heard of, as the server counts."""
         return int(metric(self.fleet, "pushcli_nodes_went_offline_total"))
 
+    def expect_offline(self, times: int) -> None:
+        """So often nodes were made to be silent; several steps may say so at once."""
+        with self._steps:
+            self.may_go_offline += times
+
     # --- steps and rest
 
     @property
