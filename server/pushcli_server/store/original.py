@@ -5,7 +5,10 @@ as seconds: drivers fail on `infinity`, and on years that Python has no dates fo
 """
 # ruff: noqa: S608 - what is put into the queries is ours
 
+import os
+import socket
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import Any
 
 from sqlalchemy import Connection, Engine, text
@@ -90,10 +93,20 @@ class OriginalDatabase:
         """End the session, and a question that another thread waits for."""
         driver = self._connection.connection.driver_connection
         if self._is_asking and driver is not None:
-            # Else closing waits for its answer.
-            driver.cancel_safe(timeout=_CANCELLING)
+            self._cancel(driver)
         self._connection.close()
         self._engine.dispose()
+
+    def _cancel(self, driver: Any) -> None:
+        """The question that is asked: else closing waits for its answer."""
+        try:
+            driver.cancel_safe(timeout=_CANCELLING)
+        except self._engine.dialect.loaded_dbapi.Error:
+            # It did not hear of it in time. Whoever waits for its answer is woken before the
+            # descriptor is given up, which may be another file's a moment later.
+            with socket.socket(fileno=os.dup(driver.fileno())) as way, suppress(OSError):
+                way.shutdown(socket.SHUT_RDWR)
+            self._connection.invalidate()
 
     def jobs(self) -> tuple[int, Iterator[list[Named]]]:
         """See `Source`; in the order of their ids, so that no transaction stays open."""

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import psycopg
 import pytest
@@ -28,6 +29,7 @@ from tests.support.chef_server import chef_server
 from tests.support.fleet import Fleet
 from tests.support.history_import import ONE, THREE, TWO, command, remarks, stopped_server, told
 from tests.support.original_database import ACME, OriginalDatabase, original_database
+from tests.support.tcp_way import tcp_way
 from tests.support.waiting import patient
 
 pytestmark = pytest.mark.timeout(90)
@@ -523,12 +525,13 @@ def lock_output(database: OriginalDatabase, job_id: str) -> None:
 
 @contextmanager
 def stuck(
-    fleet: Fleet, home: Home, database: OriginalDatabase, *arguments: str
+    fleet: Fleet, home: Home, database: OriginalDatabase, *arguments: str, url: str = ""
 ) -> Iterator[tuple["subprocess.Popen[str]", psycopg.Connection]]:
     """An import that waits for the lock, and who has it; it is killed at the end."""
     with psycopg.connect(database.url) as blocking:
         blocking.execute("SELECT pg_advisory_xact_lock(7)")
-        process = home.start(*command(fleet, database.url, AS_ORG, *(arguments or ("-y",))))
+        more = arguments or ("-y",)
+        process = home.start(*command(fleet, url or database.url, AS_ORG, *more))
         try:
             waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'advisory'"
             while database.session.execute(waiting).fetchone() == (0,):
@@ -537,6 +540,26 @@ def stuck(
         finally:
             process.kill()
             process.communicate()
+
+
+def test_a_database_that_does_not_hear_of_an_interrupt_changes_nothing_of_it(
+    fleet: Fleet, home: Home, database: OriginalDatabase
+) -> None:
+    """The question that it is asked cannot be taken back: nobody waits for that."""
+    database.fill(20, job_id="lpad(CAST(i AS text), 32, '0')")
+    lock_output(database, f"{10:032}")
+    place = urlsplit(database.url)
+    with tcp_way(place.hostname or "", place.port or 5432) as way:
+        url = place._replace(netloc=f"{place.username}@127.0.0.1:{way.port}").geturl()
+        with stuck(fleet, home, database, url=url) as (process, _):
+            way.swallows = frozenset({"client"})
+            process.send_signal(signal.SIGINT)
+            status = process.wait(patient(10))
+            assert process.stderr is not None
+            said = process.stderr.read()
+    assert said.startswith("INTERRUPTED: ")
+    assert len(said.splitlines()) == 1
+    assert status == ExitStatus.INTERRUPTED
 
 
 def test_an_import_that_broke_off_goes_on(
@@ -567,11 +590,12 @@ def test_who_interrupts_it_is_told_what_that_means(
     with stuck(fleet, home, database) as (process, blocking):
         # It reads on for as long as the lock is held.
         process.send_signal(signal.SIGINT)
-        assert process.wait(patient(5)) == ExitStatus.INTERRUPTED
+        status = process.wait(patient(5))
         blocking.rollback()
         assert process.stderr is not None
         said = process.stderr.read()
     assert said == "INTERRUPTED: what was taken over stays; run it again: it goes on\n"
+    assert status == ExitStatus.INTERRUPTED
     answer = told(fleet, home.env, database.url, AS_ORG)
     assert 500 <= answer["there"] < 600
     assert answer["jobs"] == 600 - answer["there"]
