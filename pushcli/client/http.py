@@ -28,7 +28,7 @@ import msgspec
 from pushcli import __version__, tls
 from pushcli.client.connection import FAILURES, Connection, Response, Trusted
 from pushcli.client.limits import Limits
-from pushcli.client.places import Place
+from pushcli.client.places import Place, Places
 from pushcli.errors import (
     BadGateway,
     Busy,
@@ -51,8 +51,6 @@ if TYPE_CHECKING:
 
 Params = Mapping[str, str | list[str]]
 """Of a query; a list is the same parameter several times."""
-_ELSEWHERE = 3.0
-"""Seconds to connect where another URL is left to be tried."""
 _BLOCK = 65_536
 _REFUSAL = 65_536
 """Bytes of a refusal that are read in place of a stream."""
@@ -124,6 +122,16 @@ class Requestor:
         )
 
 
+class _Request(msgspec.Struct, frozen=True, kw_only=True):
+    """What is asked; a path that begins with `/` is outside of the organizations."""
+
+    method: str
+    path: str
+    params: Params | None = None
+    body: bytes = b""
+    headers: Mapping[str, str] = {}
+
+
 class HttpClient:
     """Sends requests to one server.
 
@@ -157,24 +165,23 @@ class HttpClient:
         """Of who answered last: beside a Chef Infra Server that serves all else."""
         self.behind = ""
         """Why what the server said last may be out of date, if it may."""
-        self.passed_over = ""
-        """Why another of its URLs than the first was asked last, and which, if so."""
-        self._server = server
         self._trace = trace
         self._limits = limits or Limits()
-        self._places = _places_of(server, self._limits, env)
-        self._at = 0
-        """Of the places, the one that is asked first."""
-        self._why = ""
-        """Why that is not the first one."""
-        for place in self._places:
+        places = _places_of(server, self._limits, env)
+        self._places = Places(places, server.remedy, trace)
+        for place in places:
             # Nor does a client that nobody closed leave connections behind.
             weakref.finalize(self, place.close)
 
     @property
     def base(self) -> str:
         """The first URL, with the organization that all have."""
-        return self._places[0].base
+        return self._places.first.base
+
+    @property
+    def passed_over(self) -> str:
+        """Why another of its URLs than the first was asked last, and which, if so."""
+        return self._places.passed_over
 
     def request(
         self,
@@ -194,10 +201,11 @@ class HttpClient:
         Raises:
             PushcliError: everything else, as what it is.
         """
-        turn, busy, until = self._turn(), None, 0.0
+        asked = _Request(method=method, path=path, params=params, body=body, headers=headers or {})
+        turn, busy, until = self._places.turn(), None, 0.0
         while True:
             try:
-                return self._answered(method, path, params, body, headers or {}, turn)
+                return self._answered(asked, turn)
             except Busy as error:
                 # Nothing was done: ours says so, of another only reading is repeated.
                 if not (method == "GET" or self.last_extensions):
@@ -217,7 +225,7 @@ class HttpClient:
             if time.monotonic() + wait > until:
                 raise busy
             time.sleep(wait)
-            turn = self._turn()
+            turn = self._places.turn()
 
     def answer(
         self,
@@ -233,22 +241,15 @@ class HttpClient:
         Raises:
             PushcliError: there is no answer.
         """
-        return self._exchange(method, path, params, body, headers, self._turn())[1]
+        asked = _Request(method=method, path=path, params=params, body=body, headers=headers)
+        return self._exchange(asked, self._places.turn())[1]
 
-    def _answered(
-        self,
-        method: str,
-        path: str,
-        params: Params | None,
-        body: bytes,
-        headers: dict[str, str],
-        turn: list[Place],
-    ) -> Response:
-        place, response = self._exchange(method, path, params, body, headers, turn)
-        self._hear(path, response)
+    def _answered(self, asked: _Request, turn: list[Place]) -> Response:
+        place, response = self._exchange(asked, turn)
+        self._hear(asked.path, response)
         self.behind = response.headers.get(BEHIND, "")
         if not 200 <= response.status < 300:
-            raise self._refusal(place, response, path)
+            raise self._refusal(place, response, asked.path)
         return response
 
     def _hear(self, path: str, response: Response) -> None:
@@ -276,10 +277,11 @@ class HttpClient:
         Raises:
             PushcliError: the server refused, or the connection broke.
         """
-        place, connection = self._reach(self._turn())
+        asked = _Request(method="GET", path=path, params=params, headers=headers or {})
+        place, connection = self._places.reach(self._places.turn())
         is_whole = False
         try:
-            target, sent = self._signed(place, "GET", path, params, b"", headers or {})
+            target, sent = self._signed(place, asked)
             try:
                 with connection.streamed(target, sent, silence) as answer:
                     if not 200 <= answer.status < 300:
@@ -297,49 +299,32 @@ class HttpClient:
             else:
                 connection.close()
 
-    def _signed(
-        self,
-        place: Place,
-        method: str,
-        path: str,
-        params: Params | None,
-        body: bytes,
-        headers: dict[str, str],
-    ) -> tuple[str, dict[str, str]]:
+    def _signed(self, place: Place, asked: _Request) -> tuple[str, dict[str, str]]:
         """What is asked for, with its query, and the headers that prove who asks."""
-        target = quote(place.path_of(path), safe=_AS_IT_IS)
+        target = quote(place.path_of(asked.path), safe=_AS_IT_IS)
         sent = {
             "User-Agent": f"pushcli/{__version__}", CHEF_VERSION: _CHEF, API_VERSION: API,
-            **headers,
+            **asked.headers,
         }  # fmt: skip
-        if body:
+        if asked.body:
             sent.setdefault("Content-Type", "application/json")
         if self.requestor is not None:
-            sent |= self.requestor.headers(method, target, body)
-        query = urlencode(params, doseq=True) if params else ""
+            sent |= self.requestor.headers(asked.method, target, asked.body)
+        query = urlencode(asked.params, doseq=True) if asked.params else ""
         return (f"{target}?{query}" if query else target), sent
 
     def close(self) -> None:
         """Close the connections."""
-        for place in self._places:
-            place.close()
+        self._places.close()
 
-    def _exchange(
-        self,
-        method: str,
-        path: str,
-        params: Params | None,
-        body: bytes,
-        headers: dict[str, str],
-        turn: list[Place],
-    ) -> tuple[Place, Response]:
+    def _exchange(self, asked: _Request, turn: list[Place]) -> tuple[Place, Response]:
         began = time.monotonic()
-        place, connection = self._reach(turn)
+        place, connection = self._places.reach(turn)
         try:
-            target, sent = self._signed(place, method, path, params, body, headers)
-            self._show_request(method, target, sent, body)
+            target, sent = self._signed(place, asked)
+            self._show_request(asked.method, target, sent, asked.body)
             try:
-                response = connection.exchange(method, target, sent, body)
+                response = connection.exchange(asked.method, target, sent, asked.body)
             except FAILURES as error:
                 raise self._broken(error, place, connection) from error
         except BaseException:
@@ -348,10 +333,6 @@ class HttpClient:
         place.keep(connection)
         self._show_answer(response, time.monotonic() - began)
         return place, response
-
-    def _show_failure(self, failure: PushcliError) -> None:
-        if self._trace is not None and len(self._places) > 1:
-            self._trace(f"* {failure.message}")
 
     def _show_request(self, method: str, target: str, sent: dict[str, str], body: bytes) -> None:
         if self._trace is None:
@@ -370,61 +351,11 @@ class HttpClient:
         for line in trace.answer_lines(*answer, took):
             self._trace(line)
 
-    def _turn(self) -> list[Place]:
-        """The places in the order in which they are asked."""
-        at = self._at
-        return self._places[at:] + self._places[:at]
-
-    def _reach(self, turn: list[Place]) -> tuple[Place, Connection]:
-        """An open connection to the first place of those, which it takes away, that is there."""
-        failed: list[PushcliError] = []
-        while turn:
-            place = turn.pop(0)
-            connection = place.connection()
-            try:
-                if not connection.is_open:
-                    connection.open(_ELSEWHERE if turn else None)
-            except BaseException as error:
-                connection.close()
-                if not isinstance(error, FAILURES):
-                    raise
-                failure = self._failure(error, place, connection)
-                failed.append(failure)
-                if isinstance(failure, ServerUnreachable) and not isinstance(failure, NotTrusted):
-                    self._show_failure(failure)
-                    continue
-                # Whoever answers in a server's place is to be looked at, not passed over. The
-                # next request begins with the first place: it may be there again.
-                self._at = 0
-                raise _of_all(failed) from error
-            self._found(place, failed)
-            return place, connection
-        raise _of_all(failed)
-
-    def _found(self, place: Place, failed: list[PushcliError]) -> None:
-        """It is asked first from now on."""
-        if failed:
-            self._why = failed[-1].message
-        self._at = self._places.index(place)
-        self.passed_over = f"{self._why}; {place.base} was asked" if self._at else ""
-
-    def _go_on(self, place: Place, why: PushcliError) -> None:
-        """The one after this place is asked first."""
-        self._at = (self._places.index(place) + 1) % len(self._places)
-        self._why = why.message
-
-    def _failure(self, error: Exception, place: Place, connection: Connection) -> PushcliError:
-        from pushcli.client import failures  # noqa: PLC0415 - see _refusal
-
-        return failures.of_connecting(
-            error, place.base, self._server.remedy, connection.deadline, proxied=place.is_proxied
-        )
-
     def _broken(self, error: Exception, place: Place, connection: Connection) -> PushcliError:
         from pushcli.client import failures  # noqa: PLC0415 - see _refusal
 
         broken = failures.of_exchange(error, place.base, connection.deadline)
-        self._go_on(place, broken)
+        self._places.go_on_after(place, broken)
         return broken
 
     def _refusal(self, place: Place, response: Response, path: str) -> PushcliError:
@@ -442,7 +373,7 @@ class HttpClient:
             remedy, name = self.requestor.remedy, self.requestor.name
             refusal = failures.of_answer(response, place.base, remedy, name)
         if isinstance(refusal, Busy | BadGateway):
-            self._go_on(place, refusal)
+            self._places.go_on_after(place, refusal)
         return refusal
 
 
@@ -460,14 +391,6 @@ def _places_of(server: Server, limits: Limits, env: Mapping[str, str]) -> list[P
 def _trusted(server: Server) -> Trusted:
     trust = tls.ServerTrust(server.ca_file, server.fingerprint)
     return Trusted(trust, tls.ssl_context(trust))
-
-
-def _of_all(failed: list[PushcliError]) -> PushcliError:
-    """The last failure, with what came before it."""
-    last = failed[-1]
-    if len(failed) > 1:
-        last.message = "; ".join(one.message for one in failed)
-    return last
 
 
 def _extensions(headers: "Message") -> frozenset[str]:
