@@ -15,7 +15,6 @@ from pushcli_server.core.fleet_state import Fleet, send
 from pushcli_server.core.gathering import Budget, channel_limit
 from pushcli_server.core.identity import JobKey, NodeKey
 from pushcli_server.core.job_state import Job
-from pushcli_server.core.node import Node
 from pushcli_server.core.states import AT_WORK, ENDED_FROM_HERE, UNFINISHED
 
 ENDED_KEPT = 5.0
@@ -45,7 +44,7 @@ def start(fleet: Fleet, event: on_fleet.JobRequested, now: float) -> list[Effect
             paused[name] = pause.why
         elif (reason := fleet.why_absent(key, now)) is not None:
             unavailable[name] = reason
-        elif (reason := run_wire.beyond(event.spec.run, fleet.nodes[key].extensions)) is not None:
+        elif (reason := run_wire.beyond(event.spec.run, fleet.extensions(key))) is not None:
             paused[name] = reason
     return deliver(fleet, job, on_job.Started(unavailable, paused), now)
 
@@ -203,7 +202,7 @@ def commit(fleet: Fleet, event: on_fleet.CommitDue) -> list[Effect]:
     job, key = fleet.jobs.get(event.job), NodeKey(event.job.org, event.node)
     if job is None or not job.has_unfinished(event.node):
         return []
-    offered = fleet.node(key).extensions
+    offered = fleet.extensions(key)
     fields = run_wire.commit_fields(job.spec.run, offered)
     if extensions.REQUESTOR in offered:
         fields["requestor"] = job.requestor
@@ -223,10 +222,10 @@ def run(fleet: Fleet, event: on_fleet.RunDue) -> list[Effect]:
 _BUSY = re.compile(r"busy with job ([0-9a-f]{32})")
 
 
-def why_nacked(fleet: Fleet, node: Node, message: messages.NackCommit) -> str | None:
+def why_nacked(fleet: Fleet, node: NodeKey, message: messages.NackCommit) -> str | None:
     """What a node says, and whose job keeps it busy: an old agent does not even say that."""
     if message.reason is None:
-        others = fleet.busy.get(node.key, set()) - {JobKey(node.org, message.job_id or "")}
+        others = fleet.busy.get(node, set()) - {JobKey(node.org, message.job_id or "")}
         found = [fleet.jobs[key] for key in others if key in fleet.jobs]
     elif said := _BUSY.fullmatch(message.reason):
         job = fleet.jobs.get(JobKey(node.org, said[1]))
@@ -243,18 +242,3 @@ def is_at_work(fleet: Fleet, node: NodeKey) -> bool:
     """Whether the node has taken on a live job."""
     found = (fleet.jobs.get(key) for key in fleet.busy.get(node, ()))
     return any(job is not None and job.nodes[node.name] in AT_WORK for job in found)
-
-
-def deliver_to_all_of(
-    fleet: Fleet, node: Node, event: on_job.Event, now: float, but: frozenset[str] = frozenset()
-) -> list[Effect]:
-    """The same event for every live job in which this node's part is not over.
-
-    Args:
-        but: ids of jobs that it does not concern.
-    """
-    effects: list[Effect] = []
-    for key in list(fleet.busy.get(node.key, ())):
-        if key.id not in but and (job := fleet.jobs.get(key)) is not None:
-            effects += deliver(fleet, job, event, now)
-    return effects

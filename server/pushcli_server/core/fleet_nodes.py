@@ -1,4 +1,4 @@
-"""Nodes within the fleet: which job a message concerns, who is present, who may connect."""
+"""Nodes within the fleet: who is present, what their jobs are to hear, who may connect."""
 
 import contextlib
 import math
@@ -7,14 +7,13 @@ from typing import assert_never
 from pushcli.protocol import extensions, messages
 from pushcli_server.core import fleet_events as on_fleet
 from pushcli_server.core import fleet_jobs as jobs
+from pushcli_server.core import fleet_reports as reports
 from pushcli_server.core import job_events as on_job
 from pushcli_server.core import node as node_core
-from pushcli_server.core import results
 from pushcli_server.core.admissions import BESIDE_FOR, Admission, KeyOfAnotherNode, Unproven
 from pushcli_server.core.fleet_events import Effect
 from pushcli_server.core.fleet_state import Fleet, send
 from pushcli_server.core.identity import JobKey, NodeKey
-from pushcli_server.core.job_state import Job
 from pushcli_server.core.node import REVOKED, Interest, Node
 
 
@@ -70,76 +69,16 @@ def _interest(fleet: Fleet, node: Node, job_id: str | None) -> Interest:
 
 
 def _forward(fleet: Fleet, node: Node, message: messages.NodeMessage, now: float) -> list[Effect]:
-    name = node.name
     match message:
         case messages.Heartbeat():
-            return _heartbeat(fleet, node, message, now)
-        case messages.Succeeded() | messages.Failed():
-            return _result(fleet, node, message, now)
-        case messages.AckCommit():
-            reboots = bool(message.reboots) and extensions.REBOOTS in node.extensions
-            event: on_job.Event = on_job.VoteReceived(name, ready=True, reboots=reboots)
-        case messages.AckRun():
-            event = on_job.RunAnswered(name, started=True)
-        case messages.Output():
-            return results.chunk(fleet, node, message, now)
+            beat = reports.beat(fleet, node.key, message, now)
+            if extensions.WHITELIST in node.extensions:
+                return [on_fleet.CompareWhitelist(node.key, message.whitelist), *beat]
+            return beat
         case messages.Facts() | messages.WhitelistReport() | messages.Checked():
             return [on_fleet.RecordNote(node.key, message)]
-        case messages.Aborted(job_id=None):
-            return jobs.deliver_to_all_of(fleet, node, on_job.UnexpectedReceived(name), now)
-        case messages.NackCommit():
-            why = jobs.why_nacked(fleet, node, message)
-            event = on_job.VoteReceived(name, ready=False, reason=why)
-        case messages.NackRun():
-            event = on_job.RunAnswered(name, started=False)
-        case messages.Aborted():
-            event = on_job.UnexpectedReceived(name)
         case _:
-            assert_never(message)
-    job = fleet.jobs.get(_key(node, message))
-    return [] if job is None else jobs.deliver(fleet, job, event, now)
-
-
-def _key(node: Node, message: messages.NodeMessage) -> JobKey:
-    """A message speaks of jobs of its node's organization only."""
-    return JobKey(node.org, message.job_id or "")
-
-
-def _heartbeat(fleet: Fleet, node: Node, message: messages.Heartbeat, now: float) -> list[Effect]:
-    effects: list[Effect] = []
-    if extensions.WHITELIST in node.extensions:
-        effects.append(on_fleet.CompareWhitelist(node.key, message.whitelist))
-    pending = message.pending_results or ()
-    votes_again = extensions.REBOOTS in node.extensions
-    for key in list(fleet.busy.get(node.key, ())):
-        if (job := fleet.jobs.get(key)) is not None:
-            doing = message.job_state if message.job_id == key.id else "idle"
-            beat = on_job.HeartbeatReceived(node.name, doing, key.id in pending, votes_again)
-            effects += jobs.deliver(fleet, job, beat, now)
-    return effects
-
-
-def _result(fleet: Fleet, node: Node, message: messages.Result, now: float) -> list[Effect]:
-    key = _key(node, message)
-    live, job = fleet.jobs.get(key), fleet.job(key)
-    if job is None or node.name not in job.nodes:
-        return [on_fleet.FindPart(node.key, message)] if message.spooled and key.id else []
-    if live is not None and live.has_unfinished(node.name):
-        return _result_in_time(fleet, live, node, message, now)
-    if message.spooled:
-        return results.late(fleet, results.part_in(job, node, message), now)
-    return [] if live is None else jobs.deliver(fleet, live, results.received(node, message), now)
-
-
-def _result_in_time(
-    fleet: Fleet, job: Job, node: Node, message: messages.Result, now: float
-) -> list[Effect]:
-    if rest := results.ask_for_the_rest(job, node, message):
-        return rest
-    effects = results.keep_output(job, node, message)
-    job.reported.add(node.name)
-    effects += jobs.deliver(fleet, job, results.received(node, message), now)
-    return [*effects, results.acknowledge(node, job.id)] if message.spooled else effects
+            return reports.answered(fleet, node.key, message, now)
 
 
 # --- presence
@@ -169,18 +108,16 @@ def _translate(fleet: Fleet, node: Node, effect: node_core.Effect, now: float) -
             return [on_fleet.Send(node.key, peer, messages.Beat, fields)]
         case node_core.NotifyDown(spools):
             fleet.went_offline[node.org] += 1
-            return jobs.deliver_to_all_of(fleet, node, on_job.NodeDown(node.name, spools), now)
+            return reports.to_all(fleet, node.key, on_job.NodeDown(node.name, spools), now)
         case node_core.NotifyRestarted(keeps):
-            return jobs.deliver_to_all_of(
-                fleet, node, on_job.NodeRestarted(node.name), now, but=keeps
-            )
+            return reports.to_all(fleet, node.key, on_job.NodeRestarted(node.name), now, but=keeps)
         case node_core.NotifyDeleted():
-            return jobs.deliver_to_all_of(fleet, node, on_job.NodeDeleted(node.name), now)
+            return reports.to_all(fleet, node.key, on_job.NodeDeleted(node.name), now)
         case node_core.NotifyReconnected():
-            return jobs.deliver_to_all_of(fleet, node, on_job.Reconnected(node.name), now)
+            return reports.to_all(fleet, node.key, on_job.Reconnected(node.name), now)
         case node_core.NotifyOutOfRehab():
             fleet.endings.aborted(node.key, now)
-            return jobs.deliver_to_all_of(fleet, node, on_job.OutOfRehab(node.name), now)
+            return reports.to_all(fleet, node.key, on_job.OutOfRehab(node.name), now)
         case node_core.SaveNode():
             return [on_fleet.SaveNode(node)]
         case _:

@@ -31,6 +31,7 @@ on meanwhile, and 10,000 nodes have theirs within a minute."""
 
 _AT_ONCE = 1000
 """Commands that are being ended, at which is looked in one piece."""
+NOTHING: frozenset[str] = frozenset()
 ANSWERS = (messages.AckCommit, messages.NackCommit, messages.AckRun, messages.NackRun)
 
 
@@ -96,6 +97,11 @@ class Fleet:
         if node is None:
             node = self.nodes[key] = Node(key=key, patience=self.rules.patience)
         return node
+
+    def extensions(self, key: NodeKey) -> frozenset[str]:
+        """What the node's agent can do; of one that is not known nothing is."""
+        node = self.nodes.get(key)
+        return NOTHING if node is None else node.extensions
 
     def job(self, key: JobKey) -> Job | None:
         """A job that is live or ended a moment ago."""

@@ -21,7 +21,6 @@ from pushcli_server.core.fleet_state import Fleet, LatePart, send
 from pushcli_server.core.gathering import Budget, channel_limit
 from pushcli_server.core.identity import JobKey, NodeKey
 from pushcli_server.core.job_state import Job
-from pushcli_server.core.node import Node
 from pushcli_server.core.states import NodeState
 
 REPORTED = frozenset({NodeState.SUCCEEDED, NodeState.FAILED})
@@ -30,40 +29,45 @@ NEVER_TOLD = frozenset({NodeState.NACKED, NodeState.UNAVAILABLE, NodeState.WAS_R
 """States of a node that was never told to run: it has no result, whoever says so."""
 
 
+def job_of(node: NodeKey, message: messages.NodeMessage) -> JobKey:
+    """A message speaks of jobs of its node's organization only."""
+    return JobKey(node.org, message.job_id or "")
+
+
 # --- in time
 
 
-def chunk(fleet: Fleet, node: Node, message: messages.Output, now: float) -> list[Effect]:
+def chunk(fleet: Fleet, node: NodeKey, message: messages.Output, now: float) -> list[Effect]:
     """A chunk: kept if it is the next one; either way the agent learns what is held."""
-    key = _key(node.key, message)
+    key = job_of(node, message)
     live = fleet.jobs.get(key)
-    if live is not None and _delivers(live, node) and live.has_unfinished(node.name):
+    if live is not None and _delivers(fleet, live, node) and live.has_unfinished(node.name):
         held = live.held.setdefault(node.name, {})
-        return output.gather_chunk(fleet, key, node.key, held, live.budget, message)
-    if extensions.PARTIAL not in node.extensions:
-        return [output.declined(node.key, message)]
-    job, late = fleet.job(key), fleet.late.get(node.key)
+        return output.gather_chunk(fleet, key, node, held, live.budget, message)
+    if extensions.PARTIAL not in fleet.extensions(node):
+        return [output.declined(node, message)]
+    job, late = fleet.job(key), fleet.late.get(node)
     if late is not None and late.job == key:
-        fleet.endings.came(node.key, key, now)
-        return output.gather_chunk(fleet, key, node.key, late.held, late.budget, message)
+        fleet.endings.came(node, key, now)
+        return output.gather_chunk(fleet, key, node, late.held, late.budget, message)
     if job is not None and node.name in job.nodes:
         return found(fleet, part_in(job, node, message), now)
-    return [FindPart(node.key, message)] if key.id else []
+    return [FindPart(node, message)] if key.id else []
 
 
-def ask_for_the_rest(job: Job, node: Node, message: messages.Result) -> list[Effect]:
+def ask_for_the_rest(
+    fleet: Fleet, job: Job, node: NodeKey, message: messages.Result
+) -> list[Effect]:
     """What is to be sent before the result can count, because the job captures."""
-    if not _delivers(job, node):
+    if not _delivers(fleet, job, node):
         return []
-    return output.ask_for_the_rest(
-        job.key, node.key, job.held.get(node.name, {}), job.budget, message
-    )
+    return output.ask_for_the_rest(job.key, node, job.held.get(node.name, {}), job.budget, message)
 
 
-def keep_output(job: Job, node: Node, message: messages.Result) -> list[Effect]:
+def keep_output(fleet: Fleet, job: Job, node: NodeKey, message: messages.Result) -> list[Effect]:
     """Store what came with the result, or before it."""
     held = job.held.pop(node.name, {})
-    if not _delivers(job, node):
+    if not _delivers(fleet, job, node):
         return []
     return output.keep(job.key, node.name, held, job.budget, message)
 
@@ -73,12 +77,12 @@ def keep_what_came(job: Job, node: str) -> list[Effect]:
     return output.keep_what_came(job.key, node, job.held.pop(node, {}))
 
 
-def _delivers(job: Job, node: Node) -> bool:
+def _delivers(fleet: Fleet, job: Job, node: NodeKey) -> bool:
     """Whether the node was asked for what the job's command writes."""
-    return run_wire.delivers(job.run, node.extensions)
+    return run_wire.delivers(job.run, fleet.extensions(node))
 
 
-def received(node: Node, message: messages.Result) -> on_job.ResultReceived:
+def received(node: NodeKey, message: messages.Result) -> on_job.ResultReceived:
     """What the job is told of a result."""
     succeeded = isinstance(message, messages.Succeeded)
     return on_job.ResultReceived(
@@ -86,9 +90,9 @@ def received(node: Node, message: messages.Result) -> on_job.ResultReceived:
     )
 
 
-def acknowledge(node: Node, job_id: str) -> Effect:
+def acknowledge(node: NodeKey, job_id: str) -> Effect:
     """Once all is stored, the agent may forget the result."""
-    return OnceDurable(ResultStored(node.key, job_id))
+    return OnceDurable(ResultStored(node, job_id))
 
 
 def stored(fleet: Fleet, event: ResultStored) -> list[Effect]:
@@ -100,10 +104,10 @@ def stored(fleet: Fleet, event: ResultStored) -> list[Effect]:
 # --- too late
 
 
-def part_in(job: Job, node: Node, message: messages.Result | messages.Output) -> PartFound:
+def part_in(job: Job, node: NodeKey, message: messages.Result | messages.Output) -> PartFound:
     """The part of a node in a job that is live or ended a moment ago."""
     return PartFound(
-        node=node.key,
+        node=node,
         message=message,
         state=None if node.name in job.disowned else job.nodes[node.name],
         capture=job.run.capture,
@@ -119,7 +123,7 @@ def found(fleet: Fleet, part: PartFound, now: float) -> list[Effect]:
         return late(fleet, part, now)
     if not _is_news(part) or not _is_wanted(fleet, part):
         return [output.declined(part.node, part.message)]
-    key, it = _key(part.node, part.message), _late(fleet, part)
+    key, it = job_of(part.node, part.message), _late(fleet, part)
     fleet.endings.came(part.node, key, now)
     return output.gather_chunk(fleet, key, part.node, it.held, it.budget, part.message)
 
@@ -132,7 +136,7 @@ def late(fleet: Fleet, part: PartFound, now: float) -> list[Effect]:
     """
     message = part.message
     assert not isinstance(message, messages.Output)  # noqa: S101 - `found` tells them apart
-    key, effects = _key(part.node, message), list[Effect]()
+    key, effects = job_of(part.node, message), list[Effect]()
     if _is_news(part):
         fleet.endings.came(part.node, key, now)
         if _is_wanted(fleet, part):
@@ -153,8 +157,7 @@ def _is_wanted(fleet: Fleet, part: PartFound) -> bool:
     """Whether the node was asked for what its command writes."""
     if part.capture:
         return True
-    node = fleet.nodes.get(part.node)
-    return part.default_capture and node is not None and extensions.OUTPUT in node.extensions
+    return part.default_capture and extensions.OUTPUT in fleet.extensions(part.node)
 
 
 def _is_news(part: PartFound) -> bool:
@@ -166,15 +169,14 @@ def _is_news(part: PartFound) -> bool:
 
 def _missing(fleet: Fleet, part: PartFound, message: messages.Result) -> list[Effect]:
     """Missing output is asked for only where the agent expects it."""
-    node = fleet.nodes.get(part.node)
-    if node is None or extensions.PARTIAL not in node.extensions:
+    if extensions.PARTIAL not in fleet.extensions(part.node):
         return []
-    key, it = _key(part.node, part.message), _late(fleet, part)
+    key, it = job_of(part.node, part.message), _late(fleet, part)
     return output.ask_for_the_rest(key, part.node, it.held, it.budget, message)
 
 
 def _late(fleet: Fleet, part: PartFound) -> LatePart:
-    key = _key(part.node, part.message)
+    key = job_of(part.node, part.message)
     known = fleet.late.get(part.node)
     if known is None or known.job != key:
         job, held = fleet.job(key), dict(part.held)
@@ -189,8 +191,3 @@ def _late(fleet: Fleet, part: PartFound) -> LatePart:
                 budget.begin_again(part.node.name)
         known = fleet.late[part.node] = LatePart(key, held, budget)
     return known
-
-
-def _key(node: NodeKey, message: messages.NodeMessage) -> JobKey:
-    """A message speaks of jobs of its node's organization only."""
-    return JobKey(node.org, message.job_id or "")
