@@ -24,6 +24,8 @@ class LineHandler(logging.Handler):
         super().__init__()
         self._place = place
         self._bound = RateBound()
+        self.lost_in_all = 0
+        """Lines that could not be written since the start."""
         self._lost = 0
         self._reported = False
 
@@ -61,12 +63,13 @@ class LineHandler(logging.Handler):
                 self._reported = False
             self._place.write(level, line, fields)
         except OSError as error:
-            self._lost += 1
+            self.lose(1)
             self._report(error)
 
     def lose(self, count: int) -> None:
         """So many lines will not be written."""
         self._lost += count
+        self.lost_in_all += count
 
     def _show(self, record: logging.LogRecord) -> None:
         fields = {name: str(record.__dict__[name]) for name in SUBJECTS if name in record.__dict__}

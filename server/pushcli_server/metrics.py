@@ -1,7 +1,7 @@
 """What is measured as it happens, and how things stand when somebody asks: for Prometheus."""
 
 from collections import Counter as Tally
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -83,6 +83,17 @@ class Metrics:
         """The event loop came round."""
         self.lag.observe(sample.lag)
         self.busy.observe(sample.used)
+
+
+class Counted(Collector):
+    """A count that somebody else keeps."""
+
+    def __init__(self, name: str, documentation: str, count: Callable[[], int]) -> None:
+        self._name, self._documentation, self._count = name, documentation, count
+
+    def collect(self) -> Iterator[Metric]:
+        """As it is now."""
+        yield CounterMetricFamily(self._name, self._documentation, value=self._count())
 
 
 class Standing(Collector):

@@ -24,6 +24,7 @@ from pushcli_server import descriptors, logs, secrets, settings
 from pushcli_server.certificate import Certificate
 from pushcli_server.listener import listen
 from pushcli_server.logs import ServerLog
+from pushcli_server.metrics import Counted
 from pushcli_server.rest.app import Application
 from pushcli_server.rest.auth import Authenticator
 from pushcli_server.rest.connections import Connections
@@ -91,6 +92,13 @@ async def _run(
         async with open_services(directory, config, keyring, store) as services:
             connections = Connections(descriptors.current().rest)
             services.metrics.connections.labels("rest").set_function(lambda: len(connections))
+            services.metrics.registry.register(
+                Counted(
+                    "pushcli_log_lines_lost",
+                    "Lines of the log that could not be written.",
+                    lambda: log.lost_in_all,
+                )
+            )
             rights = Rights(services.identities, store)
             asked_by = authenticator(services.identities, rights)
             application = Application(services, config, asked_by)

@@ -2,11 +2,11 @@
 
 import json
 import os
+import re
 import resource
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -20,7 +20,7 @@ from pushcli.sandbox.sandbox import Sandbox
 from tests.support.fleet import Fleet
 from tests.support.old_agent import OldAgent
 from tests.support.raw_http import Raw
-from tests.support.waiting import patient, until
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 EVIL = "x\n2026-11-26T00:00:00Z ERROR forged\x1b[2J"
@@ -96,8 +96,8 @@ def test_a_log_that_cannot_be_written_ends_nothing(
         agent.send("nonsense")
         agent.come_online()
         until(lambda: "messages_dropped_total{" in measurements(fleet), "it is noticed")
-        # The line is written on a thread of its own, of whose failure nothing is to be seen yet.
-        time.sleep(patient(0.25))
+        if trouble != "moved":
+            until(lambda: lost(fleet) > 0, "a line is lost")
         if trouble == "full":
             resource.prlimit(
                 pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
@@ -130,6 +130,12 @@ def opened(pid: int) -> set[str]:
 def measurements(fleet: Sandbox) -> str:
     root = fleet.url.partition("/organizations/")[0]
     return requests.get(f"{root}/metrics", timeout=10).text
+
+
+def lost(fleet: Sandbox) -> float:
+    found = re.search(r"^pushcli_log_lines_lost_total (\S+)$", measurements(fleet), re.M)
+    assert found is not None
+    return float(found[1])
 
 
 def serves(fleet: Sandbox) -> bool:
