@@ -4,10 +4,9 @@ Our own stay in the store, and count again after the way back.
 """
 
 import asyncio
-import shutil
 import socket
 import time
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -15,11 +14,10 @@ from pathlib import Path
 import msgspec
 from prometheus_client import CollectorRegistry
 
-from pushcli import keys, toml_settings
 from pushcli.errors import ConfigError, ServerUnreachable, StoreError
 from pushcli.protocol import chef_answers
 from pushcli.protocol.chef_answers import ChefAway, ChefRefuses
-from pushcli_server import settings, settings_text
+from pushcli_server import settings, settings_file
 from pushcli_server.chef.client import TURNS, ChefClient, chef_server
 from pushcli_server.chef.comparing import Comparison, Membership, Side, Who, compare
 from pushcli_server.chef.identities import ChefIdentities
@@ -220,14 +218,14 @@ def use_chef(directory: Path, config: Settings, orgs: Iterable[str]) -> None:
         for name, value in msgspec.structs.asdict(config).items()
         if value != getattr(present, name)
     }
-    text = _changed(directory, values)
+    text = settings_file.changed(directory, values)
     with _alone(present):
         # Before the settings: of these alone the server would not start.
         now = time.time()
         records = [_record(now, org, "use chef", config.chef_server_url) for org in orgs]
         allow = operations.AllowChef(url=config.chef_server_url, at=now)
         asyncio.run(_write(config, directory, allow, *records))
-        _save(directory, text)
+        settings_file.save(directory, text)
 
 
 def use_own(directory: Path, orgs: Iterable[str]) -> None:
@@ -238,11 +236,11 @@ def use_own(directory: Path, orgs: Iterable[str]) -> None:
     """
     present = settings.load(directory)
     named = [name for name in msgspec.structs.asdict(present) if name.startswith("chef_")]
-    text = _changed(directory, {"identity": "own"}, named)
+    text = settings_file.changed(directory, {"identity": "own"}, named)
     with _alone(present):
         now = time.time()
         records = [_record(now, org, "use own", present.chef_server_url) for org in orgs]
-        save = partial(_save, directory, text)
+        save = partial(settings_file.save, directory, text)
         asyncio.run(_write(present, directory, operations.RefuseChef(), *records, before=save))
 
 
@@ -279,25 +277,3 @@ async def _write(
         raise StoreError(f"cannot write the database: {error}", "check database_url") from error
     finally:
         await store.close()
-
-
-def _changed(directory: Path, values: Mapping[str, object], without: Collection[str] = ()) -> str:
-    file = directory / settings.FILE
-    text = toml_settings.read(file)
-    return settings_text.with_values(text, values, without=without, source=str(file))
-
-
-def _save(directory: Path, text: str) -> None:
-    """In place of `server.toml`, whole or not at all."""
-    file = (directory / settings.FILE).resolve()
-    beside = file.with_name(f".{settings.FILE}.new")
-    try:
-        # One that was interrupted left it.
-        beside.unlink(missing_ok=True)
-        keys.write_secret(beside, text.encode())
-        shutil.copymode(file, beside)
-        beside.replace(file)
-    except OSError as error:
-        raise ConfigError(
-            f"cannot write {file}: {error.strerror}", "check the directory and its owner"
-        ) from error

@@ -176,6 +176,17 @@ def shown(url: URL) -> str:
     return url.render_as_string(hide_password=True)
 
 
+def named(database_url: str) -> str:
+    """What messages call this database."""
+    return shown(_url(database_url))
+
+
+def sqlite_file(database_url: str) -> Path | None:
+    """The file that the database is; None: it is none."""
+    url = _url(database_url)
+    return Path(url.database or "") if url.get_backend_name() == "sqlite" else None
+
+
 def url_of(file: Path) -> str:
     """The URL of a SQLite file, whatever it is called."""
     return f"{_SQLITE}{file.absolute()}"

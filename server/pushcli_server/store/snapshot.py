@@ -2,11 +2,11 @@
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, create_engine, func, insert, select, text
+from sqlalchemy import URL, Connection, Engine, Table, create_engine, func, insert, select, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from pushcli.errors import StoreError
@@ -64,12 +64,7 @@ def put_back(file: Path, database_url: str, root: Path) -> None:
     try:
         if target.url.get_backend_name() == "sqlite":
             return
-        with target.connect() as connection:
-            if database.version_of(connection) is not None:
-                raise StoreError(
-                    f"{database.shown(target.url)} holds a server's data",
-                    "restore into an empty database",
-                )
+        require_empty(database_url)
         migrate(database_url, root)
         source = database.make_engine(database.url_of(file))
         try:
@@ -84,6 +79,60 @@ def put_back(file: Path, database_url: str, root: Path) -> None:
         raise database.unreadable(target.url, error) from error
     finally:
         target.dispose()
+
+
+def require_empty(database_url: str) -> None:
+    """No server has a database of its own there.
+
+    Raises:
+        StoreError: one has, or the database cannot be read.
+    """
+    with _asked(database_url) as connection:
+        if database.version_of(connection) is not None:
+            raise StoreError(
+                f"{database.named(database_url)} holds a server's data", "give an empty database"
+            )
+
+
+def counts(database_url: str) -> dict[str, int]:
+    """How many rows each table has of what is copied, but for those that have none.
+
+    Raises:
+        StoreError: the database cannot be read, or is of another version.
+    """
+    with database.reading(database_url) as connection:
+        found = {
+            table.name: connection.scalar(select(func.count()).select_from(table)) or 0
+            for table in _copied()
+        }
+    return {name: count for name, count in found.items() if count}
+
+
+def undo_put_back(database_url: str) -> None:
+    """The database is as empty as before."""
+    target = database.make_engine(database_url)
+    try:
+        _empty(target)
+    finally:
+        target.dispose()
+
+
+@contextmanager
+def _asked(database_url: str) -> Iterator[Connection]:
+    """A connection for a question, whatever is there."""
+    engine = database.make_engine(database_url)
+    try:
+        with engine.connect() as connection:
+            yield connection
+    except SQLAlchemyError as error:
+        raise database.unreadable(engine.url, error) from error
+    finally:
+        engine.dispose()
+
+
+def _copied() -> Iterator[Table]:
+    """What others refer to comes first; nobody works with the copy."""
+    return (table for table in schema.metadata.sorted_tables if table is not schema.servers)
 
 
 def _empty(target: Engine) -> None:
@@ -132,11 +181,7 @@ def _of_another(engine: Engine, file: Path) -> None:
 
 
 def _copy(source: Connection, target: Connection) -> None:
-    """All rows; what others refer to comes first."""
-    for table in schema.metadata.sorted_tables:
-        if table is schema.servers:
-            # Nobody works with the copy.
-            continue
+    for table in _copied():
         found = source.execution_options(stream_results=True).execute(select(table))
         for rows in found.mappings().partitions(_ROWS):
             target.execute(insert(table), [dict(row) for row in rows])

@@ -31,10 +31,10 @@ WITHOUT = {"sandbox", "server start", "agent start", "job wait", "help"}
 """Commands without such an answer."""
 UNTRIED = {
     "whitelist edit", "completion install", "server forget-identities", "server use-chef",
-    "server use-own",
+    "server use-own", "server to-postgresql",
 }  # fmt: skip
 """They start an editor, write into the home of whoever runs the tests, or have a Chef Infra Server
-beside them: those are tried with it.
+or a database beside them: those are tried with it.
 """
 STORY = """
 node status

@@ -1,0 +1,56 @@
+"""`pushcli server to-postgresql`."""
+# ruff: noqa: PLC0415
+
+from pathlib import Path
+
+import click
+
+from pushcli.commands.server_place import become_owner, directory_option, place_of
+from pushcli.terminal.command_groups import Command
+from pushcli.terminal.context import App
+from pushcli.terminal.options import output_options
+
+_SHOWN = {"jobs": "jobs", "nodes": "nodes", "clients": "clients", "users": "users"}
+"""Tables of which a person is told, and what they hold."""
+
+
+@click.command("to-postgresql", cls=Command)
+@click.argument("database_url", metavar="URL")
+@directory_option
+@click.option("--dry-run", is_flag=True, help="Only show what would be moved.")
+@output_options
+@click.pass_obj
+def to_postgresql(app: App, database_url: str, directory: Path | None, dry_run: bool) -> None:
+    """Have a server with a SQLite file go on with the PostgreSQL database at URL.
+
+    The database must be empty, and the server stopped, but for --dry-run. Jobs, nodes, users, keys
+    and the audit trail are copied, large output stays in the server's directory, and the file is
+    kept under another name. If anything fails, the server goes on with its file.
+
+    Others on this machine can see a password in URL: prefer a ~/.pgpass of the server's user.
+
+    \b
+    Examples:
+      pushcli server to-postgresql --dry-run postgresql:///push
+      pushcli server to-postgresql postgresql://push@db.example.com/push
+    """
+    from pushcli_server.to_postgresql import look, move
+
+    place = place_of(directory)
+    become_owner(place)
+    moved = look(place, database_url) if dry_run else move(place, database_url)
+    if not app.is_text:
+        app.emit(
+            {"directory": str(place), "database": moved.database, "rows": moved.rows,
+             "file": str(moved.file), "kept": str(moved.kept), "dry_run": dry_run}
+        )  # fmt: skip
+        return
+    what = ", ".join(f"{moved.rows.get(table, 0):,} {word}" for table, word in _SHOWN.items())
+    if dry_run:
+        app.print(f"Would move {place} to {moved.database}: {what}")
+        app.print(f"{moved.file} would be kept as {moved.kept.name}")
+        return
+    app.print(f"Moved {place} to {moved.database}: {what}")
+    app.print(f"Its file is {moved.kept.name} now: remove it when all is well")
+    same = "" if directory is None else f" --dir {place}"
+    app.remark(f"Start it: pushcli server start{same}")
