@@ -5,7 +5,7 @@ Its keys are those of the old agent's configuration file.
 
 import os
 import urllib.parse
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -14,6 +14,7 @@ import msgspec
 from pushcli import toml_settings
 from pushcli.errors import ConfigError
 from pushcli.protocol import names
+from pushcli.protocol.limits import MAX_URLS
 
 FILE = "agent.toml"
 KEY_FILE = "client.pem"
@@ -35,8 +36,8 @@ OPEN = {
 class AgentSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What agent.toml may say. Relative paths are relative to its directory."""
 
-    chef_server_url: str
-    """With /organizations/ORG."""
+    chef_server_url: str | list[str]
+    """With /organizations/ORG. A list is asked in turn, where one cannot be reached the next."""
     node_name: str
     client_key: str = KEY_FILE
     ca_file: str | None = None
@@ -86,9 +87,15 @@ class AgentSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         return tuple(what for what, key in OPEN.items() if getattr(self, key) is None)
 
     @property
+    def server_urls(self) -> tuple[str, ...]:
+        """The URLs of the server, in the order in which they are asked."""
+        urls = self.chef_server_url
+        return (urls,) if isinstance(urls, str) else tuple(urls)
+
+    @property
     def organization(self) -> str:
-        """From the server's URL."""
-        return urllib.parse.urlsplit(self.chef_server_url).path.rstrip("/").rpartition("/")[2]
+        """From the server's URLs, which all have it."""
+        return urllib.parse.urlsplit(self.server_urls[0]).path.rstrip("/").rpartition("/")[2]
 
 
 class Overrides(msgspec.Struct, frozen=True, kw_only=True):
@@ -148,18 +155,33 @@ def _check(settings: AgentSettings, file: Path) -> None:
             f"{file}: invalid node_name {settings.node_name!r}",
             "use letters, digits and _ . : -",
         )
-    check_server_url(settings.chef_server_url)
+    check_server_urls(settings.server_urls)
     for path in settings.allowed_dirs or ():
         if not path.startswith("/") or "\0" in path:
             raise ConfigError(f"{file}: allowed_dirs: {path!r} is not an absolute path", "fix it")
 
 
-def check_server_url(url: str) -> str:
-    """The name of the organization in a server's URL.
+def check_server_urls(urls: Sequence[str]) -> str:
+    """The name of the organization in a server's URLs.
 
     Raises:
-        ConfigError: it is not https://HOST[:PORT]/organizations/ORG.
+        ConfigError: one is not https://HOST[:PORT]/organizations/ORG, they are of several
+            organizations, or there are none or too many.
     """
+    if not 1 <= len(urls) <= MAX_URLS:
+        raise ConfigError(
+            f"chef_server_url lists {len(urls)} URLs", f"give 1 to {MAX_URLS} of one server"
+        )
+    organizations = {_organization_in(url) for url in urls}
+    if len(organizations) > 1:
+        raise ConfigError(
+            f"chef_server_url is of several organizations ({', '.join(sorted(organizations))})",
+            "a node belongs to one: give URLs of the same",
+        )
+    return organizations.pop()
+
+
+def _organization_in(url: str) -> str:
     remedy = "it must be https://HOST[:PORT]/organizations/ORG"
     try:
         parts = urllib.parse.urlsplit(url)

@@ -115,7 +115,7 @@ def _request(
     settings: AgentSettings, jobs: Jobs, public_key: str, adopts: tuple[str, ...]
 ) -> ConfigRequest:
     return ConfigRequest(
-        chef_server_url=settings.chef_server_url,
+        server_urls=settings.server_urls,
         node_name=settings.node_name,
         client_key=settings.client_key,
         ca_file=settings.ca_file,

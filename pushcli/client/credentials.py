@@ -10,11 +10,11 @@ import msgspec
 
 from pushcli import toml_settings
 from pushcli.errors import ConfigError, KeyFileError
+from pushcli.protocol.limits import MAX_URLS
 
 SIGNING_VERSIONS = ("1.0", "1.1", "1.2", "1.3")
 CONFIRM_ABOVE = 100
 """Nodes on which a job may be started without a question."""
-MAX_URLS = 16
 _SIMILAR = 0.85
 """Of a key to one of ours: it is misspelt. knife has others, which are left alone."""
 

@@ -32,9 +32,12 @@ agent.add_command(install)
 @agent.command()
 @click.option(
     "--server",
+    "servers",
     required=True,
     metavar="URL",
-    help="URL of the server, including /organizations/ORG.",
+    multiple=True,
+    help="URL of the server, including /organizations/ORG; may be repeated for one that has "
+    "several: where one cannot be reached, the agent asks the next.",
 )
 @click.option(
     "--token",
@@ -81,7 +84,7 @@ agent.add_command(install)
 @output_options
 @click.pass_obj
 def enroll(
-    app: App, *, server: str, token: str | None, token_file: Path | None,
+    app: App, *, servers: tuple[str, ...], token: str | None, token_file: Path | None,
     validator_key: Path | None, node_name: str, validator_name: str | None,
     directory: Path | None, ca_file: Path | None, fingerprint: str | None,
     trusted: tuple[str, ...],
@@ -103,7 +106,7 @@ def enroll(
 
     enrolled = enroll(
         Enrolment(
-            server_url=server,
+            server_urls=servers,
             node_name=node_name,
             credential=credential(
                 token=token, token_file=token_file, validator_key=validator_key,

@@ -36,6 +36,8 @@ MAX_RECORDS = 10_000
 """Records of the audit trail in one answer."""
 MAX_JOBS = 200
 """Jobs in one page."""
+MAX_URLS = 16
+"""Of one server, in a profile or on a node."""
 MAX_GLOB = 255
 """Characters of a glob that commands are looked for with."""
 LAST_MOMENT = 253_402_300_799

@@ -1,11 +1,10 @@
 """One server works with a database: a second one is told so, one that hung is of no effect."""
 
 import os
-import shutil
 import signal
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -17,31 +16,11 @@ from tests.e2e.conftest import FAST, WHITELIST
 from tests.support.fleet import Fleet
 from tests.support.identities import operator
 from tests.support.postgresql import throw_away_database
+from tests.support.second_server import IN_THE_WAY, begins, beside
 from tests.support.waiting import job_is, lines, start, until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
-IN_THE_WAY = "another server works with this database"
 LEASE = 2
-
-
-@contextmanager
-def beside(first: Fleet, directory: Path) -> Iterator[Fleet]:
-    """Another server with the secrets and the database of the first, on ports of its own."""
-    second = Fleet(directory, [])
-    shutil.copytree(first.server_directory, second.server_directory)
-    made = settings.load(first.server_directory)
-    own = settings.with_values(made, second.values(), "the test")
-    database = settings.with_values(
-        own, [f"database_url={made.database(first.server_directory)}"], "the test"
-    )
-    (second.server_directory / settings.FILE).write_text(settings.render(database))
-    second.credentials.parent.mkdir(parents=True, mode=0o700)
-    shutil.copy2(first.credentials, second.credentials)
-    second.credentials.write_text(first.credentials.read_text().replace(first.url, second.url))
-    try:
-        yield second
-    finally:
-        second.stop()
 
 
 @pytest.fixture
@@ -111,14 +90,3 @@ def test_one_that_hung_for_longer_than_its_lease_changes_nothing_when_it_goes_on
     job_is(first, job, "complete")
     assert first.api.job(job)["nodes"] == {"succeeded": ["n1"]}
     assert lines(marks) == ["run", "end"]
-
-
-def begins(server: Fleet) -> bool:
-    """Whether it can be started now."""
-    try:
-        server.start_server()
-    except StartError as error:
-        if IN_THE_WAY not in str(error):
-            raise
-        return False
-    return True

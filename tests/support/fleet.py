@@ -87,7 +87,7 @@ class Fleet(SlowFleet):
         validator = self.server_directory / "keys" / f"{ORG}-validator.pem"
         enroll(
             Enrolment(
-                server_url=self.url,
+                server_urls=(self.url,),
                 node_name=node,
                 credential=Validator(key=validator),
                 directory=self.agent_directory(node),

@@ -1,4 +1,4 @@
-"""Real nginx and HAProxy, configured as docs/operations.md says."""
+"""Real nginx and HAProxy, configured as docs/ says."""
 
 import os
 import shutil
@@ -36,10 +36,10 @@ class Certificate:
         self.fingerprint = tls.certificate_fingerprint(pem)
 
 
-def snippet(heading: str, language: str, number: int = 0) -> str:
-    """What a section of docs/operations.md has as its example, or as one of several."""
-    text = (TOP / "docs" / "operations.md").read_text()
-    _, found, section = text.partition(f"\n### {heading}\n")
+def snippet(heading: str, language: str, number: int = 0, page: str = "operations.md") -> str:
+    """What a section of a page of docs/ has as its example, or as one of several."""
+    text = (TOP / "docs" / page).read_text()
+    _, found, section = text.partition(f"## {heading}\n")
     assert found, heading
     blocks = section.partition("\n### ")[0].partition("\n## ")[0].split(f"```{language}\n")[1:]
     return blocks[number].partition("```")[0]

@@ -36,10 +36,11 @@ class Enrolment(msgspec.Struct, frozen=True, kw_only=True):
     """What to enroll, where, and by whose leave.
 
     Args:
+        server_urls: of one server, asked in turn.
         trusted: editors to pin, whoever the server names; empty: those that it names.
     """
 
-    server_url: str
+    server_urls: tuple[str, ...]
     node_name: str
     credential: Validator | Token
     directory: Path
@@ -68,14 +69,16 @@ def enroll(wanted: Enrolment) -> Enrolled:
     Raises:
         PushcliError: it is enrolled already, or something failed; nothing was changed.
     """
-    config.check_server_url(wanted.server_url)
+    config.check_server_urls(wanted.server_urls)
     server = Server(
-        url=wanted.server_url,
+        url=wanted.server_urls[0],
+        others=wanted.server_urls[1:],
         ca_file=wanted.ca_file,
         fingerprint=wanted.fingerprint,
         remedy="give --ca-file or --fingerprint",
     )
-    tls.require_safe_url(wanted.server_url)
+    for url in wanted.server_urls:
+        tls.require_safe_url(url)
     if not names.is_node_name(wanted.node_name):
         raise errors.UsageError(
             f"invalid node name {wanted.node_name!r}", "use letters, digits and _ . : -"
@@ -174,7 +177,7 @@ def _prepared(wanted: Enrolment) -> Iterator[None]:
     is_new = not directory.exists()
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     with unfinished.alone(directory):
-        said = (wanted.server_url, wanted.node_name)
+        said = (wanted.server_urls, wanted.node_name)
         if not unfinished.undo_half(directory, *said):
             _refuse_a_second(directory)
         unfinished.keep_or_clear(directory, *said)
@@ -192,7 +195,7 @@ def _prepared(wanted: Enrolment) -> Iterator[None]:
 def _settings(wanted: Enrolment) -> str:
     lines = [
         "# The agent of this node; docs/agent.md explains every key.",
-        f"chef_server_url = {_text(wanted.server_url)}",
+        f"chef_server_url = {_urls(wanted.server_urls)}",
         f"node_name = {_text(wanted.node_name)}",
         f'client_key = "{config.KEY_FILE}"',
     ]
@@ -210,6 +213,12 @@ def _settings(wanted: Enrolment) -> str:
         '# ntpdate = "ntpdate -u time.example.com"',
     ]
     return "\n".join(lines) + "\n"
+
+
+def _urls(urls: Sequence[str]) -> str:
+    if len(urls) == 1:
+        return _text(urls[0])
+    return "[\n" + "".join(f"  {_text(url)},\n" for url in urls) + "]"
 
 
 def _text(value: str) -> str:

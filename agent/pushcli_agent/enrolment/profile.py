@@ -15,7 +15,8 @@ def load(file: Path) -> Profile:
     settings = config.load(file, config.Overrides())
     return Profile(
         name="agent",
-        chef_server_url=settings.chef_server_url,
+        chef_server_url=settings.server_urls[0],
+        other_urls=settings.server_urls[1:],
         client_name=settings.node_name,
         client_key=settings.client_key,
         ca_file=Path(settings.ca_file) if settings.ca_file else None,

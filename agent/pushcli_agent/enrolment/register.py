@@ -231,4 +231,4 @@ def _post(
 
 
 def _organization(server: Server) -> str:
-    return config.check_server_url(server.url)
+    return config.check_server_urls((server.url,))

@@ -7,7 +7,7 @@ settings get theirs last: where `agent.toml` is, the node is enrolled.
 import fcntl
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -40,7 +40,7 @@ def alone(directory: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def undo_half(directory: Path, server_url: str, node: str) -> bool:
+def undo_half(directory: Path, server_urls: Sequence[str], node: str) -> bool:
     """Undo half of the last step if this enrolment broke off there: the key has its name already.
 
     Returns:
@@ -53,7 +53,7 @@ def undo_half(directory: Path, server_url: str, node: str) -> bool:
     key_file = directory / config.KEY_FILE
     try:
         _require_own(key_file)
-        _require_same(directory, server_url, node)
+        _require_same(directory, server_urls, node)
         is_ours = _is_key(key_file)
     except ConfigError:
         return False
@@ -62,7 +62,7 @@ def undo_half(directory: Path, server_url: str, node: str) -> bool:
     return is_ours
 
 
-def keep_or_clear(directory: Path, server_url: str, node: str) -> None:
+def keep_or_clear(directory: Path, server_urls: Sequence[str], node: str) -> None:
     """Leave the key that the server may have by now, and nothing else.
 
     Raises:
@@ -72,7 +72,7 @@ def keep_or_clear(directory: Path, server_url: str, node: str) -> None:
     if os.path.lexists(key_file):
         _require_own(key_file)
         if _is_key(key_file):
-            _require_same(directory, server_url, node)
+            _require_same(directory, server_urls, node)
         else:
             # Nobody registered half a key.
             key_file.unlink()
@@ -112,7 +112,7 @@ def _is_key(file: Path) -> bool:
     return True
 
 
-def _require_same(directory: Path, server_url: str, node: str) -> None:
+def _require_same(directory: Path, server_urls: Sequence[str], node: str) -> None:
     remedy = f"complete that one, or remove {directory / KEY}: no other copy of the key exists"
     try:
         settings = config.load(directory / SETTINGS, config.Overrides())
@@ -120,10 +120,15 @@ def _require_same(directory: Path, server_url: str, node: str) -> None:
         raise ConfigError(
             f"{directory} has the key of an enrolment of which nothing else is known", remedy
         ) from error
-    said = (settings.chef_server_url.rstrip("/"), settings.node_name)
-    if said != (server_url.rstrip("/"), node):
+    said, urls = _bare(settings.server_urls), _bare(server_urls)
+    # One that is left out, or added, is not another server.
+    if settings.node_name != node or said.isdisjoint(urls):
         raise ConfigError(
             f"{directory} has the key of an enrolment of {settings.node_name} at "
-            f"{settings.chef_server_url} that broke off",
+            f"{', '.join(settings.server_urls)} that broke off",
             remedy,
         )
+
+
+def _bare(urls: Sequence[str]) -> set[str]:
+    return {url.rstrip("/") for url in urls}

@@ -29,7 +29,7 @@ class FirstUse:
         self._directory = directory
         self._request = TakeRequest(
             directory=str(directory),
-            chef_server_url=settings.chef_server_url,
+            server_urls=settings.server_urls,
             node_name=settings.node_name,
             client_key=settings.client_key,
             ca_file=settings.ca_file,

@@ -8,10 +8,11 @@ class TakeRequest(msgspec.Struct, frozen=True, kw_only=True):
 
     Args:
         directory: the agent's, absolute.
+        server_urls: asked in turn.
     """
 
     directory: str
-    chef_server_url: str
+    server_urls: tuple[str, ...]
     node_name: str
     client_key: str
     ca_file: str | None

@@ -66,13 +66,14 @@ def pin(request: TakeRequest) -> list[Editor]:
         remedy="",
     )
     server = Server(
-        url=request.chef_server_url,
+        url=request.server_urls[0],
+        others=request.server_urls[1:],
         ca_file=Path(request.ca_file) if request.ca_file else None,
         fingerprint=request.fingerprint,
         remedy="set ca_file or fingerprint in agent.toml",
     )
     client = HttpClient(server, requestor, limits=_LIMITS, env={})
-    org = request.chef_server_url.rstrip("/").rpartition("/")[2]
+    org = client.base.rpartition("/")[2]
     try:
         found = [
             candidate
@@ -85,7 +86,7 @@ def pin(request: TakeRequest) -> list[Editor]:
         pinned.editor(one.name, one.public_key, first_use=True)
         for one in decisions.chosen(found, _fingerprint)
     ]
-    mark = pins.Mark(at=time.time(), chef_server_url=request.chef_server_url, editors=editors)
+    mark = pins.Mark(at=time.time(), chef_server_url=client.base, editors=editors)
     return editors if pins.pin(Path(request.directory), mark) else []
 
 

@@ -8,9 +8,13 @@ from pushcli_agent.core.configuration import ServerConfig
 
 
 class ConfigRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """What to ask, and how: JSON on the child's standard input."""
+    """What to ask, and how: JSON on the child's standard input.
 
-    chef_server_url: str
+    Args:
+        server_urls: asked in turn.
+    """
+
+    server_urls: tuple[str, ...]
     node_name: str
     client_key: str
     ca_file: str | None

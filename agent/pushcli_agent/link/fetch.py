@@ -24,8 +24,8 @@ from pushcli_agent.link.config_request import ConfigReply, ConfigRequest
 PATIENCE = 5.0
 """Seconds for the server's answer, as the old agent has it."""
 LIMITS = Limits(connect=PATIENCE, silence=PATIENCE, total=PATIENCE, size=65_536, patience=0)
-_LIFE = 12
-"""Seconds after which this process is ended, whatever it waits for."""
+_LIFE, _LIFE_MORE = 12, 9
+"""Seconds after which this process is ended, whatever it waits for; more for each further URL."""
 
 
 def main() -> None:
@@ -33,6 +33,7 @@ def main() -> None:
     signal.alarm(_LIFE)
     try:
         request = msgspec.json.decode(sys.stdin.buffer.read(), type=ConfigRequest)
+        signal.alarm(_LIFE + _LIFE_MORE * (len(request.server_urls) - 1))
         answer = ConfigReply(
             config=fetch(request),
             facts=facts.collect(
@@ -80,7 +81,8 @@ def fetch(request: ConfigRequest, limits: Limits = LIMITS) -> ServerConfig:
 
 def _server(request: ConfigRequest) -> Server:
     return Server(
-        url=request.chef_server_url,
+        url=request.server_urls[0],
+        others=request.server_urls[1:],
         ca_file=Path(request.ca_file) if request.ca_file else None,
         fingerprint=request.fingerprint,
         remedy="set ca_file or fingerprint in agent.toml",

@@ -87,3 +87,46 @@ def test_every_key_stands_in_the_documentation() -> None:
     text = (Path(__file__).parents[3] / "docs" / "agent.md").read_text()
     for field in msgspec.structs.fields(config.AgentSettings):
         assert f"| `{field.name}` |" in text
+
+
+def urls(tmp_path: Path, listed: str) -> config.AgentSettings:
+    file = tmp_path / "agent.toml"
+    file.write_text(f'chef_server_url = {listed}\nnode_name = "web01"\n')
+    return config.load(file, Overrides())
+
+
+def test_a_server_may_have_several_urls(tmp_path: Path) -> None:
+    both = ("https://a/organizations/acme", "https://b:10003/organizations/acme/")
+    settings = urls(tmp_path, f'["{both[0]}", "{both[1]}"]')
+    assert settings.server_urls == both
+    assert settings.organization == "acme"
+
+
+def test_one_on_the_command_line_takes_the_place_of_all(tmp_path: Path) -> None:
+    file = tmp_path / "agent.toml"
+    file.write_text('chef_server_url = ["https://a/organizations/acme"]\nnode_name = "web01"\n')
+    given = Overrides(chef_server_url="https://b/organizations/other")
+    settings = config.load(file, given)
+    assert settings.server_urls == ("https://b/organizations/other",)
+    assert settings.organization == "other"
+
+
+@pytest.mark.parametrize(
+    ("listed", "message"),
+    [
+        ("[]", "chef_server_url lists 0 URLs"),
+        (str([f"https://s{n}/organizations/acme" for n in range(17)]), "lists 17 URLs"),
+        (
+            '["https://a/organizations/acme", "https://b/organizations/beta"]',
+            r"several organizations \(acme, beta\)",
+        ),
+        ('["https://a/organizations/acme", "https://b"]', "'https://b' names no organization"),
+        ('["https://a/organizations/acme", 5]', "chef_server_url"),
+        ("5", "chef_server_url"),
+    ],
+)
+def test_urls_that_are_not_of_one_server_are_named(
+    tmp_path: Path, listed: str, message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        urls(tmp_path, listed)

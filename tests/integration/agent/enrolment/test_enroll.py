@@ -16,6 +16,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 from pushcli import keys
+from pushcli.exit_status import ExitStatus
+from pushcli.sandbox.sandbox import free_ports
 from pushcli_agent import config
 from pushcli_agent.config import Overrides
 from pushcli_agent.whitelist import editors
@@ -124,6 +126,55 @@ def test_what_proves_the_server_and_another_validator_are_taken_over(
     assert config.load(directory / "agent.toml", Overrides()).fingerprint == pin
 
 
+def broken_off(chef: ChefServer, directory: Path, validator: Path) -> bytes:
+    """An enrolment that the server left without an answer; the key that is kept of it."""
+    chef.fault = "half"
+    assert enroll(directory, url_of(chef), validator)[0] == 7
+    chef.fault = ""
+    return (directory / ".client.pem.new").read_bytes()
+
+
+def gone() -> str:
+    """A URL where nobody listens."""
+    return f"http://127.0.0.1:{free_ports(1)[0]}/organizations/acme"
+
+
+def test_several_urls_are_asked_in_turn_and_all_are_the_agent_s(
+    chef: ChefServer, validator: Path, tmp_path: Path
+) -> None:
+    directory, first = tmp_path / "agent", gone()
+    status, _, stderr = enroll(directory, first, validator, "--server", url_of(chef))
+    assert status == 0, stderr
+    assert list(registered(chef)) == ["web01"]
+    settings = config.load(directory / "agent.toml", Overrides())
+    assert settings.server_urls == (first, url_of(chef))
+
+
+def test_urls_of_several_organizations_are_refused_before_anything_is_done(
+    chef: ChefServer, validator: Path, tmp_path: Path
+) -> None:
+    directory = tmp_path / "agent"
+    other = f"{chef.url}/organizations/beta"
+    status, _, stderr = enroll(directory, url_of(chef), validator, "--server", other)
+    assert status == ExitStatus.CONFIG
+    assert_one_line(stderr)
+    assert "several organizations (acme, beta)" in stderr
+    assert not directory.exists()
+    assert registered(chef) == {}
+
+
+def test_an_enrolment_that_broke_off_goes_on_with_one_url_more(
+    chef: ChefServer, validator: Path, tmp_path: Path
+) -> None:
+    directory = tmp_path / "agent"
+    kept = broken_off(chef, directory, validator)
+    status, _, stderr = enroll(directory, gone(), validator)
+    assert status == ExitStatus.CONFIG
+    assert "that broke off" in stderr
+    assert enroll(directory, gone(), validator, "--server", url_of(chef))[0] == 0
+    assert (directory / "client.pem").read_bytes() == kept
+
+
 def test_a_second_enrolment_says_what_is_there_and_changes_nothing(
     chef: ChefServer, validator: Path, tmp_path: Path
 ) -> None:
@@ -170,10 +221,7 @@ def test_what_somebody_laid_beside_an_enrolment_that_broke_off_stays(
     chef: ChefServer, validator: Path, tmp_path: Path
 ) -> None:
     directory = tmp_path / "agent"
-    chef.fault = "half"
-    assert enroll(directory, url_of(chef), validator)[0] == 7
-    chef.fault = ""
-    kept = (directory / ".client.pem.new").read_bytes()
+    kept = broken_off(chef, directory, validator)
     for content, node in ((b"precious", "web01"), (kept, "web02")):
         (directory / ".client.pem.new").unlink(missing_ok=True)
         (directory / "client.pem").unlink(missing_ok=True)

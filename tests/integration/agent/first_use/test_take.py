@@ -55,7 +55,7 @@ def take(
     if not key_file.exists():
         keys.write_private_key(key_file, NODE)
     request = TakeRequest(
-        directory=str(to or directory), chef_server_url=f"{chef.url}/organizations/acme",
+        directory=str(to or directory), server_urls=(f"{chef.url}/organizations/acme",),
         node_name="n1", client_key=str(key_file), ca_file=None, fingerprint=fingerprint,
         signing_version="1.3",
     )  # fmt: skip

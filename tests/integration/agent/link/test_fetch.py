@@ -25,7 +25,7 @@ CURVE_KEY = "a}g*FN2FMJJ>MlxJ+jsi3gKmqncP4OwPr@5/Ov<y"
 
 def request(url: str, key_file: Path, **changed: object) -> ConfigRequest:
     wanted = ConfigRequest(
-        chef_server_url=url,
+        server_urls=(url,),
         node_name=NODE,
         client_key=str(key_file),
         ca_file=None,
@@ -134,6 +134,43 @@ def test_a_server_that_is_busy_says_when_to_come_again(
     assert answer == ConfigFailed(
         "the server failed (503): too many connections at once; try again", 7
     )
+
+
+@contextlib.contextmanager
+def in_its_place(*, listens: bool) -> Iterator[str]:
+    """A URL where nobody answers: nobody is there, or somebody hangs."""
+    with socket.socket() as place:
+        place.bind(("127.0.0.1", 0))
+        if listens:
+            place.listen()
+        yield f"http://127.0.0.1:{place.getsockname()[1]}/organizations/acme"
+
+
+@pytest.mark.parametrize("listens", [False, True], ids=["gone", "hung"])
+def test_where_one_url_answers_nobody_the_next_is_asked(
+    server: ScriptedServer, key_file: Path, listens: bool
+) -> None:
+    with in_its_place(listens=listens) as other:
+        asked = request(server.url, key_file, server_urls=(other, server.url))
+        assert configuration(asked).command_addr.endswith(str(server.command_port))
+    [seen] = server.requests
+    assert seen.query["ccpk"] == [CURVE_KEY]
+
+
+def test_where_none_answers_each_is_named(server: ScriptedServer, key_file: Path) -> None:
+    with in_its_place(listens=False) as one, in_its_place(listens=False) as two:
+        why = failure(request(server.url, key_file, server_urls=(one, two)))
+    assert f"cannot reach {one}: connection refused; cannot reach {two}" in why
+    assert server.requests == []
+
+
+def test_one_that_refuses_the_node_is_not_passed_over(
+    server: ScriptedServer, key_file: Path
+) -> None:
+    server.refuse = (403, {"error": ["Client and node name must match"]})
+    with in_its_place(listens=False) as other:
+        why = failure(request(server.url, key_file, server_urls=(server.url, other)))
+    assert why.startswith("the server refused the configuration of web01")
 
 
 def test_a_key_for_another_node_gives_no_session_key(

@@ -39,7 +39,7 @@ def as_operator(url: str, key_file: Path) -> None:
 
 def as_agent(url: str, key_file: Path) -> None:
     wanted = ConfigRequest(
-        chef_server_url=url, node_name="web01", client_key=str(key_file), ca_file=None,
+        server_urls=(url,), node_name="web01", client_key=str(key_file), ca_file=None,
         fingerprint=None, signing_version="1.3", curve_public_key="x" * 40, adopts=(),
     )  # fmt: skip
     fetch(wanted, LIMITS)

@@ -1,0 +1,93 @@
+"""Two servers, one after the other on one database: who knows the URLs of both goes on by himself.
+
+The agent of n1 does; that of n2 knows the first alone.
+"""
+
+import json
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pushcli.client.credentials import Values, add_profile
+from pushcli.exit_status import ExitStatus
+from tests.e2e.conftest import FAST, WHITELIST
+from tests.support.fleet import Fleet
+from tests.support.postgresql import throw_away_database
+from tests.support.second_server import beside
+from tests.support.waiting import job_is, lines, patient, start, until
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
+
+
+@pytest.fixture
+def first(tmp_path: Path) -> Iterator[Fleet]:
+    with throw_away_database() as url:
+        more = {"database_url": url, "lease": 2}
+        nodes = ["n1", "n2"]
+        with Fleet(tmp_path / "first", nodes, whitelist=WHITELIST, settings={**FAST, **more}) as it:
+            yield it
+
+
+@pytest.fixture
+def second(first: Fleet, tmp_path: Path) -> Iterator[Fleet]:
+    """Ready to be started; n1 knows where it will be."""
+    with beside(first, tmp_path / "second") as second:
+        file = first.agent_directory("n1") / "agent.toml"
+        one, both = f'"{first.url}"', json.dumps([first.url, second.url])
+        assert one in file.read_text()
+        file.write_text(file.read_text().replace(one, both))
+        first.end_agent("n1")
+        first.wait_available(["n1"], available=False)
+        first.start_agent("n1")
+        first.wait_available(["n1", "n2"])
+        yield second
+
+
+def test_agents_find_the_one_that_works_deliver_there_and_come_back(
+    first: Fleet, second: Fleet, tmp_path: Path
+) -> None:
+    marks = tmp_path / "marks"
+    job = start(first, "slow-mark", "n1", env={"MARKS": str(marks)})
+    until(lambda: lines(marks), "the command runs")
+    first.end_server(signal.SIGKILL)
+    second.start_server()
+    job_is(second, job, "complete")
+    assert second.api.job(job)["nodes"] == {"succeeded": ["n1"]}
+    assert lines(marks) == ["run", "end"]
+    [away] = [one for one in second.api.node_states() if one["node_name"] == "n2"]
+    assert away["availability"] == "unavailable"
+
+    second.end_server()
+    first.start_server()
+    first.wait_available(["n1", "n2"])
+    job_is(first, start(first, "true", "n1", "n2"), "complete")
+
+
+def test_who_follows_a_job_sees_its_end_on_the_other(
+    first: Fleet, second: Fleet, tmp_path: Path
+) -> None:
+    profile = first.profile
+    values: Values = {
+        "client_name": profile.client_name,
+        "client_key": profile.client_key,
+        "chef_server_url": [first.url, second.url],
+    }
+    assert add_profile(tmp_path / "credentials", "both", values)
+    marks = tmp_path / "marks"
+    command = ["job", "start", "--capture", "slow-mark", "n1"]
+    command += ["--with-env", json.dumps({"MARKS": str(marks)})]
+    command += ["--config", str(tmp_path / "credentials"), "--profile", "both"]
+    with subprocess.Popen(
+        first.command(*command), env=first.environment, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    ) as process:  # fmt: skip
+        until(lambda: lines(marks), "the command runs")
+        first.end_server(signal.SIGKILL)
+        second.start_server()
+        stdout, stderr = process.communicate(timeout=patient(30))
+    assert process.returncode == ExitStatus.OK, stderr
+    assert "whole" in stdout
+    assert lines(marks) == ["run", "end"]

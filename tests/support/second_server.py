@@ -1,0 +1,43 @@
+"""Another server for a database that a first one works with, as on a machine that stands ready."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pushcli.errors import StartError
+from pushcli_server import settings
+from tests.support.fleet import Fleet
+
+IN_THE_WAY = "another server works with this database"
+
+
+@contextmanager
+def beside(first: Fleet, directory: Path) -> Iterator[Fleet]:
+    """Another server with the secrets and the database of the first, on ports of its own."""
+    second = Fleet(directory, [])
+    shutil.copytree(first.server_directory, second.server_directory)
+    made = settings.load(first.server_directory)
+    own = settings.with_values(made, second.values(), "the test")
+    database = settings.with_values(
+        own, [f"database_url={made.database(first.server_directory)}"], "the test"
+    )
+    (second.server_directory / settings.FILE).write_text(settings.render(database))
+    second.credentials.parent.mkdir(parents=True, mode=0o700)
+    shutil.copy2(first.credentials, second.credentials)
+    second.credentials.write_text(first.credentials.read_text().replace(first.url, second.url))
+    try:
+        yield second
+    finally:
+        second.stop()
+
+
+def begins(server: Fleet) -> bool:
+    """Whether it can be started now."""
+    try:
+        server.start_server()
+    except StartError as error:
+        if IN_THE_WAY not in str(error):
+            raise
+        return False
+    return True
