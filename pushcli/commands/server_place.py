@@ -1,7 +1,9 @@
 """Where a server's directory is."""
 
 import os
+import pwd
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +35,7 @@ def place_of(directory: Path | None) -> Path:
 def become_owner(place: Path) -> None:
     """Where the server is another user's, root acts as that user.
 
-    What root wrote there, the server could not read.
+    What root wrote there, the server could not read. Its home is that user's, too.
     """
     if os.geteuid() != 0 or not place.is_dir():
         return
@@ -42,3 +44,6 @@ def become_owner(place: Path) -> None:
         os.setgroups([owner.st_gid])
         os.setresgid(owner.st_gid, owner.st_gid, owner.st_gid)
         os.setresuid(owner.st_uid, owner.st_uid, owner.st_uid)
+        with suppress(KeyError):
+            # Where PostgreSQL's library looks for what it is to know.
+            os.environ["HOME"] = pwd.getpwuid(owner.st_uid).pw_dir

@@ -1,7 +1,8 @@
 """Changes in a server's own `server.toml`; `settings_text.py` says what of it stays."""
 
 import shutil
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from pushcli import keys, toml_settings
@@ -26,15 +27,46 @@ def save(directory: Path, text: str) -> None:
     Raises:
         ConfigError: it cannot be written.
     """
+    with beside(directory, text) as fresh:
+        replace(directory, fresh)
+
+
+@contextmanager
+def beside(directory: Path, text: str) -> Iterator[Path]:
+    """The text in a file of its own, which may take the place of the other until the block ends.
+
+    Raises:
+        ConfigError: it cannot be written.
+    """
     file = (directory / settings.FILE).resolve()
-    beside = file.with_name(f".{settings.FILE}.new")
+    fresh = file.with_name(f".{settings.FILE}.new")
     try:
         # One that was interrupted left it.
-        beside.unlink(missing_ok=True)
-        keys.write_secret(beside, text.encode())
-        shutil.copymode(file, beside)
-        beside.replace(file)
+        fresh.unlink(missing_ok=True)
+        keys.write_secret(fresh, text.encode())
+        shutil.copymode(file, fresh)
     except OSError as error:
-        raise ConfigError(
-            f"cannot write {file}: {error.strerror}", "check the directory and its owner"
-        ) from error
+        raise _unwritable(file, error) from error
+    try:
+        yield fresh
+    finally:
+        fresh.unlink(missing_ok=True)
+
+
+def replace(directory: Path, fresh: Path) -> None:
+    """From now on this is the file.
+
+    Raises:
+        ConfigError: it cannot be.
+    """
+    file = (directory / settings.FILE).resolve()
+    try:
+        fresh.replace(file)
+    except OSError as error:
+        raise _unwritable(file, error) from error
+
+
+def _unwritable(file: Path, error: OSError) -> ConfigError:
+    return ConfigError(
+        f"cannot write {file}: {error.strerror}", "check the directory and its owner"
+    )

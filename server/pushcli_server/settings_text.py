@@ -11,6 +11,9 @@ from pushcli.whitelist import toml_text
 from pushcli.whitelist.toml_statements import Statement, statements
 from pushcli_server.settings import Settings
 
+_SECRET = frozenset({"database_url"})
+"""Settings that may have a password in them."""
+
 
 def with_values(
     text: str, values: Mapping[str, object], *, without: Collection[str] = (), source: str
@@ -50,7 +53,10 @@ def with_values(
     defaults = {name: getattr(Settings(), name) for name in without}
     meant = msgspec.structs.replace(before, **{**defaults, **values})
     if toml_settings.parse(changed, Settings, source) != meant:
-        shown = ", ".join(toml_text.pair(name, value) for name, value in values.items())
+        shown = ", ".join(
+            f"{name} = ..." if name in _SECRET else toml_text.pair(name, value)
+            for name, value in values.items()
+        )
         raise ConfigError(f"{source} cannot be changed in place", f"write there: {shown}")
     return changed
 

@@ -1,12 +1,12 @@
 """`pushcli server to-postgresql`: a server whose database is a SQLite file goes on with PostgreSQL.
 
-All rows are copied in one transaction before `server.toml` names the new database. The file stays,
-under another name: a server that found it would go on from that day.
+All rows are copied in one transaction. Its end, the new `server.toml` and the file's new name
+belong together, and no signal comes between: a server that found the file would go on from then.
 """
 
-import asyncio
-from collections.abc import Mapping
-from contextlib import closing
+import signal
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import msgspec
@@ -15,7 +15,7 @@ from pushcli.errors import ConfigError, StoreError
 from pushcli_server import settings, settings_file
 from pushcli_server.settings import Settings
 from pushcli_server.stopped import alone
-from pushcli_server.store import Store, database, snapshot
+from pushcli_server.store import database, holding, snapshot
 
 _SUFFIX = ".before-postgresql"
 _SIDES = ("", "-wal", "-shm")
@@ -27,7 +27,7 @@ class Moved(msgspec.Struct, frozen=True, kw_only=True):
 
     Args:
         database: the new one's URL, without its password.
-        rows: how many of each table are to be moved, or have arrived; without empty tables.
+        rows: how many of each table are there, or have arrived; without empty tables.
         file: the SQLite file, as it was called.
         kept: as it is called now.
     """
@@ -44,9 +44,11 @@ def look(directory: Path, database_url: str) -> Moved:
     Raises:
         ConfigError, StoreError: as `move`.
     """
-    moved = _planned(settings.load(directory), directory, database_url)
+    config = settings.load(directory)
+    moved = _planned(config, directory, database_url)
     snapshot.require_empty(database_url)
-    return moved
+    rows = snapshot.counts(config.database(directory))
+    return msgspec.structs.replace(moved, rows=rows)
 
 
 def move(directory: Path, database_url: str) -> Moved:
@@ -58,33 +60,23 @@ def move(directory: Path, database_url: str) -> Moved:
         StoreError: a database cannot be used, or the new one is not empty. Nothing was changed.
     """
     config = settings.load(directory)
-    _planned(config, directory, database_url)
-    with closing(alone(config, why=", and would go on with its file", remedy="stop it first")):
-        moved = asyncio.run(_move(config, directory, database_url))
+    present = config.database(directory)
+    moved = _planned(config, directory, database_url)
+    text = settings_file.changed(directory, {"database_url": database_url})
+    with (
+        closing(alone(config, why=", and would go on with its file", remedy="stop it first")),
+        holding.file_held(present),
+        settings_file.beside(directory, text) as fresh,
+        ExitStack() as to_its_end,
+    ):
+        with snapshot.putting_back(moved.file, database_url) as rows:
+            to_its_end.enter_context(_undisturbed())
+        settings_file.replace(directory, fresh)
         for side in _SIDES:
             file = moved.file.with_name(f"{moved.file.name}{side}")
             if file.exists():
                 _rename(file, moved.kept.with_name(f"{moved.kept.name}{side}"))
-    return moved
-
-
-async def _move(config: Settings, directory: Path, database_url: str) -> Moved:
-    store = Store.open(config.database(directory), directory / "blobs")
-    try:
-        await store.acquire(config.lease)
-        # Now nobody writes in it any more.
-        moved = _planned(config, directory, database_url)
-        text = settings_file.changed(directory, {"database_url": database_url})
-        snapshot.put_back(moved.file, database_url, directory / "blobs")
-        try:
-            arrived = snapshot.counts(database_url)
-            settings_file.save(directory, text)
-        except BaseException:
-            snapshot.undo_put_back(database_url)
-            raise
-    finally:
-        await store.close()
-    return msgspec.structs.replace(moved, rows=arrived)
+    return msgspec.structs.replace(moved, rows=rows)
 
 
 def _planned(config: Settings, directory: Path, database_url: str) -> Moved:
@@ -95,15 +87,27 @@ def _planned(config: Settings, directory: Path, database_url: str) -> Moved:
             f"the server in {directory} uses {database.named(present)} already",
             "there is nothing to move",
         )
-    settings.check(msgspec.structs.replace(config, database_url=database_url), "the URL")
     if database.sqlite_file(database_url) is not None:
         raise ConfigError("that is a SQLite file", "give postgresql://HOST/NAME")
+    with database.reading(present):
+        # It is there, and of this version.
+        pass
     kept = file.with_name(f"{file.name}{_SUFFIX}")
     if kept.exists():
         raise ConfigError(f"{kept} exists", "an earlier move left it: put it elsewhere")
-    return Moved(
-        database=database.named(database_url), rows=snapshot.counts(present), file=file, kept=kept
+    return Moved(database=database.named(database_url), rows={}, file=file, kept=kept)
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Whoever wants to end this process waits for the end of the block."""
+    before = signal.pthread_sigmask(
+        signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
     )
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _rename(file: Path, kept: Path) -> None:

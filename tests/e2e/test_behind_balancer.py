@@ -1,5 +1,6 @@
 """Behind a real HAProxy for TCP, as docs/cluster.md says: old agents and knife know one name."""
 
+import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +15,7 @@ from tests.support.fleet import Fleet
 from tests.support.old_agent import OldAgent, availability
 from tests.support.postgresql import throw_away_database
 from tests.support.proxies import haproxy, needs_haproxy, replaced, snippet
-from tests.support.second_server import beside
+from tests.support.second_server import begins, beside
 from tests.support.waiting import job_is, start, until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180), needs_haproxy]
@@ -50,18 +51,21 @@ def pair(tmp_path: Path) -> Iterator[tuple[Named, Fleet]]:
             Named(tmp_path / "first", [], whitelist=WHITELIST, settings={**FAST, **more}) as first,
             beside(first, tmp_path / "second") as second,
         ):
-            changes = {}
+            changes = {"check port 10003 check-ssl verify none inter 2s": "check inter 500ms"}
             for name, own, other, here in zip(NAMES, first.ports, second.ports, ports, strict=True):
                 changes[f"bind :{name}"] = f"bind 127.0.0.1:{here}"
-                changes[f"push1.example.com:{name}"] = f"127.0.0.1:{own}"
-                changes[f"push2.example.com:{name}"] = f"127.0.0.1:{other}"
+                changes[f"push1.example.com:{name}"] = f"127.0.0.1:{own} port {first.ports[0]}"
+                changes[f"push2.example.com:{name}"] = f"127.0.0.1:{other} port {second.ports[0]}"
             config = replaced(snippet("One name for all", "haproxy", page="cluster.md"), changes)
             with haproxy(tmp_path / "haproxy", config, ports[0]):
                 first.balancer = ports[0]
                 yield first, second
 
 
-def test_an_old_agent_and_its_job_go_on_at_the_other_server(pair: tuple[Named, Fleet]) -> None:
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "hung"])
+def test_an_old_agent_and_its_job_go_on_at_the_other_server(
+    pair: tuple[Named, Fleet], how: signal.Signals
+) -> None:
     first, second = pair
     with zmq.Context[zmq.Socket[bytes]]() as context:
         agent = OldAgent(first, context, "old1")
@@ -75,8 +79,8 @@ def test_an_old_agent_and_its_job_go_on_at_the_other_server(pair: tuple[Named, F
             agent.send("ack_run", job)
             job_is(first, job, "running")
 
-            first.end_server(signal.SIGKILL)
-            second.start_server()
+            os.kill(first.pid("server"), how)
+            until(lambda: begins(second), "the second takes over")
             # By the same name, with what it has.
             asked = ("node", "status", "--server-url", first.url)
             until(lambda: first.cli(*asked).returncode == ExitStatus.OK, "it is found")
@@ -90,7 +94,8 @@ def test_an_old_agent_and_its_job_go_on_at_the_other_server(pair: tuple[Named, F
             assert available(second, agent)
         finally:
             agent.close()
-    # The balancer looks each second whether somebody listens: nobody is told of that.
+            os.kill(first.pid("server"), signal.SIGCONT)
+    # The balancer asks all the time: nobody is told of that.
     for server in (first, second):
         assert "proved nothing" not in server.log("server").read_text()
         assert "dropped" not in server.log("server").read_text()

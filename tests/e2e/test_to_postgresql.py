@@ -1,17 +1,21 @@
 """`pushcli server to-postgresql`: a server with a file goes on with PostgreSQL, or as it was."""
 
 import json
+import signal
 import stat
+import subprocess
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Engine, text
 
 from pushcli.exit_status import ExitStatus
 from pushcli_server import settings
+from pushcli_server.store.database import make_engine
 from tests.support.fleet import Fleet
 from tests.support.json_shapes import faults, shapes_of
 from tests.support.postgresql import throw_away_database
-from tests.support.waiting import job_is, lines, start, until
+from tests.support.waiting import job_is, lines, patient, start, until
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -103,6 +107,11 @@ def stopped(tmp_path: Path) -> Fleet:
         ("push", ExitStatus.CONFIG, "not a URL: give"),
         ("mysql://h/push", ExitStatus.CONFIG, "names 'mysql'"),
         ("postgresql://x:hush@127.0.0.1:1/push", ExitStatus.ERROR, "cannot use the database"),
+        (
+            "postgresql://127.0.0.1:1/push?password=hush",
+            ExitStatus.ERROR,
+            "cannot use the database",
+        ),
     ],
 )
 @pytest.mark.parametrize("more", [[], ["--dry-run"]], ids=["", "dry"])
@@ -155,3 +164,42 @@ def test_a_database_that_another_server_has_is_left_alone(stopped: Fleet, tmp_pa
             assert "holds a server's data: give an empty database" in err
         other.start_server()
         assert other.end_server() == 0
+
+
+def test_who_breaks_it_off_has_the_file_and_an_empty_database(stopped: Fleet) -> None:
+    """A lock in the way of the copy: it waits until it is interrupted."""
+    before = files(stopped)
+    with throw_away_database() as url:
+        engine = make_engine(url)
+        try:
+            with engine.begin() as other:
+                # Nobody else makes a table of this name until this transaction ends.
+                other.execute(text("CREATE TABLE organizations (name text)"))
+                command = ["server", "to-postgresql", url, "--dir", str(stopped.server_directory)]
+                with subprocess.Popen(
+                    stopped.command(*command), env=stopped.environment, text=True,
+                    stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                ) as process:  # fmt: skip
+                    until(lambda: waits(engine), "it makes its tables")
+                    process.send_signal(signal.SIGINT)
+                    _, stderr = process.communicate(timeout=patient(15))
+                assert process.returncode == 130, stderr
+                assert "Traceback" not in stderr
+                other.rollback()
+        finally:
+            engine.dispose()
+        assert files(stopped) == before
+        assert not (stopped.server_directory / f".{settings.FILE}.new").exists()
+        code, _, err = to_postgresql(stopped, url)
+        assert code == ExitStatus.OK, err
+
+
+def waits(engine: Engine) -> bool:
+    """Whether somebody waits for a lock in this database."""
+    query = text(
+        "SELECT count(*) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    )
+    # A transaction sees what it saw first.
+    with engine.connect() as connection:
+        return bool(connection.scalar(query))

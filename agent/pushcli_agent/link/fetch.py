@@ -24,8 +24,9 @@ from pushcli_agent.link.config_request import ConfigReply, ConfigRequest
 PATIENCE = 5.0
 """Seconds for the server's answer, as the old agent has it."""
 LIMITS = Limits(connect=PATIENCE, silence=PATIENCE, total=PATIENCE, size=65_536, patience=0)
-_LIFE, _LIFE_MORE = 12, 9
-"""Seconds after which this process is ended, whatever it waits for; more for each further URL."""
+_LIFE, _LIFE_MORE = 12, 20
+"""Seconds after which this process is ended, whatever it waits for; more for each further URL: a
+name may have several addresses."""
 
 
 def main() -> None:

@@ -38,7 +38,7 @@ def restore(stream: BinaryIO, directory: Path, values: Sequence[str] = ()) -> co
             database = place / contents.DATABASE
             snapshot.bring_up_to_date(database, place / "blobs")
             _require_outputs(place)
-            snapshot.put_back(database, config.database(place), place / "blobs")
+            snapshot.put_back(database, config.database(place))
             if config.database_url:
                 database.unlink()
             # It is a server as soon as it has settings.

@@ -19,6 +19,8 @@ HEAD = "0026"
 _BUSY = 5.0
 """Seconds for which SQLite waits for a writer beside us; then it counts as away."""
 _SQLITE = "sqlite:///"
+_PASSWORDS = ("password", "sslpassword")
+"""What PostgreSQL's library takes in a URL's query, too."""
 _GIVEN_UP = "57014"
 _STEPS = 20_000
 """Instructions of SQLite between two looks at the clock: about a millisecond."""
@@ -170,10 +172,11 @@ def unreadable(url: URL, error: Exception) -> StoreError:
 
 
 def shown(url: URL) -> str:
-    """The URL without its password."""
+    """The URL without its passwords, wherever they stand."""
     if url.get_backend_name() == "sqlite":
         return str(url.database)
-    return url.render_as_string(hide_password=True)
+    hidden = {name: "***" for name in _PASSWORDS if name in url.query}
+    return url.update_query_dict(hidden).render_as_string(hide_password=True)
 
 
 def named(database_url: str) -> str:

@@ -7,6 +7,8 @@ SQLite's file is locked for as long as the process lives. With PostgreSQL there 
 import fcntl
 import os
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
@@ -61,6 +63,23 @@ async def acquire(engine: Engine, lease: float) -> Hold:
     from pushcli_server.store import lease as leases  # noqa: PLC0415
 
     return await leases.acquire(engine, incarnation_id, lease)
+
+
+@contextmanager
+def file_held(database_url: str) -> Iterator[None]:
+    """No server works with this SQLite file meanwhile.
+
+    Raises:
+        StartError: one does.
+        StoreError: its lock cannot be used.
+    """
+    engine = database.make_engine(database_url)
+    hold = _FileHold(engine, "")
+    try:
+        yield
+    finally:
+        hold.release()
+        engine.dispose()
 
 
 class _FileHold:

@@ -6,7 +6,7 @@ from pathlib import Path
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -35,33 +35,44 @@ def migrate(database_url: str, root: Path) -> None:
     engine = make_engine(database_url)
     try:
         _own(engine.url)
-        config = Config()
-        config.set_main_option("script_location", "pushcli_server.store:migrations")
-        config.set_main_option("path_separator", "os")
         version = _known_version(engine)
         if version is None:
-            _upgrade(engine, config, HEAD)
+            with writing(engine).begin() as connection:
+                make(connection)
         else:
-            _go_on(engine, config, version, root)
+            _go_on(engine, version, root)
     except (SQLAlchemyError, sqlite3.DatabaseError, OSError) as error:
         raise unreadable(engine.url, error) from error
     finally:
         engine.dispose()
 
 
-def _go_on(engine: Engine, config: Config, version: str, root: Path) -> None:
+def make(connection: Connection) -> None:
+    """The tables of this version, where there are none, within the connection's transaction."""
+    _upgrade(connection, _config(), HEAD)
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", "pushcli_server.store:migrations")
+    config.set_main_option("path_separator", "os")
+    return config
+
+
+def _go_on(engine: Engine, version: str, root: Path) -> None:
+    config = _config()
     steps = ScriptDirectory.from_config(config).iterate_revisions(HEAD, version)
     for script in reversed([*steps]):
         # What one transaction could not hold comes before it.
         if prepare := getattr(script.module, "prepare", None):
             prepare(writing(engine), root)
-        _upgrade(engine, config, script.revision)
+        with writing(engine).begin() as connection:
+            _upgrade(connection, config, script.revision)
 
 
-def _upgrade(engine: Engine, config: Config, revision: str) -> None:
-    with writing(engine).begin() as connection:
-        config.attributes["connection"] = connection
-        command.upgrade(config, revision)
+def _upgrade(connection: Connection, config: Config, revision: str) -> None:
+    config.attributes["connection"] = connection
+    command.upgrade(config, revision)
 
 
 def _known_version(engine: Engine) -> str | None:

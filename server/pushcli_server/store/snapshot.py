@@ -1,8 +1,9 @@
 """The whole database as a SQLite file of one moment, and back into a database of either kind."""
 
 import sqlite3
+from collections import Counter
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from pushcli.errors import StoreError
 from pushcli_server.store import database, schema
-from pushcli_server.store.migrate import migrate
+from pushcli_server.store.migrate import make, migrate
 
 _ROWS = 500
 """Rows that are read, and written, at a time."""
@@ -49,35 +50,42 @@ def bring_up_to_date(file: Path, root: Path) -> None:
     migrate(database.url_of(file), root)
 
 
-def put_back(file: Path, database_url: str, root: Path) -> None:
+def put_back(file: Path, database_url: str) -> None:
     """Have in a database elsewhere what is in a snapshot of this version, or nothing.
 
     Args:
         file: stays where it is, and is the database if no other is named.
         database_url: where the server keeps its own.
-        root: where blobs lie.
 
     Raises:
         StoreError: the database is not empty, or cannot be written.
     """
+    if database.sqlite_file(database_url) is None:
+        with putting_back(file, database_url):
+            pass
+
+
+@contextmanager
+def putting_back(file: Path, database_url: str) -> Iterator[dict[str, int]]:
+    """The same for a database that is no file: all of it counts once the block ends.
+
+    Returns:
+        How many rows each table has now, but for those that have none.
+
+    Raises:
+        StoreError: as `put_back`; nothing is left there, however it ends.
+    """
+    source = database.make_engine(database.url_of(file))
     target = database.make_engine(database_url)
     try:
-        if target.url.get_backend_name() == "sqlite":
-            return
-        require_empty(database_url)
-        migrate(database_url, root)
-        source = database.make_engine(database.url_of(file))
-        try:
-            with source.connect() as rows, database.writing(target).begin() as connection:
-                _copy(rows, connection)
-        except BaseException:
-            _empty(target)
-            raise
-        finally:
-            source.dispose()
-    except (SQLAlchemyError, sqlite3.Error, OSError) as error:
+        with source.connect() as rows, database.writing(target).begin() as connection:
+            _require_empty(connection)
+            make(connection)
+            yield _copy(rows, connection)
+    except (SQLAlchemyError, sqlite3.Error) as error:
         raise database.unreadable(target.url, error) from error
     finally:
+        source.dispose()
         target.dispose()
 
 
@@ -87,11 +95,22 @@ def require_empty(database_url: str) -> None:
     Raises:
         StoreError: one has, or the database cannot be read.
     """
-    with _asked(database_url) as connection:
-        if database.version_of(connection) is not None:
-            raise StoreError(
-                f"{database.named(database_url)} holds a server's data", "give an empty database"
-            )
+    engine = database.make_engine(database_url)
+    try:
+        with engine.connect() as connection:
+            _require_empty(connection)
+    except SQLAlchemyError as error:
+        raise database.unreadable(engine.url, error) from error
+    finally:
+        engine.dispose()
+
+
+def _require_empty(connection: Connection) -> None:
+    if database.version_of(connection) is not None:
+        raise StoreError(
+            f"{database.shown(connection.engine.url)} holds a server's data",
+            "give an empty database",
+        )
 
 
 def counts(database_url: str) -> dict[str, int]:
@@ -108,38 +127,9 @@ def counts(database_url: str) -> dict[str, int]:
     return {name: count for name, count in found.items() if count}
 
 
-def undo_put_back(database_url: str) -> None:
-    """The database is as empty as before."""
-    target = database.make_engine(database_url)
-    try:
-        _empty(target)
-    finally:
-        target.dispose()
-
-
-@contextmanager
-def _asked(database_url: str) -> Iterator[Connection]:
-    """A connection for a question, whatever is there."""
-    engine = database.make_engine(database_url)
-    try:
-        with engine.connect() as connection:
-            yield connection
-    except SQLAlchemyError as error:
-        raise database.unreadable(engine.url, error) from error
-    finally:
-        engine.dispose()
-
-
 def _copied() -> Iterator[Table]:
     """What others refer to comes first; nobody works with the copy."""
     return (table for table in schema.metadata.sorted_tables if table is not schema.servers)
-
-
-def _empty(target: Engine) -> None:
-    """What was made in it goes: the next try finds it as this one did."""
-    with suppress(SQLAlchemyError), database.writing(target).begin() as connection:
-        schema.metadata.drop_all(connection)
-        connection.execute(text("DROP TABLE alembic_version"))
 
 
 def files(file: Path) -> Iterator[str]:
@@ -180,12 +170,16 @@ def _of_another(engine: Engine, file: Path) -> None:
         target.dispose()
 
 
-def _copy(source: Connection, target: Connection) -> None:
+def _copy(source: Connection, target: Connection) -> dict[str, int]:
+    """How many rows of each table, but for those that have none."""
+    copied = Counter[str]()
     for table in _copied():
         found = source.execution_options(stream_results=True).execute(select(table))
         for rows in found.mappings().partitions(_ROWS):
             target.execute(insert(table), [dict(row) for row in rows])
+            copied[table.name] += len(rows)
         _count_on(target, table)
+    return dict(copied)
 
 
 def _count_on(target: Connection, table: Any) -> None:
