@@ -1,4 +1,4 @@
-"""`pushcli server to-postgresql`."""
+"""`pushcli server to-postgresql` and `server list`."""
 # ruff: noqa: PLC0415
 
 from pathlib import Path
@@ -54,3 +54,47 @@ def to_postgresql(app: App, database_url: str, directory: Path | None, dry_run: 
     app.print(f"Its file is {moved.kept.name} now: remove it when all is well")
     same = "" if directory is None else f" --dir {place}"
     app.remark(f"Start it: pushcli server start{same}")
+
+
+@click.command("list", cls=Command)
+@directory_option
+@output_options
+@click.pass_obj
+def list_servers(app: App, directory: Path | None) -> None:
+    """Show which server works with the PostgreSQL database of this one, which need not run.
+
+    \b
+    Examples:
+      pushcli server list
+      pushcli server list --dir /var/lib/pushcli/server -F json
+    """
+    from pushcli import durations
+    from pushcli_server.members import members
+
+    place = place_of(directory)
+    become_owner(place)
+    found = members(place)
+    if not app.is_text:
+        app.emit(
+            [
+                {"host": one.host, "state": one.state, "since": durations.utc(one.since),
+                 "silent_for": one.silent_for}
+                for one in found.members
+            ]
+        )  # fmt: skip
+        return
+    for one in found.members:
+        since = f"since {durations.local(one.since)}"
+        match one.state:
+            case "works":
+                app.print(f"{one.host} works with {found.database} {since}")
+            case "silent":
+                silent_for = durations.words(one.silent_for or 0.0)
+                app.print(
+                    f"{one.host} works with {found.database} {since}: silent for {silent_for}"
+                )
+                app.remark("Whoever stands ready takes its place")
+            case _:
+                app.print(f"nobody works with {found.database}: {one.host} did {since}, and ended")
+    if not found.members:
+        app.print(f"nobody ever worked with {found.database}")

@@ -4,7 +4,9 @@ The agent of n1 does; that of n2 knows the first alone.
 """
 
 import json
+import os
 import signal
+import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,19 +15,23 @@ import pytest
 
 from pushcli.client.credentials import Values, add_profile
 from pushcli.exit_status import ExitStatus
+from pushcli_server import settings
 from tests.e2e.conftest import FAST, WHITELIST
 from tests.support.fleet import Fleet
+from tests.support.json_shapes import faults, shapes_of
 from tests.support.postgresql import throw_away_database
 from tests.support.second_server import beside
 from tests.support.waiting import job_is, lines, patient, start, until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
+LEASE = 2
+SHAPES = shapes_of((Path(__file__).parents[2] / "docs" / "json.md").read_text(encoding="utf-8"))
 
 
 @pytest.fixture
 def first(tmp_path: Path) -> Iterator[Fleet]:
     with throw_away_database() as url:
-        more = {"database_url": url, "lease": 2}
+        more = {"database_url": url, "lease": LEASE}
         nodes = ["n1", "n2"]
         with Fleet(tmp_path / "first", nodes, whitelist=WHITELIST, settings={**FAST, **more}) as it:
             yield it
@@ -91,3 +97,31 @@ def test_who_follows_a_job_sees_its_end_on_the_other(
     assert process.returncode == ExitStatus.OK, stderr
     assert "whole" in stdout
     assert lines(marks) == ["run", "end"]
+
+
+def test_which_of_them_works_can_be_seen_on_either(first: Fleet, second: Fleet) -> None:
+    url = settings.load(first.server_directory).database_url
+    name = socket.gethostname()
+    for server in (first, second):
+        assert lines_of(server) == [f"{name} works with {url} since"]
+    os.kill(first.pid("server"), signal.SIGSTOP)
+    until(lambda: "silent for" in listed(second), "its lease is over")
+    [one] = json.loads(listed(second, "-F", "json"))
+    assert not faults([one], SHAPES["server list"][0])
+    assert (one["host"], one["state"]) == (name, "silent")
+    assert one["silent_for"] >= LEASE
+    os.kill(first.pid("server"), signal.SIGCONT)
+    until(lambda: lines_of(second)[0].startswith(f"{name} works"), "it is there again")
+    first.end_server()
+    assert listed(second).startswith(f"nobody works with {url}: {name} did since ")
+
+
+def listed(server: Fleet, *more: str) -> str:
+    done = server.cli("server", "list", "--dir", str(server.server_directory), *more)
+    assert done.returncode == ExitStatus.OK, done.stderr
+    return done.stdout
+
+
+def lines_of(server: Fleet) -> list[str]:
+    """Without the date."""
+    return [line.rpartition(" ")[0] for line in listed(server).splitlines()]

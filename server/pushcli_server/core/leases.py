@@ -5,7 +5,7 @@ seconds since the epoch: clocks of two machines differ.
 """
 
 from dataclasses import dataclass
-from enum import Enum, auto
+from enum import Enum, StrEnum, auto
 
 RENEWALS = 4
 """How often it says so: some of it may come late."""
@@ -41,18 +41,33 @@ class Process(Enum):
     ELSEWHERE = auto()
 
 
-def is_free(holder: Holder | None, process: Process, now: float, watched: float = 0.0) -> bool:
-    """Whether another server may take its place.
+class State(StrEnum):
+    """What is known of a holder."""
 
-    One that hangs may: what it still writes is refused from then on.
+    WORKS = "works"
+    SILENT = "silent"
+    ENDED = "ended"
+
+
+def state(holder: Holder, process: Process, now: float, watched: float = 0.0) -> State:
+    """What is known of it now.
 
     Args:
         watched: seconds for which nothing was heard of it by whoever asks: the database's clock may
             have been set back.
     """
-    if holder is None or holder.renewed_at is None or process is Process.GONE:
-        return True
-    return max(now - holder.renewed_at, watched) >= holder.lease
+    if holder.renewed_at is None or process is Process.GONE:
+        return State.ENDED
+    is_silent = max(now - holder.renewed_at, watched) >= holder.lease
+    return State.SILENT if is_silent else State.WORKS
+
+
+def is_free(holder: Holder | None, process: Process, now: float, watched: float = 0.0) -> bool:
+    """Whether another server may take its place; `watched` as above.
+
+    One that hangs may: what it still writes is refused from then on.
+    """
+    return holder is None or state(holder, process, now, watched) is not State.WORKS
 
 
 def is_waited_for(first: Holder, holder: Holder) -> bool:

@@ -172,11 +172,12 @@ def unreadable(url: URL, error: Exception) -> StoreError:
 
 
 def shown(url: URL) -> str:
-    """The URL without its passwords, wherever they stand."""
+    """The URL as operators write it, without its passwords, wherever they stand."""
     if url.get_backend_name() == "sqlite":
         return str(url.database)
     hidden = {name: "***" for name in _PASSWORDS if name in url.query}
-    return url.update_query_dict(hidden).render_as_string(hide_password=True)
+    written = url.set(drivername=url.get_backend_name()).update_query_dict(hidden)
+    return written.render_as_string(hide_password=True)
 
 
 def named(database_url: str) -> str:

@@ -17,7 +17,15 @@ from sqlalchemy.exc import IntegrityError, OperationalError, SQLAlchemyError
 
 from pushcli.errors import StartError
 from pushcli.protocol.timestamps import format_minute
-from pushcli_server.core.leases import RENEWALS, Holder, Process, is_free, is_waited_for
+from pushcli_server.core.leases import (
+    RENEWALS,
+    Holder,
+    Process,
+    State,
+    is_free,
+    is_waited_for,
+    state,
+)
 from pushcli_server.store import database, processes
 from pushcli_server.store.database import writing
 from pushcli_server.store.errors import Superseded
@@ -200,6 +208,15 @@ def _holder(connection: Connection) -> tuple[Holder | None, Process]:
         return None, Process.GONE
     values = {name: getattr(row, name) for name in Holder.__dataclass_fields__}
     return Holder(**values), processes.look_for(row.process)
+
+
+def known(connection: Connection) -> tuple[Holder, State, float] | None:
+    """Who works with the database, or did, and what time it is there; None: nobody ever did."""
+    holder, process = _holder(connection)
+    if holder is None:
+        return None
+    now = _now(connection)
+    return holder, state(holder, process, now), now
 
 
 def _successor(connection: Connection) -> str:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pushcli_server.core.leases import Holder, Process, is_free, is_waited_for
+from pushcli_server.core.leases import Holder, Process, State, is_free, is_waited_for, state
 
 
 def holder(renewed_at: float | None, incarnation_id: str = "a", renewals: int = 5) -> Holder:
@@ -35,6 +35,23 @@ def test_a_holder_has_its_place_until_it_is_gone_or_silent_for_its_lease(
     process: Process, silent_for: float, free: bool
 ) -> None:
     assert is_free(holder(100.0), process, 100.0 + silent_for) is free
+
+
+@pytest.mark.parametrize(
+    ("renewed_at", "process", "expected"),
+    [
+        (100.0, Process.THERE, State.WORKS),
+        (100.0, Process.ELSEWHERE, State.WORKS),
+        (90.0, Process.THERE, State.SILENT),
+        (90.0, Process.ELSEWHERE, State.SILENT),
+        (100.0, Process.GONE, State.ENDED),
+        (None, Process.ELSEWHERE, State.ENDED),
+    ],
+)
+def test_what_is_known_of_a_holder(
+    renewed_at: float | None, process: Process, expected: State
+) -> None:
+    assert state(holder(renewed_at), process, 100.0) is expected
 
 
 def test_silence_that_somebody_heard_counts_whatever_the_clock_says() -> None:
