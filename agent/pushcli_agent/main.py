@@ -75,7 +75,7 @@ def run(file: Path, overrides: Overrides) -> None:
     whitelists, first_use = WhitelistInForce(settings, file), FirstUse(settings, file.parent)
     try:
         Loop(
-            agent=Agent(random=random.random),
+            agent=Agent(random=random.random, knows_others=len(settings.server_urls) > 1),
             channel=channel,
             fetcher=fetcher,
             jobs=jobs,

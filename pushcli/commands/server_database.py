@@ -10,8 +10,8 @@ from pushcli.terminal.command_groups import Command
 from pushcli.terminal.context import App
 from pushcli.terminal.options import output_options
 
-_SHOWN = {"jobs": "jobs", "nodes": "nodes", "clients": "clients", "users": "users"}
-"""Tables of which a person is told, and what they hold."""
+_SHOWN = ("job", "node", "client", "user")
+"""What a person is told of; there is a table of each."""
 
 
 @click.command("to-postgresql", cls=Command)
@@ -45,7 +45,8 @@ def to_postgresql(app: App, database_url: str, directory: Path | None, dry_run: 
              "file": str(moved.file), "kept": str(moved.kept), "dry_run": dry_run}
         )  # fmt: skip
         return
-    what = ", ".join(f"{moved.rows.get(table, 0):,} {word}" for table, word in _SHOWN.items())
+    counts = ((one, moved.rows.get(f"{one}s", 0)) for one in _SHOWN)
+    what = ", ".join(f"{count:,} {one}{'' if count == 1 else 's'}" for one, count in counts)
     if dry_run:
         app.print(f"Would move {place} to {moved.database}: {what}")
         app.print(f"{moved.file} would be kept as {moved.kept.name}")

@@ -116,10 +116,16 @@ class Ack(Message, frozen=True, kw_only=True, tag="ack"):
 
 
 class Beat(Message, frozen=True, kw_only=True, tag="beat", omit_defaults=True):
-    """Extension `quiet`: the answer to a heartbeat. `ask`: send another one at once."""
+    """Extension `quiet`: the answer to a heartbeat.
+
+    Args:
+        ask: send another one at once.
+        away: the server cannot reach its database, and another may have taken its place.
+    """
 
     incarnation_id: Identifier
     ask: bool = False
+    away: bool = False
 
 
 class AckResult(Message, frozen=True, kw_only=True, tag="ack_result"):

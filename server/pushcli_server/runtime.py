@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -76,7 +77,13 @@ async def open_services(
         # No other server works here.
         store.recover()
         store.start(asyncio.get_running_loop(), releases.committed, metrics.committed)
-        tasks.keep("renewing the lease", store.renew)
+        tasks.keep(
+            "renewing the lease",
+            partial(
+                store.renew,
+                lambda is_reached: engine.handle(on_fleet.DatabaseReached(is_reached)),
+            ),
+        )
         timers = Timers(clock, lambda seconds: engine.handle(on_fleet.Stalled(seconds)))
         stack.callback(timers.close)
         fleet = Fleet(rules_of(settings), store.incarnation_id)

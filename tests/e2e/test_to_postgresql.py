@@ -59,7 +59,7 @@ def test_it_goes_on_there_with_all_that_it_has(tmp_path: Path) -> None:
         status, out, err = to_postgresql(fleet, url, "--dry-run")
         assert (status, err) == (ExitStatus.OK, "")
         assert f"Would move {fleet.server_directory} to " in out
-        assert "2 jobs, 1 nodes" in out
+        assert "2 jobs, 1 node," in out
         status, _, err = to_postgresql(fleet, url)
         assert status == ExitStatus.ERROR
         assert "the server is running" in err

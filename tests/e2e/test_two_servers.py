@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy.engine import make_url
 
 from pushcli.client.credentials import Values, add_profile
 from pushcli.exit_status import ExitStatus
@@ -20,7 +21,8 @@ from tests.e2e.conftest import FAST, WHITELIST
 from tests.support.fleet import Fleet
 from tests.support.json_shapes import faults, shapes_of
 from tests.support.postgresql import throw_away_database
-from tests.support.second_server import beside
+from tests.support.second_server import begins, beside, own_end
+from tests.support.tcp_way import TcpWay, tcp_way
 from tests.support.waiting import job_is, lines, patient, start, until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
@@ -29,18 +31,36 @@ SHAPES = shapes_of((Path(__file__).parents[2] / "docs" / "json.md").read_text(en
 
 
 @pytest.fixture
-def first(tmp_path: Path) -> Iterator[Fleet]:
+def url() -> Iterator[str]:
+    """Of the database of both."""
     with throw_away_database() as url:
-        more = {"database_url": url, "lease": LEASE}
-        nodes = ["n1", "n2"]
-        with Fleet(tmp_path / "first", nodes, whitelist=WHITELIST, settings={**FAST, **more}) as it:
-            yield it
+        yield url
 
 
 @pytest.fixture
-def second(first: Fleet, tmp_path: Path) -> Iterator[Fleet]:
-    """Ready to be started; n1 knows where it will be."""
+def way(url: str) -> Iterator[TcpWay]:
+    """Of the first server to it."""
+    there = make_url(url)
+    with tcp_way(there.host or "", there.port or 5432) as way:
+        yield way
+
+
+@pytest.fixture
+def first(tmp_path: Path, url: str, way: TcpWay) -> Iterator[Fleet]:
+    by_way = make_url(url).set(host="127.0.0.1", port=way.port)
+    more = {"database_url": by_way.render_as_string(hide_password=False), "lease": LEASE}
+    nodes = ["n1", "n2"]
+    with Fleet(tmp_path / "first", nodes, whitelist=WHITELIST, settings={**FAST, **more}) as it:
+        yield it
+
+
+@pytest.fixture
+def second(first: Fleet, tmp_path: Path, url: str) -> Iterator[Fleet]:
+    """Ready to be started, with a way of its own to the database; n1 knows where it will be."""
     with beside(first, tmp_path / "second") as second:
+        own = second.server_directory / settings.FILE
+        made = settings.load(second.server_directory)
+        own.write_text(own.read_text().replace(made.database_url, url))
         file = first.agent_directory("n1") / "agent.toml"
         one, both = f'"{first.url}"', json.dumps([first.url, second.url])
         assert one in file.read_text()
@@ -72,6 +92,24 @@ def test_agents_find_the_one_that_works_deliver_there_and_come_back(
     job_is(first, start(first, "true", "n1", "n2"), "complete")
 
 
+def test_agents_leave_a_server_that_is_cut_off_from_its_database(
+    first: Fleet, second: Fleet, way: TcpWay, tmp_path: Path
+) -> None:
+    marks = tmp_path / "marks"
+    job = start(first, "slow-mark", "n1", env={"MARKS": str(marks)})
+    until(lambda: lines(marks), "the command runs")
+    way.close()
+    until(lambda: begins(second), "the second takes over")
+    # The first still answers whoever asks it, and says that.
+    second.wait_available(["n1"], patience=patient(30))
+    job_is(second, job, "complete")
+    assert second.api.job(job)["nodes"] == {"succeeded": ["n1"]}
+    assert lines(marks) == ["run", "end"]
+    way.open()
+    assert own_end(first) == ExitStatus.ERROR
+    job_is(second, start(second, "true", "n1"), "complete")
+
+
 def test_who_follows_a_job_sees_its_end_on_the_other(
     first: Fleet, second: Fleet, tmp_path: Path
 ) -> None:
@@ -100,9 +138,9 @@ def test_who_follows_a_job_sees_its_end_on_the_other(
 
 
 def test_which_of_them_works_can_be_seen_on_either(first: Fleet, second: Fleet) -> None:
-    url = settings.load(first.server_directory).database_url
     name = socket.gethostname()
     for server in (first, second):
+        url = settings.load(server.server_directory).database_url
         assert lines_of(server) == [f"{name} works with {url} since"]
     os.kill(first.pid("server"), signal.SIGSTOP)
     until(lambda: "silent for" in listed(second), "its lease is over")

@@ -1,5 +1,6 @@
 """Another server for a database that a first one works with, as on a machine that stands ready."""
 
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,6 +9,7 @@ from pathlib import Path
 from pushcli.errors import StartError
 from pushcli_server import settings
 from tests.support.fleet import Fleet
+from tests.support.waiting import until
 
 IN_THE_WAY = "another server works with this database"
 
@@ -41,3 +43,10 @@ def begins(server: Fleet) -> bool:
             raise
         return False
     return True
+
+
+def own_end(server: Fleet) -> int:
+    """The exit status of one that ends by itself."""
+    pid, how = server.pid("server"), os.WEXITED | os.WNOHANG | os.WNOWAIT
+    until(lambda: os.waitid(os.P_PID, pid, how), "it ends by itself")
+    return server.end_server()

@@ -41,7 +41,7 @@ def configured(agent: Agent, config: ServerConfig, now: float) -> list[Effect]:
     effects = delivery.configured(agent, config)
     if link.proven and link.online and not link.forced and config.same_channel(previous):
         return effects
-    link.forced = link.connected = link.proven = False
+    link.forced = link.connected = link.proven = link.away = False
     link.online, link.heartbeat_at = True, math.inf
     link.proof_at = now + PROOF
     link.silent_at = now + max(PROOF, config.silence)
@@ -125,6 +125,8 @@ def beaten(agent: Agent, message: messages.Beat, now: float) -> list[Effect]:
         effects.append(Report("info", "the server is back"))
     if message.ask or link.heartbeat_at == math.inf:
         effects += heartbeat(agent, now)
+    if agent.knows_others and message.away is not link.away:
+        effects += _turned_away(agent, now, away=message.away)
     return [*effects, *_chase(agent, config, message.incarnation_id, now)]
 
 
@@ -138,6 +140,16 @@ def _chase(agent: Agent, config: ServerConfig, incarnation: str, now: float) -> 
     if not link.fetching and link.renew_at > now + config.splay:
         link.renew_at = _among_others(agent, config, now)
     return [Report("info", "the server was restarted")]
+
+
+def _turned_away(agent: Agent, now: float, *, away: bool) -> list[Effect]:
+    """The server is cut off from its database: the others are asked, for as long as it is."""
+    agent.link.away = away
+    if not away:
+        _back(agent, now)
+        return []
+    _schedule_retry(agent.link, now + backoff(agent.random, FIRST_DELAY, 0, MAX_DELAY))
+    return [Report("warning", "the server cannot reach its database: asking for another one")]
 
 
 def _back(agent: Agent, now: float) -> None:

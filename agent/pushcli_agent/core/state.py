@@ -66,6 +66,8 @@ class Link:
     """The unknown incarnation for which a configuration was asked last."""
     refusals: int = 0
     """Configurations in a row that did not come, for the backoff."""
+    away: bool = False
+    """The server says that another may have taken its place."""
     failures: int = 0
     """Connections in a row that did not work, for the backoff."""
     fetching: bool = False
@@ -163,9 +165,11 @@ class Agent:
 
     Args:
         random: numbers in [0, 1), for everything that must not happen at once in a fleet.
+        knows_others: whether there are several URLs to ask for the configuration.
     """
 
     random: Callable[[], float]
+    knows_others: bool = False
     link: Link = field(default_factory=Link)
     job: CurrentJob | None = None
     ran: deque[str] = field(default_factory=lambda: deque(maxlen=2 * MAX_PENDING))

@@ -83,6 +83,9 @@ def handle(fleet: Fleet, event: Event, now: float) -> list[Effect]:
             return nodes.clock_differs(fleet, event, now)
         case on_fleet.ClockSet():
             return _set_clock(fleet, event)
+        case on_fleet.DatabaseReached(is_reached):
+            fleet.is_cut_off = not is_reached
+            return []
         case on_fleet.Stalled():
             return _stalled(fleet, event, now)
         case on_fleet.Restored():

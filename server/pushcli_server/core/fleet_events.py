@@ -217,6 +217,12 @@ class ClockSet(msgspec.Struct, frozen=True, gc=False):
     offset: float
 
 
+class DatabaseReached(msgspec.Struct, frozen=True, gc=False):
+    """The database's lease is renewed again; or not, for as long as it lasts."""
+
+    is_reached: bool
+
+
 class Stalled(msgspec.Struct, frozen=True, gc=False):
     """We stood still for so many seconds: stopped, suspended, or kept from running."""
 
@@ -318,6 +324,7 @@ Event = (
     | PausesStored
     | ClockDiffers
     | ClockSet
+    | DatabaseReached
     | Stalled
     | TimePassed
     | CommitDue

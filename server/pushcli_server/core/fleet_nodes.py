@@ -105,6 +105,8 @@ def _translate(fleet: Fleet, node: Node, effect: node_core.Effect, now: float) -
             fields: dict[str, object] = {"incarnation_id": fleet.incarnation_id}
             if ask:
                 fields["ask"] = True
+            if fleet.is_cut_off:
+                fields["away"] = True
             return [on_fleet.Send(node.key, peer, messages.Beat, fields)]
         case node_core.NotifyDown(spools):
             fleet.went_offline[node.org] += 1

@@ -88,6 +88,8 @@ class Fleet:
     freezes: dict[str, Freeze] = field(default_factory=dict)
     """By organization: no job of it starts."""
     pauses: dict[NodeKey, Pause] = field(default_factory=dict)
+    is_cut_off: bool = False
+    """The database was out of reach for so long that another server may have taken our place."""
     closed: set[str] = field(default_factory=set)
     """Organizations that are being deleted, or were: nothing begins in them."""
 

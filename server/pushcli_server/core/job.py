@@ -413,6 +413,9 @@ def _heartbeat(job: Job, event: HeartbeatReceived, now: float) -> list[Effect]:
             return _vote(job, VoteReceived(node, ready=True), now)
         case JobStatus.VOTING, NodeState.NEW, "idle" | "committed" if unsure:
             return _ask_again(job, node)
+        case JobStatus.VOTING, NodeState.READY, "idle" if unsure and not event.result_pending:
+            # An abort that was meant for another job came behind our question.
+            return _ask_again(job, node)
         case JobStatus.RUNNING, NodeState.READY, "committed" if unsure:
             job.asked_again.add(node)
             return [SendRun([node])]

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, Engine
 
 from pushcli.errors import StoreError
 from pushcli_server.askers import Askers
+from pushcli_server.core.leases import RENEWALS
 from pushcli_server.store import blobs, database, holding, tails
 from pushcli_server.store.errors import (
     OutcomeUnknown,
@@ -134,17 +135,22 @@ class Store:
             raise RuntimeError("the store was not acquired")
         return self._hold.incarnation_id
 
-    async def renew(self) -> None:
-        """Say again and again that this server is there, for as long as it is the one."""
+    async def renew(self, on_reach: Callable[[bool], None] = lambda is_reached: None) -> None:
+        """Say again and again that this server is there, for as long as it is the one.
+
+        Args:
+            on_reach: told when it could not be said for as long as the lease lasts, and when it is
+                said again.
+        """
         hold = self._hold
         if hold is None or hold.pause is None:
             return
-        failures = 0
+        failures, said_at, is_reached = 0, time.monotonic(), True
         while True:
             await asyncio.sleep(hold.pause)
             try:
                 await self._apart(hold.renew)
-                failures = 0
+                failures, said_at = 0, time.monotonic()
             except Superseded as error:
                 self._supersede(str(error))
                 return
@@ -152,6 +158,9 @@ class Store:
                 failures += 1
                 if failures == _WARNED:
                     _log.warning("the lease is not renewed: %s", one_line(error))
+            was, is_reached = is_reached, time.monotonic() - said_at < hold.pause * RENEWALS
+            if is_reached != was:
+                on_reach(is_reached)
 
     def _apart(self, call: Callable[[], None]) -> "asyncio.Future[None]":
         """In a thread that nobody else has, and whose end nobody need wait for."""

@@ -1,7 +1,7 @@
 """Both cores together, and two jobs that want the same machines: neither ends the other's work."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pushcli.protocol import extensions
@@ -74,6 +74,15 @@ def step(world: World, what: str | float, name: str) -> None:
 
 
 @pytest.mark.timeout(180)
+@example(
+    # Two aborts, of which the second comes behind the question, and a lost second question.
+    ahead=0,
+    script=[
+        ("start", "a"), ("restart server", "a"), ("slow store", "a"), ("abort", "a"),
+        ("to server", "a"), ("to agent", "a"), ("commit", "a"), (10.0, "a"),
+    ],
+    quiet=frozenset({extensions.QUIET}),
+)  # fmt: skip
 @settings(max_examples=examples(300), deadline=None)
 @given(
     ahead=st.integers(0, 3), script=steps,

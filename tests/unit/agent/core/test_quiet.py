@@ -7,7 +7,7 @@ import pytest
 from pushcli.protocol import messages
 from pushcli.protocol.run import Outcome
 from pushcli_agent.core import effects, events
-from pushcli_agent.core.link import PROOF
+from pushcli_agent.core.link import FIRST_DELAY, MAX_DELAY, PROOF
 from tests.unit.agent.core.script import JOB, Script, config, connected, heartbeat
 
 QUIET = config(quiet_interval=10.0)
@@ -226,3 +226,48 @@ def test_beats_that_nobody_agreed_on_mean_nothing() -> None:
     before = script.agent.link.silent_at
     assert script.command(messages.Beat, incarnation_id="server-2", ask=True) == []
     assert script.agent.link.silent_at == before
+
+
+def with_others() -> Script:
+    """The same agent, which has several URLs to ask."""
+    script = quiet()
+    script.agent.knows_others = True
+    return script
+
+
+def fetches(done: list[effects.Effect]) -> int:
+    return sum(isinstance(effect, effects.FetchConfig) for effect in done)
+
+
+def test_a_server_that_is_cut_off_from_its_database_has_the_others_asked() -> None:
+    script = with_others()
+    assert fetches(script.command(messages.Beat, incarnation_id="server-1", away=True)) == 0
+    assert fetches(script.wait(FIRST_DELAY)) == 1
+    # Said again, it is asked for no more than once at a time, and goes on as before meanwhile.
+    assert fetches(script.command(messages.Beat, incarnation_id="server-1", away=True)) == 0
+    script.committed()
+    done = script.take(
+        events.Configured(
+            config(quiet_interval=10.0, host="other", command_addr="tcp://other:10002")
+        )
+    )
+    assert [type(effect) for effect in done] == [effects.Connect]
+
+
+def test_where_no_other_is_there_it_is_asked_again_until_the_server_is_back() -> None:
+    script = with_others()
+    script.command(messages.Beat, incarnation_id="server-1", away=True)
+    assert fetches(script.wait(FIRST_DELAY)) == 1
+    script.take(events.ConfigFailed("cannot reach it"))
+    assert fetches(script.wait(MAX_DELAY)) == 1
+    script.take(events.ConfigFailed("cannot reach it"))
+    script.command(messages.Beat, incarnation_id="server-1")
+    # What was asked for in vain is asked for once more, where it is, and its connection stays.
+    assert fetches(script.wait(1.0)) == 1
+    assert script.take(events.Configured(QUIET)) == []
+
+
+def test_who_knows_no_other_stays() -> None:
+    script = quiet()
+    script.command(messages.Beat, incarnation_id="server-1", away=True)
+    assert fetches(script.wait(5)) == 0

@@ -530,3 +530,26 @@ def test_an_event_for_a_job_that_is_over_is_a_bug_of_ours() -> None:
     play(job, AbortRequested("ann"))
     with pytest.raises(ValueError, match="aborted"):
         play(job, yes(A))
+
+
+def test_one_that_was_ready_and_is_idle_on_a_new_connection_is_asked_again() -> None:
+    job = started(A, B)
+    play(job, yes(A))
+    assert play(job, Reconnected(A), HeartbeatReceived(A, "idle")) == [SendCommit([A])]
+    # It votes as before, and runs; its result counts.
+    assert play(job, yes(A)) == []
+    assert SendRun([A, B]) in play(job, yes(B))
+    # Its result on its way says more than that it is idle.
+    job = started(A, B)
+    play(job, yes(A))
+    idle = HeartbeatReceived(A, "idle", result_pending=True)
+    assert play(job, Reconnected(A), idle) == []
+
+
+def test_one_that_was_ready_and_stays_idle_drops_out() -> None:
+    job = started(A, B)
+    idle = HeartbeatReceived(A, "idle")
+    play(job, yes(A), Reconnected(A), idle)
+    assert play(job, idle) == []
+    play(job, idle)
+    assert job.nodes[A] is NodeState.UNAVAILABLE

@@ -206,3 +206,11 @@ def test_after_a_standstill_a_quiet_node_has_its_whole_time() -> None:
     assert is_there(fleet)
     fleet.wait(5)
     assert not is_there(fleet)
+
+
+def test_while_the_database_is_out_of_reach_each_answer_says_so() -> None:
+    fleet = quiet()
+    for is_reached, more in ((False, {"away": True}), (True, {})):
+        assert fleet.tell(on_fleet.DatabaseReached(is_reached)) == []
+        (beat,) = of(on_fleet.Send, fleet.hear(A))
+        assert beat.fields == {"incarnation_id": "", **more}
