@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Callable
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -79,10 +78,7 @@ async def open_services(
         store.start(asyncio.get_running_loop(), releases.committed, metrics.committed)
         tasks.keep(
             "renewing the lease",
-            partial(
-                store.renew,
-                lambda is_reached: engine.handle(on_fleet.DatabaseReached(is_reached)),
-            ),
+            lambda: store.renew(lambda there: engine.handle(on_fleet.DatabaseReached(there))),
         )
         timers = Timers(clock, lambda seconds: engine.handle(on_fleet.Stalled(seconds)))
         stack.callback(timers.close)
