@@ -57,6 +57,8 @@ def members(directory: Path) -> Members:
     if known is None:
         return Members(database=database.named(url), members=[])
     holder, state, now = known
-    silent_for = None if holder.renewed_at is None else max(now - holder.renewed_at, 0.0)
+    silent_for = None
+    if holder.renewed_at is not None and state is not State.ENDED:
+        silent_for = max(now - holder.renewed_at, 0.0)
     member = Member(host=holder.host, state=state, since=holder.started_at, silent_for=silent_for)
     return Members(database=database.named(url), members=[member])

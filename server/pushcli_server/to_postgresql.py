@@ -4,9 +4,8 @@ All rows are copied in one transaction. Its end, the new `server.toml` and the f
 belong together, and no signal comes between: a server that found the file would go on from then.
 """
 
-import signal
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Mapping
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import msgspec
@@ -16,6 +15,7 @@ from pushcli_server import settings, settings_file
 from pushcli_server.settings import Settings
 from pushcli_server.stopped import alone
 from pushcli_server.store import database, holding, snapshot
+from pushcli_server.undisturbed import undisturbed
 
 _SUFFIX = ".before-postgresql"
 _SIDES = ("", "-wal", "-shm")
@@ -57,7 +57,8 @@ def move(directory: Path, database_url: str) -> Moved:
     Raises:
         ConfigError: there is no server, it has no SQLite file, or the URL is of no PostgreSQL.
         StartError: the server runs.
-        StoreError: a database cannot be used, or the new one is not empty. Nothing was changed.
+        StoreError: a database cannot be used, or the new one is not empty. Nothing was changed,
+            unless the connection broke in the very end: then it may not be empty any more.
     """
     config = settings.load(directory)
     present = config.database(directory)
@@ -70,8 +71,14 @@ def move(directory: Path, database_url: str) -> Moved:
         ExitStack() as to_its_end,
     ):
         with snapshot.putting_back(moved.file, database_url) as rows:
-            to_its_end.enter_context(_undisturbed())
-        settings_file.replace(directory, fresh)
+            to_its_end.enter_context(undisturbed())
+        try:
+            settings_file.replace(directory, fresh)
+        except ConfigError as error:
+            raise ConfigError(
+                f"{moved.database} has all of it, but {error.message}",
+                "empty that database, and run this again",
+            ) from error
         for side in _SIDES:
             file = moved.file.with_name(f"{moved.file.name}{side}")
             if file.exists():
@@ -96,18 +103,6 @@ def _planned(config: Settings, directory: Path, database_url: str) -> Moved:
     if kept.exists():
         raise ConfigError(f"{kept} exists", "an earlier move left it: put it elsewhere")
     return Moved(database=database.named(database_url), rows={}, file=file, kept=kept)
-
-
-@contextmanager
-def _undisturbed() -> Iterator[None]:
-    """Whoever wants to end this process waits for the end of the block."""
-    before = signal.pthread_sigmask(
-        signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
-    )
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _rename(file: Path, kept: Path) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from tests.e2e.conftest import FAST, WHITELIST
 from tests.support.fleet import Fleet
 from tests.support.old_agent import OldAgent, availability
 from tests.support.postgresql import throw_away_database
-from tests.support.proxies import haproxy, needs_haproxy, replaced, snippet
+from tests.support.proxies import HAPROXY, haproxy, needs_haproxy, replaced, snippet
 from tests.support.second_server import begins, beside
 from tests.support.waiting import job_is, start, until
 
@@ -104,3 +105,18 @@ def test_an_old_agent_and_its_job_go_on_at_the_other_server(
 def available(fleet: Fleet, agent: OldAgent) -> bool:
     agent.heartbeat()
     return availability(fleet, agent) == ("online", "available")
+
+
+def test_the_example_is_one_that_haproxy_takes(tmp_path: Path) -> None:
+    """With its TLS, which the servers here do without."""
+    config = replaced(
+        snippet("One name for all", "haproxy", page="cluster.md"),
+        {"push1.example.com": "127.0.0.1", "push2.example.com": "127.0.0.2"},
+    )
+    file = tmp_path / "haproxy.cfg"
+    file.write_text(config)
+    done = subprocess.run(
+        [str(HAPROXY), "-c", "-f", str(file)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "WARNING" not in done.stderr

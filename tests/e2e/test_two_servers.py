@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -141,7 +142,7 @@ def test_which_of_them_works_can_be_seen_on_either(first: Fleet, second: Fleet) 
     name = socket.gethostname()
     for server in (first, second):
         url = settings.load(server.server_directory).database_url
-        assert lines_of(server) == [f"{name} works with {url} since"]
+        until(partial(shows, server, f"{name} works with {url} since"), "it works")
     os.kill(first.pid("server"), signal.SIGSTOP)
     until(lambda: "silent for" in listed(second), "its lease is over")
     [one] = json.loads(listed(second, "-F", "json"))
@@ -150,7 +151,9 @@ def test_which_of_them_works_can_be_seen_on_either(first: Fleet, second: Fleet) 
     assert one["silent_for"] >= LEASE
     os.kill(first.pid("server"), signal.SIGCONT)
     until(lambda: lines_of(second)[0].startswith(f"{name} works"), "it is there again")
-    first.end_server()
+    first.end_server(signal.SIGKILL)
+    [one] = json.loads(listed(second, "-F", "json"))
+    assert (one["state"], one["silent_for"]) == ("ended", None)
     assert listed(second).startswith(f"nobody works with {url}: {name} did since ")
 
 
@@ -158,6 +161,10 @@ def listed(server: Fleet, *more: str) -> str:
     done = server.cli("server", "list", "--dir", str(server.server_directory), *more)
     assert done.returncode == ExitStatus.OK, done.stderr
     return done.stdout
+
+
+def shows(server: Fleet, line: str) -> bool:
+    return lines_of(server) == [line]
 
 
 def lines_of(server: Fleet) -> list[str]:

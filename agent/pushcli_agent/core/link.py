@@ -55,6 +55,9 @@ def config_failed(agent: Agent, failed: ConfigFailed, now: float) -> list[Effect
     """Try again, later each time, and not before the server wants that."""
     asked = min(failed.retry_after, LONGEST_RETRY) * (1.0 + 0.5 * agent.random())
     wait = max(backoff(agent.random, FIRST_DELAY, agent.link.refusals, MAX_DELAY), asked)
+    if agent.link.away and agent.link.config is not None:
+        # A whole fleet asks, and the server that it is connected to answers, too.
+        wait = max(wait, agent.link.config.splay * (0.5 + agent.random()))
     agent.link.refusals += 1
     agent.link.fetching, agent.link.retry_at = False, now + wait
     return [Report("warning", f"no configuration: {failed.reason}; retrying in {wait:.1f} s")]
@@ -125,8 +128,8 @@ def beaten(agent: Agent, message: messages.Beat, now: float) -> list[Effect]:
         effects.append(Report("info", "the server is back"))
     if message.ask or link.heartbeat_at == math.inf:
         effects += heartbeat(agent, now)
-    if agent.knows_others and message.away is not link.away:
-        effects += _turned_away(agent, now, away=message.away)
+    if agent.knows_others:
+        effects += _turned_away(agent, config, now, away=message.away)
     return [*effects, *_chase(agent, config, message.incarnation_id, now)]
 
 
@@ -142,14 +145,19 @@ def _chase(agent: Agent, config: ServerConfig, incarnation: str, now: float) -> 
     return [Report("info", "the server was restarted")]
 
 
-def _turned_away(agent: Agent, now: float, *, away: bool) -> list[Effect]:
-    """The server is cut off from its database: the others are asked, for as long as it is."""
-    agent.link.away = away
+def _turned_away(agent: Agent, config: ServerConfig, now: float, *, away: bool) -> list[Effect]:
+    """A server that is cut off from its database: the others are asked, for as long as it is."""
+    link = agent.link
+    was, link.away = link.away, away
     if not away:
-        _back(agent, now)
+        if was:
+            _back(agent, now)
         return []
-    _schedule_retry(agent.link, now + backoff(agent.random, FIRST_DELAY, 0, MAX_DELAY))
-    return [Report("warning", "the server cannot reach its database: asking for another one")]
+    if link.retry_at == math.inf:
+        # Also where the last answer came from it, or was not waited for.
+        _schedule_retry(link, _among_others(agent, config, now))
+    report = Report("warning", "the server cannot reach its database: asking for another one")
+    return [] if was else [report]
 
 
 def _back(agent: Agent, now: float) -> None:

@@ -4,7 +4,7 @@ import hashlib
 import os
 import tarfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO, BinaryIO
 
@@ -13,6 +13,8 @@ from pushcli_server import settings
 from pushcli_server.backup import contents
 from pushcli_server.backup.scratch import scratch
 from pushcli_server.store import blobs, snapshot
+from pushcli_server.store.database import sqlite_file
+from pushcli_server.undisturbed import undisturbed
 
 _PREFIX = ".restore-"
 _PIECE = 1024 * 1024
@@ -38,12 +40,14 @@ def restore(stream: BinaryIO, directory: Path, values: Sequence[str] = ()) -> co
             database = place / contents.DATABASE
             snapshot.bring_up_to_date(database, place / "blobs")
             _require_outputs(place)
-            snapshot.put_back(database, config.database(place))
-            if config.database_url:
-                database.unlink()
-            # It is a server as soon as it has settings.
-            for path in sorted(place.iterdir(), key=lambda path: path.name == settings.FILE):
-                path.rename(directory / path.name)
+            with ExitStack() as to_its_end:
+                if sqlite_file(config.database(place)) is None:
+                    with snapshot.putting_back(database, config.database(place)):
+                        to_its_end.enter_context(undisturbed())
+                    database.unlink()
+                # It is a server as soon as it has settings.
+                for path in sorted(place.iterdir(), key=lambda path: path.name == settings.FILE):
+                    path.rename(directory / path.name)
         except (tarfile.TarError, EOFError) as error:
             raise StoreError(f"{_NOT_WHOLE}: {error}", "use another one") from error
         except OSError as error:

@@ -50,30 +50,20 @@ def bring_up_to_date(file: Path, root: Path) -> None:
     migrate(database.url_of(file), root)
 
 
-def put_back(file: Path, database_url: str) -> None:
-    """Have in a database elsewhere what is in a snapshot of this version, or nothing.
-
-    Args:
-        file: stays where it is, and is the database if no other is named.
-        database_url: where the server keeps its own.
-
-    Raises:
-        StoreError: the database is not empty, or cannot be written.
-    """
-    if database.sqlite_file(database_url) is None:
-        with putting_back(file, database_url):
-            pass
-
-
 @contextmanager
 def putting_back(file: Path, database_url: str) -> Iterator[dict[str, int]]:
-    """The same for a database that is no file: all of it counts once the block ends.
+    """Have in a database that is no file what is in a snapshot of this version, or nothing.
+
+    All of it counts once the block ends.
+
+    Args:
+        file: the snapshot, which stays where it is.
 
     Returns:
         How many rows each table has now, but for those that have none.
 
     Raises:
-        StoreError: as `put_back`; nothing is left there, however it ends.
+        StoreError: the database is not empty, or cannot be written.
     """
     source = database.make_engine(database.url_of(file))
     target = database.make_engine(database_url)

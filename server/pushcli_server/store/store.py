@@ -76,6 +76,8 @@ class Store:
         self._hold: holding.Hold | None = None
         self._superseded_by: asyncio.Future[str] | None = None
         self._renewing: asyncio.Task[None] | None = None
+        self._is_reached = True
+        """Whether the lease was renewed within its time, also over a failure of who renews it."""
         self._leasing = Askers(1)
         self._waiting: list[tuple[int, asyncio.Future[None]]] = []
         self.refused: deque[int] = deque(maxlen=_REMEMBERED)
@@ -145,7 +147,7 @@ class Store:
         hold = self._hold
         if hold is None or hold.pause is None:
             return
-        failures, said_at, is_reached = 0, time.monotonic(), True
+        failures, said_at = 0, time.monotonic()
         while True:
             await asyncio.sleep(hold.pause)
             try:
@@ -158,9 +160,10 @@ class Store:
                 failures += 1
                 if failures == _WARNED:
                     _log.warning("the lease is not renewed: %s", one_line(error))
-            was, is_reached = is_reached, time.monotonic() - said_at < hold.pause * RENEWALS
-            if is_reached != was:
-                on_reach(is_reached)
+            was = self._is_reached
+            self._is_reached = time.monotonic() - said_at < hold.pause * RENEWALS
+            if self._is_reached != was:
+                on_reach(self._is_reached)
 
     def _apart(self, call: Callable[[], None]) -> "asyncio.Future[None]":
         """In a thread that nobody else has, and whose end nobody need wait for."""

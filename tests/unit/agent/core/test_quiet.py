@@ -7,7 +7,7 @@ import pytest
 from pushcli.protocol import messages
 from pushcli.protocol.run import Outcome
 from pushcli_agent.core import effects, events
-from pushcli_agent.core.link import FIRST_DELAY, MAX_DELAY, PROOF
+from pushcli_agent.core.link import PROOF
 from tests.unit.agent.core.script import JOB, Script, config, connected, heartbeat
 
 QUIET = config(quiet_interval=10.0)
@@ -242,7 +242,7 @@ def fetches(done: list[effects.Effect]) -> int:
 def test_a_server_that_is_cut_off_from_its_database_has_the_others_asked() -> None:
     script = with_others()
     assert fetches(script.command(messages.Beat, incarnation_id="server-1", away=True)) == 0
-    assert fetches(script.wait(FIRST_DELAY)) == 1
+    assert fetches(script.wait(0.1)) == 1, "the first of all that are spread over a while"
     # Said again, it is asked for no more than once at a time, and goes on as before meanwhile.
     assert fetches(script.command(messages.Beat, incarnation_id="server-1", away=True)) == 0
     script.committed()
@@ -257,9 +257,10 @@ def test_a_server_that_is_cut_off_from_its_database_has_the_others_asked() -> No
 def test_where_no_other_is_there_it_is_asked_again_until_the_server_is_back() -> None:
     script = with_others()
     script.command(messages.Beat, incarnation_id="server-1", away=True)
-    assert fetches(script.wait(FIRST_DELAY)) == 1
+    assert fetches(script.wait(0.1)) == 1
     script.take(events.ConfigFailed("cannot reach it"))
-    assert fetches(script.wait(MAX_DELAY)) == 1
+    assert fetches(script.wait(QUIET.splay / 2 - 0.1)) == 0
+    assert fetches(script.wait(0.2)) == 1
     script.take(events.ConfigFailed("cannot reach it"))
     script.command(messages.Beat, incarnation_id="server-1")
     # What was asked for in vain is asked for once more, where it is, and its connection stays.
@@ -271,3 +272,22 @@ def test_who_knows_no_other_stays() -> None:
     script = quiet()
     script.command(messages.Beat, incarnation_id="server-1", away=True)
     assert fetches(script.wait(5)) == 0
+
+
+def test_a_fleet_that_is_turned_away_asks_one_after_the_other() -> None:
+    last = quiet(1.0)
+    last.agent.knows_others = True
+    last.command(messages.Beat, incarnation_id="server-1", away=True)
+    assert fetches(last.wait(QUIET.splay - 0.1)) == 0
+    last.command(messages.Beat, incarnation_id="server-1", away=True)
+    assert fetches(last.wait(0.2)) == 1
+
+
+def test_one_that_got_its_configuration_from_the_same_again_asks_again() -> None:
+    script = with_others()
+    script.command(messages.Beat, incarnation_id="server-1", away=True)
+    assert fetches(script.wait(0.1)) == 1
+    assert script.take(events.Configured(QUIET)) == []
+    assert fetches(script.wait(1.0)) == 0
+    script.command(messages.Beat, incarnation_id="server-1", away=True)
+    assert fetches(script.wait(0.1)) == 1
