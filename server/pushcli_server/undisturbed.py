@@ -4,16 +4,18 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-_ENDING = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @contextmanager
 def undisturbed() -> Iterator[None]:
-    """Whoever wants to end this process is not heard until the block ends, nor then: it is done."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
+    """Whoever wants to end this process is not heard until the block ends: it is done then.
+
+    For the main thread. The signals are ignored, not blocked: another thread would have them.
+    """
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in _ENDING}
     try:
         yield
     finally:
-        while signal.sigtimedwait(_ENDING, 0) is not None:
-            pass
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        for number, handler in before.items():
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
