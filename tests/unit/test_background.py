@@ -37,6 +37,7 @@ KNOWN = {
     ("store.py", "_apart", "run_in_executor"): "awaited, with what it raises",
     ("store.py", "close", "gather"): "the end, with what it raises",
     ("server.py", "main", "signal"): "ignored until the log is there",
+    ("undisturbed.py", "undisturbed", "signal"): "ignored for a moment, then as before",
     ("askers.py", "submit", "Thread"): "what a question raises is its asker's",
     ("client.py", "ask", "run_in_executor"): "awaited; of one that took too long nothing is heard",
     ("identities.py", "_within", "gather"): "awaited, with what it raises",
