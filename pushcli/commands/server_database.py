@@ -23,9 +23,9 @@ _SHOWN = ("job", "node", "client", "user")
 def to_postgresql(app: App, database_url: str, directory: Path | None, dry_run: bool) -> None:
     """Have a server with a SQLite file go on with the PostgreSQL database at URL.
 
-    The database must be empty, and the server stopped, but for --dry-run. Jobs, nodes, users, keys
-    and the audit trail are copied, large output stays in the server's directory, and the file is
-    kept under another name. If anything fails, the server goes on with its file.
+    The database must be empty, and the server stopped, but for --dry-run. Jobs and their output,
+    nodes, users, keys and the audit trail are copied, and the file is kept under another name. If
+    anything fails, the server goes on with its file.
 
     Others on this machine can see a password in URL: prefer a ~/.pgpass of the server's user.
 

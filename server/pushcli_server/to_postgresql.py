@@ -70,7 +70,7 @@ def move(directory: Path, database_url: str) -> Moved:
         settings_file.beside(directory, text) as fresh,
         ExitStack() as to_its_end,
     ):
-        with snapshot.putting_back(moved.file, database_url) as rows:
+        with snapshot.putting_back(moved.file, directory / "blobs", database_url) as rows:
             to_its_end.enter_context(undisturbed())
         try:
             settings_file.replace(directory, fresh)

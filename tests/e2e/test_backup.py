@@ -85,6 +85,7 @@ def test_it_moves_to_postgresql_and_back(tmp_path: Path) -> None:
             fleet.end_server()
             put_back(fleet, made, database)
             assert (fleet.server_directory / "pushcli.db").exists() == (not database)
+            assert not any((fleet.server_directory / "blobs").glob("??"))
             fleet.start_server()
             assert (fleet.api.jobs(), fleet.api.get("audit")) == before, file
             assert fleet.api.job_output(first, "n1", "stdout") == LARGE
@@ -100,6 +101,27 @@ def test_it_moves_to_postgresql_and_back(tmp_path: Path) -> None:
         assert refused.returncode == ExitStatus.ERROR
         assert "holds a server's data" in refused.stderr
         assert not (tmp_path / "other").exists()
+
+
+def test_the_file_of_the_database_may_be_another(tmp_path: Path) -> None:
+    elsewhere, other = tmp_path / "fast disk" / "push.db", tmp_path / "other"
+    elsewhere.parent.mkdir()
+    with Fleet(tmp_path / "fleet", [], settings={"database_url": ""}) as fleet:
+        before = fleet.api.get("audit")
+        made = backed_up(fleet)
+        fleet.end_server()
+        put_back(fleet, made, f"sqlite:///{elsewhere}")
+        assert stat.S_IMODE(elsewhere.stat().st_mode) == 0o600
+        assert not (fleet.server_directory / "pushcli.db").exists()
+        fleet.start_server()
+        assert fleet.api.get("audit") == before
+        refused = fleet.cli(
+            "server", "restore", str(made), "--dir", str(other),
+            "--set", f"database_url=sqlite:///{elsewhere}",
+        )  # fmt: skip
+        assert refused.returncode == ExitStatus.CONFIG
+        assert f"{elsewhere} exists" in refused.stderr
+        assert not other.exists()
 
 
 def _cut(file: Path) -> None:

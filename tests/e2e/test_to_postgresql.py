@@ -1,6 +1,7 @@
 """`pushcli server to-postgresql`: a server with a file goes on with PostgreSQL, or as it was."""
 
 import json
+import shutil
 import signal
 import stat
 import subprocess
@@ -76,6 +77,9 @@ def test_it_goes_on_there_with_all_that_it_has(tmp_path: Path) -> None:
         assert Path(moved["kept"]).read_bytes().startswith(b"SQLite format 3")
         assert stat.S_IMODE((fleet.server_directory / settings.FILE).stat().st_mode) == 0o600
 
+        # Another machine has not got the files.
+        for kept in (fleet.server_directory / "blobs").glob("??"):
+            shutil.rmtree(kept)
         fleet.start_server()
         assert (fleet.api.jobs(), fleet.api.get("audit")) == before
         assert fleet.api.job_output(job, "n1", "stdout") == LARGE

@@ -77,10 +77,13 @@ def test_agents_find_the_one_that_works_deliver_there_and_come_back(
     first: Fleet, second: Fleet, tmp_path: Path
 ) -> None:
     marks = tmp_path / "marks"
+    large = start(first, "big", "n1", capture_output=True)
+    job_is(first, large, "complete")
     job = start(first, "slow-mark", "n1", env={"MARKS": str(marks)})
     until(lambda: lines(marks), "the command runs")
     first.end_server(signal.SIGKILL)
     second.start_server()
+    assert second.api.job_output(large, "n1", "stdout") == b"x" * 300_000 + b"\xff\xfe"
     job_is(second, job, "complete")
     assert second.api.job(job)["nodes"] == {"succeeded": ["n1"]}
     assert lines(marks) == ["run", "end"]

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import shutil
 import tarfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -41,10 +42,14 @@ def restore(stream: BinaryIO, directory: Path, values: Sequence[str] = ()) -> co
             snapshot.bring_up_to_date(database, place / "blobs")
             _require_outputs(place)
             with ExitStack() as to_its_end:
-                if sqlite_file(config.database(place)) is None:
-                    with snapshot.putting_back(database, config.database(place)):
+                if (file := sqlite_file(config.database(place))) is None:
+                    root = place / "blobs"
+                    with snapshot.putting_back(database, root, config.database(place)):
                         to_its_end.enter_context(undisturbed())
                     database.unlink()
+                    shutil.rmtree(root, ignore_errors=True)
+                elif file != database:
+                    _move(database, file)
                 # It is a server as soon as it has settings.
                 for path in sorted(place.iterdir(), key=lambda path: path.name == settings.FILE):
                     path.rename(directory / path.name)
@@ -139,6 +144,16 @@ def _place(content: IO[bytes], member: tarfile.TarInfo, place: Path) -> None:
         os.fsync(file.fileno())
     if digest is not None and found.hexdigest() != digest:
         raise StoreError(f"the backup's output {digest} is damaged", "use another one")
+
+
+def _move(database: Path, file: Path) -> None:
+    """Have the database where the settings say that it is."""
+    if file.exists():
+        raise ConfigError(f"{file} exists", "give a new file, or an empty database")
+    try:
+        shutil.move(database, file)
+    except OSError as error:
+        raise ConfigError(f"cannot write {file}: {error.strerror}", "give another file") from error
 
 
 def _configure(place: Path, values: Sequence[str]) -> None:

@@ -14,7 +14,7 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from pushcli.errors import ConfigError, StoreError
 from pushcli_server.store.faults import one_line
 
-HEAD = "0026"
+HEAD = "0027"
 """The migration that this program needs; a test compares it with the scripts."""
 _BUSY = 5.0
 """Seconds for which SQLite waits for a writer beside us; then it counts as away."""

@@ -2,12 +2,12 @@
 
 import logging
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Engine
 
-from pushcli_server.store import blobs, tails
+from pushcli_server.store import blob_pieces, blobs, retention, tails
 from pushcli_server.store.faults import is_away
 from pushcli_server.store.operations import (
     AppendOutput,
@@ -37,6 +37,13 @@ class Files:
         self._refused: dict[int, Exception] = {}
         self._root = root
         self._unsynced: set[str] = set()
+        self._large: dict[str, int] = {}
+        """Sizes, by digest, of what lies in files now."""
+        self._brought: dict[str, int] = {}
+        """Those of them which are in the database, too."""
+        self._spent: set[str] = set()
+        """Those of these whose files nobody needs once the transaction is committed."""
+        self._abandoned: set[str] = set()
         self._dropped_blobs: set[str] = set()
         self._dropped_jobs: set[str] = set()
         self._joined: set[Path] = set()
@@ -87,6 +94,27 @@ class Files:
             operation.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             blobs.append(*chunk, cut=operation.cut)
 
+    def bring(self, engine: Engine, require: Callable[[Connection], None]) -> None:
+        """Have large content in the database, where other servers can read it.
+
+        Before the transaction that refers to it, which would take long with it.
+
+        Args:
+            require: raises, within a transaction, if nothing may be written.
+
+        Raises:
+            Exception: the database or the disk is away (`is_away`); may be called again.
+        """
+        for digest, size in self._large.items():
+            if digest not in self._brought:
+                path = blobs.path_of(self._root, digest)
+                try:
+                    blob_pieces.bring(engine, digest, size, path, require)
+                except FileNotFoundError as error:
+                    # Somebody took it away: what is told of it is that it is missing.
+                    _log.warning("an output was not stored: %s is missing", error.filename)
+                self._brought[digest] = size
+
     # --- what goes
 
     def drop_gathered(self, job_ids: Iterable[str]) -> None:
@@ -101,10 +129,18 @@ class Files:
         """These are not carried out: what was kept for them goes, unless others need it."""
         for operation in operations:
             kept = self._kept.get(id(operation), ())
-            self.drop_blobs(blob.digest for blob in kept if blob is not None and blob.data is None)
+            large = {blob.digest for blob in kept if blob is not None and blob.data is None}
+            self._abandoned |= large
+            self.drop_blobs(large)
 
     def settle(self, connection: Connection) -> None:
         """At the end of the transaction: what it needs after all stays."""
+        retention.drop_unused(connection, self._abandoned & self._brought.keys())
+        self._spent = {
+            digest
+            for digest, size in self._brought.items()
+            if blob_pieces.is_complete(connection, digest, size)
+        }
         if self._dropped_blobs:
             self._dropped_blobs -= blobs.known(connection, self._dropped_blobs)
 
@@ -117,7 +153,7 @@ class Files:
             # Not before: it says how long the beginning was, should all have to be done again.
             for path in self._joined:
                 path.unlink(missing_ok=True)
-            for digest in self._dropped_blobs:
+            for digest in self._dropped_blobs | self._spent:
                 blobs.path_of(self._root, digest).unlink(missing_ok=True)
             if self._dropped_jobs:
                 for path in (self._root / "incoming").iterdir():
@@ -126,6 +162,7 @@ class Files:
         except OSError as error:
             _log.warning("cannot remove files that nobody needs: %s", error)
         self._joined.clear()
+        self._spent.clear()
         self._dropped_blobs.clear()
         self._dropped_jobs.clear()
 
@@ -140,6 +177,7 @@ class Files:
         blob = blobs.keep(self._root, content)
         if blob.data is None:
             self._unsynced.add(blob.digest)
+            self._large[blob.digest] = blob.size
         return blob
 
 

@@ -77,6 +77,8 @@ class Group:
         if (refusals := self._outcome(engine)) is not None:
             return refusals
         self._files.finish()
+        if engine.dialect.name == "postgresql":
+            self._files.bring(engine, self._require)
         if self.is_empty:
             failed = (weight_of(item.operations) for item in self._withdrawn)
             room.prove(engine, max(failed, default=0), self._require)

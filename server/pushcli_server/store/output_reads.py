@@ -4,7 +4,7 @@ from pathlib import Path
 
 from sqlalchemy import ColumnElement, Connection, and_, case, exists, or_, select
 
-from pushcli_server.store import schema
+from pushcli_server.store import blob_pieces, schema
 from pushcli_server.store.blobs import path_of, read_piece
 from pushcli_server.store.contents import Content, opened
 from pushcli_server.store.errors import DamagedContent
@@ -28,7 +28,7 @@ def output(
         .join(table, digest == blobs.c.digest)
         .where(_parts_of(org, job_id), table.c.node == node)
     ).first()
-    return None if row is None else opened(root, *row)
+    return None if row is None else opened(connection, root, *row)
 
 
 def output_of(
@@ -50,7 +50,7 @@ def output_of(
     row = connection.execute(query).first()
     if row is None:
         raise DamagedContent(f"the output {digest} is missing")
-    return opened(root, *row)
+    return opened(connection, root, *row)
 
 
 def output_sizes(
@@ -94,7 +94,7 @@ def output_piece(
     node, channel = part
     digest = table.c.stdout_digest if channel == "stdout" else table.c.stderr_digest
     row = connection.execute(
-        select(blobs.c.digest, blobs.c.data)
+        select(blobs.c.digest, blobs.c.size, blobs.c.data)
         .join(table, digest == blobs.c.digest)
         .where(_parts_of(org, job_id), table.c.node == node)
     ).first()
@@ -102,6 +102,8 @@ def output_piece(
         return b""
     if row.data is not None:
         return bytes(row.data)[offset : offset + limit]
+    if blob_pieces.is_complete(connection, row.digest, row.size):
+        return blob_pieces.read_some(connection, row.digest, offset, limit)
     try:
         return read_piece(path_of(root, row.digest), offset, limit)
     except OSError as error:

@@ -275,7 +275,7 @@ def _blob(
     ).first()
     if row is None:
         return None
-    content = opened(root, row.digest, row.size, row.data)
+    content = opened(connection, root, row.digest, row.size, row.data)
     try:
         return content.whole()
     finally:

@@ -336,10 +336,19 @@ blobs = Table(
     metadata,
     Column("digest", String(64), primary_key=True),
     Column("size", BigInteger, nullable=False),
-    # Absent where the bytes lie in a file of this name.
+    # Absent where the bytes are in pieces, or lie in a file of this name.
     Column("data", LargeBinary),
     # How much there is in all is added up without a look at the bytes.
     Index(None, "size"),
+)
+
+# Of content that is too large for one row: where the database is one that others can reach.
+blob_pieces = Table(
+    "blob_pieces",
+    metadata,
+    Column("digest", ForeignKey("blobs.digest", ondelete="CASCADE"), primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("data", LargeBinary, nullable=False),
 )
 
 feed_events = Table(

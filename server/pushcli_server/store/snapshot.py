@@ -11,11 +11,15 @@ from sqlalchemy import URL, Connection, Engine, Table, create_engine, func, inse
 from sqlalchemy.exc import SQLAlchemyError
 
 from pushcli.errors import StoreError
-from pushcli_server.store import database, schema
+from pushcli_server.store import blob_pieces, blobs, database, schema
 from pushcli_server.store.migrate import make, migrate
 
 _ROWS = 500
-"""Rows that are read, and written, at a time."""
+"""Rows that are read, and written, at a time; of large content fewer."""
+_IN_FILES = """
+SELECT digest FROM blobs WHERE data IS NULL AND size >
+? * (SELECT count(*) FROM blob_pieces WHERE blob_pieces.digest = blobs.digest)
+"""
 
 
 def save(database_url: str, file: Path) -> None:
@@ -51,19 +55,20 @@ def bring_up_to_date(file: Path, root: Path) -> None:
 
 
 @contextmanager
-def putting_back(file: Path, database_url: str) -> Iterator[dict[str, int]]:
+def putting_back(file: Path, root: Path, database_url: str) -> Iterator[dict[str, int]]:
     """Have in a database that is no file what is in a snapshot of this version, or nothing.
 
     All of it counts once the block ends.
 
     Args:
         file: the snapshot, which stays where it is.
+        root: where files with large content lie, which stay there; what is missing is left out.
 
     Returns:
         How many rows each table has now, but for those that have none.
 
     Raises:
-        StoreError: the database is not empty, or cannot be written.
+        StoreError: the database is not empty, or cannot be written; a file cannot be read.
     """
     source = database.make_engine(database.url_of(file))
     target = database.make_engine(database_url)
@@ -71,7 +76,9 @@ def putting_back(file: Path, database_url: str) -> Iterator[dict[str, int]]:
         with source.connect() as rows, database.writing(target).begin() as connection:
             _require_empty(connection)
             make(connection)
-            yield _copy(rows, connection)
+            copied = _copy(rows, connection)
+            _bring(file, root, connection)
+            yield copied
     except (SQLAlchemyError, sqlite3.Error) as error:
         raise database.unreadable(target.url, error) from error
     finally:
@@ -123,10 +130,22 @@ def _copied() -> Iterator[Table]:
 
 
 def files(file: Path) -> Iterator[str]:
-    """The digests (hex) of what a snapshot keeps in files beside it."""
+    """The digests (hex) of what a snapshot of this version keeps in files beside it."""
     with closing(_reading(file)) as connection:
-        for (digest,) in connection.execute("SELECT digest FROM blobs WHERE data IS NULL"):
+        for (digest,) in connection.execute(_IN_FILES, (blob_pieces.PIECE,)):
             yield str(digest)
+
+
+def _bring(file: Path, root: Path, target: Connection) -> None:
+    for digest in files(file):
+        path = blobs.path_of(root, digest)
+        try:
+            blob_pieces.insert_all(target, digest, path)
+        except FileNotFoundError:
+            # It was lost before, and whoever asks for it is told so.
+            continue
+        except OSError as error:
+            raise StoreError(f"cannot read {path}: {error.strerror}", "check its owner") from error
 
 
 def _reading(file: Path) -> sqlite3.Connection:
@@ -164,8 +183,10 @@ def _copy(source: Connection, target: Connection) -> dict[str, int]:
     """How many rows of each table, but for those that have none."""
     copied = Counter[str]()
     for table in _copied():
-        found = source.execution_options(stream_results=True).execute(select(table))
-        for rows in found.mappings().partitions(_ROWS):
+        at_once = blob_pieces.AT_ONCE if table is schema.blob_pieces else _ROWS
+        streaming = source.execution_options(stream_results=True, max_row_buffer=at_once)
+        found = streaming.execute(select(table))
+        for rows in found.mappings().partitions(at_once):
             target.execute(insert(table), [dict(row) for row in rows])
             copied[table.name] += len(rows)
         _count_on(target, table)

@@ -4,6 +4,7 @@ import asyncio
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import count
 from urllib.parse import urlsplit
 
 import pytest
@@ -19,7 +20,15 @@ from pushcli_server.store import (
 from pushcli_server.store import store as store_module
 from pushcli_server.store.errors import OutcomeUnknown, ResultUnknown
 from tests.integration.store.conftest import ON_POSTGRESQL, ON_SQLITE, Database
-from tests.integration.store.writing import JOB, ORGS, changed, job, until_healthy, with_job
+from tests.integration.store.writing import (
+    JOB,
+    ORGS,
+    changed,
+    job,
+    kept_output,
+    until_healthy,
+    with_job,
+)
 from tests.support.tcp_way import TcpWay, tcp_way
 
 pytestmark = pytest.mark.timeout(60)
@@ -98,20 +107,26 @@ def test_a_commit_whose_confirmation_is_lost_was_a_commit(
 
 
 @ON_POSTGRESQL
-def test_files_that_a_commit_without_its_confirmation_deleted_go(database: Database) -> None:
+@pytest.mark.parametrize("which", [1, 2, 3])
+def test_output_comes_into_the_database_whichever_confirmation_is_lost(
+    database: Database, which: int
+) -> None:
+    """That of the content, that of its pieces, or that of the result; its file goes then."""
+    content, commits = b"x" * 20_000, count(1)
     with behind_a_way(database) as (way, behind):
 
         async def scenario(store: Store) -> None:
             await with_job(store, "a")
-            output = operations.StoreOutput(job_id=JOB, node="a", stdout=b"x" * 20_000, stderr=b"")
+            await store.barrier()
+            way.break_after = lambda data: committing(data) and next(commits) == which
+            output = operations.StoreOutput(job_id=JOB, node="a", stdout=content, stderr=b"")
             store.submit(changed("a", "succeeded"), output)
             store.submit(persistence.ended(JOB, 1.0))
-            await store.barrier()
-            assert len(list(store.root.glob("??/*"))) == 1
-            way.break_after = committing
-            await store.write(operations.DeleteOutput(jobs=[JOB], at=2.0, because="the test"))
+            await asyncio.to_thread(way.broken.wait)
             await until_done(store)
             assert list(store.root.glob("??/*")) == []
+            assert await kept_output(store, "acme", JOB, "a", "stdout") == content
+            assert not store.refused, "nothing was tried twice"
 
         behind.run(scenario)
 

@@ -388,7 +388,7 @@ def test_sqlite_keeps_anything_in_any_column(
     database.run(scenario)
 
 
-def test_a_blob_whose_file_is_gone_is_missing_and_not_a_database_that_is_away(
+def test_a_blob_whose_bytes_are_gone_is_missing_and_not_a_database_that_is_away(
     database: Database,
 ) -> None:
     async def scenario(store: Store) -> None:
@@ -398,6 +398,7 @@ def test_a_blob_whose_file_is_gone_is_missing_and_not_a_database_that_is_away(
         )
         await store.barrier()
         empty(store.root)
+        execute(database, "DELETE FROM blob_pieces")
         with pytest.raises(DamagedContent):
             await kept_output(store, "acme", JOB, "a", "stdout")
         assert await store.ask(reads.jobs, "acme")

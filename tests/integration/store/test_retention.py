@@ -25,8 +25,7 @@ from pushcli_server.runtime import rules_of
 from pushcli_server.settings import Settings
 from pushcli_server.store import (
     Store,
-    blobs,
-    contents,
+    blob_pieces,
     operations,
     output_reads,
     reads,
@@ -130,7 +129,7 @@ def test_old_output_goes_and_the_job_says_so(database: Database) -> None:
         assert await store.ask(stored) == {schema.EMPTY, digest(LARGE + b"other")}
 
     database.run(scenario)
-    assert len(files(database.root)) == 1
+    assert database.large() == 1
 
 
 @pytest.mark.parametrize("content", [LARGE, SMALL])
@@ -204,7 +203,7 @@ def test_the_oldest_goes_until_the_rest_is_little_enough(database: Database) -> 
         assert await output(store, 1) == b"\1" * 10_000, "the newest stays"
 
     database.run(scenario)
-    assert len(files(database.root)) == 2
+    assert database.large() == 2
 
 
 def test_much_goes_in_pieces_that_others_come_between(
@@ -255,7 +254,7 @@ def test_what_comes_late_after_all_goes_as_well(database: Database) -> None:
         assert (found.output_deleted_at, found.output_deleted_by) == (NOW, "output_retention")
 
     database.run(scenario)
-    assert files(database.root) == []
+    assert database.large() == 0
 
 
 def test_what_is_stored_again_just_then_is_there(database: Database) -> None:
@@ -371,7 +370,7 @@ def test_who_else_refers_to_a_content_is_looked_up_in_indexes(database: Database
 def test_whoever_asks_while_it_is_deleted_gets_it_or_is_told_that_it_is_gone(
     database: Database, asked: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Between the row and its file nothing is held."""
+    """Between the row and its file, or its pieces, nothing is held."""
 
     async def scenario(store: Store) -> None:
         await store.write(*ORGS)
@@ -380,12 +379,13 @@ def test_whoever_asks_while_it_is_deleted_gets_it_or_is_told_that_it_is_gone(
         loop = asyncio.get_running_loop()
         gone = operations.DeleteOutput(jobs=[job_id(40)], at=NOW, because="output_retention")
 
-        def path_of(root: Path, wanted: str) -> Path:
-            asyncio.run_coroutine_threadsafe(store.write(gone), loop).result(10)
-            return blobs.path_of(root, wanted)
+        is_complete = blob_pieces.is_complete
 
-        for module in (contents, output_reads):
-            monkeypatch.setattr(module, "path_of", path_of)
+        def first(connection: Connection, wanted: str, size: int) -> bool:
+            asyncio.run_coroutine_threadsafe(store.write(gone), loop).result(10)
+            return is_complete(connection, wanted, size)
+
+        monkeypatch.setattr(blob_pieces, "is_complete", first)
         key = JobKey("acme", job_id(40))
         service = JobService(cast("Engine", None), store, OwnIdentities(store))
         found: object
@@ -425,7 +425,7 @@ def test_a_result_that_comes_while_its_job_is_deleted_leaves_nothing(
         assert await output(store, 401) == b"here"
 
     database.run(scenario)
-    assert files(database.root) == []
+    assert database.large() == 0
 
 
 @pytest.mark.parametrize("content", [LARGE, SMALL])
@@ -450,7 +450,7 @@ def test_output_that_another_one_takes_the_place_of_goes(
         }  # fmt: skip
 
     database.run(scenario)
-    assert len(files(database.root)) == (2 if content == LARGE else 0)
+    assert database.large() == (2 if content == LARGE else 0)
 
 
 def test_what_a_refused_job_brought_goes(database: Database) -> None:
@@ -464,7 +464,7 @@ def test_what_a_refused_job_brought_goes(database: Database) -> None:
         assert digest(b"f" * 20_000) in await store.ask(stored)
 
     database.run(scenario)
-    assert len(files(database.root)) == 1, "the file of the job that there is"
+    assert database.large() == 1, "the file of the job that there is"
 
 
 # --- jobs, and the audit trail

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from pushcli_server.rest import ranges, stored
 from pushcli_server.rest.errors import Refused
-from pushcli_server.store.contents import Content
+from pushcli_server.store.contents import in_memory
 
 DATA = bytes(range(10))
 
@@ -31,7 +31,7 @@ DATA = bytes(range(10))
 def test_a_part_is_what_was_asked_for(
     asked: str | None, status: int, content: bytes, part: str | None
 ) -> None:
-    answer = asyncio.run(stored.part(Content(len(DATA), DATA), asked))
+    answer = asyncio.run(stored.part(in_memory(DATA), asked))
     assert (answer.status_code, answer.body) == (status, content)
     assert answer.headers.get("content-range") == part
     assert answer.headers["content-length"] == str(len(content))
@@ -42,7 +42,7 @@ def test_a_part_is_what_was_asked_for(
 )
 def test_nothing_of_it_is_416(asked: str, data: bytes) -> None:
     with pytest.raises(Refused) as refused:
-        asyncio.run(stored.part(Content(len(data), data), asked))
+        asyncio.run(stored.part(in_memory(data), asked))
     assert refused.value.status == 416
     assert refused.value.headers == {"Content-Range": f"bytes */{len(data)}"}
 

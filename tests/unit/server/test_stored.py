@@ -7,7 +7,7 @@ from typing import Any
 
 from pushcli_server.rest import stored
 from pushcli_server.store import blobs
-from pushcli_server.store.contents import Content, opened
+from pushcli_server.store.contents import Content, in_file
 
 LARGE = bytes(range(256)) * 1000
 
@@ -18,7 +18,7 @@ def content(root: Path, data: bytes = LARGE) -> Content:
     path = blobs.path_of(root, digest)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(data)
-    found = opened(root, digest, len(data), None)
+    found = in_file(root, digest, len(data))
     path.unlink()
     return found
 
@@ -63,7 +63,7 @@ def test_what_is_lost_meanwhile_is_not_made_up(tmp_path: Path) -> None:
     path = blobs.path_of(tmp_path, digest)
     path.parent.mkdir(parents=True)
     path.write_bytes(LARGE)
-    held = opened(tmp_path, digest, len(LARGE), None)
+    held = in_file(tmp_path, digest, len(LARGE))
     path.write_bytes(LARGE[:100_000])
     _, pieces, is_whole = sent(held)
     assert not is_whole, "the client sees that it is not all"

@@ -1,0 +1,283 @@
+"""Large content in PostgreSQL: others read it, and nothing is left of what nobody needs."""
+
+import hashlib
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Connection, func, insert, select
+
+from pushcli_server.store import (
+    Store,
+    StoreUnavailable,
+    blob_pieces,
+    blobs,
+    operations,
+    output_reads,
+    schema,
+)
+from pushcli_server.store.blob_pieces import PIECE
+from pushcli_server.store.database import make_engine
+from pushcli_server.store.errors import CannotApply, DamagedContent
+from tests.integration.store.conftest import ON_POSTGRESQL, Database
+from tests.integration.store.test_failures import administrator, cut
+from tests.integration.store.writing import JOB, ORGS, job, kept_output, until_healthy, with_job
+
+pytestmark = [pytest.mark.timeout(60), ON_POSTGRESQL]
+CONTENT = os.urandom(2 * PIECE + 1000)
+DIGEST = hashlib.sha256(CONTENT).hexdigest()
+
+
+def stored(node: str, stdout: bytes | Path = CONTENT, job_id: str = JOB) -> operations.StoreOutput:
+    return operations.StoreOutput(job_id=job_id, node=node, stdout=stdout, stderr=b"")
+
+
+def ended(job_id: str) -> operations.UpdateJob:
+    return operations.UpdateJob(
+        job_id=job_id, status="complete", updated_at=1.0, voting_deadline=None, run_deadline=None
+    )
+
+
+def deleted(job_id: str) -> operations.DeleteOutput:
+    return operations.DeleteOutput(jobs=[job_id], at=2.0, because="output_retention")
+
+
+def files(database: Database) -> list[Path]:
+    return [path for path in database.root.rglob("*") if path.is_file()]
+
+
+def rows(database: Database) -> tuple[int, int]:
+    """How many contents there are, and pieces."""
+    engine = make_engine(database.url)
+    try:
+        with engine.connect() as connection:
+            counts = [
+                connection.scalar(select(func.count()).select_from(table)) or 0
+                for table in (schema.blobs, schema.blob_pieces)
+            ]
+            return counts[0], counts[1]
+    finally:
+        engine.dispose()
+
+
+def lies_in_a_file(database: Database, content: bytes, digest: str, pieces: int = 0) -> None:
+    """As an earlier version kept it; or one that was killed when it had so many pieces."""
+    path = blobs.path_of(database.root, digest)
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(content)
+    engine = make_engine(database.url)
+    try:
+        with engine.begin() as connection:
+            connection.execute(insert(schema.blobs), {"digest": digest, "size": len(content)})
+            for number in range(pieces):
+                data = content[number * PIECE : (number + 1) * PIECE]
+                row = {"digest": digest, "number": number, "data": data}
+                connection.execute(insert(schema.blob_pieces), row)
+    finally:
+        engine.dispose()
+
+
+@pytest.mark.parametrize("size", [8193, PIECE - 1, PIECE, PIECE + 1, 20 * PIECE + 7])
+def test_another_machine_reads_it(database: Database, tmp_path: Path, size: int) -> None:
+    content = os.urandom(size)
+
+    async def write(store: Store) -> None:
+        await with_job(store, "a", "b")
+        gathered = store.incoming("b.stdout")
+        store.submit(stored("a", content), operations.AppendOutput(gathered, 0, content))
+        store.submit(stored("b", gathered))
+        await store.barrier()
+        assert not gathered.exists()
+
+    async def read(store: Store) -> None:
+        for node in ("a", "b"):
+            assert await kept_output(store, "acme", JOB, node, "stdout") == content
+
+    database.run(write)
+    assert files(database) == []
+    Database(database.url, tmp_path / "another").run(read)
+
+
+def test_any_part_of_it_is_read_as_it_was_written(database: Database) -> None:
+    ends = (0, 1, PIECE - 1, PIECE, PIECE + 1, 2 * PIECE, len(CONTENT) - 1, len(CONTENT))
+
+    async def scenario(store: Store) -> None:
+        await with_job(store, "a")
+        store.submit(stored("a"))
+        key = store.root, "acme", JOB
+        content = await store.lists.ask(output_reads.output, *key, "a", "stdout")
+        assert content is not None
+        assert content.size == len(CONTENT)
+        assert not content.is_short
+        for start in ends:
+            for end in ends:
+                limit = end - start
+                wanted = CONTENT[start : start + limit] if limit > 0 else b""
+                assert await content.piece(start, limit) == wanted
+                ask = store.lists.ask_of_files
+                part = ("a", "stdout")
+                assert await ask(output_reads.output_piece, *key, part, start, limit) == wanted
+        # Beyond its end there is nothing.
+        assert await content.piece(len(CONTENT) - 3, 10) == CONTENT[-3:]
+        assert await content.piece(len(CONTENT) + 3, 10) == b""
+
+    database.run(scenario)
+
+
+def test_what_lies_in_a_file_is_read_from_there_until_it_is_stored_again(
+    database: Database,
+) -> None:
+    lies_in_a_file(database, CONTENT, DIGEST)
+
+    async def scenario(store: Store) -> None:
+        await with_job(store, "a", "b")
+        await store.barrier()
+        engine = make_engine(database.url)
+        with engine.begin() as connection:
+            table = schema.job_nodes
+            connection.execute(
+                table.update().where(table.c.node == "a"),
+                {"stdout_digest": DIGEST, "stdout_size": len(CONTENT)},
+            )
+        engine.dispose()
+        assert await kept_output(store, "acme", JOB, "a", "stdout") == CONTENT
+        part = ("a", "stdout")
+        ask = store.lists.ask_of_files
+        assert (
+            await ask(output_reads.output_piece, store.root, "acme", JOB, part, PIECE, 9)
+            == CONTENT[PIECE : PIECE + 9]
+        )
+        assert len(files(database)) == 1
+        store.submit(stored("b"))
+        for node in ("a", "b"):
+            assert await kept_output(store, "acme", JOB, node, "stdout") == CONTENT
+
+    database.run(scenario)
+    assert files(database) == []
+    assert rows(database) == (2, 3)
+
+
+@pytest.mark.parametrize("pieces", [0, 1, 2, 3])
+def test_what_was_begun_before_a_kill_is_gone_on_with(database: Database, pieces: int) -> None:
+    lies_in_a_file(database, CONTENT, DIGEST, pieces)
+
+    async def scenario(store: Store) -> None:
+        await with_job(store, "a")
+        store.submit(stored("a"))
+        assert await kept_output(store, "acme", JOB, "a", "stdout") == CONTENT
+
+    database.run(scenario)
+    assert files(database) == []
+    assert rows(database) == (2, 3)
+
+
+def test_what_nothing_refers_to_any_more_goes_with_its_pieces(database: Database) -> None:
+    other = "2" * 32
+
+    async def scenario(store: Store) -> None:
+        await with_job(store, "a")
+        store.submit(operations.InsertJob(job(other), [("a", "new")]))
+        store.submit(stored("a"), stored("a", job_id=other))
+        await store.barrier()
+        assert rows(database) == (2, 3)
+        for job_id, left in ((JOB, (2, 3)), (other, (1, 0))):
+            await store.write(ended(job_id))
+            await store.write(deleted(job_id))
+            assert rows(database) == left
+
+    database.run(scenario)
+
+
+def test_nothing_is_left_of_what_was_refused(database: Database) -> None:
+    async def scenario(store: Store) -> None:
+        await with_job(store, "a", "b")
+        store.submit(stored("b", CONTENT[:20_000]))
+        await store.barrier()
+        with pytest.raises(CannotApply):
+            await store.write(stored("a"), *ORGS)
+        # Retention was faster.
+        store.submit(stored("a", job_id="3" * 32))
+        await store.barrier()
+        assert await kept_output(store, "acme", JOB, "a", "stdout") is None
+        # What others need stays.
+        with pytest.raises(CannotApply):
+            await store.write(stored("a", CONTENT[:20_000]), *ORGS)
+        assert await kept_output(store, "acme", JOB, "b", "stdout") == CONTENT[:20_000]
+
+    database.run(scenario)
+    assert files(database) == []
+    assert rows(database) == (2, 1)
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_a_database_that_is_away_is_waited_for(database: Database, lost: bool) -> None:
+    async def scenario(store: Store) -> None:
+        await with_job(store, "a")
+        await store.barrier()
+        with administrator(database) as (other, name):
+            other.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false')
+            cut(other, name)
+            store.submit(stored("a"))
+            await until_healthy(store, False)
+            if lost:
+                # By somebody else, meanwhile.
+                shutil.rmtree(blobs.path_of(database.root, DIGEST).parent)
+            other.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true')
+        await until_healthy(store)
+        if lost:
+            with pytest.raises(DamagedContent, match="is missing"):
+                await kept_output(store, "acme", JOB, "a", "stdout")
+        else:
+            assert await kept_output(store, "acme", JOB, "a", "stdout") == CONTENT
+
+    database.run(scenario)
+    assert files(database) == []
+
+
+def test_who_reads_what_is_deleted_meanwhile_is_told(database: Database) -> None:
+    async def scenario(store: Store) -> None:
+        await with_job(store, "a")
+        store.submit(stored("a"))
+        content = await store.ask(output_reads.output, store.root, "acme", JOB, "a", "stdout")
+        assert content is not None
+        assert await content.piece(0, 10) == CONTENT[:10]
+        await store.write(ended(JOB))
+        await store.write(deleted(JOB))
+        with pytest.raises(DamagedContent, match=f"{PIECE} of {len(CONTENT)} bytes are left"):
+            await content.piece(PIECE, 10)
+
+    database.run(scenario)
+
+
+def test_a_database_that_is_away_breaks_off_who_reads(database: Database) -> None:
+    async def scenario(store: Store) -> None:
+        await with_job(store, "a")
+        store.submit(stored("a"))
+        content = await store.ask(output_reads.output, store.root, "acme", JOB, "a", "stdout")
+        assert content is not None
+        with administrator(database) as (other, name):
+            other.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false')
+            cut(other, name)
+            with pytest.raises(StoreUnavailable):
+                await content.piece(0, 10)
+            other.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true')
+        assert await content.piece(0, 10) == CONTENT[:10]
+
+    database.run(scenario)
+
+
+def test_few_pieces_go_in_one_transaction(database: Database, tmp_path: Path) -> None:
+    """Who waits for the writer, or for the server's lease, does not wait for a gigabyte."""
+    file, size = tmp_path / "file", (2 * blob_pieces.AT_ONCE + 1) * PIECE
+    file.write_bytes(bytes(size))
+    engine = make_engine(database.url)
+    transactions: list[Connection] = []
+    try:
+        blob_pieces.bring(engine, "0" * 64, size, file, transactions.append)
+        with engine.connect() as connection:
+            assert blob_pieces.is_complete(connection, "0" * 64, size)
+    finally:
+        engine.dispose()
+    # One to see what is there.
+    assert len(transactions) == 1 + 3
