@@ -35,6 +35,7 @@ _OURS = (
     (re.compile(r"tokens(?:/.*)?"), "make enrolment tokens", ""),
     (re.compile(r"enroll"), "take enrolment tokens", ""),
     (re.compile(r"/?audit|pushy/audit"), "tell who did what", "audit"),
+    (re.compile(r"/pushy/servers"), "take in another server", ""),
     (re.compile(r"pushy/.+"), "do that", ""),
 )
 """Paths below the organization, or outside with a leading slash, what they are for, and the
@@ -61,7 +62,9 @@ def not_offered(
         return NotOffered(f"this server cannot {what}", "upgrade it") if is_older else None
     servers = response.headers.get_all("Server") or []
     front = any(str(server).startswith(_FRONT) for server in servers)
-    is_chef = not path.startswith("pushy/") or (front and _WEBMACHINE not in response.content)
+    is_chef = not path.lstrip("/").startswith("pushy/") or (
+        front and _WEBMACHINE not in response.content
+    )
     return lacking(what, by=CHEF if is_chef else ORIGINAL)
 
 

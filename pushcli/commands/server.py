@@ -11,6 +11,7 @@ from pushcli.commands.server_backup import backup, restore
 from pushcli.commands.server_chef import forget_identities, use_chef, use_own
 from pushcli.commands.server_database import list_servers, to_postgresql
 from pushcli.commands.server_install import install
+from pushcli.commands.server_join import join
 from pushcli.commands.server_place import become_owner, directory_option, place_of
 from pushcli.terminal.command_groups import CommandGroup
 from pushcli.terminal.context import App
@@ -341,6 +342,7 @@ server.add_command(install)
 server.add_command(backup)
 server.add_command(restore)
 server.add_command(to_postgresql)
+server.add_command(join)
 server.add_command(list_servers)
 server.add_command(forget_identities)
 server.add_command(use_chef)

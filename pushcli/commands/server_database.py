@@ -42,7 +42,8 @@ def to_postgresql(app: App, database_url: str, directory: Path | None, dry_run: 
     if not app.is_text:
         app.emit(
             {"directory": str(place), "database": moved.database, "rows": moved.rows,
-             "file": str(moved.file), "kept": str(moved.kept), "dry_run": dry_run}
+             "file": str(moved.file), "kept": str(moved.kept), "lost": moved.lost,
+             "dry_run": dry_run}
         )  # fmt: skip
         return
     counts = ((one, moved.rows.get(f"{one}s", 0)) for one in _SHOWN)
@@ -52,6 +53,8 @@ def to_postgresql(app: App, database_url: str, directory: Path | None, dry_run: 
         app.print(f"{moved.file} would be kept as {moved.kept.name}")
         return
     app.print(f"Moved {place} to {moved.database}: {what}")
+    if moved.lost:
+        app.note(f"of {moved.lost:,} outputs the files below {place / 'blobs'} could not be read")
     app.print(f"Its file is {moved.kept.name} now: remove it when all is well")
     same = "" if directory is None else f" --dir {place}"
     app.remark(f"Start it: pushcli server start{same}")

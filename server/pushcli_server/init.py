@@ -2,20 +2,18 @@
 
 import asyncio
 import contextlib
-import errno
 import os
-import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TypeVar
 
 import msgspec
 
 from pushcli import keys, tls
-from pushcli.errors import ConfigError, StartError, StoreError, UsageError
+from pushcli.errors import ConfigError, StoreError, UsageError
 from pushcli.protocol import names
-from pushcli_server import secrets, settings, tokens
+from pushcli_server import new_directory, secrets, settings, tokens
 from pushcli_server.founding import GROUPS, founding, validator_name
 from pushcli_server.settings import Settings
 from pushcli_server.store import (
@@ -134,7 +132,7 @@ def create(
     def build(place: Path) -> Made:
         return _build(place, directory, org, admin, config, with_tls, with_validator)
 
-    return _make(directory, build)
+    return new_directory.make(directory, build)
 
 
 def create_beside_chef(directory: Path, *, config: Settings, with_tls: bool) -> str | None:
@@ -151,13 +149,7 @@ def create_beside_chef(directory: Path, *, config: Settings, with_tls: bool) -> 
         _, fingerprint = _build_bare(place, config, with_tls)
         return fingerprint
 
-    return _make(directory, build)
-
-
-def _cannot_make(directory: Path, error: OSError) -> StartError:
-    no_room = error.errno in {errno.ENOSPC, errno.EDQUOT}
-    remedy = "make room on its disk" if no_room else "check the path and its permissions"
-    return StartError(f"cannot make {directory}: {error.strerror}", remedy)
+    return new_directory.make(directory, build)
 
 
 def _require_owner(directory: Path) -> None:
@@ -192,56 +184,6 @@ async def _has(database: str, blobs: Path, org: str) -> bool:
         return await store.ask(identity_reads.organization_exists, org)
     finally:
         await store.close()
-
-
-def _make(directory: Path, build: Callable[[Path], T]) -> T:
-    """Build a server, and put it where it belongs."""
-    try:
-        return _moved(directory, build)
-    except OSError as error:
-        raise _cannot_make(directory, error) from error
-
-
-def _moved(directory: Path, build: Callable[[Path], T]) -> T:
-    """Build beside the directory and move it there whole.
-
-    One that exists, and is empty, is filled: it may be a mounted volume, or the only place
-    where this user may write.
-    """
-    exists = directory.exists()
-    if exists:
-        directory.chmod(0o700)
-    else:
-        directory.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-    workplace = directory if exists else directory.parent
-    with tempfile.TemporaryDirectory(dir=workplace, prefix=".pushcli-") as name:
-        place = Path(name) / "server"
-        made = build(place)
-        if not exists:
-            place.rename(directory)
-            return made
-        parts = sorted(place.iterdir(), key=lambda part: part.name == settings.FILE)
-        _require_free(directory, [part.name for part in parts if part.name != settings.FILE])
-        _give_to_owner(place, directory)
-        # The settings last: they are what makes it a server.
-        for part in parts:
-            part.rename(directory / part.name)
-    return made
-
-
-def _require_free(directory: Path, names: list[str]) -> None:
-    """Nothing that somebody put there is replaced."""
-    for name in names:
-        if os.path.lexists(directory / name):
-            raise ConfigError(f"{directory / name} is in the way", "move it away")
-
-
-def _give_to_owner(place: Path, directory: Path) -> None:
-    """What root makes in another user's directory is that user's, whose service reads it."""
-    owner = directory.stat()
-    if os.geteuid() == 0 and owner.st_uid != 0:
-        for path in (place, *place.rglob("*")):
-            os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)
 
 
 def _check_names(org: str, admin: str) -> None:

@@ -17,9 +17,11 @@ class Member(msgspec.Struct, frozen=True, kw_only=True):
         host: its machine's name.
         since: when it began, seconds since the epoch.
         silent_for: seconds since it said that it is there, by the database's clock; None: it ended.
+        incarnation_id: of its run.
     """
 
     host: str
+    incarnation_id: str
     state: State
     since: float
     silent_for: float | None
@@ -60,5 +62,11 @@ def members(directory: Path) -> Members:
     silent_for = None
     if holder.renewed_at is not None and state is not State.ENDED:
         silent_for = max(now - holder.renewed_at, 0.0)
-    member = Member(host=holder.host, state=state, since=holder.started_at, silent_for=silent_for)
+    member = Member(
+        host=holder.host,
+        incarnation_id=holder.incarnation_id,
+        state=state,
+        since=holder.started_at,
+        silent_for=silent_for,
+    )
     return Members(database=database.named(url), members=[member])

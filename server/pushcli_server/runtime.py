@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,6 +45,7 @@ from pushcli_server.rotation import Rotation
 from pushcli_server.secrets import Keyring, Secrets
 from pushcli_server.services import Services
 from pushcli_server.settings import Settings
+from pushcli_server.shared_files import collect
 from pushcli_server.store import Store, StoreUnavailable, identity_reads
 from pushcli_server.supervised import Tasks
 from pushcli_server.timers import Timers
@@ -171,6 +173,7 @@ async def open_services(
             metrics=metrics,
             tasks=tasks,
             writes=writes,
+            shared=partial(collect, directory, store.incarnation_id),
         )
 
 

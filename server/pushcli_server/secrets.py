@@ -9,7 +9,7 @@ import fcntl
 import os
 import secrets as random
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import msgspec
@@ -25,6 +25,8 @@ _NEXT = "secrets.next"
 _PREVIOUS = "secrets.previous"
 _PREVIOUS_UNTIL = "former_until"
 _SESSION_SECRET = 32
+_KEYS = ("rsa.pem", "curve.key", "session.key")
+_PARTS = (*_KEYS, _PREVIOUS_UNTIL)
 
 
 class Secrets(msgspec.Struct, frozen=True, kw_only=True):
@@ -123,6 +125,63 @@ def discard_previous(directory: Path, now: float) -> None:
             _remove(directory / _PREVIOUS)
 
 
+def files(directory: Path) -> dict[str, bytes]:
+    """What the secrets that are valid consist of, by paths below the directory.
+
+    Raises:
+        KeyFileError: one that counts cannot be read.
+    """
+    with _locked(directory):
+        _load(directory)
+        places = (directory / name for name in (_DIRECTORY, _PREVIOUS))
+        return {
+            f"{place.name}/{name}": keys.read_secret(place / name)
+            for place in places
+            for name in _PARTS
+            if (place / name).exists()
+        }
+
+
+def put(directory: Path, found: Mapping[str, bytes]) -> None:
+    """Have these in place of what there is; a server that runs picks them up.
+
+    Args:
+        found: what `files` gave of another directory; others are left out.
+
+    Raises:
+        KeyFileError: they are no secrets, or cannot be written.
+    """
+    place, previous = directory / _DIRECTORY, directory / _PREVIOUS
+    new, new_previous = directory / _NEXT, directory / f"{_PREVIOUS}.next"
+    with _locked(directory):
+        try:
+            for target, name in ((new, _DIRECTORY), (new_previous, _PREVIOUS)):
+                _remove(target)
+                _write(target, found, name)
+            _read(new)
+            _remove(previous)
+            if new_previous.exists():
+                new_previous.rename(previous)
+            _remove(place)
+            new.rename(place)
+        except OSError as error:
+            raise KeyFileError(
+                f"cannot write secrets in {directory}: {error.strerror}", "check its owner"
+            ) from error
+        except KeyFileError:
+            _remove(new)
+            _remove(new_previous)
+            raise
+
+
+def _write(place: Path, found: Mapping[str, bytes], name: str) -> None:
+    there = {part: found[f"{name}/{part}"] for part in _PARTS if f"{name}/{part}" in found}
+    if there:
+        place.mkdir(mode=0o700)
+    for part, content in there.items():
+        keys.write_secret(place / part, content)
+
+
 def stamp(directory: Path) -> tuple[int, int, int]:
     """What is another one after every rotation.
 
@@ -204,7 +263,7 @@ def _read(place: Path) -> Secrets:
         raise KeyFileError(f"{place / 'session.key'} is damaged", "restore it from a backup")
     try:
         curve_public = zmq.curve_public(curve_secret)
-    except zmq.ZMQError as error:
+    except (zmq.ZMQError, ValueError) as error:
         raise KeyFileError(
             f"{place / 'curve.key'} is damaged", "restore it from a backup"
         ) from error

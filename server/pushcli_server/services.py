@@ -1,5 +1,6 @@
 """The running server, as REST sees it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +18,7 @@ from pushcli_server.metrics import Metrics
 from pushcli_server.nodes import NodeService
 from pushcli_server.organizations import OrganizationService
 from pushcli_server.output_feeds import OutputFeeds
+from pushcli_server.shared_files import Shared
 from pushcli_server.signed_writes import SignedWrites
 from pushcli_server.store import Store
 from pushcli_server.supervised import Tasks
@@ -44,6 +46,8 @@ class Services:
     lag: LoopLag
     metrics: Metrics
     writes: SignedWrites
+    shared: Callable[[], Shared]
+    """What another server gets that joins; it reads files."""
     tasks: Tasks
 
     def status(self) -> dict[str, Any]:

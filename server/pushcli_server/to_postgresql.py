@@ -30,12 +30,14 @@ class Moved(msgspec.Struct, frozen=True, kw_only=True):
         rows: how many of each table are there, or have arrived; without empty tables.
         file: the SQLite file, as it was called.
         kept: as it is called now.
+        lost: outputs whose files were missing or could not be read: their bytes are not there.
     """
 
     database: str
     rows: Mapping[str, int]
     file: Path
     kept: Path
+    lost: int = 0
 
 
 def look(directory: Path, database_url: str) -> Moved:
@@ -70,7 +72,7 @@ def move(directory: Path, database_url: str) -> Moved:
         settings_file.beside(directory, text) as fresh,
         ExitStack() as to_its_end,
     ):
-        with snapshot.putting_back(moved.file, directory / "blobs", database_url) as rows:
+        with snapshot.putting_back(moved.file, directory / "blobs", database_url) as copied:
             to_its_end.enter_context(undisturbed())
         try:
             settings_file.replace(directory, fresh)
@@ -83,7 +85,7 @@ def move(directory: Path, database_url: str) -> Moved:
             file = moved.file.with_name(f"{moved.file.name}{side}")
             if file.exists():
                 _rename(file, moved.kept.with_name(f"{moved.kept.name}{side}"))
-    return msgspec.structs.replace(moved, rows=rows)
+    return msgspec.structs.replace(moved, rows=copied.rows, lost=copied.lost)
 
 
 def _planned(config: Settings, directory: Path, database_url: str) -> Moved:

@@ -104,8 +104,8 @@ def superuser(server: Sandbox) -> Profile:
 
 def refused(error: PushcliError) -> tuple[int, Any]:
     """Status and body of a refusal, which the session tells as an error."""
-    kinds = {"NotFound": 404, "RequestRefused": 400, "Frozen": 503}
-    text = error.message.partition("(400): ")[2] if "(400)" in error.message else error.message
+    kinds = {"NotFound": 404, "RequestRefused": 400, "Conflict": 409, "Frozen": 503}
+    text = re.sub(r"^.*\((?:400|409)\): ", "", error.message)
     return kinds[type(error).__name__], {"error": [text]}
 
 

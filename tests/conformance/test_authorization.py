@@ -150,6 +150,7 @@ ENDPOINTS = [
     # Of one that is not there: the others are still needed.
     Endpoint("DELETE", "/organizations/nosuch", "superuser"),
     Endpoint("GET", "/audit", "superuser"),
+    Endpoint("POST", "/pushy/servers", "superuser"),
 ]
 UNSIGNED = {"enroll"}
 
@@ -160,7 +161,7 @@ def expected_beside_chef(organization: str, principal: str, endpoint: Endpoint) 
     It alone has them, and says nothing of superusers and validators.
     """
     path = endpoint.path
-    if not path.startswith("pushy/") and path not in {"audit", "/audit"}:
+    if not path.lstrip("/").startswith("pushy/") and path not in {"audit", "/audit"}:
         return 404
     if path.startswith("/"):
         return 401

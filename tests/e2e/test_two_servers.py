@@ -22,7 +22,7 @@ from tests.e2e.conftest import FAST, WHITELIST
 from tests.support.fleet import Fleet
 from tests.support.json_shapes import faults, shapes_of
 from tests.support.postgresql import throw_away_database
-from tests.support.second_server import begins, beside, own_end
+from tests.support.second_server import begins, joined, own_end
 from tests.support.tcp_way import TcpWay, tcp_way
 from tests.support.waiting import job_is, lines, patient, start, until
 
@@ -58,10 +58,7 @@ def first(tmp_path: Path, url: str, way: TcpWay) -> Iterator[Fleet]:
 @pytest.fixture
 def second(first: Fleet, tmp_path: Path, url: str) -> Iterator[Fleet]:
     """Ready to be started, with a way of its own to the database; n1 knows where it will be."""
-    with beside(first, tmp_path / "second") as second:
-        own = second.server_directory / settings.FILE
-        made = settings.load(second.server_directory)
-        own.write_text(own.read_text().replace(made.database_url, url))
+    with joined(first, tmp_path / "second", f"database_url={url}") as second:
         file = first.agent_directory("n1") / "agent.toml"
         one, both = f'"{first.url}"', json.dumps([first.url, second.url])
         assert one in file.read_text()

@@ -2,11 +2,13 @@
 
 import os
 import shutil
-from collections.abc import Iterator
+import subprocess
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from pushcli.errors import StartError
+from pushcli.exit_status import ExitStatus
 from pushcli_server import settings
 from tests.support.fleet import Fleet
 from tests.support.waiting import until
@@ -25,11 +27,42 @@ def beside(first: Fleet, directory: Path) -> Iterator[Fleet]:
         own, [f"database_url={made.database(first.server_directory)}"], "the test"
     )
     (second.server_directory / settings.FILE).write_text(settings.render(database))
+    with _known(second, first):
+        yield second
+
+
+@contextmanager
+def joined(first: Fleet, directory: Path, *values: str) -> Iterator[Fleet]:
+    """The same, by `pushcli server join`; the first runs, and its database is PostgreSQL.
+
+    Args:
+        values: settings of the second, `NAME=VALUE`.
+    """
+    second = Fleet(directory, [])
+    done = join(first, second.server_directory, *second.values(), *values)
+    assert done.returncode == ExitStatus.OK, done.stderr
+    with _known(second, first):
+        yield second
+
+
+def join(
+    first: Fleet, directory: Path, *values: str, more: Sequence[str] = ()
+) -> "subprocess.CompletedProcess[str]":
+    """`pushcli server join`, signed by the superuser."""
+    return first.cli(
+        "server", "join", "--dir", str(directory), "-u", "pivotal",
+        "-k", str(first.superuser_key), *(f"--set={value}" for value in values), *more,
+    )  # fmt: skip
+
+
+@contextmanager
+def _known(second: Fleet, first: Fleet) -> Iterator[None]:
+    """Its operator has the profile of the first one's."""
     second.credentials.parent.mkdir(parents=True, mode=0o700)
     shutil.copy2(first.credentials, second.credentials)
     second.credentials.write_text(first.credentials.read_text().replace(first.url, second.url))
     try:
-        yield second
+        yield
     finally:
         second.stop()
 

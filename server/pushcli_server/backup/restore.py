@@ -19,6 +19,8 @@ from pushcli_server.undisturbed import undisturbed
 
 _PREFIX = ".restore-"
 _PIECE = 1024 * 1024
+_SIDES = ("", "-wal", "-shm", "-journal", ".part")
+"""What is in the way of a database, behind its name: SQLite would go on with the log of another."""
 _NOT_WHOLE = "the backup is not whole"
 
 
@@ -49,7 +51,7 @@ def restore(stream: BinaryIO, directory: Path, values: Sequence[str] = ()) -> co
                     database.unlink()
                     shutil.rmtree(root, ignore_errors=True)
                 elif file != database:
-                    _move(database, file)
+                    to_its_end.enter_context(_moved(database, file))
                 # It is a server as soon as it has settings.
                 for path in sorted(place.iterdir(), key=lambda path: path.name == settings.FILE):
                     path.rename(directory / path.name)
@@ -146,14 +148,33 @@ def _place(content: IO[bytes], member: tarfile.TarInfo, place: Path) -> None:
         raise StoreError(f"the backup's output {digest} is damaged", "use another one")
 
 
-def _move(database: Path, file: Path) -> None:
-    """Have the database where the settings say that it is."""
-    if file.exists():
-        raise ConfigError(f"{file} exists", "give a new file, or an empty database")
+@contextmanager
+def _moved(database: Path, file: Path) -> Iterator[None]:
+    """Have the database where the settings say that it is, if the block does not fail."""
+    for side in _SIDES:
+        if os.path.lexists(there := file.with_name(f"{file.name}{side}")):
+            raise ConfigError(f"{there} exists", "give a new file, or an empty database")
+    part = file.with_name(f"{file.name}.part")
     try:
-        shutil.move(database, file)
-    except OSError as error:
-        raise ConfigError(f"cannot write {file}: {error.strerror}", "give another file") from error
+        try:
+            descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+            with os.fdopen(descriptor, "wb") as target, database.open("rb") as source:
+                shutil.copyfileobj(source, target, _PIECE)
+                target.flush()
+                os.fsync(target.fileno())
+            part.rename(file)
+        except OSError as error:
+            raise ConfigError(
+                f"cannot write {file}: {error.strerror}", "give another file"
+            ) from error
+        try:
+            database.unlink()
+            yield
+        except BaseException:
+            file.unlink()
+            raise
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def _configure(place: Path, values: Sequence[str]) -> None:
@@ -167,3 +188,5 @@ def _require_outputs(place: Path) -> None:
     for digest in snapshot.files(place / contents.DATABASE):
         if not blobs.path_of(place / "blobs", digest).exists():
             raise StoreError(f"{_NOT_WHOLE}: the output {digest} is missing", "use another one")
+    if (found := snapshot.damaged(place / contents.DATABASE)) is not None:
+        raise StoreError(f"the backup's output {found} is damaged", "use another one")

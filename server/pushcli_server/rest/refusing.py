@@ -31,6 +31,7 @@ _OUTSIDE = {
     "users": "look at and change users of the server",
     "organizations": "look at and change organizations",
     "audit": "read the server's audit trail",
+    "pushy/servers": "have another server join",
 }
 
 

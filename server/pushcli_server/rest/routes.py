@@ -28,6 +28,7 @@ from pushcli_server.rest.principals import PrincipalHandlers
 from pushcli_server.rest.request import Asked, Call
 from pushcli_server.rest.rights import Rights
 from pushcli_server.rest.search import SearchHandlers
+from pushcli_server.rest.servers import ServerHandlers
 from pushcli_server.rest.tokens import TokenHandlers
 from pushcli_server.rest.users import UserHandlers
 from pushcli_server.rest.whitelists import WhitelistHandlers
@@ -339,7 +340,12 @@ def _outside(services: Services, settings: Settings) -> list[Route]:
     users = UserHandlers(store, settings)
     organizations = OrganizationHandlers(store, settings, services.organizations)
     keys = KeyHandlers(store, settings, "user", services.admission)
+    servers = ServerHandlers(settings, services.shared)
     return [
+        _at(
+            "pushy/servers",
+            POST=Operation(servers.join, _SUPERUSER, repeat=Repeat.REFUSED_AT_ONCE),
+        ),
         _at(
             "users",
             GET=Operation(users.index, _SUPERUSER),

@@ -64,7 +64,7 @@ def keep(root: Path, content: bytes | Path) -> Blob:
     """
     digest, size = digest_of(content)
     if size > INLINE:
-        _place(path_of(root, digest), content, root)
+        _place(path_of(root, digest), size, content, root)
         return Blob(digest, size, None)
     if isinstance(content, bytes):
         return Blob(digest, size, content)
@@ -125,8 +125,10 @@ def append(path: Path, offset: int, data: bytes, *, cut: bool = False) -> None:
         os.close(descriptor)
 
 
-def _place(target: Path, content: bytes | Path, root: Path) -> None:
-    if not target.exists():
+def _place(target: Path, size: int, content: bytes | Path, root: Path) -> None:
+    # One that is there may be another user's, or have lost its end.
+    is_there = target.exists() and target.stat().st_size == size and os.access(target, os.R_OK)
+    if not is_there:
         target.parent.mkdir(mode=0o700, exist_ok=True)
         whole = content if isinstance(content, Path) else _written(root / "incoming/.new", content)
         _sync(whole)

@@ -37,10 +37,8 @@ class Files:
         self._refused: dict[int, Exception] = {}
         self._root = root
         self._unsynced: set[str] = set()
-        self._large: dict[str, int] = {}
-        """Sizes, by digest, of what lies in files now."""
         self._brought: dict[str, int] = {}
-        """Those of them which are in the database, too."""
+        """Sizes, by digest, of what is in the database, too; or should be."""
         self._spent: set[str] = set()
         """Those of these whose files nobody needs once the transaction is committed."""
         self._abandoned: set[str] = set()
@@ -94,8 +92,13 @@ class Files:
             operation.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             blobs.append(*chunk, cut=operation.cut)
 
-    def bring(self, engine: Engine, require: Callable[[Connection], None]) -> None:
-        """Have large content in the database, where other servers can read it.
+    def bring(
+        self,
+        engine: Engine,
+        operations: Iterable[Operation],
+        require: Callable[[Connection], None],
+    ) -> None:
+        """Have the large content of these in the database, where other servers can read it.
 
         Before the transaction that refers to it, which would take long with it.
 
@@ -103,17 +106,18 @@ class Files:
             require: raises, within a transaction, if nothing may be written.
 
         Raises:
-            Exception: the database or the disk is away (`is_away`); may be called again.
+            Exception: the database is away (`is_away`); may be called again.
         """
-        for digest, size in self._large.items():
-            if digest not in self._brought:
-                path = blobs.path_of(self._root, digest)
-                try:
-                    blob_pieces.bring(engine, digest, size, path, require)
-                except FileNotFoundError as error:
-                    # Somebody took it away: what is told of it is that it is missing.
-                    _log.warning("an output was not stored: %s is missing", error.filename)
-                self._brought[digest] = size
+        wanted = self._large(operations)
+        missing = {digest: size for digest, size in wanted.items() if digest not in self._brought}
+        if missing:
+            blob_pieces.bring(engine, missing, self._root, require)
+            self._brought |= missing
+
+    def _large(self, operations: Iterable[Operation]) -> dict[str, int]:
+        """Sizes, by digest, of what these have in files."""
+        kept = (blob for op in operations for blob in self._kept.get(id(op), ()))
+        return {blob.digest: blob.size for blob in kept if blob is not None and blob.data is None}
 
     # --- what goes
 
@@ -127,22 +131,28 @@ class Files:
 
     def abandon(self, operations: Iterable[Operation]) -> None:
         """These are not carried out: what was kept for them goes, unless others need it."""
-        for operation in operations:
-            kept = self._kept.get(id(operation), ())
-            large = {blob.digest for blob in kept if blob is not None and blob.data is None}
-            self._abandoned |= large
-            self.drop_blobs(large)
+        large = self._large(operations).keys()
+        self._abandoned |= large
+        self.drop_blobs(large)
 
     def settle(self, connection: Connection) -> None:
         """At the end of the transaction: what it needs after all stays."""
-        retention.drop_unused(connection, self._abandoned & self._brought.keys())
-        self._spent = {
-            digest
-            for digest, size in self._brought.items()
-            if blob_pieces.is_complete(connection, digest, size)
-        }
+        if self._brought:
+            retention.drop_unused(connection, self._abandoned & self._brought.keys())
+            self._spent = self._in_the_database(connection)
         if self._dropped_blobs:
             self._dropped_blobs -= blobs.known(connection, self._dropped_blobs)
+
+    def _in_the_database(self, connection: Connection) -> set[str]:
+        """Those of what was brought which are there: also where this transaction, or a database
+        that took over, dropped it before somebody referred to it again.
+        """
+        there = blobs.known(connection, self._brought)
+        found = blob_pieces.complete(connection, self._brought)
+        if lost := {digest: self._brought[digest] for digest in there - found}:
+            blob_pieces.bring_now(connection, lost, self._root)
+            found = blob_pieces.complete(connection, self._brought)
+        return found
 
     def discard(self) -> None:
         """The transaction is committed: nobody refers to these files any more.
@@ -177,7 +187,6 @@ class Files:
         blob = blobs.keep(self._root, content)
         if blob.data is None:
             self._unsynced.add(blob.digest)
-            self._large[blob.digest] = blob.size
         return blob
 
 

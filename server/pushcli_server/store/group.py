@@ -78,7 +78,8 @@ class Group:
             return refusals
         self._files.finish()
         if engine.dialect.name == "postgresql":
-            self._files.bring(engine, self._require)
+            operations = (op for item in self.items for op in item.operations)
+            self._files.bring(engine, operations, self._require)
         if self.is_empty:
             failed = (weight_of(item.operations) for item in self._withdrawn)
             room.prove(engine, max(failed, default=0), self._require)

@@ -155,9 +155,13 @@ def drop_unused(connection: Connection, digests: Iterable[str]) -> list[str]:
 
 def unreferenced(digests: Sequence[str]) -> ColumnElement[bool]:
     """The condition that a content is one of these, and no job refers to it."""
+    return and_(schema.blobs.c.digest.in_(digests), is_unreferenced())
+
+
+def is_unreferenced() -> ColumnElement[bool]:
+    """The condition that no job refers to a content."""
     jobs = schema.jobs.c
     return and_(
-        schema.blobs.c.digest.in_(digests),
         ~_refers(_STDOUT, _is_some(_STDOUT)),
         ~_refers(_STDERR, _is_some(_STDERR)),
         ~_refers(jobs.file_digest),

@@ -340,6 +340,8 @@ blobs = Table(
     Column("data", LargeBinary),
     # How much there is in all is added up without a look at the bytes.
     Index(None, "size"),
+    # They are few, and looked through when a server begins.
+    Index("ix_blobs_large", "digest", **_where("data IS NULL")),
 )
 
 # Of content that is too large for one row: where the database is one that others can reach.

@@ -1,25 +1,52 @@
 """The whole database as a SQLite file of one moment, and back into a database of either kind."""
 
+import hashlib
 import sqlite3
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from sqlalchemy import URL, Connection, Engine, Table, create_engine, func, insert, select, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from pushcli.errors import StoreError
-from pushcli_server.store import blob_pieces, blobs, database, schema
+from pushcli_server.store import blob_pieces, database, schema
 from pushcli_server.store.migrate import make, migrate
 
 _ROWS = 500
-"""Rows that are read, and written, at a time; of large content fewer."""
+"""Rows that are read, and written, at a time."""
+_PIECES = blob_pieces.AT_ONCE // blob_pieces.PIECE
+"""The same of large content."""
 _IN_FILES = """
-SELECT digest FROM blobs WHERE data IS NULL AND size >
-? * (SELECT count(*) FROM blob_pieces WHERE blob_pieces.digest = blobs.digest)
+SELECT digest, size FROM blobs WHERE data IS NULL AND size > (
+  SELECT coalesce(sum(length(data)), 0) FROM blob_pieces WHERE blob_pieces.digest = blobs.digest
+) AND digest IN (
+  SELECT stdout_digest FROM job_nodes UNION SELECT stderr_digest FROM job_nodes
+  UNION SELECT file_digest FROM jobs UNION SELECT stdin_digest FROM jobs
+)
 """
+"""Of a content that nothing refers to a server that lost its database may have left a beginning."""
+_PIECES_OF_ALL = """
+SELECT digest, size, blob_pieces.data FROM blob_pieces JOIN blobs USING (digest)
+ORDER BY digest, number
+"""
+
+
+class Copied(msgspec.Struct, frozen=True, kw_only=True):
+    """What a database has now that was empty.
+
+    Args:
+        rows: how many of each table, but for those that have none.
+        lost: contents whose files were missing, or could not be read.
+    """
+
+    rows: dict[str, int]
+    lost: int
 
 
 def save(database_url: str, file: Path) -> None:
@@ -55,20 +82,17 @@ def bring_up_to_date(file: Path, root: Path) -> None:
 
 
 @contextmanager
-def putting_back(file: Path, root: Path, database_url: str) -> Iterator[dict[str, int]]:
+def putting_back(file: Path, root: Path, database_url: str) -> Iterator[Copied]:
     """Have in a database that is no file what is in a snapshot of this version, or nothing.
 
     All of it counts once the block ends.
 
     Args:
         file: the snapshot, which stays where it is.
-        root: where files with large content lie, which stay there; what is missing is left out.
-
-    Returns:
-        How many rows each table has now, but for those that have none.
+        root: where files with large content lie, which stay there.
 
     Raises:
-        StoreError: the database is not empty, or cannot be written; a file cannot be read.
+        StoreError: the database is not empty, or cannot be written.
     """
     source = database.make_engine(database.url_of(file))
     target = database.make_engine(database_url)
@@ -76,9 +100,10 @@ def putting_back(file: Path, root: Path, database_url: str) -> Iterator[dict[str
         with source.connect() as rows, database.writing(target).begin() as connection:
             _require_empty(connection)
             make(connection)
-            copied = _copy(rows, connection)
-            _bring(file, root, connection)
-            yield copied
+            copied, large = _copy(rows, connection), files(file)
+            blob_pieces.bring_now(connection, large, root)
+            lost = large.keys() - blob_pieces.complete(connection, large)
+            yield Copied(rows=copied, lost=len(lost))
     except (SQLAlchemyError, sqlite3.Error) as error:
         raise database.unreadable(target.url, error) from error
     finally:
@@ -129,23 +154,25 @@ def _copied() -> Iterator[Table]:
     return (table for table in schema.metadata.sorted_tables if table is not schema.servers)
 
 
-def files(file: Path) -> Iterator[str]:
-    """The digests (hex) of what a snapshot of this version keeps in files beside it."""
+def files(file: Path) -> dict[str, int]:
+    """What a snapshot of this version needs files beside it for: sizes by digest (hex)."""
     with closing(_reading(file)) as connection:
-        for (digest,) in connection.execute(_IN_FILES, (blob_pieces.PIECE,)):
-            yield str(digest)
+        return {str(digest): int(size) for digest, size in connection.execute(_IN_FILES)}
 
 
-def _bring(file: Path, root: Path, target: Connection) -> None:
-    for digest in files(file):
-        path = blobs.path_of(root, digest)
-        try:
-            blob_pieces.insert_all(target, digest, path)
-        except FileNotFoundError:
-            # It was lost before, and whoever asks for it is told so.
-            continue
-        except OSError as error:
-            raise StoreError(f"cannot read {path}: {error.strerror}", "check its owner") from error
+def damaged(file: Path) -> str | None:
+    """The digest of a content in pieces which is not what it should be; None: there is none."""
+    with closing(_reading(file)) as connection:
+        pieces = connection.execute(_PIECES_OF_ALL)
+        for (digest, size), rows in groupby(pieces, key=itemgetter(0, 1)):
+            found, length = hashlib.sha256(), 0
+            for _, _, data in rows:
+                found.update(data)
+                length += len(data)
+            # What is not whole is read from its file, if anybody needs it.
+            if length == size and found.hexdigest() != digest:
+                return str(digest)
+    return None
 
 
 def _reading(file: Path) -> sqlite3.Connection:
@@ -183,7 +210,7 @@ def _copy(source: Connection, target: Connection) -> dict[str, int]:
     """How many rows of each table, but for those that have none."""
     copied = Counter[str]()
     for table in _copied():
-        at_once = blob_pieces.AT_ONCE if table is schema.blob_pieces else _ROWS
+        at_once = _PIECES if table is schema.blob_pieces else _ROWS
         streaming = source.execution_options(stream_results=True, max_row_buffer=at_once)
         found = streaming.execute(select(table))
         for rows in found.mappings().partitions(at_once):

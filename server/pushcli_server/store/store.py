@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Engine
 from pushcli.errors import StoreError
 from pushcli_server.askers import Askers
 from pushcli_server.core.leases import RENEWALS
-from pushcli_server.store import blobs, database, holding, tails
+from pushcli_server.store import blobs, database, holding, leftovers, tails
 from pushcli_server.store.errors import (
     OutcomeUnknown,
     ResultUnknown,
@@ -177,6 +177,11 @@ class Store:
         """
         with _usable(self.root):
             tails.begin_again(self.root / "incoming")
+            leftovers.clear(database.writing(self._engine), self.root, self._require)
+
+    def _require(self, connection: Connection) -> None:
+        if self._hold is not None:
+            self._hold.require(connection)
 
     def start(
         self,

@@ -31,7 +31,7 @@ WITHOUT = {"sandbox", "server start", "agent start", "job wait", "help"}
 """Commands without such an answer."""
 UNTRIED = {
     "whitelist edit", "completion install", "server forget-identities", "server use-chef",
-    "server use-own", "server to-postgresql", "server list",
+    "server use-own", "server to-postgresql", "server join", "server list",
 }  # fmt: skip
 """They start an editor, write into the home of whoever runs the tests, or have a Chef Infra Server
 or a database beside them: those are tried with it.

@@ -242,6 +242,11 @@ def test_output_that_comes_and_goes_while_the_database_is_copied_is_held(
         with closing(sqlite3.connect(file)) as database, database:
             rows = [(digest, 64) for digest in wanted]
             database.executemany("INSERT INTO blobs (digest, size) VALUES (?, ?)", rows)
+            database.executemany(
+                "INSERT INTO job_nodes (job_id, node, position, state, stdout_digest)"
+                " VALUES ('', ?, 0, '', ?)",
+                [(digest, digest) for digest in wanted],
+            )
         blobs.path_of(root, gone).unlink(missing_ok=True)
         made(come)
 

@@ -172,6 +172,8 @@ HARMLESS = {
     "POST /organizations/a/pushy/node_changes",
 }
 """All that is no GET, and changes nothing."""
+NOT_HERE = "/pushy/servers"
+"""What needs PostgreSQL is tried with it, by the tests of `pushcli server join`."""
 
 
 def test_every_write_is_carried_out_once(fleet: Sandbox) -> None:
@@ -185,7 +187,7 @@ def test_every_write_is_carried_out_once(fleet: Sandbox) -> None:
                 pattern.fullmatch(path) for path in (one.partition(" ")[2] for one in HARMLESS)
             )
             assert method in {"GET", "HEAD"} or harmless, (method, pattern.pattern)
-        elif repeat is not Repeat.TOLD:
+        elif repeat is not Repeat.TOLD and pattern.pattern != NOT_HERE:
             assert covered, f"add {method} {pattern.pattern}"
     time.sleep(LATE)
     before = trail(fleet)

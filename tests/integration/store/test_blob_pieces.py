@@ -4,6 +4,7 @@ import hashlib
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import Connection, func, insert, select
@@ -16,12 +17,14 @@ from pushcli_server.store import (
     operations,
     output_reads,
     schema,
+    snapshot,
 )
 from pushcli_server.store.blob_pieces import PIECE
 from pushcli_server.store.database import make_engine
 from pushcli_server.store.errors import CannotApply, DamagedContent
 from tests.integration.store.conftest import ON_POSTGRESQL, Database
 from tests.integration.store.test_failures import administrator, cut
+from tests.integration.store.test_poison import execute
 from tests.integration.store.writing import JOB, ORGS, job, kept_output, until_healthy, with_job
 
 pytestmark = [pytest.mark.timeout(60), ON_POSTGRESQL]
@@ -267,17 +270,142 @@ def test_a_database_that_is_away_breaks_off_who_reads(database: Database) -> Non
     database.run(scenario)
 
 
-def test_few_pieces_go_in_one_transaction(database: Database, tmp_path: Path) -> None:
-    """Who waits for the writer, or for the server's lease, does not wait for a gigabyte."""
-    file, size = tmp_path / "file", (2 * blob_pieces.AT_ONCE + 1) * PIECE
-    file.write_bytes(bytes(size))
+@pytest.mark.parametrize(
+    ("sizes", "transactions"), [([41 * PIECE], 3), ([9000] * 1000, 3), ([], 0)]
+)
+def test_a_few_mebibytes_go_in_one_transaction(
+    database: Database, sizes: list[int], transactions: int
+) -> None:
+    """The lease is renewed between two of them, and each takes its time, however small."""
+    sizes_of: dict[str, int] = {}
+    for number, size in enumerate(sizes):
+        content = number.to_bytes(4, "big") * (size // 4)
+        digest = hashlib.sha256(content).hexdigest()
+        sizes_of[digest] = len(content)
+        path = blobs.path_of(database.root, digest)
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(content)
+    begun: list[Connection] = []
     engine = make_engine(database.url)
-    transactions: list[Connection] = []
     try:
-        blob_pieces.bring(engine, "0" * 64, size, file, transactions.append)
+        blob_pieces.bring(engine, sizes_of, database.root, begun.append)
         with engine.connect() as connection:
-            assert blob_pieces.is_complete(connection, "0" * 64, size)
+            assert blob_pieces.complete(connection, sizes_of) == sizes_of.keys()
     finally:
         engine.dispose()
     # One to see what is there.
-    assert len(transactions) == 1 + 3
+    assert len(begun) == 1 + transactions
+
+
+@pytest.mark.parametrize("brought_before", [False, True])
+@pytest.mark.parametrize("how", ["output", "jobs", "all"])
+def test_what_is_dropped_and_stored_again_in_one_transaction_is_there(
+    database: Database, how: str, brought_before: bool
+) -> None:
+    gone: Any = {
+        "output": deleted(JOB), "jobs": operations.DeleteJobs([JOB]),
+        "all": operations.DropUnusedBlobs(),
+    }[how]  # fmt: skip
+    other = "2" * 32
+
+    async def scenario(store: Store) -> None:
+        await with_job(store, "a")
+        store.submit(operations.InsertJob(job(other), [("a", "new")]), stored("a"), ended(JOB))
+        await store.barrier()
+        if not brought_before:
+            execute(database, "DELETE FROM blob_pieces")
+        store.submit(gone, stored("a", job_id=other))
+        assert await kept_output(store, "acme", other, "a", "stdout") == CONTENT
+
+    database.run(scenario)
+    assert files(database) == []
+    assert rows(database)[1] == 3
+
+
+@pytest.mark.parametrize("damage", ["cut", "garbage beyond its end"])
+def test_a_file_in_the_way_that_is_not_whole_makes_place(database: Database, damage: str) -> None:
+    """Of an earlier run: what comes now is whole."""
+    path = blobs.path_of(database.root, DIGEST)
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(CONTENT[:-1] if damage == "cut" else CONTENT + b"x")
+
+    async def scenario(store: Store) -> None:
+        await with_job(store, "a")
+        store.submit(stored("a"))
+        assert await kept_output(store, "acme", JOB, "a", "stdout") == CONTENT
+
+    database.run(scenario)
+    assert files(database) == []
+
+
+def test_what_cannot_be_read_stops_nobody(database: Database) -> None:
+    path = blobs.path_of(database.root, DIGEST)
+
+    async def scenario(store: Store) -> None:
+        await with_job(store, "a", "b")
+        await store.barrier()
+        with administrator(database) as (other, name):
+            other.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false')
+            cut(other, name)
+            store.submit(stored("a"))
+            await until_healthy(store, False)
+            path.unlink()
+            path.mkdir()
+            other.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true')
+        await until_healthy(store)
+        store.submit(stored("b", b"y" * 20_000))
+        assert await kept_output(store, "acme", JOB, "b", "stdout") == b"y" * 20_000
+
+    database.run(scenario)
+
+
+def test_a_server_that_begins_clears_what_one_before_it_had_half_done(database: Database) -> None:
+    """It was killed when the content was there, and its result was not, or its file still was."""
+    other = os.urandom(20_000)
+    lies_in_a_file(database, CONTENT, DIGEST, pieces=1)
+
+    async def scenario(store: Store) -> None:
+        await with_job(store, "a")
+        store.submit(stored("a", other))
+        await store.barrier()
+        digest = hashlib.sha256(other).hexdigest()
+        lies = blobs.path_of(database.root, digest)
+        lies.parent.mkdir(exist_ok=True)
+        lies.write_bytes(other)
+        assert rows(database) == (3, 2)
+        store.recover()
+        assert not lies.exists()
+        assert await kept_output(store, "acme", JOB, "a", "stdout") == other
+
+    database.run(scenario)
+    assert rows(database) == (2, 1)
+    # It may be what another database refers to.
+    assert files(database) == [blobs.path_of(database.root, DIGEST)]
+
+
+def test_what_nothing_refers_to_is_missed_by_no_backup(database: Database, tmp_path: Path) -> None:
+    lies_in_a_file(database, CONTENT, DIGEST, pieces=1)
+
+    async def scenario(store: Store) -> None:
+        await with_job(store, "a")
+        store.submit(stored("a", os.urandom(20_000)))
+        await store.barrier()
+
+    database.run(scenario)
+    snapshot.save(database.url, tmp_path / "snapshot.db")
+    assert snapshot.files(tmp_path / "snapshot.db") == {}
+    assert snapshot.damaged(tmp_path / "snapshot.db") is None
+
+
+def test_a_content_that_is_another_in_a_snapshot_is_found(
+    database: Database, tmp_path: Path
+) -> None:
+    async def scenario(store: Store) -> None:
+        await with_job(store, "a")
+        store.submit(stored("a"))
+        await store.barrier()
+
+    database.run(scenario)
+    execute(database, "UPDATE blob_pieces SET data = 'x' || substr(data, 2) WHERE number = 1")
+    snapshot.save(database.url, tmp_path / "snapshot.db")
+    assert snapshot.damaged(tmp_path / "snapshot.db") == DIGEST

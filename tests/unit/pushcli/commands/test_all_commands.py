@@ -40,7 +40,10 @@ ABOUT_USERS = {
 OWN = {"--user", "--profile", "--config", "--server-url", "--ca-file", "--fingerprint"}
 """Options that some commands have for themselves: what they mean there is their own."""
 EVERY_COMMAND = [pytest.param(path, c, id=" ".join(path)) for path, c in all_commands()]
-ASKS_ANOTHER = {("pushcli", "migrate", "history"), ("pushcli", "migrate", "identities")}
+ASKS_ANOTHER = {
+    ("pushcli", "migrate", "history"), ("pushcli", "migrate", "identities"),
+    ("pushcli", "server", "join"),
+}  # fmt: skip
 """Commands of another group that ask a server as an operator does."""
 OPERATOR_COMMANDS = [
     pytest.param(path, c, id=" ".join(path))

@@ -18,3 +18,7 @@ def upgrade() -> None:
             ["digest"], ["blobs.digest"], name="fk_blob_pieces_digest_blobs", ondelete="CASCADE"
         ),
     )
+    large = sa.text("data IS NULL")
+    op.create_index(
+        "ix_blobs_large", "blobs", ["digest"], sqlite_where=large, postgresql_where=large
+    )
