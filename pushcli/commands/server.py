@@ -131,8 +131,13 @@ def init(
 
 @server.command()
 @directory_option
+@click.option(
+    "--stand-by",
+    is_flag=True,
+    help="While another server works with the PostgreSQL database, wait and take its place.",
+)
 @output_options
-def start(directory: Path | None) -> None:
+def start(directory: Path | None, stand_by: bool) -> None:
     """Run the server in the foreground, until SIGTERM or Ctrl-C.
 
     Example: pushcli server start --dir /var/lib/pushcli/server
@@ -141,7 +146,7 @@ def start(directory: Path | None) -> None:
 
     place = place_of(directory)
     become_owner(place)
-    main(place)
+    main(place, stands_by=stand_by)
 
 
 @server.command("rotate-keys")

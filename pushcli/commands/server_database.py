@@ -98,6 +98,8 @@ def list_servers(app: App, directory: Path | None) -> None:
                     f"{one.host} works with {found.database} {since}: silent for {silent_for}"
                 )
                 app.remark("Whoever stands ready takes its place")
+            case "ready":
+                app.print(f"{one.host} stands ready {since}")
             case _:
                 app.print(f"nobody works with {found.database}: {one.host} did {since}, and ended")
     if not found.members:

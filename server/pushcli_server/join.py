@@ -126,7 +126,7 @@ def _joined(place: Path, config: Settings, shared: Shared, changed: list[str]) -
     except PushcliError as error:
         error.remedy = _REACHED
         raise
-    if not any(one.incarnation_id == shared.incarnation_id for one in found.members):
+    if shared.incarnation_id not in {one.incarnation_id for one in found.members}:
         raise StoreError(f"{found.database} is not the database of that server", _REACHED)
     defaults = Settings()
     theirs = {name: str(getattr(config, name)) for name in _OF_A_MACHINE}

@@ -6,12 +6,12 @@ import msgspec
 
 from pushcli.errors import ConfigError
 from pushcli_server import settings
-from pushcli_server.core.leases import State
+from pushcli_server.core.leases import Holder, State, state
 from pushcli_server.store import database
 
 
 class Member(msgspec.Struct, frozen=True, kw_only=True):
-    """A server that works with the database, or was the last to.
+    """A server that works with the database, or was the last to, or stands ready.
 
     Args:
         host: its machine's name.
@@ -55,18 +55,20 @@ def members(directory: Path) -> Members:
     from pushcli_server.store import lease  # noqa: PLC0415
 
     with database.reading(url) as connection:
-        known = lease.known(connection)
-    if known is None:
-        return Members(database=database.named(url), members=[])
-    holder, state, now = known
+        holder, process, now = lease.look(connection)
+        found = [] if holder is None else [_member(holder, state(holder, process, now), now)]
+        found += [_member(one, State.READY, now) for one in lease.ready(connection, now)]
+    return Members(database=database.named(url), members=found)
+
+
+def _member(holder: Holder, known: State, now: float) -> Member:
     silent_for = None
-    if holder.renewed_at is not None and state is not State.ENDED:
+    if holder.renewed_at is not None and known is not State.ENDED:
         silent_for = max(now - holder.renewed_at, 0.0)
-    member = Member(
+    return Member(
         host=holder.host,
         incarnation_id=holder.incarnation_id,
-        state=state,
+        state=known,
         since=holder.started_at,
         silent_for=silent_for,
     )
-    return Members(database=database.named(url), members=[member])

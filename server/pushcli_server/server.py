@@ -32,7 +32,6 @@ from pushcli_server.rest.http_protocol import BoundedHttp
 from pushcli_server.rest.http_server import HttpServer
 from pushcli_server.rest.rights import Rights
 from pushcli_server.runtime import open_services
-from pushcli_server.secrets import Keyring
 from pushcli_server.services import Services
 from pushcli_server.settings import Settings
 from pushcli_server.store import Store
@@ -51,20 +50,24 @@ async def run(
     directory: Path,
     authenticator: type[Authenticator] = Authenticator,
     notifier: Notifier | None = None,
+    *,
+    stands_by: bool = False,
 ) -> None:
     """Serve until SIGTERM or SIGINT.
 
     Args:
         notifier: of the service manager that started us, if one did.
+        stands_by: wait while another server works with the database, and take its place.
 
     Raises:
         PushcliError: it cannot start, or cannot go on.
     """
     config = settings.load(directory)
-    keyring = secrets.load(directory)
+    # Said now, if they cannot be used.
+    secrets.load(directory)
     log = logs.start(config, directory)
     try:
-        await _run(directory, config, keyring, authenticator, log, notifier or Notifier())
+        await _run(directory, config, authenticator, log, notifier or Notifier(), stands_by)
     finally:
         log.stop()
 
@@ -72,10 +75,10 @@ async def run(
 async def _run(
     directory: Path,
     config: Settings,
-    keyring: Keyring,
     authenticator: type[Authenticator],
     log: ServerLog,
     notifier: Notifier,
+    stands_by: bool,
 ) -> None:
     certificate = None
     if config.tls:
@@ -83,7 +86,12 @@ async def _run(
         certificate.check()
     store = Store.open(config.database(directory), directory / "blobs")
     try:
-        await store.acquire(config.lease)
+        if stands_by:
+            await _stand_by(store, config, notifier)
+        else:
+            await store.acquire(config.lease)
+        # They may be others by now.
+        keyring = secrets.load(directory)
         listener = _listen(config)
     except BaseException:
         await store.close()
@@ -116,6 +124,37 @@ async def _run(
                     f"{store.superseded_by.result()}; this one has ended",
                     "stop one of them, or give it a database of its own",
                 )
+
+
+async def _stand_by(store: Store, config: Settings, notifier: Notifier) -> None:
+    """Wait until no other server works with the database.
+
+    Raises:
+        asyncio.CancelledError: SIGTERM or SIGINT ended it.
+    """
+    loop = asyncio.get_running_loop()
+    waiting = asyncio.current_task()
+
+    def say(whom: str) -> None:
+        line = f"standing ready: {whom}"
+        _log.info("%s", line)
+        _print(line)
+        notifier.ready(line)
+
+    def stop() -> None:
+        notifier.stopping()
+        if waiting is not None:
+            waiting.cancel()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop)
+    feeding = asyncio.create_task(_feed_watchdog(notifier))
+    try:
+        await store.acquire(config.lease, say)
+    finally:
+        feeding.cancel()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
 
 
 async def _serve(
@@ -166,7 +205,7 @@ def _capacity() -> str:
 
 async def _feed_watchdog(notifier: Notifier) -> None:
     """Prove that the event loop turns; when it does not, this does not either."""
-    while True:
+    while notifier.due_at < math.inf:
         notifier.feed(time.monotonic())
         await asyncio.sleep(notifier.due_at - time.monotonic())
 
@@ -222,8 +261,11 @@ def _print(line: str) -> None:
         sys.stderr.flush()
 
 
-def main(directory: Path) -> None:
+def main(directory: Path, *, stands_by: bool = False) -> None:
     """Run a server in the foreground.
+
+    Args:
+        stands_by: wait while another server works with the database, and take its place.
 
     Raises:
         PushcliError: it cannot start, or cannot go on.
@@ -244,4 +286,7 @@ def main(directory: Path) -> None:
     # Small collections, and hardly ever a full one: over a fleet's objects that takes a
     # quarter of a second, and what is cyclic here dies young.
     gc.set_threshold(1_000, 10, 1_000)
-    asyncio.run(run(directory, notifier=notify.from_environment(os.environ)))
+    notifier = notify.from_environment(os.environ)
+    with contextlib.suppress(asyncio.CancelledError):
+        # It was ended while it stood ready.
+        asyncio.run(run(directory, notifier=notifier, stands_by=stands_by))

@@ -45,7 +45,7 @@ def unit(text: str, directory: Path, config: Settings, program: Sequence[str]) -
     Raises:
         ConfigError: a path that cannot stand in a unit.
     """
-    start = [*program, "server", "start", "--dir", str(directory)]
+    start = [*program, "server", "start", "--stand-by", "--dir", str(directory)]
     values: dict[str, str | None] = {"ExecStart": command_line(start)}
     writable = []
     if is_made_by_systemd(directory):

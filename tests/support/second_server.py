@@ -17,9 +17,9 @@ IN_THE_WAY = "another server works with this database"
 
 
 @contextmanager
-def beside(first: Fleet, directory: Path) -> Iterator[Fleet]:
+def beside(first: Fleet, directory: Path, kind: type[Fleet] = Fleet) -> Iterator[Fleet]:
     """Another server with the secrets and the database of the first, on ports of its own."""
-    second = Fleet(directory, [])
+    second = kind(directory, [])
     shutil.copytree(first.server_directory, second.server_directory)
     made = settings.load(first.server_directory)
     own = settings.with_values(made, second.values(), "the test")
@@ -83,3 +83,16 @@ def own_end(server: Fleet) -> int:
     pid, how = server.pid("server"), os.WEXITED | os.WNOHANG | os.WNOWAIT
     until(lambda: os.waitid(os.P_PID, pid, how), "it ends by itself")
     return server.end_server()
+
+
+class StandingBy(Fleet):
+    """A fleet whose server stands ready while another one works with its database."""
+
+    def start_server(self) -> None:
+        """`pushcli server start --stand-by`; returns when it works, or waits."""
+        log = self.log("server")
+        seen = log.stat().st_size if log.exists() else 0
+        self._spawn(
+            "server", ["server", "start", "--stand-by", "--dir", str(self.server_directory)]
+        )
+        until(lambda: b" ready" in log.read_bytes()[seen:], "it works or stands ready")

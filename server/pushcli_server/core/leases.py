@@ -47,6 +47,8 @@ class State(StrEnum):
     WORKS = "works"
     SILENT = "silent"
     ENDED = "ended"
+    READY = "ready"
+    """It stands ready to take the place of another."""
 
 
 def state(holder: Holder, process: Process, now: float, watched: float = 0.0) -> State:
@@ -73,3 +75,37 @@ def is_free(holder: Holder | None, process: Process, now: float, watched: float 
 def is_waited_for(first: Holder, holder: Holder) -> bool:
     """Whether nothing was heard of a holder since it was first looked at: it may be gone."""
     return (holder.incarnation_id, holder.renewals) == (first.incarnation_id, first.renewals)
+
+
+@dataclass(slots=True)
+class Watch:
+    """What a server that stands ready has seen of the one that works.
+
+    While the database is away nobody can say that he is there. So when it is back silence counts
+    anew: who works has first to hear of it, too.
+    """
+
+    _seen: Holder | None = None
+    _since: float = 0.0
+    _was_blind: bool = False
+
+    def lost(self) -> None:
+        """The database could not be asked."""
+        self._seen, self._was_blind = None, True
+
+    def is_free(self, holder: Holder | None, process: Process, now: float, at: float) -> bool:
+        """Whether its place may be taken.
+
+        Args:
+            now: the database's time, seconds since the epoch.
+            at: ours, in seconds, which only goes forward.
+        """
+        if holder is None or state(holder, process, holder.renewed_at or 0.0) is State.ENDED:
+            return True
+        if self._seen is None or not is_waited_for(self._seen, holder):
+            self._was_blind = self._was_blind and self._seen is None
+            self._seen, self._since = holder, at
+        watched = at - self._since
+        if self._was_blind:
+            return watched >= holder.lease
+        return is_free(holder, process, now, watched)

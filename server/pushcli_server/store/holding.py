@@ -7,7 +7,7 @@ SQLite's file is locked for as long as the process lives. With PostgreSQL there 
 import fcntl
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
@@ -46,11 +46,15 @@ class Hold(Protocol):
         """This server has ended."""
 
 
-async def acquire(engine: Engine, lease: float) -> Hold:
+async def acquire(
+    engine: Engine, lease: float, on_wait: Callable[[str], None] | None = None
+) -> Hold:
     """The hold of a database, for a new run.
 
     Args:
         lease: seconds of silence after which this server counts as gone.
+        on_wait: stand ready while another one works, but with a file; this is told of each whose
+            end is waited for.
 
     Raises:
         StartError: another server works with the database.
@@ -59,9 +63,12 @@ async def acquire(engine: Engine, lease: float) -> Hold:
     incarnation_id = str(uuid.uuid4())
     if engine.url.get_backend_name() == "sqlite":
         return _FileHold(engine, incarnation_id)
-    # Not loaded where it is not used.
+    # Not loaded where they are not used.
     from pushcli_server.store import lease as leases  # noqa: PLC0415
+    from pushcli_server.store import standing_by  # noqa: PLC0415
 
+    if on_wait is not None:
+        return await standing_by.take_over(engine, incarnation_id, lease, on_wait)
     return await leases.acquire(engine, incarnation_id, lease)
 
 

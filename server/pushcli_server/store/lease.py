@@ -12,7 +12,7 @@ import threading
 import time
 from typing import Any
 
-from sqlalchemy import Connection, Engine, event, insert, select, text, update
+from sqlalchemy import Connection, Engine, Row, delete, event, insert, or_, select, text, update
 from sqlalchemy.exc import IntegrityError, OperationalError, SQLAlchemyError
 
 from pushcli.errors import StartError
@@ -21,10 +21,8 @@ from pushcli_server.core.leases import (
     RENEWALS,
     Holder,
     Process,
-    State,
     is_free,
     is_waited_for,
-    state,
 )
 from pushcli_server.store import database, processes
 from pushcli_server.store.database import writing
@@ -39,6 +37,7 @@ _ONLY = "server"
 _LOCK = 0x70757368636C69
 """Its number among PostgreSQL's advisory locks."""
 _LOCK_TIMEOUT = "55P03"
+_FORGOTTEN = 3600.0
 _TICK = 0.25
 _MANY = 20
 """Tries after which it is told that they come to nothing."""
@@ -129,10 +128,10 @@ async def acquire(engine: Engine, incarnation_id: str, lease: float) -> Lease:
             holder, process = taken
             if process is Process.THERE or (first is not None and not is_waited_for(first, holder)):
                 remedy = "stop it, or give this one a database of its own"
-                raise StartError(_who(holder), remedy)
+                raise StartError(who(holder), remedy)
             if first is None:
                 first, since = holder, time.monotonic()
-                _log.warning("%s; waiting until it was silent for %g s", _who(first), first.lease)
+                _log.warning("%s; waiting until it was silent for %g s", who(first), first.lease)
         else:
             fruitless += 1
             if fruitless == _MANY:
@@ -172,16 +171,7 @@ def _entered(
             connection.execute(text(_PATIENCE))
             connection.execute(_ALONE)
             now = _now(connection)
-            row = {
-                "epoch": epoch,
-                "incarnation_id": incarnation_id,
-                "host": socket.gethostname()[:255],
-                "process": processes.own(),
-                "started_at": now,
-                "lease": lease,
-                "renewals": 0,
-                "renewed_at": now,
-            }
+            row = _row(epoch, incarnation_id, lease, now)
             if before is None:
                 connection.execute(insert(servers).values(id=_ONLY, **row))
                 return epoch
@@ -202,29 +192,73 @@ def _entered(
         return None
 
 
+def _row(epoch: int, incarnation_id: str, lease: float, now: float) -> dict[str, Any]:
+    return {
+        "epoch": epoch,
+        "incarnation_id": incarnation_id,
+        "host": socket.gethostname()[:255],
+        "process": processes.own(),
+        "started_at": now,
+        "lease": lease,
+        "renewals": 0,
+        "renewed_at": now,
+    }
+
+
 def _holder(connection: Connection) -> tuple[Holder | None, Process]:
     row = connection.execute(select(servers).where(servers.c.id == _ONLY)).one_or_none()
     if row is None:
         return None, Process.GONE
-    values = {name: getattr(row, name) for name in Holder.__dataclass_fields__}
-    return Holder(**values), processes.look_for(row.process)
+    return _of(row), processes.look_for(row.process)
 
 
-def known(connection: Connection) -> tuple[Holder, State, float] | None:
-    """Who works with the database, or did, and what time it is there; None: nobody ever did."""
-    holder, process = _holder(connection)
-    if holder is None:
-        return None
-    now = _now(connection)
-    return holder, state(holder, process, now), now
+def _of(row: Row[Any]) -> Holder:
+    return Holder(**{name: getattr(row, name) for name in Holder.__dataclass_fields__})
+
+
+def look(connection: Connection) -> tuple[Holder | None, Process, float]:
+    """Who works with the database, or did, if anybody; its process; what time it is there."""
+    return *_holder(connection), _now(connection)
+
+
+def ready(connection: Connection, now: float) -> list[Holder]:
+    """Those who stand ready to take its place."""
+    rows = connection.execute(
+        select(servers)
+        .where(servers.c.id != _ONLY, now - servers.c.renewed_at < servers.c.lease)
+        .order_by(servers.c.started_at)
+    )
+    return [_of(row) for row in rows]
+
+
+def note_ready(engine: Engine, incarnation_id: str, lease: float) -> None:
+    """Say that a server stands ready; again and again, within its lease."""
+    with engine.begin() as connection:
+        now = _now(connection)
+        own = servers.c.id == incarnation_id
+        changed = connection.execute(
+            update(servers).where(own).values(renewed_at=now, renewals=servers.c.renewals + 1)
+        )
+        if not changed.rowcount:
+            row = _row(0, incarnation_id, lease, now)
+            connection.execute(insert(servers).values(id=incarnation_id, **row))
+
+
+def forget_ready(engine: Engine, incarnation_id: str) -> None:
+    """It does so no longer; nor do those who were not heard of for an hour."""
+    with engine.begin() as connection:
+        old = servers.c.renewed_at < _now(connection) - _FORGOTTEN
+        own = servers.c.id == incarnation_id
+        connection.execute(delete(servers).where(servers.c.id != _ONLY, or_(own, old)))
 
 
 def _successor(connection: Connection) -> str:
     holder, _ = _holder(connection)
-    return ANOTHER if holder is None else _who(holder)
+    return ANOTHER if holder is None else who(holder)
 
 
-def _who(holder: Holder) -> str:
+def who(holder: Holder) -> str:
+    """The one that works, in a line."""
     return f"{ANOTHER}: on {holder.host}, since {format_minute(holder.started_at)}"
 
 

@@ -70,7 +70,8 @@ def test_a_unit_is_installed_once_and_nobodys_change_is_lost(
     assert done.stdout.endswith(f"  systemctl enable --now pushcli-{part}\n")
     unit = file.read_text()
     assert "Type=notify\n" in unit
-    assert f'pushcli {part} start --dir "{str(place).replace("%", "%%")}"\n' in unit
+    more = " --stand-by" if part == "server" else ""
+    assert f'pushcli {part} start{more} --dir "{str(place).replace("%", "%%")}"\n' in unit
     assert f"{file} is installed already" in pushcli(wheel, *install).stdout
 
     elsewhere = pushcli(wheel, part, "install", "--root", tmp_path)

@@ -21,7 +21,7 @@ def test_systemd_makes_a_directory_below_var_lib() -> None:
     unit = lines("/var/lib/push/main")
     assert "StateDirectory=push/main" in unit
     assert "ReadWritePaths=" in unit
-    start = "ExecStart=/opt/pushcli/bin/pushcli server start --dir /var/lib/push/main"
+    start = "ExecStart=/opt/pushcli/bin/pushcli server start --stand-by --dir /var/lib/push/main"
     assert start in unit
 
 
