@@ -135,7 +135,7 @@ async def _stand_by(store: Store, config: Settings, notifier: Notifier) -> None:
     loop = asyncio.get_running_loop()
     waiting = asyncio.current_task()
 
-    def say(whom: str) -> None:
+    def report(whom: str) -> None:
         line = f"standing ready: {whom}"
         _log.info("%s", line)
         _print(line)
@@ -150,7 +150,7 @@ async def _stand_by(store: Store, config: Settings, notifier: Notifier) -> None:
         loop.add_signal_handler(number, stop)
     feeding = asyncio.create_task(_feed_watchdog(notifier))
     try:
-        await store.acquire(config.lease, say)
+        await store.acquire(config.lease, report)
     finally:
         feeding.cancel()
         for number in (signal.SIGTERM, signal.SIGINT):

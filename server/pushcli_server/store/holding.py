@@ -68,7 +68,7 @@ async def acquire(
     from pushcli_server.store import standing_by  # noqa: PLC0415
 
     if on_wait is not None:
-        return await standing_by.take_over(engine, incarnation_id, lease, on_wait)
+        return await standing_by.follow(engine, incarnation_id, lease, on_wait)
     return await leases.acquire(engine, incarnation_id, lease)
 
 

@@ -20,7 +20,7 @@ _AWAY = 1.0
 _log = logging.getLogger(__name__)
 
 
-async def take_over(
+async def follow(
     engine: Engine, incarnation_id: str, lease: float, on_wait: Callable[[str], None]
 ) -> leases.Lease:
     """The lease, once nobody else has it, however long that takes.
@@ -31,7 +31,7 @@ async def take_over(
     Raises:
         StoreError: the database cannot be used.
     """
-    async with _said_to_be_ready(engine, incarnation_id, lease):
+    async with _listed_as_ready(engine, incarnation_id, lease):
         while True:
             await _until_free(engine, on_wait)
             try:
@@ -42,7 +42,7 @@ async def take_over(
 
 
 @asynccontextmanager
-async def _said_to_be_ready(
+async def _listed_as_ready(
     engine: Engine, incarnation_id: str, lease: float
 ) -> AsyncIterator[None]:
     noting = asyncio.create_task(_note(writing(engine), incarnation_id, lease))
