@@ -4,7 +4,7 @@
 import shlex
 import socket
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -12,9 +12,6 @@ from pushcli.commands.server_place import become_owner, directory_option, place_
 from pushcli.terminal.command_groups import Command
 from pushcli.terminal.context import App
 from pushcli.terminal.options import operator_options
-
-if TYPE_CHECKING:
-    from pushcli_server.join import Joined
 
 
 @click.command(cls=Command)
@@ -46,16 +43,19 @@ def join(app: App, directory: Path | None, values: tuple[str, ...], refresh: boo
       pushcli server join --refresh -u pivotal -k pivotal.pem
     """
     from pushcli.errors import NotFound, NotOffered, PermissionDenied, UsageError
+    from pushcli.escape import escape_line
     from pushcli_server import join as joining
 
     if refresh and values:
         raise UsageError("--set is for a new server", "edit its server.toml")
     place = place_of(directory)
-    if not refresh:
+    if refresh:
+        joining.require_server(place)
+    else:
         joining.require_room(place)
     asking = joining.Joining()
     try:
-        answer: Any = app.client.post("/pushy/servers", asking.request(socket.gethostname()[:255]))
+        said: Any = app.client.post("/pushy/servers", asking.request(socket.gethostname()))
     except PermissionDenied as error:
         error.remedy = "give -u pivotal -k FILE: its key is in DIR/keys of the first server"
         raise
@@ -63,26 +63,25 @@ def join(app: App, directory: Path | None, values: tuple[str, ...], refresh: boo
         raise
     except NotFound as error:
         raise NotOffered("this server cannot take in another one", "upgrade it") from error
-    shared = asking.shared(answer)
+    answer = asking.opened(said)
     become_owner(place)
-    joined = joining.refresh(place, shared) if refresh else joining.join(place, shared, values)
+    joined = joining.refresh(place, answer) if refresh else joining.join(place, answer, values)
     if not app.is_text:
         app.emit(
             {"directory": str(place), "database": joined.database, "refreshed": refresh,
              "changed": joined.changed, "outside": joined.outside}
         )  # fmt: skip
-    elif refresh:
+        return
+    if refresh:
         changed = ", ".join(joined.changed) or "nothing: all was as it is there"
-        app.print(f"Brought to {place}: {changed}")
+        app.print(escape_line(f"Brought to {place}: {changed}"))
     else:
-        _print_joined(app, place, joined)
-
-
-def _print_joined(app: App, place: Path, joined: "Joined") -> None:
-    app.print(f"Made {place}, a server for {joined.database}")
+        app.print(f"Made {place}, a server for {joined.database}")
     for file in joined.outside:
-        app.print(f"Its settings name {file}: bring it from the first machine")
+        app.print(escape_line(f"Its settings name {file}: bring it from the first machine"))
     for name, value in joined.of_a_machine.items():
-        app.print(f"{name} is {value!r} as on the first: edit server.toml if it is another here")
-    here = f" --dir {shlex.quote(str(place))}"
-    app.remark(f"It stands ready once it runs: pushcli server install{here}")
+        line = f"{name} is {value!r} as on the first: edit server.toml if it is another here"
+        app.print(escape_line(line))
+    if not refresh:
+        here = f" --dir {shlex.quote(str(place))}"
+        app.remark(f"It stands ready once it runs: pushcli server install{here}")

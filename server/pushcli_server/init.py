@@ -198,7 +198,7 @@ def _check_names(org: str, admin: str) -> None:
 def _require_room(directory: Path) -> None:
     if is_prepared(directory):
         return
-    if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
+    if not new_directory.is_free(directory):
         raise ConfigError(
             f"{directory} is not empty and holds no server", "give an empty or a new directory"
         )

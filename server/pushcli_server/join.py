@@ -1,14 +1,15 @@
 """`pushcli server join`: another server for the database of one that runs."""
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 
 from pushcli import __version__, keys
-from pushcli.errors import ConfigError, PushcliError, ServerError, StoreError
+from pushcli.errors import ConfigError, ServerError, StoreError
 from pushcli_server import new_directory, sealing, settings, shared_files
-from pushcli_server.members import members
+from pushcli_server.members import joined, members
 from pushcli_server.settings import Settings
 from pushcli_server.shared_files import PURPOSE, Shared
 from pushcli_server.store.database import sqlite_file
@@ -34,6 +35,17 @@ class Joined(msgspec.Struct, frozen=True, kw_only=True):
     changed: list[str]
 
 
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """What a server shares, and how it can be told that it did: its digest is in the database."""
+
+    shared: Shared
+    digest: str
+
+
+class _Sealed(msgspec.Struct):
+    sealed: bytes
+
+
 class Joining:
     """One request to a server that runs: what it answers only we can read."""
 
@@ -46,19 +58,21 @@ class Joining:
         Args:
             host: this machine's name, for the audit trail.
         """
-        return {"host": host, "public_key": msgspec.to_builtins(self._reader.public_key)}
+        name = re.sub(r"[^A-Za-z0-9_.-]", "_", host)[:255] or "_"
+        return {"host": name, "public_key": msgspec.to_builtins(self._reader.public_key)}
 
-    def shared(self, answer: Mapping[str, object]) -> Shared:
+    def opened(self, answer: object) -> Answer:
         """What the server said.
 
         Raises:
             ServerError: it is not what was asked for.
         """
         try:
-            sealed = msgspec.convert(answer.get("sealed"), bytes)
-            return msgspec.json.decode(self._reader.open(sealed), type=Shared)
+            sealed = msgspec.convert(answer, _Sealed).sealed
+            shared = msgspec.json.decode(self._reader.open(sealed), type=Shared)
         except (sealing.CannotOpen, msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise ServerError("the server's answer cannot be read", "ask again") from error
+        return Answer(shared=shared, digest=sealing.digest(sealed))
 
 
 def require_room(directory: Path) -> None:
@@ -72,11 +86,22 @@ def require_room(directory: Path) -> None:
             f"{directory} holds a server",
             "bring its secrets and certificate with --refresh, or give another --dir",
         )
-    if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
+    if not new_directory.is_free(directory):
         raise ConfigError(f"{directory} is not empty", "give an empty or a new directory")
 
 
-def join(directory: Path, shared: Shared, values: Sequence[str] = ()) -> Joined:
+def require_server(directory: Path) -> None:
+    """The same where one joined before.
+
+    Raises:
+        ConfigError: there is none, or its settings cannot be used.
+    """
+    if not (directory / settings.FILE).exists():
+        raise ConfigError(f"no server at {directory}", "leave out --refresh, or give its --dir")
+    settings.load(directory)
+
+
+def join(directory: Path, answer: Answer, values: Sequence[str] = ()) -> Joined:
     """Make the directory of a server that shares all this, whole or not at all.
 
     Args:
@@ -86,26 +111,33 @@ def join(directory: Path, shared: Shared, values: Sequence[str] = ()) -> Joined:
         ConfigError, KeyFileError, StartError: something is in the way.
         StoreError: the database cannot be used from here, or is another one.
     """
-    if shared.version != __version__:
+    if answer.shared.version != __version__:
         raise ConfigError(
-            f"that server is pushcli {shared.version[:40]}, this is {__version__}",
+            f"that server is pushcli {answer.shared.version[:40]!a}, this is {__version__}",
             "install the same version on both machines",
         )
 
     def build(place: Path) -> Joined:
         place.mkdir(mode=0o700)
-        config = shared_files.write(place, shared.files)
+        theirs = config = shared_files.write(place, answer.shared)
         if values:
-            changed = settings.with_values(config, list(values), "--set")
+            changed = settings.with_values(theirs, list(values), "--set")
             config = settings.check(changed, "--set")
             (place / settings.FILE).unlink()
             keys.write_secret(place / settings.FILE, settings.render(config).encode())
-        return _joined(place, config, shared, list(shared_files.named_inside(config)))
+        database = _proved(place, config, answer)
+        brought = shared_files.named_inside(place, theirs).values()
+        return Joined(
+            database=database,
+            outside=shared_files.named_outside(place, config),
+            of_a_machine=_of_a_machine(theirs, config),
+            changed=["secrets", *(path for path in brought if (place / path).exists())],
+        )
 
     return new_directory.make(directory, build)
 
 
-def refresh(directory: Path, shared: Shared) -> Joined:
+def refresh(directory: Path, answer: Answer) -> Joined:
     """Have a server that joined share all this again; its settings stay.
 
     Raises:
@@ -113,28 +145,39 @@ def refresh(directory: Path, shared: Shared) -> Joined:
         StoreError: the database cannot be used, or is another one.
     """
     config = settings.load(directory)
-    joined = _joined(directory, config, shared, [])
-    return msgspec.structs.replace(joined, changed=shared_files.replace(directory, shared.files))
+    database = _proved(directory, config, answer)
+    changed = shared_files.replace(directory, answer.shared)
+    outside = shared_files.named_outside(directory, config)
+    return Joined(database=database, outside=outside, of_a_machine={}, changed=changed)
 
 
-def _joined(place: Path, config: Settings, shared: Shared, changed: list[str]) -> Joined:
-    """Once it is sure that the database is that of the server that runs."""
+def _proved(place: Path, config: Settings, answer: Answer) -> str:
+    """The database, once it is sure that the server that works with it gave this answer."""
     if sqlite_file(config.database(place)) is not None:
         raise ConfigError("database_url names a SQLite file", _REACHED)
     try:
         found = members(place)
-    except PushcliError as error:
-        error.remedy = _REACHED
+        is_proved = joined(config.database(place), answer.digest)
+    except StoreError as error:
+        if error.__cause__ is not None:
+            error.remedy = _REACHED
         raise
-    if shared.incarnation_id not in {one.incarnation_id for one in found.members}:
+    runs = {one.incarnation_id for one in found.members}
+    if answer.shared.incarnation_id not in runs:
         raise StoreError(f"{found.database} is not the database of that server", _REACHED)
+    if not is_proved:
+        raise StoreError(
+            f"the answer is not of the server that works with {found.database}",
+            "somebody on the way may have changed it: ask that server itself",
+        )
+    return found.database
+
+
+def _of_a_machine(theirs: Settings, ours: Settings) -> dict[str, str]:
+    """What was not changed of what may be another here."""
     defaults = Settings()
-    theirs = {name: str(getattr(config, name)) for name in _OF_A_MACHINE}
-    return Joined(
-        database=found.database,
-        outside=shared_files.named_outside(config),
-        of_a_machine={
-            name: value for name, value in theirs.items() if value != getattr(defaults, name)
-        },
-        changed=changed,
-    )
+    return {
+        name: str(value)
+        for name in _OF_A_MACHINE
+        if (value := getattr(ours, name)) == getattr(theirs, name) != getattr(defaults, name)
+    }

@@ -7,7 +7,7 @@ import msgspec
 from pushcli.errors import ConfigError
 from pushcli_server import settings
 from pushcli_server.core.leases import Holder, State, state
-from pushcli_server.store import database
+from pushcli_server.store import database, reads
 
 
 class Member(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,3 +72,13 @@ def _member(holder: Holder, known: State, now: float) -> Member:
         since=holder.started_at,
         silent_for=silent_for,
     )
+
+
+def joined(database_url: str, digest: str) -> bool:
+    """Whether the server that works with the database gave this answer to one that joins.
+
+    Raises:
+        StoreError: the database cannot be used.
+    """
+    with database.reading(database_url) as connection:
+        return reads.was_joined(connection, digest)

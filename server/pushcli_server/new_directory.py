@@ -2,15 +2,28 @@
 
 import errno
 import os
-import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
 from pushcli.errors import ConfigError, StartError
 from pushcli_server import settings
+from pushcli_server.scratch import scratch
 
 T = TypeVar("T")
+_PREFIX = ".pushcli-"
+
+
+def is_free(directory: Path) -> bool:
+    """Whether nothing is there, but for what somebody left who was killed.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    if not directory.exists():
+        return True
+    return directory.is_dir() and all(path.name.startswith(_PREFIX) for path in directory.iterdir())
 
 
 def make(directory: Path, build: Callable[[Path], T]) -> T:
@@ -35,13 +48,23 @@ def _moved(directory: Path, build: Callable[[Path], T]) -> T:
     where this user may write.
     """
     exists = directory.exists()
+    above = [path for path in directory.parents if not path.exists()]
     if exists:
         directory.chmod(0o700)
     else:
         directory.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-    workplace = directory if exists else directory.parent
-    with tempfile.TemporaryDirectory(dir=workplace, prefix=".pushcli-") as name:
-        place = Path(name) / "server"
+    try:
+        return _built(directory, build, exists=exists)
+    except BaseException:
+        for path in above:
+            with suppress(OSError):
+                path.rmdir()
+        raise
+
+
+def _built(directory: Path, build: Callable[[Path], T], *, exists: bool) -> T:
+    with scratch(directory if exists else directory.parent, _PREFIX) as beside:
+        place = beside / "server"
         made = build(place)
         if not exists:
             place.rename(directory)

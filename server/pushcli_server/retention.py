@@ -69,8 +69,12 @@ class Retention:
 
     async def run(self) -> None:
         """Look now and then, for ever."""
+        is_cleared = False
         while True:
             try:
+                if not is_cleared:
+                    await self._store.clear_leftovers()
+                    is_cleared = True
                 await self.delete()
             except StoreUnavailable as error:
                 _log.warning("what is old must wait to be deleted: %s", error)

@@ -1,5 +1,7 @@
 """What only one reader can open, whoever passes it on: HPKE (RFC 9180)."""
 
+import hashlib
+
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
@@ -46,3 +48,8 @@ def seal(content: bytes, public_key: bytes, purpose: bytes) -> bytes:
         ValueError: this is no key.
     """
     return _SUITE.encrypt(content, X25519PublicKey.from_public_bytes(public_key), info=purpose)
+
+
+def digest(sealed: bytes) -> str:
+    """SHA-256 (hex) of what was sealed, by which it is known again."""
+    return hashlib.sha256(sealed).hexdigest()

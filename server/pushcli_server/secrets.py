@@ -6,6 +6,7 @@ stay valid beside them until the moment that `secrets/former_until` names.
 
 import contextlib
 import fcntl
+import math
 import os
 import secrets as random
 import shutil
@@ -125,31 +126,42 @@ def discard_previous(directory: Path, now: float) -> None:
             _remove(directory / _PREVIOUS)
 
 
-def files(directory: Path) -> dict[str, bytes]:
+def files(directory: Path, now: float) -> dict[str, bytes]:
     """What the secrets that are valid consist of, by paths below the directory.
 
     Raises:
         KeyFileError: one that counts cannot be read.
     """
     with _locked(directory):
-        _load(directory)
-        places = (directory / name for name in (_DIRECTORY, _PREVIOUS))
-        return {
-            f"{place.name}/{name}": keys.read_secret(place / name)
-            for place in places
-            for name in _PARTS
-            if (place / name).exists()
-        }
+        are_two = len(_load(directory).valid(now)) > 1
+        parts = [(_DIRECTORY, name) for name in _KEYS]
+        if are_two:
+            parts += [(_DIRECTORY, _PREVIOUS_UNTIL), *((_PREVIOUS, name) for name in _KEYS)]
+        return {f"{p}/{name}": keys.read_secret(directory / p / name) for p, name in parts}
 
 
-def put(directory: Path, found: Mapping[str, bytes]) -> None:
+def made_at(directory: Path) -> float:
+    """When the secrets that count were made, seconds since the epoch, wherever that was.
+
+    Raises:
+        KeyFileError: there are none.
+    """
+    file = directory / _DIRECTORY / _KEYS[0]
+    try:
+        return file.stat().st_mtime
+    except OSError as error:
+        raise KeyFileError(f"cannot look at {file}: {error.strerror}", "check its owner") from error
+
+
+def put(directory: Path, found: Mapping[str, bytes], at: float) -> None:
     """Have these in place of what there is; a server that runs picks them up.
 
     Args:
         found: what `files` gave of another directory; others are left out.
+        at: when they were made there.
 
     Raises:
-        KeyFileError: they are no secrets, or cannot be written.
+        KeyFileError: they are no secrets, or cannot be written. All is as it was.
     """
     place, previous = directory / _DIRECTORY, directory / _PREVIOUS
     new, new_previous = directory / _NEXT, directory / f"{_PREVIOUS}.next"
@@ -159,19 +171,32 @@ def put(directory: Path, found: Mapping[str, bytes]) -> None:
                 _remove(target)
                 _write(target, found, name)
             _read(new)
+            if new_previous.exists() or (new / _PREVIOUS_UNTIL).exists():
+                _read(new_previous)
+                _until(new)
+            os.utime(new / _KEYS[0], (at, at))
+        except (OSError, KeyFileError) as error:
+            _remove(new)
+            _remove(new_previous)
+            raise _unwritten(directory, error) from error
+        try:
             _remove(previous)
             if new_previous.exists():
                 new_previous.rename(previous)
-            _remove(place)
+            _remove(old := directory / f"{_DIRECTORY}.old")
+            if place.exists():
+                place.rename(old)
+            # Cut off here, whoever loads them does this.
             new.rename(place)
+            _remove(old)
         except OSError as error:
-            raise KeyFileError(
-                f"cannot write secrets in {directory}: {error.strerror}", "check its owner"
-            ) from error
-        except KeyFileError:
-            _remove(new)
-            _remove(new_previous)
-            raise
+            raise _unwritten(directory, error) from error
+
+
+def _unwritten(directory: Path, error: OSError | KeyFileError) -> KeyFileError:
+    if isinstance(error, KeyFileError):
+        return error
+    return KeyFileError(f"cannot write secrets in {directory}: {error.strerror}", "check its owner")
 
 
 def _write(place: Path, found: Mapping[str, bytes], name: str) -> None:
@@ -243,16 +268,21 @@ def _load(directory: Path) -> Keyring:
             "run `pushcli server init` first, or restore it from a backup",
         )
     current, previous = _read(place), directory / _PREVIOUS
-    until = place / _PREVIOUS_UNTIL
-    if not until.exists() or not previous.exists():
+    if not (place / _PREVIOUS_UNTIL).exists() or not previous.exists():
         return Keyring(current=current)
+    until = _until(place)
+    return Keyring(current=current, previous=_read(previous), previous_until=until)
+
+
+def _until(place: Path) -> float:
+    file = place / _PREVIOUS_UNTIL
     try:
-        previous_until = float(keys.read_secret(until))
+        until = float(keys.read_secret(file))
     except ValueError as error:
-        raise KeyFileError(
-            f"{until} is damaged", "remove it: the previous keys end then"
-        ) from error
-    return Keyring(current=current, previous=_read(previous), previous_until=previous_until)
+        raise KeyFileError(f"{file} is damaged", "remove it: the previous keys end then") from error
+    if not math.isfinite(until):
+        raise KeyFileError(f"{file} is damaged", "remove it: the previous keys end then")
+    return until
 
 
 def _read(place: Path) -> Secrets:

@@ -9,12 +9,16 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from pushcli.errors import ServerError
+from pushcli.errors import ServerError, StoreError
 from pushcli.exit_status import ExitStatus
 from pushcli_server import secrets, settings
-from pushcli_server.join import Joining
+from pushcli_server.join import Joining, refresh
+from pushcli_server.join import join as make
+from pushcli_server.sealing import seal
+from pushcli_server.shared_files import PURPOSE, collect
 from tests.support.captured import captured
 from tests.support.fleet import Fleet
 from tests.support.identities import superuser
@@ -116,10 +120,18 @@ def test_a_captured_request_gives_nothing_and_none_can_be_opened_by_another(
         assert (again.status, again.error) == (409, ["this request was already carried out"])
         assert b"sealed" not in again.body
     assert len(records(plain)) == before + 1
-    assert "secrets/rsa.pem" in asking.shared(answer.json).files
-    for other, said in ((Joining(), answer.json), (asking, {}), (asking, {"sealed": "AAAA"})):
+    opened = asking.opened(answer.json)
+    assert "secrets/rsa.pem" in opened.shared.secrets
+    for other, said in (
+        (Joining(), answer.json),
+        (asking, {}),
+        (asking, {"sealed": "AAAA"}),
+        (asking, [1]),
+        (asking, None),
+        (asking, {"sealed": 1}),
+    ):
         with pytest.raises(ServerError, match="cannot be read"):
-            other.shared(said)
+            other.opened(said)
     for wrong in (
         {"host": "push2", "public_key": "AAAA"},
         {"host": "push2", "public_key": base64.b64encode(bytes(32)).decode()},
@@ -157,6 +169,27 @@ def test_what_was_replaced_is_brought_anew(first: Fleet, tmp_path: Path) -> None
             assert mine.curve_secret == other.curve_secret
             assert mine.session == other.session
         assert not [path for path in own.iterdir() if path.name.endswith((".next", ".new"))]
+
+
+def test_an_answer_that_somebody_on_the_way_made_is_refused(plain: Fleet, tmp_path: Path) -> None:
+    """He knows the key to seal it with, and the server's run; not how to write its database."""
+    with joined(plain, tmp_path / "second") as second:
+        genuine = collect(plain.server_directory, plain.api.get("/pushy/_status")["incarnation_id"])
+        secrets.create(tmp_path)
+        wicked = msgspec.structs.replace(
+            genuine, secrets=secrets.files(tmp_path, time.time()), made_at=time.time()
+        )
+        asking = Joining()
+        key = base64.b64decode(str(asking.request("push2")["public_key"]))
+        sealed = seal(msgspec.json.encode(wicked), key, PURPOSE)
+        answer = asking.opened({"sealed": base64.b64encode(sealed).decode()})
+        before = files(second.server_directory)
+        with pytest.raises(StoreError, match="the answer is not of the server that works with"):
+            refresh(second.server_directory, answer)
+        assert files(second.server_directory) == before
+        with pytest.raises(StoreError, match="somebody on the way"):
+            make(tmp_path / "third", answer)
+        assert not (tmp_path / "third").exists()
 
 
 def test_who_may_not_or_cannot_is_told_in_one_line(first: Fleet, tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from pushcli.errors import ConfigError, StoreError
 from pushcli.protocol.timestamps import format_iso8601
 from pushcli_server import settings
 from pushcli_server.backup import contents
-from pushcli_server.backup.scratch import scratch
+from pushcli_server.scratch import scratch
 from pushcli_server.store import blobs, snapshot
 
 _TRIES = 3

@@ -12,7 +12,7 @@ from typing import IO, BinaryIO
 from pushcli.errors import ConfigError, StoreError
 from pushcli_server import settings
 from pushcli_server.backup import contents
-from pushcli_server.backup.scratch import scratch
+from pushcli_server.scratch import scratch
 from pushcli_server.store import blobs, snapshot
 from pushcli_server.store.database import sqlite_file
 from pushcli_server.undisturbed import undisturbed

@@ -14,11 +14,12 @@ from pushcli_server.rest.errors import Refused, answer, carried_out
 from pushcli_server.rest.request import Call
 from pushcli_server.settings import Settings
 from pushcli_server.shared_files import PURPOSE, Shared
+from pushcli_server.store import reads
 from pushcli_server.store.database import sqlite_file
 
 
 class _NewServer(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    host: Annotated[str, msgspec.Meta(min_length=1, max_length=255, pattern=r"^[^\x00-\x1f]*$")]
+    host: Annotated[str, msgspec.Meta(min_length=1, max_length=255, pattern=r"^[A-Za-z0-9_.-]+\Z")]
     public_key: Annotated[bytes, msgspec.Meta(min_length=32, max_length=32)]
 
 
@@ -47,10 +48,13 @@ class ServerHandlers:
             raise carried_out()
         try:
             shared = await asyncio.to_thread(self._shared)
-            sealed = sealing.seal(msgspec.json.encode(shared), new.public_key, PURPOSE)
         except PushcliError as error:
             raise Refused(409, [error.message]) from error
+        try:
+            sealed = sealing.seal(msgspec.json.encode(shared), new.public_key, PURPOSE)
         except ValueError as error:
             raise Refused(400, ["public_key is not a key"]) from error
-        await call.write(call.audit("server join", new.host))
+        # Whoever reads the answer finds it in the database, where no proxy can write.
+        detail = {reads.ANSWER: sealing.digest(sealed)}
+        await call.write(call.audit(reads.JOIN, new.host, detail))
         return answer(200, {"sealed": sealed})

@@ -256,10 +256,19 @@ def _drop_blobs(
     files.drop_blobs(organizations.drop_unused_blobs(connection))
 
 
+def _clear_leftovers(
+    connection: Connection, ops: Sequence[operations.ClearLeftovers], files: Files
+) -> None:
+    for op in ops:
+        files.drop_spent(connection, op.digests)
+    files.drop_blobs(retention.drop_unused(connection, retention.large_unused(connection)))
+
+
 _WITH_FILES: dict[type, Callable[[Connection, Any, Files], None]] = {
     operations.PurgeOrganization: _purge,
     operations.DeleteOrganization: _delete_organizations,
     operations.DropUnusedBlobs: _drop_blobs,
+    operations.ClearLeftovers: _clear_leftovers,
     operations.DeleteOutput: _delete_output,
     operations.DeleteJobs: _delete_jobs,
     operations.InsertJob: _insert_jobs,

@@ -48,8 +48,14 @@ def bring(
 
 
 def bring_now(connection: Connection, contents: Mapping[str, int], root: Path) -> None:
-    """The same for content that has its row, within one transaction."""
-    for some in _portions(_left(contents, held_of(connection, contents), root)):
+    """The same for content that has its row, within one transaction; what is another is left."""
+    held = held_of(connection, contents)
+    whole = {
+        digest: size
+        for digest, size in contents.items()
+        if _is_what_it_is_called(blobs.path_of(root, digest), digest)
+    }
+    for some in _portions(_left(whole, held, root)):
         _insert(connection, some)
 
 
@@ -105,6 +111,14 @@ def across(piece: Callable[[int], bytes], offset: int, limit: int) -> bytes:
             break
         found += some
     return found
+
+
+def _is_what_it_is_called(file: Path, digest: str) -> bool:
+    try:
+        return blobs.digest_of(file)[0] == digest
+    except OSError as error:
+        _log.warning("an output stays in its file: %s: %s", file, error.strerror)
+        return False
 
 
 def _left(

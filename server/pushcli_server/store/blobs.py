@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -17,6 +18,7 @@ ABANDONED = 7 * 86400.0
 """Seconds after which a gathered file that nobody adds to is forgotten."""
 
 
+_NAME = re.compile(r"[0-9a-f]{64}")
 _CHUNK = 500
 """Digests in one statement."""
 
@@ -75,12 +77,24 @@ def keep(root: Path, content: bytes | Path) -> Blob:
 
 def known(connection: Connection, digests: Iterable[str]) -> set[str]:
     """Those of these digests that the table has."""
+    return set(sizes(connection, digests))
+
+
+def sizes(connection: Connection, digests: Iterable[str]) -> dict[str, int]:
+    """The same, with their sizes in bytes."""
     table, wanted = schema.blobs, list(digests)
-    found: set[str] = set()
+    found: dict[str, int] = {}
     for start in range(0, len(wanted), _CHUNK):
-        some = wanted[start : start + _CHUNK]
-        found.update(connection.scalars(select(table.c.digest).where(table.c.digest.in_(some))))
+        some = table.c.digest.in_(wanted[start : start + _CHUNK])
+        rows = connection.execute(select(table.c.digest, table.c.size).where(some))
+        found |= {row.digest: row.size for row in rows}
     return found
+
+
+def lying(root: Path) -> list[str]:
+    """The digests of all files."""
+    found = (f"{path.parent.name}{path.name}" for path in root.glob("??/*"))
+    return sorted(filter(_NAME.fullmatch, found))
 
 
 def sync_directories(root: Path, blobs: set[str]) -> None:

@@ -41,6 +41,9 @@ class Files:
         """Sizes, by digest, of what is in the database, too; or should be."""
         self._spent: set[str] = set()
         """Those of these whose files nobody needs once the transaction is committed."""
+        self._begun: set[str] = set()
+        """Those of which a part may be there."""
+        self._left_over: set[str] = set()
         self._abandoned: set[str] = set()
         self._dropped_blobs: set[str] = set()
         self._dropped_jobs: set[str] = set()
@@ -111,6 +114,7 @@ class Files:
         wanted = self._large(operations)
         missing = {digest: size for digest, size in wanted.items() if digest not in self._brought}
         if missing:
+            self._begun |= missing.keys()
             blob_pieces.bring(engine, missing, self._root, require)
             self._brought |= missing
 
@@ -129,6 +133,11 @@ class Files:
         """The files of these digests go once the transaction is committed."""
         self._dropped_blobs.update(digests)
 
+    def drop_spent(self, connection: Connection, digests: Iterable[str]) -> None:
+        """The files of these digests of which the database has all go, as above."""
+        sizes = blobs.sizes(connection, digests)
+        self._left_over |= blob_pieces.complete(connection, sizes)
+
     def abandon(self, operations: Iterable[Operation]) -> None:
         """These are not carried out: what was kept for them goes, unless others need it."""
         large = self._large(operations).keys()
@@ -137,8 +146,8 @@ class Files:
 
     def settle(self, connection: Connection) -> None:
         """At the end of the transaction: what it needs after all stays."""
-        if self._brought:
-            retention.drop_unused(connection, self._abandoned & self._brought.keys())
+        if self._begun:
+            retention.drop_unused(connection, self._abandoned & self._begun)
             self._spent = self._in_the_database(connection)
         if self._dropped_blobs:
             self._dropped_blobs -= blobs.known(connection, self._dropped_blobs)
@@ -163,7 +172,7 @@ class Files:
             # Not before: it says how long the beginning was, should all have to be done again.
             for path in self._joined:
                 path.unlink(missing_ok=True)
-            for digest in self._dropped_blobs | self._spent:
+            for digest in self._dropped_blobs | self._spent | self._left_over:
                 blobs.path_of(self._root, digest).unlink(missing_ok=True)
             if self._dropped_jobs:
                 for path in (self._root / "incoming").iterdir():
@@ -173,6 +182,7 @@ class Files:
             _log.warning("cannot remove files that nobody needs: %s", error)
         self._joined.clear()
         self._spent.clear()
+        self._left_over.clear()
         self._dropped_blobs.clear()
         self._dropped_jobs.clear()
 

@@ -329,6 +329,19 @@ class DropUnusedBlobs(msgspec.Struct, frozen=True):
     """Content that no job refers to any more goes."""
 
 
+class ClearLeftovers(msgspec.Struct, frozen=True):
+    """What a run left that was killed, or lost its database, while it brought content there.
+
+    Of these files those go whose content is in the database, and some of the large content that no
+    job refers to.
+
+    Args:
+        digests: of files.
+    """
+
+    digests: Sequence[str]
+
+
 class CreateUser(msgspec.Struct, frozen=True, kw_only=True):
     """A new user with its first key (PEM), if there is one."""
 
@@ -571,6 +584,7 @@ Operation = (
     | PurgeOrganization
     | DeleteOrganization
     | DropUnusedBlobs
+    | ClearLeftovers
     | CreateUser
     | UpdateUser
     | DeleteUser

@@ -35,6 +35,8 @@ from pushcli_server.store.records import (
 
 _log = logging.getLogger(__name__)
 LIVE = ("voting", "running")
+JOIN, ANSWER = "server join", "answer"
+"""An action of the audit trail, and what its detail has: the digest of what was answered."""
 _LAST_MICROSECOND = limits.LAST_MOMENT * 1_000_000
 JOBS_AT_ONCE = 500
 _TEXT_AT_ONCE = 1_000_000
@@ -387,3 +389,13 @@ def record_of(row: Row[Any], kind: type[Any]) -> Any:
     except msgspec.ValidationError as error:
         # SQLite keeps anything in any column.
         raise Unreadable(f"{kind.__name__} {row[0]!r}: {error}") from error
+
+
+def was_joined(connection: Connection, digest: str) -> bool:
+    """Whether the audit trail has this answer (SHA-256, hex) to a server that joins."""
+    table = schema.audit
+    detail = msgspec.json.encode({ANSWER: digest}).decode()
+    there = select(table.c.id).where(
+        table.c.org == "", table.c.action == JOIN, table.c.detail == detail
+    )
+    return bool(connection.scalar(select(there.exists())))

@@ -153,6 +153,13 @@ def drop_unused(connection: Connection, digests: Iterable[str]) -> list[str]:
     return found
 
 
+def large_unused(connection: Connection) -> list[str]:
+    """Some of the large content that no job refers to."""
+    table = schema.blobs
+    query = select(table.c.digest).where(table.c.data.is_(None), is_unreferenced()).limit(PIECE)
+    return list(connection.scalars(query))
+
+
 def unreferenced(digests: Sequence[str]) -> ColumnElement[bool]:
     """The condition that a content is one of these, and no job refers to it."""
     return and_(schema.blobs.c.digest.in_(digests), is_unreferenced())

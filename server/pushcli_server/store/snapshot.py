@@ -23,7 +23,7 @@ _ROWS = 500
 _PIECES = blob_pieces.AT_ONCE // blob_pieces.PIECE
 """The same of large content."""
 _IN_FILES = """
-SELECT digest, size FROM blobs WHERE data IS NULL AND size > (
+SELECT digest, size FROM blobs WHERE data IS NULL AND size <> (
   SELECT coalesce(sum(length(data)), 0) FROM blob_pieces WHERE blob_pieces.digest = blobs.digest
 ) AND digest IN (
   SELECT stdout_digest FROM job_nodes UNION SELECT stderr_digest FROM job_nodes
@@ -170,7 +170,7 @@ def damaged(file: Path) -> str | None:
                 found.update(data)
                 length += len(data)
             # What is not whole is read from its file, if anybody needs it.
-            if length == size and found.hexdigest() != digest:
+            if length >= size and found.hexdigest() != digest:
                 return str(digest)
     return None
 

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Engine
 from pushcli.errors import StoreError
 from pushcli_server.askers import Askers
 from pushcli_server.core.leases import RENEWALS
-from pushcli_server.store import blobs, database, holding, leftovers, tails
+from pushcli_server.store import blobs, database, holding, tails
 from pushcli_server.store.errors import (
     OutcomeUnknown,
     ResultUnknown,
@@ -23,7 +23,7 @@ from pushcli_server.store.errors import (
     Superseded,
 )
 from pushcli_server.store.faults import one_line
-from pushcli_server.store.operations import Operation
+from pushcli_server.store.operations import ClearLeftovers, Operation
 from pushcli_server.store.readers import PATIENCE, SLOW, Door, Readers
 from pushcli_server.store.writer import Writer
 
@@ -44,6 +44,7 @@ _WARNED = 2
 _LAST_WAIT = 5.0
 """Seconds in which the end of a server is told to the database."""
 _LOOK_AGAIN = 1.0
+_FILES_AT_ONCE = 500
 """Seconds for which nobody tries to read after it could not be reached."""
 _REMEMBERED = 4096
 _written: ContextVar[bool] = ContextVar("written", default=False)
@@ -182,11 +183,20 @@ class Store:
         """
         with _usable(self.root):
             tails.begin_again(self.root / "incoming")
-            leftovers.clear(database.writing(self._engine), self.root, self._require)
 
-    def _require(self, connection: Connection) -> None:
-        if self._hold is not None:
-            self._hold.require(connection)
+    async def clear_leftovers(self) -> None:
+        """What a run before this one left, where other machines may read what is stored; at a
+        pace that keeps nobody waiting.
+
+        Raises:
+            StoreUnavailable: the database is away.
+        """
+        if self._engine.dialect.name != "postgresql":
+            return
+        files = await asyncio.to_thread(blobs.lying, self.root)
+        for start in range(0, max(len(files), 1), _FILES_AT_ONCE):
+            some = files[start : start + _FILES_AT_ONCE]
+            await self.write(ClearLeftovers(some))
 
     def start(
         self,

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import shutil
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from pushcli_server.store.blob_pieces import PIECE
 from pushcli_server.store.database import make_engine
 from pushcli_server.store.errors import CannotApply, DamagedContent
 from tests.integration.store.conftest import ON_POSTGRESQL, Database
+from tests.integration.store.test_away import behind_a_way, committing, until_done
 from tests.integration.store.test_failures import administrator, cut
 from tests.integration.store.test_poison import execute
 from tests.integration.store.writing import JOB, ORGS, job, kept_output, until_healthy, with_job
@@ -373,14 +375,55 @@ def test_a_server_that_begins_clears_what_one_before_it_had_half_done(database: 
         lies.parent.mkdir(exist_ok=True)
         lies.write_bytes(other)
         assert rows(database) == (3, 2)
-        store.recover()
+        await store.clear_leftovers()
         assert not lies.exists()
         assert await kept_output(store, "acme", JOB, "a", "stdout") == other
 
     database.run(scenario)
     assert rows(database) == (2, 1)
-    # It may be what another database refers to.
-    assert files(database) == [blobs.path_of(database.root, DIGEST)]
+    assert files(database) == []
+
+
+def test_a_file_that_the_database_does_not_know_stays(database: Database) -> None:
+    """It may be what another one refers to."""
+    path = blobs.path_of(database.root, DIGEST)
+    path.parent.mkdir()
+    path.write_bytes(CONTENT)
+    database.run(lambda store: store.clear_leftovers())
+    assert files(database) == [path]
+
+
+def test_nothing_is_left_of_what_was_begun_and_given_up(database: Database) -> None:
+    """The connection breaks while content is brought; whoever waits for it is told so."""
+    with behind_a_way(database) as (way, behind):
+
+        async def scenario(store: Store) -> None:
+            await with_job(store, "a")
+            await store.barrier()
+            commits = count(1)
+            way.break_after = lambda data: committing(data) and next(commits) == 2
+            with pytest.raises(StoreUnavailable):
+                await store.write(stored("a", os.urandom(20 * PIECE)))
+            await until_done(store)
+            await store.write(operations.CreateGroup("acme", "g"))
+
+        behind.run(scenario)
+    assert files(database) == []
+    assert rows(database) == (0, 0)
+
+
+def test_what_is_not_what_it_is_called_is_not_copied(database: Database) -> None:
+    good, bad = (hashlib.sha256(data).hexdigest() for data in (CONTENT, b"x"))
+    lies_in_a_file(database, CONTENT, good)
+    lies_in_a_file(database, CONTENT, bad)
+    contents = {good: len(CONTENT), bad: len(CONTENT), "0" * 64: 3}
+    engine = make_engine(database.url)
+    try:
+        with engine.begin() as connection:
+            blob_pieces.bring_now(connection, contents, database.root)
+            assert blob_pieces.complete(connection, contents) == {good}
+    finally:
+        engine.dispose()
 
 
 def test_what_nothing_refers_to_is_missed_by_no_backup(database: Database, tmp_path: Path) -> None:

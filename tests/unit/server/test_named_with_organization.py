@@ -39,6 +39,8 @@ BY_A_JOBS_ID = {
 OF_THE_WHOLE_SERVER = {
     # What no job of any organization refers to.
     "DropUnusedBlobs",
+    # Of files, by digest, that a killed run left.
+    "ClearLeftovers",
     # What is oldest, of all organizations.
     "DeleteOutput", "DeleteJobs", "DeleteAudit",
     "CreateOrganization", "CreateUser", "UpdateUser", "DeleteUser", "ForgetSignatures",
