@@ -17,6 +17,8 @@ OF_THE_SERVER = {
     "reads.nothing", "reads.live_jobs", "reads.nodes", "reads.feed_events",
     "identity_reads.organizations", "identity_reads.organization_exists",
     "identity_reads.all_users", "identity_reads.session_salts", "identity_reads.allows_chef",
+    # Of the audit trail outside of the organizations.
+    "reads.was_joined",
     # Users are the server's: their names say all.
     "identity_reads.user", "identity_reads.user_exists",
     # It is given pairs of organization and name.
