@@ -16,7 +16,7 @@ from tests.support.feed_reader import FeedReader
 from tests.support.fleet import Fleet
 from tests.support.identities import KEYS, operator, superuser
 from tests.support.old_agent import OldAgent
-from tests.support.stored import database
+from tests.support.stored import database, large
 from tests.support.waiting import patient, start, until
 
 pytestmark = pytest.mark.timeout(patient(60))
@@ -88,7 +88,7 @@ def test_nothing_of_it_is_left(server: Sandbox, agent: OldAgent) -> None:
     running = fill(server, agent)
     before = left(server)
     assert {table for table, count in before.items() if count} >= FILLED
-    assert len(files(server)) >= 2
+    assert len(large(server)) >= 2
     feeds = [
         FeedReader(server.profile, path)
         for path in ("job_status_feed", f"job_status_feed/{running}")

@@ -14,6 +14,7 @@ from pushcli.exit_status import ExitStatus
 from pushcli.sandbox.sandbox import Sandbox
 from pushcli_server import settings
 from tests.support.fleet import Fleet
+from tests.support.stored import large
 from tests.support.waiting import job_is, start, until
 
 pytestmark = pytest.mark.timeout(90)
@@ -58,11 +59,6 @@ def is_deleted(fleet: Sandbox, job_id: str) -> list[dict[str, Any]] | None:
     return parts if any("output_deleted_at" in part for part in parts) else None
 
 
-def blob_files(fleet: Sandbox) -> list[Path]:
-    """Of what is kept; what a job gathers that is not over lies elsewhere."""
-    return list((fleet.server_directory / "blobs").glob("??/*"))
-
-
 def test_old_output_is_deleted_and_whoever_asks_is_told(fleet: Sandbox, tmp_path: Path) -> None:
     job_id, silent = captured(fleet, "large", "n1", "n2"), captured(fleet, "nothing", "n1")
     [digest] = {part["stdout_digest"] for part in fleet.api.job_nodes(job_id)}
@@ -82,7 +78,7 @@ def test_old_output_is_deleted_and_whoever_asks_is_told(fleet: Sandbox, tmp_path
         )
         assert part["output_deleted_by"] == "output_retention"
         assert not part.keys() & {"stdout_digest", "stderr_digest"}
-    until(lambda: blob_files(fleet) == [], "no file is left")
+    until(lambda: not large(fleet), "nothing is left")
     _told(fleet, job_id)
     with pytest.raises(NotFound):
         fleet.api.output_of(job_id, digest)
@@ -124,7 +120,7 @@ def test_of_too_much_output_the_oldest_is_deleted(fleet: Sandbox) -> None:
     done = fleet.cli("job", "output", first, "n1")
     assert done.returncode == ExitStatus.NOT_FOUND
     assert "(max_stored_output_bytes)" in done.stderr
-    assert len(blob_files(fleet)) == 1
+    assert len(large(fleet)) == 1
 
 
 def test_what_would_be_deleted_is_told_and_deleted_while_the_server_is_down(
@@ -146,9 +142,9 @@ def test_what_would_be_deleted_is_told_and_deleted_while_the_server_is_down(
     until(lambda: time.time() > ended + 1.5)
     would = "Would delete 0 jobs, the output of 1 jobs (200,008 bytes at most), and 0 lines of "
     assert prune("--dry-run") == (0, f"{would}the audit trail\n")
-    assert len(blob_files(fleet)) == 1
+    assert len(large(fleet)) == 1
     assert prune() == (0, f"{would.replace('Would delete', 'Deleted')}the audit trail\n")
-    assert blob_files(fleet) == []
+    assert not large(fleet)
     assert "of 0 jobs" in prune("--dry-run")[1]
     fleet.start_server()
     assert is_deleted(fleet, job_id)

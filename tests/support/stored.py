@@ -4,7 +4,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, select, text
 
 from pushcli.sandbox.sandbox import Sandbox
 from pushcli_server import settings
@@ -55,3 +55,11 @@ def everything(fleet: Sandbox) -> bytes:
             for row in connection.scalars(text(f'SELECT t::text FROM "{table.name}" t'))
         ]
     return "\n".join(rows).encode()
+
+
+def large(fleet: Sandbox) -> set[str]:
+    """The digests of contents that no row holds: those of files, or of pieces in the database."""
+    files = (fleet.server_directory / "blobs").glob("??/*")
+    found = {f"{path.parent.name}{path.name}" for path in files}
+    with database(fleet) as connection:
+        return found | set(connection.scalars(select(schema.blob_pieces.c.digest)))
