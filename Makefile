@@ -11,7 +11,8 @@
 # make bench-chef N=1000   a simulated fleet that fetches its configurations beside a Chef Infra Server
 # make hostile   some minutes of attacks on a throw-away fleet; HOSTILE_SEED=... repeats a run
 # make chaos   KILL and STOP of everything at random instants, and nothing may be lost; CHAOS_SEED=... repeats a run
-#             CHAOS_DATABASE=postgresql has the server keep everything there
+#             CHAOS_DATABASE=postgresql has the server keep everything there, and with CHAOS_SERVERS=2
+#             a second one stands ready, which takes over whenever the first is killed
 # make soak M=10   a fleet of 500 at work for so many minutes, whose memory must stay flat; SOAK_SEED=... repeats a run
 # make bundle   an archive in dist/ for installing an agent where no package index is in reach; BUNDLE="--python 3.12"
 # make lock   renew requirements.lock        make completions  renew completions/

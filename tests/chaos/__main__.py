@@ -1,8 +1,9 @@
 """Chaos for a while, and then the verdict.
 
 `CHAOS_SEED` repeats a run's decisions (not its instants), `CHAOS_SECONDS` says how long things
-die, `PUSHCLI_TEST_DATABASE=postgresql` has the server keep everything there, `CHAOS_KEEP=1` keeps
-the directory of a run that went well, too.
+die, `PUSHCLI_TEST_DATABASE=postgresql` has the server keep everything there, and with
+`CHAOS_SERVERS=2` a second one stands ready, which takes over whenever the first is killed.
+`CHAOS_KEEP=1` keeps the directory of a run that went well, too.
 """
 
 import os
@@ -22,6 +23,7 @@ from tests.chaos.store import Ended, StoreView
 from tests.chaos.strikes import AIMED, STRIKES, jobs
 from tests.chaos.world import World
 from tests.support.logs import tracebacks
+from tests.support.paired import PairedFleet
 from tests.support.postgresql import NONE, NoPostgresqlError, require_chosen
 from tests.support.powered import PoweredFleet
 from tests.support.simulated import Plan
@@ -30,6 +32,7 @@ from tests.support.writers import register
 
 SEED = int(os.environ.get("CHAOS_SEED", "1"))
 SECONDS = float(os.environ.get("CHAOS_SECONDS", "150"))
+SERVERS = int(os.environ.get("CHAOS_SERVERS", "1"))
 KEEP = bool(os.environ.get("CHAOS_KEEP"))
 REAL = [f"real{number:02}" for number in range(20)]
 SIMULATED = [f"sim{number:03}" for number in range(200)]
@@ -77,7 +80,8 @@ def make_world(directory: Path, ended: ExitStack) -> World:
     effects = directory / "effects"
     effects.mkdir()
     whitelist = commands.whitelist(effects)
-    fleet = PoweredFleet(directory, REAL, whitelist=whitelist, settings=SETTINGS)
+    kind = PairedFleet if SERVERS > 1 else PoweredFleet
+    fleet = kind(directory, REAL, whitelist=whitelist, settings=SETTINGS)
     ended.callback(fleet.stop)
     fleet.make_server()
     key, key_file = keys.generate(), directory / "nodes.pem"

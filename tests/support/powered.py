@@ -66,8 +66,10 @@ class PoweredFleet(Fleet):
         if name in self.nodes:
             self._starting = name
             self.disk(name).mkdir(parents=True, exist_ok=True)
-            self._python.write_text(_INTERPRETER)
-            self._python.chmod(0o700)
+            if not self._python.exists():
+                # Once: who begins to run it while it is written is refused.
+                self._python.write_text(_INTERPRETER)
+                self._python.chmod(0o700)
         try:
             super()._spawn(name, arguments)
         finally:
