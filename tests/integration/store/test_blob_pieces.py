@@ -130,22 +130,32 @@ def test_any_part_of_it_is_read_as_it_was_written(database: Database) -> None:
     database.run(scenario)
 
 
+def referred_to(database: Database, node: str) -> None:
+    """As the result of a node's part, by an earlier version."""
+    engine = make_engine(database.url)
+    try:
+        with engine.begin() as connection:
+            table = schema.job_nodes
+            connection.execute(
+                table.update().where(table.c.node == node),
+                {"stdout_digest": DIGEST, "stdout_size": len(CONTENT)},
+            )
+    finally:
+        engine.dispose()
+
+
+@pytest.mark.parametrize("pieces", [0, 1])
 def test_what_lies_in_a_file_is_read_from_there_until_it_is_stored_again(
-    database: Database,
+    database: Database, pieces: int
 ) -> None:
-    lies_in_a_file(database, CONTENT, DIGEST)
+    """Also while some of its pieces are in the database."""
+    lies_in_a_file(database, CONTENT, DIGEST, pieces)
 
     async def scenario(store: Store) -> None:
         await with_job(store, "a", "b")
         await store.barrier()
-        engine = make_engine(database.url)
-        with engine.begin() as connection:
-            table = schema.job_nodes
-            connection.execute(
-                table.update().where(table.c.node == "a"),
-                {"stdout_digest": DIGEST, "stdout_size": len(CONTENT)},
-            )
-        engine.dispose()
+        referred_to(database, "a")
+        await store.clear_leftovers()
         assert await kept_output(store, "acme", JOB, "a", "stdout") == CONTENT
         part = ("a", "stdout")
         ask = store.lists.ask_of_files
@@ -215,8 +225,8 @@ def test_nothing_is_left_of_what_was_refused(database: Database) -> None:
     assert rows(database) == (2, 1)
 
 
-@pytest.mark.parametrize("lost", [False, True])
-def test_a_database_that_is_away_is_waited_for(database: Database, lost: bool) -> None:
+@pytest.mark.parametrize("damage", ["", "gone", "cut"])
+def test_a_database_that_is_away_is_waited_for(database: Database, damage: str) -> None:
     async def scenario(store: Store) -> None:
         await with_job(store, "a")
         await store.barrier()
@@ -225,19 +235,24 @@ def test_a_database_that_is_away_is_waited_for(database: Database, lost: bool) -
             cut(other, name)
             store.submit(stored("a"))
             await until_healthy(store, False)
-            if lost:
-                # By somebody else, meanwhile.
-                shutil.rmtree(blobs.path_of(database.root, DIGEST).parent)
+            # By somebody else, meanwhile.
+            file = blobs.path_of(database.root, DIGEST)
+            if damage == "gone":
+                shutil.rmtree(file.parent)
+            elif damage == "cut":
+                os.truncate(file, PIECE + 7)
             other.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true')
         await until_healthy(store)
-        if lost:
-            with pytest.raises(DamagedContent, match="is missing"):
+        if damage:
+            with pytest.raises(DamagedContent, match=r"is missing|are left"):
                 await kept_output(store, "acme", JOB, "a", "stdout")
         else:
             assert await kept_output(store, "acme", JOB, "a", "stdout") == CONTENT
 
     database.run(scenario)
-    assert files(database) == []
+    # Whoever looks into what happened finds what there is.
+    assert len(files(database)) == (damage == "cut")
+    assert rows(database)[1] == (0 if damage else 3)
 
 
 def test_who_reads_what_is_deleted_meanwhile_is_told(database: Database) -> None:
