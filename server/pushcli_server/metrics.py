@@ -1,5 +1,6 @@
 """What is measured as it happens, and how things stand when somebody asks: for Prometheus."""
 
+import socket
 from collections import Counter as Tally
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
@@ -11,12 +12,14 @@ from prometheus_client import (
     Counter,
     Gauge,
     Histogram,
+    Info,
     ProcessCollector,
     disable_created_metrics,
 )
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from pushcli import __version__
 from pushcli_server.channel.command_channel import CommandChannel
 from pushcli_server.clock import Clock
 from pushcli_server.core.fleet_state import Fleet
@@ -41,6 +44,10 @@ class Metrics:
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
+        # Of several the one that speaks.
+        Info("pushcli_server", "Which server this is.", registry=self.registry).info(
+            {"host": socket.gethostname(), "version": __version__}
+        )
         self.commits = Histogram(
             "pushcli_store_commit_seconds", "Commits of the database, from begin to durable.",
             buckets=_COMMIT, registry=self.registry,
