@@ -15,11 +15,11 @@ from tests.e2e.conftest import FAST, WHITELIST
 from tests.support.fleet import Fleet
 from tests.support.postgresql import throw_away_database
 from tests.support.second_server import StandingBy, beside, join, own_end
-from tests.support.tcp_way import TcpWay, tcp_way
+from tests.support.tcp_way import tcp_way
 from tests.support.waiting import job_is, lines, start, until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
-LEASE = 2
+LEASE, LONGER = 2, 5
 
 
 @pytest.fixture
@@ -131,33 +131,35 @@ def test_secrets_that_were_replaced_while_it_waited_count(first: Fleet, second: 
     job_is(second, start(second, "true", "n1"), "complete")
 
 
-@pytest.fixture
-def way() -> Iterator[TcpWay]:
-    with tcp_way("127.0.0.1", 5432) as way:
-        yield way
-
-
 def test_a_database_that_is_away_for_longer_than_the_lease_changes_nobodys_place(
-    first: Fleet, second: Fleet, way: TcpWay, url: str
+    first: Fleet, second: Fleet, url: str
 ) -> None:
     """Whoever works needs a moment to say that he is there, once it is back."""
-    through = url.replace("127.0.0.1:5432", f"127.0.0.1:{way.port}")
-    assert through != url
+    host, name = url.split("@")[1].split("/")
     first.end_server()
-    for one in (first, second):
-        file = one.server_directory / settings.FILE
-        file.write_text(file.read_text().replace(url, through))
-    first.start_server()
-    second.start_server()
-    before = said(second)
-    way.close()
-    until(lambda: "the database cannot be asked" in said(second).removeprefix(before), "it is away")
-    time.sleep(2 * LEASE)
-    way.open()
-    first.wait_available(["n1"])
-    until(lambda: len(listed(first)) == 2, "both are there again")
-    job_is(first, start(first, "true", "n1"), "complete")
-    assert "ready, REST on" not in said(second).removeprefix(before)
+    with tcp_way("127.0.0.1", int(host.split(":")[1])) as one, tcp_way("127.0.0.1", 5432) as two:
+        for server, way in ((first, one), (second, two)):
+            file = server.server_directory / settings.FILE
+            text = file.read_text().replace(
+                url, f"postgresql://postgres@127.0.0.1:{way.port}/{name}"
+            )
+            file.write_text(text.replace(f"lease = {LEASE}", f"lease = {LONGER}"))
+            assert f"lease = {LONGER}" in file.read_text()
+        first.start_server()
+        second.start_server()
+        before = said(second)
+        for way in (one, two):
+            way.close()
+        until(lambda: "cannot be asked" in said(second).removeprefix(before), "it is away")
+        time.sleep(2 * LONGER)
+        two.open()
+        # The second sees it first.
+        time.sleep(LONGER / 2)
+        one.open()
+        first.wait_available(["n1"])
+        until(lambda: len(listed(first)) == 2, "both are there again")
+        job_is(first, start(first, "true", "n1"), "complete")
+        assert "ready, REST on" not in said(second).removeprefix(before)
 
 
 def test_with_a_file_there_is_one_server(tmp_path: Path) -> None:

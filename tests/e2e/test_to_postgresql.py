@@ -207,3 +207,26 @@ def waits(engine: Engine) -> bool:
     # A transaction sees what it saw first.
     with engine.connect() as connection:
         return bool(connection.scalar(query))
+
+
+def test_output_whose_file_is_gone_is_counted(tmp_path: Path) -> None:
+    whitelist = {name: f"head -c 50000 /dev/zero | tr '\\0' {name}" for name in ("x", "y")}
+    with (
+        throw_away_database() as url,
+        Fleet(tmp_path / "fleet", ["n1"], whitelist=whitelist, settings=ON_A_FILE) as fleet,
+    ):
+        x, y = (start(fleet, name, "n1", capture_output=True) for name in ("x", "y"))
+        for job in (x, y):
+            job_is(fleet, job, "complete")
+        [part] = fleet.api.job_nodes(x)
+        fleet.end_server()
+        digest = part["stdout_digest"]
+        (fleet.server_directory / "blobs" / digest[:2] / digest[2:]).unlink()
+        status, out, err = to_postgresql(fleet, url)
+        assert status == ExitStatus.OK
+        assert f"of 1 outputs the files below {fleet.server_directory}/blobs could not" in out + err
+        fleet.start_server()
+        assert fleet.api.job_output(y, "n1", "stdout") == b"y" * 50_000
+        done = fleet.cli("job", "output", x, "n1")
+        assert done.returncode == ExitStatus.ERROR
+        assert "is missing" in done.stderr

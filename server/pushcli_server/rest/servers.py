@@ -10,7 +10,7 @@ from starlette.responses import Response
 from pushcli.errors import PushcliError
 from pushcli_server import sealing
 from pushcli_server.rest import content
-from pushcli_server.rest.errors import Refused, answer, carried_out
+from pushcli_server.rest.errors import Refused, answer
 from pushcli_server.rest.request import Call
 from pushcli_server.settings import Settings
 from pushcli_server.shared_files import PURPOSE, Shared
@@ -44,8 +44,6 @@ class ServerHandlers:
                 ["this server keeps everything in a file, with which no other can work: "
                  "`pushcli server to-postgresql` moves it"],
             )  # fmt: skip
-        if call.repeated:
-            raise carried_out()
         try:
             shared = await asyncio.to_thread(self._shared)
         except PushcliError as error:

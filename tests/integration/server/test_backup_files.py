@@ -1,5 +1,6 @@
 """Backups that are not what they seem, and what is left where one ended early."""
 
+import errno
 import fcntl
 import os
 import shutil
@@ -16,7 +17,7 @@ import pytest
 
 from pushcli.errors import StoreError
 from pushcli.exit_status import ExitStatus
-from pushcli_server.backup import backup
+from pushcli_server.backup import backup, restore
 from pushcli_server.store import blobs, snapshot
 from tests.support.postgresql import throw_away_database
 
@@ -312,3 +313,21 @@ def test_a_restore_that_fails_leaves_postgresql_empty(place: Place) -> None:
         assert len(refused.stderr.splitlines()) == 1
         assert not (place.directory / "new").exists()
         assert place.restore(good, *arguments).returncode == 0
+
+
+def test_a_restore_that_cannot_end_leaves_no_database_elsewhere(
+    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All else is in its place, but for the settings."""
+    elsewhere, rename = tmp_path / "push.db", Path.rename
+
+    def fail(path: Path, target: Path) -> Path:
+        if path.name == "server.toml":
+            assert elsewhere.exists()
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", fail)
+    with whole.open("rb") as stream, pytest.raises(StoreError, match=os.strerror(errno.EIO)):
+        restore.restore(stream, tmp_path / "other", [f"database_url=sqlite:///{elsewhere}"])
+    assert not elsewhere.exists()

@@ -22,6 +22,7 @@ from pushcli_server.store import (
     processes,
     schema,
 )
+from pushcli_server.store import lease as leases
 from pushcli_server.store.database import make_engine, writing
 from tests.integration.store.conftest import ON_POSTGRESQL, ON_SQLITE, Database
 from tests.integration.store.writing import ORGS, job
@@ -371,3 +372,57 @@ async def until_one_waits(database: Database, table: str) -> None:
                 if connection.execute(waiting, {"about": f"%{table}%"}).scalar_one():
                     return
             await asyncio.sleep(0.02)
+
+
+# --- standing ready
+
+
+@ON_POSTGRESQL
+def test_of_several_that_stand_ready_one_takes_over_and_the_others_go_on(
+    database: Database,
+) -> None:
+    async def scenario() -> None:
+        waited_for: list[list[str]] = [[], [], []]
+        stores = [Store.open(database.url, database.root) for _ in waited_for]
+        async with holding(database, LONG):
+            waiting = [
+                asyncio.create_task(store.acquire(LONG, said.append))
+                for store, said in zip(stores, waited_for, strict=True)
+            ]
+            await asyncio.sleep(2 * LEASE)
+            assert not any(task.done() for task in waiting), "this process is there"
+            assert all(len(said) == 1 for said in waited_for)
+        done, pending = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.sleep(2 * LEASE)
+        assert (len(done), sum(task.done() for task in waiting)) == (1, 1)
+        [first] = done
+        assert first.exception() is None
+        for task in pending:
+            task.cancel()
+        await asyncio.gather(*pending, return_exceptions=True)
+        for store in stores:
+            await store.close()
+
+    run(scenario)
+
+
+@ON_POSTGRESQL
+def test_whoever_stands_ready_is_listed_until_he_does_not(database: Database) -> None:
+    def listed() -> int:
+        with engine_of(database) as engine, engine.connect() as connection:
+            _, _, now = leases.look(connection)
+            return len(leases.ready(connection, now))
+
+    async def scenario() -> None:
+        async with holding(database, LONG):
+            store = Store.open(database.url, database.root)
+            waiting = asyncio.create_task(store.acquire(LEASE, lambda whom: None))
+            while listed() != 1:
+                await asyncio.sleep(0.05)
+            waiting.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await waiting
+            assert listed() == 0
+            await store.close()
+
+    run(scenario)
