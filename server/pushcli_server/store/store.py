@@ -44,8 +44,9 @@ _WARNED = 2
 _LAST_WAIT = 5.0
 """Seconds in which the end of a server is told to the database."""
 _LOOK_AGAIN = 1.0
-_FILES_AT_ONCE = 500
 """Seconds for which nobody tries to read after it could not be reached."""
+_FILES_AT_ONCE = 500
+"""Of what an earlier run left."""
 _REMEMBERED = 4096
 _written: ContextVar[bool] = ContextVar("written", default=False)
 """Whether this request has written anything: it is not to be told then that it failed."""
