@@ -66,9 +66,14 @@ async def run(
     # Said now, if they cannot be used.
     secrets.load(directory)
     log = logs.start(config, directory)
+    notifier = notifier or Notifier()
+    # Whoever stands ready is said to be that, and watched, before he begins to work.
+    feeding = asyncio.create_task(_feed_watchdog(notifier)) if stands_by else None
     try:
-        await _run(directory, config, authenticator, log, notifier or Notifier(), stands_by)
+        await _run(directory, config, authenticator, log, notifier, stands_by)
     finally:
+        if feeding is not None:
+            feeding.cancel()
         log.stop()
 
 
@@ -85,6 +90,7 @@ async def _run(
         certificate = Certificate(directory / config.tls_cert, directory / config.tls_key)
         certificate.check()
     store = Store.open(config.database(directory), directory / "blobs")
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, log.reopen)
     try:
         if stands_by:
             await _stand_by(store, config, notifier)
@@ -92,6 +98,8 @@ async def _run(
             await store.acquire(config.lease)
         # They may be others by now.
         keyring = secrets.load(directory)
+        if certificate is not None:
+            certificate.check()
         listener = _listen(config)
     except BaseException:
         await store.close()
@@ -116,7 +124,6 @@ async def _run(
                 answered=application.count,
             )
             services.tasks.keep("the log", partial(logs.report_left_out, log))
-            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, log.reopen)
             await _serve(http, listener, config, services, certificate, notifier)
             if store.superseded_by.done():
                 # What came here since then was refused.
@@ -129,8 +136,10 @@ async def _run(
 async def _stand_by(store: Store, config: Settings, notifier: Notifier) -> None:
     """Wait until no other server works with the database.
 
+    SIGTERM and SIGINT cancel the caller, now and until he handles them himself.
+
     Raises:
-        asyncio.CancelledError: SIGTERM or SIGINT ended it.
+        asyncio.CancelledError: one of them came.
     """
     loop = asyncio.get_running_loop()
     waiting = asyncio.current_task()
@@ -148,13 +157,7 @@ async def _stand_by(store: Store, config: Settings, notifier: Notifier) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)
-    feeding = asyncio.create_task(_feed_watchdog(notifier))
-    try:
-        await store.acquire(config.lease, report)
-    finally:
-        feeding.cancel()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.remove_signal_handler(number)
+    await store.acquire(config.lease, report)
 
 
 async def _serve(
@@ -274,7 +277,8 @@ def main(directory: Path, *, stands_by: bool = False) -> None:
     # Of a loop that is stuck, and so killed by its watchdog, the log shows where it was.
     faulthandler.enable(2)
     # What it means is known once the log is there; until then it is no reason to end.
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    for number in (signal.SIGHUP, signal.SIGUSR2):
+        signal.signal(number, signal.SIG_IGN)
     # A log that cannot be written is counted, not complained about on standard error.
     logging.raiseExceptions = False
     # Our errors are logged where they become answers; uvicorn would complain of every

@@ -115,6 +115,27 @@ def test_it_ends_in_good_order_and_leaves_no_trace(first: Fleet, second: Fleet) 
     job_is(first, start(first, "true", "n1"), "complete")
 
 
+def writes(server: Fleet, file: Path) -> bool:
+    """Whether its server has this file open."""
+    there = list(Path(f"/proc/{server.pid('server')}/fd").iterdir())
+    return file in {one.readlink() for one in there if one.is_symlink()}
+
+
+def test_signals_while_it_waits(first: Fleet, second: Fleet) -> None:
+    file, log = second.server_directory / settings.FILE, second.server_directory / "server.log"
+    file.write_text(file.read_text() + '\nlog_target = "file"\nlog_file = "server.log"\n')
+    second.start_server()
+    os.kill(second.pid("server"), signal.SIGUSR2)
+    old = log.with_suffix(".old")
+    log.rename(old)
+    assert writes(second, old)
+    os.kill(second.pid("server"), signal.SIGHUP)
+    until(lambda: not writes(second, old), "it is let go of")
+    first.end_server()
+    works(second)
+    assert second.end_server() == 0
+
+
 def test_secrets_that_were_replaced_while_it_waited_count(first: Fleet, second: Fleet) -> None:
     second.start_server()
     rotated = first.cli(
@@ -150,7 +171,7 @@ def test_a_database_that_is_away_for_longer_than_the_lease_changes_nobodys_place
         before = said(second)
         for way in (one, two):
             way.close()
-        until(lambda: "cannot be asked" in said(second).removeprefix(before), "it is away")
+        until(lambda: "does not say who works" in said(second).removeprefix(before), "it is away")
         time.sleep(2 * LONGER)
         two.open()
         # The second sees it first.

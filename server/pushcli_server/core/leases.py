@@ -81,31 +81,25 @@ def is_waited_for(first: Holder, holder: Holder) -> bool:
 class Watch:
     """What a server that stands ready has seen of the one that works.
 
-    While the database is away nobody can say that he is there. So when it is back silence counts
-    anew: who works has first to hear of it, too.
+    What counts is for how long it saw no sign: clocks are set, commits are slow, and while the
+    database is away nobody can say that he is there.
     """
 
     _seen: Holder | None = None
     _since: float = 0.0
-    _was_blind: bool = False
 
     def lost(self) -> None:
-        """The database could not be asked."""
-        self._seen, self._was_blind = None, True
+        """The database could not be asked: whoever works has first to hear of it, too."""
+        self._seen = None
 
-    def is_free(self, holder: Holder | None, process: Process, now: float, at: float) -> bool:
+    def is_free(self, holder: Holder | None, process: Process, at: float) -> bool:
         """Whether its place may be taken.
 
         Args:
-            now: the database's time, seconds since the epoch.
-            at: ours, in seconds, which only goes forward.
+            at: our time in seconds, which only goes forward.
         """
-        if holder is None or state(holder, process, holder.renewed_at or 0.0) is State.ENDED:
+        if holder is None or holder.renewed_at is None or process is Process.GONE:
             return True
         if self._seen is None or not is_waited_for(self._seen, holder):
-            self._was_blind = self._was_blind and self._seen is None
             self._seen, self._since = holder, at
-        watched = at - self._since
-        if self._was_blind:
-            return watched >= holder.lease
-        return is_free(holder, process, now, watched)
+        return at - self._since >= holder.lease

@@ -40,10 +40,10 @@ class Files:
         self._brought: dict[str, int] = {}
         """Sizes, by digest, of what is in the database, too; or should be."""
         self._spent: set[str] = set()
-        """Those of these whose files nobody needs once the transaction is committed."""
+        """Those whose files nobody needs once the transaction is committed."""
         self._begun: set[str] = set()
         """Those of which a part may be there."""
-        self._left_over: set[str] = set()
+        self._left_over: dict[str, int] = {}
         self._abandoned: set[str] = set()
         self._dropped_blobs: set[str] = set()
         self._dropped_jobs: set[str] = set()
@@ -135,8 +135,7 @@ class Files:
 
     def drop_spent(self, connection: Connection, digests: Iterable[str]) -> None:
         """The files of these digests of which the database has all go, as above."""
-        sizes = blobs.sizes(connection, digests)
-        self._left_over |= blob_pieces.complete(connection, sizes)
+        self._left_over |= blobs.sizes(connection, digests)
 
     def abandon(self, operations: Iterable[Operation]) -> None:
         """These are not carried out: what was kept for them goes, unless others need it."""
@@ -149,6 +148,8 @@ class Files:
         if self._begun:
             retention.drop_unused(connection, self._abandoned & self._begun)
             self._spent = self._in_the_database(connection)
+        if self._left_over:
+            self._spent |= blob_pieces.complete(connection, self._left_over)
         if self._dropped_blobs:
             self._dropped_blobs -= blobs.known(connection, self._dropped_blobs)
 
@@ -172,7 +173,7 @@ class Files:
             # Not before: it says how long the beginning was, should all have to be done again.
             for path in self._joined:
                 path.unlink(missing_ok=True)
-            for digest in self._dropped_blobs | self._spent | self._left_over:
+            for digest in self._dropped_blobs | self._spent:
                 blobs.path_of(self._root, digest).unlink(missing_ok=True)
             if self._dropped_jobs:
                 for path in (self._root / "incoming").iterdir():

@@ -112,7 +112,7 @@ async def acquire(engine: Engine, incarnation_id: str, lease: float) -> Lease:
         StartError: another server works with the database.
         StoreError: the database cannot be used.
     """
-    _name_connections(engine, incarnation_id)
+    name_connections(engine, incarnation_id)
     first: Holder | None = None
     since = time.monotonic()
     fruitless = 0
@@ -147,9 +147,23 @@ def _try(
         holder, process = _holder(connection)
         if holder is not None and not is_free(holder, process, _now(connection), watched):
             return holder, process
-    if holder is not None and holder.renewed_at is not None:
-        _end_connections(engine, holder)
-    return _entered(engine, holder, incarnation_id, lease)
+    return _epoch(engine, holder, incarnation_id, lease)
+
+
+def enter(engine: Engine, before: Holder | None, incarnation_id: str, lease: float) -> Lease | None:
+    """The place of this holder; None: something has changed meanwhile, or he does not let go.
+
+    Raises:
+        SQLAlchemyError: the database is away.
+    """
+    epoch = _epoch(engine, before, incarnation_id, lease)
+    return None if epoch is None else Lease(engine, epoch, incarnation_id, lease)
+
+
+def _epoch(engine: Engine, before: Holder | None, incarnation_id: str, lease: float) -> int | None:
+    if before is not None and before.renewed_at is not None:
+        _end_connections(engine, before)
+    return _entered(engine, before, incarnation_id, lease)
 
 
 def _end_connections(engine: Engine, holder: Holder) -> None:
@@ -270,7 +284,7 @@ def _name(incarnation_id: str) -> str:
     return f"pushcli {incarnation_id}"
 
 
-def _name_connections(engine: Engine, incarnation_id: str) -> None:
+def name_connections(engine: Engine, incarnation_id: str) -> None:
     """Whoever takes our place can end what we have begun."""
 
     def set_name(connection: Any, _: object) -> None:

@@ -1,22 +1,31 @@
 """A server stands ready while another works with the database, and takes its place."""
 
 import asyncio
+import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
+from functools import partial
+from typing import Any, ParamSpec, TypeVar
 
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from pushcli.errors import StartError
+from pushcli_server.askers import Askers
 from pushcli_server.core.leases import RENEWALS, Holder, Watch
+from pushcli_server.store import database
 from pushcli_server.store import lease as leases
 from pushcli_server.store.database import writing
 from pushcli_server.store.faults import one_line
 
+P = ParamSpec("P")
+T = TypeVar("T")
 _TICK = 0.25
 _AWAY = 1.0
+_PATIENCE = 5.0
+"""Seconds after which a question to the database counts as lost."""
+_THREADS = 4
+"""Of which some may wait for answers that never come."""
 _log = logging.getLogger(__name__)
 
 
@@ -29,65 +38,118 @@ async def follow(
         on_wait: is told, in a line, whom it waits for, whenever that is another one.
 
     Raises:
-        StoreError: the database cannot be used.
+        StoreError: this server could not take its place.
     """
-    async with _listed_as_ready(engine, incarnation_id, lease):
+    leases.name_connections(engine, incarnation_id)
+    with contextlib.closing(_StandBy(engine, incarnation_id, lease)) as standing:
+        try:
+            return await standing.until_entered(on_wait)
+        finally:
+            await standing.unlist()
+
+
+class _StandBy:
+    def __init__(self, engine: Engine, incarnation_id: str, lease: float) -> None:
+        self._engine, self._incarnation_id, self._lease = engine, incarnation_id, lease
+        self._threads = Askers(_THREADS)
+        self._watch = Watch()
+        self._listing: asyncio.Task[None] | None = None
+
+    async def until_entered(self, on_wait: Callable[[str], None]) -> leases.Lease:
+        waits_for, is_away = "", False
         while True:
-            await _until_free(engine, on_wait)
             try:
-                return await leases.acquire(engine, incarnation_id, lease)
-            except StartError:
-                # Another one that stood ready was faster.
+                holder, is_free = await self._ask(self._look)
+                if is_free and (taken := await self._enter(holder)) is not None:
+                    return taken
+            except (SQLAlchemyError, TimeoutError) as error:
+                if not is_away:
+                    _log.warning("the database does not say who works with it: %s", _line(error))
+                is_away = True
+                self._watch.lost()
+                await asyncio.sleep(_AWAY)
                 continue
+            is_away = False
+            if not is_free and holder is not None and (now := leases.who(holder)) != waits_for:
+                await self._list()
+                waits_for = now
+                on_wait(now)
+            await asyncio.sleep(_TICK)
 
+    def _look(self) -> tuple[Holder | None, bool]:
+        with self._engine.connect() as connection, database.limited(connection, _PATIENCE):
+            holder, process, _ = leases.look(connection)
+        return holder, self._watch.is_free(holder, process, time.monotonic())
 
-@asynccontextmanager
-async def _listed_as_ready(
-    engine: Engine, incarnation_id: str, lease: float
-) -> AsyncIterator[None]:
-    noting = asyncio.create_task(_note(writing(engine), incarnation_id, lease))
-    try:
-        yield
-    finally:
-        noting.cancel()
-        await asyncio.gather(noting, return_exceptions=True)
+    async def _enter(self, before: Holder | None) -> leases.Lease | None:
+        args = writing(self._engine), before, self._incarnation_id, self._lease
+        taking = asyncio.ensure_future(self._ask(leases.enter, *args))
         try:
-            await asyncio.to_thread(leases.forget_ready, writing(engine), incarnation_id)
-        except SQLAlchemyError as error:
-            _log.info("it is still said to stand ready for %g s: %s", lease, one_line(error))
+            return await asyncio.shield(taking)
+        except asyncio.CancelledError:
+            # It may have it by now, and nobody else for as long as it lasts.
+            with contextlib.suppress(SQLAlchemyError, TimeoutError):
+                if (taken := await taking) is not None:
+                    await self._ask(taken.release)
+            raise
 
+    # --- listed as ready
 
-async def _note(engine: Engine, incarnation_id: str, lease: float) -> None:
-    while True:
-        try:
-            await asyncio.to_thread(leases.note_ready, engine, incarnation_id, lease)
-        except SQLAlchemyError as error:
-            _log.debug("cannot say that this server stands ready: %s", one_line(error))
-        await asyncio.sleep(lease / RENEWALS)
+    async def _list(self) -> None:
+        """Say so, before anybody believes it: whoever cannot write could not work.
 
-
-async def _until_free(engine: Engine, on_wait: Callable[[str], None]) -> None:
-    watch, waits_for, is_away = Watch(), "", False
-    while True:
-        try:
-            holder, is_free = await asyncio.to_thread(_look, engine, watch)
-        except SQLAlchemyError as error:
-            if not is_away:
-                _log.warning("the database cannot be asked who works with it: %s", one_line(error))
-            is_away = True
-            watch.lost()
-            await asyncio.sleep(_AWAY)
-            continue
-        is_away = False
-        if is_free:
+        Raises:
+            StoreError: it cannot be said.
+        """
+        if self._listing is not None:
             return
-        if holder is not None and (now := leases.who(holder)) != waits_for:
-            waits_for = now
-            on_wait(now)
-        await asyncio.sleep(_TICK)
+        try:
+            await self._note()
+        except SQLAlchemyError as error:
+            raise database.unreadable(self._engine.url, error) from error
+        self._listing = asyncio.create_task(self._note_on())
+
+    async def _note(self) -> None:
+        engine = writing(self._engine)
+        await self._ask(leases.note_ready, engine, self._incarnation_id, self._lease)
+
+    async def _note_on(self) -> None:
+        while True:
+            await asyncio.sleep(self._lease / RENEWALS)
+            try:
+                await self._note()
+            except (SQLAlchemyError, TimeoutError) as error:
+                _log.debug("cannot say that this server stands ready: %s", _line(error))
+
+    async def unlist(self) -> None:
+        """It does not stand ready any more."""
+        if self._listing is None:
+            return
+        self._listing.cancel()
+        await asyncio.gather(self._listing, return_exceptions=True)
+        try:
+            engine = writing(self._engine)
+            await self._ask(leases.forget_ready, engine, self._incarnation_id)
+        except (SQLAlchemyError, TimeoutError) as error:
+            _log.info("it is listed as ready for %g s: %s", self._lease, _line(error))
+
+    # --- the database
+
+    async def _ask(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """In a thread whose end nobody need wait for.
+
+        Raises:
+            SQLAlchemyError: the database is away.
+            TimeoutError: it says nothing.
+        """
+        bound: Any = partial(call, *args, **kwargs)
+        async with asyncio.timeout(_PATIENCE * 2):
+            found: T = await asyncio.get_running_loop().run_in_executor(self._threads, bound)
+            return found
+
+    def close(self) -> None:
+        self._threads.shutdown()
 
 
-def _look(engine: Engine, watch: Watch) -> tuple[Holder | None, bool]:
-    with engine.connect() as connection:
-        holder, process, now = leases.look(connection)
-    return holder, watch.is_free(holder, process, now, time.monotonic())
+def _line(error: Exception) -> str:
+    return one_line(error) if isinstance(error, SQLAlchemyError) else "it does not answer"

@@ -5,7 +5,7 @@ import os
 import shutil
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +21,12 @@ from pushcli_server.store import (
     operations,
     processes,
     schema,
+    standing_by,
 )
 from pushcli_server.store import lease as leases
 from pushcli_server.store.database import make_engine, writing
 from tests.integration.store.conftest import ON_POSTGRESQL, ON_SQLITE, Database
+from tests.integration.store.test_away import behind_a_way
 from tests.integration.store.writing import ORGS, job
 from tests.support.waiting import patient
 
@@ -424,5 +426,55 @@ def test_whoever_stands_ready_is_listed_until_he_does_not(database: Database) ->
                 await waiting
             assert listed() == 0
             await store.close()
+
+    run(scenario)
+
+
+@ON_POSTGRESQL
+def test_an_answer_that_never_comes_is_not_waited_for(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(standing_by, "_PATIENCE", 0.5)
+
+    async def scenario() -> None:
+        with behind_a_way(database) as (way, behind):
+            async with holding(database, LONG):
+                store = Store.open(behind.url, behind.root)
+                said: list[str] = []
+                waiting = asyncio.create_task(store.acquire(LEASE, said.append))
+                while not said:
+                    await asyncio.sleep(0.05)
+                way.swallows = frozenset({"server"})
+                await asyncio.sleep(1.5)
+                way.swallows = frozenset()
+            await waiting
+            await store.close()
+
+    run(scenario)
+
+
+@ON_POSTGRESQL
+@pytest.mark.parametrize("held", [False, True])
+def test_one_that_is_ended_while_it_takes_over_leaves_the_place_free(
+    database: Database, held: bool
+) -> None:
+    async def scenario() -> None:
+        store = Store.open(database.url, database.root)
+        waiting = asyncio.create_task(store.acquire(LONG, lambda whom: None))
+        with engine_of(database) as engine, engine.connect() as connection:
+            if held:
+                # It waits with what it writes.
+                connection.execute(text("LOCK TABLE servers IN SHARE MODE"))
+                await until_one_waits(database, "servers")
+            else:
+                await asyncio.sleep(0.02)
+            waiting.cancel()
+            await asyncio.sleep(0.1)
+        with suppress(asyncio.CancelledError):
+            # It may have been faster.
+            await waiting
+        await store.close()
+        async with holding(database):
+            pass
 
     run(scenario)
