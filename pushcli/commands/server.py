@@ -181,7 +181,8 @@ def rotate_keys(app: App, directory: Path | None, overlap: float | None, at_once
     if at_once and overlap:
         raise UsageError("--now leaves no overlap", "give one of --now and --overlap")
     place = place_of(directory)
-    lifetime = settings.load(place).lifetime
+    config = settings.load(place)
+    lifetime = config.lifetime
     span = 0.0 if at_once else 2.0 * lifetime if overlap is None else overlap
     become_owner(place)
     until = rotation.rotate(place, span)
@@ -204,6 +205,8 @@ def rotate_keys(app: App, directory: Path | None, overlap: float | None, at_once
                 f"Agents fetch their configuration every {durations.words(lifetime)}: some will "
                 "have to reconnect when the previous ones end"
             )
+    if config.database_url.startswith("postgres"):
+        app.remark("On a machine that stands ready: pushcli server join --refresh")
 
 
 @server.command()

@@ -24,6 +24,7 @@ from pushcli_server.store import (
     identity_reads,
     operations,
 )
+from pushcli_server.store.database import is_empty, named, sqlite_file
 from pushcli_server.store.records import AuditRecord, TokenRecord
 
 T = TypeVar("T")
@@ -169,6 +170,11 @@ def _bring_up_to_date(directory: Path, org: str | None) -> None:
         raise StoreError(
             f"no database at {directory / settings.DATABASE}",
             "restore it from a backup, or make a new server in another directory",
+        )
+    if sqlite_file(url) is None and is_empty(url):
+        raise StoreError(
+            f"the server in {directory} has a database, and {named(url)} holds none",
+            "correct database_url in its server.toml, or restore a backup",
         )
     Store.create(url, directory / "blobs")
     if org is not None and not asyncio.run(_has(url, directory / "blobs", org)):

@@ -1,7 +1,7 @@
 """`pushcli server join`: another server for the database of one that runs."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import msgspec
@@ -130,7 +130,7 @@ def join(directory: Path, answer: Answer, values: Sequence[str] = ()) -> Joined:
         return Joined(
             database=database,
             outside=shared_files.named_outside(place, config),
-            of_a_machine=_of_a_machine(theirs, config),
+            of_a_machine=_of_a_machine(config, {value.partition("=")[0] for value in values}),
             changed=["secrets", *(path for path in brought if (place / path).exists())],
         )
 
@@ -145,7 +145,12 @@ def refresh(directory: Path, answer: Answer) -> Joined:
         StoreError: the database cannot be used, or is another one.
     """
     config = settings.load(directory)
-    database = _proved(directory, config, answer)
+    try:
+        database = _proved(directory, config, answer)
+    except (ConfigError, StoreError) as error:
+        if error.remedy == _REACHED:
+            error.remedy = "check database_url in its server.toml"
+        raise
     changed = shared_files.replace(directory, answer.shared)
     outside = shared_files.named_outside(directory, config)
     return Joined(database=database, outside=outside, of_a_machine={}, changed=changed)
@@ -173,11 +178,11 @@ def _proved(place: Path, config: Settings, answer: Answer) -> str:
     return found.database
 
 
-def _of_a_machine(theirs: Settings, ours: Settings) -> dict[str, str]:
-    """What was not changed of what may be another here."""
+def _of_a_machine(config: Settings, given: Collection[str]) -> dict[str, str]:
+    """What was not given of what may be another here."""
     defaults = Settings()
     return {
         name: str(value)
         for name in _OF_A_MACHINE
-        if (value := getattr(ours, name)) == getattr(theirs, name) != getattr(defaults, name)
+        if name not in given and (value := getattr(config, name)) != getattr(defaults, name)
     }

@@ -22,7 +22,7 @@ from pushcli.systemd import notify
 from pushcli.systemd.notify import Notifier
 from pushcli_server import descriptors, logs, secrets, settings
 from pushcli_server.certificate import Certificate
-from pushcli_server.listener import listen
+from pushcli_server.listener import listen, require_free
 from pushcli_server.logs import ServerLog
 from pushcli_server.metrics import Counted
 from pushcli_server.rest.app import Application
@@ -35,9 +35,11 @@ from pushcli_server.runtime import open_services
 from pushcli_server.services import Services
 from pushcli_server.settings import Settings
 from pushcli_server.store import Store
+from pushcli_server.store.holding import Hooks
 
 _log = logging.getLogger(__name__)
 
+_API = ("api_port", "api_listen_address")
 _SWITCH_INTERVAL = 0.0005
 _NO_PROXY = (
     "REST is plain HTTP on loopback, so operators and nodes come through a proxy, but"
@@ -129,7 +131,7 @@ async def _run(
                 # What came here since then was refused.
                 raise StoreError(
                     f"{store.superseded_by.result()}; this one has ended",
-                    "stop one of them, or give it a database of its own",
+                    "start it with --stand-by, or give it a database of its own",
                 )
 
 
@@ -146,7 +148,8 @@ async def _stand_by(store: Store, config: Settings, notifier: Notifier) -> None:
 
     def report(whom: str) -> None:
         line = f"standing ready: {whom}"
-        _log.info("%s", line)
+        if config.log_target != "stderr":
+            _log.info("%s", line)
         _print(line)
         notifier.ready(line)
 
@@ -157,7 +160,7 @@ async def _stand_by(store: Store, config: Settings, notifier: Notifier) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)
-    await store.acquire(config.lease, report)
+    await store.acquire(config.lease, Hooks(report, partial(_require_free, config)))
 
 
 async def _serve(
@@ -235,8 +238,17 @@ def _uvicorn_config(application: Application, config: Settings, directory: Path)
     )
 
 
+def _require_free(config: Settings) -> None:
+    """Whoever could not listen must not take another's place.
+
+    Raises:
+        StartError: a port is taken, or an address is not ours.
+    """
+    require_free(config.listen_host, config.api_port, _API)
+
+
 def _listen(config: Settings) -> socket.socket:
-    listener = listen(config.listen_host, config.api_port, ("api_port", "api_listen_address"))
+    listener = listen(config.listen_host, config.api_port, _API)
     # asyncio sets it only on sockets that it made itself; without, each answer takes 40 ms.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listener

@@ -173,7 +173,7 @@ def _require_newer(directory: Path, shared: Shared) -> None:
     if here > shared.made_at + 1:
         raise ConfigError(
             f"the secrets here, of {durations.local(here)}, are newer than those of that server",
-            "run `pushcli server rotate-keys` there, on the one that works",
+            "on the server that works run `pushcli server rotate-keys --now`",
         )
 
 

@@ -119,7 +119,7 @@ def check(engine: Engine) -> None:
     if version == HEAD:
         return
     if version is None:
-        raise StoreError(f"{shown(url)} is empty", "run `pushcli server init` first")
+        raise StoreError(f"{shown(url)} is empty", "check database_url, or restore a backup")
     if version > HEAD:
         raise newer(url, version)
     raise StoreError(
@@ -160,6 +160,22 @@ def newer(url: URL, version: str) -> StoreError:
         f"{shown(url)} is of a newer version ({version}, this program knows {HEAD})",
         "upgrade pushcli",
     )
+
+
+def is_empty(database_url: str) -> bool:
+    """Whether no server ever had a database there.
+
+    Raises:
+        StoreError: it cannot be read.
+    """
+    engine = make_engine(database_url)
+    try:
+        with engine.connect() as connection:
+            return version_of(connection) is None
+    except (SQLAlchemyError, sqlite3.DatabaseError) as error:
+        raise unreadable(engine.url, error) from error
+    finally:
+        engine.dispose()
 
 
 def unreadable(url: URL, error: Exception) -> StoreError:

@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from sqlalchemy import Connection, Engine
 
@@ -18,6 +18,18 @@ from pushcli.errors import StartError
 from pushcli_server.store import database
 
 ANOTHER = "another server works with this database"
+
+
+class Hooks(NamedTuple):
+    """What a server that stands ready does beside it.
+
+    Args:
+        on_wait: is told, in a line, whom it waits for, whenever that is another one.
+        may_begin: raises `StartError` while it could not work; from a thread of its own.
+    """
+
+    on_wait: Callable[[str], None]
+    may_begin: Callable[[], None]
 
 
 class Hold(Protocol):
@@ -46,15 +58,12 @@ class Hold(Protocol):
         """This server has ended."""
 
 
-async def acquire(
-    engine: Engine, lease: float, on_wait: Callable[[str], None] | None = None
-) -> Hold:
+async def acquire(engine: Engine, lease: float, stand_by: Hooks | None = None) -> Hold:
     """The hold of a database, for a new run.
 
     Args:
         lease: seconds of silence after which this server counts as gone.
-        on_wait: stand ready while another one works, but with a file; this is told of each whose
-            end is waited for.
+        stand_by: stand ready while another one works, but with a file.
 
     Raises:
         StartError: another server works with the database.
@@ -67,8 +76,8 @@ async def acquire(
     from pushcli_server.store import lease as leases  # noqa: PLC0415
     from pushcli_server.store import standing_by  # noqa: PLC0415
 
-    if on_wait is not None:
-        return await standing_by.follow(engine, incarnation_id, lease, on_wait)
+    if stand_by is not None:
+        return await standing_by.follow(engine, incarnation_id, lease, stand_by)
     return await leases.acquire(engine, incarnation_id, lease)
 
 

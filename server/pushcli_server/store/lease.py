@@ -127,7 +127,7 @@ async def acquire(engine: Engine, incarnation_id: str, lease: float) -> Lease:
         if taken is not None:
             holder, process = taken
             if process is Process.THERE or (first is not None and not is_waited_for(first, holder)):
-                remedy = "stop it, or give this one a database of its own"
+                remedy = "stop it, let this one wait (--stand-by), or give it a database of its own"
                 raise StartError(who(holder), remedy)
             if first is None:
                 first, since = holder, time.monotonic()

@@ -11,12 +11,14 @@ from typing import Any, ParamSpec, TypeVar
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
+from pushcli.errors import StartError
 from pushcli_server.askers import Askers
 from pushcli_server.core.leases import RENEWALS, Holder, Watch
 from pushcli_server.store import database
 from pushcli_server.store import lease as leases
 from pushcli_server.store.database import writing
 from pushcli_server.store.faults import one_line
+from pushcli_server.store.holding import Hooks
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -29,38 +31,38 @@ _THREADS = 4
 _log = logging.getLogger(__name__)
 
 
-async def follow(
-    engine: Engine, incarnation_id: str, lease: float, on_wait: Callable[[str], None]
-) -> leases.Lease:
+async def follow(engine: Engine, incarnation_id: str, lease: float, hooks: Hooks) -> leases.Lease:
     """The lease, once nobody else has it, however long that takes.
-
-    Args:
-        on_wait: is told, in a line, whom it waits for, whenever that is another one.
 
     Raises:
         StoreError: this server could not take its place.
+        StartError: it could not even begin.
     """
     leases.name_connections(engine, incarnation_id)
-    with contextlib.closing(_StandBy(engine, incarnation_id, lease)) as standing:
+    with contextlib.closing(_StandBy(engine, incarnation_id, lease, hooks)) as standing:
         try:
-            return await standing.until_entered(on_wait)
+            return await standing.until_entered()
         finally:
             await standing.unlist()
 
 
 class _StandBy:
-    def __init__(self, engine: Engine, incarnation_id: str, lease: float) -> None:
+    def __init__(self, engine: Engine, incarnation_id: str, lease: float, hooks: Hooks) -> None:
         self._engine, self._incarnation_id, self._lease = engine, incarnation_id, lease
+        self._hooks = hooks
+        self._waits_for = ""
+        self._hindered = ""
         self._threads = Askers(_THREADS)
         self._watch = Watch()
         self._listing: asyncio.Task[None] | None = None
 
-    async def until_entered(self, on_wait: Callable[[str], None]) -> leases.Lease:
-        waits_for, is_away = "", False
+    async def until_entered(self) -> leases.Lease:
+        is_away = False
         while True:
             try:
                 holder, is_free = await self._ask(self._look)
-                if is_free and (taken := await self._enter(holder)) is not None:
+                may_enter = is_free and await self._may_begin()
+                if may_enter and (taken := await self._enter(holder)) is not None:
                     return taken
             except (SQLAlchemyError, TimeoutError) as error:
                 if not is_away:
@@ -70,11 +72,29 @@ class _StandBy:
                 await asyncio.sleep(_AWAY)
                 continue
             is_away = False
-            if not is_free and holder is not None and (now := leases.who(holder)) != waits_for:
+            if not is_free and holder is not None and self._waits_for != leases.who(holder):
                 await self._list()
-                waits_for = now
-                on_wait(now)
+                self._waits_for = leases.who(holder)
+                self._hooks.on_wait(self._waits_for)
             await asyncio.sleep(_TICK)
+
+    async def _may_begin(self) -> bool:
+        """Whoever could not work leaves the place to others; what hinders him may go.
+
+        Raises:
+            StartError: it could not, from the beginning.
+        """
+        try:
+            await self._ask(self._hooks.may_begin)
+        except StartError as error:
+            if not self._waits_for:
+                raise
+            if str(error) != self._hindered:
+                _log.error("cannot take over: %s", error)
+            self._hindered = str(error)
+            return False
+        self._hindered = ""
+        return True
 
     def _look(self) -> tuple[Holder | None, bool]:
         with self._engine.connect() as connection, database.limited(connection, _PATIENCE):

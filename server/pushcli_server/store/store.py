@@ -120,20 +120,19 @@ class Store:
             raise
         return cls(engine, root)
 
-    async def acquire(self, lease: float, on_wait: Callable[[str], None] | None = None) -> None:
+    async def acquire(self, lease: float, stand_by: holding.Hooks | None = None) -> None:
         """Have this server be the one that works with the database; before it is started.
 
         Args:
             lease: seconds of silence after which another may take its place.
-            on_wait: stand ready while another one works, but with a file; this is told of each
-                whose end is waited for.
+            stand_by: stand ready while another one works, but with a file.
 
         Raises:
             StartError: another one works with it.
             StoreError: it cannot be used.
         """
-        self._hold = await holding.acquire(self._engine, lease, on_wait)
-        if on_wait is not None:
+        self._hold = await holding.acquire(self._engine, lease, stand_by)
+        if stand_by is not None:
             # It may be of another version by now.
             await asyncio.to_thread(database.check, self._engine)
 

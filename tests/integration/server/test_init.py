@@ -22,6 +22,7 @@ from pushcli_server.settings import Settings
 from pushcli_server.store import Store, identity_reads, reads
 from tests.integration.server.commands import one_line, pushcli
 from tests.support.full_disk import needs_mount, small_disk
+from tests.support.postgresql import throw_away_database
 
 pytestmark = pytest.mark.slow
 
@@ -490,3 +491,22 @@ def test_what_root_makes_in_a_directory_is_its_owners(tmp_path: Path, prepared: 
     done = pushcli(tmp_path, ["server", "init", "--dir", prepared])
     assert (done.returncode, done.stderr) == (0, "")
     assert {path.stat().st_uid for path in (prepared, *prepared.rglob("*"))} == {12345}
+
+
+def test_a_server_whose_database_is_empty_is_told_and_nothing_is_made_there(
+    tmp_path: Path,
+) -> None:
+    """It would begin with nothing, and look as if all were well."""
+    directory = tmp_path / "server"
+    made = pushcli(
+        tmp_path, ["server", "init", "--dir", directory, "--org", "acme", "--admin", "ann"]
+    )
+    assert made.returncode == 0, made.stderr
+    with throw_away_database() as url:
+        file = directory / "server.toml"
+        file.write_text(f'{file.read_text()}\ndatabase_url = "{url}"\n')
+        for command in ("init", "start", "list"):
+            done = pushcli(tmp_path, ["server", command, "--dir", directory])
+            assert done.returncode == ExitStatus.ERROR, (command, done)
+            assert "database_url" in one_line(done.stderr)
+            assert "server init" not in done.stderr

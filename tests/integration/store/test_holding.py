@@ -25,6 +25,7 @@ from pushcli_server.store import (
 )
 from pushcli_server.store import lease as leases
 from pushcli_server.store.database import make_engine, writing
+from pushcli_server.store.holding import Hooks
 from tests.integration.store.conftest import ON_POSTGRESQL, ON_SQLITE, Database
 from tests.integration.store.test_away import behind_a_way
 from tests.integration.store.writing import ORGS, job
@@ -379,6 +380,10 @@ async def until_one_waits(database: Database, table: str) -> None:
 # --- standing ready
 
 
+def hooks(on_wait: Callable[[str], None], may_begin: Callable[[], None] = lambda: None) -> Hooks:
+    return Hooks(on_wait, may_begin)
+
+
 @ON_POSTGRESQL
 def test_of_several_that_stand_ready_one_takes_over_and_the_others_go_on(
     database: Database,
@@ -388,7 +393,7 @@ def test_of_several_that_stand_ready_one_takes_over_and_the_others_go_on(
         stores = [Store.open(database.url, database.root) for _ in waited_for]
         async with holding(database, LONG):
             waiting = [
-                asyncio.create_task(store.acquire(LONG, said.append))
+                asyncio.create_task(store.acquire(LONG, hooks(said.append)))
                 for store, said in zip(stores, waited_for, strict=True)
             ]
             await asyncio.sleep(2 * LEASE)
@@ -418,7 +423,7 @@ def test_whoever_stands_ready_is_listed_until_he_does_not(database: Database) ->
     async def scenario() -> None:
         async with holding(database, LONG):
             store = Store.open(database.url, database.root)
-            waiting = asyncio.create_task(store.acquire(LEASE, lambda whom: None))
+            waiting = asyncio.create_task(store.acquire(LEASE, hooks(lambda whom: None)))
             while listed() != 1:
                 await asyncio.sleep(0.05)
             waiting.cancel()
@@ -441,7 +446,7 @@ def test_an_answer_that_never_comes_is_not_waited_for(
             async with holding(database, LONG):
                 store = Store.open(behind.url, behind.root)
                 said: list[str] = []
-                waiting = asyncio.create_task(store.acquire(LEASE, said.append))
+                waiting = asyncio.create_task(store.acquire(LEASE, hooks(said.append)))
                 while not said:
                     await asyncio.sleep(0.05)
                 way.swallows = frozenset({"server"})
@@ -460,7 +465,7 @@ def test_one_that_is_ended_while_it_takes_over_leaves_the_place_free(
 ) -> None:
     async def scenario() -> None:
         store = Store.open(database.url, database.root)
-        waiting = asyncio.create_task(store.acquire(LONG, lambda whom: None))
+        waiting = asyncio.create_task(store.acquire(LONG, hooks(lambda whom: None)))
         with engine_of(database) as engine, engine.connect() as connection:
             if held:
                 # It waits with what it writes.
@@ -476,5 +481,34 @@ def test_one_that_is_ended_while_it_takes_over_leaves_the_place_free(
         await store.close()
         async with holding(database):
             pass
+
+    run(scenario)
+
+
+@ON_POSTGRESQL
+def test_whoever_could_not_work_leaves_the_place_to_others(database: Database) -> None:
+    hindered = True
+
+    def may_begin() -> None:
+        if hindered:
+            raise StartError("its port is taken", "free it")
+
+    async def scenario() -> None:
+        nonlocal hindered
+        first = Store.open(database.url, database.root)
+        with pytest.raises(StartError, match="its port is taken"):
+            # Nobody is waited for: whoever starts it is to hear of it.
+            await first.acquire(LEASE, hooks(lambda whom: None, may_begin))
+        await first.close()
+        second, said = Store.open(database.url, database.root), list[str]()
+        async with holding(database, LONG):
+            waiting = asyncio.create_task(second.acquire(LEASE, hooks(said.append, may_begin)))
+            while not said:
+                await asyncio.sleep(0.05)
+        await asyncio.sleep(2 * LEASE)
+        assert not waiting.done()
+        hindered = False
+        await waiting
+        await second.close()
 
     run(scenario)
