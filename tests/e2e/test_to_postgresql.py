@@ -209,15 +209,20 @@ def waits(engine: Engine) -> bool:
         return bool(connection.scalar(query))
 
 
+def captured(fleet: Fleet, command: str) -> str:
+    """A job of n1 that is over."""
+    job = start(fleet, command, "n1", capture_output=True)
+    job_is(fleet, job, "complete")
+    return job
+
+
 def test_output_whose_file_is_gone_is_counted(tmp_path: Path) -> None:
     whitelist = {name: f"head -c 50000 /dev/zero | tr '\\0' {name}" for name in ("x", "y")}
     with (
         throw_away_database() as url,
         Fleet(tmp_path / "fleet", ["n1"], whitelist=whitelist, settings=ON_A_FILE) as fleet,
     ):
-        x, y = (start(fleet, name, "n1", capture_output=True) for name in ("x", "y"))
-        for job in (x, y):
-            job_is(fleet, job, "complete")
+        x, y = (captured(fleet, name) for name in ("x", "y"))
         [part] = fleet.api.job_nodes(x)
         fleet.end_server()
         digest = part["stdout_digest"]

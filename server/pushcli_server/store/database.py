@@ -119,7 +119,11 @@ def check(engine: Engine) -> None:
     if version == HEAD:
         return
     if version is None:
-        raise StoreError(f"{shown(url)} is empty", "check database_url, or restore a backup")
+        is_file = url.get_backend_name() == "sqlite"
+        remedy = "run `pushcli server init` first"
+        # There `server init` makes none for a server that exists: its own may be elsewhere.
+        elsewhere = "check database_url, or restore a backup"
+        raise StoreError(f"{shown(url)} is empty", remedy if is_file else elsewhere)
     if version > HEAD:
         raise newer(url, version)
     raise StoreError(
