@@ -3,8 +3,9 @@
 A ZeroMQ socket has one CURVE key, and ends its connections together with its listener. So
 that the previous key stays good while agents move to a new one, each key has a ROUTER of its
 own on the same port. The kernel spreads new connections over them (SO_REUSEPORT); a handshake
-that meets the other key is refused, and ZeroMQ tries it again, from another port of its own,
-after 0.1 to 0.2 s.
+that meets the other key is refused, and tried again from another port of the peer's: by our
+agents at once for some times (`pushcli_agent/link/channel.py`), by ZeroMQ itself each time after
+0.1 to 0.2 s, on a busy machine more.
 """
 
 import contextlib

@@ -26,10 +26,15 @@ from pushcli_agent.core.events import (
 from pushcli_agent.link.drops import Drops, Source
 from pushcli_agent.link.incoming import Incoming
 
-_EVENTS = zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED
+_REFUSED = (zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL, zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL)
+_EVENTS = zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED | _REFUSED[0] | _REFUSED[1]
 _LINGER = 500
 _RECONNECT = 100
 _RECONNECT_MAX = 30_000
+AT_ONCE = 6
+"""Handshakes that are tried again at once when they are refused. A server that replaces its keys
+has two sockets on its port, and every other connection meets the one with the other key: to
+wait each time as for one that is down might take longer than it waits to hear of us."""
 _QUEUE = 1000
 _LONGEST_PATIENCE = 2**31 - 1
 _Socket = zmq.Socket[bytes]
@@ -52,9 +57,10 @@ class Channel:
         self._incoming = Incoming(config)
         self._silence = config.silence
         self._beaten_until = -math.inf
+        self._address, self._refusals = config.command_addr, 0
         self._command = self._command_socket(config)
         self._monitor = self._command.get_monitor_socket(_EVENTS)
-        self._command.connect(config.command_addr)
+        self._command.connect(self._address)
         self._heartbeats = None if config.is_quiet else self._heartbeat_socket(config)
         self.sockets = (self._command, self._monitor)
         if self._heartbeats is not None:
@@ -105,10 +111,20 @@ class Channel:
         for frames in _drain(self._monitor):
             (event,) = struct.unpack_from("=H", frames[0])
             if event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
+                self._refusals = 0
                 self._incoming.new_connection()
                 yield Connected()
+            elif event in _REFUSED:
+                self._refused()
             else:
                 yield Disconnected()
+
+    def _refused(self) -> None:
+        """Try at once, from another port of ours; after some times as ZeroMQ does by itself."""
+        if self._refusals < AT_ONCE:
+            self._refusals += 1
+            self._command.disconnect(self._address)
+            self._command.connect(self._address)
 
     def _beats(self) -> Iterator[ServerHeard]:
         if self._heartbeats is None:
