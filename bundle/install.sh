@@ -123,7 +123,7 @@ busy=$target/.installing
 if [ -f "$installed" ]; then
     there=$(cat "$installed")
     [ "$there" = "$VERSION" ] || fail "$target has pushcli $there: give another directory for $VERSION"
-    "$target/bin/pushcli" --version >/dev/null || fail "$target is damaged: remove it, and install again"
+    "$target/bin/pushcli" --version >/dev/null 2>&1 || fail "$target is damaged: remove it, and install again"
     echo "pushcli $VERSION is installed in $target already."
     exit 0
 fi

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from pushcli.client.credentials import Profile, add_profile, profile_text, profiles
+from pushcli.client.credentials import Profile, Values, add_profile, profile_text, profiles
 from pushcli.errors import ConfigError
 from pushcli.escape import escape_line
 
@@ -68,9 +68,11 @@ def own(place: Path) -> None:
 
 def _place_of(profile: Any, temporary: Path) -> Path | None:
     """The directory of the sandbox that a profile is of; None: it is not one's."""
-    if not isinstance(profile, dict) or not all(isinstance(one, str) for one in profile.values()):
+    if not isinstance(profile, dict) or not isinstance(profile.get("client_key"), str):
         return None
-    key = Path(profile.get("client_key", ""))
+    if not all(isinstance(one, str | list) for one in profile.values()):
+        return None
+    key = Path(profile["client_key"])
     if not key.is_relative_to(temporary) or ".." in key.parts:
         return None
     name = next(iter(key.relative_to(temporary).parts), "")
@@ -100,6 +102,19 @@ def _taken(credentials: Path, *, is_ours: bool) -> ConfigError:
     return ConfigError(f"{credentials} already has a profile {NAME!r}", remedy)
 
 
+def values_of(profile: Profile) -> Values:
+    """A sandbox's profile as it stands in a credentials file."""
+    urls = [profile.chef_server_url, *profile.other_urls]
+    values: dict[str, str | list[str]] = {
+        "client_name": profile.client_name,
+        "client_key": profile.client_key,
+        "chef_server_url": urls if profile.other_urls else urls[0],
+    }
+    if profile.fingerprint:
+        values["fingerprint"] = profile.fingerprint
+    return values
+
+
 @contextmanager
 def lent_profile(credentials: Path, profile: Profile) -> Iterator[None]:
     """Add the profile, and take away at the end what was added, and nothing else.
@@ -108,14 +123,7 @@ def lent_profile(credentials: Path, profile: Profile) -> Iterator[None]:
         ConfigError: there is a profile of this name.
     """
     before = credentials.read_bytes() if credentials.exists() else None
-    values = {
-        "client_name": profile.client_name,
-        "client_key": profile.client_key,
-        "chef_server_url": profile.chef_server_url,
-    }
-    if profile.fingerprint:
-        values["fingerprint"] = profile.fingerprint
-    if not add_profile(credentials, NAME, values):
+    if not add_profile(credentials, NAME, values_of(profile)):
         raise _taken(credentials, is_ours=True)
     added = credentials.read_bytes()[len(before or b"") :]
     try:

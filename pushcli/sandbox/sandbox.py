@@ -71,6 +71,8 @@ class Sandbox:
         self._agent_settings = agent_settings
         self._with_tls = with_tls
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._began: dict[str, int] = {}
+        """Where in its log what a process says begins."""
         self._client: ApiClient | None = None
 
     # --- the whole of it
@@ -93,12 +95,17 @@ class Sandbox:
         if self._client is not None:
             self._client.close()
             self._client = None
+        try:
+            self._end_started()
+        finally:
+            end_all(self.directory)
+
+    def _end_started(self) -> None:
         for process in self._processes.values():
             _signal(process, signal.SIGTERM)
         for process in self._processes.values():
             _end(process)
         self._processes.clear()
-        end_all(self.directory)
 
     def __enter__(self) -> Self:
         try:
@@ -131,8 +138,16 @@ class Sandbox:
     @property
     def url(self) -> str:
         """The server's URL with its organization."""
+        return self._url(self.ports)
+
+    @property
+    def urls(self) -> list[str]:
+        """What agents are told of where servers are."""
+        return [self.url]
+
+    def _url(self, ports: Sequence[int]) -> str:
         scheme = "https" if self._with_tls else "http"
-        return f"{scheme}://127.0.0.1:{self.ports[0]}/organizations/{ORG}"
+        return f"{scheme}://127.0.0.1:{ports[0]}/organizations/{ORG}"
 
     def make_server(self) -> None:
         """`pushcli server init`."""
@@ -156,7 +171,10 @@ class Sandbox:
 
     def values(self) -> list[str]:
         """What is set in `server.toml`, each as NAME=VALUE."""
-        api, commands, heartbeats = self.ports
+        return self._values(self.ports)
+
+    def _values(self, ports: Sequence[int]) -> list[str]:
+        api, commands, heartbeats = ports
         settings = {
             "api_port": api,
             "command_port": commands,
@@ -168,13 +186,21 @@ class Sandbox:
 
     def start_server(self) -> None:
         """`pushcli server start`; returns when it is ready."""
-        log = self.log("server")
-        seen = log.stat().st_size if log.exists() else 0
-        self._spawn("server", ["server", "start", "--dir", str(self.server_directory)])
+        self._start_server("server", self.server_directory, says=b" ready, ")
+
+    def _start_server(self, name: str, directory: Path, *options: str, says: bytes) -> None:
+        """Start one; returns when it says this."""
+        self._spawn(name, ["server", "start", "--dir", str(directory), *options])
         deadline = time.monotonic() + PATIENCE
-        while b" ready, " not in log.read_bytes()[seen:]:
-            self._require_alive("server", deadline)
+        while says not in self._said(name):
+            self._require_alive(name, deadline)
             time.sleep(_TICK)
+
+    def _said(self, name: str) -> bytes:
+        """What a process has written to its log."""
+        with self.log(name).open("rb") as log:
+            log.seek(self._began[name])
+            return log.read()
 
     def end_server(self, number: int = signal.SIGTERM) -> int:
         """Signal the server and wait for its end; returns its exit status."""
@@ -283,8 +309,7 @@ class Sandbox:
             [
                 "agent",
                 "enroll",
-                "--server",
-                self.url,
+                *(f"--server={url}" for url in self.urls),
                 "--validator",
                 str(validator),
                 "--node-name",
@@ -322,6 +347,7 @@ class Sandbox:
         log = self.log(name)
         log.parent.mkdir(exist_ok=True)
         with log.open("ab") as stderr:
+            self._began[name] = stderr.tell()
             self._processes[name] = subprocess.Popen(
                 self.command(*arguments),
                 env=self.environment,
@@ -374,28 +400,33 @@ def free_ports(count: int) -> list[int]:
 
 
 def end_all(directory: Path) -> None:
-    """End every process of ours whose command line names this directory: supervisors, strays."""
+    """End all of ours whose command line names this directory: supervisors, strays, a database."""
     deadline = time.monotonic() + _STOP
-    number = signal.SIGTERM
-    while pids := _processes_of(directory):
-        for pid in pids:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, number)
-        if time.monotonic() > deadline:
-            number = signal.SIGKILL
+    while found := _processes_of(directory):
+        is_late = time.monotonic() > deadline
+        for pid, is_database in found:
+            # A database that is asked by SIGTERM waits for whoever is connected.
+            gentle = signal.SIGINT if is_database else signal.SIGTERM
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL if is_late else gentle)
+        if is_late and time.monotonic() > deadline + _STOP:
+            return
         time.sleep(_TICK)
 
 
-def _processes_of(directory: Path) -> list[int]:
-    # Only what our interpreter runs: an operator's `tail -f` on a log there is not ours.
+def _processes_of(directory: Path) -> list[tuple[int, bool]]:
+    """Their numbers, and of each whether it is PostgreSQL."""
+    # Only what our interpreter runs, and PostgreSQL: an operator's `tail -f` on a log is not ours.
     name, python = os.fsencode(f"{directory}/"), os.fsencode(sys.executable)
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit() and int(entry.name) != os.getpid():
             with contextlib.suppress(OSError):
                 command = (entry / "cmdline").read_bytes()
-                if command.startswith(python + b"\0") and name in command:
-                    found.append(int(entry.name))
+                program = command.partition(b"\0")[0]
+                is_database = program.endswith((b"/postgres", b"/initdb"))
+                if (is_database or program == python) and name in command:
+                    found.append((int(entry.name), is_database))
     return found
 
 

@@ -73,14 +73,19 @@ class BrakeService:
 
         Raises:
             UnknownNodes: some are no nodes of the organization; then none is paused.
-            StoreUnavailable: none is.
+            StoreUnavailable: none is; but for `OutcomeUnknown`, when all are.
         """
         async with self._turn:
             deletions = self._engine.fleet.deletions.count
             await self._require_nodes(org, names)
             record = brake_records.pause_record(pause, self._engine.clock.offset())
-            await write(operations.SetPauses(org, names, record), *audit)
-            self._engine.handle(on_fleet.PausesStored(org, names, pause, deletions))
+            stored = on_fleet.PausesStored(org, names, pause, deletions)
+            try:
+                await write(operations.SetPauses(org, names, record), *audit)
+            except OutcomeUnknown:
+                self._engine.handle(stored)
+                raise
+            self._engine.handle(stored)
 
     async def _require_nodes(self, org: str, names: Sequence[str]) -> None:
         if unknown := await self._identities.unknown_clients(org, names):

@@ -16,8 +16,9 @@ from pushcli import keys
 from pushcli.protocol.timestamps import format_iso8601, format_rfc1123
 from pushcli.sandbox.sandbox import Sandbox
 from tests.support import key_files
+from tests.support.captured import captured
 from tests.support.fleet import Fleet
-from tests.support.identities import Signer
+from tests.support.identities import Signer, operator
 from tests.support.old_agent import OldAgent, enroll
 from tests.support.waiting import job_is, patient, start, until
 
@@ -188,3 +189,11 @@ def test_nobody_elses_word_is_taken_for_a_nodes_clock(server: Sandbox) -> None:
         answer = client.raw("GET", path, query=query, user="honest", timestamp=when)
         assert answer.status == 401
         assert "clock" not in server.api.get(f"pushy/node_status/{name}")["reason"]
+
+
+def test_a_captured_start_starts_nothing_after_the_clock_was_set_back(stepped: Stepped) -> None:
+    one = captured(operator(stepped.fleet), "POST", "pushy/jobs", {"command": "x", "nodes": ["no"]})
+    first = one.send()
+    assert first.status == 201
+    stepped.set(-STEP)
+    assert [one.send().json for _ in range(4)] == [first.json] * 4

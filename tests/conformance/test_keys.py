@@ -197,3 +197,19 @@ def test_keys_of_a_user_and_a_client_of_one_name_stay_apart(server: Sandbox) -> 
     root.post("/users", {"username": client.name, "public_key": PEMS[1]})
     assert [key["name"] for key in root.get(place)] == ["default"]
     root("DELETE", f"/users/{client.name}")
+
+
+def test_a_user_and_a_client_of_one_name_are_not_each_other(server: Sandbox) -> None:
+    user = new_user(server, KEYS[1])
+    operator(server).post("clients", {"name": user.name, "public_key": PEMS[2]})
+    client, path = user.signing_with(KEYS[2]), f"clients/{user.name}"
+    for method, place, body in (
+        ("GET", path, None), ("PUT", path, {"public_key": PEMS[3]}), ("GET", f"{path}/keys", None),
+        ("POST", f"{path}/keys", {"name": "mine", "public_key": PEMS[3]}),
+        ("PUT", f"nodes/{user.name}", {"name": user.name}),
+    ):  # fmt: skip
+        assert user(method, place, body).status == 403, (method, place)
+    for method in ("GET", "DELETE"):
+        assert client(method, f"users/{user.name}").status == 403, method
+    assert client.get(path)["public_key"] == PEMS[2]
+    assert user.get(f"users/{user.name}")["username"] == user.name

@@ -220,6 +220,18 @@ def test_a_directory_that_is_occupied(unpacked: Path, installed: Path, tmp_path:
     assert f"has pushcli 0.0.1: give another directory for {VERSION}" in refusal(
         install(unpacked, other)
     )
+    (other / ".pushcli-version").write_text(f"{VERSION}\n")
+    assert f"{other} is damaged: remove it" in refusal(install(unpacked, other))
+
+
+def test_an_empty_directory_that_was_there_stays(unpacked: Path, tmp_path: Path) -> None:
+    target, bin_ = tmp_path / "t", tmp_path / "bin"
+    target.mkdir()
+    bin_.mkdir()
+    path = program(bin_, "df", 'echo x; echo "tmpfs 1000 10 9 1% /"')
+    assert "not enough room" in refusal(install(unpacked, target, path=path))
+    assert target.is_dir()
+    assert list(target.iterdir()) == []
 
 
 def test_a_relative_python_a_link_and_the_number_of_an_interrupted_process(

@@ -1,10 +1,12 @@
 """`pushcli sandbox`: what it starts, it takes away again, however it ends."""
 
+import json
 import os
 import shlex
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,7 +19,8 @@ import pytest
 from pushcli.client.api import ApiClient
 from pushcli.errors import StartError
 from pushcli.exit_status import ExitStatus
-from pushcli.sandbox.sandbox import Sandbox
+from pushcli.sandbox.postgresql import programs
+from pushcli.sandbox.sandbox import Sandbox, end_all
 from tests.support.waiting import patient, until
 
 pytestmark = pytest.mark.timeout(60)
@@ -79,10 +82,12 @@ def place(tmp_path: Path) -> Place:
 
 
 @contextmanager
-def living(place: Place, printed: list[str] | None = None) -> Iterator["subprocess.Popen[str]"]:
+def living(
+    place: Place, printed: list[str] | None = None, *options: str
+) -> Iterator["subprocess.Popen[str]"]:
     """A sandbox of one node that says how to reach it; what it prints is added to `printed`."""
     lines = [] if printed is None else printed
-    with place.start("sandbox", "--nodes", "1") as process:
+    with place.start("sandbox", "--nodes", "1", *options) as process:
         said = process.stdout
         assert said is not None
         try:
@@ -194,3 +199,91 @@ def test_what_a_killed_one_left_is_cleared_away_by_the_next(place: Place) -> Non
     assert done.returncode == ExitStatus.OK, done.stderr
     assert "a killed sandbox had left" in done.stderr
     place.assert_nothing_is_left()
+
+
+# --- several servers
+
+
+@pytest.fixture
+def near(place: Place) -> Iterator[Place]:
+    """One whose directory for temporary files has a short name, and which `postgres` gets into."""
+    try:
+        programs()
+    except StartError as error:
+        pytest.skip(str(error))
+    with tempfile.TemporaryDirectory(prefix="pushcli-tests-", dir="/tmp") as directory:
+        temporary = Path(directory)
+        temporary.chmod(0o711)
+        try:
+            yield Place(place.home, temporary)
+        finally:
+            end_all(temporary)
+
+
+def said_after(printed: list[str], words: str) -> list[str]:
+    """The arguments of the one command among these lines that has this in it."""
+    [line] = [line for line in printed if words in line]
+    return shlex.split(line)[1:]
+
+
+def states(place: Place, arguments: list[str]) -> list[str]:
+    """Of all servers."""
+    done = place.run(*arguments, "-F", "json")
+    assert done.returncode == ExitStatus.OK, done.stderr
+    return sorted(one["state"] for one in json.loads(done.stdout))
+
+
+@pytest.mark.timeout(patient(100))
+def test_the_server_that_works_is_killed_and_another_goes_on(
+    near: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Of the caller's own databases.
+    monkeypatch.setenv("PGPORT", "1")
+    printed: list[str] = []
+    with living(near, printed, "--servers", "2") as process:
+        job = ["--profile", "sandbox", "job", "start", "uptime", "node1"]
+        assert near.run(*job).returncode == ExitStatus.OK
+        servers = said_after(printed, "server list")
+        until(lambda: states(near, servers) == ["ready", "works"], "both are there")
+        [_, pid] = said_after(printed, "kill -9")
+        os.kill(int(pid), signal.SIGKILL)
+        [log] = near.temporary.glob("*/log/server2.log")
+        until(lambda: " ready, REST on" in log.read_text(), "the second works", 30)
+        until(lambda: near.run(*job).returncode == ExitStatus.OK, "its agent found it", 60)
+        until(lambda: states(near, servers) == ["ready", "works"], "the first is there again", 30)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=patient(30))
+    assert process.returncode == ExitStatus.OK
+    assert "Server 1 ended; it was started again, and stands ready." in said
+    assert "Server 2 works now: kill -9" in said
+    near.assert_nothing_is_left()
+
+
+@pytest.mark.timeout(patient(60))
+def test_several_servers_that_were_killed_are_cleared_away_with_their_database(near: Place) -> None:
+    with living(near, None, "--servers", "2") as process:
+        process.kill()
+        process.wait(patient(30))
+    assert any(b"/postgres" in command for command in near.processes())
+    done = near.run("sandbox", "--nodes", "2", "--servers", "3", "--run", "echo on $0")
+    assert done.returncode == ExitStatus.OK, done.stderr
+    assert "a killed sandbox had left" in done.stderr
+    near.assert_nothing_is_left()
+
+
+def test_a_signal_while_the_database_is_made_leaves_nothing_either(near: Place) -> None:
+    with near.start("sandbox", "--servers", "2") as process:
+        until(lambda: any(b"initdb" in command for command in near.processes()), "it is made", 30)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(patient(30)) == ExitStatus.INTERRUPTED
+    near.assert_nothing_is_left()
+
+
+def test_where_no_socket_can_be_it_is_said(near: Place) -> None:
+    for name in ("t" * 90, "a,b"):
+        temporary = near.temporary / name
+        temporary.mkdir()
+        done = Place(near.home, temporary).run("sandbox", "--nodes", "1", "--servers", "2")
+        assert done.returncode == ExitStatus.ERROR
+        assert "set TMPDIR to a shorter plain path" in done.stderr
+        assert list(temporary.iterdir()) == []

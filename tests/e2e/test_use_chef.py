@@ -25,7 +25,7 @@ from pushcli.whitelist.statements import Change
 from pushcli_server import settings
 from pushcli_server.chef.forgetting import have_forgotten
 from pushcli_server.store import Store, database, operations
-from tests.support import key_files
+from tests.support import certificates, key_files
 from tests.support.beside_chef import BesideChef
 from tests.support.chef_server import ChefServer, chef_server
 from tests.support.fleet import Fleet
@@ -604,3 +604,28 @@ def test_only_what_is_about_chef_is_set(unchanged: Fleet, value: str) -> None:
     done = unchanged.cli("server", "use-chef", "--dir", directory, "--dry-run", f"--set={value}")
     assert done.returncode == ExitStatus.CONFIG
     assert done.stderr.count("\n") == 1
+
+
+def test_a_certificate_that_is_not_trusted_is_not_mended_by_trying_again(
+    unchanged: Fleet, tmp_path: Path
+) -> None:
+    certificate = certificates.self_signed(tmp_path / "certificate", ["127.0.0.1"])
+    with chef_server(SUPERUSER_KEY.public_key(), certificate.context) as chef:
+        code, out, err = use(unchanged, chef, "--dry-run")
+        assert (code, out) == (ExitStatus.UNREACHABLE, "")
+        assert "give chef_ca_file or chef_fingerprint" in err
+        assert "try again" not in err
+        assert err.count("\n") == 1
+        assert not chef.asked
+
+
+def test_what_no_server_would_start_with_is_not_set(unchanged: Fleet, chef: ChefServer) -> None:
+    for value, words in (
+        ("chef_cache=301", "chef_cache"), ("chef_api_version=x", "chef_api_version"),
+        (f"chef_server_url={chef.url}/organizations/{ORG}", "without /organizations/"),
+    ):  # fmt: skip
+        code, out, err = use(unchanged, chef, "--dry-run", f"--set={value}")
+        assert (code, out) == (ExitStatus.CONFIG, ""), value
+        assert words in err, value
+        assert err.count("\n") == 1, value
+    assert not chef.asked

@@ -304,7 +304,9 @@ class _Handler(BaseHTTPRequestHandler):
             case _:
                 status, answer = self._answer(body)
                 sent = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
-                self._send(status, sent, version=self._version)
+                # A page is what a proxy answers for it.
+                kind = "text/html" if sent.startswith(b"<html>") else "application/json"
+                self._send(status, sent, kind=kind, version=self._version)
 
     @property
     def _path(self) -> str:

@@ -108,23 +108,25 @@ def to_write(looked: Counterparts) -> dict[str, list[str]]:
 def copy(config: Settings, directory: Path, own: Whitelists, looked: Counterparts) -> Counterparts:
     """Put into these nodes what is missing there; what differs stays. Returns what is so then."""
 
-    async def put(client: ChefClient, org: str, name: str) -> Difference:
+    async def put(client: ChefClient, org: str, name: str) -> tuple[Difference, bool]:
         ours = own[org][name]
         compared = await _read(client, org, name, ours)
         if compared.body is None:
-            return compared.difference
+            # Somebody was there meanwhile: it has them already, or what is in their way.
+            return compared.difference, compared.difference.is_none
         answer = await client.ask(org, "nodes", name, method="PUT", body=compared.body)
         whitelists.require_put(answer.status, answer.content, name, ours, compared.difference)
-        return compared.difference.stays
+        return compared.difference.stays, True
 
     async def ask(client: ChefClient) -> Counterparts:
         counterparts = {}
         for org, nodes in to_write(looked).items():
             before = looked[org]
-            found, failed = await _for_each(nodes, partial(put, client, org))
+            done, failed = await _for_each(nodes, partial(put, client, org))
+            found = {name: difference for name, (difference, _) in done.items()}
             counterparts[org] = Counterpart(
                 differences=_differing({**before.differences, **found}),
-                copied=sorted(name for name, one in found.items() if one.there),
+                copied=sorted(name for name, (_, has_them) in done.items() if has_them),
                 failed={**before.failed, **failed},
             )
         return counterparts

@@ -16,7 +16,7 @@ from prometheus_client import CollectorRegistry
 
 from pushcli.errors import ConfigError, ServerUnreachable, StoreError
 from pushcli.protocol import chef_answers
-from pushcli.protocol.chef_answers import ChefAway, ChefRefuses
+from pushcli.protocol.chef_answers import ChefAway, ChefRefuses, ChefUnproven
 from pushcli_server import settings, settings_file
 from pushcli_server.chef.client import TURNS, ChefClient, chef_server
 from pushcli_server.chef.comparing import Comparison, Membership, Side, Who, compare
@@ -122,6 +122,10 @@ def comparisons(config: Settings, directory: Path, sides: dict[str, Side]) -> li
 
     try:
         return asyncio.run(ask())
+    except ChefUnproven as error:
+        raise ServerUnreachable(
+            f"the Chef Infra Server cannot be asked: {error}", "nothing was changed"
+        ) from error
     except ChefAway as error:
         raise ServerUnreachable(
             f"the Chef Infra Server cannot be asked: {error}", "nothing was changed: try again"

@@ -168,6 +168,15 @@ def _put_into(
     content: bytes, own: Attributes, names: Collection[str], name: str
 ) -> tuple[bytes, Attributes]:
     """The node object with ours of these names where it has none, and its attributes then."""
+    try:
+        return _merged(content, own, names, name)
+    except node_answers.UNREADABLE as error:
+        raise ChefRefuses(f"its attributes cannot be read: {error}") from error
+
+
+def _merged(
+    content: bytes, own: Attributes, names: Collection[str], name: str
+) -> tuple[bytes, Attributes]:
     node = _object.decode(content)
     for level, text in zip(core.LEVELS, own, strict=True):
         ours = _parts(_object.decode(text.encode()).get(PUSH_JOBS, _NULL), names)

@@ -84,7 +84,8 @@ class Replays:
                 return Verdict.TOO_OLD
             self._keep(signature, _Known(now, signature.signed_at))
             return Verdict.FIRST
-        if now - known.at < APART and known.requests < MAX_EQUAL:
+        # Also if the clock was set back meanwhile: what was sent long ago is not sent together.
+        if abs(now - known.at) < APART and known.requests < MAX_EQUAL:
             known.requests += 1
             known.under_way += 1
             return Verdict.BESIDE

@@ -10,10 +10,19 @@ from urllib.parse import quote
 
 import msgspec
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 from pushcli import keys
-from pushcli.errors import KeyFileError, NotFound, PermissionDenied, RequestRefused, ServerError
+from pushcli.errors import (
+    BadGateway,
+    Busy,
+    KeyFileError,
+    NotFound,
+    PermissionDenied,
+    RequestRefused,
+    ServerError,
+)
 from pushcli.protocol import names, nesting
 from pushcli.protocol.chef_answers import MAX_GROUPS, MAX_KEY, MAX_MEMBERS, within
 from pushcli_server import usable_keys
@@ -33,6 +42,10 @@ _CERTIFICATE = "-----BEGIN CERTIFICATE-----"
 
 class Unusable(Exception):
     """One of them cannot be taken over; the text says why, in one line."""
+
+
+class Passing(Unusable):
+    """It could not be asked for: a later run may be told."""
 
 
 class Api(Protocol):
@@ -198,6 +211,8 @@ class Directory:
             return _checked(self._api.get(path), shape, path.partition("/")[0])
         except NotFound as error:
             raise Unusable("it no longer exists") from error
+        except (BadGateway, Busy) as error:
+            raise Passing(f"not told just now, import again later: {error.message}") from error
         except (PermissionDenied, RequestRefused, ServerError) as error:
             raise Unusable(error.message) from error
 
@@ -214,6 +229,9 @@ class Directory:
                 continue
             try:
                 key = self._key(owner, line.name)
+            except Passing:
+                # A later run brings whoever it is whole; once he is there he keeps what he has.
+                raise
             except Unusable as error:
                 left_out.append(str(error))
                 continue
@@ -253,7 +271,7 @@ def public_key(pem: str) -> str:
         return keys.public_pem(usable_keys.load(pem))
     except KeyFileError as error:
         raise Unusable(error.message) from error
-    except ValueError as error:
+    except (ValueError, UnsupportedAlgorithm) as error:
         raise Unusable("not a public key") from error
 
 

@@ -18,7 +18,15 @@ from pushcli.protocol import names
 from pushcli_server import settings
 from pushcli_server.importing.original_job import LeftOut, Taken, taken
 from pushcli_server.importing.running import Asking, whole, without_server
-from pushcli_server.importing.source import Captured, Named, Output, Read, Source, Unreadable
+from pushcli_server.importing.source import (
+    Captured,
+    Named,
+    Output,
+    Passing,
+    Read,
+    Source,
+    Unreadable,
+)
 from pushcli_server.importing.tally import Tally
 from pushcli_server.retention import kept_by
 from pushcli_server.settings import Settings
@@ -302,6 +310,8 @@ class _Import:
         try:
             for output in read.outputs:
                 outputs.add(output)
+        except Passing:
+            raise
         except Unreadable as error:
             outputs.remarks.append(f"its output, or a part of it, cannot be read: {error}")
         except OSError as error:

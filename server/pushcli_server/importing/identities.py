@@ -148,8 +148,9 @@ class _Import:
     ) -> None:  # fmt: skip
         """Take what is told of each of these names, in their order."""
         names = list(valid(listed))
-        for name in listed if len(names) < len(listed) else ():
-            if name not in names:
+        kept = set(names)
+        for name in listed:
+            if name not in kept:
                 self._leave_out(kind, "none of ours can have the name", name)
         for start in range(0, len(names), _ASKED):
             some = names[start : start + _ASKED]

@@ -4,13 +4,22 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
-from pushcli.errors import NotFound, RequestRefused, ServerError
+from pushcli.errors import BadGateway, Busy, NotFound, RequestRefused, ServerError
 from pushcli.protocol import names
 from pushcli.protocol.timestamps import parse_rfc1123
 from pushcli_server.importing.original_job import MAX_NODES, OriginalJob
-from pushcli_server.importing.source import MAX_OUTPUT, Captured, Named, Output, Read, Unreadable
+from pushcli_server.importing.source import (
+    MAX_OUTPUT,
+    Captured,
+    Named,
+    Output,
+    Passing,
+    Read,
+    Unreadable,
+)
 
 _TOGETHER = 100
+_AGAIN = "it cannot be read just now: import again later"
 
 
 class Api(Protocol):
@@ -108,6 +117,8 @@ class OriginalRest:
                 ]
             except NotFound:
                 continue
+            except (BadGateway, Busy) as error:
+                raise Passing(f"{_AGAIN}: output of {node}: {error.message}") from error
             except (ServerError, RequestRefused) as error:
                 raise Unreadable(f"of {node}: {error.message}") from error
             yield Output(node, *channels)

@@ -15,6 +15,10 @@ class Unreadable(Exception):
     """One job, or its output, cannot be read; the text says why, in one line."""
 
 
+class Passing(Unreadable):
+    """A part of it cannot be read just now: the job is left for a later run."""
+
+
 class Named(NamedTuple):
     """A job, and the organization that it is said to belong to."""
 
@@ -46,7 +50,7 @@ class Read(NamedTuple):
 
     Args:
         outputs: what was captured of it; `Unreadable` while it is gone through: it, or the rest of
-            it, cannot be read.
+            it, cannot be read; `Passing`, that it can later.
     """
 
     job_id: str

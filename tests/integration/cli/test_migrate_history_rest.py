@@ -55,7 +55,7 @@ def original(responder: Responder) -> Responder:
         "created_at": "2026-11-23 22:05:29", "updated_at": "soon", "env": {},
     }  # fmt: skip
     responder.say("GET", "jobs", json_answer([one | {"file_specified": True}, two, two], old=True))
-    nodes = {"succeeded": ["web1"], "failed": ["web2"], "nacked": ["web3"]}
+    nodes = {"nacked": ["web3"], "succeeded": ["web1"], "failed": ["web2"]}
     whole = one | {"file": "raw:x", "nodes": nodes}
     responder.say("GET", f"jobs/{ONE}", json_answer(whole, old=True))
     responder.say("GET", f"jobs/{TWO}", json_answer(two | {"nodes": {"running": ["web1"]}}))
@@ -105,14 +105,26 @@ def test_jobs_come_over_rest_too(
         [stdout] = ours.execute(
             "SELECT data FROM blobs JOIN job_nodes ON digest = stdout_digest WHERE node = 'web1'"
         ).fetchone()
+        [kept] = ours.execute(
+            "SELECT data FROM blobs JOIN jobs ON digest = file_digest WHERE id = ?", [ONE]
+        ).fetchone()
+        told_of = ours.execute(
+            "SELECT command, dir, run_timeout, capture FROM jobs WHERE id = ?", [ONE]
+        ).fetchone()
     assert jobs == [
         (ONE, "complete", 3, 1795471488.0, '{"FOO": "bar", "FOOTWO": "x y"}', "root", ""),
         (TWO, "aborted", 1, 1795471529.0, "{}", None, ""),
     ]
     assert parts == [
-        (ONE, "web1", "succeeded", 5, 0), (ONE, "web2", "failed", 4 * 2**20, 2**20),
-        (ONE, "web3", "nacked", None, None), (TWO, "web1", "crashed", None, None),
+        (ONE, "web3", "nacked", None, None), (ONE, "web1", "succeeded", 5, 0),
+        (ONE, "web2", "failed", 4 * 2**20, 2**20), (TWO, "web1", "crashed", None, None),
     ]  # fmt: skip
+    assert (kept, told_of) == (b"raw:x", ("show-env", "/tmp", 30.0, 1))
+    asked = [path for _, path, _ in original.requests
+             if path.partition("?")[0].endswith(f"jobs/{ONE}")]  # fmt: skip
+    assert {path.partition("?")[2] for path in asked} == {"include_file=true"}
+    # Of a job whose output nobody kept none is asked for.
+    assert original.count("GET", f"jobs/{TWO}/output/web1/stdout") == 0
     assert stdout == b"bar\0\xff"
     assert told(fleet, home.env, original.url, *signed)["there"] == 2
 
@@ -213,3 +225,48 @@ def test_a_server_that_is_started_meanwhile_finds_its_port_taken(
 def test_what_nobody_answers_is_told_though_it_is_our_own_port(fleet: Fleet, home: Home) -> None:
     done = home.run(*command(fleet, fleet.url, "--profile", ORG, "-y"))
     assert_one_line(done, ExitStatus.UNREACHABLE, "connection refused")
+
+
+@on_sqlite("the organization is put into the file")
+def test_output_that_a_proxy_did_not_get_comes_with_the_next_run(
+    fleet: Fleet, home: Home, original: Responder, signed: tuple[str, ...]
+) -> None:
+    rename_organization(fleet)
+    way = f"jobs/{ONE}/output/web2/stderr"
+    original.say("GET", way, Answer(502, b"<html></html>", "text/html"))
+    answer = told(fleet, home.env, original.url, *signed)
+    assert (answer["jobs"], answer["left_out"]) == (1, 1)
+    assert any("import again later: output of web2" in why for why in remarks(answer))
+    original.say("GET", way, Answer(body=b"no", content_type="application/octet-stream"))
+    answer = told(fleet, home.env, original.url, *signed)
+    assert (answer["jobs"], answer["there"], answer["outputs"]) == (1, 1, 2)
+
+
+@on_sqlite("the organization is put into the file")
+def test_output_that_the_server_fails_to_give_costs_that_output(
+    fleet: Fleet, home: Home, original: Responder, signed: tuple[str, ...]
+) -> None:
+    rename_organization(fleet)
+    original.say("GET", f"jobs/{ONE}/output/web2/stderr", json_answer({"error": "no"}, 500))
+    answer = told(fleet, home.env, original.url, *signed)
+    why = "its output, or a part of it, cannot be read: of web2: the server failed (500): no"
+    assert remarks(answer)[why] == ("changed", 1)
+    assert (answer["jobs"], answer["outputs"]) == (2, 1)
+
+
+@on_sqlite("the organization is put into the file")
+def test_jobs_of_several_batches_come_once_each(
+    fleet: Fleet, home: Home, responder: Responder, signed: tuple[str, ...]
+) -> None:
+    rename_organization(fleet)
+    ids = [f"{number:032x}" for number in range(1, 152)]
+    # The last one of the first batch is named once more: it is the first of the next.
+    listed = [*ids[:100], ids[99], *ids[100:]]
+    responder.say("GET", "jobs", json_answer([{"id": one} for one in listed], old=True))
+    at = "Mon, 23 Nov 2026 22:04:48 GMT"
+    for job_id in ids:
+        whole = {"id": job_id, "command": "x", "status": "complete", "run_timeout": 1,
+                 "created_at": at, "updated_at": at, "nodes": {}}  # fmt: skip
+        responder.say("GET", f"jobs/{job_id}", json_answer(whole, old=True))
+    answer = told(fleet, home.env, responder.url, *signed)
+    assert (answer["jobs"], answer["there"], answer["left_out"]) == (151, 1, 0)

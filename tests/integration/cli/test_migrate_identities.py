@@ -1,5 +1,6 @@
 """`pushcli migrate identities`: who is on a Chef Infra Server, in ours."""
 
+import base64
 import json
 import signal
 from collections.abc import Iterator
@@ -381,3 +382,52 @@ def test_a_server_that_is_started_meanwhile_finds_its_port_taken(fleet: Fleet) -
 
     source = Asked(fleet.api, ORG, 0.0)
     assert run(fleet.server_directory, source, ORG, lambda *_: None, write=True).is_empty
+
+
+def test_a_certificate_with_an_unknown_kind_of_key_costs_that_key(
+    fleet: Fleet, home: Home, chef: ChefServer
+) -> None:
+    whole = x509.load_pem_x509_certificate(certificate(BOB).encode()).public_bytes(Encoding.DER)
+    rsa_key = bytes.fromhex("2a864886f70d010101")
+    assert whole.count(rsa_key) == 1
+    odd = base64.encodebytes(whole.replace(rsa_key, rsa_key[:-1] + b"\x63")).decode()
+    pem = f"-----BEGIN CERTIFICATE-----\n{odd}-----END CERTIFICATE-----\n"
+    chef.keys[ORG, "user", "odd"] = [pem, keys.public_pem(WEB)]
+    answer = told(fleet, home, chef)
+    assert answer["users"] == of(3)
+    assert ("left out", "keys of users", "not a public key", "odd") in remarks(answer)
+
+
+def test_whoever_has_a_key_that_a_proxy_did_not_get_comes_whole_with_the_next_run(
+    fleet: Fleet, home: Home, chef: ChefServer
+) -> None:
+    way = ("GET", f"/organizations/{ORG}/users/bob/keys/key1")
+    chef.instead[way] = (502, b"<html></html>")
+    answer = told(fleet, home, chef)
+    assert answer["users"] == of(1, others=1)
+    assert [why for _, what, why, who in remarks(answer) if (what, who) == ("users", "bob")]
+    del chef.instead[way]
+    assert told(fleet, home, chef)["users"] == of(1, there=1)
+
+
+def test_the_key_called_default_comes_before_others(
+    fleet: Fleet, home: Home, chef: ChefServer
+) -> None:
+    place = f"/organizations/{ORG}/users/ann/keys"
+    others = [f"a{number:02}" for number in range(20)]
+    lines = [{"name": name, "uri": "", "expired": False} for name in
+             (*others, "default", "no such/key")]  # fmt: skip
+    chef.instead["GET", place] = (200, lines)
+    for name in others:
+        key = {"name": name, "public_key": keys.public_pem(BOB), "expiration_date": "infinity"}
+        chef.instead["GET", f"{place}/{name}"] = (200, key)
+    chef.groups[ORG, "crowd"] = {"groups": [f"g{number}" for number in range(1001)]}
+    said = remarks(told(fleet, home, chef))
+    assert said >= {
+        ("left out", "keys of users", "more than 20 of one name", "ann"),
+        ("left out", "keys of users", "no key can have the name", "ann"),
+        ("left out", "members of groups", "it has too many members", "crowd"),
+    }
+    fleet.start_server()
+    kept = superuser(fleet).get("/users/ann/keys/default")
+    assert kept["public_key"] == keys.public_pem(ANN)

@@ -25,9 +25,9 @@ from pushcli_server.store.database import make_engine
 from pushcli_server.store.errors import CannotApply, DamagedContent
 from tests.integration.store.conftest import ON_POSTGRESQL, Database
 from tests.integration.store.test_away import behind_a_way, committing, until_done
-from tests.integration.store.test_failures import administrator, cut
 from tests.integration.store.test_poison import execute
 from tests.integration.store.writing import JOB, ORGS, job, kept_output, until_healthy, with_job
+from tests.support.postgresql import away
 
 pytestmark = [pytest.mark.timeout(60), ON_POSTGRESQL]
 CONTENT = os.urandom(2 * PIECE + 1000)
@@ -230,9 +230,7 @@ def test_a_database_that_is_away_is_waited_for(database: Database, damage: str) 
     async def scenario(store: Store) -> None:
         await with_job(store, "a")
         await store.barrier()
-        with administrator(database) as (other, name):
-            other.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false')
-            cut(other, name)
+        with away(database.url):
             store.submit(stored("a"))
             await until_healthy(store, False)
             # By somebody else, meanwhile.
@@ -241,7 +239,6 @@ def test_a_database_that_is_away_is_waited_for(database: Database, damage: str) 
                 shutil.rmtree(file.parent)
             elif damage == "cut":
                 os.truncate(file, PIECE + 7)
-            other.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true')
         await until_healthy(store)
         if damage:
             with pytest.raises(DamagedContent, match=r"is missing|are left"):
@@ -276,12 +273,8 @@ def test_a_database_that_is_away_breaks_off_who_reads(database: Database) -> Non
         store.submit(stored("a"))
         content = await store.ask(output_reads.output, store.root, "acme", JOB, "a", "stdout")
         assert content is not None
-        with administrator(database) as (other, name):
-            other.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false')
-            cut(other, name)
-            with pytest.raises(StoreUnavailable):
-                await content.piece(0, 10)
-            other.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true')
+        with away(database.url), pytest.raises(StoreUnavailable):
+            await content.piece(0, 10)
         assert await content.piece(0, 10) == CONTENT[:10]
 
     database.run(scenario)
@@ -361,14 +354,11 @@ def test_what_cannot_be_read_stops_nobody(database: Database) -> None:
     async def scenario(store: Store) -> None:
         await with_job(store, "a", "b")
         await store.barrier()
-        with administrator(database) as (other, name):
-            other.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false')
-            cut(other, name)
+        with away(database.url):
             store.submit(stored("a"))
             await until_healthy(store, False)
             path.unlink()
             path.mkdir()
-            other.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true')
         await until_healthy(store)
         store.submit(stored("b", b"y" * 20_000))
         assert await kept_output(store, "acme", JOB, "b", "stdout") == b"y" * 20_000

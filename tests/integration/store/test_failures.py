@@ -22,6 +22,7 @@ from pushcli_server.store import (
 from pushcli_server.store.errors import Missing
 from tests.integration.store.conftest import ON_POSTGRESQL, ON_SQLITE, Database
 from tests.integration.store.writing import JOB, changed, kept_output, until_healthy, with_job
+from tests.support.postgresql import away
 
 pytestmark = pytest.mark.timeout(60)
 GROUP = operations.CreateGroup("acme", "g")
@@ -51,9 +52,7 @@ def test_a_lost_connection_is_told_and_got_over(database: Database) -> None:
     async def scenario(store: Store) -> None:
         await with_job(store, "a")
         await store.barrier()
-        with administrator(database) as (other, name):
-            other.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false')
-            cut(other, name)
+        with away(database.url):
             store.submit(changed("a", "ready"))
             await until_healthy(store, False)
             with pytest.raises(StoreUnavailable):
@@ -62,7 +61,6 @@ def test_a_lost_connection_is_told_and_got_over(database: Database) -> None:
                 await store.ask(reads.job_nodes, "acme", JOB)
             with pytest.raises(StoreUnavailable):
                 await store.write(GROUP)
-            other.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true')
         await until_healthy(store)
         assert (await store.ask(reads.job_nodes, "acme", JOB))[0].state == "ready"
 
@@ -160,9 +158,7 @@ def test_what_is_queued_when_the_database_stays_away_is_named_at_the_end(
     async def scenario(store: Store) -> None:
         await with_job(store, "a")
         await store.barrier()
-        with administrator(database) as (other, name):
-            other.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false')
-            cut(other, name)
+        with away(database.url):
             store.submit(changed("a", "ready"))
             await until_healthy(store, False)
             await store.close()

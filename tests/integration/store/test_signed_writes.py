@@ -18,6 +18,7 @@ from pushcli_server.store import (
     signatures,
 )
 from tests.integration.store.conftest import Database
+from tests.support.waiting import patient
 
 NOW = 1000.0
 SIGNED = Signature(Requestor("user", "", "ann"), b"s" * 32, NOW)
@@ -100,5 +101,38 @@ def test_what_a_request_took_from_the_window_is_not_read_again(database: Databas
         store.submit(operations.RememberSignature(SIGNED, NOW, JOB))
         assert await verdict(later, NOW + 900) is None
         assert await store.ask(signatures.find, SIGNED.digest) is None
+
+    database.run(scenario)
+
+
+def test_what_left_the_window_is_forgotten_again_and_again(database: Database) -> None:
+    async def scenario(store: Store) -> None:
+        replays, now = Replays(), NOW
+        writes = await signed_writes.load(store, replays, lambda: now)
+        for number in range(3):
+            one = Signature(SIGNED.requestor, bytes([number]) * 32, now)
+            async with writes.once(one, now):
+                pass
+            assert len(replays) == 1
+            assert len(await store.ask(signatures.since, 0.0)) == 1
+            now += 901
+
+    database.run(scenario)
+
+
+def test_who_repeats_what_was_cancelled_is_not_kept_waiting(database: Database) -> None:
+    async def scenario(store: Store) -> None:
+        writes = await opened(store)
+
+        async def endless() -> None:
+            async with writes.once(SIGNED, NOW):
+                await asyncio.Event().wait()
+
+        task = asyncio.create_task(endless())
+        await asyncio.sleep(0.05)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        async with asyncio.timeout(patient(2)):
+            assert await verdict(writes, NOW + 5) is None
 
     database.run(scenario)

@@ -188,3 +188,9 @@ def test_whatever_happens_nothing_is_carried_out_again_later(
             getattr(replays, step)(signed)
             if step == "carried_out":
                 done.add(number)
+
+
+def test_a_clock_that_was_set_back_lets_nothing_be_carried_out_again() -> None:
+    replays, signed = Replays(), signature()
+    carry_out(replays, signed, 1000.0, JOB)
+    assert replays.judge(signed, 990.0) is Verdict.CARRIED_OUT
