@@ -192,11 +192,11 @@ class Sandbox:
         """Start one; returns when it says this."""
         self._spawn(name, ["server", "start", "--dir", str(directory), *options])
         deadline = time.monotonic() + PATIENCE
-        while says not in self._said(name):
+        while says not in self._logged(name):
             self._require_alive(name, deadline)
             time.sleep(_TICK)
 
-    def _said(self, name: str) -> bytes:
+    def _logged(self, name: str) -> bytes:
         """What a process has written to its log."""
         with self.log(name).open("rb") as log:
             log.seek(self._began[name])

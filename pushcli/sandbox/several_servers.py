@@ -100,7 +100,7 @@ class SeveralServers(Sandbox):
         """Those that have begun to work since this was asked last."""
         for server in self._servers:
             pid = self.pid(server.name)
-            if pid not in self._working and _WORKS in self._said(server.name):
+            if pid not in self._working and _WORKS in self._logged(server.name):
                 self._working.add(pid)
                 yield server
 

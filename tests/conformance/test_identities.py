@@ -412,3 +412,11 @@ def test_the_audit_trail_is_read_in_part(server: Sandbox) -> None:
     assert admin.get("audit", query="?kind=server") == {"records": [], "truncated": False}
     for bad in ("limit=0", "limit=10001", "limit=x", "since=nan", "since=x", "more=1", "kind=x"):
         assert admin("GET", "audit", query=f"?{bad}").status == 400
+
+
+def test_a_validator_that_administrates_may_what_members_may(server: Sandbox) -> None:
+    both = new_client(server, validator=True, admin=True)
+    for path in ("groups", "nodes", "search", "pushy/freeze"):
+        assert both("GET", path).status == 200, path
+    assert operator(server)("PUT", f"clients/{both.name}", {"admin": False}).status == 200
+    assert both("GET", "groups").status == 403

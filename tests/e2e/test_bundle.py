@@ -1,5 +1,6 @@
 """An archive to install an agent offline: what is in it, and what its installer does."""
 
+import hashlib
 import os
 import platform
 import re
@@ -183,7 +184,8 @@ def test_a_machine_that_does_not_fit(
 
 
 def test_a_newer_glibc_does(unpacked: Path, installed: Path, tmp_path: Path) -> None:
-    for version in ("2.100", "3.0"):
+    facts = dict(re.findall(r"(?m)^(\w+)='(.*)'$", (unpacked / "bundle.env").read_text()))
+    for version in (facts["GLIBC"], "2.100", "3.0"):
         path = program(tmp_path, "getconf", f"echo glibc {version}")
         assert install(unpacked, installed, path=path).returncode == 0
 
@@ -300,3 +302,20 @@ def test_one_that_is_interrupted_leaves_nothing_that_is_broken(
         assert done.returncode == 0, done.stderr
         assert not (target / "bin" / "stray").exists()
         subprocess.run([target / "bin" / "pushcli", "--version"], check=True, capture_output=True)
+
+
+def test_the_newest_python_is_taken_and_must_be_whole(made: Path, tmp_path: Path) -> None:
+    top = unpack(made, tmp_path / "unpacked")
+    facts, sums = top / "bundle.env", top / "SHA256SUMS"
+    several = "PYTHONS='3.9 3.30 3.31 3.4'"
+    facts.write_text(re.sub(r"(?m)^PYTHONS=.*$", several, facts.read_text()))
+    digest = hashlib.sha256(facts.read_bytes()).hexdigest()
+    sums.write_text(re.sub(r"(?m)^\w+  bundle\.env$", f"{digest}  bundle.env", sums.read_text()))
+    bin_ = tmp_path / "bin"
+    bin_.mkdir()
+    for version in ("3.9", "3.30", "3.31"):
+        text = f'case "$3" in *venv*) exit 1 ;; esac; echo cpython {version}'
+        program(bin_, f"python{version}", text)
+    said = refusal(install(top, tmp_path / "t", "--python=", path=bin_))
+    assert "python3.31 lacks its modules venv, ssl or zlib" in said
+    assert not (tmp_path / "t").exists()

@@ -8,16 +8,20 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import quote
 
 import psycopg
 import pytest
+import zmq
 from sqlalchemy import text
 from sqlalchemy.engine import make_url
 
 from pushcli.errors import PushcliError, ServerError
 from pushcli.sandbox.sandbox import Sandbox
-from tests.support.identities import operator
+from tests.support import key_files
+from tests.support.identities import Signer, operator
 from tests.support.metrics import metric
+from tests.support.old_agent import enroll
 from tests.support.postgresql import on_sqlite, throw_away_database
 from tests.support.stored import away, database
 from tests.support.tcp_way import tcp_way
@@ -229,3 +233,19 @@ def test_a_store_with_rows_that_cannot_be_read(make_fleet: MakeFleet) -> None:
         assert done.returncode == 0, (command, done.stderr)
     assert "is ended as aborted" in fleet.log("server").read_text()
     assert fleet.cli("job", "start", "true", "n1", "n2").returncode == 0
+
+
+@on_sqlite("it is about a lock on SQLite's file")
+def test_no_configuration_is_handed_out_before_it_is_stored(make_fleet: MakeFleet) -> None:
+    fleet = make_fleet()
+    profile = enroll(fleet, "late")
+    client = Signer(fleet, "late", key_files.read(Path(profile.client_key)))
+    query = f"?ccpk={quote(zmq.curve_keypair()[0].decode(), safe='')}&version=2.0"
+    other = sqlite3.connect(fleet.server_directory / "pushcli.db", isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+    try:
+        assert client("GET", "pushy/config/late", query=query).status == 503
+    finally:
+        other.execute("ROLLBACK")
+        other.close()
+    until(lambda: client("GET", "pushy/config/late", query=query).status == 200, "it is back")

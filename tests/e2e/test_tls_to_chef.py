@@ -1,5 +1,6 @@
 """The Chef Infra Server proves itself before it is asked anything."""
 
+import shutil
 import ssl
 from pathlib import Path
 
@@ -170,3 +171,17 @@ def test_without_what_proves_it_or_us_no_server_starts(
         assert str(ca if "CA" in spoil else fleet.chef_key) in ran.stderr
         assert ran.stderr.count("\n") == 1
         assert not chef.asked
+
+
+def test_the_file_is_looked_for_in_the_servers_directory(
+    tmp_path: Path, certificate: Certificate
+) -> None:
+    with chef_server(SUPERUSER_KEY.public_key(), certificate.context) as chef:
+        fleet = BesideChef(tmp_path, chef, SUPERUSER_KEY, chef_ca_file="chef.crt")
+        try:
+            fleet.make_server()
+            shutil.copy(certificate.file, fleet.server_directory / "chef.crt")
+            fleet.start_server()
+            assert operator(fleet)("GET", "pushy/jobs").status == 200
+        finally:
+            fleet.stop()

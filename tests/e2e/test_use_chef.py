@@ -7,8 +7,9 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -181,6 +182,8 @@ def test_jobs_nodes_and_settings_stay_there_and_back(fleet: Fleet, chef: ChefSer
     third = fleet.api.start_job(JOB)
     until(lambda: fleet.api.job(third)["status"] == "complete", "it is done")
     assert {fleet.api.job(job)["status"] for job in (first, second)} == {"complete"}
+    told = fleet.cli("audit")
+    assert f"use own {chef.url}" in " ".join(told.stdout.split()), told
 
 
 NODES = f"/organizations/{ORG}/nodes"
@@ -456,25 +459,33 @@ def test_beside_a_running_server_nothing_is_changed(unchanged: Fleet, chef: Chef
 def test_while_it_is_written_no_server_starts(still: Fleet, chef: ChefServer) -> None:
     fleet = still
     is_like_here(chef, fleet)
-    config = settings.load(fleet.server_directory)
-    engine = database.make_engine(config.database(fleet.server_directory))
-    with engine.connect() as connection, ThreadPoolExecutor(1) as beside:
-        is_postgresql = engine.dialect.name == "postgresql"
-        connection.exec_driver_sql(
-            "LOCK TABLE chef_allowed IN SHARE MODE"
-            if is_postgresql
-            else "DELETE FROM chef_allowed WHERE url = ''"
-        )
+    config, before = settings.load(fleet.server_directory), toml(fleet)
+    with held_up(config.database(fleet.server_directory)) as go_on, ThreadPoolExecutor(1) as beside:
         changing = beside.submit(use, fleet, chef, "-y")
         until(lambda: is_taken(config.api_port), "it is alone")
         for _ in range(10):
             time.sleep(0.1)
             assert is_taken(config.api_port)
         assert not changing.done()
-        connection.rollback()
+        # Killed now, it starts as before: with these settings and no permission it would not.
+        assert toml(fleet) == before
+        go_on()
         assert changing.result()[0] == 0
-    engine.dispose()
     assert not is_taken(config.api_port)
+
+
+@contextmanager
+def held_up(url: str) -> Iterator[Callable[[], None]]:
+    """Nobody can change who is allowed, until this is called."""
+    engine = database.make_engine(url)
+    with engine.connect() as connection:
+        connection.exec_driver_sql(
+            "LOCK TABLE chef_allowed IN SHARE MODE"
+            if engine.dialect.name == "postgresql"
+            else "DELETE FROM chef_allowed WHERE url = ''"
+        )
+        yield connection.rollback
+    engine.dispose()
 
 
 def is_taken(port: int) -> bool:
@@ -629,3 +640,19 @@ def test_what_no_server_would_start_with_is_not_set(unchanged: Fleet, chef: Chef
         assert words in err, value
         assert err.count("\n") == 1, value
     assert not chef.asked
+
+
+def test_on_the_way_back_the_settings_come_first(still: Fleet, chef: ChefServer) -> None:
+    """Killed between the two it starts: by its own users, though Chef's might still count."""
+    fleet = still
+    is_like_here(chef, fleet)
+    assert use(fleet, chef, "-y")[0] == 0
+    config, before = settings.load(fleet.server_directory), toml(fleet)
+    with held_up(config.database(fleet.server_directory)) as go_on, ThreadPoolExecutor(1) as beside:
+        changing = beside.submit(use_own, fleet, "-y")
+        until(lambda: toml(fleet) != before, "the settings are there")
+        assert settings.load(fleet.server_directory).identity == "own"
+        assert is_taken(config.api_port)
+        assert not changing.done()
+        go_on()
+        assert changing.result()[0] == 0

@@ -157,6 +157,26 @@ def test_imported_jobs_are_pruned_as_others(imported: Imported) -> None:
 
 
 @scene
+def two_large_channels(take: Importing) -> dict[str, Any]:
+    one = take.database.job("e2" * 16, nodes={"a": 3, "b": 3})
+    # Of the first there is as much as is kept in memory.
+    for node, size in (("a", 4 * 2**20), ("b", 1000)):
+        take.database.session.execute(
+            "INSERT INTO job_output VALUES (%s, %s, repeat('o', %s), repeat('e', %s))",
+            [one, node, size, size],
+        )
+    return take()
+
+
+def test_output_and_errors_of_a_node_stay_apart_in_files(imported: Imported) -> None:
+    assert imported.answers[two_large_channels]["remarks"] == []
+    for node, size in (("a", 4 * 2**20), ("b", 1000)):
+        for channel, letter in (("stdout", b"o"), ("stderr", b"e")):
+            found = imported.fleet.api.job_output("e2" * 16, node, channel)
+            assert found == letter * size, (node, channel)
+
+
+@scene
 def two_jobs(take: Importing) -> dict[str, Any]:
     one, two = "a1" * 16, "a2" * 16
     database = take.database
@@ -682,13 +702,14 @@ def test_names_of_organizations_are_asked_of_chef(
             fleet.make_server()
             home = Home(fleet.credentials.parent.parent)
             database.job(ONE, nodes={"web1": 3})
+            database.job(THREE, nodes={"web1": 3})
             database.job(TWO, org="f" * 32)
             dry = home.run(*command(fleet, database.url, "--dry-run"))
-            assert "Would import 1 jobs of sandbox" in dry.stdout, dry
+            assert "Would import 2 jobs of sandbox" in dry.stdout, dry
             answer = told(fleet, home.env, database.url)
-            assert (answer["jobs"], answer["left_out"]) == (1, 1)
+            assert (answer["jobs"], answer["left_out"]) == (2, 1)
             fleet.start_server()
-            assert [job["id"] for job in fleet.api.jobs()] == [ONE]
+            assert sorted(job["id"] for job in fleet.api.jobs()) == [ONE, THREE]
             chef.fault = "failing"
             broken = home.run(*command(fleet, database.url, "--dry-run"))
             assert_one_line(broken, ExitStatus.ERROR, "the server failed (500)")

@@ -9,7 +9,11 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from pushcli import keys
 from pushcli_server import persistence
+from pushcli_server.identities import OwnIdentities
+from pushcli_server.rest.auth import Access, Authenticator
+from pushcli_server.rest.rights import Rights
 from pushcli_server.store import (
     Store,
     StoreUnavailable,
@@ -30,6 +34,7 @@ from tests.integration.store.writing import (
     with_job,
 )
 from tests.support.tcp_way import TcpWay, tcp_way
+from tests.support.waiting import patient
 
 pytestmark = pytest.mark.timeout(60)
 GROUP = operations.CreateGroup("acme", "g")
@@ -259,5 +264,33 @@ def test_what_was_written_is_not_said_to_have_failed(database: Database) -> None
             with pytest.raises(OutcomeUnknown):
                 await store.write(GROUP)
             await asyncio.to_thread(way.open)
+
+        behind.run(scenario)
+
+
+@ON_POSTGRESQL
+def test_whoever_reads_a_feed_goes_on_while_nobody_can_be_asked(database: Database) -> None:
+    pair = keys.generate().public_key()
+    with behind_a_way(database) as (way, behind):
+
+        async def scenario(store: Store) -> None:
+            ann = operations.CreateUser(name="ann", public_key=keys.public_pem(pair))
+            await store.write(*ORGS, ann, operations.AssociateUser("acme", "ann"))
+            identities = OwnIdentities(store)
+            who = Authenticator(identities, Rights(identities, store))
+            [found] = await store.ask(identity_reads.principals, "acme", "ann")
+
+            async def still_allowed() -> bool:
+                return await who.still_allowed("acme", found, pair, Access.MEMBER, {}, "/")
+
+            assert await still_allowed()
+            await asyncio.to_thread(way.close)
+            assert await still_allowed()
+            await asyncio.to_thread(way.open)
+            await until_healthy(store)
+            await store.write(operations.DeleteUser("ann"))
+            async with asyncio.timeout(patient(5)):
+                while await still_allowed():
+                    await asyncio.sleep(0.02)
 
         behind.run(scenario)

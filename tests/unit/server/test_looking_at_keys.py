@@ -54,3 +54,7 @@ def test_a_key_that_counts_no_more_admits_no_more() -> None:
 def test_a_key_younger_than_the_answer_is_not_taken_for_a_revoked_one() -> None:
     assert left([GOOD], GOOD_KEY, meanwhile="young") == {GOOD_KEY, "young"}
     assert left([GOOD], "stolen", meanwhile="young") == {"young"}
+
+
+def test_one_of_which_nobody_knows_by_which_key_it_was_admitted_stays() -> None:
+    assert left([GOOD], "") == {""}

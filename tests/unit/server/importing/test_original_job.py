@@ -12,6 +12,7 @@ from pushcli.protocol import limits, names
 from pushcli_server.core.states import JobStatus, NodeState
 from pushcli_server.importing import original_job
 from pushcli_server.importing.original_job import MAX_TEXT, LeftOut, OriginalJob, taken
+from pushcli_server.importing.original_rest import moment
 from pushcli_server.store.original import JOB_STATUS, NODE_STATUS
 
 NOW = 1_800_000_000.0
@@ -136,3 +137,15 @@ def test_a_node_is_in_a_job_once_and_there_are_not_too_many(
 def test_who_was_ready_and_never_told_to_run_did_not_crash(status: str, ended: NodeState) -> None:
     (part,) = taken(job(status=status, parts=[("a", "ready")]), "acme", NOW).parts
     assert part.state == ended
+
+
+def test_a_zone_that_is_named_counts() -> None:
+    remarks: list[str] = []
+    for text in ("Mon, 23 Nov 2026 22:04:48 GMT", "2026-11-23T22:04:48Z",
+                 "2026-11-23T23:04:48+01:00"):  # fmt: skip
+        assert moment(text, "created_at", remarks) == 1795471488.0, text
+    assert remarks == []
+    assert moment("2026-11-23 22:04:48", "created_at", remarks) == 1795471488.0
+    assert remarks == ["created_at names no zone: UTC"]
+    for odd in ("soon", 5, None, "2" * 101):
+        assert moment(odd, "x", remarks) is None
