@@ -553,7 +553,11 @@ def stuck(
         more = arguments or ("-y",)
         process = home.start(*command(fleet, url or database.url, AS_ORG, *more))
         try:
-            waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'advisory'"
+            # Other databases there are others' tests.
+            waiting = (
+                "SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'advisory' AND"
+                " database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+            )
             while database.session.execute(waiting).fetchone() == (0,):
                 assert process.poll() is None
             yield process, blocking
