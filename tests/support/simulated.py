@@ -310,7 +310,9 @@ def connect(
 def listen(context: "zmq.Context[zmq.Socket[bytes]]", address: str) -> "zmq.Socket[bytes]":
     """A subscriber that nobody reads: what comes is received and then thrown away."""
     socket = context.socket(zmq.SUB)
-    socket.linger, socket.rcvhwm = 0, 1
+    # Of what comes the last is kept. With a full queue in its place nothing would be received any
+    # more: the buffers of thousands of connections take the kernel's memory, and it drops packets.
+    socket.linger, socket.conflate = 0, True
     socket.subscribe(b"")
     socket.connect(address)
     return socket
