@@ -10,7 +10,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -224,7 +224,7 @@ def _check(command: Sequence[str], directory: Path, owner: pwd.struct_passwd | N
 
 
 @contextlib.contextmanager
-def _starting(program: Path) -> Any:
+def _starting(program: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
