@@ -59,7 +59,7 @@ def beside_chef(count: int, delay: float) -> Iterator[str]:
         plans = [
             Plan(
                 nodes=share, interval=INTERVAL, key_file=str(key_file), extensions=OURS,
-                url=fleet.url.partition("/organizations")[0], address=f"127.0.0.{number}",
+                url=fleet.url.partition("/organizations")[0], network=f"127.{number}",
             )
             for number, share in enumerate(shares(names), 2)
         ]  # fmt: skip

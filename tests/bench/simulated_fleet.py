@@ -48,7 +48,7 @@ class SimulatedFleet(Sandbox):
         plans = [
             Plan(
                 nodes=share, interval=INTERVAL, key_file=str(key_file), url=url,
-                extensions=offered, old=old, address=f"127.0.0.{number}",
+                extensions=offered, old=old, network=f"127.{number}",
             )
             for number, share in enumerate(shares(self.names), 2)
         ]  # fmt: skip

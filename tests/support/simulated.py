@@ -64,12 +64,18 @@ class Plan(msgspec.Struct, kw_only=True):
     old: bool = False
     """Whether they listen to the server's heartbeats too, over a second connection each."""
 
-    address: str = ""
-    """Theirs: of one address a server takes so many connections only."""
+    network: str = ""
+    """What their addresses begin with, such as `127.2`. Each has its own, as machines do: a server
+    takes only so many connections of one address that have not proven yet whose they are.
+    """
 
-    def way_to(self, server: str) -> str:
-        """A server's ZeroMQ address as libzmq is given it, with ours."""
-        return server.replace("tcp://", f"tcp://{self.address}:0;") if self.address else server
+    def way_to(self, server: str, name: str) -> str:
+        """A server's ZeroMQ address as libzmq is given it, with that of the node of this name."""
+        if not self.network:
+            return server
+        number = zlib.crc32(name.encode())
+        ours = f"{self.network}.{number % 251}.{number // 251 % 251 + 1}"
+        return server.replace("tcp://", f"tcp://{ours}:0;")
 
     @property
     def fetch(self) -> bool:
@@ -294,7 +300,7 @@ def connect(
     socket.curve_publickey, socket.curve_secretkey = public, secret
     socket.linger = 0
     socket.reconnect_ivl, socket.reconnect_ivl_max = 100, 2000
-    socket.connect(plan.way_to(config.command_addr))
+    socket.connect(plan.way_to(config.command_addr, config.name))
     run = f"sim-{config.name}-{public[:8]!r}"
     return kind(
         config.name, socket, config.session_key, plan.org, run,
@@ -302,7 +308,9 @@ def connect(
         keeps_results=extensions.RESULTS in plan.extensions.split(","),
         interval=plan.interval, quiet_interval=config.quiet_interval,
         listening=(
-            listen(context, plan.way_to(config.heartbeat_addr)) if config.heartbeat_addr else None
+            listen(context, plan.way_to(config.heartbeat_addr, config.name))
+            if config.heartbeat_addr
+            else None
         ),
     )  # fmt: skip
 

@@ -1,18 +1,20 @@
 """What monitoring is told of a running server."""
 
 import asyncio
+import contextlib
 import os
 import signal
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import requests
-from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 from starlette.requests import Request
 
 from pushcli.sandbox.sandbox import ORG, Sandbox
+from pushcli_server.metrics import Metrics
 from pushcli_server.rest.errors import Refused
 from pushcli_server.rest.monitoring import MonitoringHandlers
 from pushcli_server.settings import Settings
@@ -153,6 +155,19 @@ def test_a_server_whose_database_is_away_is_not_ready_though_nobody_writes(tmp_p
         assert measured(fleet)["pushcli_store_healthy",] == 1
 
 
+def test_what_the_process_uses_is_measured_anew_each_time(fleet: Sandbox) -> None:
+    def open_ones() -> float:
+        return measured(fleet)["process_open_fds",]
+
+    before = open_ones()
+    assert before > 0
+    host, port = fleet.url.split("/")[2].split(":")
+    with contextlib.ExitStack() as held:
+        for _ in range(5):
+            held.enter_context(socket.create_connection((host, int(port))))
+        until(lambda: open_ones() >= before + 5, "they are counted")
+
+
 def test_each_measurement_stands_in_the_documentation(fleet: Sandbox) -> None:
     page = (Path(__file__).parents[3] / "docs" / "operations.md").read_text()
     families = text_string_to_metric_families(ask(fleet, "/metrics").text)
@@ -167,7 +182,7 @@ def handlers(directory: Path) -> tuple[Store, MonitoringHandlers]:
     Store.create(url, directory)
     store = Store.open(url, directory)
     settings = Settings(monitoring_networks=["127.0.0.0/8", "fe80::/10"])
-    return store, MonitoringHandlers(CollectorRegistry(), store, settings)
+    return store, MonitoringHandlers(Metrics(), store, settings)
 
 
 def asked_by(host: str) -> Request:
