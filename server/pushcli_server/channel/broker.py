@@ -21,6 +21,7 @@ from pushcli.protocol.timestamps import format_rfc1123
 from pushcli_server.channel.crowd import Limits
 from pushcli_server.channel.doorman import Doorman
 from pushcli_server.channel.drops import Drops
+from pushcli_server.channel.repeats import Repeats
 from pushcli_server.core.identity import NodeKey
 from pushcli_server.guarded import guarded
 from pushcli_server.listener import listen
@@ -32,6 +33,10 @@ GATHER = 0.003
 _HEAVY = 500.0
 """Messages in each second that are many."""
 _SPAN = 0.05
+_CROWDED = 0.25
+"""Seconds for which messages wait before those are left out that repeat others."""
+_OF_SILENCE = 2
+"""A node is heard so often, at least, in the silence that would make it offline."""
 _FRAMES = 3
 """Of a message that are looked at: one of ours has two, and what has more is refused whole."""
 _AT_ONCE, _MORE = int(zmq.NOBLOCK), int(zmq.NOBLOCK | zmq.SNDMORE)
@@ -144,6 +149,7 @@ class Broker:
         self._floor = 0
         self._scheduled = False
         self._unread_since = math.inf
+        self._repeats = Repeats(silence / _OF_SILENCE)
         self._traffic = _Traffic()
         self._closed = False
         self._loop = asyncio.get_running_loop()
@@ -284,17 +290,31 @@ class Broker:
         if self._closed:
             return
         end = time.monotonic() + SLICE
-        while time.monotonic() < end:
+        while (now := time.monotonic()) < end:
             try:
                 routing_id, frames = self._next_message()
             except zmq.Again:
                 self._unread_since = math.inf
+                self._repeats.clear()
                 return
             self._traffic.count += 1
             # Whatever becomes of one message, those behind it are read: the socket has no
             # edge left that would call us.
-            guarded(self._accept, routing_id, frames)
+            if now - self._unread_since < _CROWDED:
+                guarded(self._accept, routing_id, frames)
+            else:
+                guarded(self._accept_news, routing_id, frames, now)
         self._schedule()
+
+    def _accept_news(self, routing_id: bytes, frames: "list[zmq.Frame]", now: float) -> None:
+        """A message, while more waits than is read: no heartbeat that repeats the one before."""
+        body = frames[-1].bytes
+        if self._repeats.is_one(routing_id, body, now):
+            self._received[messages.Heartbeat] += 1
+        elif isinstance(self._accept(routing_id, frames), messages.Heartbeat):
+            self._repeats.heartbeat(routing_id, body, now)
+        else:
+            self._repeats.forget(routing_id)
 
     def _next_message(self) -> "tuple[bytes, list[zmq.Frame]]":
         """Of which peer, and its frames.
@@ -311,7 +331,8 @@ class Broker:
             frames[_FRAMES - 1 :] = [frame]
         return routing_id, frames
 
-    def _accept(self, routing_id: bytes, frames: "list[zmq.Frame]") -> None:
+    def _accept(self, routing_id: bytes, frames: "list[zmq.Frame]") -> messages.NodeMessage | None:
+        """A message of whoever it is; it, if it is handed on."""
         address = str(frames[-1].get("Peer-Address"))
         curve_key = str(frames[-1].get("User-Id"))
         node = self._owner(curve_key)
@@ -321,18 +342,19 @@ class Broker:
             self.drops.drop(address, DropReason.UNKNOWN_KEY, time.monotonic())
             if self._doorman is not None:
                 self._doorman.end(frames[-1], address)
-            return
+            return None
         try:
             message = self._verified([frame.bytes for frame in frames], node)
         except Dropped as error:
             self.drops.drop(node.name, error.reason, time.monotonic())
             if isinstance(error, _WrongTime):
                 self._clock_differs(node, error.ahead)
-            return
+            return None
         if self._doorman is not None:
             self._doorman.prove(frames[-1], node, address)
         self._received[type(message)] += 1
         self._receive(node, self._mark + routing_id, address, message, curve_key)
+        return message
 
     def _verified(self, frames: list[bytes], node: NodeKey) -> messages.NodeMessage:
         """The message of these frames, if all about it is right.

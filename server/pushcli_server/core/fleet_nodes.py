@@ -27,6 +27,10 @@ class ClientGone(Exception):
 def receive(fleet: Fleet, event: on_fleet.MessageReceived, now: float) -> list[Effect]:
     """A verified message of a node, and what it means for the jobs that it concerns."""
     node = fleet.node(event.node)
+    if _is_idle_beat(fleet, node, event):
+        # Of thousands of old agents that is nearly all there is.
+        node_core.beat(node, event.message.sequence, now)
+        return []
     effects = [] if event.curve_key == node.curve_key else _proven(fleet, node, event, now)
     node.is_proven = node.is_proven or event.curve_key == node.curve_key
     interest = _interest(fleet, node, event.message.job_id)
@@ -40,6 +44,20 @@ def receive(fleet: Fleet, event: on_fleet.MessageReceived, now: float) -> list[E
             effects.append(on_fleet.ForgetPeer(node.last_peer))
         node.last_peer, node.unstored = node.peer, 0
     return effects
+
+
+def _is_idle_beat(fleet: Fleet, node: Node, event: on_fleet.MessageReceived) -> bool:
+    """Whether all that a message says is that an old agent is there still, and has no work."""
+    message = event.message
+    return (
+        type(message) is messages.Heartbeat
+        and message.job_id is None
+        and event.peer == node.peer
+        and event.curve_key == node.curve_key
+        and message.incarnation_id == node.incarnation
+        and node.is_settled
+        and event.node not in fleet.busy
+    )
 
 
 def _proven(fleet: Fleet, node: Node, event: on_fleet.MessageReceived, now: float) -> list[Effect]:

@@ -176,6 +176,12 @@ def heartbeat(node: str = "node1", org: str = "acme") -> bytes:
 
 
 GOOD = heartbeat()
+VOTE = messages.encode(
+    messages.AckCommit(
+        node="node1", org="acme", incarnation_id="i", sequence=1, job_id="1" * 32,
+        timestamp="Mon, 23 Nov 2026 20:43:16 GMT",
+    )
+)  # fmt: skip
 NOW = parse_rfc1123("Mon, 23 Nov 2026 20:43:16 GMT")
 json_like = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
@@ -249,6 +255,37 @@ def test_it_tells_for_how_long_something_may_have_waited_to_be_read() -> None:
             assert longest > 3 * SLICE
             while running.unread_for(time.monotonic()):
                 await asyncio.sleep(0)
+
+    run(scenario)
+
+
+def test_heartbeats_that_say_the_same_are_left_out_while_more_comes_than_is_read() -> None:
+    def beat(sequence: int) -> list[bytes]:
+        return wire.seal(GOOD.replace(b'"sequence":1,', b'"sequence":%d,' % sequence), KEY)
+
+    async def scenario() -> None:
+        async with broker(KEY, lambda: NOW) as (heard, running, socket):
+            heard.takes = 0.1
+            for sequence in range(20):
+                socket.send_multipart(beat(sequence))
+            socket.send_multipart(wire.seal(VOTE, KEY))
+            for sequence in range(20, 23):
+                socket.send_multipart(beat(sequence))
+            await asyncio.sleep(0.3)
+            while running.unread_for(time.monotonic()):
+                await asyncio.sleep(0)
+            voted = [type(one) for one in heard].index(messages.AckCommit)
+            # Those before it is behind, and one now and then.
+            assert 4 <= voted < 12
+            assert heard[voted + 1].sequence == 20, "what comes after something else is news"
+            assert len(heard) == voted + 2
+            assert not running.drops.counts
+            heard.takes = 0
+            socket.send_multipart(beat(23))
+            socket.send_multipart(beat(24))
+            while heard[-1].sequence != 24:
+                await asyncio.sleep(0)
+            assert heard[-2].sequence == 23, "as soon as all is read each counts"
 
     run(scenario)
 
