@@ -10,6 +10,10 @@ from typing import NamedTuple
 
 _VARIES = re.compile(rb'"sequence"\s*:\s*\d+|"timestamp"\s*:\s*"[^"]*"')
 """What differs between two heartbeats that say the same."""
+LARGEST = 1024
+"""Bytes of a body that is remembered; an ordinary heartbeat has some 300."""
+MOST = 50_000
+"""Connections of which one is remembered: of those that end nobody tells."""
 
 
 class _Taken(NamedTuple):
@@ -36,13 +40,18 @@ class Repeats:
         for that loses nothing.
         """
         taken = self._taken.get(connection)
-        if taken is None or now - taken.at >= self._pause:
+        if taken is None or now - taken.at >= self._pause or len(body) > LARGEST:
             return False
         return taken.body == _VARIES.sub(b"", body)
 
     def heartbeat(self, connection: bytes, body: bytes, now: float) -> None:
         """One was verified and taken."""
-        self._taken[connection] = _Taken(_VARIES.sub(b"", body), now)
+        if len(body) > LARGEST:
+            self.forget(connection)
+        else:
+            if len(self._taken) >= MOST:
+                self.clear()
+            self._taken[connection] = _Taken(_VARIES.sub(b"", body), now)
 
     def forget(self, connection: bytes) -> None:
         """Something else was taken: what is said then is news."""

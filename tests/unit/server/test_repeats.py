@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from pushcli.protocol import messages
-from pushcli_server.channel.repeats import Repeats
+from pushcli_server.channel.repeats import LARGEST, MOST, Repeats
 from tests.support import recordings
 
 BODY = b'{"type":"heartbeat","sequence":7,"timestamp":"T1","node":"a","job_state":"idle"}'
@@ -50,6 +50,23 @@ def test_after_something_else_it_is_news_again() -> None:
     known.forget(b"p")
     known.forget(b"q")
     assert not known.is_one(b"p", NEXT, 10.1)
+
+
+def test_nothing_large_is_kept() -> None:
+    known = repeats()
+    known.heartbeat(b"p", BODY.ljust(LARGEST + 1), 10.0)
+    assert len(known) == 0
+    known.heartbeat(b"p", BODY.ljust(LARGEST), 10.0)
+    assert known.is_one(b"p", NEXT.ljust(LARGEST), 10.1)
+    assert not known.is_one(b"p", NEXT.ljust(LARGEST + 1), 10.1)
+
+
+def test_only_so_many_are_kept() -> None:
+    known = repeats()
+    for number in range(MOST + 10):
+        known.heartbeat(b"%d" % number, BODY, 10.0)
+    assert len(known) <= MOST
+    assert known.is_one(b"%d" % (MOST + 9), NEXT, 10.1)
 
 
 def test_nothing_is_kept_once_all_is_read() -> None:
