@@ -29,10 +29,8 @@ from pushcli_server.timers import Timers
 _log = logging.getLogger(__name__)
 CLOCK_STEP = 0.05
 """Seconds by which dates may be off before the fleet is told that the clock was set."""
-BEHIND = 0.25
-"""Seconds for which messages wait before nobody's silence is judged: it may be broken unread."""
 AGAIN = 1.0
-"""Seconds after which it is looked at again, ..."""
+"""Seconds after which a node is looked at again whose silence may be broken unread, ..."""
 LONGEST_BEHIND = 30.0
 """... and for which it is put off at most: there may always be one who sends more than is read."""
 Spawn = Callable[[str, Callable[[], Coroutine[Any, Any, None]]], None]
@@ -47,7 +45,7 @@ class Engine:
 
     Args:
         spawn: has the store read beside everything else.
-        unread_for: seconds for which a message of a node may have waited to be read.
+        is_behind: whether a node may have said something that was not heard.
     """
 
     def __init__(
@@ -63,7 +61,7 @@ class Engine:
         outputs: OutputFeeds,
         notes: Notes,
         spawn: Spawn,
-        unread_for: Callable[[], float] = lambda: 0.0,
+        is_behind: Callable[[], bool] = lambda: False,
     ) -> None:
         self.fleet = fleet
         self.clock = clock
@@ -72,7 +70,7 @@ class Engine:
         self._timers = timers
         self._feeds, self._outputs = feeds, outputs
         self._channel, self._notes = channel, notes
-        self._spawn, self._unread_for = spawn, unread_for
+        self._spawn, self._is_behind = spawn, is_behind
         self._votes: dict[JobKey, asyncio.Event] = {}
         self._new: dict[JobKey, asyncio.Future[None]] = {}
         self._looking: Counter[NodeKey] = Counter()
@@ -205,7 +203,7 @@ class Engine:
         now = self.clock.now()
         node = self.fleet.nodes.get(passed.subject) if isinstance(passed.subject, NodeKey) else None
         is_silent = node is not None and now - LONGEST_BEHIND < node.offline_at <= now
-        if is_silent and self._unread_for() >= BEHIND:
+        if is_silent and self._is_behind():
             self._timers.at(now + AGAIN, partial(self._look_for, passed))
         else:
             self.handle(passed)

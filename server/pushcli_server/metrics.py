@@ -1,6 +1,5 @@
 """What is measured as it happens, and how things stand when somebody asks: for Prometheus."""
 
-import asyncio
 import socket
 from collections import Counter as Tally
 from collections.abc import Callable, Iterator, Mapping
@@ -17,7 +16,6 @@ from prometheus_client import (
     ProcessCollector,
     disable_created_metrics,
 )
-from prometheus_client.exposition import generate_latest
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -34,22 +32,6 @@ _LOOP = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0)
 _COMMIT = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 
-class OfProcess(Collector):
-    """What the system says of this process, as it was looked at last; that may be slow."""
-
-    def __init__(self) -> None:
-        self._process = ProcessCollector(registry=None)
-        self.look()
-
-    def look(self) -> None:
-        """Look again; from any thread."""
-        self._found = list(self._process.collect())
-
-    def collect(self) -> list[Metric]:
-        """As Prometheus' collectors do."""
-        return self._found
-
-
 class Metrics:
     """Counters and histograms; each belongs to who counts.
 
@@ -61,8 +43,7 @@ class Metrics:
         # When each series began tells nobody anything, and doubles their number.
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry()
-        self.process = OfProcess()
-        self.registry.register(self.process)
+        ProcessCollector(registry=self.registry)
         # Of several the one that speaks.
         Info("pushcli_server", "Which server this is.", registry=self.registry).info(
             {"host": socket.gethostname(), "version": __version__}
@@ -97,12 +78,6 @@ class Metrics:
             "How long a message of an agent may have waited to be read.",
             registry=self.registry,
         )
-
-    async def text(self) -> bytes:
-        """All of them, in Prometheus' text format."""
-        # It counts the descriptors, of which there may be tens of thousands.
-        await asyncio.to_thread(self.process.look)
-        return generate_latest(self.registry)
 
     def committed(self, seconds: float | None) -> None:
         """A commit took so long; None: it failed."""

@@ -114,6 +114,7 @@ async def open_services(
             fleet.max_body,
             fleet.rules.patience.silence,
             is_free,
+            fleet.is_idle_beat,
         )
         outbox = Outbox(fleet, channel)
         whitelists = WhitelistPush(fleet, outbox, clock, store, settings.identity)
@@ -133,7 +134,7 @@ async def open_services(
             outputs=outputs,
             notes=Notes(whitelists, checks, facts),
             spawn=tasks.once,
-            unread_for=lambda: channel.unread_for(time.monotonic()),
+            is_behind=lambda: channel.is_behind(time.monotonic()),
         )
         for found in (*restored, *held_back):
             guarded(engine.handle, found)

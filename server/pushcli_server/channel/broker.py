@@ -33,10 +33,12 @@ GATHER = 0.003
 _HEAVY = 500.0
 """Messages in each second that are many."""
 _SPAN = 0.05
-_CROWDED = 0.25
-"""Seconds for which messages wait before those are left out that repeat others."""
+BEHIND = 0.25
+"""Seconds for which messages wait before those are left out that repeat others, and before nobody's
+silence is judged: it may be broken unread."""
 _OF_SILENCE = 2
-"""A node is heard so often, at least, in the silence that would make it offline."""
+"""Which part of the silence that makes a node offline is the longest that it is not heard for
+that: a half."""
 _FRAMES = 3
 """Of a message that are looked at: one of ours has two, and what has more is refused whole."""
 _AT_ONCE, _MORE = int(zmq.NOBLOCK), int(zmq.NOBLOCK | zmq.SNDMORE)
@@ -64,6 +66,8 @@ MaxBody = Callable[[NodeKey], int]
 """How large a body, in bytes, a node's agent takes: a larger one costs its connection."""
 ClockDiffers = Callable[[NodeKey, float], None]
 """Whose clock is too far off, and by how many seconds it is ahead."""
+IsIdleBeat = Callable[[NodeKey, messages.NodeMessage], bool]
+"""Whether all that a node's message says is that it is there still, and has no work."""
 Gone = Callable[[NodeKey], None]
 """Whose connection ended, by itself."""
 _M = TypeVar("_M", bound=messages.Message)
@@ -111,6 +115,7 @@ class Broker:
         silence: seconds after which TCP gives up a connection whose other end vanished.
         session_salt: of a node's client; another one means another session key.
         now: seconds since the epoch, which messages' timestamps are held against.
+        is_idle_beat: what need not be heard again and again while more is to be read.
         drops, received: what is counted here, together with other brokers.
     """
 
@@ -131,11 +136,13 @@ class Broker:
         silence: float,
         gone: Gone = lambda node: None,
         is_free: Callable[[], bool] = lambda: True,
+        is_idle_beat: IsIdleBeat = lambda node, message: False,
         drops: Drops | None = None,
         received: Counter[type] | None = None,
     ) -> None:
         self._clock_differs = clock_differs
         self._gone, self._is_free = gone, is_free
+        self._is_idle_beat, self._silence = is_idle_beat, silence
         self._max_body = max_body
         self.drops = Drops() if drops is None else drops
         self._received = Counter[type]() if received is None else received
@@ -150,6 +157,7 @@ class Broker:
         self._scheduled = False
         self._unread_since = math.inf
         self._repeats = Repeats(silence / _OF_SILENCE)
+        self._left_out_at = -math.inf
         self._traffic = _Traffic()
         self._closed = False
         self._loop = asyncio.get_running_loop()
@@ -203,6 +211,10 @@ class Broker:
     def unread_for(self, now: float) -> float:
         """Seconds for which something may have waited to be read; `now` is monotonic."""
         return max(0.0, now - self._unread_since)
+
+    def is_behind(self, now: float) -> bool:
+        """Whether a node may have said something that was not read, or was left out."""
+        return self.unread_for(now) >= BEHIND or now - self._left_out_at < self._silence
 
     def close(self) -> None:
         """Stop at once; what was sent has half a second to leave."""
@@ -300,7 +312,7 @@ class Broker:
             self._traffic.count += 1
             # Whatever becomes of one message, those behind it are read: the socket has no
             # edge left that would call us.
-            if now - self._unread_since < _CROWDED:
+            if now - self._unread_since < BEHIND:
                 guarded(self._accept, routing_id, frames)
             else:
                 guarded(self._accept_news, routing_id, frames, now)
@@ -311,10 +323,14 @@ class Broker:
         body = frames[-1].bytes
         if self._repeats.is_one(routing_id, body, now):
             self._received[messages.Heartbeat] += 1
-        elif isinstance(self._accept(routing_id, frames), messages.Heartbeat):
+            self._left_out_at = now
+            return
+        self._repeats.forget(routing_id)
+        message = self._accept(routing_id, frames)
+        if message is None:
+            return
+        if self._is_idle_beat(NodeKey(message.org, message.node), message):
             self._repeats.heartbeat(routing_id, body, now)
-        else:
-            self._repeats.forget(routing_id)
 
     def _next_message(self) -> "tuple[bytes, list[zmq.Frame]]":
         """Of which peer, and its frames.

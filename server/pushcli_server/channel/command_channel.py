@@ -16,6 +16,7 @@ from pushcli_server.channel.broker import (
     Broker,
     ClockDiffers,
     Gone,
+    IsIdleBeat,
     MaxBody,
     Owner,
     Receive,
@@ -43,6 +44,7 @@ class CommandChannel:
         is_free: whether the other ports leave room for another connection.
         silence: seconds after which a connection is given up whose other end vanished.
         max_body: how large a message each node's agent takes.
+        is_idle_beat: what need not be heard again and again while more is to be read.
     """
 
     def __init__(
@@ -54,8 +56,9 @@ class CommandChannel:
         max_body: MaxBody,
         silence: float,
         is_free: Callable[[], bool],
+        is_idle_beat: IsIdleBeat = lambda node, message: False,
     ) -> None:
-        self._is_free = is_free
+        self._is_free, self._is_idle_beat = is_free, is_idle_beat
         self._max_body = max_body
         self._silence = silence
         self._limits = limits
@@ -121,6 +124,7 @@ class CommandChannel:
                     max_body=self._max_body,
                     gone=gone,
                     is_free=self._is_free,
+                    is_idle_beat=self._is_idle_beat,
                     silence=self._silence,
                     drops=self.drops,
                     received=self.received,
@@ -153,6 +157,10 @@ class CommandChannel:
     def unread_for(self, now: float) -> float:
         """Seconds for which something may have waited to be read; `now` is monotonic."""
         return max((broker.unread_for(now) for broker in self._brokers.values()), default=0.0)
+
+    def is_behind(self, now: float) -> bool:
+        """Whether a node may have said something that was not heard; `now` is monotonic."""
+        return any(broker.is_behind(now) for broker in self._brokers.values())
 
     def expel(self, node: NodeKey) -> None:
         """End all connections of a node; it comes back only with a key that is valid."""

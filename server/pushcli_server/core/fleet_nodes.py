@@ -30,7 +30,7 @@ def receive(fleet: Fleet, event: on_fleet.MessageReceived, now: float) -> list[E
     if _is_idle_beat(fleet, node, event):
         # Of thousands of old agents that is nearly all there is.
         node_core.beat(node, event.message.sequence, now)
-        return []
+        return _wake(node) if node.deadline() < node.wake_at else []
     effects = [] if event.curve_key == node.curve_key else _proven(fleet, node, event, now)
     node.is_proven = node.is_proven or event.curve_key == node.curve_key
     interest = _interest(fleet, node, event.message.job_id)
@@ -47,17 +47,9 @@ def receive(fleet: Fleet, event: on_fleet.MessageReceived, now: float) -> list[E
 
 
 def _is_idle_beat(fleet: Fleet, node: Node, event: on_fleet.MessageReceived) -> bool:
-    """Whether all that a message says is that an old agent is there still, and has no work."""
-    message = event.message
-    return (
-        type(message) is messages.Heartbeat
-        and message.job_id is None
-        and event.peer == node.peer
-        and event.curve_key == node.curve_key
-        and message.incarnation_id == node.incarnation
-        and node.is_settled
-        and event.node not in fleet.busy
-    )
+    """Whether all that is new of a node is the time: it goes on talking as it did."""
+    goes_on = event.peer == node.peer and event.curve_key == node.curve_key
+    return goes_on and fleet.is_idle_beat(event.node, event.message)
 
 
 def _proven(fleet: Fleet, node: Node, event: on_fleet.MessageReceived, now: float) -> list[Effect]:

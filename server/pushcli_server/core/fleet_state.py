@@ -128,6 +128,15 @@ class Fleet:
             return job is not None and job.has_unfinished(key.name)
         return isinstance(message, messages.Heartbeat)
 
+    def is_idle_beat(self, key: NodeKey, message: messages.NodeMessage) -> bool:
+        """Whether all that a message says is that an old agent is there still, and has no work."""
+        if type(message) is not messages.Heartbeat or message.job_id is not None:
+            return False
+        node = self.nodes.get(key)
+        if node is None or not node.is_settled or message.incarnation_id != node.incarnation:
+            return False
+        return key not in self.busy
+
     def is_voting(self, key: JobKey) -> bool:
         """Whether the vote of this job goes on."""
         job = self.jobs.get(key)

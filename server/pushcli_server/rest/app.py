@@ -84,7 +84,9 @@ class Application:
         self._routes = routes(services, settings)
         self._authenticator = authenticator
         self._answers = services.metrics.answers
-        self._monitoring = MonitoringHandlers(services.metrics, services.store, settings).paths
+        self._monitoring = MonitoringHandlers(
+            services.metrics.registry, services.store, settings
+        ).paths
         self._extensions = BESIDE_CHEF if settings.identity == "chef" else EXTENSIONS
         self._proxies = Proxies(settings.trusted_proxies)
         self._overlooked = Overlooked()

@@ -7,11 +7,11 @@ of the fleet and are for the addresses of `monitoring_networks` alone.
 import ipaddress
 from collections.abc import Awaitable, Callable
 
-from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 from starlette.requests import Request
 from starlette.responses import Response
 
-from pushcli_server.metrics import Metrics
 from pushcli_server.rest.errors import Refused, answer, not_found
 from pushcli_server.rest.forwarded import Proxies, parse
 from pushcli_server.settings import Settings
@@ -29,8 +29,8 @@ class MonitoringHandlers:
         settings: say who may see the measurements, and who is a proxy.
     """
 
-    def __init__(self, metrics: Metrics, store: Store, settings: Settings) -> None:
-        self._metrics = metrics
+    def __init__(self, registry: CollectorRegistry, store: Store, settings: Settings) -> None:
+        self._registry = registry
         self._store = store
         self._proxies = Proxies(settings.trusted_proxies)
         self._networks = [ipaddress.ip_network(each) for each in settings.monitoring_networks]
@@ -62,7 +62,7 @@ class MonitoringHandlers:
         """`GET /metrics`, in Prometheus' text format; for others there is no such path."""
         if not self._may_see(request):
             raise not_found("not found: metrics are for monitoring_networks in server.toml")
-        content = await self._metrics.text()
+        content = generate_latest(self._registry)
         return Response(content, media_type=None, headers={"Content-Type": _TYPE})
 
     def _may_see(self, request: Request) -> bool:

@@ -18,7 +18,14 @@ from hypothesis import strategies as st
 from pushcli.protocol import messages, wire
 from pushcli.protocol.drops import DropReason
 from pushcli.protocol.timestamps import parse_rfc1123
-from pushcli_server.channel.broker import MAX_MESSAGE, SLICE, Broker, MaxBody, rfc1123_now
+from pushcli_server.channel.broker import (
+    MAX_MESSAGE,
+    SLICE,
+    Broker,
+    IsIdleBeat,
+    MaxBody,
+    rfc1123_now,
+)
 from pushcli_server.channel.crowd import PER_OWNER, Limits
 from pushcli_server.channel.zap import Doorkeeper
 from pushcli_server.core.identity import NodeKey
@@ -97,6 +104,7 @@ async def broker(
     now: Callable[[], float] = time.time,
     limits: Limits = AMPLE,
     max_body: MaxBody = lambda node: wire.MAX_BODY_TO_EARLIER,
+    is_idle_beat: IsIdleBeat = lambda node, message: isinstance(message, messages.Heartbeat),
 ) -> AsyncIterator[tuple[Heard, Broker, "zmq.Socket[bytes]"]]:
     """A broker that admits one agent of `node1`, and that agent's socket."""
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
@@ -109,6 +117,7 @@ async def broker(
     running = Broker(
         context, server_secret, owners.get, lambda _org, _name, salt: session_key + salt.encode(),
         heard.receive, limits, now, MARK, silence=3.7, max_body=max_body,
+        is_idle_beat=is_idle_beat,
         session_salt=lambda _: heard.salt,
     )  # fmt: skip
     socket = context.socket(zmq.DEALER)
@@ -277,6 +286,9 @@ def test_heartbeats_that_say_the_same_are_left_out_while_more_comes_than_is_read
             voted = [type(one) for one in heard].index(messages.AckCommit)
             # Those before it is behind, and one now and then.
             assert 4 <= voted < 12
+            # Whoever was not heard for that is not silent.
+            assert running.is_behind(time.monotonic())
+            assert not running.is_behind(time.monotonic() + 3.7)
             assert heard[voted + 1].sequence == 20, "what comes after something else is news"
             assert len(heard) == voted + 2
             assert not running.drops.counts
@@ -286,6 +298,23 @@ def test_heartbeats_that_say_the_same_are_left_out_while_more_comes_than_is_read
             while heard[-1].sequence != 24:
                 await asyncio.sleep(0)
             assert heard[-2].sequence == 23, "as soon as all is read each counts"
+
+    run(scenario)
+
+
+def test_what_is_more_than_an_idle_heartbeat_is_never_left_out() -> None:
+    async def scenario() -> None:
+        async with broker(KEY, lambda: NOW, is_idle_beat=lambda node, _: node != NODE) as (
+            heard, running, socket,
+        ):  # fmt: skip
+            heard.takes = 0.1
+            for _ in range(8):
+                socket.send_multipart(wire.seal(GOOD, KEY))
+            while len(heard) < 8:
+                await asyncio.sleep(0)
+            assert running.is_behind(time.monotonic())
+            while running.is_behind(time.monotonic()):
+                await asyncio.sleep(0)
 
     run(scenario)
 

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 import requests
+from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 from starlette.requests import Request
 
 from pushcli.sandbox.sandbox import ORG, Sandbox
-from pushcli_server.metrics import Metrics
 from pushcli_server.rest.errors import Refused
 from pushcli_server.rest.monitoring import MonitoringHandlers
 from pushcli_server.settings import Settings
@@ -182,7 +182,7 @@ def handlers(directory: Path) -> tuple[Store, MonitoringHandlers]:
     Store.create(url, directory)
     store = Store.open(url, directory)
     settings = Settings(monitoring_networks=["127.0.0.0/8", "fe80::/10"])
-    return store, MonitoringHandlers(Metrics(), store, settings)
+    return store, MonitoringHandlers(CollectorRegistry(), store, settings)
 
 
 def asked_by(host: str) -> Request:

@@ -15,7 +15,7 @@ from pushcli_server.core import fleet_events as on_fleet
 from pushcli_server.core.fleet_state import Fleet, Rules
 from pushcli_server.core.identity import NodeKey
 from pushcli_server.core.node import Patience, Phase
-from pushcli_server.engine import BEHIND, Engine
+from pushcli_server.engine import Engine
 from pushcli_server.feeds import Feeds
 from pushcli_server.release import Releases
 from pushcli_server.store import Store, operations
@@ -114,15 +114,15 @@ def test_nobody_is_called_silent_while_messages_wait_to_be_read_but_not_for_ever
     place = f"sqlite:///{tmp_path}/db", tmp_path / "blobs"
     Store.create(*place)
     monkeypatch.setattr(engine_module, "AGAIN", 0.02)
-    unread = BEHIND
+    behind = True
     looked = asyncio.Event()
 
-    def unread_for() -> float:
+    def is_behind() -> bool:
         looked.set()
-        return unread
+        return behind
 
     async def scenario() -> None:
-        nonlocal unread
+        nonlocal behind
         store, releases, clock = Store.open(*place), Releases(), Clock()
         store.start(asyncio.get_running_loop(), releases.committed)
         timers = Timers(clock, lambda _: None)
@@ -130,7 +130,7 @@ def test_nobody_is_called_silent_while_messages_wait_to_be_read_but_not_for_ever
         engine = Engine(
             Fleet(Rules(patience=patience)), clock=clock, store=store, releases=releases,
             timers=timers, feeds=Feeds(clock, store.submit, {}), spawn=nothing, channel=nothing,
-            notes=nothing, outputs=nothing, unread_for=unread_for,
+            notes=nothing, outputs=nothing, is_behind=is_behind,
         )  # fmt: skip
         node = engine.fleet.node(NODE)
         node.phase, node.incarnation, node.peer = Phase.ONLINE, "i", b"peer"
@@ -147,7 +147,7 @@ def test_nobody_is_called_silent_while_messages_wait_to_be_read_but_not_for_ever
                 assert clock.now() > node.offline_at
                 assert node.phase is Phase.ONLINE
                 if ends:
-                    unread = 0.0
+                    behind = False
                 else:
                     # There is one who always sends more than is read.
                     monkeypatch.setattr(engine_module, "LONGEST_BEHIND", 0.2)

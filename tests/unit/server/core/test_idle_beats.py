@@ -37,8 +37,7 @@ nodes = st.builds(
     aborts=often([0, 0, 0, 1]),
     abort_at=st.just(math.inf),
     offline_at=often([NOW + 1, NOW + 6]),
-    # Of whoever is there an alarm stands.
-    wake_at=st.just(NOW + 1),
+    wake_at=often([NOW + 1, NOW + 6]),
     clock_ahead=often([None, 7.0]),
     curve_key=often(["c", "c", "c", "d"]),
     is_proven=often([True, True, False]),
@@ -67,6 +66,8 @@ def test_the_short_way_leads_where_the_long_one_does(
     node: Node, beat: messages.Heartbeat, is_busy: bool
 ) -> None:
     event = on_fleet.MessageReceived(KEY, b"p", "10.0.0.1", beat, "c")
+    # Of whoever is there an alarm stands, and does not come late.
+    node.wake_at = min(node.wake_at, node.offline_at)
     # A node that spoke on a connection is known by it.
     if node.phase is Phase.ONLINE:
         node.last_peer = node.peer
@@ -83,7 +84,7 @@ def test_the_short_way_leads_where_the_long_one_does(
 def test_most_of_what_an_old_agent_says_goes_the_short_way() -> None:
     node = Node(
         key=KEY, patience=Patience(), phase=Phase.ONLINE, incarnation="i", peer=b"p",
-        last_peer=b"p", sequence=4, curve_key="c", is_proven=True,
+        last_peer=b"p", sequence=4, curve_key="c", is_proven=True, wake_at=NOW + 1,
     )  # fmt: skip
     beat = messages.Heartbeat(
         node="a", org="acme", client="c", incarnation_id="i", sequence=5, timestamp=STAMP,
